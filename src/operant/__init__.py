@@ -1,0 +1,3 @@
+"""operant: reinforcement learning, all the way."""
+
+__version__ = "0.1.0"

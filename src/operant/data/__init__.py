@@ -1,0 +1,1 @@
+"""Typed records: the trajectory and its batches."""

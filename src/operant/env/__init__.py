@@ -1,0 +1,1 @@
+"""Adapters to environments, and environments of our own."""

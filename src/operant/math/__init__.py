@@ -1,0 +1,1 @@
+"""Tensors in, tensors out; imports torch and nothing of ours."""

@@ -1,0 +1,1 @@
+"""Modules that act and modules that value."""

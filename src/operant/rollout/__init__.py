@@ -1,0 +1,1 @@
+"""The only place where an environment meets a policy."""

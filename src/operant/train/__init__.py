@@ -1,0 +1,1 @@
+"""Drain a generator into a run folder."""
