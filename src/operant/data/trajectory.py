@@ -1,0 +1,121 @@
+"""The one record of the library, and the minibatches cut from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Obs = Tensor | Mapping[str, Tensor]
+"""What a policy sees: a tensor, or named tensors with equal leading dimensions."""
+
+Metrics = dict[str, Tensor]
+"""What an algorithm yields: detached scalars by name; they become floats only at the logger."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """T decisions between T+1 states, N rows; a row may hold several episodes, or one.
+
+    Where `acted` is False the step was not the policy's: a reset, a prompt, a tool's output, padding. Such a step has
+    reward 0 and ends nothing. `obs[:, t + 1]` after an end is the last state of that episode, so a truncated step can
+    bootstrap from it; the first state of the next episode stands behind a step with `acted` False.
+
+    Raises:
+        ValueError: if a field has another shape than the one written beside it; the message names the field.
+        TypeError: if `terminated`, `truncated` or `acted` is not boolean.
+    """
+
+    obs: Obs  # [N, T+1, ...]; obs[:, t] precedes action[:, t]
+    action: Tensor  # [N, T, ...]
+    logp: Tensor  # [N, T]; log μ(a|s), written by the sampler when it sampled
+    reward: Tensor  # [N, T]; credited to the action that caused it; 0 where not acted
+    terminated: Tensor  # [N, T] bool; the task ended here, nothing follows
+    truncated: Tensor  # [N, T] bool; we stopped looking, V(obs[:, t+1]) follows
+    acted: Tensor  # [N, T] bool; True exactly where the policy being trained chose
+    group: Tensor  # [N]; rows with equal ids began in the same state
+
+    def __post_init__(self) -> None:
+        n, t = self.reward.shape
+        for name in ("logp", "terminated", "truncated", "acted"):
+            shape = tuple(getattr(self, name).shape)
+            if shape != (n, t):
+                raise ValueError(f"Trajectory.{name} has shape {shape}; reward says [N, T] = {(n, t)}")
+        for name in ("terminated", "truncated", "acted"):
+            dtype = getattr(self, name).dtype
+            if dtype != torch.bool:
+                raise TypeError(f"Trajectory.{name} has dtype {dtype}; a mask is torch.bool")
+        if tuple(self.action.shape[:2]) != (n, t):
+            raise ValueError(f"Trajectory.action begins with {tuple(self.action.shape[:2])}; expected {(n, t)}")
+        parts = {"obs": self.obs} if isinstance(self.obs, Tensor) else {f"obs[{k!r}]": v for k, v in self.obs.items()}
+        for name, part in parts.items():
+            if tuple(part.shape[:2]) != (n, t + 1):
+                raise ValueError(f"Trajectory.{name} begins with {tuple(part.shape[:2])}; expected {(n, t + 1)}")
+        if tuple(self.group.shape) != (n,):
+            raise ValueError(f"Trajectory.group has shape {tuple(self.group.shape)}; expected {(n,)}")
+
+    @property
+    def steps(self) -> int:
+        """How many decisions were the policy's."""
+        return int(self.acted.sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """B decisions of the policy, cut loose from their trajectories."""
+
+    obs: Obs  # [B, ...]
+    action: Tensor  # [B, ...]
+    logp: Tensor  # [B]; log μ(a|s)
+    adv: Tensor  # [B]
+    target: Tensor  # [B]; what the critic should say
+    value: Tensor  # [B]; what the critic said when the steps were collected
+    acted: Tensor  # [B] bool; all True when cut by step
+
+    def __len__(self) -> int:
+        return len(self.logp)
+
+    def __getitem__(self, index: Tensor) -> Batch:
+        return Batch(**{f.name: _index(getattr(self, f.name), index) for f in fields(self)})
+
+
+def flatten(traj: Trajectory, *, adv: Tensor, target: Tensor, value: Tensor) -> Batch:
+    """Lay all decisions of the policy side by side, row by row; steps with `acted` False are left out.
+
+    Args:
+        traj: N rows of T steps.
+        adv, target, value: [N, T] each.
+    """
+    keep = traj.acted
+
+    def cut(x: Tensor) -> Tensor:
+        return x[keep]
+
+    obs = cut(traj.obs[:, :-1]) if isinstance(traj.obs, Tensor) else {k: cut(v[:, :-1]) for k, v in traj.obs.items()}
+    return Batch(
+        obs=obs,
+        action=cut(traj.action),
+        logp=cut(traj.logp),
+        adv=cut(adv),
+        target=cut(target),
+        value=cut(value),
+        acted=cut(keep),
+    )
+
+
+def minibatches(batch: Batch, size: int, generator: np.random.Generator) -> Iterator[Batch]:
+    """One epoch: every step exactly once, in an order drawn from `generator`; the last minibatch may be short."""
+    for index in shuffled(len(batch), generator, batch.logp.device).split(size):
+        yield batch[index]
+
+
+def shuffled(n: int, generator: np.random.Generator, device: torch.device | str = "cpu") -> Tensor:
+    """A permutation of 0 … n-1 drawn from `generator`, as int64 [n] on `device`."""
+    return torch.from_numpy(generator.permutation(n)).to(device)
+
+
+def _index(x: Obs, index: Tensor) -> Obs:
+    return x[index] if isinstance(x, Tensor) else {k: v[index] for k, v in x.items()}
