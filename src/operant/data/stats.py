@@ -1,0 +1,95 @@
+"""Statistics of returns over episodes or seeds: the interquartile mean and its bootstrap interval.
+
+Both follow Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice" (section 4 and
+the library rliable): an aggregate that a single lucky or unlucky run cannot move, with an interval instead of a bare
+number. NumPy and SciPy are imported inside the functions.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+
+def iqm(values: ArrayLike) -> float:
+    """The interquartile mean: the mean of what is left when the lowest and highest quarter are cut off.
+
+    With n values sorted, k = ⌊n/4⌋ are cut at each end (`scipy.stats.trim_mean(values, 0.25)`). The unit is that of the
+    values. A value that is not finite makes the result NaN: trimming must not hide it.
+
+    Raises ValueError when there are no values.
+    """
+    import numpy as np
+
+    flat = np.asarray(values, dtype=np.float64).reshape(-1, 1)  # [n, 1]
+    return float(iqm_over_rows(flat)[0])
+
+
+def bootstrap_ci(
+    values: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """A percentile bootstrap interval (low, high) for the IQM of `values`, which are drawn again with replacement.
+
+    The same values and seed give the same interval. One value says nothing about spread: its interval is (NaN, NaN),
+    as is that of values which are not all finite.
+
+    Raises ValueError when there are no values.
+    """
+    import numpy as np
+
+    flat = np.asarray(values, dtype=np.float64).reshape(-1, 1)  # [n, 1]
+    low, high = bootstrap_band(flat, level=level, resamples=resamples, seed=seed)
+    return float(low[0]), float(high[0])
+
+
+def iqm_over_rows(values: ArrayLike) -> NDArray[np.float64]:
+    """`iqm` of every column of `values` [n, P], one row per seed or episode: [P]."""
+    import numpy as np
+    from scipy.stats import trim_mean
+
+    table = _table(values)  # [n, P]
+    whole = np.isfinite(table).all(axis=0)  # [P]
+    trimmed = np.asarray(trim_mean(np.where(whole, table, 0.0), 0.25, axis=0), dtype=np.float64)  # [P]
+    return np.where(whole, trimmed, np.nan)
+
+
+def bootstrap_band(
+    values: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`bootstrap_ci` of every column of `values` [n, P]: (low [P], high [P]).
+
+    A resample draws whole rows, so that a seed's curve is drawn or left out in one piece.
+    """
+    import numpy as np
+    from scipy.stats import bootstrap, trim_mean
+
+    table = _table(values)  # [n, P]
+    low, high = np.full(table.shape[1], np.nan), np.full(table.shape[1], np.nan)
+    whole = np.isfinite(table).all(axis=0)  # [P]
+    if table.shape[0] < 2 or not whole.any():
+        return low, high
+    found = bootstrap(
+        (table[:, whole],),
+        partial(trim_mean, proportiontocut=0.25),
+        axis=0,
+        confidence_level=level,
+        n_resamples=resamples,
+        batch=max(1, 4_000_000 // table.size),
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    low[whole], high[whole] = found.confidence_interval.low, found.confidence_interval.high
+    return low, high
+
+
+def _table(values: ArrayLike) -> NDArray[np.float64]:
+    import numpy as np
+
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or table.shape[0] == 0:
+        raise ValueError(f"values must be [n, P] with n ≥ 1; their shape is {table.shape}")
+    return table
