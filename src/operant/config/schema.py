@@ -56,11 +56,11 @@ class PPOConfig(Section):
     clip: PositiveFloat = Field(0.2, description="how far the probability ratio may fall below 1, at the start")
     clip_high: PositiveFloat | None = Field(None, description="how far it may rise above 1; equal to clip when unset")
     clip_schedule: Literal["constant", "linear"] = Field("constant", description="linear falls to 0 at total_steps")
-    value_coef: NonNegativeFloat = Field(0.5, description="weight of the value loss")
+    value_coef: NonNegativeFloat = Field(1.0, description="weight of the value loss, ½(V - target)²")
     value_clip: PositiveFloat | None = Field(None, description="bound on the change of the value estimate; off if unset")
     entropy_coef: NonNegativeFloat = Field(0.0, description="weight of the entropy bonus")
     max_grad_norm: PositiveFloat = Field(0.5, description="bound on the global gradient norm")
-    target_kl: PositiveFloat | None = Field(None, description="stop the epochs of an update beyond this KL; off if unset")
+    target_kl: PositiveFloat | None = Field(None, description="end an update after an epoch whose mean KL exceeds this; off if unset")
     whiten: bool = Field(True, description="shift and scale advantages to mean 0, deviation 1 in each minibatch")
     fidelity: Literal["operant", "baselines"] = Field(
         "operant", description="baselines: treat a time limit as a termination, as openai/baselines did"

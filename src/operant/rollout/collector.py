@@ -1,0 +1,154 @@
+"""The vector collector: N environments and one policy become a trajectory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from operant.config.errors import NonFiniteError
+from operant.data.trajectory import Metrics, Trajectory
+from operant.env import VectorEnv
+
+Sampler = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+"""Observations [N, D] and a generator to actions [N, ...] and log-probabilities [N]."""
+
+
+class _End(NamedTuple):
+    time: int
+    rows: np.ndarray  # [k]
+    obs: np.ndarray  # [k, D], the last states of the episodes
+
+
+class Collector:
+    """Steps an environment with a policy; calling it returns the next segment.
+
+    Args:
+        env: the environments; reset here, once.
+        sample: the policy's sampler.
+        generator: the noise of the sampler.
+        seed: the environments' first seed.
+        device: where the trajectory goes.
+
+    Attributes:
+        steps: decisions of the policy so far. The step on which an environment only resets is not one.
+        seconds: wall time spent in collecting so far.
+    """
+
+    def __init__(
+        self, env: VectorEnv, sample: Sampler, generator: np.random.Generator, *, seed: int, device: str = "cpu"
+    ) -> None:
+        self.env = env
+        self.steps = 0
+        self.seconds = 0.0
+        self._sample = sample
+        self._generator = generator
+        self._device = device
+        self._obs = env.reset(seed).copy()
+        self._episodes = 0
+        self._running = np.zeros((2, env.num))  # return and length of the open episodes
+        self._ended: list[tuple[float, int]] = []
+        self._segment_seconds = 0.0
+
+    def __call__(self, horizon: int) -> Trajectory:
+        """Step every environment `horizon` times.
+
+        The trajectory has T ≥ horizon columns. An environment that resets inside its step gives two states at one
+        time, the last of the old episode and the first of the new; the record keeps both by a column with `acted`
+        False between them, exactly as an environment that resets on the step after. Rows with fewer such columns are
+        padded on the right with `acted` False.
+
+        Raises:
+            NonFiniteError: if an observation, action or reward is NaN or infinite; names the copy and the step.
+        """
+        start = time.perf_counter()
+        env, n = self.env, self.env.num
+        obs = np.empty((horizon + 1, n, env.obs_dim), np.float32)
+        reward, logp = np.empty((2, horizon, n), np.float32)
+        terminated, truncated, acted = np.empty((3, horizon, n), np.bool_)
+        actions: list[np.ndarray] = []
+        ends: list[_End] = []
+        for t in range(horizon):
+            obs[t] = self._obs
+            action, logp[t] = self._sample(self._obs, self._generator)
+            step = env.step(action)
+            actions.append(action)
+            reward[t], terminated[t], truncated[t], acted[t] = step.reward, step.terminated, step.truncated, step.acted
+            if step.final_obs is not None:
+                rows = np.flatnonzero(step.terminated | step.truncated)
+                ends.append(_End(t, rows, step.final_obs[rows].copy()))
+            self._obs = step.obs
+        self._obs = obs[horizon] = self._obs
+        action = np.stack(actions)
+        self._check(obs, action, reward, ends)
+        self._count(reward, terminated | truncated, acted)
+        fields = {"logp": logp, "reward": reward, "terminated": terminated, "truncated": truncated, "acted": acted}
+        record = _lay_out(obs, {"action": action, **fields}, ends)
+        traj = Trajectory(
+            **{k: torch.from_numpy(v).to(self._device) for k, v in record.items()},
+            group=torch.arange(n, device=self._device),
+        )
+        self._segment_seconds = time.perf_counter() - start
+        self.seconds += self._segment_seconds
+        return traj
+
+    def stats(self) -> Metrics:
+        """Returns and lengths of the episodes that ended in the last segment, and its wall time."""
+        out = {"train/episodes": self._episodes, "phase/collect": self._segment_seconds}
+        if self._ended:
+            returns, lengths = zip(*self._ended, strict=True)
+            out |= {"train/return": float(np.mean(returns)), "train/length": float(np.mean(lengths))}
+        return {name: torch.tensor(float(value), dtype=torch.float64) for name, value in out.items()}
+
+    def _count(self, reward: np.ndarray, ended: np.ndarray, acted: np.ndarray) -> None:
+        """Bring the open episodes' returns and lengths [T, N] up to date, and note those that ended."""
+        self.steps += int(acted.sum())
+        sums = np.stack([reward, acted]).cumsum(1, dtype=np.float64) + self._running[:, None]
+        base = np.zeros_like(self._running)
+        self._ended = []
+        for t, n in np.argwhere(ended):
+            total, length = sums[:, t, n] - base[:, n]
+            self._ended.append((float(total), int(length)))
+            base[:, n] = sums[:, t, n]
+        self._running = sums[:, -1] - base
+        self._episodes += len(self._ended)
+
+    def _check(self, obs: np.ndarray, action: np.ndarray, reward: np.ndarray, ends: list[_End]) -> None:
+        for name, x in (("observation", obs), ("action", action), ("reward", reward)):
+            if not np.isfinite(x).all():
+                t, n = np.argwhere(~np.isfinite(x))[0][:2]
+                raise _not_finite(name, int(n), int(t), x[t, n])
+        for end in ends:
+            if not np.isfinite(end.obs).all():
+                k = int(np.argwhere(~np.isfinite(end.obs))[0][0])
+                raise _not_finite("last observation of an episode", int(end.rows[k]), end.time + 1, end.obs[k])
+
+
+def _lay_out(obs: np.ndarray, fields: dict[str, np.ndarray], ends: list[_End]) -> dict[str, np.ndarray]:
+    """Turn time-major arrays [T, N, ...] into rows [N, T', ...], with a column of its own for every reset."""
+    horizon, n = fields["reward"].shape
+    if not ends:
+        return {name: np.ascontiguousarray(x.swapaxes(0, 1)) for name, x in {"obs": obs, **fields}.items()}
+    resets = np.zeros((horizon + 1, n), np.int64)
+    for end in ends:
+        resets[end.time + 1, end.rows] = 1
+    column = np.arange(horizon + 1)[:, None] + resets.cumsum(0)  # [T+1, N], where time t of row n stands
+    width, row = int(column[-1].max()), np.arange(n)
+    out = {name: np.zeros((n, width, *x.shape[2:]), x.dtype) for name, x in fields.items()}
+    for name, x in fields.items():
+        out[name][row, column[:-1]] = x
+    states = np.repeat(obs[-1][:, None], width + 1, 1)
+    states[row, column] = obs
+    for end in ends:
+        states[end.rows, column[end.time, end.rows] + 1] = end.obs
+    return {"obs": states, **out}
+
+
+def _not_finite(name: str, copy: int, step: int, value: np.ndarray) -> NonFiniteError:
+    return NonFiniteError(
+        f"the {name} of environment copy {copy} at step {step} of the segment is not finite: {value}. "
+        "If the environment produced it, `operant env check ID` finds where; else lower algo.lr."
+    )

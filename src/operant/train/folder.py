@@ -1,0 +1,212 @@
+"""The run folder: one writer, plain files, readable with pandas."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import re
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from operant.config.errors import ConfigError, DiskError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+SEAL_EVERY = 10_000
+"""Rows of `live.jsonl` after which they are sealed into a parquet part."""
+
+PACKAGES = ("operant", "torch", "numpy", "numba", "gymnasium", "mujoco", "box2d", "envpool", "ale-py", "pydantic")
+
+
+class RunFolder:
+    """A run on disk. Open an existing one by its path, or make one with `create`.
+
+    Raises:
+        ConfigError: if the path holds no `run.json`.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if not (self.path / "run.json").is_file():
+            raise ConfigError(f"{self.path} is not a run folder (it holds no run.json). See `operant list runs`.")
+
+    @classmethod
+    def create(cls, runs: Path | str, *, env: str, algorithm: str, seed: int) -> RunFolder:
+        """Make `<runs>/<env>-<algo>-s<seed>-<yymmdd-hhmmss>-<4 hex>/`; two starts in one second get two folders."""
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "_", env).strip("_")
+        while True:
+            stamp = datetime.now().strftime("%y%m%d-%H%M%S")
+            path = Path(runs) / f"{slug}-{algorithm}-s{seed}-{stamp}-{secrets.token_hex(2)}"
+            try:
+                path.mkdir(parents=True)
+                break
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise DiskError(f"cannot make the run folder {path}: {error.strerror}. Choose another --runs.") from error
+        for name in ("metrics", "checkpoints", "videos", "evals", "logs"):
+            (path / name).mkdir()
+        write_json(path / "run.json", {"schema_version": SCHEMA_VERSION, "id": path.name, "status": "started"})
+        return cls(path)
+
+    def info(self) -> dict[str, Any]:
+        """`run.json` as it stands."""
+        return json.loads((self.path / "run.json").read_text())
+
+    def update(self, **fields: Any) -> None:
+        """Replace fields of `run.json` atomically."""
+        write_json(self.path / "run.json", self.info() | fields)
+
+    def metrics(self) -> pd.DataFrame:
+        """Every metric row, sealed or live, by step; of several attempts at one step the highest counts.
+
+        Non-finite numbers are kept as NaN and ±inf. A column missing from a row is NaN there too.
+        """
+        import pandas as pd
+        import pyarrow.parquet as pq
+
+        parts = [pq.read_table(p).to_pandas() for p in sorted((self.path / "metrics").glob("part-*.parquet"))]
+        live = self.path / "metrics" / "live.jsonl"
+        if live.is_file():
+            rows = [_decode(json.loads(line)) for line in live.read_text().splitlines() if line.endswith("}")]
+            parts.append(pd.DataFrame(rows))
+        parts = [p for p in parts if len(p)]
+        if not parts:
+            return pd.DataFrame(columns=["attempt", "step", "time"])
+        rows = pd.concat(parts, ignore_index=True).drop_duplicates()
+        last = rows.groupby("step")["attempt"].transform("max")
+        return rows[rows["attempt"] == last].sort_values(["step", "time"], kind="stable").reset_index(drop=True)
+
+    def evals(self) -> list[dict[str, Any]]:
+        """The evaluations, by step."""
+        return [json.loads(p.read_text()) for p in sorted((self.path / "evals").glob("step-*.json"))]
+
+    def videos(self) -> list[Path]:
+        """The videos, by step."""
+        return sorted((self.path / "videos").glob("*.mp4"))
+
+    @cached_property
+    def writer(self) -> MetricsWriter:
+        """The one writer of this run's metrics."""
+        return MetricsWriter(self.path / "metrics", attempt=1)
+
+
+class MetricsWriter:
+    """Appends rows to `live.jsonl` and seals them into `part-NNNN.parquet`."""
+
+    def __init__(self, folder: Path, *, attempt: int) -> None:
+        self.folder = folder
+        self.attempt = attempt
+        self._rows: list[dict[str, Any]] = []
+        self._file: IO[str] = (folder / "live.jsonl").open("a", buffering=1)
+
+    def write(self, step: int, time: float, values: Mapping[str, float]) -> None:
+        """Append one row. Non-finite values are kept, as {"nf": "nan"}."""
+        row = {"attempt": self.attempt, "step": step, "time": round(time, 4), **values}
+        self._rows.append(row)
+        try:
+            self._file.write(json.dumps(_encode(row)) + "\n")
+            if len(self._rows) >= SEAL_EVERY:
+                self.seal()
+        except OSError as error:
+            raise DiskError(f"cannot write {self._file.name}: {error.strerror}. Free some space.") from error
+
+    def seal(self) -> None:
+        """Move the live rows into a parquet part: written aside, renamed, and only then is `live.jsonl` emptied."""
+        if not self._rows:
+            return
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        names = list(dict.fromkeys(name for row in self._rows for name in row))
+        table = pa.table({name: [row.get(name) for row in self._rows] for name in names})
+        part = self.folder / f"part-{len(list(self.folder.glob('part-*.parquet'))):04d}.parquet"
+        pq.write_table(table, part.with_suffix(".tmp"))
+        part.with_suffix(".tmp").replace(part)
+        self._file.truncate(0)
+        self._rows.clear()
+
+    def close(self) -> None:
+        """Seal what is live and close the file."""
+        self.seal()
+        self._file.close()
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace `path` atomically by `value` as JSON.
+
+    Raises:
+        DiskError: if the disk refuses; the old file is left as it was.
+    """
+    text = json.dumps(value, indent=2) + "\n"
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise DiskError(f"cannot write {path} ({len(text)} bytes): {error.strerror}. Free some space.") from error
+
+
+def provenance() -> dict[str, Any]:
+    """What ran, and where: command line, git state, host and package versions, for `run.json`."""
+    return {
+        "argv": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "git": _git(),
+        "host": {
+            "platform": platform.platform(),
+            "cpu": _cpu(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+        },
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+    }
+
+
+def now() -> str:
+    """The time of day in UTC, ISO 8601 to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*:\s*(.+)", info.read_text()) if info.is_file() else []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _git() -> dict[str, Any] | None:
+    def run(*args: str) -> str:
+        return subprocess.run(["git", *args], capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+
+    try:
+        return {"sha": run("rev-parse", "HEAD"), "dirty": bool(run("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _encode(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: {"nf": str(v)} if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+
+
+def _decode(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: float(v["nf"]) if isinstance(v, dict) else v for k, v in row.items()}

@@ -1,0 +1,142 @@
+"""What a person sees while a run goes on: a live panel on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+LINE_EVERY = 30.0
+"""Seconds between the plain lines."""
+
+
+class Progress(Protocol):
+    """Told after every iteration how the run stands."""
+
+    def __call__(self, step: int, metrics: Mapping[str, float], phases: Mapping[str, float]) -> None:
+        """`step` steps are done, `metrics` were measured, `phases` seconds were spent in each phase so far."""
+        ...
+
+
+def progress(title: str, total_steps: int, *, quiet: bool = False) -> AbstractContextManager[Progress]:
+    """The panel where standard error is a terminal, lines where it is not, nothing where `quiet`."""
+    if quiet:
+        return _Silent()
+    return _Panel(title, total_steps) if sys.stderr.isatty() else _Lines(title, total_steps)
+
+
+class _Silent(AbstractContextManager[Progress]):
+    def __enter__(self) -> Progress:
+        return lambda step, metrics, phases: None
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+
+class _Clock:
+    """Speed and time left, from the steps of this process."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.start = time.monotonic()
+
+    def __call__(self, step: int) -> tuple[float, str]:
+        speed = step / max(time.monotonic() - self.start, 1e-9)
+        left = max(0, self.total - step) / max(speed, 1e-9)
+        return speed, duration(left)
+
+
+class _Lines(AbstractContextManager[Progress]):
+    def __init__(self, title: str, total: int) -> None:
+        self.title, self.total = title, total
+        self.clock = _Clock(total)
+        self.last = time.monotonic()
+        self.recent = float("nan")
+
+    def __enter__(self) -> Progress:
+        return self.tell
+
+    def tell(self, step: int, metrics: Mapping[str, float], phases: Mapping[str, float]) -> None:
+        self.recent = metrics.get("train/return", self.recent)
+        if time.monotonic() - self.last >= LINE_EVERY:
+            self.last = time.monotonic()
+            speed, left = self.clock(step)
+            print(
+                f"{self.title}: {step:,} of {self.total:,} steps, {speed:,.0f} steps/s, "
+                f"return {self.recent:.1f}, {left} left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+
+class _Panel(AbstractContextManager[Progress]):
+    def __init__(self, title: str, total: int) -> None:
+        self.title, self.total = title, total
+        self.clock = _Clock(total)
+        self.returns: list[float] = []
+        self.live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Progress:
+        self.live.__enter__()
+        return self.tell
+
+    def tell(self, step: int, metrics: Mapping[str, float], phases: Mapping[str, float]) -> None:
+        if "train/return" in metrics:
+            self.returns.append(metrics["train/return"])
+        self.live.update(self.panel(step, metrics, phases))
+
+    def panel(self, step: int, metrics: Mapping[str, float], phases: Mapping[str, float]) -> Panel:
+        speed, left = self.clock(step)
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(justify="right", no_wrap=True)
+        grid.add_column(ratio=1)
+        grid.add_row("steps", f"{step:,}", ProgressBar(total=self.total, completed=min(step, self.total), width=40))
+        grid.add_row("speed", f"{speed:,.0f}/s", f"[dim]{left} left[/]")
+        if self.returns:
+            grid.add_row("return", f"{self.returns[-1]:.1f}", sparkline(self.returns, 40))
+        for label, name in (("KL", "policy/kl"), ("entropy", "policy/entropy"), ("value", "value/explained_variance")):
+            if name in metrics:
+                grid.add_row(label, f"{metrics[name]:.4f}", f"[dim]{name}[/]")
+        spent = max(sum(phases.values()), 1e-9)
+        grid.add_row("time", "", "[dim]" + "  ".join(f"{k} {v / spent:.0%}" for k, v in phases.items() if v) + "[/]")
+        return Panel(grid, title=f"[bold]{self.title}[/]", title_align="left", border_style="dim", width=78)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.__exit__(kind, error, trace)
+
+
+def duration(seconds: float) -> str:
+    """A length of time a person reads at a glance: "9 s", "2 min 05 s", "3 h 20 min"."""
+    seconds = int(round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def sparkline(values: list[float], width: int) -> str:
+    """The values as a line of block characters, the latest on the right; groups are averaged down to `width`."""
+    finite = [v for v in values if v == v and abs(v) != float("inf")]
+    if not finite:
+        return ""
+    groups = max(1, -(-len(finite) // width))
+    means = [sum(g) / len(g) for g in (finite[i : i + groups] for i in range(0, len(finite), groups))]
+    low, high = min(means), max(means)
+    scale = 7 / (high - low) if high > low else 0.0
+    return "".join("▁▂▃▄▅▆▇█"[round((m - low) * scale)] for m in means)
