@@ -1,3 +1,30 @@
-"""operant: reinforcement learning, all the way."""
+"""operant: reinforcement learning, all the way.
+
+`operant.train("ppo", "CartPole-v1", seed=1)` trains a policy and returns its run; `operant.Run(path)` opens one again;
+`operant.loop(...)` hands you the algorithm to drive yourself. Importing this package imports nothing heavy: torch comes
+with the first name you use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from operant.cli.api import Run as Run
+    from operant.cli.api import loop as loop
+    from operant.cli.api import train as train
 
 __version__ = "0.1.0"
+__all__ = ["Run", "__version__", "loop", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Run", "loop", "train"):
+        from operant.cli import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'operant' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

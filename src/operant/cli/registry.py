@@ -1,0 +1,135 @@
+"""The only registry of the library: from an algorithm's name to its builder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from operant.algo.ppo import ppo
+from operant.config.errors import ConfigError
+from operant.config.schema import RunConfig
+from operant.data.streams import Streams
+from operant.env import VectorEnv, make
+from operant.env.spaces import action_kind
+from operant.policy.acting import sampler
+from operant.policy.agent import Agent, AgentSpec
+from operant.rollout.collector import Collector
+from operant.rollout.evaluate import Evaluation, evaluate
+from operant.train.run import Job
+
+EnvLike = str | Callable[..., object]
+EVAL_COPIES = 16
+"""Environments stepped together in an evaluation."""
+
+
+@dataclass
+class Evaluator:
+    """Measures an agent on environments of its own, made when first needed."""
+
+    cfg: RunConfig
+    env: EnvLike
+    agent: Agent
+    copies: VectorEnv | None = None
+
+    def __call__(self, episodes: int, *, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
+        """Run whole episodes under the protocol of the config, or the one given."""
+        seed = self.cfg.eval.seed if seed is None else seed
+        deterministic = self.cfg.eval.deterministic if deterministic is None else deterministic
+        num = min(episodes, EVAL_COPIES)
+        if self.copies is None or self.copies.num != num:
+            self.close()
+            self.copies = make(self.env, num, backend=evaluation_backend(self.cfg), kwargs=self.cfg.env.kwargs)
+        noise = None if deterministic else Streams(self.cfg.seed).numpy("evaluation", seed)
+        return evaluate(self.copies, lambda obs: self.agent.act(obs, generator=noise), episodes=episodes, seed=seed)
+
+    def close(self) -> None:
+        """Free the environments."""
+        if self.copies is not None:
+            self.copies.close()
+            self.copies = None
+
+
+def evaluation_backend(cfg: RunConfig) -> str:
+    """A policy is measured on the physics it was trained on; each copy has a generator of its own where possible."""
+    return "envpool" if cfg.env.backend == "envpool" else "inprocess"
+
+
+def build_ppo(cfg: RunConfig, env: EnvLike) -> Job:
+    """Everything PPO needs, made from a config and one seed."""
+    torch.set_num_threads(cfg.threads)
+    streams = Streams(cfg.seed)
+    copies = make(env, cfg.env.num, backend=cfg.env.backend, kwargs=cfg.env.kwargs)
+    agent = Agent(agent_spec(cfg, copies), streams.torch("init")).to(device(cfg))
+    parameters = [*agent.policy.parameters(), *agent.critic.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=cfg.algo.lr, eps=cfg.algo.adam_eps)
+    collect = Collector(
+        copies, sampler(agent.policy), streams.numpy("policy"), seed=streams.integer("env"), device=cfg.device
+    )
+    loop = ppo(
+        cfg.algo,
+        collect,
+        agent,
+        optimizer,
+        streams.numpy("minibatch"),
+        total_steps=cfg.total_steps,
+        threads=cfg.threads,
+    )
+    return Job(
+        algorithm=loop,
+        agent=agent,
+        optimizer=optimizer,
+        counter=collect,
+        evaluate=Evaluator(cfg, env, agent),
+        total_steps=cfg.total_steps,
+        eval_every=cfg.eval.every,
+        eval_episodes=cfg.eval.during,
+        save=cfg.save,
+    )
+
+
+def agent_spec(cfg: RunConfig, env: VectorEnv) -> AgentSpec:
+    """The agent that fits an environment."""
+    return AgentSpec(
+        obs_dim=env.obs_dim,
+        action_kind=action_kind(env.action_space),
+        action_sizes=_action_sizes(env.action_space),
+        hidden=cfg.policy.hidden,
+        activation=cfg.policy.activation,
+        log_std_init=cfg.policy.log_std_init,
+        obs_clip=cfg.policy.obs_clip if cfg.policy.normalize_obs else None,
+        reward_clip=cfg.policy.reward_clip if cfg.policy.normalize_reward else None,
+    )
+
+
+def _action_sizes(space: Any) -> tuple[int, ...]:
+    match action_kind(space):
+        case "discrete":
+            return (int(space.n),)
+        case "multidiscrete":
+            return tuple(int(n) for n in space.nvec.ravel())
+        case "multibinary" | "box":
+            return (int(np.prod(space.shape)),)
+
+
+def device(cfg: RunConfig) -> torch.device:
+    """The device of the config.
+
+    Raises:
+        ConfigError: if torch knows no such device here.
+    """
+    try:
+        chosen = torch.device(cfg.device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device '{cfg.device}' cannot be used here: {error}. Try --device cpu.") from error
+    return chosen
+
+
+BUILD: dict[str, Callable[[RunConfig, EnvLike], Job]] = {"ppo": build_ppo}
+"""From the name on the command line to the builder; `operant.config.resolve.ALGORITHMS` has the config classes."""
+
+__all__ = ["BUILD", "Evaluator", "agent_spec", "build_ppo", "device", "evaluation_backend"]

@@ -1,0 +1,68 @@
+"""Watch a policy: one episode as pictures, with its seed and return written below."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from operant.config.errors import EnvError
+from operant.env import VectorEnv
+from operant.view.video import record
+
+MAX_STEPS = 10_000
+"""Steps after which an episode that never ends is cut."""
+
+
+@dataclass
+class Episode:
+    """One episode, stepped as its frames are drawn; `total` and `length` grow with it."""
+
+    env: VectorEnv
+    act: Callable[[np.ndarray], np.ndarray]
+    name: str
+    seed: int
+    total: float = 0.0
+    length: int = 0
+    ended: str = field(default="", init=False)
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield the picture before each action and the last one, [H, W, 3] uint8.
+
+        Raises:
+            EnvError: if the environment draws nothing.
+        """
+        obs = self.env.reset(self.seed)
+        yield self._picture()
+        while not self.ended and self.length < MAX_STEPS:
+            step = self.env.step(self.act(obs))
+            obs = step.obs
+            self.total += float(step.reward[0])
+            self.length += 1
+            self.ended = "terminated" if step.terminated[0] else "truncated" if step.truncated[0] else ""
+            if not self.ended:  # an ended copy may already show its next episode
+                yield self._picture()
+
+    def caption(self, index: int) -> str:
+        """What stands below a frame."""
+        return f"{self.name} · seed {self.seed} · step {self.length} · return {self.total:.1f}"
+
+    def _picture(self) -> np.ndarray:
+        picture = self.env.render()
+        if picture is None:
+            raise EnvError(f"{self.name} draws no pictures (no 'rgb_array' render mode), so it cannot be filmed.")
+        return picture
+
+
+def film(episode: Episode, folder: Path, *, step: int, number: int, fps: int) -> Path:
+    """Record an episode as `step-<8 digits>-ep<number>-ret<return>.mp4` with a JSON of the same name beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = record(episode.frames(), folder / f".draft-{number}.mp4", fps=fps, overlay=episode.caption)
+    final = folder / f"step-{step:08d}-ep{number}-ret{episode.total:.0f}.mp4"
+    draft.replace(final)
+    about = {"step": step, "seed": episode.seed, "return": episode.total, "length": episode.length, "fps": fps}
+    final.with_suffix(".json").write_text(json.dumps(about) + "\n")
+    return final
