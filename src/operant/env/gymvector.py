@@ -1,0 +1,102 @@
+"""Gymnasium's own vector environments, in each of their three autoreset modes, as a `VectorEnv`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from operant.config.errors import EnvError
+from operant.env.spaces import Actions, Observations
+from operant.env.vector import Step
+
+
+class GymVector:
+    """A `VectorEnv` around a `gymnasium.vector.VectorEnv` that resets in any of Gymnasium's modes.
+
+    NEXT_STEP: the step after an end resets, and is marked not acted. SAME_STEP: the last states come from
+    `infos["final_obs"]`. DISABLED: ended copies are reset here at once, with `options={"reset_mask": ended}`.
+    """
+
+    def __init__(self, env: Any, name: str, backend: str) -> None:
+        self.backend = backend
+        self.name = name
+        self.num = int(env.num_envs)
+        self.observation_space: gymnasium.Space[Any] = env.single_observation_space
+        self.action_space: gymnasium.Space[Any] = env.single_action_space
+        self._observations = Observations(self.observation_space)
+        self._actions = Actions(self.action_space)
+        self.obs_dim = self._observations.dim
+        self._env = env
+        self._mode = autoreset_mode(env, name)
+        self._steps = 0
+        self._ended = np.zeros(self.num, dtype=np.bool_)
+
+    def reset(self, seed: int) -> NDArray[np.float32]:
+        """Start every copy anew; how `seed` is shared among them is the environment's own business. Returns [N, D]."""
+        self._steps = 0
+        self._ended = np.zeros(self.num, dtype=np.bool_)
+        return self._guarded("reset()", lambda: self._observations.batch(self._env.reset(seed=int(seed))[0], self.num))
+
+    def step(self, action: NDArray[Any]) -> Step:
+        """Step every copy; see the class for what follows an end."""
+        decoded = self._actions.decode(action)
+        self._steps += 1
+        return self._guarded("step()", lambda: self._step(decoded))
+
+    def _step(self, action: NDArray[Any]) -> Step:
+        raw_obs, raw_reward, over, out_of_time, infos = self._env.step(action)
+        obs = self._observations.batch(raw_obs, self.num)
+        reward = np.array(raw_reward, dtype=np.float32)
+        terminated = np.array(over, dtype=np.bool_)
+        truncated = np.array(out_of_time, dtype=np.bool_) & ~terminated
+        if self._mode is AutoresetMode.NEXT_STEP:
+            acted = ~self._ended
+            reward[~acted] = 0.0
+            terminated &= acted
+            truncated &= acted
+            self._ended = terminated | truncated
+            return Step(obs, reward, terminated, truncated, acted, None)
+        acted = np.ones(self.num, dtype=np.bool_)
+        ended = terminated | truncated
+        if not ended.any():
+            return Step(obs, reward, terminated, truncated, acted, None)
+        if self._mode is AutoresetMode.SAME_STEP:
+            last = infos["final_obs"]
+            final_obs = self._observations.rows((last[i] if ended[i] else None for i in range(self.num)), self.num)
+            return Step(obs, reward, terminated, truncated, acted, final_obs)
+        first = self._env.reset(options={"reset_mask": ended.copy()})[0]
+        return Step(self._observations.batch(first, self.num), reward, terminated, truncated, acted, obs)
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """Return the picture of copy 0, [H, W, 3] uint8, or None where there is none."""
+        if getattr(self._env, "render_mode", None) is None:
+            return None
+        frames = self._env.render()
+        return None if frames is None else np.asarray(frames[0])
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._env.close()
+
+    def _guarded(self, what: str, call: Any) -> Any:
+        try:
+            return call()
+        except Exception as error:
+            where = f"{self.name}, {self.num} copies, step {self._steps}"
+            raise EnvError(f"{where}: {what} failed with {type(error).__name__}: {error}") from error
+
+
+def autoreset_mode(env: Any, name: str) -> AutoresetMode:
+    """Return the autoreset mode a vector environment declares. Raises EnvError when it declares none."""
+    declared = getattr(env.unwrapped, "autoreset_mode", None) or (env.metadata or {}).get("autoreset_mode")
+    try:
+        return AutoresetMode(declared)
+    except ValueError as error:
+        raise EnvError(
+            f'{name}: the vector environment does not say how it resets: set metadata["autoreset_mode"] to one of '
+            f"{', '.join('AutoresetMode.' + mode.name for mode in AutoresetMode)}"
+        ) from error

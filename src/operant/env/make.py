@@ -1,0 +1,149 @@
+"""From a name or a callable to a `VectorEnv`, and from what goes wrong to what to do."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+
+from operant.config.errors import EnvError
+from operant.env.gymvector import GymVector
+from operant.env.inprocess import Env, InProcess
+from operant.env.names import load, needs
+from operant.env.pool import Pool
+from operant.env.vector import VectorEnv
+
+BACKENDS = ("auto", "native", "inprocess", "envpool")
+
+
+def make(
+    env: str | Callable[..., Any],
+    num: int = 1,
+    *,
+    backend: str = "auto",
+    kwargs: Mapping[str, Any] | None = None,
+    render_mode: str | None = None,
+) -> VectorEnv:
+    """Make `num` copies of an environment, stepped together.
+
+    `env` is a Gymnasium id ("CartPole-v1"), "module:callable", "path/to/file.py:callable", or a callable that returns a
+    `gymnasium.Env`, or a ready-made `gymnasium.vector.VectorEnv`: its parameter `num_envs`, where it has one, receives
+    `num`, and where `num` is 1 it says how many copies there are. `kwargs` go to every copy, `render_mode` to copy 0.
+
+    `backend`: "native" is the environment's own vector form, "inprocess" a loop over copies, "envpool" another
+    implementation of the physics; "auto" is native where there is one that takes `kwargs`, and in process otherwise.
+
+    Raises EnvError, with what to do, when the environment is unknown, lacks a package, or fails to start.
+    """
+    if num < 1:
+        raise EnvError(f"{num} copies of an environment were asked for: ask for 1 or more")
+    if backend not in BACKENDS:
+        raise EnvError(f"there is no backend {backend!r}: use one of {', '.join(BACKENDS)}")
+    options = dict(kwargs or {})
+    if backend == "envpool":
+        if not isinstance(env, str):
+            raise EnvError('the backend "envpool" needs an id, not a callable: use the backend "inprocess"')
+        return Pool(env, num, options)
+    builder, name = load(env)
+    if isinstance(builder, EnvSpec):
+        if backend == "native" or (backend == "auto" and has_native(builder, options)):
+            return _native(builder, num, options, render_mode)
+        return InProcess([_one(builder, options, None if i else render_mode) for i in range(num)], name)
+    return _called(builder, name, num, backend, options, render_mode)
+
+
+def make_one(
+    env: str | Callable[..., Any], kwargs: Mapping[str, Any] | None = None, render_mode: str | None = None
+) -> Env:
+    """Make one plain `gymnasium.Env`, from the same names as `make` and with the same errors."""
+    builder, name = load(env)
+    options = dict(kwargs or {})
+    if isinstance(builder, EnvSpec):
+        return _one(builder, options, render_mode)
+    return _env(_call(builder, name, _accepted(builder, options, render_mode=render_mode)), name)
+
+
+def has_native(spec: EnvSpec, kwargs: Mapping[str, Any]) -> bool:
+    """Say whether an id has a vector form of its own that needs no jax and takes `kwargs`."""
+    if spec.vector_entry_point is None or spec.additional_wrappers or needs(spec) == "jax":
+        return False
+    entry = spec.vector_entry_point
+    parameters = inspect.signature(entry if callable(entry) else load_env_creator(entry)).parameters
+    return set(kwargs) <= set(parameters) or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _native(spec: EnvSpec, num: int, kwargs: dict[str, Any], render_mode: str | None) -> VectorEnv:
+    if not has_native(spec, kwargs):
+        raise EnvError(
+            f"{spec.id} has no native vector form"
+            + (f" that takes {', '.join(kwargs)}" if kwargs else "")
+            + ': use the backend "auto"'
+        )
+    if render_mode is not None:
+        kwargs = {**kwargs, "render_mode": render_mode}
+    try:
+        made = gymnasium.make_vec(spec, num_envs=num, vectorization_mode="vector_entry_point", **kwargs)
+    except Exception as error:
+        raise EnvError(f"{spec.id}: making it raised {type(error).__name__}: {error}") from error
+    return GymVector(made, spec.id, "native")
+
+
+def _one(spec: EnvSpec, kwargs: dict[str, Any], render_mode: str | None) -> Env:
+    try:
+        return gymnasium.make(spec, render_mode=render_mode, disable_env_checker=True, **kwargs)
+    except EnvError:
+        raise
+    except Exception as error:
+        extra = needs(spec)
+        missing = isinstance(error, ImportError | gymnasium.error.DependencyNotInstalled)
+        if missing and extra is not None:
+            raise EnvError(f"{spec.id} needs a package that is not installed: run {install(extra)}") from error
+        raise EnvError(f"{spec.id}: making it raised {type(error).__name__}: {error}") from error
+
+
+def install(extra: str) -> str:
+    """Return the one command that installs what an extra needs."""
+    return f'pip install "gymnasium[{extra}]"' if extra in ("jax", "toy-text") else f'pip install "operant[{extra}]"'
+
+
+def _called(
+    builder: Callable[..., Any], name: str, num: int, backend: str, kwargs: dict[str, Any], render_mode: str | None
+) -> VectorEnv:
+    first = _call(builder, name, _accepted(builder, kwargs, render_mode=render_mode, num_envs=num))
+    if isinstance(first, gymnasium.vector.VectorEnv):
+        made: Any = first
+        if num not in (1, made.num_envs):
+            raise EnvError(f"{name} returned {made.num_envs} copies where {num} were asked for: let it take num_envs")
+        return GymVector(made, name, "native")
+    if backend == "native":
+        raise EnvError(f'{name} returns no gymnasium.vector.VectorEnv: use the backend "auto"')
+    return InProcess(
+        [_env(made, name) for made in (first, *(_call(builder, name, kwargs) for _ in range(num - 1)))], name
+    )
+
+
+def _env(made: Any, name: str) -> Env:
+    if not isinstance(made, gymnasium.Env):
+        raise EnvError(f"{name} returned a {type(made).__name__}, not a gymnasium.Env: subclass gymnasium.Env")
+    return cast(Env, made)
+
+
+def _accepted(builder: Callable[..., Any], kwargs: Mapping[str, Any], **offered: Any) -> dict[str, Any]:
+    """Add to kwargs what is offered, not None, and named in the signature of the callable."""
+    try:
+        named = inspect.signature(builder).parameters
+    except (TypeError, ValueError):
+        return dict(kwargs)
+    return {**{k: v for k, v in offered.items() if v is not None and k in named}, **kwargs}
+
+
+def _call(builder: Callable[..., Any], name: str, kwargs: dict[str, Any]) -> Any:
+    try:
+        return builder(**kwargs)
+    except EnvError:
+        raise
+    except Exception as error:
+        raise EnvError(f"{name}: making it raised {type(error).__name__}: {error}") from error

@@ -1,0 +1,128 @@
+"""Finds what a name stands for: a Gymnasium id, "module:callable" or "path/to/file.py:callable"."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+
+from operant.config.errors import EnvError
+
+_ROOMS = {".box2d.": "box2d", ".mujoco.": "mujoco", ".phys2d.": "jax", ".tabular.": "jax", "ale_py": "atari"}
+
+
+def load(env: str | Callable[..., Any]) -> tuple[EnvSpec | Callable[..., Any], str]:
+    """Return what a name stands for, a Gymnasium entry or a callable, and how to call it in messages.
+
+    Raises EnvError when there is no such id, module, file or callable.
+    """
+    if not isinstance(env, str):
+        return env, getattr(env, "__qualname__", type(env).__name__)
+    place, colon, target = env.rpartition(":")
+    if not colon:
+        return find_spec(env), env
+    module = _from_file(place, env) if place.endswith(".py") else _from_module(place, target, env)
+    if not target.isidentifier():  # "module:Name-v0": importing the module registers the id
+        return find_spec(target), target
+    found: Any = getattr(module, target, None)
+    if not callable(found):
+        names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        raise EnvError(f"{env}: {place} has no callable {target!r}{nearest(target, names)}")
+    return found, env
+
+
+def find_spec(id: str) -> EnvSpec:
+    """Return Gymnasium's entry for an id. Raises EnvError, with the nearest ids, for an unknown or a withdrawn one."""
+    if id.startswith("ALE/"):
+        _register_atari(id)
+    spec = gymnasium.registry.get(id)
+    if spec is None:
+        raise EnvError(f"there is no environment {id!r}{_other_versions(id) or nearest(id, list(gymnasium.registry))}")
+    if withdrawn(spec):
+        raise EnvError(f"Gymnasium no longer has {id!r}{_other_versions(id)}")
+    return spec
+
+
+def needs(spec: EnvSpec) -> str | None:
+    """Return the extra an id needs: "box2d", "mujoco", "atari", "jax", or None."""
+    entry = spec.entry_point if isinstance(spec.entry_point, str) else ""
+    return next((extra for room, extra in _ROOMS.items() if room in entry), None)
+
+
+def withdrawn(spec: EnvSpec) -> bool:
+    """Say whether an id is only kept to say that it has moved: Gymnasium's are functions that raise."""
+    return getattr(spec.entry_point, "__module__", "").startswith("gymnasium.envs")
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """Return "; nearest: a, b" or ""."""
+    lower = {known.lower(): known for known in names}
+    near = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.6)]
+    return f"; nearest: {', '.join(near)}" if near else ""
+
+
+def _other_versions(id: str) -> str:
+    """Return "; there is NAME-v5, NAME-v4", newest first, or "" where no other version of the name exists."""
+    name = id.rpartition("-v")[0] if id.rpartition("-v")[2].isdigit() else id
+    versions = [
+        (spec.version or 0, known)
+        for known, spec in gymnasium.registry.items()
+        if known.lower().rpartition("-v")[0] == name.lower() and not withdrawn(spec)
+    ]
+    return f"; there is {', '.join(known for _, known in sorted(versions, reverse=True))}" if versions else ""
+
+
+def _register_atari(id: str) -> None:
+    try:
+        ale_py = importlib.import_module("ale_py")
+    except ImportError as error:
+        raise EnvError(f'{id} needs a package that is not installed: run pip install "operant[atari]"') from error
+    if id not in gymnasium.registry:
+        gymnasium.register_envs(ale_py)
+
+
+def _from_module(place: str, target: str, env: str) -> ModuleType:
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        file = Path(*place.split(".")).with_suffix(".py")
+        if error.name is None or not (place == error.name or place.startswith(error.name + ".")):
+            raise EnvError(f"{env}: importing {place} failed: {error}") from error
+        hint = (
+            f"write {file.as_posix()}:{target} to load the file"
+            if file.is_file()
+            else "install it, or give a path to a .py"
+        )
+        raise EnvError(f"{env}: there is no module {error.name!r}: {hint}") from error
+    except Exception as error:
+        raise EnvError(f"{env}: importing {place} raised {type(error).__name__}: {error}") from error
+
+
+def _from_file(place: str, env: str) -> ModuleType:
+    path = Path(place).expanduser()
+    if not path.is_file():
+        beside = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        raise EnvError(f"{env}: there is no file {place}{nearest(path.name, beside)}")
+    path = path.resolve()
+    name = f"operant_user_{path.stem}_{path.stat().st_mtime_ns:x}"
+    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise EnvError(f"{env}: {place} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise EnvError(f"{env}: importing {place} raised {type(error).__name__}: {error}") from error
+    return module

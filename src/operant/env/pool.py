@@ -1,0 +1,66 @@
+"""EnvPool (https://github.com/sail-sg/envpool): other implementations of known environments, in C++ threads."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operant.config.errors import EnvError
+from operant.env.gymvector import GymVector
+
+_SEEDS = 2**31  # EnvPool takes seeds of 31 bits
+
+
+class Pool(GymVector):
+    """A `VectorEnv` of EnvPool copies. It is another implementation of the physics: compare scores with care.
+
+    EnvPool fixes its seeds when a pool is made, so `reset(seed)` makes a new pool in which copy i has `seed + i`. It
+    resets on the next step. An episode that terminates in the very step of its time limit it reports as truncated.
+
+    Raises EnvError for an id or an option that EnvPool does not have.
+    """
+
+    def __init__(self, id: str, num: int, kwargs: Mapping[str, Any]) -> None:
+        try:
+            import envpool
+        except ImportError as error:
+            raise EnvError('envpool is not installed: run pip install "operant[envpool]"') from error
+        known: list[str] = envpool.list_all_envs()
+        if id not in known:
+            near = difflib.get_close_matches(id, known, n=3, cutoff=0.6)
+            raise EnvError(f"envpool has no {id!r}" + (f"; nearest: {', '.join(near)}" if near else ""))
+        allowed = set(envpool.make_spec(id).config._fields) - {"num_envs", "batch_size", "seed", "env_seed"}
+        for option in kwargs:
+            if option not in allowed:
+                near = difflib.get_close_matches(option, allowed, n=1)
+                raise EnvError(
+                    f"envpool's {id} has no option {option!r}" + (f": did you mean {near[0]!r}?" if near else "")
+                )
+        threads = min(num, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        options = {"num_threads": threads, **kwargs}
+
+        def open_pool(seed: int) -> Any:
+            seeds = [(seed + index) % _SEEDS for index in range(num)]
+            with warnings.catch_warnings():  # its bounds are float64, which Box remarks upon
+                warnings.simplefilter("ignore", UserWarning)
+                return envpool.make_gymnasium(id, num_envs=num, seed=seeds, **options)
+
+        self._open = open_pool
+        super().__init__(open_pool(0), id, "envpool")
+
+    def reset(self, seed: int) -> NDArray[np.float32]:
+        """Make a new pool in which copy i is seeded with `seed + i`; returns the first states [N, D]."""
+        self._env.close()
+        self._env = self._guarded("reset()", lambda: self._open(int(seed)))
+        self._steps = 0
+        self._ended = np.zeros(self.num, dtype=np.bool_)
+        return self._guarded("reset()", lambda: self._observations.batch(self._env.reset()[0], self.num))
+
+    def render(self) -> None:
+        """Return None: EnvPool is not asked for pictures."""

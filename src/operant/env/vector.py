@@ -1,0 +1,59 @@
+"""What the collector sees of an environment: N copies stepped together, arrays in and arrays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What N copies answered to N actions. Every array is fresh: nothing later writes into it.
+
+    The three autoreset modes of Gymnasium differ only in `acted` and `final_obs`: after an end, a NEXT_STEP copy spends
+    one step on its reset (`acted` False, `final_obs` None, `obs` of the ending step is the last state); a SAME_STEP or
+    DISABLED copy is reset inside the step (`obs` is already a first state, the last one is in `final_obs`).
+    """
+
+    obs: Array  # [N, D] float32, the state before the next action
+    reward: Array  # [N] float32, 0 where not acted
+    terminated: Array  # [N] bool
+    truncated: Array  # [N] bool, never together with terminated: terminated wins
+    acted: Array  # [N] bool, False on a row that only reset: its action was ignored
+    final_obs: (
+        Array | None
+    )  # [N, D] float32, valid on rows terminated | truncated; None when none ended or on NEXT_STEP
+
+
+class VectorEnv(Protocol):
+    """N copies of one environment, stepped together."""
+
+    num: int  # N
+    observation_space: gymnasium.Space[Any]  # of one copy
+    action_space: gymnasium.Space[Any]  # of one copy
+    obs_dim: int  # D
+    backend: str  # "native" | "inprocess" | "envpool"
+
+    def reset(self, seed: int) -> Array:
+        """Start every copy anew and return the first states [N, D].
+
+        Copy i is seeded with `seed + i` where each copy has its own generator; a native environment has one for all.
+        """
+        ...
+
+    def step(self, action: Array) -> Step:
+        """Step every copy with action int64 [N], int64 [N, K] or float32 [N, A] (see `Actions`)."""
+        ...
+
+    def render(self) -> Array | None:
+        """Return the picture of copy 0, [H, W, 3] uint8, or None where there is none."""
+        ...
+
+    def close(self) -> None:
+        """Free what the environment holds."""
+        ...
