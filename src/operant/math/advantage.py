@@ -132,8 +132,8 @@ def gae(
 ) -> Tensor:
     """Generalised advantage estimation: A_t = δ_t + γ λ A_{t+1}, with δ_t = r_t + γ V(s_{t+1}) − V(s_t).
 
-    λ = 1 is `reward_to_go` minus the value, λ = 0 the one-step error. A_t + V(s_t) is the TD(λ) return, the usual target
-    of the value. A group's mean return as `value`, constant over a row, makes this GRPO's and RLOO's advantage.
+    λ = 1 is `reward_to_go` minus the value, λ = 0 the one-step error. A_t + V(s_t) is the TD(λ) return, the usual
+    target of the value. A group's mean return as `value`, constant over a row, makes this GRPO's and RLOO's advantage.
 
     Args:
         reward: [N, T].

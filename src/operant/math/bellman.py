@@ -1,0 +1,161 @@
+"""One-step targets for action values, on transitions of any leading shape."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from operant.math import _check
+
+
+def backup(reward: Tensor, next_value: Tensor, terminated: Tensor, discount: float | Tensor) -> Tensor:
+    """r + γ V(s'), and r alone where terminated.
+
+    A truncated transition is an ordinary one: its next state is the last one seen, not the one after a reset.
+
+    Args:
+        reward: [...].
+        next_value: [...], the value of the next state; not read where terminated.
+        terminated: [...] bool.
+        discount: γ, a number in [0, 1] or a tensor [...] (γ^k for k-step transitions).
+
+    Returns:
+        [...].
+
+    Raises:
+        TypeError: `terminated` is not bool, or a number tensor is not floating-point.
+        ValueError: shapes differ, or a Python `discount` lies outside of [0, 1].
+
+    Source: Sutton and Barto (2018), Reinforcement Learning, equation 6.2.
+    """
+    _check.boolean(terminated=terminated)
+    _check.floating(reward=reward, next_value=next_value)
+    _check.same_shape(reward.shape, next_value=next_value, terminated=terminated)
+    _check.fraction(discount=discount)
+    return reward + discount * torch.where(terminated, 0.0, next_value)
+
+
+def greedy(q: Tensor) -> Tensor:
+    """max_a Q(s, a): the value of a state under the greedy policy.
+
+    Args:
+        q: [..., A].
+
+    Returns:
+        [...].
+
+    Raises:
+        TypeError: `q` is not floating-point.
+
+    Source: Watkins and Dayan (1992), Q-learning.
+    """
+    _check.floating(q=q)
+    return q.amax(-1)
+
+
+def double_q_target(
+    reward: Tensor,
+    next_q: Tensor,
+    next_q_target: Tensor,
+    terminated: Tensor,
+    discount: float | Tensor,
+) -> Tensor:
+    """r + γ Q_target(s', argmax_a Q(s', a)): one network chooses, the other judges.
+
+    Args:
+        reward: [...].
+        next_q: [..., A], of the network being trained: chooses.
+        next_q_target: [..., A], of the target network: judges.
+        terminated: [...] bool.
+        discount: γ, a number in [0, 1] or a tensor [...].
+
+    Returns:
+        [...].
+
+    Raises:
+        TypeError: `terminated` is not bool, or a number tensor is not floating-point.
+        ValueError: shapes do not fit, or a Python `discount` lies outside of [0, 1].
+
+    Source: van Hasselt et al. (2016), Deep reinforcement learning with double Q-learning, equation 4.
+    """
+    _check.floating(next_q=next_q, next_q_target=next_q_target)
+    _check.same_shape(next_q.shape, next_q_target=next_q_target)
+    chosen = next_q.argmax(-1, keepdim=True)
+    return backup(reward, next_q_target.gather(-1, chosen).squeeze(-1), terminated, discount)
+
+
+def soft_backup(
+    reward: Tensor,
+    next_q: Tensor,
+    terminated: Tensor,
+    discount: float | Tensor,
+    *,
+    temperature: float | Tensor,
+) -> Tensor:
+    """r + γ α log Σ_a exp(Q(s', a) / α): the backup of maximum-entropy control.
+
+    The sum equals max_π E_π[Q − α log π], and tends to `greedy` as α falls to 0.
+
+    Args:
+        reward: [...].
+        next_q: [..., A].
+        terminated: [...] bool.
+        discount: γ, a number in [0, 1] or a tensor [...].
+        temperature: α, above 0 (a tensor [] is not read), in units of reward per nat.
+
+    Returns:
+        [...].
+
+    Raises:
+        TypeError: `terminated` is not bool, or a number tensor is not floating-point.
+        ValueError: shapes do not fit, or a Python number lies outside of its range.
+
+    Source: Haarnoja et al. (2017), Reinforcement learning with deep energy-based policies, equation 3.
+    """
+    _check.floating(next_q=next_q)
+    if not isinstance(temperature, Tensor):
+        _check.positive(temperature=temperature)
+    return backup(reward, temperature * (next_q / temperature).logsumexp(-1), terminated, discount)
+
+
+def distributional_projection(
+    reward: Tensor,
+    next_probability: Tensor,
+    terminated: Tensor,
+    discount: float | Tensor,
+    *,
+    support: Tensor,
+) -> Tensor:
+    """The distribution of r + γ Z' laid back onto the atoms z_i (C51's target).
+
+        m_i = Σ_j clamp(1 − |clamp(r + γ z_j, z_1, z_K) − z_i| / Δz, 0, 1) p_j
+
+    Each moved atom is split between its two neighbours; one that lands on an atom goes there whole.
+
+    Args:
+        reward: [...].
+        next_probability: [..., K], of the next state's (greedy) action; sums to 1.
+        terminated: [...] bool.
+        discount: γ, a number in [0, 1] or a tensor [...].
+        support: [K], K >= 2 evenly spaced rising atoms.
+
+    Returns:
+        [..., K], sums to 1.
+
+    Raises:
+        TypeError: `terminated` is not bool, or a number tensor is not floating-point.
+        ValueError: shapes do not fit, K < 2, or a Python `discount` lies outside of [0, 1].
+
+    Source: Bellemare et al. (2017), A distributional perspective on reinforcement learning, equation 7.
+    """
+    _check.floating(next_probability=next_probability, support=support)
+    if support.ndim != 1 or support.shape[0] < 2:
+        raise ValueError(f"support must have shape [K] with K >= 2, got {list(support.shape)}")
+    _check.same_shape((*reward.shape, support.shape[0]), next_probability=next_probability)
+    atoms = support.expand(next_probability.shape)
+    ahead = discount.unsqueeze(-1).expand(atoms.shape) if isinstance(discount, Tensor) and discount.ndim else discount
+    moved = backup(reward.unsqueeze(-1).expand(atoms.shape), atoms, terminated.unsqueeze(-1).expand(atoms.shape), ahead)
+    moved = torch.minimum(torch.maximum(moved, support[0]), support[-1])
+    gap = (support[-1] - support[0]) / (support.shape[0] - 1)
+    share = (1.0 - (moved.unsqueeze(-2) - support.unsqueeze(-1)).abs() / gap).clamp(0.0, 1.0)  # [..., i, j]
+    return (share * next_probability.unsqueeze(-2)).sum(-1)
