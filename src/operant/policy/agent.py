@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
@@ -64,7 +65,7 @@ class Agent(nn.Module):
         x = self._input(obs)
         rows = x.reshape(-1, self.spec.obs_dim)
         action = self.policy.mode(rows) if generator is None else self.policy.sample(rows, generator)[0]
-        return action.reshape(*x.shape[:-1], *action.shape[1:]).cpu().numpy()
+        return action.reshape((*x.shape[:-1], *action.shape[1:])).cpu().numpy()
 
     @torch.no_grad()
     def value(self, obs: np.ndarray | Sequence[float]) -> np.ndarray:
@@ -90,7 +91,7 @@ class Agent(nn.Module):
             raw |= {key: tuple(raw[key]) for key in ("action_sizes", "hidden")}
             agent = cls(AgentSpec(**raw))
             load_model(agent, str(folder / "model.safetensors"))
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise ConfigError(f"{folder}: not a readable policy ({error})") from error
         return agent
 

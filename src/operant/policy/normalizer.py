@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from operant.math.scan import reverse_scan
+
 
 class RunningMoments(nn.Module):
     """Mean and variance of a stream, merged batch by batch (Chan, Golub and LeVeque 1979), in float64.
@@ -87,12 +89,11 @@ class RewardScale(RunningMoments):
             acted: [N, T] bool; other steps neither count nor discount.
             discount: γ.
         """
-        g = self.carry if len(self.carry) == len(reward) else reward.new_zeros(len(reward), dtype=torch.float64)
-        returns = torch.zeros_like(reward, dtype=torch.float64)
-        for t in range(reward.shape[1]):
-            g = torch.where(acted[:, t], discount * g + reward[:, t], g)
-            returns[:, t] = g
-            g = torch.where(ended[:, t], 0.0, g)
-        self.carry = g
+        x, forget = reward.double() * acted, torch.where(acted, discount, 1.0).double()
+        forget[:, 1:] *= ~ended[:, :-1]
+        carry = self.carry if len(self.carry) == len(reward) else torch.zeros_like(x[:, 0])
+        x[:, 0] += forget[:, 0] * carry
+        returns = reverse_scan(x.flip(1), forget.flip(1)).flip(1)  # G_t = x_t + forget_t G_{t-1}
+        self.carry = returns[:, -1] * ~ended[:, -1]
         self.update(returns[acted])
         return (reward / self.deviation).clamp(-self.clip, self.clip).to(reward.dtype)

@@ -145,12 +145,12 @@ class BernoulliPolicy(_Head):
         """One uniform number for each coin."""
         logits = self.output(obs)
         action = (_uniform(generator, tuple(logits.shape), obs.device) < logits.sigmoid()).long()
-        return action, bernoulli_logp(logits, action)
+        return action, bernoulli_logp(logits, action.float())
 
     def evaluate(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Sums over the coins, [B] each."""
         logits = self.output(obs)
-        return bernoulli_logp(logits, action), bernoulli_entropy(logits)
+        return bernoulli_logp(logits, action.float()), bernoulli_entropy(logits)
 
     @torch.no_grad()
     def mode(self, obs: Tensor) -> Tensor:
