@@ -1,0 +1,193 @@
+"""What can be set, read off the schema: the leaves of a config class, and each leaf's expectation in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from inspect import getdoc
+from typing import Any
+
+from pydantic import BaseModel
+
+# What other libraries call our keys: used only to suggest the right one.
+ELSEWHERE = {
+    "batch_size": "algo.batch",
+    "clip_coef": "algo.clip",
+    "clip_range": "algo.clip",
+    "clip_range_vf": "algo.value_clip",
+    "ent_coef": "algo.entropy_coef",
+    "env_id": "env.id",
+    "env_kwargs": "env.kwargs",
+    "gae_lambda": "algo.lam",
+    "gamma": "algo.discount",
+    "lambda": "algo.lam",
+    "learning_rate": "algo.lr",
+    "log_interval": "eval.every",
+    "minibatch_size": "algo.batch",
+    "n_envs": "env.num",
+    "n_epochs": "algo.epochs",
+    "n_steps": "algo.horizon",
+    "n_timesteps": "total_steps",
+    "net_arch": "policy.hidden",
+    "num_envs": "env.num",
+    "num_steps": "algo.horizon",
+    "timesteps": "total_steps",
+    "total_timesteps": "total_steps",
+    "update_epochs": "algo.epochs",
+    "vf_coef": "algo.value_coef",
+}
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One setting: a field of the schema that is not itself a section."""
+
+    path: tuple[str, ...]
+    help: str
+    default: object
+    spec: dict[str, Any]  # the leaf's JSON schema, without the null of an optional
+    optional: bool
+
+    @property
+    def key(self) -> str:
+        """The dotted name, as in `algo.discount`."""
+        return ".".join(self.path)
+
+    @property
+    def kind(self) -> str:
+        """JSON type: integer, number, boolean, string, array or object."""
+        return self.spec.get("type", "any")
+
+    @property
+    def choices(self) -> list[Any]:
+        """The values of an enumeration, empty for anything else."""
+        return self.spec.get("enum", [self.spec["const"]] if "const" in self.spec else [])
+
+    @property
+    def free(self) -> bool:
+        """Whether this is a table with entries of any name (`env.kwargs`)."""
+        return self.kind == "object"
+
+    @property
+    def expected(self) -> str:
+        """What the leaf takes, in words: `a number from 0 to 1`."""
+        return _in_words(self.spec) + (", or none" if self.optional else "")
+
+
+def _in_words(spec: dict[str, Any]) -> str:
+    if "enum" in spec:
+        return "one of " + ", ".join(map(str, spec["enum"]))
+    if "const" in spec:
+        return str(spec["const"])
+    match spec.get("type"):
+        case "integer":
+            return "a whole number" + _bounds(spec)
+        case "number":
+            return "a number" + (_bounds(spec) or " that is finite")
+        case "boolean":
+            return "true or false"
+        case "string":
+            return "text"
+        case "array":
+            return "a list" + (f", each item {_in_words(spec['items'])}" if spec.get("items") else "")
+        case "object":
+            return "a table"
+        case _:
+            return "another value"
+
+
+def _bounds(spec: dict[str, Any]) -> str:
+    low, high = spec.get("minimum"), spec.get("maximum")
+    above, below = spec.get("exclusiveMinimum"), spec.get("exclusiveMaximum")
+    if spec["type"] == "integer" and above is not None:
+        low, above = above + 1, None
+    if low is not None and high is not None:
+        return f" from {low:g} to {high:g}"
+    parts = [
+        f"{words} {bound:g}"
+        for words, bound in (("of at least", low), ("above", above), ("of at most", high), ("below", below))
+        if bound is not None
+    ]
+    return " " + " and ".join(parts) if parts else ""
+
+
+@cache
+def leaves(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> dict[tuple[str, ...], Leaf]:
+    """Every setting of a config class by its path, in the order of the schema, plain settings before sections."""
+    found: dict[tuple[str, ...], Leaf] = {}
+    specs = model.model_json_schema()["properties"]
+    fields = model.model_fields
+    for name in sorted(fields, key=lambda name: section(model, (name,)) is not None):
+        path = (*prefix, name)
+        inner = section(model, (name,))
+        if inner is not None:
+            found |= leaves(inner, path)
+            continue
+        spec = specs[name]
+        branches = spec.get("anyOf", [spec])
+        typed = [branch for branch in branches if branch.get("type") != "null"]
+        found[path] = Leaf(
+            path=path,
+            help=fields[name].description or "",
+            default=fields[name].get_default(call_default_factory=True),
+            spec=typed[0] if len(typed) == 1 else {},
+            optional=len(typed) < len(branches),
+        )
+    return found
+
+
+def section(model: type[BaseModel], path: tuple[str, ...]) -> type[BaseModel] | None:
+    """The section class at a path, or None where there is none."""
+    for name in path:
+        annotation = model.model_fields[name].annotation if name in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return None
+        model = annotation
+    return model
+
+
+def title(model: type[BaseModel]) -> str:
+    """First line of a section's docstring, without its full stop."""
+    return (getdoc(model) or "").split("\n")[0].rstrip(".")
+
+
+def leaf_of(model: type[BaseModel], path: tuple[str, ...]) -> Leaf | None:
+    """The leaf that a path sets: the leaf itself, or the free table that the path is an entry of."""
+    known = leaves(model)
+    for length in range(len(path), 0, -1):
+        leaf = known.get(path[:length])
+        if leaf is not None:
+            return leaf if leaf.free or length == len(path) else None
+    return None
+
+
+def nearest(name: str, candidates: Iterator[str] | list[str] | dict[str, Any], count: int = 1) -> list[str]:
+    """The candidates closest to a mistyped name, best first, by the ratio of matching letters."""
+    return get_close_matches(name, list(candidates), n=count, cutoff=0.6)
+
+
+def nearest_keys(model: type[BaseModel], key: str) -> list[str]:
+    """The dotted keys that a person who wrote `key` may have meant, at most two, best first.
+
+    Tried in turn: the same last part elsewhere (`discount` → `algo.discount`), another library's word for it
+    (`gamma` → `algo.discount`), a close spelling of the whole, a close spelling of the last part.
+    """
+    keys = [leaf.key for leaf in leaves(model).values()]
+    last = key.rpartition(".")[2].replace("-", "_").lower()
+    same = [known for known in keys if known.rpartition(".")[2] == last]
+    if same:
+        return same[:2]
+    if ELSEWHERE.get(last) in keys:
+        return [ELSEWHERE[last]]
+    close = nearest(key.replace("-", "_").lower(), keys)
+    if close:
+        return close
+    parts = nearest(last, [known.rpartition(".")[2] for known in keys])
+    return [known for known in keys if known.rpartition(".")[2] in parts][:2]
+
+
+def did_you_mean(names: list[str]) -> str:
+    """` Did you mean 'a' or 'b'?` with a leading space, or nothing."""
+    return f" Did you mean {' or '.join(repr(name) for name in names)}?" if names else ""
