@@ -1,0 +1,60 @@
+# One command each. `make` alone says what there is.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test lint type layers bench docs evidence setup clean
+
+help:
+	@echo "make demo     train PPO on CartPole, film it and write its report"
+	@echo "make test     the whole suite, with lint, types and layers"
+	@echo "make lint | type | layers | bench | docs | evidence"
+
+# The package with its core dependencies, pinned.
+$(BIN)/.core: pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): about a minute the first time."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "operant needs Python 3.11 or newer; call make PYTHON=python3.12, say." && exit 1)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install -c constraints.txt "torch==$(shell sed -n 's/^torch==//p' constraints.txt)"
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+# The tools of development, the simulators of the tests, and the peers of the benches.
+$(BIN)/.dev: $(BIN)/.core
+	@$(PIP) install -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(BIN)/.bench: $(BIN)/.dev
+	@$(PIP) install -c constraints.txt -e ".[bench]"
+	@touch $@
+
+setup: $(BIN)/.dev
+
+demo: $(BIN)/.core
+	@$(BIN)/operant train ppo CartPole-v1
+
+lint: $(BIN)/.dev
+	$(BIN)/ruff check src tests bench docs
+	$(BIN)/ruff format --check src tests bench docs
+
+type: $(BIN)/.dev
+	$(BIN)/basedpyright
+
+layers: $(BIN)/.dev
+	$(BIN)/lint-imports --no-cache
+
+test: $(BIN)/.dev lint type layers
+	$(BIN)/python -m pytest -n 2
+
+docs: $(BIN)/.dev
+	$(BIN)/python docs/check.py
+
+bench: $(BIN)/.bench
+	$(BIN)/python bench/ppo_vs_sb3.py
+
+evidence: $(BIN)/.dev
+	$(BIN)/python docs/evidence/regenerate.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
