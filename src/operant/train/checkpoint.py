@@ -16,6 +16,8 @@ from operant.config.errors import ConfigError, DiskError
 from operant.policy.agent import Agent
 from operant.train.folder import write_json
 
+REQUIRED = {"model.safetensors", "policy.json", "optim.safetensors", "state.json"}
+
 
 def save(run: Path, agent: Agent, optimizer: torch.optim.Optimizer, state: dict[str, Any], *, keep: int) -> Path:
     """Write `checkpoints/step-<8 digits>/`, point `latest` at it and drop all but the newest `keep`.
@@ -68,9 +70,11 @@ def verify(checkpoint: Path) -> None:
         ConfigError: if the manifest is missing, or a file is missing, short or altered; names the file.
     """
     try:
-        files: dict[str, dict[str, Any]] = json.loads((checkpoint / "MANIFEST.json").read_text())["files"]
-    except (OSError, ValueError, KeyError) as error:
+        files: dict[str, Any] = dict(json.loads((checkpoint / "MANIFEST.json").read_text())["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{checkpoint}: no checkpoint there (its MANIFEST.json cannot be read)") from error
+    if missing := REQUIRED - files.keys():
+        raise ConfigError(f"{checkpoint}: no checkpoint there (its MANIFEST.json does not list {min(missing)})")
     for name, want in files.items():
         file = checkpoint / name
         if not file.is_file() or _digest(file) != want:
