@@ -1,0 +1,93 @@
+"""What the numbers of a run mean, where they should lie, and what to do when they do not."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Diagnostic(NamedTuple):
+    """A metric and its healthy range; a bound of None is open, and two of them mean that no range fits every task."""
+
+    metric: str
+    title: str
+    low: float | None
+    high: float | None
+    meaning: str
+    advice: str
+
+
+DIAGNOSTICS = (
+    Diagnostic(
+        "policy/kl",
+        "Policy change, KL",
+        0.0,
+        0.02,
+        "How far one update moved the policy, as a mean KL divergence (the k3 estimate).",
+        "Above the range the steps are too bold: lower algo.lr or algo.epochs, or set algo.target_kl.",
+    ),
+    Diagnostic(
+        "policy/clip_fraction",
+        "Clipped share",
+        0.02,
+        0.3,
+        "The share of decisions whose probability ratio met the clip.",
+        "Below, the updates are timid: raise algo.lr or algo.epochs. Above, most of the data is ignored: lower them.",
+    ),
+    Diagnostic(
+        "policy/entropy",
+        "Entropy",
+        None,
+        None,
+        "How much the policy still leaves to chance; a slow fall is the sign of learning.",
+        "If it collapses while returns are poor, raise algo.entropy_coef; if it never falls, raise algo.lr.",
+    ),
+    Diagnostic(
+        "value/explained_variance",
+        "Explained variance",
+        0.5,
+        1.0,
+        "The share of the variance of the returns that the critic foresees; 0 is no better than a constant.",
+        "Below for long, the critic lags: raise algo.epochs, or set policy.normalize_reward. "
+        "Where all returns are equal it is 0/0, a NaN without harm.",
+    ),
+    Diagnostic(
+        "grad/norm",
+        "Gradient norm",
+        None,
+        None,
+        "The global norm of the gradient before it is clipped at algo.max_grad_norm.",
+        "A few peaks are clipped and harmless; if it climbs without end, lower algo.lr or set policy.normalize_reward.",
+    ),
+    Diagnostic(
+        "loss/value",
+        "Value loss",
+        None,
+        None,
+        "The critic's squared error; its scale is that of the returns, so it may rise while they rise.",
+        "If it grows when returns do not, lower algo.lr or set policy.normalize_reward.",
+    ),
+    Diagnostic(
+        "policy/std",
+        "Action deviation",
+        0.05,
+        1.5,
+        "The mean standard deviation of continuous actions, in units of the policy's output.",
+        "Below, the policy has stopped exploring: raise algo.entropy_coef. Above, noise drives it: lower that.",
+    ),
+    Diagnostic(
+        "schedule/lr",
+        "Learning rate",
+        None,
+        None,
+        "The optimiser's step size as it was used.",
+        "It follows algo.lr and algo.lr_schedule; nothing else moves it.",
+    ),
+    Diagnostic(
+        "speed/steps_per_second",
+        "Speed, steps per second",
+        None,
+        None,
+        "Environment steps per second of the iteration, collecting and learning together.",
+        "A fall in mid-run means that the machine is shared or the episodes have become dearer to simulate.",
+    ),
+)

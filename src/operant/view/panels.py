@@ -1,0 +1,180 @@
+"""The panels of a report that are pictures: learning curve, diagnostics, returns of an evaluation, time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from operant.view import charts
+from operant.view.charts import Chart, Scale
+from operant.view.diagnostics import DIAGNOSTICS, Diagnostic
+from operant.view.stats import bootstrap_ci, iqm, smooth
+from operant.view.words import count, number
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from operant.view.rows import Series
+
+WINDOW = 0.05
+"""Width of the moving average of a learning curve, as a share of the steps shown."""
+
+
+def learning_curve(
+    series: Mapping[str, Series], evaluations: Sequence[Mapping[str, Any]], until: float
+) -> dict[str, Any] | None:
+    """Training return, raw and smoothed over it, and evaluations with their spread; None when there is neither.
+
+    `until` is the right end of the axis, in environment steps, where the data end sooner.
+    """
+    import numpy as np
+
+    train = series.get("train/return")
+    if train is None and not evaluations:
+        return None
+    eval_step = np.asarray([e["step"] for e in evaluations], dtype=np.float64)  # [E]
+    mean = np.asarray([e["mean"] for e in evaluations], dtype=np.float64)
+    std = np.asarray([e["std"] for e in evaluations], dtype=np.float64)
+    steps = [eval_step] if train is None else [train.step, eval_step]
+    end = max([until, *(float(s.max()) for s in steps if len(s))])
+    values = [mean - std, mean + std, mean] + ([] if train is None else [train.value])
+    chart = _frame(Scale(0.0, end or 1.0), charts.fit(values), x_count=6, y_count=5)
+    window = WINDOW * end
+    readings: list[tuple[str, NDArray[np.float64]]] = []
+    axis = eval_step
+    if train is not None:
+        redone = train.superseded()
+        _draw(chart, "redone", train.where(redone))
+        train = train.where(~redone)
+        _draw(chart, "raw", train)
+        average = smooth(train.step, train.value, window=window)
+        kept = charts.thin(train.step, average)
+        chart.draw("smooth", charts.line(chart.x(train.step[kept]), chart.y(average[kept])))
+        begins = [train.step[train.attempt == a].min() for a in np.unique(train.attempt)[1:]]
+        chart.draw("attempt", charts.posts(chart.x(np.asarray(begins))))
+        _mark_bad(chart, train)
+        shown = np.union1d(kept, charts.thin(train.step, train.value))
+        axis = train.step[shown]
+        readings = [("return", train.value[shown]), ("smoothed", average[shown])]
+    finite = np.isfinite(mean + std)
+    at = chart.x(eval_step[finite])
+    chart.draw("whisker", charts.bars(at, chart.y((mean - std)[finite]), chart.y((mean + std)[finite])))
+    chart.draw("dot", charts.dots(at, chart.y(mean[finite])))
+    chart.draw("bad", charts.posts(chart.x(eval_step[~finite])))
+    if len(eval_step) and len(axis):
+        readings.append(("evaluation", _at(axis, eval_step, mean)))
+    chart.hover = charts.hover(chart, axis, readings)
+    chart.label = "Return over environment steps"
+    resumed = train is not None and len(np.unique(train.attempt)) > 1
+    return {"chart": chart, "window": count(window), "train": train is not None, "resumed": resumed}
+
+
+def diagnostics(series: Mapping[str, Series]) -> list[dict[str, Any]]:
+    """One small chart for each diagnostic that the run measured."""
+    return [_diagnostic(row, series[row.metric]) for row in DIAGNOSTICS if row.metric in series]
+
+
+def _diagnostic(row: Diagnostic, measured: Series) -> dict[str, Any]:
+    import numpy as np
+
+    current = measured.where(~measured.superseded())
+    low, high = charts.reach(current.value)
+    bounds = [b for b in (row.low, row.high) if b is not None]
+    inside = current.value[(current.value >= low) & (current.value <= high)]
+    chart = _frame(
+        Scale(0.0, float(current.step.max()) or 1.0), charts.fit([inside], include=bounds), x_count=3, y_count=3
+    )
+    if bounds:
+        top = chart.y.percent(row.high) if row.high is not None else 100.0
+        bottom = chart.y.percent(row.low) if row.low is not None else 0.0
+        chart.band = (100.0 - top, top - bottom)
+    _draw(chart, "line", current)
+    _mark_bad(chart, current)
+    beyond = np.isfinite(current.value) & ((current.value < chart.y.low) | (current.value > chart.y.high))
+    edge = np.clip(current.value[beyond], chart.y.low, chart.y.high)
+    chart.draw("edge", charts.dots(chart.x(current.step[beyond]), chart.y(edge)))
+    kept = charts.thin(current.step, current.value, limit=600)
+    chart.hover = charts.hover(chart, current.step[kept], [(row.title.lower(), current.value[kept])])
+    chart.label = f"{row.title} over environment steps"
+    healthy = (current.value >= (-math.inf if row.low is None else row.low)) & (
+        current.value <= (math.inf if row.high is None else row.high)
+    )  # [K]; a NaN is not healthy
+    late = healthy[-max(1, len(healthy) // 4) :]
+    far = current.value[beyond]
+    return {
+        "row": row,
+        "chart": chart,
+        "latest": number(float(current.value[-1]), 3),
+        "range": f"{number(row.low, 3)} to {number(row.high, 3)}" if bounds else None,
+        "share": f"{healthy.mean():.0%}" if bounds else None,
+        "outside": bool(bounds) and bool(late.mean() < 0.5),
+        "beyond": (len(far), number(float(far[np.abs(far).argmax()]), 3)) if len(far) else None,
+    }
+
+
+def returns_chart(returns: Sequence[float]) -> dict[str, Any]:
+    """A histogram of the returns of one evaluation, a tick for each episode, and the IQM with its 95 % interval."""
+    import numpy as np
+
+    every = np.asarray(returns, dtype=np.float64)  # [n]
+    value = every[np.isfinite(every)]
+    middle, (low, high) = iqm(every), bootstrap_ci(every)
+    result: dict[str, Any] = {"count": len(every), "bad": len(every) - len(value), "iqm": number(middle)}
+    result["interval"] = None if math.isnan(low) else (number(low), number(high))
+    if not len(value) or value.min() == value.max():
+        return result | {"chart": None, "only": number(float(value[0])) if len(value) else None}
+    x = charts.fit([value])
+    bins = min(30, max(6, round(2 * math.sqrt(len(value)))))
+    height, edges = np.histogram(value, bins=bins)
+    chart = _frame(x, Scale(0.0, float(height.max()) * 1.08), x_count=6, y_count=3)
+    chart.y_ticks = [tick for tick in chart.y_ticks if float(tick[1].replace("k", "e3")).is_integer()]
+    left, right, top = chart.x(edges[:-1]), chart.x(edges[1:]), chart.y(height.astype(np.float64))
+    chart.draw("bar", charts.boxes(left[height > 0], right[height > 0], top[height > 0]))
+    at = chart.x(value)
+    chart.draw("rug", charts.bars(at, np.full(len(at), 0.0), np.full(len(at), 45.0)))
+    chart.draw("iqm", charts.posts(chart.x(np.asarray([middle]))) if math.isfinite(middle) else "")
+    if math.isfinite(low) and high > low:
+        ends = chart.x(np.asarray([low, high]))
+        chart.draw("interval", charts.boxes(ends[:1], ends[1:], np.asarray([charts.BOX])))
+    chart.label = "How many episodes had which return"
+    return result | {"chart": chart, "only": None}
+
+
+def phases(info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Where the wall time went, the longest first: name, seconds, share in per cent; the rest is named as such."""
+    spent = {str(k): float(v) for k, v in (info.get("phases") or {}).items() if v}
+    total = max(float(info.get("seconds") or 0.0), sum(spent.values()))
+    if not spent or total <= 0:
+        return []
+    parts = sorted(spent.items(), key=lambda part: -part[1])
+    rest = total - sum(spent.values())
+    if rest > 0.005 * total:
+        parts.append(("everything else", rest))
+    return [{"name": name, "seconds": seconds, "share": round(100 * seconds / total, 2)} for name, seconds in parts]
+
+
+def _frame(x: Scale, y: Scale, *, x_count: int, y_count: int) -> Chart:
+    across = [(x.percent(v), charts.label(v)) for v in charts.ticks(x, x_count)]
+    up = [(100.0 - y.percent(v), charts.label(v)) for v in charts.ticks(y, y_count)]
+    return Chart(x=x, y=y, x_ticks=across, y_ticks=up)
+
+
+def _draw(chart: Chart, kind: str, measured: Series) -> None:
+    if len(measured.step):
+        kept = charts.thin(measured.step, measured.value)
+        chart.draw(kind, charts.line(chart.x(measured.step[kept]), chart.y(measured.value[kept])))
+
+
+def _mark_bad(chart: Chart, measured: Series) -> None:
+    import numpy as np
+
+    chart.draw("bad", charts.posts(chart.x(measured.step[~np.isfinite(measured.value)])))
+
+
+def _at(axis: NDArray[np.float64], step: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each position of `axis` the value of the evaluation nearest to it."""
+    import numpy as np
+
+    return value[np.abs(axis[:, None] - step[None, :]).argmin(axis=1)]

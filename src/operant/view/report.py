@@ -1,0 +1,280 @@
+"""A run folder as one self-contained page: no network, no other file, no script but the page's own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from operant.config.errors import DiskError, OperantError
+from operant.train.folder import RunFolder
+from operant.view import panels, words
+from operant.view.rows import Series, read_series
+from operant.view.stats import bootstrap_ci, iqm
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+FIELDS = ("status", "algorithm", "env", "seed", "started", "preset", "error", "attempts")
+FACTS = ("step", "seed", "return", "length")
+EMBEDDED = 15_000_000
+"""Bytes of video that a page holds at most; films beyond it are linked to."""
+
+STATUS = {
+    "started": "This run is still going, or was killed before it could say so; the page shows what it has written.",
+    "interrupted": "This run was interrupted. The page shows what had been done by then.",
+    "failed": "This run failed.",
+}
+
+
+def write_report(run: Path) -> Path:
+    """Write `report.html` into the run folder `run` and return its path.
+
+    A run at any stage has a page: one that is going on, was interrupted or failed, has no evaluation, video or metric.
+
+    Raises ConfigError when `run` is no run folder, OperantError when its files cannot be read, DiskError when the page
+    cannot be written.
+    """
+    folder = RunFolder(run)
+    path = folder.path / "report.html"
+    try:
+        page = render(folder)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise OperantError(f"a JSON file in {folder.path} is damaged ({error}); mend or remove it") from error
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
+            file.write(page)
+        Path(file.name).chmod(0o644)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise DiskError(f"cannot write {path} ({len(page)} characters): {error.strerror}. Free some space.") from error
+    return path
+
+
+def render(folder: RunFolder) -> str:
+    """The page as text."""
+    info, series = dict.fromkeys(FIELDS) | folder.info(), read_series(folder.path)
+    measured = _evaluations(folder, series)
+    last = measured[-1] if measured else None
+    template = _environment().get_template("report.html.j2")
+    files = resources.files("operant.view").joinpath("templates")
+    script = files.joinpath("report.js").read_text("utf-8")
+    done = max((float(s.step[-1]) for s in series.values()), default=float(info.get("steps") or 0))
+    until = float(info.get("total_steps") or 0) if info.get("status") == "started" else done
+    return template.render(
+        info=info,
+        status=STATUS.get(str(info.get("status")), ""),
+        figures=_figures(info, last, done, series),
+        protocol=_protocol(last),
+        bad=_non_finite(series, measured),
+        curve=panels.learning_curve(series, measured, until),
+        videos=_videos(folder),
+        diagnostics=panels.diagnostics(series),
+        evaluations=measured,
+        returns=panels.returns_chart(last["returns"]) if last and last["returns"] else None,
+        last=last,
+        phases=panels.phases(info),
+        settings=_settings(folder.path / "config.toml"),
+        machine=_machine(info),
+        command=command(info.get("argv") or []),
+        style=files.joinpath("report.css").read_text("utf-8"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def command(argv: Sequence[str]) -> str:
+    """The command line that starts the same run again, quoted for a shell."""
+    return shlex.join(["operant", *argv[argv.index("train") :]] if "train" in argv else argv)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("operant.view", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for function in (words.number, words.count, words.duration, words.moment):
+        environment.filters[function.__name__] = function
+    return environment
+
+
+def _evaluations(folder: RunFolder, series: Mapping[str, Series]) -> list[dict[str, Any]]:
+    """Every evaluation by step: those with a file of their own, and those of which only the metric row tells."""
+    found: dict[int, dict[str, Any]] = {}
+    columns = {
+        "mean": "return_mean",
+        "std": "return_std",
+        "iqm": "return_iqm",
+        "length": "length",
+        "episodes": "episodes",
+    }
+    for name, column in columns.items():
+        measured = series.get(f"eval/{column}")
+        if measured is not None:
+            for step, value in zip(measured.step.tolist(), measured.value.tolist(), strict=True):
+                found.setdefault(round(step), {"step": round(step)})[name.removeprefix("return_")] = value
+    for entry in folder.evals():
+        found[int(entry["step"])] = entry
+    return [_evaluation(found[step]) for step in sorted(found)]
+
+
+def _evaluation(entry: Mapping[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(
+        ("iqm", "length", "episodes", "deterministic", "seed", "interval", "low", "high")
+    )
+    row |= {"mean": math.nan, "std": math.nan, "returns": []} | dict(entry)
+    row["mean"], row["std"] = float(row["mean"]), float(row["std"])
+    returns = row["returns"] = [float(value) for value in row["returns"]]
+    if row.get("lengths"):
+        row["length"] = sum(row["lengths"]) / len(row["lengths"])
+    if returns:
+        low, high = bootstrap_ci(returns)
+        row |= {"iqm": iqm(returns), "low": min(returns), "high": max(returns)}
+        row["interval"] = None if math.isnan(low) else (low, high)
+    return row
+
+
+def _figures(
+    info: Mapping[str, Any], last: Mapping[str, Any] | None, done: float, series: Mapping[str, Series]
+) -> list[dict[str, Any]]:
+    """The figures at the head of the page: label, value, and a note below it."""
+    steps = float(info.get("steps") or done)
+    seconds = info.get("seconds") or max((float(s.time.max()) for s in series.values()), default=None)
+    figures: list[dict[str, Any]] = []
+    if last is not None:
+        final = info.get("evaluation") is not None
+        figures.append(
+            {
+                "label": "Return, final evaluation" if final else f"Return, evaluation at step {last['step']:,}",
+                "value": words.number(last["mean"]),
+                "spread": f"± {words.number(last['std'], 3)}",
+                "note": "mean ± standard deviation over episodes",
+            }
+        )
+        interval = last["interval"]
+        between = " to ".join(words.number(bound) for bound in interval) if interval else "not known"
+        figures.append(
+            {"label": "Interquartile mean", "value": words.number(last["iqm"]), "note": f"95 % interval {between}"}
+        )
+    else:
+        figures.append({"label": "Return", "value": "–", "note": "not evaluated yet"})
+    total = info.get("total_steps")
+    figures.append(
+        {"label": "Steps", "value": words.count(steps), "note": f"of {words.count(total)} asked for" if total else ""}
+    )
+    speed = f"{words.count(steps / seconds)} steps/s" if seconds and steps else ""
+    figures.append({"label": "Wall time", "value": words.duration(seconds), "note": speed})
+    return [{"spread": None} | figure for figure in figures]
+
+
+def _protocol(last: Mapping[str, Any] | None) -> str:
+    """How the policy was measured, in words: 100 episodes, deterministic actions, seeds 1000003 to 1000102."""
+    if last is None:
+        return "No evaluation has been made."
+    parts = [f"{words.count(last['episodes'])} episodes"]
+    if "deterministic" in last:
+        parts.append("deterministic actions" if last["deterministic"] else "sampled actions")
+    if last.get("seed") is not None:
+        parts.append(f"seeds from {last['seed']}")
+    return "Measured on " + ", ".join(parts) + "."
+
+
+def _non_finite(series: Mapping[str, Series], evaluations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every metric that was ever NaN or infinite: its name, which of them how often, and the first and last step."""
+    import numpy as np
+
+    found: list[dict[str, Any]] = []
+    rows = {name: (s.step, s.value) for name, s in sorted(series.items())}
+    for entry in evaluations:
+        if entry["returns"]:
+            returns = np.asarray(entry["returns"])
+            name = f"returns of the evaluation at step {entry['step']:,}"
+            rows[name] = (np.full(len(returns), entry["step"]), returns)
+    for name, (step, value) in rows.items():
+        bad = ~np.isfinite(value)
+        if bad.any():
+            kinds = [("NaN", np.isnan(value)), ("∞", value == math.inf), ("−∞", value == -math.inf)]
+            what = ", ".join(f"{int(mask.sum())} × {kind}" for kind, mask in kinds if mask.any())
+            first, last = step[bad].min(), step[bad].max()
+            found.append({"name": name, "what": what, "first": first, "last": last, "rows": len(value)})
+    return found
+
+
+def _videos(folder: RunFolder) -> list[dict[str, Any]]:
+    """The films, the last one first: their facts, and the bytes as a data URL as long as there is room."""
+    room = EMBEDDED
+    films: list[dict[str, Any]] = []
+    for path in reversed(folder.videos()):
+        side, size = path.with_suffix(".json"), path.stat().st_size
+        facts = dict.fromkeys(FACTS) | json.loads(side.read_text()) if side.is_file() else None
+        film = {"name": path.name, "facts": facts, "link": f"videos/{quote(path.name)}", "size": size, "data": None}
+        if size <= room:
+            room -= size
+            film["data"] = "data:video/mp4;base64," + base64.b64encode(path.read_bytes()).decode()
+        films.append(film)
+    return films
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """The resolved configuration: (key, value, where it came from) apart for what was chosen and what is default."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+    from tomlkit.items import AbstractTable, Item
+
+    if not path.is_file():
+        return {"problem": "This folder holds no config.toml.", "chosen": [], "default": []}
+    rows: list[tuple[str, str, str]] = []
+
+    def walk(table: Mapping[str, Any], prefix: str) -> None:
+        for key, item in table.items():
+            if isinstance(item, AbstractTable) and not item.trivia.comment and len(item):
+                walk(item, f"{prefix}{key}.")
+            else:
+                shown = item.as_string().strip() if isinstance(item, Item) else str(item)
+                source = item.trivia.comment.lstrip("# ") if isinstance(item, Item) else ""
+                rows.append((f"{prefix}{key}", shown, source or "not said"))
+
+    try:
+        walk(tomlkit.parse(path.read_text(encoding="utf-8")), "")
+    except TOMLKitError as error:
+        return {"problem": f"config.toml cannot be read: {error}", "chosen": [], "default": []}
+    return {
+        "problem": None,
+        "chosen": [row for row in rows if row[2] != "default"],
+        "default": [row for row in rows if row[2] == "default"],
+    }
+
+
+def _machine(info: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Facts about the computer and the software, in words; what is not known is left out."""
+    host, git = info.get("host") or {}, info.get("git")
+    packages = info.get("packages") or {}
+    cores = host.get("cores")
+    facts = [
+        ("Platform", host.get("platform")),
+        ("Processor", f"{host.get('cpu')}, {cores} core{'s' if cores != 1 else ''}" if host.get("cpu") else None),
+        ("Python", host.get("python")),
+        ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items())),
+        ("Code", f"{git.get('sha')}{' with uncommitted changes' if git.get('dirty') else ''}" if git else None),
+        ("Parameters", words.count(info["parameters"]) if info.get("parameters") else None),
+        ("Preset", info.get("preset")),
+        ("Started", words.moment(info["started"]) if info.get("started") else None),
+        ("Ended", words.moment(info["ended"]) if info.get("ended") else None),
+        ("Run", info.get("id")),
+    ]
+    return [(name, str(value)) for name, value in facts if value]

@@ -1,0 +1,51 @@
+"""Numbers and times as a page writes them."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Four significant digits, thousands set apart, a true minus sign; NaN and ∞ by name; a dash for nothing."""
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 1e9 or size < 1e-4:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        text = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    else:
+        places = max(0, digits - 1 - math.floor(math.log10(size)))
+        text = f"{value:,.{places}f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text.replace("-", "−")
+
+
+def count(value: float | None) -> str:
+    """A whole number with its thousands set apart."""
+    return "–" if value is None else f"{round(value):,}"
+
+
+def duration(seconds: float | None) -> str:
+    """24.3 s, 3 min 12 s, 2 h 05 min."""
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def moment(stamp: str | None) -> str:
+    """An ISO 8601 time as 21 November 2026, 11:25 UTC; as it stands where it is no such time."""
+    try:
+        at = datetime.fromisoformat(str(stamp).replace("Z", "+00:00"))
+    except ValueError:
+        return str(stamp) if stamp else "–"
+    return f"{at.day} {at:%B %Y, %H:%M} {at.tzname() or ''}".strip()
