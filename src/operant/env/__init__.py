@@ -1,7 +1,9 @@
 """Adapters to environments, and environments of our own."""
 
+from operant.env.check import Problem, check_env
 from operant.env.make import make, make_one
+from operant.env.registry import registered
 from operant.env.spaces import ActionKind, action_kind
 from operant.env.vector import Step, VectorEnv
 
-__all__ = ["ActionKind", "Step", "VectorEnv", "action_kind", "make", "make_one"]
+__all__ = ["ActionKind", "Problem", "Step", "VectorEnv", "action_kind", "check_env", "make", "make_one", "registered"]

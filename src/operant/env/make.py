@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import inspect
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, cast
 
 import gymnasium
@@ -93,7 +96,8 @@ def _native(spec: EnvSpec, num: int, kwargs: dict[str, Any], render_mode: str | 
 
 def _one(spec: EnvSpec, kwargs: dict[str, Any], render_mode: str | None) -> Env:
     try:
-        return gymnasium.make(spec, render_mode=render_mode, disable_env_checker=True, **kwargs)
+        with _mujoco_loading() if needs(spec) == "mujoco" else contextlib.nullcontext():
+            return gymnasium.make(spec, render_mode=render_mode, disable_env_checker=True, **kwargs)
     except EnvError:
         raise
     except Exception as error:
@@ -102,6 +106,26 @@ def _one(spec: EnvSpec, kwargs: dict[str, Any], render_mode: str | None) -> Env:
         if missing and extra is not None:
             raise EnvError(f"{spec.id} needs a package that is not installed: run {install(extra)}") from error
         raise EnvError(f"{spec.id}: making it raised {type(error).__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def _mujoco_loading() -> Generator[None]:
+    """Turn what MuJoCo says of a model into warnings of Python; else it writes MUJOCO_LOG.TXT where the user stands."""
+    try:
+        mujoco: Any = importlib.import_module("mujoco")
+    except ImportError:
+        yield
+        return
+
+    def warn(message: str) -> None:
+        warnings.warn(message, DeprecationWarning if "deprecated" in message else UserWarning, stacklevel=2)
+
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(warn)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(before)
 
 
 def install(extra: str) -> str:

@@ -118,7 +118,7 @@ class Probe(Env):
         self._step = 0
 
     def _observe(self) -> Any:
-        self._state = float(self.np_random.choice((-1.0, 1.0))) if self.tossed else float(self._step)
+        self._state = float(self.np_random.choice((-1.0, 1.0))) if self.tossed else float(min(self._step, 1))
         return np.array([self._state], dtype=np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

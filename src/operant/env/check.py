@@ -1,0 +1,408 @@
+"""Says what is wrong with an environment, where, and what to do about it."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import random
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils.env_checker import check_env as gymnasium_check
+
+from operant.config.errors import EnvError
+from operant.env.inprocess import Env, describe
+from operant.env.make import make_one
+from operant.env.spaces import Actions, Observations
+
+_SEED_FIX = "in reset() call super().reset(seed=seed), and draw every random number from self.np_random"
+_REPEATS = "does not repeat"
+_FORM = "(observation, reward, terminated, truncated, info)"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: `what`, `where` it was seen, and the `fix`. A warning can be lived with."""
+
+    severity: Literal["error", "warning"]
+    what: str
+    where: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.where}: {self.what}. Fix: {self.fix}."
+
+
+class _Fatal(Exception):
+    """Nothing further can be checked."""
+
+
+class _Report:
+    """Problems in the order of their discovery, each of a kind once."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Problem] = {}
+        self.made_twice = False  # a fresh copy could be made and compared
+
+    def error(self, what: str, where: str, fix: str, kind: str = "") -> None:
+        self.found.setdefault(kind or what, Problem("error", what, where, fix))
+
+    def warning(self, what: str, where: str, fix: str, kind: str = "") -> None:
+        self.found.setdefault(kind or what, Problem("warning", what, where, fix))
+
+    def fatal(self, what: str, where: str, fix: str) -> _Fatal:
+        self.error(what, where, fix)
+        return _Fatal()
+
+    @property
+    def broken(self) -> bool:
+        return any(problem.severity == "error" for problem in self.found.values())
+
+
+def check_env(env: str | Callable[..., Any] | Env, seed: int = 0, steps: int = 1000) -> list[Problem]:
+    """Play `steps` random actions twice from the same `seed`, and return what is wrong, in the order it was met.
+
+    `env` is anything `make` takes, or an environment that is already made (which is not closed). It is never an
+    exception of the environment that ends the check: it becomes a `Problem`. The last check is Gymnasium's own.
+    """
+    report = _Report()
+    with warnings.catch_warnings(), contextlib.suppress(_Fatal):
+        warnings.simplefilter("ignore")
+        try:
+            _check(env, seed, steps, report)
+        except _Fatal:
+            raise
+        except Exception as error:
+            what = f"the check stopped at {type(error).__name__}: {error}"
+            report.error(what, "the environment", "mend what the message names and check again")
+    return list(report.found.values())
+
+
+def _check(env: Any, seed: int, steps: int, report: _Report) -> None:
+    made = _made(env, report)
+    try:
+        _check_spaces(made, report)
+        first = _play(made, seed, steps, report)
+        if made is not env:
+            report.made_twice = True
+            other = _made(env, report)
+            _check_repeats(first, _play(other, seed, steps, report), report, fresh=True)
+            _close(other, report)
+        _check_repeats(first, _play(made, seed, steps, report), report, fresh=False)
+        _check_starts(made, seed, report)
+        _check_record(made, first, steps, report)
+        if not report.broken:
+            _check_as_gymnasium_does(made, report)
+    finally:
+        if made is not env:
+            _close(made, report)
+
+
+def _made(env: Any, report: _Report) -> Env:
+    if isinstance(env, gymnasium.Env):
+        return cast(Env, env)
+    if not (isinstance(env, str) or callable(env)):
+        raise report.fatal(
+            f"a {type(env).__name__} is not an environment", "the environment", "subclass gymnasium.Env, not gym.Env"
+        )
+    try:
+        return make_one(cast(Any, env))
+    except EnvError as error:
+        raise report.fatal(str(error), "making it", "see the message; nothing else could be checked") from error
+
+
+def _close(env: Env, report: _Report) -> None:
+    try:
+        env.close()
+    except Exception as error:
+        report.warning(f"close() raised {type(error).__name__}: {error}", "close()", "let it be called at any time")
+
+
+def _check_spaces(env: Env, report: _Report) -> None:
+    for name, reader in (("observation_space", Observations), ("action_space", Actions)):
+        space: Any = getattr(env, name, None)
+        if not isinstance(space, gymnasium.Space):
+            what = f"there is no {name}" if space is None else f"{name} is {describe(space)}, not a gymnasium.Space"
+            raise report.fatal(what, name, f"set self.{name} in __init__, for example to gymnasium.spaces.Box(...)")
+        try:
+            reader(cast(Any, space))
+        except EnvError as error:
+            what, _, fix = str(error).partition(": ")
+            raise report.fatal(what, name, fix) from error
+    if isinstance(env.action_space, spaces.Box):
+        low, high = env.action_space.low, env.action_space.high
+        fix = "make it Box(-1, 1) and rescale inside the environment, or wrap it with gymnasium.wrappers.RescaleAction"
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            report.warning("the action space is unbounded: a policy cannot know the scale", "action_space", fix)
+        elif not np.array_equal(low, -high):
+            report.warning(f"the action space is not symmetric: {env.action_space}", "action_space", fix)
+        elif not np.allclose(high, 1.0):
+            report.warning(f"the action space is not on the scale of [-1, 1]: {env.action_space}", "action_space", fix)
+
+
+@dataclass(slots=True)
+class _Record:
+    """What one play of random actions answered: plain copies, in order."""
+
+    starts: list[Any]
+    answers: list[tuple[Any, float, bool, bool]]
+    ended: bool = False
+
+
+def _play(env: Env, seed: int, steps: int, report: _Report) -> _Record:
+    """Reset with `seed`, take `steps` random actions, reset at every end; check each answer by itself."""
+    global_state = _global_state()
+    obs = _reset(env, seed, report)
+    record = _Record([copy.deepcopy(obs)], [])
+    env.action_space.seed(seed)
+    for index in range(steps):
+        where = f"step() {index + 1}"
+        action = env.action_space.sample()
+        before, given = record.answers[-1][0] if record.answers else record.starts[0], copy.deepcopy(action)
+        try:
+            answer: Any = env.step(action)
+        except Exception as error:
+            what = f"step({given!r}) raised {type(error).__name__}: {error}"
+            raise report.fatal(what, where, "every action of the action space must be accepted") from error
+        if not _same(action, given):
+            report.warning("step() changed the action it was given", where, "copy the action before changing it")
+        if record.answers and not record.ended and not _same(obs, before):
+            _aliased(where, report)
+        obs, reward, terminated, truncated = _check_answer(env, answer, where, report)
+        record.answers.append((copy.deepcopy(obs), reward, terminated, truncated))
+        if terminated or truncated:
+            record.ended = True
+            kept = obs
+            obs = _reset(env, None, report)
+            if not _same(kept, record.answers[-1][0]):
+                _aliased(where, report)
+            record.starts.append(copy.deepcopy(obs))
+    for name, was in global_state.items():
+        if _global_state()[name] != was:
+            report.error(f"it draws from the global generator of {name}", "reset() or step()", _SEED_FIX)
+    return record
+
+
+def _aliased(where: str, report: _Report) -> None:
+    what = "an observation changed after it had been returned: the same array is written to again"
+    report.error(what, where, "return a copy: obs.copy()")
+
+
+def _global_state() -> dict[str, str]:
+    """Fingerprints of the global generators, which are looked at and not drawn from."""
+    return {"numpy": repr(np.random.get_state(legacy=False)), "random": str(hash(random.getstate()))}
+
+
+def _reset(env: Env, seed: int | None, report: _Report) -> Any:
+    try:
+        answer: Any = env.reset(seed=seed)
+    except Exception as error:
+        fix = "define reset(self, *, seed=None, options=None)"
+        if not isinstance(error, TypeError) or "keyword" not in str(error):
+            fix = "reset() must succeed at any time, with and without a seed"
+        raise report.fatal(f"reset(seed={seed}) raised {type(error).__name__}: {error}", "reset()", fix) from error
+    if not (isinstance(answer, tuple) and len(cast(Any, answer)) == 2):
+        what = f"reset() returned {describe(answer)}, not (observation, info): the form of Gym before 0.26"
+        raise report.fatal(what, "reset()", "return observation, {}")
+    obs, info = cast(tuple[Any, Any], answer)
+    if not isinstance(info, dict):
+        report.error(f"the info of reset() is {describe(info)}, not a dict", "reset()", "return observation, {}")
+    _check_observation(env.observation_space, obs, "reset()", report)
+    return obs
+
+
+def _check_answer(env: Env, answer: Any, where: str, report: _Report) -> tuple[Any, float, bool, bool]:
+    if not isinstance(answer, tuple) or len(cast(Any, answer)) != 5:
+        old = isinstance(answer, tuple) and len(cast(Any, answer)) == 4
+        what = f"step() returned {describe(answer)}, not {_FORM}" + (": the form of Gym before 0.26" if old else "")
+        fix = (
+            "split done into terminated (the task ended) and truncated (the time ran out)" if old else "return the five"
+        )
+        raise report.fatal(what, where, fix)
+    obs, reward, terminated, truncated, info = cast(tuple[Any, ...], answer)
+    _check_observation(env.observation_space, obs, where, report)
+    number = float("nan")
+    if isinstance(reward, bool | int | float | np.number | np.bool_):
+        number = float(cast(Any, reward))
+        if not np.isfinite(number):
+            report.error(f"the reward is {number}", where, "look for a division by zero or an overflow", "reward")
+    else:
+        report.error(f"the reward is {describe(reward)}, not one number", where, "return float(reward)", "reward")
+    for name, flag in (("terminated", terminated), ("truncated", truncated)):
+        if not isinstance(flag, bool | np.bool_):
+            report.error(f"{name} is {describe(flag)}, not a bool", where, f"return bool({name})", name)
+    if not isinstance(info, dict):
+        report.error(f"the info of step() is {describe(info)}, not a dict", where, "return {} as the fifth value")
+    over, out_of_time = _true(terminated), _true(truncated)
+    if over and out_of_time:
+        what = "terminated and truncated are both True; terminated wins"
+        report.warning(what, where, "set truncated only where the task itself has not ended")
+    return obs, number, over, out_of_time
+
+
+def _true(flag: Any) -> bool:
+    try:
+        return bool(flag)
+    except Exception:
+        return False
+
+
+def _check_observation(space: Any, value: Any, where: str, report: _Report, path: str = "") -> None:
+    """Compare one observation with its space, component by component."""
+    name = f"the observation{path and ' at ' + path}"
+    if isinstance(space, spaces.Dict):
+        if not isinstance(value, dict) or set(cast(Any, value)) != set(space.spaces):
+            got = f"has the keys {sorted(map(str, cast(Any, value)))}" if isinstance(value, dict) else describe(value)
+            raise report.fatal(
+                f"{name}: {got}; the space says {sorted(space.spaces)}", where, "return a dict with these keys"
+            )
+        for key, inner in space.spaces.items():
+            _check_observation(inner, value[key], where, report, f"{path}[{key!r}]")
+    elif isinstance(space, spaces.Tuple):
+        if not isinstance(value, tuple) or len(cast(Any, value)) != len(space.spaces):
+            what = f"{name} is {describe(value)}; the space says a tuple of {len(space.spaces)}"
+            raise report.fatal(what, where, "return such a tuple")
+        for index, (inner, part) in enumerate(zip(space.spaces, cast(Any, value), strict=True)):
+            _check_observation(inner, part, where, report, f"{path}[{index}]")
+    elif isinstance(space, spaces.Box):
+        _check_box(space, value, where, report, name)
+    elif not _contained(space, value):
+        fix = "return what the space says, or make the space say what is returned"
+        report.error(f"{name} is {value!r}, outside its space {space}", where, fix, f"outside{path}")
+
+
+def _contained(space: Any, value: Any) -> bool:
+    try:
+        return bool(space.contains(value))
+    except Exception:
+        return False
+
+
+def _check_box(space: spaces.Box, value: Any, where: str, report: _Report, name: str) -> None:
+    if not isinstance(value, np.ndarray):
+        fix = f"return np.array(..., dtype=np.{space.dtype})"
+        raise report.fatal(f"{name} is {describe(value)}, not a NumPy array", where, fix)
+    array = cast("np.ndarray[Any, Any]", value)
+    if array.shape != space.shape:
+        what = f"{name} has shape {array.shape}; the space says {space.shape}"
+        raise report.fatal(what, where, "make the two agree")
+    if array.dtype.kind not in "fiub":
+        raise report.fatal(f"{name} is of type {array.dtype}", where, f"return it with dtype=np.{space.dtype}")
+    if array.dtype != space.dtype:
+        fix = f"return obs.astype(np.{space.dtype})"
+        report.warning(f"{name} is of type {array.dtype}; the space says {space.dtype}", where, fix)
+    for wrong, what, fix in (
+        (np.isnan(array), "is NaN", "look for a division by zero or a square root of a negative number"),
+        (np.isinf(array), "is infinite", "look for a division by zero or an overflow"),
+        ((array < space.low) | (array > space.high), "is outside the space", "widen the space's bounds or clip there"),
+    ):
+        if wrong.any():
+            at = tuple(int(i) for i in np.argwhere(wrong)[0])
+            bounds = f" [{space.low[at]}, {space.high[at]}]" if what.endswith("space") else ""
+            shown = f"component {at[0] if len(at) == 1 else at}"
+            report.error(f"{name}, {shown}, {what}{bounds}: {array[at]}", where, fix, f"{name} {what}")
+            return
+
+
+def _check_repeats(first: _Record, second: _Record, report: _Report, fresh: bool) -> None:
+    """The same seed and the same actions must give the same record: in a fresh copy, and again in the same one."""
+    severity = report.error if fresh or not report.made_twice else report.warning
+    fix = "let nothing of an earlier episode survive reset()"
+    if fresh or not report.made_twice:
+        fix = f"{_SEED_FIX}; {fix}"
+    who = "a second copy of the environment" if fresh else "the second time"
+    if not _same(first.starts[0], second.starts[0]):
+        severity(f"one seed gave another first observation {who}", "reset()", fix, _REPEATS)
+        return
+    for index, (one, two) in enumerate(zip(first.answers, second.answers, strict=True)):
+        for name, a, b in zip(("observation", "reward", "terminated", "truncated"), one, two, strict=True):
+            if not _same(a, b):
+                severity(f"the same seed and actions gave another {name} {who}", f"step() {index + 1}", fix, _REPEATS)
+                return
+    if not _same(first.starts, second.starts):
+        severity(f"after one seed, the later episodes began elsewhere {who}", "reset()", fix, _REPEATS)
+
+
+def _check_starts(env: Env, seed: int, report: _Report) -> None:
+    """Where seeds matter, resets without a seed must go on, not begin again; a seed of its own must not be a habit."""
+    try:
+        default = inspect.signature(env.unwrapped.reset).parameters["seed"].default
+    except (KeyError, TypeError, ValueError):
+        default = None
+    if default not in (None, inspect.Parameter.empty):
+        report.warning(
+            f"reset() has the default seed {default!r}", "reset()", "make it None: def reset(self, *, seed=None)"
+        )
+    one, other = (copy.deepcopy(_reset(env, seed + i, report)) for i in range(2))
+    later = [copy.deepcopy(_reset(env, None, report)) for _ in range(20)]
+    if not _same(one, other) and all(_same(later[0], start) for start in later[1:]):
+        fix = "seed a generator only where a seed is given; super().reset(seed=seed) does so"
+        report.error("every reset() without a seed begins the same episode again", "reset()", fix)
+
+
+def _check_record(env: Env, record: _Record, steps: int, report: _Report) -> None:
+    """Warn of what is legal and yet spoils learning."""
+    if not record.ended and not _has_limit(env):
+        what = f"no episode ended within {steps} random steps and there is no time limit"
+        report.warning(what, "step()", "add max_episode_steps where it is registered, or gymnasium.wrappers.TimeLimit")
+    seen: list[Any] = [*record.starts, *(answer[0] for answer in record.answers)]
+    largest = max((_largest(env.observation_space, obs) for obs in seen), default=0.0)
+    if largest > 100.0:
+        what = f"observations reach {largest:.4g} in size"
+        report.warning(what, "the observation", "scale them to about [-1, 1], or train with normalize_obs")
+
+
+def _has_limit(env: Any) -> bool:
+    spec = getattr(env, "spec", None)
+    if spec is not None and spec.max_episode_steps is not None:
+        return True
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, gymnasium.wrappers.TimeLimit):
+            return True
+        env = cast(Any, env).env
+    return False
+
+
+def _largest(space: Any, value: Any) -> float:
+    if isinstance(space, spaces.Dict):
+        return max((_largest(inner, value[key]) for key, inner in space.spaces.items()), default=0.0)
+    if isinstance(space, spaces.Tuple):
+        return max((_largest(inner, part) for inner, part in zip(space.spaces, value, strict=True)), default=0.0)
+    if not isinstance(space, spaces.Box):
+        return 0.0
+    return float(
+        np.abs(np.asarray(value, dtype=np.float64), where=np.isfinite(value), out=np.zeros(space.shape)).max(
+            initial=0.0
+        )
+    )
+
+
+def _check_as_gymnasium_does(env: Env, report: _Report) -> None:
+    try:
+        gymnasium_check(cast(Any, env), skip_render_check=True, skip_close_check=True)
+    except Exception as error:
+        fix = "see https://gymnasium.farama.org/api/env for the contract"
+        report.warning(f"Gymnasium's checker says: {error}", "gymnasium.utils.env_checker", fix)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Say whether two answers are equal to the last bit, NaN equal to NaN."""
+    if isinstance(a, dict):
+        left, right = cast(dict[Any, Any], a), cast(dict[Any, Any], b)
+        return isinstance(b, dict) and left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    if isinstance(a, tuple | list):
+        return (
+            isinstance(b, tuple | list)
+            and len(cast(Any, a)) == len(cast(Any, b))
+            and all(_same(x, y) for x, y in zip(cast(Any, a), cast(Any, b), strict=True))
+        )
+    try:
+        return bool(np.array_equal(a, b, equal_nan=True))
+    except TypeError:
+        return bool(np.array_equal(a, b))
