@@ -25,7 +25,7 @@ def load(env: str | Callable[..., Any]) -> tuple[EnvSpec | Callable[..., Any], s
     Raises EnvError when there is no such id, module, file or callable.
     """
     if not isinstance(env, str):
-        return env, getattr(env, "__qualname__", type(env).__name__)
+        return env, getattr(env, "__name__", type(env).__name__)
     place, colon, target = env.rpartition(":")
     if not colon:
         return find_spec(env), env

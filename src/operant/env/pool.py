@@ -35,24 +35,30 @@ class Pool(GymVector):
         if id not in known:
             near = difflib.get_close_matches(id, known, n=3, cutoff=0.6)
             raise EnvError(f"envpool has no {id!r}" + (f"; nearest: {', '.join(near)}" if near else ""))
+        with warnings.catch_warnings():  # its bounds are float64, which Box remarks upon
+            warnings.simplefilter("ignore", UserWarning)
+            self._start(envpool, id, num, kwargs)
+
+    def _start(self, envpool: Any, id: str, num: int, kwargs: Mapping[str, Any]) -> None:
         allowed = set(envpool.make_spec(id).config._fields) - {"num_envs", "batch_size", "seed", "env_seed"}
-        for option in kwargs:
+        for option in kwargs:  # EnvPool itself passes over those it does not know
             if option not in allowed:
                 near = difflib.get_close_matches(option, allowed, n=1)
-                raise EnvError(
-                    f"envpool's {id} has no option {option!r}" + (f": did you mean {near[0]!r}?" if near else "")
-                )
+                hint = f": did you mean {near[0]!r}?" if near else ""
+                raise EnvError(f"envpool's {id} has no option {option!r}{hint}")
         threads = min(num, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
         options = {"num_threads": threads, **kwargs}
 
         def open_pool(seed: int) -> Any:
             seeds = [(seed + index) % _SEEDS for index in range(num)]
-            with warnings.catch_warnings():  # its bounds are float64, which Box remarks upon
-                warnings.simplefilter("ignore", UserWarning)
-                return envpool.make_gymnasium(id, num_envs=num, seed=seeds, **options)
+            return envpool.make_gymnasium(id, num_envs=num, seed=seeds, **options)
 
         self._open = open_pool
-        super().__init__(open_pool(0), id, "envpool")
+        try:
+            pool = open_pool(0)
+        except Exception as error:
+            raise EnvError(f"{id}: making it raised {type(error).__name__}: {error}") from error
+        super().__init__(pool, id, "envpool")
 
     def reset(self, seed: int) -> NDArray[np.float32]:
         """Make a new pool in which copy i is seeded with `seed + i`; returns the first states [N, D]."""
