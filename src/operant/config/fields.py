@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -163,9 +163,9 @@ def leaf_of(model: type[BaseModel], path: tuple[str, ...]) -> Leaf | None:
     return None
 
 
-def nearest(name: str, candidates: Iterator[str] | list[str] | dict[str, Any], count: int = 1) -> list[str]:
-    """The candidates closest to a mistyped name, best first, by the ratio of matching letters."""
-    return get_close_matches(name, list(candidates), n=count, cutoff=0.6)
+def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> list[str]:
+    """The candidate closest to a mistyped name, alone in a list, if the ratio of matching letters reaches `cutoff`."""
+    return get_close_matches(name, list(candidates), n=1, cutoff=cutoff)
 
 
 def nearest_keys(model: type[BaseModel], key: str) -> list[str]:

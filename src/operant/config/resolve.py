@@ -47,7 +47,7 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Preset:
-    """Tuned settings shipped for one environment; `note` is the file's first comment, which says where they come from."""
+    """Settings shipped for one environment; `note` is the file's first comment, which says where they come from."""
 
     algorithm: str
     env: str
