@@ -65,12 +65,13 @@ class Chart:
 
 
 def ticks(scale: Scale, count: int) -> list[float]:
-    """About `count` round numbers (1, 2 or 5 times a power of ten apart) inside the scale."""
-    rough = (scale.high - scale.low) / max(1, count)
-    power = 10.0 ** math.floor(math.log10(rough))
-    gap = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
-    first, last = math.ceil(scale.low / gap - 1e-9), math.floor(scale.high / gap + 1e-9)
-    return [index * gap for index in range(first, last + 1)]
+    """Round numbers inside the scale, 1, 2 or 5 times a power of ten apart: as near to `count` of them as can be."""
+    power = 10.0 ** math.floor(math.log10((scale.high - scale.low) / count))
+    found: list[list[float]] = []
+    for gap in (power * m for m in (0.5, 1, 2, 5, 10)):
+        first, last = math.ceil(scale.low / gap - 1e-9), math.floor(scale.high / gap + 1e-9)
+        found.append([index * gap for index in range(first, last + 1)])
+    return min(found, key=lambda marks: abs(len(marks) - count))
 
 
 def label(value: float) -> str:

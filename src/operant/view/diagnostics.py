@@ -16,6 +16,11 @@ class Diagnostic(NamedTuple):
     advice: str
 
 
+def unlisted(metric: str) -> Diagnostic:
+    """The row of a metric that has none in the table and is shown because it went wrong."""
+    return Diagnostic(metric, metric, None, None, "Shown because some of its values are not finite.", "")
+
+
 DIAGNOSTICS = (
     Diagnostic(
         "policy/kl",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from operant.view import charts
 from operant.view.charts import Chart, Scale
-from operant.view.diagnostics import DIAGNOSTICS, Diagnostic
+from operant.view.diagnostics import DIAGNOSTICS, Diagnostic, unlisted
 from operant.view.stats import bootstrap_ci, iqm, smooth
 from operant.view.words import count, number
 
@@ -41,10 +41,11 @@ def learning_curve(
     end = max([until, *(float(s.max()) for s in steps if len(s))])
     values = [mean - std, mean + std, mean] + ([] if train is None else [train.value])
     chart = _frame(Scale(0.0, end or 1.0), charts.fit(values), x_count=6, y_count=5)
-    window = WINDOW * end
+    window = float(f"{WINDOW * end:.1g}")
     readings: list[tuple[str, NDArray[np.float64]]] = []
     axis = eval_step
     if train is not None:
+        _mark_bad(chart, train)
         redone = train.superseded()
         _draw(chart, "redone", train.where(redone))
         train = train.where(~redone)
@@ -54,7 +55,6 @@ def learning_curve(
         chart.draw("smooth", charts.line(chart.x(train.step[kept]), chart.y(average[kept])))
         begins = [train.step[train.attempt == a].min() for a in np.unique(train.attempt)[1:]]
         chart.draw("attempt", charts.posts(chart.x(np.asarray(begins))))
-        _mark_bad(chart, train)
         shown = np.union1d(kept, charts.thin(train.step, train.value))
         axis = train.step[shown]
         readings = [("return", train.value[shown]), ("smoothed", average[shown])]
@@ -72,8 +72,13 @@ def learning_curve(
 
 
 def diagnostics(series: Mapping[str, Series]) -> list[dict[str, Any]]:
-    """One small chart for each diagnostic that the run measured."""
-    return [_diagnostic(row, series[row.metric]) for row in DIAGNOSTICS if row.metric in series]
+    """A small chart for each diagnostic that was measured, and for every other metric that was ever not finite."""
+    import numpy as np
+
+    told = {row.metric for row in DIAGNOSTICS} | {"train/return"}
+    strange = [name for name, s in sorted(series.items()) if name not in told and not np.isfinite(s.value).all()]
+    table = [row for row in DIAGNOSTICS if row.metric in series] + [unlisted(name) for name in strange]
+    return [_diagnostic(row, series[row.metric]) for row in table]
 
 
 def _diagnostic(row: Diagnostic, measured: Series) -> dict[str, Any]:
@@ -91,7 +96,7 @@ def _diagnostic(row: Diagnostic, measured: Series) -> dict[str, Any]:
         bottom = chart.y.percent(row.low) if row.low is not None else 0.0
         chart.band = (100.0 - top, top - bottom)
     _draw(chart, "line", current)
-    _mark_bad(chart, current)
+    _mark_bad(chart, measured)
     beyond = np.isfinite(current.value) & ((current.value < chart.y.low) | (current.value > chart.y.high))
     edge = np.clip(current.value[beyond], chart.y.low, chart.y.high)
     chart.draw("edge", charts.dots(chart.x(current.step[beyond]), chart.y(edge)))
@@ -107,8 +112,8 @@ def _diagnostic(row: Diagnostic, measured: Series) -> dict[str, Any]:
         "row": row,
         "chart": chart,
         "latest": number(float(current.value[-1]), 3),
-        "range": f"{number(row.low, 3)} to {number(row.high, 3)}" if bounds else None,
-        "share": f"{healthy.mean():.0%}" if bounds else None,
+        "range": f"{number(row.low, 3)}–{number(row.high, 3)}" if bounds else None,
+        "share": f"{100 * healthy.mean():.0f} %" if bounds else None,
         "outside": bool(bounds) and bool(late.mean() < 0.5),
         "beyond": (len(far), number(float(far[np.abs(far).argmax()]), 3)) if len(far) else None,
     }

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from operant.config.errors import DiskError, OperantError
@@ -80,6 +80,7 @@ def render(folder: RunFolder) -> str:
         videos=_videos(folder),
         diagnostics=panels.diagnostics(series),
         evaluations=measured,
+        places=words.places([value for row in measured for value in (row["mean"], row["low"], row["high"])]),
         returns=panels.returns_chart(last["returns"]) if last and last["returns"] else None,
         last=last,
         phases=panels.phases(info),
@@ -108,8 +109,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for function in (words.number, words.count, words.duration, words.moment):
-        environment.filters[function.__name__] = function
+    filters = (words.number, words.fixed, words.count, words.duration, words.moment)
+    cast("dict[str, object]", environment.filters).update({function.__name__: function for function in filters})
     return environment
 
 
@@ -172,7 +173,9 @@ def _figures(
             {"label": "Interquartile mean", "value": words.number(last["iqm"]), "note": f"95 % interval {between}"}
         )
     else:
-        figures.append({"label": "Return", "value": "–", "note": "not evaluated yet"})
+        train = series.get("train/return")
+        latest = float(train.value[-1]) if train is not None else None
+        figures.append({"label": "Latest training return", "value": words.number(latest), "note": "not evaluated"})
     total = info.get("total_steps")
     figures.append(
         {"label": "Steps", "value": words.count(steps), "note": f"of {words.count(total)} asked for" if total else ""}
@@ -183,9 +186,9 @@ def _figures(
 
 
 def _protocol(last: Mapping[str, Any] | None) -> str:
-    """How the policy was measured, in words: 100 episodes, deterministic actions, seeds 1000003 to 1000102."""
+    """How the policy was measured, in words; nothing when it was not."""
     if last is None:
-        return "No evaluation has been made."
+        return ""
     parts = [f"{words.count(last['episodes'])} episodes"]
     if "deterministic" in last:
         parts.append("deterministic actions" if last["deterministic"] else "sampled actions")

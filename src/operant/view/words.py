@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import datetime
 
 
@@ -23,6 +24,20 @@ def number(value: float | None, digits: int = 4) -> str:
         text = f"{value:,.{places}f}"
         text = text.rstrip("0").rstrip(".") if "." in text else text
     return text.replace("-", "−")
+
+
+def places(values: Iterable[float | None]) -> int:
+    """How many decimals a column of these values needs to show four digits of the largest: 2 to none."""
+    finite = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    largest = max(finite, default=0.0)
+    return 2 if largest < 100 else 1 if largest < 1000 else 0
+
+
+def fixed(value: float | None, decimals: int) -> str:
+    """As `number`, with a fixed count of decimals, so that a column of them lines up."""
+    if value is None or not math.isfinite(value) or abs(value) >= 1e9:
+        return number(value)
+    return f"{value:,.{decimals}f}".replace("-", "−")
 
 
 def count(value: float | None) -> str:
