@@ -4,43 +4,10 @@ from functools import partial
 
 import pytest
 import torch
-from reference import advantage as slow
+from reference.compare import compare_gae, compare_n_step, compare_retrace, compare_reward_to_go, compare_vtrace
 from reference.rows import Rows, close, every, make
 
 from operant.math.advantage import gae, n_step, retrace, reward_to_go, vtrace
-
-
-def compare_gae(implementation, r: Rows) -> None:
-    for discount in (0.9, r.discount):
-        close(implementation(*r.steps, discount=discount, lam=0.8), slow.gae(*r.steps, discount, 0.8))
-
-
-def compare_reward_to_go(implementation, r: Rows) -> None:
-    masks = r.terminated, r.truncated, r.acted
-    for discount in (0.9, r.discount):
-        got = implementation(r.reward, *masks, discount=discount, value=r.value)
-        close(got, slow.reward_to_go(r.reward, *masks, discount, r.value))
-        close(implementation(r.reward, *masks, discount=discount), slow.reward_to_go(r.reward, *masks, discount))
-
-
-def compare_n_step(implementation, r: Rows) -> None:
-    for n, discount in ((1, 0.9), (2, 0.9), (3, r.discount), (7, 1.0), (100, 0.9)):
-        close(implementation(*r.steps, n=n, discount=discount), slow.n_step(*r.steps, n, discount))
-
-
-def compare_vtrace(implementation, r: Rows) -> None:
-    for clips in ({}, {"lam": 0.7}, {"clip_rho": 1.5, "clip_c": 0.8, "lam": 0.9}):
-        got = implementation(r.logp, r.behaviour_logp, *r.steps, discount=0.9, **clips)
-        want = slow.vtrace(r.logp, r.behaviour_logp, *r.steps, 0.9, **clips)
-        close(got[0], want[0])
-        close(got[1], want[1])
-
-
-def compare_retrace(implementation, r: Rows) -> None:
-    steps = r.reward, r.q, *r.steps[1:]
-    for lam in (1.0, 0.6):
-        got = implementation(r.logp, r.behaviour_logp, *steps, discount=r.discount, lam=lam)
-        close(got, slow.retrace(r.logp, r.behaviour_logp, *steps, r.discount, lam))
 
 
 @pytest.mark.parametrize(

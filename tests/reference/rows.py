@@ -70,7 +70,7 @@ def rows(draw: st.DrawFn, max_rows: int = 3, max_steps: int = 26) -> Rows:
     return make(np.frombuffer(codes, np.uint8).reshape(N, T) % len(STEPS), draw(st.integers(0, 2**32 - 1)))
 
 
-def every(compare: Callable[[Rows], None], examples: int = 60) -> None:
+def every(compare: Callable[[Rows], None], examples: int = 120) -> None:
     """Run a comparison over random rows; the known-bug tests run the very same on wrong implementations."""
 
     @settings(

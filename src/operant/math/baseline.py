@@ -107,7 +107,7 @@ def whiten(x: Tensor, mask: Tensor, eps: float = 1e-8) -> Tensor:
     _check.same_shape(x.shape, mask=mask)
     count = mask.sum()
     error = torch.where(mask, x - torch.where(mask, x, 0.0).sum() / count, 0.0)
-    std = torch.linalg.vector_norm(error) / (count - 1).clamp(min=1).sqrt()
+    std = ((error * error).sum() / (count - 1).clamp(min=1)).sqrt()
     return error / (std + eps)
 
 
