@@ -159,39 +159,40 @@ def _play(env: Env, seed: int, steps: int, report: _Report) -> _Record:
     """Reset with `seed`, take `steps` random actions, reset at every end; check each answer by itself."""
     global_state = _global_state()
     obs = _reset(env, seed, report)
-    record = _Record([copy.deepcopy(obs)], [])
+    kept = copy.deepcopy(obs)
+    record = _Record([kept], [])
     env.action_space.seed(seed)
     for index in range(steps):
         where = f"step() {index + 1}"
         action = env.action_space.sample()
-        before, given = record.answers[-1][0] if record.answers else record.starts[0], copy.deepcopy(action)
+        given = copy.deepcopy(action)
         try:
             answer: Any = env.step(action)
         except Exception as error:
             what = f"step({given!r}) raised {type(error).__name__}: {error}"
             raise report.fatal(what, where, "every action of the action space must be accepted") from error
         if not _same(action, given):
-            report.warning("step() changed the action it was given", where, "copy the action before changing it")
-        if record.answers and not record.ended and not _same(obs, before):
-            _aliased(where, report)
+            report.error("step() changed the action it was given", where, "copy the action before changing it")
+        _check_unchanged(obs, kept, where, report)
         obs, reward, terminated, truncated = _check_answer(env, answer, where, report)
-        record.answers.append((copy.deepcopy(obs), reward, terminated, truncated))
+        kept = copy.deepcopy(obs)
+        record.answers.append((kept, reward, terminated, truncated))
         if terminated or truncated:
             record.ended = True
-            kept = obs
-            obs = _reset(env, None, report)
-            if not _same(kept, record.answers[-1][0]):
-                _aliased(where, report)
-            record.starts.append(copy.deepcopy(obs))
+            last, obs = obs, _reset(env, None, report)
+            _check_unchanged(last, kept, where, report)
+            kept = copy.deepcopy(obs)
+            record.starts.append(kept)
     for name, was in global_state.items():
         if _global_state()[name] != was:
             report.error(f"it draws from the global generator of {name}", "reset() or step()", _SEED_FIX)
     return record
 
 
-def _aliased(where: str, report: _Report) -> None:
-    what = "an observation changed after it had been returned: the same array is written to again"
-    report.error(what, where, "return a copy: obs.copy()")
+def _check_unchanged(obs: Any, kept: Any, where: str, report: _Report) -> None:
+    if not _same(obs, kept):
+        what = "an observation changed after it had been returned: the same array is written to again"
+        report.error(what, where, "return a copy: obs.copy()")
 
 
 def _global_state() -> dict[str, str]:
@@ -248,7 +249,7 @@ def _check_answer(env: Env, answer: Any, where: str, report: _Report) -> tuple[A
 
 def _true(flag: Any) -> bool:
     try:
-        return bool(flag)
+        return bool(np.any(flag))
     except Exception:
         return False
 

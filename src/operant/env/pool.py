@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,14 @@ from operant.config.errors import EnvError
 from operant.env.gymvector import GymVector
 
 _SEEDS = 2**31  # EnvPool takes seeds of 31 bits
+
+
+@contextlib.contextmanager
+def _quiet() -> Generator[None]:
+    """EnvPool states its bounds in float64, which Box remarks upon for every pool."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 class Pool(GymVector):
@@ -35,8 +44,7 @@ class Pool(GymVector):
         if id not in known:
             near = difflib.get_close_matches(id, known, n=3, cutoff=0.6)
             raise EnvError(f"envpool has no {id!r}" + (f"; nearest: {', '.join(near)}" if near else ""))
-        with warnings.catch_warnings():  # its bounds are float64, which Box remarks upon
-            warnings.simplefilter("ignore", UserWarning)
+        with _quiet():
             self._start(envpool, id, num, kwargs)
 
     def _start(self, envpool: Any, id: str, num: int, kwargs: Mapping[str, Any]) -> None:
@@ -66,7 +74,8 @@ class Pool(GymVector):
         self._env = self._guarded("reset()", lambda: self._open(int(seed)))
         self._steps = 0
         self._ended = np.zeros(self.num, dtype=np.bool_)
-        return self._guarded("reset()", lambda: self._observations.batch(self._env.reset()[0], self.num))
+        with _quiet():
+            return self._guarded("reset()", lambda: self._observations.batch(self._env.reset()[0], self.num))
 
     def render(self) -> None:
         """Return None: EnvPool is not asked for pictures."""

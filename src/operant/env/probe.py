@@ -50,16 +50,16 @@ class Identity(Env):
         return self._state, reward, False, self._step >= self.length, {}
 
 
-def identity(kind: str = "discrete", size: int = 4, length: int = 100) -> Env:
+def identity(kind: str = "discrete", size: int = 4, length: int = 100, tolerance: float = 0.05) -> Env:
     """Make an `Identity` environment: the best return is `length`.
 
-    `kind`: "discrete" (`size` states), "box" (one number in [-1, 1], to be met within 0.05), "multidiscrete" (two
-    components of `size` values) or "multibinary" (`size` bits). Raises EnvError for another kind.
+    `kind`: "discrete" (`size` states), "box" (one number in [-1, 1], to be met within `tolerance`), "multidiscrete"
+    (two components of `size` values) or "multibinary" (`size` bits). Raises EnvError for another kind.
     """
     if kind == "discrete":
         return Identity(spaces.Discrete(size), length)
     if kind == "box":
-        return Identity(spaces.Box(-1.0, 1.0, (1,), np.float32), length, tolerance=0.05)
+        return Identity(spaces.Box(-1.0, 1.0, (1,), np.float32), length, tolerance)
     if kind == "multidiscrete":
         return Identity(spaces.MultiDiscrete([size, size]), length)
     if kind == "multibinary":
