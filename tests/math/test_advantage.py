@@ -4,10 +4,10 @@ from functools import partial
 
 import pytest
 import torch
-from reference.compare import compare_gae, compare_n_step, compare_retrace, compare_reward_to_go, compare_vtrace
-from reference.rows import Rows, close, every, make
 
 from operant.math.advantage import gae, n_step, retrace, reward_to_go, vtrace
+from reference.compare import compare_gae, compare_n_step, compare_retrace, compare_reward_to_go, compare_vtrace
+from reference.rows import Rows, close, every, make
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,7 @@ def test_gradients(T):
     assert check(lambda x, v: reward_to_go(x, *masks, discount=0.9, value=v), (reward, value))
     assert check(lambda x, v: n_step(x, v, *masks, n=3, discount=0.9), (reward, value))
     assert check(lambda x, v: vtrace(r.logp, r.behaviour_logp, x, v, *masks, discount=0.9), (reward, value))
-    assert check(
-        lambda x, y, v: retrace(r.logp, r.behaviour_logp, x, y, v, *masks, discount=0.9), (reward, q, value)
-    )
+    assert check(lambda x, y, v: retrace(r.logp, r.behaviour_logp, x, y, v, *masks, discount=0.9), (reward, q, value))
 
 
 def test_float32_stays_float32():

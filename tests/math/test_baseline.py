@@ -5,11 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from operant.math.baseline import group_mean, group_scale, leave_one_out, whiten
 from reference import losses
 from reference.compare import compare_whiten
 from reference.rows import Rows, close, every
-
-from operant.math.baseline import group_mean, group_scale, leave_one_out, whiten
 
 
 @st.composite

@@ -2,10 +2,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import distributions as slow
-from reference.rows import close
 
 from operant.math.bellman import backup, distributional_projection, double_q_target, greedy, soft_backup
+from reference import distributions as slow
+from reference.rows import close
 
 
 def normal(seed, *shape):
@@ -60,8 +60,12 @@ def test_projection_equals_the_loop_keeps_mass_and_mean(seed, K, on_atoms):
         case = float(reward[i]), probability[i].tolist(), bool(TERMINATED[i]), float(discount[i]), support.tolist()
         close(got[i], slow.projection(*case))
     close(got.sum(-1), torch.ones(4))
-    moved = backup(reward[:, None].expand(4, K), support.expand(4, K), TERMINATED[:, None].expand(4, K), discount[:, None])
-    close((got * support).sum(-1), (probability * moved.clamp(-2.0, 3.0)).sum(-1))  # linear interpolation keeps the mean
+    moved = backup(
+        reward[:, None].expand(4, K), support.expand(4, K), TERMINATED[:, None].expand(4, K), discount[:, None]
+    )
+    close(
+        (got * support).sum(-1), (probability * moved.clamp(-2.0, 3.0)).sum(-1)
+    )  # linear interpolation keeps the mean
 
 
 def test_projection_with_one_discount_and_leading_dimensions():

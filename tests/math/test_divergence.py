@@ -2,11 +2,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import distributions as slow
-from reference.rows import close
 
 from operant.math.divergence import k1, k2, k3, kl_categorical, kl_normal
 from operant.math.logprob import masked_logits
+from reference import distributions as slow
+from reference.rows import close
 
 
 def normal(seed, *shape):

@@ -5,13 +5,13 @@ from functools import partial
 
 import pytest
 import torch
-from reference.rows import close, make
 
 from operant.math.advantage import gae
 from operant.math.baseline import group_mean, leave_one_out
 from operant.math.objective import clipped_surrogate, policy_gradient
 from operant.math.reduce import fixed, sequence_mean, token_mean
 from operant.math.scan import reverse_scan
+from reference.rows import close, make
 
 
 @pytest.fixture

@@ -4,6 +4,15 @@ from functools import partial
 
 import pytest
 import torch
+
+from operant.math import advantage
+from operant.math.advantage import gae
+from operant.math.baseline import whiten
+from operant.math.bellman import distributional_projection
+from operant.math.logprob import normal_logp, squashed_normal_logp
+from operant.math.objective import clipped_surrogate
+from operant.math.reduce import token_mean
+from operant.math.scan import reverse_scan
 from reference import distributions, losses
 from reference.compare import (
     compare_clipped_surrogate,
@@ -16,15 +25,6 @@ from reference.compare import (
     compare_whiten,
 )
 from reference.rows import close, every, make
-
-from operant.math import advantage
-from operant.math.advantage import gae
-from operant.math.baseline import whiten
-from operant.math.bellman import distributional_projection
-from operant.math.logprob import normal_logp, squashed_normal_logp
-from operant.math.objective import clipped_surrogate
-from operant.math.reduce import token_mean
-from operant.math.scan import reverse_scan
 
 
 def zero_bootstrap_on_a_time_limit(reward, value, terminated, truncated, acted, *, discount, lam):
@@ -187,6 +187,7 @@ def test_mean_of_micro_batch_means_is_detected():
 
 def test_clamped_ratio_without_the_minimum_is_detected():
     """clamp(ρ) A alone: a harmful action far above the interval has no gradient to come back."""
+
     def wrong(logp, old_logp, adv, acted, *, clip, clip_high, reduce):
         ratio = (logp - old_logp).exp().clamp(1 - clip, 1 + (clip if clip_high is None else clip_high))
         return reduce(-ratio * adv, acted), {}
@@ -203,6 +204,7 @@ def test_whitening_with_the_padding_is_detected():
 
 def test_squashed_density_with_a_constant_under_the_logarithm_is_detected():
     """log(1 − tanh² u + 1e-6) stops falling at |u| ≈ 7.25: wrong by tens of nats where a policy saturates."""
+
     def wrong(mean, log_std, before):
         return normal_logp(mean, log_std, before) - torch.log(1 - before.tanh() ** 2 + 1e-6).sum(-1)
 

@@ -2,9 +2,6 @@ from functools import partial
 
 import pytest
 import torch
-from reference import losses
-from reference.compare import compare_clipped_surrogate, compare_loss
-from reference.rows import Rows, close, every
 
 from operant.math import objective
 from operant.math.divergence import k3
@@ -23,6 +20,9 @@ from operant.math.objective import (
     value_loss,
 )
 from operant.math.reduce import token_mean
+from reference import losses
+from reference.compare import compare_clipped_surrogate, compare_loss
+from reference.rows import Rows, close, every
 
 
 def normal(*shape, seed=0):
@@ -98,7 +98,9 @@ def test_padding_may_hold_anything():
 
     def run(old):
         x = logp.clone().requires_grad_()
-        return {k: (float(l.detach()), torch.autograd.grad(l, x)[0]) for k, (l, _) in every_loss(x, old, adv, acted).items()}
+        return {
+            k: (float(l.detach()), torch.autograd.grad(l, x)[0]) for k, (l, _) in every_loss(x, old, adv, acted).items()
+        }
 
     clean, dirty = run(old), run(old.masked_fill(~acted, -1e9))
     for name, (loss, grad) in clean.items():

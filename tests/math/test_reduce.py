@@ -2,11 +2,11 @@ from functools import partial
 
 import pytest
 import torch
+
+from operant.math.reduce import fixed, sequence_mean, token_mean
 from reference import losses
 from reference.compare import compare_reduction
 from reference.rows import Rows, close, every
-
-from operant.math.reduce import fixed, sequence_mean, token_mean
 
 FIXED = partial(fixed, length=7)
 

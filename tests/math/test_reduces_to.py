@@ -3,7 +3,6 @@
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.rows import Rows, close, every, make
 
 from operant.math.advantage import gae, n_step, retrace, reward_to_go, vtrace
 from operant.math.bellman import backup, double_q_target, greedy, soft_backup
@@ -20,6 +19,7 @@ from operant.math.objective import (
     td_loss,
     value_loss,
 )
+from reference.rows import Rows, close, every, make
 
 
 def masks(r: Rows):
@@ -132,7 +132,9 @@ def test_soft_backup_tends_to_the_greedy_one():
     reward, q = torch.randn(50, generator=gen).double(), torch.randn(50, 4, generator=gen).double()
     terminated = torch.rand(50, generator=gen) < 0.3
     hard = backup(reward, greedy(q), terminated, 0.9)
-    errors = [float((soft_backup(reward, q, terminated, 0.9, temperature=t) - hard).abs().max()) for t in (1, 0.1, 1e-3)]
+    errors = [
+        float((soft_backup(reward, q, terminated, 0.9, temperature=t) - hard).abs().max()) for t in (1, 0.1, 1e-3)
+    ]
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 2e-3
     close(double_q_target(reward, q, q, terminated, 0.9), hard)

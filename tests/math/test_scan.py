@@ -2,11 +2,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import advantage as slow
-from reference.rows import close
 
 from operant.math import scan
 from operant.math.scan import LOOP_UP_TO, reverse_scan
+from reference import advantage as slow
+from reference.rows import close
 
 
 @pytest.mark.parametrize("solve", [reverse_scan, scan.loop, scan.doubling])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
+
+from operant.math.reduce import fixed, sequence_mean, token_mean
 from reference import advantage as slow
 from reference import losses
 from reference.rows import Rows, close
-
-from operant.math.reduce import fixed, sequence_mean, token_mean
 
 
 # ------------------------------------------------------------------ advantages

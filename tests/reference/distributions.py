@@ -42,7 +42,9 @@ def normal_entropy(log_std):
 
 
 def bernoulli_logp(logits, action):
-    return sum(math.log(1 / (1 + math.exp(-l)) if a else 1 / (1 + math.exp(l))) for l, a in zip(logits, action, strict=True))
+    return sum(
+        math.log(1 / (1 + math.exp(-l)) if a else 1 / (1 + math.exp(l))) for l, a in zip(logits, action, strict=True)
+    )
 
 
 def bernoulli_entropy(logits):
