@@ -77,7 +77,7 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     _add_play(verbs.add_parser("play", help="record or watch a trained policy"))
 
     report = verbs.add_parser("report", help="write the report of a run", usage="operant report RUN [--open]")
-    report.description = "Write the report of a run: one HTML file with curves, evaluations, videos and settings."
+    report.description = "Write the report of a run: one HTML file with curves, videos and settings."
     _add_run(report)
     report.add_argument("--open", action="store_true", help="open it in the browser")
 
@@ -104,7 +104,7 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     doctor = verbs.add_parser(
         "doctor", help="check this machine and what is installed", usage="operant doctor [--json]"
     )
-    doctor.description = "Check this machine: packages, extras, cores, and the command for what is missing."
+    doctor.description = "Check this machine, and name the command for what is missing."
     _add_json(doctor)
     return parser
 
@@ -113,8 +113,8 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
     parser.usage = "operant eval RUN [--episodes N] [--seed N] [--stochastic] [--json]"
     parser.description = "Measure the policy of a run over fresh episodes."
     _add_run(parser)
-    parser.add_argument("--episodes", type=_count, default=100, metavar="N", help="episodes to play [100]")
-    _add_seed(parser, 1_000_003, "first seed of the episodes [1000003]")
+    parser.add_argument("--episodes", type=_count, metavar="N", help="episodes to play [the run's eval.episodes]")
+    _add_seed(parser, None, "first seed of the episodes [the run's eval.seed]")
     parser.add_argument("--stochastic", action="store_true", help="sample actions instead of taking the mode")
     _add_checkpoint(parser)
     _add_json(parser)
@@ -125,7 +125,7 @@ def _add_play(parser: argparse.ArgumentParser) -> None:
     parser.description = "Record the policy of a run as a video, or watch it in a window."
     _add_run(parser)
     parser.add_argument("--episodes", type=_count, default=1, metavar="N", help="episodes to play [1]")
-    _add_seed(parser, 0, "seed of the first episode [0]")
+    _add_seed(parser, None, "seed of the first episode [the run's eval.seed]")
     parser.add_argument("--show", action="store_true", help="open a window instead of writing a file")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the mp4 to write; in the run folder if not given")
     _add_checkpoint(parser)
@@ -158,7 +158,7 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _add_seed(parser: argparse.ArgumentParser, default: int, text: str) -> None:
+def _add_seed(parser: argparse.ArgumentParser, default: int | None, text: str) -> None:
     parser.add_argument("--seed", type=_seed, default=default, metavar="N", help=text)
 
 
@@ -169,16 +169,17 @@ def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"is {text!r}, expected a whole number of at least 1.")
-    return number
+    return _whole(text, least=1)
 
 
 def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"is {text!r}, expected a whole number of at least 0.")
-    return int(text)
+    return _whole(text, least=0)
+
+
+def _whole(text: str, least: int) -> int:
+    if text.isdecimal() and len(text) < 19 and int(text) >= least:  # fits in 64 bits
+        return int(text)
+    raise argparse.ArgumentTypeError(f"is {text!r}, expected a whole number of at least {least}.")
 
 
 def _add_settings(parser: _Parser, algorithm: str) -> None:

@@ -228,13 +228,15 @@ class _Layers:
     def override(self, key: str, value: object) -> None:
         """Lay one dotted key over the values, reading text as the kind of value that the key takes."""
         path = self._path(key)
-        leaf = leaf_of(self.model, path)
+        leaf = leaf_of(self.model, path) if all(path) else None
         if leaf is not None:
             typed = leaf if path == leaf.path else ENTRY
             self.set(path, from_text(typed, value) if isinstance(value, str) else value, self.source)
         elif section(self.model, path) is not None:
-            tree = from_text(ENTRY, value) if isinstance(value, str) else value
-            self.table({path[0]: tree}, where=self.source)
+            tree: Any = from_text(ENTRY, value) if isinstance(value, str) else value
+            for name in reversed(path):
+                tree = {name: tree}
+            self.table(tree, where=self.source)
         else:
             self.unknown(path, self.source)
 
