@@ -9,13 +9,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from operant.config.errors import ConfigError, DiskError, EnvError, NonFiniteError, OperantError
+
 if TYPE_CHECKING:
     from operant.cli.api import Run as Run
     from operant.cli.api import loop as loop
     from operant.cli.api import train as train
 
 __version__ = "0.1.0"
-__all__ = ["Run", "__version__", "loop", "train"]
+__all__ = [
+    "ConfigError",
+    "DiskError",
+    "EnvError",
+    "NonFiniteError",
+    "OperantError",
+    "Run",
+    "__version__",
+    "loop",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

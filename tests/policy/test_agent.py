@@ -113,3 +113,33 @@ def test_weights_are_orthogonal_with_the_gains_of_the_checklist():
         small = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
         torch.testing.assert_close(small, gain**2 * torch.eye(len(small)), atol=1e-5, rtol=1e-4)
         assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("kind", ["discrete", "box"])
+@pytest.mark.parametrize("rows", [1, 8, 200])
+def test_the_compiled_sampler_draws_what_torch_draws(kind, rows):
+    agent = agent_of(kind)
+    act = sampler(agent.policy)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        obs = (rng.normal(size=(rows, 3)) * 5).astype(np.float32)
+        action, logp = act(obs, np.random.default_rng(9))
+        want, want_logp = agent.policy.sample(torch.from_numpy(obs), np.random.default_rng(9))
+        np.testing.assert_allclose(action, want, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(logp, want_logp, rtol=1e-5, atol=1e-5)
+        assert action.dtype == want.numpy().dtype
+        with torch.no_grad():  # learning changes what it reads
+            for p in agent.policy.parameters():
+                p.mul_(1.1)
+        agent.normalizer.update(torch.from_numpy(obs))
+
+
+def test_the_compiled_sampler_follows_its_parameters_when_they_move():
+    agent = agent_of("discrete")
+    act, obs = sampler(agent.policy), np.ones((4, 3), np.float32)
+    act(obs, np.random.default_rng(0))
+    for p in agent.policy.parameters():
+        p.data = p.data.clone() * -3
+    _, logp = act(obs, np.random.default_rng(0))
+    _, want = agent.policy.sample(torch.from_numpy(obs), np.random.default_rng(0))
+    np.testing.assert_allclose(logp, want, rtol=1e-5, atol=1e-5)

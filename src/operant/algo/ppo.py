@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from operant.algo.ppo_fused import fused_update
+from operant.config.errors import ConfigError
 from operant.config.schema import PPOConfig
 from operant.data.trajectory import Batch, Metrics, flatten, minibatches
 from operant.math.advantage import gae
@@ -46,11 +47,14 @@ def ppo(
         generator: the order of the minibatches.
         total_steps: where the schedules end.
         threads: cores that the hand-written update may use.
+
+    Raises:
+        ConfigError: if `cfg.fused` is "on" and the hand-written update does not apply; says why.
     """
     policy, critic = agent.policy, agent.critic
     fused = None if cfg.fused == "off" else fused_update(policy, critic, optimizer, cfg, threads=threads)
     if cfg.fused == "on" and isinstance(fused, str):
-        raise ValueError(f"algo.fused is on, but the hand-written update does not apply: {fused}")
+        raise ConfigError(f"algo.fused is on, but the hand-written update does not apply: {fused}")
 
     while True:
         left = max(0.0, 1.0 - collect.steps / total_steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -98,8 +99,10 @@ class Run:
 
         first = self.config.eval.seed if seed is None else seed
         noise = None if self.config.eval.deterministic else Streams(self.config.seed).numpy("play", first)
+        if not show and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
+            os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures are drawn in memory; SDL need not look for a screen
         copies = make(self._env, 1, backend="inprocess", kwargs=self.config.env.kwargs, render_mode="rgb_array")
-        fps = int(copies.metadata.get("render_fps", 30)) if hasattr(copies, "metadata") else 30
+        fps = copies.fps
         made: list[Path] = []
         try:
             for k in range(episodes):

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from operant.config.errors import ConfigError
@@ -76,7 +76,8 @@ class Agent(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `policy.json` into `folder`."""
-        save_model(self, str(folder / "model.safetensors"))
+        tensors = {name: x.detach().clone() for name, x in self.state_dict().items() if not _repeated(name)}
+        save_file(tensors, str(folder / "model.safetensors"))
         (folder / "policy.json").write_text(json.dumps(asdict(self.spec), indent=2) + "\n")
 
     @classmethod
@@ -90,7 +91,9 @@ class Agent(nn.Module):
             raw = json.loads((folder / "policy.json").read_text())
             raw |= {key: tuple(raw[key]) for key in ("action_sizes", "hidden")}
             agent = cls(AgentSpec(**raw))
-            load_model(agent, str(folder / "model.safetensors"))
+            missing, unknown = agent.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+            if unknown or (missing := [name for name in missing if not _repeated(name)]):
+                raise ValueError(f"model.safetensors does not fit policy.json: {[*missing, *unknown]}")
         except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise ConfigError(f"{folder}: not a readable policy ({error})") from error
         return agent
@@ -100,6 +103,11 @@ class Agent(nn.Module):
         if x.shape[-1:] != (self.spec.obs_dim,):
             raise ValueError(f"obs has shape {tuple(x.shape)}; its last dimension must be {self.spec.obs_dim}")
         return x
+
+
+def _repeated(name: str) -> bool:
+    """Policy and critic hold the agent's normaliser; it is stored once, as `normalizer`."""
+    return name.startswith(("policy.normalizer.", "critic.normalizer."))
 
 
 def _policy(spec: AgentSpec, net: MLP, normalizer: ObsNormalizer | None) -> AnyPolicy:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +11,7 @@ import torch
 from operant.config.errors import NonFiniteError
 from operant.data.trajectory import Metrics, Trajectory
 from operant.env import VectorEnv
-
-Sampler = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
-"""Observations [N, D] and a generator to actions [N, ...] and log-probabilities [N]."""
-
+from operant.policy.acting import Sampler
 
 class _End(NamedTuple):
     time: int

@@ -1,0 +1,291 @@
+"""The command line: one function a verb. Everything heavy is imported inside the verb that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from operant.cli.parser import parse
+from operant.config.errors import ConfigError, DiskError, OperantError
+
+INTERRUPTED = 130
+
+
+def entry() -> None:
+    """What the `operant` command calls."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command line; returns the exit code: 0, 2 config, 3 environment, 4 non-finite, 5 disk, 130 interrupted."""
+    try:
+        args = parse(argv)
+        return VERBS[args.verb](args) or 0
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except OperantError as error:
+        return _fail(error)
+    except KeyboardInterrupt as stop:
+        print(f"\n{stop}" if str(stop) else "\ninterrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            where = error.filename or "the run folder"
+            return _fail(DiskError(f"cannot write {where}: {error.strerror}. Free some space, or choose another --runs."))
+        raise
+
+
+def train(args: argparse.Namespace) -> None:
+    """Resolve the settings, train, and say where the result lies."""
+    from operant.config.resolve import dump, resolve
+
+    resolved = resolve(args.algorithm, args.env, file=args.file, overrides=args.overrides)
+    if args.dry_run:
+        print(dump(resolved), end="")
+        _say(f"Nothing was trained. To train: operant train {' '.join(_given(args))}".rstrip())
+        return
+    chosen = {k: v for k, v in resolved.provenance.items() if v.startswith("preset ")}
+    if chosen:
+        _say(f"Using the {next(iter(chosen.values()))} ({len(chosen)} settings; `--dry-run` shows them all):")
+        values = _flat(resolved.config.model_dump())
+        _say("  " + ", ".join(f"{key} = {_shown(values[key])}" for key in chosen if key in values))
+
+    from operant.cli.api import start
+
+    run = start(resolved, runs=args.runs, say=_say)
+    _say(f"Next: operant play {run.path} --show, or operant train {args.algorithm} {args.env} --seed {run.config.seed + 1}")
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Measure a policy."""
+    run = _open(args)
+    result = run.evaluate(args.episodes, seed=args.seed, deterministic=False if args.stochastic else None)
+    if args.json:
+        print(json.dumps(result))
+        return
+    how = "the policy's mode" if result["deterministic"] else "sampled actions"
+    print(
+        f"return {result['mean']:.2f} ± {result['std']:.2f} (mean and deviation over {result['episodes']} episodes), "
+        f"interquartile mean {result['iqm']:.2f}; {how}, seeds from {result['seed']}"
+    )
+    _say(f"Kept in {run.path / 'evals'}. Next: operant report {run.path}")
+
+
+def play(args: argparse.Namespace) -> None:
+    """Film a policy, or show it in a window."""
+    run = _open(args)
+    made = run.play(episodes=args.episodes, seed=args.seed, show=args.show)
+    if args.out is not None and made:
+        if args.episodes > 1:
+            raise ConfigError(f"--out names one file, but --episodes is {args.episodes}. Leave one of them out.")
+        import shutil
+
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(made[0], args.out)
+        made[0].with_suffix(".json").unlink()
+        made = [args.out]
+    for path in made:
+        print(path)
+    _say(f"Next: operant report {run.path}")
+
+
+def report(args: argparse.Namespace) -> None:
+    """Write the report of a run."""
+    from operant.view.report import write_report
+
+    path = write_report(_find(args))
+    print(path)
+    if args.open:
+        import webbrowser
+
+        webbrowser.open(path.resolve().as_uri())
+    _say("Next: open it in a browser; it needs no network.")
+
+
+def listing(args: argparse.Namespace) -> None:
+    """List runs, algorithms or environments."""
+    rows = LISTS[args.what](args)
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        _say(f"No {args.what} yet. To make one: operant train ppo CartPole-v1")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    shown = [key for key in rows[0] if key != "path"]
+    for key in shown:
+        table.add_column(key, justify="right" if isinstance(rows[0][key], int | float) else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_shown(row[key]) for key in shown))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    _say(NEXT[args.what])
+
+
+def config(args: argparse.Namespace) -> None:
+    """Show the settings of a run, or all that exist."""
+    from operant.config.resolve import dump, resolve, schema
+
+    if args.what == "schema":
+        if args.json:
+            print(json.dumps(schema(), indent=2))
+        else:
+            _print_settings()
+        _say("Set any of them: operant train ALGO ENV --algo.lr 1e-3, or in a file: operant train ALGO ENV @mine.toml")
+        return
+    resolved = resolve(args.algorithm, args.env, file=args.file, overrides=args.overrides)
+    if args.json:
+        values = _flat(resolved.config.model_dump(mode="json"))
+        print(json.dumps({k: {"value": v, "from": resolved.provenance.get(k, "default")} for k, v in values.items()}, indent=2))
+    else:
+        print(dump(resolved), end="")
+    _say(f"To train with these: operant train {' '.join(_given(args))}")
+
+
+def env(args: argparse.Namespace) -> int:
+    """Check an environment; exit code 3 if it has an error."""
+    from dataclasses import asdict
+
+    from operant.env import check_env
+
+    problems = check_env(args.id, seed=args.seed)
+    if args.json:
+        print(json.dumps([asdict(p) for p in problems], indent=2))
+    else:
+        for p in problems:
+            print(f"{p.severity}: {p.what}\n  where: {p.where}\n  fix:   {p.fix}")
+    errors = sum(p.severity == "error" for p in problems)
+    if errors:
+        _say(f"{args.id}: {errors} errors, {len(problems) - errors} warnings. Mend the errors, then check again.")
+        return 3
+    warned = f", {len(problems)} warnings" if problems else ""
+    _say(f"{args.id}: sound{warned}. Next: operant train ppo {args.id}")
+    return 0
+
+
+def doctor(args: argparse.Namespace) -> None:
+    """Check this machine."""
+    from operant.cli.doctor import examine
+
+    rows = examine()
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return
+    width = max(len(row["what"]) for row in rows)
+    for row in rows:
+        print(f"{'ok ' if row['ok'] else '-- '} {row['what']:<{width}}  {row['found']}")
+        if row["fix"]:
+            print(f"    {'':<{width}}  to add it: {row['fix']}")
+    _say("Next: operant train ppo CartPole-v1")
+
+
+def _runs(args: argparse.Namespace) -> list[dict[str, Any]]:
+    from operant.cli.api import list_runs
+
+    return list_runs(args.runs)
+
+
+def _algorithms(args: argparse.Namespace) -> list[dict[str, Any]]:
+    from operant.config.resolve import ALGORITHMS, presets
+
+    tuned = [p.algorithm for p in presets()]
+    return [
+        {"name": name, "what": (model.model_fields["algo"].annotation.__doc__ or "").strip().split("\n")[0], "presets": tuned.count(name)}  # type: ignore[union-attr]
+        for name, model in ALGORITHMS.items()
+    ]
+
+
+def _environments(args: argparse.Namespace) -> list[dict[str, Any]]:
+    from operant.env import registered
+
+    return registered()
+
+
+VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
+    "train": train,
+    "eval": evaluate,
+    "play": play,
+    "report": report,
+    "list": listing,
+    "config": config,
+    "env": env,
+    "doctor": doctor,
+}
+LISTS = {"runs": _runs, "algorithms": _algorithms, "environments": _environments}
+NEXT = {
+    "runs": "Next: operant report RUN, operant play RUN or operant eval RUN; `last` is the newest.",
+    "algorithms": "Next: operant train ppo --help",
+    "environments": "Next: operant train ppo ID; any module:callable that returns an environment works too.",
+}
+
+
+def _print_settings() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from operant.config.fields import leaves
+    from operant.config.resolve import ALGORITHMS
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("key", "default", "expected", "what it does"):
+        table.add_column(title, no_wrap=title == "key", overflow="fold")
+    for leaf in leaves(ALGORITHMS["ppo"]).values():
+        table.add_row(leaf.key, _shown(leaf.default), leaf.expected, leaf.help)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+def _find(args: argparse.Namespace) -> Path:
+    from operant.cli.api import find
+
+    return find(args.run, args.runs)
+
+
+def _open(args: argparse.Namespace) -> Any:
+    from operant.cli.api import Run
+
+    return Run(_find(args), name=args.checkpoint)
+
+
+def _given(args: argparse.Namespace) -> list[str]:
+    file = [] if args.file is None else [f"@{args.file}"]
+    return [args.algorithm, args.env, *file, *(f"--{key} {value}" for key, value in args.overrides.items())]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        name = prefix + key
+        out |= _flat(value, name + ".") if isinstance(value, dict) and value else {name: value}
+    return out
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000 else str(value)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _fail(error: OperantError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    entry()
