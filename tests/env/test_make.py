@@ -103,6 +103,8 @@ def test_importing_a_file_may_register_an_id(tmp_path):
 def test_only_copy_0_is_asked_to_render(file):
     env = make(f"{file}:Plain", 3, render_mode="rgb_array")
     assert [copy.render_mode for copy in env._envs] == ["rgb_array", None, None]
+    env = make("Pendulum-v1", 3, render_mode="rgb_array")
+    assert [copy.render_mode for copy in env._envs] == ["rgb_array", None, None]
 
 
 def test_a_vector_environment_says_how_many_copies_there_are():

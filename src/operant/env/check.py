@@ -9,7 +9,7 @@ import random
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -19,6 +19,7 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check
 from operant.config.errors import EnvError
 from operant.env.inprocess import Env, describe
 from operant.env.make import make_one
+from operant.env.problem import Fatal, Problem, Report
 from operant.env.spaces import Actions, Observations
 
 _SEED_FIX = "in reset() call super().reset(seed=seed), and draw every random number from self.np_random"
@@ -26,57 +27,19 @@ _REPEATS = "does not repeat"
 _FORM = "(observation, reward, terminated, truncated, info)"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong: `what`, `where` it was seen, and the `fix`. A warning can be lived with."""
-
-    severity: Literal["error", "warning"]
-    what: str
-    where: str
-    fix: str
-
-    def __str__(self) -> str:
-        return f"{self.severity}: {self.where}: {self.what}. Fix: {self.fix}."
-
-
-class _Fatal(Exception):
-    """Nothing further can be checked."""
-
-
-class _Report:
-    """Problems in the order of their discovery, each of a kind once."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, Problem] = {}
-        self.made_twice = False  # a fresh copy could be made and compared
-
-    def error(self, what: str, where: str, fix: str, kind: str = "") -> None:
-        self.found.setdefault(kind or what, Problem("error", what, where, fix))
-
-    def warning(self, what: str, where: str, fix: str, kind: str = "") -> None:
-        self.found.setdefault(kind or what, Problem("warning", what, where, fix))
-
-    def fatal(self, what: str, where: str, fix: str) -> _Fatal:
-        self.error(what, where, fix)
-        return _Fatal()
-
-    @property
-    def broken(self) -> bool:
-        return any(problem.severity == "error" for problem in self.found.values())
-
-
 def check_env(env: str | Callable[..., Any] | Env, seed: int = 0, steps: int = 1000) -> list[Problem]:
-    """Play `steps` random actions twice from the same `seed`, and return what is wrong, in the order it was met.
+    """Play `steps` random actions, and the same again from the same `seed`; return what is wrong, in order.
 
-    `env` is anything `make` takes, or an environment that is already made (which is not closed). It is never an
-    exception of the environment that ends the check: it becomes a `Problem`. The last check is Gymnasium's own.
+    `env` is anything `make_one` takes, or an environment that is already made (which is not closed). The play is repeated
+    in a second copy, where one can be made, and in the same one. No exception of the environment gets out: it becomes a
+    `Problem`. The last check is Gymnasium's own.
     """
-    report = _Report()
-    with warnings.catch_warnings(), contextlib.suppress(_Fatal):
+    report = Report()
+    with warnings.catch_warnings(), contextlib.suppress(Fatal):
         warnings.simplefilter("ignore")
         try:
             _check(env, seed, steps, report)
-        except _Fatal:
+        except Fatal:
             raise
         except Exception as error:
             what = f"the check stopped at {type(error).__name__}: {error}"
@@ -84,7 +47,7 @@ def check_env(env: str | Callable[..., Any] | Env, seed: int = 0, steps: int = 1
     return list(report.found.values())
 
 
-def _check(env: Any, seed: int, steps: int, report: _Report) -> None:
+def _check(env: Any, seed: int, steps: int, report: Report) -> None:
     made = _made(env, report)
     try:
         _check_spaces(made, report)
@@ -104,7 +67,7 @@ def _check(env: Any, seed: int, steps: int, report: _Report) -> None:
             _close(made, report)
 
 
-def _made(env: Any, report: _Report) -> Env:
+def _made(env: Any, report: Report) -> Env:
     if isinstance(env, gymnasium.Env):
         return cast(Env, env)
     if not (isinstance(env, str) or callable(env)):
@@ -117,14 +80,14 @@ def _made(env: Any, report: _Report) -> Env:
         raise report.fatal(str(error), "making it", "see the message; nothing else could be checked") from error
 
 
-def _close(env: Env, report: _Report) -> None:
+def _close(env: Env, report: Report) -> None:
     try:
         env.close()
     except Exception as error:
         report.warning(f"close() raised {type(error).__name__}: {error}", "close()", "let it be called at any time")
 
 
-def _check_spaces(env: Env, report: _Report) -> None:
+def _check_spaces(env: Env, report: Report) -> None:
     for name, reader in (("observation_space", Observations), ("action_space", Actions)):
         space: Any = getattr(env, name, None)
         if not isinstance(space, gymnasium.Space):
@@ -155,7 +118,7 @@ class _Record:
     ended: bool = False
 
 
-def _play(env: Env, seed: int, steps: int, report: _Report) -> _Record:
+def _play(env: Env, seed: int, steps: int, report: Report) -> _Record:
     """Reset with `seed`, take `steps` random actions, reset at every end; check each answer by itself."""
     global_state = _global_state()
     obs = _reset(env, seed, report)
@@ -189,7 +152,7 @@ def _play(env: Env, seed: int, steps: int, report: _Report) -> _Record:
     return record
 
 
-def _check_unchanged(obs: Any, kept: Any, where: str, report: _Report) -> None:
+def _check_unchanged(obs: Any, kept: Any, where: str, report: Report) -> None:
     if not _same(obs, kept):
         what = "an observation changed after it had been returned: the same array is written to again"
         report.error(what, where, "return a copy: obs.copy()")
@@ -200,7 +163,7 @@ def _global_state() -> dict[str, str]:
     return {"numpy": repr(np.random.get_state(legacy=False)), "random": str(hash(random.getstate()))}
 
 
-def _reset(env: Env, seed: int | None, report: _Report) -> Any:
+def _reset(env: Env, seed: int | None, report: Report) -> Any:
     try:
         answer: Any = env.reset(seed=seed)
     except Exception as error:
@@ -218,7 +181,7 @@ def _reset(env: Env, seed: int | None, report: _Report) -> Any:
     return obs
 
 
-def _check_answer(env: Env, answer: Any, where: str, report: _Report) -> tuple[Any, float, bool, bool]:
+def _check_answer(env: Env, answer: Any, where: str, report: Report) -> tuple[Any, float, bool, bool]:
     if not isinstance(answer, tuple) or len(cast(Any, answer)) != 5:
         old = isinstance(answer, tuple) and len(cast(Any, answer)) == 4
         what = f"step() returned {describe(answer)}, not {_FORM}" + (": the form of Gym before 0.26" if old else "")
@@ -254,7 +217,7 @@ def _true(flag: Any) -> bool:
         return False
 
 
-def _check_observation(space: Any, value: Any, where: str, report: _Report, path: str = "") -> None:
+def _check_observation(space: Any, value: Any, where: str, report: Report, path: str = "") -> None:
     """Compare one observation with its space, component by component."""
     name = f"the observation{path and ' at ' + path}"
     if isinstance(space, spaces.Dict):
@@ -285,7 +248,7 @@ def _contained(space: Any, value: Any) -> bool:
         return False
 
 
-def _check_box(space: spaces.Box, value: Any, where: str, report: _Report, name: str) -> None:
+def _check_box(space: spaces.Box, value: Any, where: str, report: Report, name: str) -> None:
     if not isinstance(value, np.ndarray):
         fix = f"return np.array(..., dtype=np.{space.dtype})"
         raise report.fatal(f"{name} is {describe(value)}, not a NumPy array", where, fix)
@@ -311,7 +274,7 @@ def _check_box(space: spaces.Box, value: Any, where: str, report: _Report, name:
             return
 
 
-def _check_repeats(first: _Record, second: _Record, report: _Report, fresh: bool) -> None:
+def _check_repeats(first: _Record, second: _Record, report: Report, fresh: bool) -> None:
     """The same seed and the same actions must give the same record: in a fresh copy, and again in the same one."""
     severity = report.error if fresh or not report.made_twice else report.warning
     fix = "let nothing of an earlier episode survive reset()"
@@ -330,7 +293,7 @@ def _check_repeats(first: _Record, second: _Record, report: _Report, fresh: bool
         severity(f"after one seed, the later episodes began elsewhere {who}", "reset()", fix, _REPEATS)
 
 
-def _check_starts(env: Env, seed: int, report: _Report) -> None:
+def _check_starts(env: Env, seed: int, report: Report) -> None:
     """Where seeds matter, resets without a seed must go on, not begin again; a seed of its own must not be a habit."""
     try:
         default = inspect.signature(env.unwrapped.reset).parameters["seed"].default
@@ -347,7 +310,7 @@ def _check_starts(env: Env, seed: int, report: _Report) -> None:
         report.error("every reset() without a seed begins the same episode again", "reset()", fix)
 
 
-def _check_record(env: Env, record: _Record, steps: int, report: _Report) -> None:
+def _check_record(env: Env, record: _Record, steps: int, report: Report) -> None:
     """Warn of what is legal and yet spoils learning."""
     if not record.ended and not _has_limit(env):
         what = f"no episode ended within {steps} random steps and there is no time limit"
@@ -384,7 +347,7 @@ def _largest(space: Any, value: Any) -> float:
     )
 
 
-def _check_as_gymnasium_does(env: Env, report: _Report) -> None:
+def _check_as_gymnasium_does(env: Env, report: Report) -> None:
     try:
         gymnasium_check(cast(Any, env), skip_render_check=True, skip_close_check=True)
     except Exception as error:
