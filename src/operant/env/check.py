@@ -30,9 +30,9 @@ _FORM = "(observation, reward, terminated, truncated, info)"
 def check_env(env: str | Callable[..., Any] | Env, seed: int = 0, steps: int = 1000) -> list[Problem]:
     """Play `steps` random actions, and the same again from the same `seed`; return what is wrong, in order.
 
-    `env` is anything `make_one` takes, or an environment that is already made (which is not closed). The play is repeated
-    in a second copy, where one can be made, and in the same one. No exception of the environment gets out: it becomes a
-    `Problem`. The last check is Gymnasium's own.
+    `env` is anything `make_one` takes, or an environment that is already made (which is not closed). The play is
+    repeated in a second copy, where one can be made, and in the same one. No exception of the environment gets out: it
+    becomes a `Problem`. The last check is Gymnasium's own.
     """
     report = Report()
     with warnings.catch_warnings(), contextlib.suppress(Fatal):
