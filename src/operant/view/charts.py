@@ -75,7 +75,7 @@ def ticks(scale: Scale, count: int) -> list[float]:
 
 
 def label(value: float) -> str:
-    """A tick label: 0, 0.02, 250, 50k, 1.5M, 2e-9, with a true minus sign."""
+    """A tick label: 0, 0.02, 250, 50k, 1.5M, 2e−9, with a true minus sign."""
     size = abs(value)
     if size == 0:
         return "0"
@@ -87,7 +87,7 @@ def label(value: float) -> str:
         text = f"{value / 1e3:.6g}k"
     else:
         text = f"{value:.6g}"
-    return text.replace("-", "−") if "e" not in text else text.replace("-", "−", 1) if value < 0 else text
+    return text.replace("-", "−")
 
 
 def fit(values: Iterable[Array], include: Sequence[float] = ()) -> Scale:

@@ -46,9 +46,8 @@ def learning_curve(
     axis = eval_step
     if train is not None:
         _mark_bad(chart, train)
-        redone = train.superseded()
-        _draw(chart, "redone", train.where(redone))
-        train = train.where(~redone)
+        _draw(chart, "redone", train.where(train.redone))
+        train = train.where(~train.redone)
         _draw(chart, "raw", train)
         average = smooth(train.step, train.value, window=window)
         kept = charts.thin(train.step, average)
@@ -84,7 +83,7 @@ def diagnostics(series: Mapping[str, Series]) -> list[dict[str, Any]]:
 def _diagnostic(row: Diagnostic, measured: Series) -> dict[str, Any]:
     import numpy as np
 
-    current = measured.where(~measured.superseded())
+    current = measured.where(~measured.redone)
     low, high = charts.reach(current.value)
     bounds = [b for b in (row.low, row.high) if b is not None]
     inside = current.value[(current.value >= low) & (current.value <= high)]

@@ -24,20 +24,17 @@ class Series:
     time: NDArray[np.float64]  # [K] seconds since the attempt began
     value: NDArray[np.float64]  # [K]
     attempt: NDArray[np.int64]  # [K]
+    redone: NDArray[np.bool_]  # [K] a later attempt, resumed from an earlier step, did this step again
 
     def where(self, mask: NDArray[np.bool_]) -> Series:
         """The rows at which `mask` [K] is true."""
-        return Series(step=self.step[mask], time=self.time[mask], value=self.value[mask], attempt=self.attempt[mask])
-
-    def superseded(self) -> NDArray[np.bool_]:
-        """True [K] where a later attempt, resumed from an earlier step, did the same steps again."""
-        import numpy as np
-
-        redone = np.zeros(len(self.step), dtype=bool)
-        for attempt in np.unique(self.attempt)[1:]:
-            begin = self.step[self.attempt == attempt].min()
-            redone |= (self.attempt < attempt) & (self.step >= begin)
-        return redone
+        return Series(
+            step=self.step[mask],
+            time=self.time[mask],
+            value=self.value[mask],
+            attempt=self.attempt[mask],
+            redone=self.redone[mask],
+        )
 
 
 def read_series(run: Path) -> dict[str, Series]:
@@ -52,6 +49,7 @@ def read_series(run: Path) -> dict[str, Series]:
 
     found: dict[str, list[tuple[float, float, float, int]]] = {}
     seen: set[tuple[object, ...]] = set()
+    begin: dict[int, float] = {}  # the first step of each attempt
     for row in [*_sealed(run / "metrics"), *_live(run / "metrics" / "live.jsonl")]:
         measured = {name: value for name, value in row.items() if "/" in name and value is not None}
         step, time, attempt = float(row["step"]), float(row.get("time") or 0.0), int(row.get("attempt") or 1)
@@ -59,13 +57,17 @@ def read_series(run: Path) -> dict[str, Series]:
         if identity in seen:  # sealed, and still live because of a kill in between
             continue
         seen.add(identity)
+        begin[attempt] = min(step, begin.get(attempt, step))
         for name, value in measured.items():
             found.setdefault(name, []).append((step, time, float(value), attempt))
     series: dict[str, Series] = {}
     for name, entries in found.items():
         table = np.asarray(entries, dtype=np.float64)  # [K, 4]
         step, time, value, attempt = table[np.lexsort((table[:, 1], table[:, 3], table[:, 0]))].T
-        series[name] = Series(step=step, time=time, value=value, attempt=attempt.astype(np.int64))
+        redone = np.zeros(len(step), dtype=bool)
+        for later, first in begin.items():
+            redone |= (attempt < later) & (step >= first)
+        series[name] = Series(step=step, time=time, value=value, attempt=attempt.astype(np.int64), redone=redone)
     return series
 
 

@@ -1,0 +1,71 @@
+"""Seed bands as a picture."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from operant.config.errors import OperantError
+from operant.view.curves import COLOURS, learning_curves
+from view.synthetic import rows
+
+
+def runs(count: int, begin: int = 0) -> list[pd.DataFrame]:
+    return [pd.DataFrame(rows(20, seed=begin + seed)) for seed in range(count)]
+
+
+def pixels(path: Path, colour: str, tolerance: int = 12) -> int:
+    image = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    wanted = [int(colour[k : k + 2], 16) for k in (1, 3, 5)]
+    return int((np.abs(image - wanted).max(axis=2) <= tolerance).sum())
+
+
+def test_a_picture_of_two_groups(tmp_path: Path) -> None:
+    path = learning_curves({"PPO": runs(5), "other": runs(3, begin=9)}, tmp_path / "a" / "b.png", title="Lander")
+    with Image.open(path) as image:
+        assert image.size == (1600, 840)
+    assert pixels(path, COLOURS[0]) > 500
+    assert pixels(path, COLOURS[1]) > 500
+    assert pixels(path, "#c4281c") == 0
+
+
+def test_names_and_numbers_of_seeds_are_written(tmp_path: Path) -> None:
+    path = learning_curves({"PPO": runs(4), "other": runs(1)}, tmp_path / "b.svg", title="Lander", target=100.0)
+    text = path.read_text()
+    for words in ("PPO", "n = 4", "n = 1", "Lander", "target 100", "bootstrap interval", "Environment steps"):
+        assert f"<!-- {words}" in text or words in text, words
+
+
+def test_an_infinite_value_is_a_red_mark(tmp_path: Path) -> None:
+    seeds = runs(3)
+    seeds[1].loc[7, "train/return"] = math.inf
+    path = learning_curves({"PPO": seeds}, tmp_path / "c.png")
+    assert pixels(path, "#c4281c", tolerance=60) > 100
+
+
+def test_the_same_runs_make_the_same_picture(tmp_path: Path) -> None:
+    first = learning_curves({"PPO": runs(3)}, tmp_path / "d.png").read_bytes()
+    assert learning_curves({"PPO": runs(3)}, tmp_path / "e.png").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        ({}, "no seeds to draw"),
+        ({"PPO": []}, "no seeds to draw in PPO"),
+        ({"PPO": [pd.DataFrame({"step": [1, 2]})]}, "a run of PPO has no train/return"),
+    ],
+)
+def test_nothing_to_draw_is_said(tmp_path: Path, groups: dict[str, list[pd.DataFrame]], words: str) -> None:
+    with pytest.raises(OperantError, match=words):
+        learning_curves(groups, tmp_path / "f.png")
+
+
+def test_an_unknown_kind_of_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(OperantError, match=r"end the name in \.png"):
+        learning_curves({"PPO": runs(1)}, tmp_path / "f.docx")
