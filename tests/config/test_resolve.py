@@ -154,6 +154,10 @@ def test_entries_are_unset_and_tables_cleared(write: Writer):
     assert (gone.config.env.kwargs, gone.provenance["env.kwargs"]) == ({}, "command line")
     both = resolve("ppo", PLAIN, file=file, overrides={"env.kwargs": {"a": None, "b": None}})
     assert (both.config.env.kwargs, both.provenance["env.kwargs"]) == ({}, "command line")
+    for overrides in ({"env.kwargs": None}, {"env": {"kwargs": None}}):
+        for layer in (None, file):
+            none = resolve("ppo", PLAIN, file=layer, overrides=overrides)
+            assert (none.config.env.kwargs, none.provenance["env.kwargs"]) == ({}, "command line")
     (line,) = refused("ppo", PLAIN, file=file, overrides={"env.kwargs.c": None})
     assert line == "command line: env.kwargs.c is not set, so there is nothing to unset."
 

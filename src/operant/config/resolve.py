@@ -275,8 +275,8 @@ class _Layers:
         self.values[path] = (value, where)
 
     def _unset(self, path: KeyPath, leaf: Leaf, where: str) -> None:
-        gone = [other for other in self.values if other[: len(path)] == path and other != leaf.path]
-        if not gone and path != leaf.path:
+        gone = [other for other in self.values if other[: len(path)] == path]
+        if not gone:
             self.problem(where, f"{toml_key(path)} is not set, so there is nothing to unset.")
         for other in gone:
             del self.values[other]
