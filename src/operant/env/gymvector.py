@@ -78,6 +78,11 @@ class GymVector:
         frames = self._env.render()
         return None if frames is None else np.asarray(frames[0])
 
+    @property
+    def fps(self) -> int:
+        """Pictures that make a second."""
+        return int(self._env.metadata.get("render_fps") or 30)
+
     def close(self) -> None:
         """Close the environment."""
         self._env.close()

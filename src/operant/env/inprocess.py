@@ -86,6 +86,11 @@ class InProcess:
         frame: Any = self._envs[0].render()
         return frame if isinstance(frame, np.ndarray) else None
 
+    @property
+    def fps(self) -> int:
+        """Pictures that make a second."""
+        return int(self._envs[0].metadata.get("render_fps") or 30)
+
     def close(self) -> None:
         """Close every copy."""
         for env in self._envs:

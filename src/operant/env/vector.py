@@ -39,6 +39,11 @@ class VectorEnv(Protocol):
     obs_dim: int  # D
     backend: str  # "native" | "inprocess" | "envpool"
 
+    @property
+    def fps(self) -> int:
+        """Pictures that make a second."""
+        ...
+
     def reset(self, seed: int) -> Array:
         """Start every copy anew and return the first states [N, D].
 
