@@ -5,6 +5,9 @@ It works on the memory of the torch modules and of the optimiser, so either path
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from operant.data.trajectory import Batch, Metrics, shuffled
 from operant.policy.agent import AnyPolicy
 from operant.policy.policies import CategoricalPolicy, Critic, NormalPolicy
 
-NAMES = ("loss/policy", "loss/value", "policy/entropy", "policy/kl", "policy/clip_fraction", "grad/norm")
+NAMES = ("loss/policy", "policy/entropy", "policy/kl", "policy/clip_fraction", "loss/value", "grad/norm")
 WIDEST = 128
 """Wider layers spend their time in products, where there is nothing to gain."""
 
@@ -50,10 +53,11 @@ class Fused:
     def __init__(
         self, policy: AnyPolicy, critic: Critic, optimizer: torch.optim.Optimizer, cfg: PPOConfig, threads: int
     ) -> None:
-        self.policy, self.critic, self.optimizer, self.cfg, self.threads = policy, critic, optimizer, cfg, threads
+        self.policy, self.critic, self.optimizer, self.cfg = policy, critic, optimizer, cfg
         self.parameters = [*policy.parameters(), *critic.parameters()]
         self._sizes = _sizes(policy), _sizes(critic)
         self._grad = np.empty(sum(p.numel() for p in self.parameters), np.float32)
+        self._helper = ThreadPoolExecutor(1) if threads > 1 and os.name == "posix" else None
         self._segment: Batch | None = None
         self._arrays: tuple[np.ndarray, ...] = ()
 
@@ -71,7 +75,7 @@ class Fused:
         Returns:
             The metrics of every minibatch, under the names of the readable update.
         """
-        from operant.policy.kernels import ppo_epoch
+        from operant.policy import kernels
 
         cfg, group = self.cfg, self.optimizer.param_groups[0]
         if steps is not self._segment:
@@ -82,11 +86,22 @@ class Fused:
         bounds = 1.0 - clip, 1.0 + clip_high
         loss = np.array([*bounds, cfg.entropy_coef, cfg.value_coef, value_clip, cfg.max_grad_norm], np.float32)
         metrics = np.empty((-(-len(steps) // cfg.batch), len(NAMES)))
-        ppo_epoch(
+        done = np.zeros(2 * kernels.APART, np.int64)
+        arguments = (
             theta, self._grad, first, second, int(count[0]), *self._sizes, self.policy.net.activation == "relu",
             isinstance(self.policy, NormalPolicy), obs, action, past, shuffled(len(steps), generator).numpy(),
             cfg.batch, cfg.whiten, loss, np.array([lr, *group["betas"], group["eps"]]), metrics,
+            np.empty((len(metrics), 2)), done,
         )  # fmt: skip
+        if self._helper is None:
+            kernels.ppo_epoch(kernels.BOTH, *arguments)
+        else:
+            critic = self._helper.submit(kernels.ppo_epoch, kernels.CRITIC, *arguments)
+            try:
+                kernels.ppo_epoch(kernels.ACTOR, *arguments)
+            finally:
+                done[0] = len(metrics)  # an interrupt must not leave the helper waiting
+            critic.result()
         count += len(metrics)
         return [dict(zip(NAMES, row.unbind(), strict=True)) for row in torch.from_numpy(metrics).float()]
 
@@ -137,7 +152,7 @@ def _obstacle(policy: AnyPolicy, critic: Critic, optimizer: torch.optim.Optimize
     if groups[0]["weight_decay"] or groups[0]["amsgrad"] or groups[0]["maximize"]:
         return "Adam is set to weight decay, AMSGrad or maximisation"
     try:
-        import operant.policy.kernels  # noqa: F401
+        import_module("operant.policy.kernels")
     except ImportError as error:
         return f"Numba cannot be imported ({error})"
     return None

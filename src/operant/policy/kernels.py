@@ -18,6 +18,10 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 import torch
+from llvmlite import ir
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 from torch import Tensor
 
 Array = np.ndarray
@@ -29,17 +33,25 @@ SINGLE_THREADED = 64**3
 LANES = 64
 """Samples that pass through the network together: activations stay in the first-level cache."""
 
-_CATEGORICAL, _NORMAL = 0, 1
+BOTH: int = 0
+ACTOR: int = 1
+CRITIC: int = 2
+"""Whose gradients a call of `ppo_epoch` computes."""
+APART = 16
+"""Distance between two counters that two cores write, so that they share no cache line."""
+
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
 def _jit(function: F) -> F:
     """Compile at the first call; kept on disk wherever a folder can be written."""
-    options: dict[str, Any] = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy", "nogil": True}
+    flags = {"reassoc", "contract", "arcp", "nsz"}
+    options: dict[str, Any] = {"fastmath": flags, "error_model": "numpy", "nogil": True}
     try:
-        return numba.njit(cache=True, **options)(function)
+        compiled: Any = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return numba.njit(**options)(function)
+        compiled = numba.njit(**options)(function)
+    return compiled
 
 
 def side_by_side(parameters: Sequence[Tensor]) -> Tensor:
@@ -60,6 +72,57 @@ def side_by_side(parameters: Sequence[Tensor]) -> Tensor:
     for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
         p.data = part.view(p.shape)
     return flat
+
+
+# ---------------------------------------------------------------------------------------------------- two threads
+def _intrinsic(function: Callable[..., Any]) -> Any:
+    """Numba's decorator, which takes away the first parameter and says nothing of types."""
+    return intrinsic(function)
+
+
+@_intrinsic
+def _publish(typing: Any, counters: Any, k: Any, value: Any) -> Any:
+    """counters[k] = value, after everything written before it (an atomic store with release order)."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = make_array(signature.args[0])(context, builder, arguments[0]).data
+        builder.store_atomic(arguments[2], builder.gep(data, [arguments[1]]), "release", 8)
+        return context.get_dummy_value()
+
+    return numba.void(counters, numba.int64, numba.int64), generate
+
+
+@_intrinsic
+def _observed(typing: Any, counters: Any, k: Any) -> Any:
+    """counters[k], before everything read after it (an atomic load with acquire order)."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.load_atomic(builder.gep(data, [arguments[1]]), "acquire", 8)
+
+    return numba.int64(counters, numba.int64), generate
+
+
+@_intrinsic
+def _yield(typing: Any) -> Any:
+    """POSIX sched_yield: let another thread have the core."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(32), [])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return numba.void(), generate
+
+
+@_jit
+def _await(counters: Array, k: int, value: int) -> None:
+    """Return when the other thread has published `value`; after some microseconds of asking, yield in between."""
+    asked = 0
+    while _observed(counters, k) < value:
+        asked += 1
+        if asked > 4096:
+            _yield()
 
 
 # ---------------------------------------------------------------------------------------------------- perceptron
@@ -94,7 +157,19 @@ def tanh(x: Array) -> None:
 @_jit
 def _lanes(sizes: Array) -> int:
     """How many samples pass through a perceptron of these widths together."""
-    return max(4, min(LANES, SINGLE_THREADED // (sizes[1:] * sizes[:-1]).max()))
+    largest = 1
+    for l in range(sizes.size - 1):
+        largest = max(largest, sizes[l] * sizes[l + 1])
+    return max(4, min(LANES, SINGLE_THREADED // largest))
+
+
+@_jit
+def _units(sizes: Array) -> int:
+    """Rows of the activations, input and output included."""
+    total = 0
+    for size in sizes:
+        total += size
+    return total
 
 
 @_jit
@@ -125,7 +200,7 @@ def forward(theta: Array, sizes: Array, relu: bool, acts: Array, n: int) -> None
 @_jit
 def backward(theta: Array, grad: Array, sizes: Array, relu: bool, acts: Array, deltas: Array, n: int) -> None:
     """Add dLoss/dθ to `grad`; `deltas`, laid out as `acts`, holds dLoss/d(output) in its last part."""
-    w, at = grad.size, n * (sizes.sum() - sizes[-1])
+    w, at = grad.size, n * (_units(sizes) - sizes[-1])
     for l in range(sizes.size - 2, -1, -1):
         i, o = sizes[l], sizes[l + 1]
         delta = deltas[at : at + o * n].reshape((o, n))
@@ -187,12 +262,12 @@ def act_categorical(
     """
     total, k, width = obs.shape[0], sizes[-1], _lanes(sizes)
     action, logp = np.empty(total, np.int64), np.empty(total, np.float32)
-    acts = np.empty(sizes.sum() * min(width, total), np.float32)
+    acts = np.empty(_units(sizes) * min(width, total), np.float32)
     for start in range(0, total, width):
         n = min(width, total - start)
         _observe(obs[start : start + n], mean, var, clip, acts)
         forward(theta, sizes, relu, acts, n)
-        z = acts[(sizes.sum() - k) * n :]
+        z = acts[(_units(sizes) - k) * n :]
         for p in range(n):
             top = z[p]
             for a in range(1, k):
@@ -226,12 +301,12 @@ def act_normal(
     """
     total, k, width = obs.shape[0], sizes[-1], _lanes(sizes)
     action, logp = np.empty((total, k), np.float32), np.empty(total, np.float32)
-    acts = np.empty(sizes.sum() * min(width, total), np.float32)
+    acts = np.empty(_units(sizes) * min(width, total), np.float32)
     for start in range(0, total, width):
         n = min(width, total - start)
         _observe(obs[start : start + n], mean, var, clip, acts)
         forward(theta[k:], sizes, relu, acts, n)
-        z = acts[(sizes.sum() - k) * n :]
+        z = acts[(_units(sizes) - k) * n :]
         for p in range(n):
             value = np.float32(0.0)
             for a in range(k):
@@ -278,9 +353,12 @@ def _categorical_slope(z: Array, prob: Array, action: Array, slope: Array, entro
 def _normal(mean: Array, noise: Array, log_std: Array, action: Array, logp: Array, entropy: Array) -> None:
     """Fills noise [A, n] = (action − mean)/std, log π(action) [n] and entropy [n]."""
     k, n = mean.shape
-    h = log_std.sum() + np.float32(k * (0.5 + _HALF_LOG_TWO_PI))
-    logp[:n] = np.float32(0.5 * k) - h
-    entropy[:n] = h
+    h = np.float32(k * (0.5 + _HALF_LOG_TWO_PI))
+    for a in range(k):
+        h += log_std[a]
+    for p in range(n):
+        entropy[p] = h
+        logp[p] = np.float32(0.5 * k) - h
     for a in range(k):
         scale = np.exp(-log_std[a])
         for p in range(n):
@@ -310,17 +388,18 @@ def _actor(
     """Gradient of −surrogate − bonus · entropy over the minibatch `index`, and its metrics; see `ppo_epoch`."""
     count, k, width = index.size, sizes[-1], _lanes(sizes)
     shift, scale = _moments(past, index) if whiten else (np.float32(0.0), np.float32(1.0))
-    acts, deltas = np.empty(sizes.sum() * width, np.float32), np.empty(sizes.sum() * width, np.float32)
+    acts, deltas = np.empty(_units(sizes) * width, np.float32), np.empty(_units(sizes) * width, np.float32)
     taken, logp = np.empty((width, action.shape[1]), np.float32), np.empty(width, np.float32)
     entropy, slope = np.empty(width, np.float32), np.empty(width, np.float32)
     log_std, net = theta[: k * normal], theta[k * normal :]
     for start in range(0, count, width):
         n = min(width, count - start)
         for p in range(n):
-            taken[p] = action[index[start + p]]
+            for a in range(taken.shape[1]):
+                taken[p, a] = action[index[start + p], a]
         _gather(obs, index[start : start + n], acts)
         forward(net, sizes, relu, acts, n)
-        at = n * (sizes.sum() - k)
+        at = n * (_units(sizes) - k)
         z, delta = acts[at : at + k * n].reshape((k, n)), deltas[at : at + k * n].reshape((k, n))
         if normal:
             _normal(z, delta, log_std, taken, logp, entropy)
@@ -334,16 +413,18 @@ def _actor(
             free, bound = ratio * adv, clipped * adv
             slope[p] = np.float32(0.0) if bound < free else -free / count
             totals[0] -= bound if bound < free else free
-            totals[2] += entropy[p]
-            totals[3] += math.expm1(log_ratio) - log_ratio
-            totals[4] += clipped != ratio
+            totals[1] += entropy[p]
+            totals[2] += math.expm1(log_ratio) - log_ratio
+            totals[3] += clipped != ratio
         if normal:
             _normal_slope(delta, log_std, grad, slope)
         else:
             _categorical_slope(z, delta, taken, slope, entropy, bonus / np.float32(count))
         backward(net, grad[k * normal :], sizes, relu, acts, deltas, n)
-    if normal:
-        grad[:k] -= bonus
+    for a in range(log_std.size):
+        grad[a] -= bonus
+    for j in range(4):
+        totals[j] /= count
 
 
 @_jit
@@ -353,12 +434,12 @@ def _critic(
 ) -> None:  # fmt: skip
     """Gradient of weight · value loss over the minibatch `index`, and its metric; see `ppo_epoch`."""
     count, width = index.size, _lanes(sizes)
-    acts, deltas = np.empty(sizes.sum() * width, np.float32), np.empty(sizes.sum() * width, np.float32)
+    acts, deltas = np.empty(_units(sizes) * width, np.float32), np.empty(_units(sizes) * width, np.float32)
     for start in range(0, count, width):
         n = min(width, count - start)
         _gather(obs, index[start : start + n], acts)
         forward(theta, sizes, relu, acts, n)
-        at = n * (sizes.sum() - 1)
+        at = n * (_units(sizes) - 1)
         for p in range(n):
             s = index[start + p]
             value, target, old = acts[at + p], past[2, s], past[3, s]
@@ -369,9 +450,10 @@ def _critic(
                 other = old + held - target
                 if other * other > error * error:
                     error, slope = other, np.float32(1.0 if held == move else 0.0)
-            totals[1] += np.float32(0.5) * error * error
+            totals[0] += np.float32(0.5) * error * error
             deltas[at + p] = weight * slope * error / count
         backward(theta, grad, sizes, relu, acts, deltas, n)
+    totals[0] /= count
 
 
 @_jit
@@ -411,17 +493,27 @@ def _adam(theta: Array, grad: Array, first: Array, second: Array, scale: Real, a
 
 
 @_jit
+def _square(grad: Array) -> Real:
+    total = np.float32(0.0)
+    for k in range(grad.size):
+        total += grad[k] * grad[k]
+    return total
+
+
+@_jit
 def ppo_epoch(
-    theta: Array, grad: Array, first: Array, second: Array, step: int, actor: Array, critic: Array, relu: bool,
-    normal: bool, obs: Array, action: Array, past: Array, order: Array, batch: int, whiten: bool, loss: Array,
-    adam: Array, metrics: Array,
+    part: int, theta: Array, grad: Array, first: Array, second: Array, step: int, actor: Array, critic: Array,
+    relu: bool, normal: bool, obs: Array, action: Array, past: Array, order: Array, batch: int, whiten: bool,
+    loss: Array, adam: Array, metrics: Array, squares: Array, done: Array,
 ) -> None:  # fmt: skip
     """One pass over a segment of S decisions in minibatches: gradients, norm clipping, Adam.
 
     The loss is that of `operant.algo.ppo`: clipped surrogate, ½ squared value error (clipped where a clip is given),
-    entropy bonus; each a mean over the minibatch.
+    entropy bonus; each a mean over the minibatch. Policy and critic meet only in the norm of the gradient, so two
+    threads may call this with the same arrays, one with `part` ACTOR and one with CRITIC; the numbers are the same.
 
     Args:
+        part: BOTH, ACTOR or CRITIC.
         theta, grad, first, second: [P] float32, flat (policy, then critic): parameters, scratch, Adam's moments;
             `step` counts Adam's steps so far.
         actor, critic: [L+1] int64 widths; `relu`, else tanh; `normal`, else categorical.
@@ -431,21 +523,37 @@ def ppo_epoch(
         loss: [6] float32: 1 − clip, 1 + clip_high, entropy_coef, value_coef, value_clip (negative: none),
             max_grad_norm.
         adam: [4] float64: lr, β1, β2, ε.
-        metrics: [⌈S / batch⌉, 6] float64, filled with policy loss, value loss, entropy, KL (k3), clip fraction and
+        metrics: [⌈S / batch⌉, 6] float64, filled with policy loss, entropy, KL (k3), clip fraction, value loss and
             gradient norm before clipping.
+        squares: [⌈S / batch⌉, 2] float64, scratch; `done` [2 · APART] int64, zeros: minibatches behind each part.
     """
-    split = ((actor[:-1] + 1) * actor[1:]).sum() + (actor[-1] if normal else 0)
+    split = actor[-1] if normal else 0
+    for l in range(actor.size - 1):
+        split += (actor[l] + 1) * actor[l + 1]
+    low, high = (split if part == CRITIC else 0), (split if part == ACTOR else theta.size)
     for m in range(metrics.shape[0]):
         index, row = order[m * batch : (m + 1) * batch], metrics[m]
-        grad[:], row[:] = 0.0, 0.0
-        _actor(
-            theta[:split], grad[:split], actor, relu, normal, obs, action, past, index, whiten, loss[:2], loss[2], row
-        )
-        _critic(theta[split:], grad[split:], critic, relu, obs, past, index, loss[4], loss[3], row)
-        row /= index.size
-        square = np.float32(0.0)
-        for k in range(grad.size):
-            square += grad[k] * grad[k]
-        row[5] = math.sqrt(square)
-        scale = loss[5] / (row[5] + 1e-6)
-        _adam(theta, grad, first, second, np.float32(1.0 if scale > 1.0 else scale), adam, step + m + 1)
+        for k in range(low, high):
+            grad[k] = np.float32(0.0)
+        if part != CRITIC:
+            row[0] = row[1] = row[2] = row[3] = 0.0
+            _actor(
+                theta[:split], grad[:split], actor, relu, normal, obs, action, past, index, whiten, loss[:2], loss[2],
+                row[:4],
+            )  # fmt: skip
+            squares[m, 0] = _square(grad[:split])
+        if part != ACTOR:
+            row[4] = 0.0
+            _critic(theta[split:], grad[split:], critic, relu, obs, past, index, loss[4], loss[3], row[4:5])
+            squares[m, 1] = _square(grad[split:])
+        if part != BOTH:
+            _publish(done, (part - 1) * APART, m + 1)
+            _await(done, (2 - part) * APART, m + 1)
+        norm = math.sqrt(squares[m, 0] + squares[m, 1])
+        scale = loss[5] / (norm + 1e-6)
+        if part != CRITIC:
+            row[5] = norm
+        _adam(
+            theta[low:high], grad[low:high], first[low:high], second[low:high],
+            np.float32(1.0 if scale > 1.0 else scale), adam, step + m + 1,
+        )  # fmt: skip
