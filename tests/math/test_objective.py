@@ -126,6 +126,13 @@ def test_cispo_gradient_is_the_weighted_score():
     close(grad, -(logp.detach() - old).exp().clamp(max=1.5) * adv / 5)
 
 
+def test_clip_fraction_counts_decisions_only():
+    """A ceiling below 1 clips the ratio 1 that stands where not acted; that is nobody's decision."""
+    zero, acted = torch.zeros(4), torch.tensor([True, True, False, False])
+    logp = torch.tensor([0.0, -5.0, 0.0, 0.0])
+    assert float(cispo(logp, zero, zero, acted, max_ratio=0.5)[1]["clip_fraction"]) == 0.5
+
+
 def test_preferences_equal_their_loops():
     x = normal(4, 9)
     n = [v.numpy() for v in x]

@@ -28,6 +28,13 @@ def test_both_ways_agree_at_the_crossover_and_far_beyond(T):
     torch.testing.assert_close(reverse_scan(b, a), scan.loop(b, a), rtol=1e-4, atol=1e-4)
 
 
+def test_long_rows_are_doubled_and_short_ones_looped(monkeypatch):
+    monkeypatch.setattr(scan, "loop", lambda b, a: "loop")
+    monkeypatch.setattr(scan, "doubling", lambda b, a: "doubling")
+    way = [reverse_scan(torch.zeros(2, T), torch.zeros(2, T)) for T in (1, LOOP_UP_TO, LOOP_UP_TO + 1, 2048)]
+    assert way == ["loop", "loop", "doubling", "doubling"]
+
+
 @pytest.mark.parametrize("T", [1, 5, LOOP_UP_TO + 4])
 def test_gradient(T):
     gen = torch.Generator().manual_seed(0)

@@ -78,7 +78,8 @@ def categorical_sample(logits: Tensor, uniform: Tensor) -> Tensor:
     _check.floating(logits=logits, uniform=uniform)
     _check.same_shape(logits.shape[:-1], uniform=uniform)
     probability = logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
-    reach = torch.where(probability > 0, probability.cumsum(-1), 0.0)  # 0 where an action cannot be chosen
+    # 0 where an action cannot be chosen: a cumulated sum computed in parallel need not rise monotonically
+    reach = torch.where(probability > 0, probability.cumsum(-1), 0.0)
     total = reach.amax(-1, keepdim=True)
     below = torch.nextafter(total, torch.zeros_like(total))
     threshold = torch.minimum(uniform.unsqueeze(-1).to(total.dtype) * total, below)
