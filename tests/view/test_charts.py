@@ -105,9 +105,13 @@ def test_reach_leaves_out_only_what_is_far_from_the_bulk() -> None:
 
 def test_what_the_pointer_reads_is_strict_json() -> None:
     chart = Chart(Scale(0, 10), Scale(0, 1), [], [])
-    text = charts.hover(chart, np.asarray([0.0, 5.0]), [("kl", np.asarray([math.nan, 0.123456789]))])
+    text = charts.hover(chart, np.asarray([0.0, 5.0]), [("kl", [math.nan, 0.123456789]), ("eval", [None, -math.inf])])
     assert not re.search("NaN|Infinity", text)
-    assert json.loads(text) == {"x": [0.0, 500.0], "step": [0, 5], "rows": [["kl", ["nan", 0.12346]]]}
+    assert json.loads(text) == {
+        "x": [0.0, 500.0],
+        "step": [0, 5],
+        "rows": [["kl", ["nan", 0.12346]], ["eval", [None, "-inf"]]],
+    }
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,15 @@ def test_what_comes_from_files_is_text_and_never_markup(tmp_path: Path) -> None:
         assert "<script>alert(1)</script>" in page.sections[section], section
 
 
+def test_the_pointer_reads_an_evaluation_only_where_there_is_one(tmp_path: Path) -> None:
+    page = Page(write_report(write_run(tmp_path / "run", metrics=rows(), evals={51_200: [3.0, 5.0]})))
+    hover = next(json.loads(str(a["data-hover"])) for _, a in page.tags if "data-hover" in a)
+    names, values = zip(*hover["rows"], strict=True)
+    assert names == ("return", "smoothed", "evaluation")
+    read = {step: value for step, value in zip(hover["step"], values[2], strict=True) if value is not None}
+    assert read == {51_200: 4.0}
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_listed_and_marked_and_leaves_a_gap(tmp_path: Path, bad: float) -> None:
     clean = Page(write_report(write_run(tmp_path / "clean", metrics=rows(), config=None)))

@@ -181,17 +181,20 @@ def posts(x: Array) -> str:
     return "".join(f"M{a}.0 0V{BOX:.0f}" for a in sorted({round(v) for v in x.tolist()}))
 
 
-def hover(chart: Chart, step: Array, rows: Sequence[tuple[str, Array]]) -> str:
-    """What the page shows under the pointer, as JSON: positions, steps and named values, non-finite ones as words."""
+def hover(chart: Chart, step: Array, rows: Sequence[tuple[str, Sequence[float | None]]]) -> str:
+    """What the page shows under the pointer, as JSON: positions, steps and named values, non-finite ones as words.
 
-    def plain(value: float) -> float | str | None:
-        return float(f"{value:.5g}") if math.isfinite(value) else str(value)
+    A value of None says that there is nothing to read at that step.
+    """
+
+    def plain(value: float | None) -> float | str | None:
+        return value if value is None else float(f"{value:.5g}") if math.isfinite(value) else str(value)
 
     return json.dumps(
         {
             "x": [round(v, 1) for v in chart.x(step).tolist()],
             "step": [round(v) for v in step.tolist()],
-            "rows": [[name, [plain(v) for v in value.tolist()]] for name, value in rows],
+            "rows": [[name, [plain(v) for v in value]] for name, value in rows],
         },
         separators=(",", ":"),
     )

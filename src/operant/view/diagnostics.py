@@ -53,7 +53,7 @@ DIAGNOSTICS = (
         1.0,
         "The share of the variance of the returns that the critic foresees; 0 is no better than a constant.",
         "Below for long, the critic lags: raise algo.epochs, or set policy.normalize_reward. "
-        "Where all returns are equal it is 0/0, a NaN without harm.",
+        "Where nearly all returns are equal, as at a ceiling, it says nothing (0/0 is NaN).",
     ),
     Diagnostic(
         "grad/norm",

@@ -42,7 +42,7 @@ def learning_curve(
     values = [mean - std, mean + std, mean] + ([] if train is None else [train.value])
     chart = _frame(Scale(0.0, end or 1.0), charts.fit(values), x_count=6, y_count=5)
     window = float(f"{WINDOW * end:.1g}")
-    readings: list[tuple[str, NDArray[np.float64]]] = []
+    readings: list[tuple[str, Sequence[float | None]]] = []
     axis = eval_step
     if train is not None:
         _mark_bad(chart, train)
@@ -56,14 +56,14 @@ def learning_curve(
         chart.draw("attempt", charts.posts(chart.x(np.asarray(begins))))
         shown = np.union1d(kept, charts.thin(train.step, train.value))
         axis = train.step[shown]
-        readings = [("return", train.value[shown]), ("smoothed", average[shown])]
+        readings = [("return", train.value[shown].tolist()), ("smoothed", average[shown].tolist())]
     finite = np.isfinite(mean + std)
     at = chart.x(eval_step[finite])
     chart.draw("whisker", charts.bars(at, chart.y((mean - std)[finite]), chart.y((mean + std)[finite])))
     chart.draw("dot", charts.dots(at, chart.y(mean[finite])))
     chart.draw("bad", charts.posts(chart.x(eval_step[~finite])))
     if len(eval_step) and len(axis):
-        readings.append(("evaluation", _at(axis, eval_step, mean)))
+        readings.append(("evaluation", _near(axis, eval_step, mean, reach=0.01 * end)))
     chart.hover = charts.hover(chart, axis, readings)
     chart.label = "Return over environment steps"
     resumed = train is not None and len(np.unique(train.attempt)) > 1
@@ -100,7 +100,7 @@ def _diagnostic(row: Diagnostic, measured: Series) -> dict[str, Any]:
     edge = np.clip(current.value[beyond], chart.y.low, chart.y.high)
     chart.draw("edge", charts.dots(chart.x(current.step[beyond]), chart.y(edge)))
     kept = charts.thin(current.step, current.value, limit=600)
-    chart.hover = charts.hover(chart, current.step[kept], [(row.title.lower(), current.value[kept])])
+    chart.hover = charts.hover(chart, current.step[kept], [(row.title.lower(), current.value[kept].tolist())])
     chart.label = f"{row.title} over environment steps"
     healthy = (current.value >= (-math.inf if row.low is None else row.low)) & (
         current.value <= (math.inf if row.high is None else row.high)
@@ -177,8 +177,14 @@ def _mark_bad(chart: Chart, measured: Series) -> None:
     chart.draw("bad", charts.posts(chart.x(measured.step[~np.isfinite(measured.value)])))
 
 
-def _at(axis: NDArray[np.float64], step: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For each position of `axis` the value of the evaluation nearest to it."""
+def _near(
+    axis: NDArray[np.float64], step: NDArray[np.float64], value: NDArray[np.float64], *, reach: float
+) -> list[float | None]:
+    """For each position of `axis` the value of the evaluation nearest to it, if there is one within `reach`."""
     import numpy as np
 
-    return value[np.abs(axis[:, None] - step[None, :]).argmin(axis=1)]
+    apart = np.abs(axis[:, None] - step[None, :])  # [A, E]
+    nearest = apart.argmin(axis=1)
+    return [
+        float(value[index]) if gap <= reach else None for index, gap in zip(nearest, apart.min(axis=1), strict=True)
+    ]

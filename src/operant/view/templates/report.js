@@ -14,7 +14,8 @@ for (const chart of document.querySelectorAll(".chart")) {
     data.x.forEach((at, index) => { if (Math.abs(at - x) < Math.abs(data.x[near] - x)) near = index; });
     rule.hidden = false;
     rule.style.left = data.x[near] / 10 + "%";
-    const parts = data.rows.map(([name, values]) => name + " " + say(values[near]));
+    const known = data.rows.filter(([, values]) => values[near] !== null);
+    const parts = known.map(([name, values]) => name + " " + say(values[near]));
     reading.textContent = ["step " + data.step[near].toLocaleString("en"), ...parts].join("   ");
   };
   const hide = () => { rule.hidden = true; reading.textContent = ""; };
