@@ -60,7 +60,7 @@ def test_metrics_are_means_over_the_decisions():
         value, old, target = r.value[:, :-1], r.reward, r.q
         _, got = clipped_value_loss(value, old, target, r.acted, clip=0.3)
         close(got["error"], (value - target).abs()[r.acted].mean())
-        close(got["clip_fraction"], ((value - old).abs() > 0.3)[r.acted].double().mean())
+        close(got["clip_fraction"], ((value - old).abs() > 0.3)[r.acted].float().mean(), tol=1e-6)
         close(nll(r.logp, r.acted)[1]["perplexity"], (-r.logp[r.acted].mean()).exp())
 
     every(compare)
@@ -91,21 +91,22 @@ def test_no_gradient_where_not_acted_nor_through_weights_and_metrics_are_detache
         assert not any(m.requires_grad or m.ndim for m in metrics.values()), name
 
 
-def test_padding_may_hold_anything():
-    """Infinite and huge numbers where not acted change neither a loss nor a gradient."""
+@pytest.mark.parametrize("junk", [-1e9, torch.inf, torch.nan])
+def test_padding_may_hold_anything(junk):
+    """Where not acted no weight, target or older number is read: neither a loss nor a gradient changes."""
     logp, old, adv = normal(3, 4, 6)
     acted = torch.rand(4, 6, generator=torch.Generator().manual_seed(1)) < 0.5
 
-    def run(old):
+    def run(old, adv):
         x = logp.clone().requires_grad_()
-        return {
-            k: (float(l.detach()), torch.autograd.grad(l, x)[0]) for k, (l, _) in every_loss(x, old, adv, acted).items()
-        }
+        pairs = every_loss(x, old, adv, acted).items()
+        return {k: (loss.detach(), torch.autograd.grad(loss, x)[0], metrics) for k, (loss, metrics) in pairs}
 
-    clean, dirty = run(old), run(old.masked_fill(~acted, -1e9))
-    for name, (loss, grad) in clean.items():
-        assert dirty[name][0] == loss, name
+    clean, dirty = run(old, adv), run(old.masked_fill(~acted, junk), adv.masked_fill(~acted, junk))
+    for name, (loss, grad, metrics) in clean.items():
+        assert bool(dirty[name][0] == loss), name
         assert bool((dirty[name][1] == grad).all()), name
+        assert dirty[name][2] == metrics, name
 
 
 def test_gradients():

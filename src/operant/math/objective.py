@@ -40,7 +40,7 @@ def policy_gradient(
     Source: Williams (1992), REINFORCE; Sutton et al. (1999), Policy gradient methods, theorem 1.
     """
     _check_steps(acted, logp=logp, adv=adv)
-    loss = reduce(-adv.detach() * logp, acted)
+    loss = reduce(-_at_decisions(adv.detach(), acted) * logp, acted)
     return loss, {"logp": token_mean(logp.detach(), acted)}
 
 
@@ -80,7 +80,7 @@ def clipped_surrogate(
     _check_steps(acted, logp=logp, old_logp=old_logp, adv=adv)
     clip_high = clip if clip_high is None else clip_high
     _check.not_negative(clip=clip, clip_high=clip_high)
-    log_ratio = _log_ratio(logp, old_logp, acted)
+    log_ratio = _at_decisions(logp - old_logp.detach(), acted)
     ratio = log_ratio.exp()
     clamped = ratio.clamp(1.0 - clip, 1.0 + clip_high)
     adv = adv.detach()
@@ -116,10 +116,10 @@ def cispo(
     """
     _check_steps(acted, logp=logp, old_logp=old_logp, adv=adv)
     _check.positive(max_ratio=max_ratio)
-    log_ratio = _log_ratio(logp.detach(), old_logp, acted)
+    log_ratio = _at_decisions((logp - old_logp).detach(), acted)
     ratio = log_ratio.exp()
     clamped = ratio.clamp(max=max_ratio)
-    loss = reduce(-clamped * adv.detach() * logp, acted)
+    loss = reduce(-clamped * _at_decisions(adv.detach(), acted) * logp, acted)
     return loss, _ratio_metrics(log_ratio, clamped != ratio, acted)
 
 
@@ -187,8 +187,8 @@ def td_loss(
     Source: Sutton and Barto (2018), section 11.1.
     """
     _check_steps(acted, value=value, target=target)
-    difference = value - target.detach()
-    return reduce(error(difference), acted), {"error": token_mean(difference.detach().abs(), acted)}
+    difference = _at_decisions(value - target.detach(), acted)
+    return reduce(error(difference), acted), {"error": _mean(difference.detach().abs(), acted)}
 
 
 def value_loss(
@@ -239,13 +239,14 @@ def clipped_value_loss(
     """
     _check_steps(acted, value=value, old_value=old_value, target=target)
     _check.not_negative(clip=clip)
-    target, move = target.detach(), value - old_value.detach()
+    difference = _at_decisions(value - target.detach(), acted)
+    move = _at_decisions(value - old_value.detach(), acted)
     clamped = move.clamp(-clip, clip)
-    difference, clipped = value - target, old_value.detach() + clamped - target
+    clipped = difference + (clamped - move)  # V_clip − target, and exactly `difference` inside of the interval
     loss = reduce(0.5 * torch.maximum(difference * difference, clipped * clipped), acted)
     return loss, {
-        "error": token_mean(difference.detach().abs(), acted),
-        "clip_fraction": token_mean((clamped != move).to(value.dtype), acted),
+        "error": _mean(difference.detach().abs(), acted),
+        "clip_fraction": _mean(clamped != move, acted),
     }
 
 
@@ -394,9 +395,14 @@ def _check_steps(acted: Tensor, **numbers: Tensor) -> None:
     _check.same_shape(acted.shape, **numbers)
 
 
-def _log_ratio(logp: Tensor, old_logp: Tensor, acted: Tensor) -> Tensor:
-    """log ρ, and 0 where not acted: so that no padding overflows and none sends a NaN back."""
-    return torch.where(acted, logp - old_logp.detach(), 0.0)
+def _at_decisions(x: Tensor, acted: Tensor) -> Tensor:
+    """x, and 0 where not acted: so that no padding overflows and none sends a NaN back."""
+    return torch.where(acted, x, 0.0)
+
+
+def _mean(x: Tensor, acted: Tensor) -> Tensor:
+    """The mean over acted of x that is 0 elsewhere."""
+    return x.sum() / acted.sum().clamp(min=1)
 
 
 def _ratio_metrics(log_ratio: Tensor, clipped: Tensor, acted: Tensor) -> Metrics:
