@@ -20,8 +20,8 @@ from operant.policy.agent import AnyPolicy
 from operant.policy.policies import CategoricalPolicy, Critic, NormalPolicy
 
 NAMES = ("loss/policy", "policy/entropy", "policy/kl", "policy/clip_fraction", "loss/value", "grad/norm")
-WIDEST = 128
-"""Wider layers spend their time in products, where there is nothing to gain."""
+LARGEST = 2**15
+"""Larger layers spend their time in products, where there is nothing to gain."""
 
 
 def fused_update(
@@ -29,8 +29,8 @@ def fused_update(
 ) -> Fused | str:
     """The update of these modules, or in words why it does not apply.
 
-    It applies to float32 perceptrons on a CPU with hidden layers of at most 128 units, a categorical or normal policy
-    and plain Adam. The parameters move into one flat tensor; they stay the same objects with the same numbers.
+    It applies to float32 perceptrons on a CPU with at most 32768 weights in a layer, a categorical or normal policy and
+    plain Adam. The parameters move into one flat tensor; they stay the same objects with the same numbers.
 
     Args:
         policy: a `CategoricalPolicy` or `NormalPolicy`.
@@ -139,8 +139,8 @@ def _obstacle(policy: AnyPolicy, critic: Critic, optimizer: torch.optim.Optimize
         return "a parameter is not float32 on the CPU"
     if not plain or policy.net.activation != critic.net.activation or policy.net.activation not in ("tanh", "relu"):
         return "policy and critic are not plain perceptrons, both tanh or both relu"
-    if max(*_sizes(policy)[1:-1], *_sizes(critic)[1:-1], 0) > WIDEST:
-        return f"a hidden layer is wider than {WIDEST} units"
+    if max(p.numel() for p in parameters) > LARGEST:
+        return f"a layer has more than {LARGEST} weights"
     if policy.normalizer is not critic.normalizer:
         return "policy and critic normalise observations differently"
     if type(optimizer) is not torch.optim.Adam or len(groups) != 1:
