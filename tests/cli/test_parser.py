@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -262,7 +263,7 @@ def test_a_mistyped_flag_is_refused_with_the_nearest(
     message = refusal(capsys, ["train", "ppo", "X-v0", *words])
     assert message.startswith(f"operant train: unknown flag '{typed}'. Did you mean '--")
     if len(meant) > 12:
-        near = re.findall(r"'(--[^']*)'", message)[1:]
+        near = re.findall(r"'(--[^']*)'", message.partition(" Did you mean ")[2])
         assert any(name.rpartition(".")[0] == meant.rpartition(".")[0] or name == meant for name in near)
 
 
@@ -364,3 +365,11 @@ def test_nothing_heavy_is_imported():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip().endswith("[]")
+
+
+def test_help_prints_on_a_terminal_without_greek():
+    code = "from operant.cli.parser import parse; parse(['train', 'ppo', '--help'])"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "?, weight of the next step's value" in ran.stdout

@@ -104,6 +104,12 @@ def test_arrays_of_tables_count_their_items():
     assert (found["rows.0.x"], found["rows.1.x"], found["rows.1.inner.y"]) == (2, 4, 6)
 
 
+def test_a_quote_may_stand_before_the_closing_three():
+    text = "a = \"\"\"say \"b = 1\"\"\"\"\nc = '''it is 'd''''\ne = 2\n"
+    assert tomllib.loads(text) == {"a": 'say "b = 1"', "c": "it is 'd'", "e": 2}
+    assert key_lines(text) == {("a",): 1, ("c",): 2, ("e",): 3}
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_both_newlines(newline: str):
     assert key_lines(newline.join(["", "a = 1", "", "b = 2"])) == {("a",): 2, ("b",): 4}

@@ -282,6 +282,12 @@ class _Parser(argparse.ArgumentParser):
         line = " ".join(message.split())
         self.exit(2, f"{self.prog}: {line}{'' if line.endswith(('.', '?')) else '.'} See `{self.prog} --help`.\n")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print what the terminal's encoding has, and `?` for the rest."""
+        file = file or sys.stderr
+        encoding = getattr(file, "encoding", None) or "utf-8"
+        file.write(message.encode(encoding, "replace").decode(encoding))
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         choices = list(map(str, action.choices or []))
         if choices and value not in choices:
