@@ -19,10 +19,10 @@ from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.env import make
 from operant.policy.agent import Agent
-from operant.train import checkpoint
-from operant.train.folder import RunFolder, now, provenance
-from operant.train.progress import duration, progress
-from operant.train.run import Job, drain, record_evaluation
+from operant.training import checkpoint
+from operant.training.folder import RunFolder, now, provenance
+from operant.training.progress import duration, progress
+from operant.training.run import Job, drain, record_evaluation
 
 if TYPE_CHECKING:
     import pandas as pd

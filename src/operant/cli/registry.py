@@ -19,7 +19,7 @@ from operant.policy.acting import sampler
 from operant.policy.agent import Agent, AgentSpec
 from operant.rollout.collector import Collector
 from operant.rollout.evaluate import Evaluation, evaluate
-from operant.train.run import Job
+from operant.training.run import Job
 
 EnvLike = str | Callable[..., object]
 EVAL_COPIES = 16

@@ -30,11 +30,11 @@ class AgentSpec:
     obs_dim: int
     action_kind: ActionKind
     action_sizes: tuple[int, ...]  # (K,) for discrete and multibinary, (A,) for box, each component's for multidiscrete
-    hidden: tuple[int, ...]
-    activation: str
-    log_std_init: float
-    obs_clip: float | None  # None: observations are not normalised
-    reward_clip: float | None  # None: rewards are not normalised
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    log_std_init: float = 0.0
+    obs_clip: float | None = None  # None: observations are not normalised
+    reward_clip: float | None = None  # None: rewards are not normalised
 
 
 class Agent(nn.Module):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from operant.config.errors import DiskError, OperantError
-from operant.train.folder import RunFolder
+from operant.training.folder import RunFolder
 from operant.view import panels, words
 from operant.view.rows import Series, read_series
 from operant.view.stats import bootstrap_ci, iqm

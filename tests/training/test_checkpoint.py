@@ -6,7 +6,7 @@ import torch
 
 from operant.config.errors import ConfigError
 from operant.policy.agent import Agent, AgentSpec
-from operant.train import checkpoint
+from operant.training import checkpoint
 
 SPEC = AgentSpec(
     obs_dim=2,

@@ -20,9 +20,9 @@ from operant.data.stats import iqm
 from operant.data.trajectory import Metrics
 from operant.policy.agent import Agent
 from operant.rollout.evaluate import Evaluation
-from operant.train import checkpoint
-from operant.train.folder import RunFolder, now, write_json
-from operant.train.progress import Progress
+from operant.training import checkpoint
+from operant.training.folder import RunFolder, now, write_json
+from operant.training.progress import Progress
 
 
 class Counter(Protocol):

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from operant.config.errors import ConfigError, DiskError
 from operant.policy.agent import Agent
-from operant.train.folder import write_json
+from operant.training.folder import write_json
 
 REQUIRED = {"model.safetensors", "policy.json", "optim.safetensors", "state.json"}
 

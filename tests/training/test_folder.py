@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from operant.config.errors import ConfigError, DiskError
-from operant.train import folder as folder_module
-from operant.train.folder import RunFolder, write_json
+from operant.training import folder as folder_module
+from operant.training.folder import RunFolder, write_json
 
 
 def new(tmp_path):

@@ -3,8 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from operant.train import progress as module
-from operant.train.progress import duration, progress, sparkline
+from operant.training import progress as module
+from operant.training.progress import duration, progress, sparkline
 
 
 @pytest.mark.parametrize(
