@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from operant.config.errors import OperantError
-from operant.view.curves import COLOURS, learning_curves
+from operant.data.stats import bootstrap_ci, iqm
+from operant.view.curves import COLOURS, learning_curves, seed_band
 from view.synthetic import rows
 
 
@@ -32,6 +33,31 @@ def test_a_picture_of_two_groups(tmp_path: Path) -> None:
     assert pixels(path, COLOURS[0]) > 500
     assert pixels(path, COLOURS[1]) > 500
     assert pixels(path, "#c4281c") == 0
+
+
+def test_the_band_is_the_bootstrap_interval_of_the_iqm() -> None:
+    draw = np.random.default_rng(1)
+    seeds = [(np.arange(begin, begin + 100.0), draw.normal(size=100)) for begin in (0, 5, 10, 15, 20)]
+    grid, middle, low, high = seed_band(seeds, window=0.0, points=81)
+    at = 40  # a grid point
+    values = [float(np.interp(grid[at], step, value)) for step, value in seeds]
+    assert middle[at] == pytest.approx(iqm(values))
+    assert (low[at], high[at]) == pytest.approx(bootstrap_ci(values))
+    assert (grid[0], grid[-1]) == (20.0, 99.0)
+
+
+def test_thick_line_and_band_are_on_the_picture(tmp_path: Path) -> None:
+    returns = (0.0, 50.0, 50.0, 50.0, 100.0)
+    level = [pd.DataFrame({"step": [0, 100], "train/return": [value, value]}) for value in returns]
+    path = learning_curves({"PPO": level}, tmp_path / "level.png")
+    image = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    column = image[:, 700]
+    blue = np.flatnonzero(np.abs(column - [36, 86, 214]).max(axis=1) < 12)
+    tinted = np.flatnonzero(np.abs(column - [220, 228, 248]).max(axis=1) < 6)
+    assert len(blue) >= 4  # the thick line, at 50
+    assert len(tinted) > 50  # the band around it
+    assert min(tinted) < min(blue) < max(blue) < max(tinted)
+    assert abs((min(tinted) + max(tinted)) / 2 - blue.mean()) < 12
 
 
 def test_names_and_numbers_of_seeds_are_written(tmp_path: Path) -> None:

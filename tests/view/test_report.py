@@ -304,6 +304,9 @@ def test_every_diagnostic_is_drawn_with_its_range(tmp_path: Path) -> None:
     bands = [a for tag, a in page.tags if tag == "i" and a.get("class") == "band"]
     assert len(bands) == sum(row.low is not None for row in DIAGNOSTICS)
     assert "100 % in 0–0.02" in text
+    kl = re.fullmatch(r"top:([\d.]+)%;height:([\d.]+)%", str(bands[0]["style"]))  # from 0.02 down to 0, of 0.0212
+    assert kl is not None
+    assert [float(g) for g in kl.groups()] == pytest.approx([5.66, 94.34], abs=0.01)
     assert "of late" not in text
 
 

@@ -47,7 +47,6 @@ def learning_curves(
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.font_manager import fontManager
 
     curves = {name: [_curve(name, frame, metric) for frame in frames] for name, frames in groups.items()}
     if not curves or not all(curves.values()):
@@ -55,9 +54,7 @@ def learning_curves(
         raise OperantError(f"no seeds to draw{f' in {empty}' if empty else ''}: every group needs at least one run")
     longest = max(float(step[-1]) for seeds in curves.values() for step, _ in seeds)
     width = float(f"{longest / 20:.1g}") if window is None else window
-    installed = {font.name for font in fontManager.ttflist}
-    family = next(name for name in FONTS if name in installed)
-    with mpl.rc_context({"font.family": family, "font.size": 10.5}):
+    with mpl.rc_context({"font.family": _family(), "font.size": 10.5}):
         figure = Figure(figsize=(8, 4.2), dpi=200, facecolor="white", layout="constrained")
         FigureCanvasAgg(figure)
         cast("Any", figure.get_layout_engine()).set(w_pad=0.15, h_pad=0.15)
@@ -87,6 +84,13 @@ def learning_curves(
     return path
 
 
+def _family() -> str:
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    return next(name for name in FONTS if name in installed)
+
+
 def _curve(name: str, frame: Any, metric: str) -> tuple[Array, Array]:
     """The rows of one seed at which the metric was measured: steps [K] ascending, values [K]."""
     import numpy as np
@@ -99,20 +103,28 @@ def _curve(name: str, frame: Any, metric: str) -> tuple[Array, Array]:
     return step[order], measured[metric].to_numpy(dtype=np.float64)[order]
 
 
-def _draw(axes: Any, seeds: Sequence[tuple[Array, Array]], colour: str, window: float, points: int) -> float:
-    """Thin seeds, band and thick middle of one group; returns the height at which the middle ends."""
+def seed_band(seeds: Sequence[tuple[Array, Array]], *, window: float, points: int) -> tuple[Array, Array, Array, Array]:
+    """What is drawn of seeds, each a pair of steps [K] and values [K]: a grid, the IQM, and its interval, [P] each.
+
+    The grid lies where all seeds have values; each seed is averaged over `window` steps and then read off at the grid.
+    """
     import numpy as np
 
     begin, end = max(step[0] for step, _ in seeds), min(step[-1] for step, _ in seeds)
     grid = np.linspace(begin, max(begin, end), points)  # [P]
-    table = np.empty((len(seeds), points))  # [n, P]
-    for row, (step, value) in enumerate(seeds):
-        average = smooth(step, value, window=window)
-        axes.plot(step, average, color=colour, linewidth=0.7, alpha=0.35, zorder=2)
-        table[row] = np.interp(grid, step, average)
+    table = np.stack([np.interp(grid, step, smooth(step, value, window=window)) for step, value in seeds])  # [n, P]
+    return grid, iqm_over_rows(table), *bootstrap_band(table)
+
+
+def _draw(axes: Any, seeds: Sequence[tuple[Array, Array]], colour: str, window: float, points: int) -> float:
+    """Thin seeds, band and thick middle of one group; returns the height at which the middle ends."""
+    import numpy as np
+
+    for step, value in seeds:
+        axes.plot(step, smooth(step, value, window=window), color=colour, linewidth=0.7, alpha=0.35, zorder=2)
         for bad in step[~np.isfinite(value)]:
             axes.axvline(bad, color="#c4281c", linewidth=0.8, zorder=1)
-    middle, (low, high) = iqm_over_rows(table), bootstrap_band(table)
+    grid, middle, low, high = seed_band(seeds, window=window, points=points)
     axes.fill_between(grid, low, high, color=colour, alpha=0.16, linewidth=0, zorder=3)
     axes.plot(grid, middle, color=colour, linewidth=2.4, solid_capstyle="round", zorder=4)
     finite = middle[np.isfinite(middle)]

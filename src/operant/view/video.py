@@ -27,9 +27,10 @@ def record(frames: Iterable[Frame], path: Path, *, fps: int, overlay: Overlay | 
     """Encode `frames` (uint8 [H, W, 3], all of one shape) as `path`, an mp4 that every browser plays, and return it.
 
     Frames are encoded as they are drawn from the iterable and then let go, so that memory does not grow with the length
-    of the film. `overlay(k)` is the caption of frame k; it stands in a bar below the picture, never over it, with parts
-    set apart by " · ". Odd sizes are padded by one row or column, since H.264 with 4:2:0 colour needs even ones. The
-    file has a temporary name until it is complete: a film that was cut short leaves nothing behind.
+    of the film. `overlay(k)` is the caption of frame k, asked for before frame k + 1 is drawn; it stands in a bar below
+    the picture, never over it, with parts set apart by " · ". Odd sizes are padded by one row or column, since H.264
+    with 4:2:0 colour needs even ones. The file has a temporary name until it is complete: a film that was cut short
+    leaves nothing behind.
 
     Raises OperantError when there is no frame or a frame is not a picture, DiskError when the file cannot be written.
     """
