@@ -1,0 +1,73 @@
+"""What every bench shares: two commands run in turn, and the one JSON line that compares them.
+
+A command is a program that takes `--seed N`, measures itself and prints one JSON object as its last line, with the
+measurement under "value" (more is better). Each measurement is a fresh process, so that memory is its own and nothing
+is warm but what the program warms; the sides alternate (A B A B …), so that a slow minute of the machine meets both.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+Measurement = dict[str, Any]
+
+
+def measure(command: Sequence[str], seed: int) -> Measurement:
+    """Run a command once; its last line, parsed.
+
+    Raises:
+        SystemExit: if it failed; with what it wrote.
+    """
+    done = subprocess.run([sys.executable, *command, "--seed", str(seed)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed with exit code {done.returncode}:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def calibrate(candidates: dict[str, Sequence[str]]) -> str:
+    """The name of the fastest of several commands, each run once; every result is told on stderr."""
+    found = {name: measure(command, seed=0)["value"] for name, command in candidates.items()}
+    for name, value in found.items():
+        say(f"  calibration: {name}: {value:,.0f}")
+    return max(found, key=lambda name: found[name])
+
+
+def interleave(ours: Sequence[str], peer: Sequence[str], rounds: int) -> tuple[list[Measurement], list[Measurement]]:
+    """Measure both `rounds` times in turn, with the round as seed; the results are told on stderr."""
+    results: tuple[list[Measurement], list[Measurement]] = ([], [])
+    for seed in range(1, rounds + 1):
+        for side, command in zip(results, (ours, peer), strict=True):
+            side.append(measure(command, seed))
+        say(f"  round {seed}: ours {results[0][-1]['value']:,.0f}, peer {results[1][-1]['value']:,.0f}")
+    return results
+
+
+def emit(
+    case: str, ours: list[Measurement], peer: list[Measurement], *, peer_name: str, peer_version: str, unit: str,
+    **detail: Any,
+) -> None:  # fmt: skip
+    """Print the line: medians of both sides, their ratio, and whatever else is worth knowing."""
+    median = [statistics.median(m["value"] for m in side) for side in (ours, peer)]
+    line = {
+        "case": case,
+        "ours": round(median[0], 1),
+        "peer": round(median[1], 1),
+        "peer_name": peer_name,
+        "peer_version": peer_version,
+        "unit": unit,
+        "ratio": round(median[0] / median[1], 2),
+        "rounds": len(ours),
+        "ours_rounds": [round(m["value"], 1) for m in ours],
+        "peer_rounds": [round(m["value"], 1) for m in peer],
+    }
+    print(json.dumps(line | detail), flush=True)
+
+
+def say(text: str) -> None:
+    """Tell a person; the JSON line alone goes to stdout."""
+    print(text, file=sys.stderr, flush=True)
