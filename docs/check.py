@@ -47,7 +47,10 @@ def main(names: list[str]) -> int:
             failed = run(page)
             os.chdir(here)
         failures += failed
-        print(f"{'FAIL' if failed else 'ok  '} {page.relative_to(ROOT)}: {blocks} blocks, {time.monotonic() - start:.1f} s")
+        print(
+            f"{'FAIL' if failed else 'ok  '} {page.relative_to(ROOT)}: "
+            f"{blocks} blocks, {time.monotonic() - start:.1f} s"
+        )
     for failure in failures:
         print("\n" + failure, file=sys.stderr)
     return 1 if failures else 0

@@ -59,9 +59,7 @@ CASES = (
     Case("CartPole-v1", "CartPole-v1", 100_000, bar=475),
     Case("Acrobot-v1", "Acrobot-v1", 500_000, bar=-90),
     Case("Pendulum-v1", "Pendulum-v1", 300_000, bar=-200),
-    Case(
-        "CartPole-v1 as CleanRL", "CartPole-v1", 500_000, (1, 2, 3), None, CLEANRL, AS_CLEANRL, "490.0 ± 6.1", True
-    ),
+    Case("CartPole-v1 as CleanRL", "CartPole-v1", 500_000, (1, 2, 3), None, CLEANRL, AS_CLEANRL, "490.0 ± 6.1", True),
     Case("Acrobot-v1 as CleanRL", "Acrobot-v1", 500_000, (1, 2, 3), None, CLEANRL, AS_CLEANRL, "-86.4 ± 1.3", True),
 )
 
@@ -110,8 +108,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     for r in rows:
         worst = min(x["score"] for x in r["runs"])
         bar = "" if r["bar"] is None else f"≥ {r['bar']:g}"
+        interval = f"{r['iqm']:.1f} [{r['low']:.1f}, {r['high']:.1f}]"
         lines.append(
-            f"| {r['name']} | {r['total_steps']:,} | {len(r['seeds'])} | {r['iqm']:.1f} [{r['low']:.1f}, {r['high']:.1f}] "
+            f"| {r['name']} | {r['total_steps']:,} | {len(r['seeds'])} | {interval} "
             f"| {worst:.1f} | {bar} | {r['published']} | {r['protocol']} |"
         )
     lines += [
@@ -132,7 +131,9 @@ def picture(name: str) -> str:
 def main() -> None:
     """Measure, write, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", nargs="+", choices=[c.name for c in CASES], help="only these; others keep their numbers")
+    parser.add_argument(
+        "--case", nargs="+", choices=[c.name for c in CASES], help="only these; others keep their numbers"
+    )
     parser.add_argument("--runs", help="keep the run folders here")
     args = parser.parse_args()
     from operant.training.folder import RunFolder, provenance
@@ -148,12 +149,10 @@ def main() -> None:
             jobs = [pool.submit(measure, case, seed, args.runs or temporary) for seed in case.seeds]
             results = [job.result() for job in jobs]
             known[case.name] = row = summarise(case, results, host)
-            print(f"{case.name}: IQM {row['iqm']:.1f} [{row['low']:.1f}, {row['high']:.1f}] {[r['score'] for r in results]}")
+            print(f"{case.name}: IQM {row['iqm']:.1f} [{row['low']:.1f}, {row['high']:.1f}]", row["runs"], flush=True)
             if not case.training:
                 frames = [RunFolder(r["path"]).metrics() for r in results]
-                learning_curves(
-                    {"PPO": frames}, HERE / picture(case.name), title=f"PPO on {case.env}", target=case.bar
-                )
+                learning_curves({"PPO": frames}, HERE / picture(case.name), title=f"PPO on {case.env}", target=case.bar)
     rows = [known[case.name] for case in CASES if case.name in known]
     (HERE / "ppo.json").write_text(json.dumps(rows, indent=1) + "\n")
     (HERE / "ppo.md").write_text(table(rows))

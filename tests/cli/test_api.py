@@ -25,7 +25,9 @@ def test_train_returns_a_run_that_can_be_opened_again(tmp_path):
 
 def test_the_same_seed_writes_the_same_metrics_and_the_same_policy(tmp_path):
     runs = [operant.train("ppo", "Pendulum-v1", seed=2, runs=tmp_path, **QUICK) for _ in range(2)]
-    first, second = (r.metrics.drop(columns=[c for c in r.metrics if c.split("/")[0] in ("time", "phase", "speed")]) for r in runs)
+    first, second = (
+        r.metrics.drop(columns=[c for c in r.metrics if c.split("/")[0] in ("time", "phase", "speed")]) for r in runs
+    )
     assert first.equals(second)
     files = [(r.path / "checkpoints" / "latest" / "model.safetensors").read_bytes() for r in runs]
     assert files[0] == files[1]
@@ -73,5 +75,5 @@ def test_runs_are_found_by_path_prefix_or_last(tmp_path):
 
 @pytest.mark.parametrize("settings", [{"algo.discont": 1}, {"algo.discount": "much"}, {"policy.hidden": 0}])
 def test_a_wrong_setting_is_refused_in_python_too(settings, tmp_path):
-    with pytest.raises(operant.ConfigError, match="discount|hidden"):
+    with pytest.raises(operant.ConfigError, match=r"discount|hidden"):
         operant.train("ppo", "CartPole-v1", runs=tmp_path, **settings)

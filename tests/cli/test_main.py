@@ -19,7 +19,11 @@ QUICK[-1:] = ["--no-save.videos"]
 
 def operant(*args, **kwargs):
     return subprocess.run(
-        [sys.executable, "-m", "operant.cli.main", *map(str, args)], capture_output=True, text=True, timeout=120, **kwargs
+        [sys.executable, "-m", "operant.cli.main", *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **kwargs,
     )
 
 

@@ -52,9 +52,7 @@ def test_draws_follow_the_distribution(kind):
     agent = agent_of(kind)
     obs = torch.full((20_000, 3), 0.3)
     action, logp = sampler(agent.policy)(obs.numpy(), np.random.default_rng(0))
-    outcomes, index, counts = np.unique(
-        action.reshape(len(obs), -1), axis=0, return_index=True, return_counts=True
-    )
+    outcomes, index, counts = np.unique(action.reshape(len(obs), -1), axis=0, return_index=True, return_counts=True)
     expected = np.exp(logp[index].astype(np.float64))
     frequent = expected * len(obs) > 5
     assert len(outcomes) > 1
@@ -83,9 +81,7 @@ def test_the_policy_file_is_the_whole_agent(kind, tmp_path):
     np.testing.assert_array_equal(agent.value(obs), loaded.value(obs))
     drawn = [a.act(obs, generator=np.random.default_rng(5)) for a in (agent, loaded)]
     np.testing.assert_array_equal(*drawn)
-    np.testing.assert_allclose(
-        agent.value(obs), 7 * agent.critic(torch.as_tensor(obs).float()).detach(), rtol=1e-5
-    )
+    np.testing.assert_allclose(agent.value(obs), 7 * agent.critic(torch.as_tensor(obs).float()).detach(), rtol=1e-5)
     assert loaded.critic.normalizer is loaded.normalizer is loaded.policy.normalizer
 
 

@@ -20,7 +20,7 @@ SPEC = AgentSpec(
 )
 
 
-@pytest.fixture()
+@pytest.fixture
 def run(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     return tmp_path

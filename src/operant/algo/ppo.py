@@ -14,6 +14,7 @@ from statistics import fmean
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from operant.algo.ppo_fused import fused_update
 from operant.config.errors import ConfigError
@@ -24,6 +25,7 @@ from operant.math.baseline import whiten
 from operant.math.objective import clipped_surrogate, clipped_value_loss, value_loss
 from operant.math.reduce import token_mean
 from operant.policy.agent import Agent
+from operant.policy.policies import NormalPolicy
 from operant.rollout.collector import Collector
 
 
@@ -86,12 +88,12 @@ def ppo(
             seen += epoch
             if cfg.target_kl is not None and fmean(float(m["policy/kl"]) for m in epoch) > cfg.target_kl:
                 break
-        if agent.normalizer is not None:
+        if agent.normalizer is not None and isinstance(steps.obs, Tensor):
             agent.normalizer.update(steps.obs)
 
         metrics = {name: torch.stack([m[name] for m in seen]).mean() for name in seen[0]}
         metrics["value/explained_variance"] = 1 - (steps.target - steps.value).var() / steps.target.var()
-        if "log_std" in policy._parameters:
+        if isinstance(policy, NormalPolicy):
             metrics["policy/std"] = policy.log_std.detach().exp().mean()
         metrics |= {"schedule/lr": torch.tensor(lr), "schedule/clip": torch.tensor(clip)}
         yield metrics | {"update/epochs": torch.tensor(float(epochs))} | collect.stats()

@@ -77,9 +77,10 @@ class Run:
     def evaluate(
         self, episodes: int | None = None, *, seed: int | None = None, deterministic: bool | None = None
     ) -> dict[str, Any]:
-        """Run whole episodes; returns mean, std, iqm, episodes, deterministic, seed and returns, and keeps them in `evals/`.
+        """Run whole episodes and keep the result in `evals/`.
 
-        What is left out is as the config says: by default 100 episodes of the policy's mode.
+        Returns mean, std, iqm, episodes, deterministic, seed, returns and lengths. What is left out is as the
+        config says: by default 100 episodes of the policy's mode.
         """
         cfg = self.config.eval
         seed = cfg.seed if seed is None else seed
@@ -93,14 +94,16 @@ class Run:
         return short | {"returns": result.returns.tolist(), "lengths": result.lengths.tolist()}
 
     def play(self, *, episodes: int = 1, seed: int | None = None, show: bool = False) -> list[Path]:
-        """Film the policy's mode, an mp4 an episode in `videos/`; with `show`, open a window instead and write nothing."""
+        """Film the policy, an mp4 an episode in `videos/`; with `show`, open a window instead and write nothing."""
         from operant.view.play import Episode, film
         from operant.view.video import show as show_frames
 
         first = self.config.eval.seed if seed is None else seed
         noise = None if self.config.eval.deterministic else Streams(self.config.seed).numpy("play", first)
         if not show and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
-            os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pictures are drawn in memory; SDL need not look for a screen
+            os.environ.setdefault(
+                "SDL_VIDEODRIVER", "dummy"
+            )  # pictures are drawn in memory; SDL need not look for a screen
         copies = make(self._env, 1, backend="inprocess", kwargs=self.config.env.kwargs, render_mode="rgb_array")
         fps = copies.fps
         made: list[Path] = []
@@ -252,7 +255,9 @@ def find(run: str, runs: Path | str = "runs") -> Path:
     if len(fits) == 1:
         return fits[0]
     if fits:
-        raise ConfigError(f"'{run}' fits {len(fits)} runs: {', '.join(p.name for p in fits[:5])}. Give more of the name.")
+        raise ConfigError(
+            f"'{run}' fits {len(fits)} runs: {', '.join(p.name for p in fits[:5])}. Give more of the name."
+        )
     from difflib import get_close_matches
 
     near = get_close_matches(run, [str(r["id"]) for r in there], n=1, cutoff=0.3)
@@ -265,7 +270,9 @@ def list_runs(runs: Path | str = "runs") -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for file in Path(runs).glob("*/run.json"):
         info: Mapping[str, Any] = RunFolder(file.parent).info()
-        row = {key: info.get(key) for key in ("id", "status", "algorithm", "env", "seed", "steps", "seconds", "started")}
+        row = {
+            key: info.get(key) for key in ("id", "status", "algorithm", "env", "seed", "steps", "seconds", "started")
+        }
         rows.append(row | {"return": (info.get("evaluation") or {}).get("mean"), "path": str(file.parent)})
     return sorted(rows, key=lambda row: (row["started"] or "", row["id"]))
 

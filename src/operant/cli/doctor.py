@@ -39,7 +39,9 @@ def examine() -> list[dict[str, Any]]:
     for extra, (package, what) in EXTRAS.items():
         version = _version(package)
         found = f"{package} {version}" if version else f"not installed; for {what}"
-        rows.append(_row(f"[{extra}]", version is not None, found, None if version else f'pip install "operant[{extra}]"'))
+        rows.append(
+            _row(f"[{extra}]", version is not None, found, None if version else f'pip install "operant[{extra}]"')
+        )
     return rows
 
 

@@ -23,7 +23,7 @@ def entry() -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command line; returns the exit code: 0, 2 config, 3 environment, 4 non-finite, 5 disk, 130 interrupted."""
+    """Run one command line; returns 0, 2 config, 3 environment, 4 non-finite, 5 disk or 130 interrupted."""
     try:
         args = parse(argv)
         return VERBS[args.verb](args) or 0
@@ -40,7 +40,9 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             where = error.filename or "the run folder"
-            return _fail(DiskError(f"cannot write {where}: {error.strerror}. Free some space, or choose another --runs."))
+            return _fail(
+                DiskError(f"cannot write {where}: {error.strerror}. Free some space, or choose another --runs.")
+            )
         raise
 
 
@@ -62,7 +64,10 @@ def train(args: argparse.Namespace) -> None:
     from operant.cli.api import start
 
     run = start(resolved, runs=args.runs, say=_say)
-    _say(f"Next: operant play {run.path} --show, or operant train {args.algorithm} {args.env} --seed {run.config.seed + 1}")
+    _say(
+        f"Next: operant play {run.path} --show, "
+        f"or operant train {args.algorithm} {args.env} --seed {run.config.seed + 1}"
+    )
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -147,7 +152,11 @@ def config(args: argparse.Namespace) -> None:
     resolved = resolve(args.algorithm, args.env, file=args.file, overrides=args.overrides)
     if args.json:
         values = _flat(resolved.config.model_dump(mode="json"))
-        print(json.dumps({k: {"value": v, "from": resolved.provenance.get(k, "default")} for k, v in values.items()}, indent=2))
+        print(
+            json.dumps(
+                {k: {"value": v, "from": resolved.provenance.get(k, "default")} for k, v in values.items()}, indent=2
+            )
+        )
     else:
         print(dump(resolved), end="")
     _say(f"To train with these: operant train {' '.join(_given(args))}")
@@ -201,7 +210,11 @@ def _algorithms(args: argparse.Namespace) -> list[dict[str, Any]]:
 
     tuned = [p.algorithm for p in presets()]
     return [
-        {"name": name, "what": (model.model_fields["algo"].annotation.__doc__ or "").strip().split("\n")[0], "presets": tuned.count(name)}  # type: ignore[union-attr]
+        {
+            "name": name,
+            "what": (model.model_fields["algo"].annotation.__doc__ or "").strip().split("\n")[0],
+            "presets": tuned.count(name),
+        }  # type: ignore[union-attr]
         for name, model in ALGORITHMS.items()
     ]
 

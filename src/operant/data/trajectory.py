@@ -79,7 +79,8 @@ class Batch:
         return len(self.logp)
 
     def __getitem__(self, index: Tensor) -> Batch:
-        return Batch(**{f.name: _index(getattr(self, f.name), index) for f in fields(self)})
+        cut = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "obs"}
+        return Batch(obs=_index(self.obs, index), **cut)
 
 
 def flatten(traj: Trajectory, *, adv: Tensor, target: Tensor, value: Tensor) -> Batch:

@@ -58,9 +58,7 @@ class Agent(nn.Module):
         self.critic = Critic(value, self.normalizer)
 
     @torch.no_grad()
-    def act(
-        self, obs: np.ndarray | Sequence[float], *, generator: np.random.Generator | None = None
-    ) -> np.ndarray:
+    def act(self, obs: np.ndarray | Sequence[float], *, generator: np.random.Generator | None = None) -> np.ndarray:
         """The policy's action for [D] or [N, D] raw observations: its mode, or a sample where `generator` is given."""
         x = self._input(obs)
         rows = x.reshape(-1, self.spec.obs_dim)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import sqrt
 
 import torch
@@ -27,9 +28,7 @@ class MLP(nn.Module):
     def __init__(self, sizes: Sequence[int], activation: str, *, out_gain: float, generator: torch.Generator) -> None:
         super().__init__()
         self.activation = activation
-        self.layers = nn.ModuleList(
-            nn.utils.skip_init(nn.Linear, i, o) for i, o in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(nn.utils.skip_init(nn.Linear, i, o) for i, o in pairwise(sizes))
         for k, layer in enumerate(self.layers):
             assert isinstance(layer, nn.Linear)
             gain = out_gain if k == len(self.layers) - 1 else sqrt(2.0)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from operant.data.trajectory import Obs
 from operant.math.logprob import (
     bernoulli_entropy,
     bernoulli_logp,
@@ -37,7 +38,7 @@ class Policy(Protocol):
         """[N, D] → action [N, ...], log π(action|obs) [N]; no gradient."""
         ...
 
-    def evaluate(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(self, obs: Obs, action: Tensor) -> tuple[Tensor, Tensor]:
         """[B, D], [B, ...] → log π(action|obs) [B], entropy [B]; differentiable."""
         ...
 
@@ -54,8 +55,14 @@ class _Head(nn.Module):
         self.net = net
         self.normalizer = normalizer
 
-    def output(self, obs: Tensor) -> Tensor:
-        """[..., D] → the network's output for raw observations."""
+    def output(self, obs: Obs) -> Tensor:
+        """[..., D] → the network's output for raw observations.
+
+        Raises:
+            TypeError: if the observation is a mapping; a perceptron sees one vector.
+        """
+        if not isinstance(obs, Tensor):
+            raise TypeError(f"a perceptron sees one vector, not named tensors {sorted(obs)}")
         return self.net(obs if self.normalizer is None else self.normalizer(obs))
 
 
@@ -69,7 +76,7 @@ class CategoricalPolicy(_Head):
         action = categorical_sample(logits, _uniform(generator, (len(obs),), obs.device))
         return action, categorical_logp(logits, action)
 
-    def evaluate(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(self, obs: Obs, action: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability and entropy, [B] each."""
         logits = self.output(obs)
         return categorical_logp(logits, action), categorical_entropy(logits)
@@ -99,7 +106,7 @@ class NormalPolicy(_Head):
         action = mean + self.log_std.exp() * noise
         return action, normal_logp(mean, self.log_std, action)
 
-    def evaluate(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(self, obs: Obs, action: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability and entropy, [B] each; both summed over the components."""
         mean = self.output(obs)
         return normal_logp(mean, self.log_std, action), normal_entropy(self.log_std).expand(len(mean))
@@ -126,7 +133,7 @@ class MultiCategoricalPolicy(_Head):
         action = torch.stack([categorical_sample(part, u) for part, u in parts], -1)
         return action, multi_categorical_logp(logits, self.sizes, action)
 
-    def evaluate(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(self, obs: Obs, action: Tensor) -> tuple[Tensor, Tensor]:
         """Sums over the components, [B] each."""
         logits = self.output(obs)
         return multi_categorical_logp(logits, self.sizes, action), multi_categorical_entropy(logits, self.sizes)
@@ -147,7 +154,7 @@ class BernoulliPolicy(_Head):
         action = (_uniform(generator, tuple(logits.shape), obs.device) < logits.sigmoid()).long()
         return action, bernoulli_logp(logits, action.float())
 
-    def evaluate(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(self, obs: Obs, action: Tensor) -> tuple[Tensor, Tensor]:
         """Sums over the coins, [B] each."""
         logits = self.output(obs)
         return bernoulli_logp(logits, action.float()), bernoulli_entropy(logits)
@@ -161,7 +168,7 @@ class BernoulliPolicy(_Head):
 class Critic(_Head):
     """V(s) = net(s), one number; in units of the scaled reward where rewards are normalised."""
 
-    def forward(self, obs: Tensor) -> Tensor:
+    def forward(self, obs: Obs) -> Tensor:
         """[..., D] → [...]."""
         return self.output(obs).squeeze(-1)
 

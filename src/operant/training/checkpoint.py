@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors and JSON, and a manifest written last. Without a valid manifest a checkpoint does not exist."""
+"""Checkpoints: safetensors and JSON, and a manifest written last; without a valid one a checkpoint does not exist."""
 
 from __future__ import annotations
 

@@ -55,7 +55,9 @@ class RunFolder:
             except FileExistsError:
                 continue
             except OSError as error:
-                raise DiskError(f"cannot make the run folder {path}: {error.strerror}. Choose another --runs.") from error
+                raise DiskError(
+                    f"cannot make the run folder {path}: {error.strerror}. Choose another --runs."
+                ) from error
         for name in ("metrics", "checkpoints", "videos", "evals", "logs"):
             (path / name).mkdir()
         write_json(path / "run.json", {"schema_version": SCHEMA_VERSION, "id": path.name, "status": "started"})
@@ -87,7 +89,8 @@ class RunFolder:
             return pd.DataFrame(columns=["attempt", "step", "time"])
         rows = pd.concat(parts, ignore_index=True).drop_duplicates()
         last = rows.groupby("step")["attempt"].transform("max")
-        return rows[rows["attempt"] == last].sort_values(["step", "time"], kind="stable").reset_index(drop=True)
+        kept: pd.DataFrame = rows.loc[rows["attempt"] == last]
+        return kept.sort_values(by=["step", "time"], kind="stable").reset_index(drop=True)
 
     def evals(self) -> list[dict[str, Any]]:
         """The evaluations, by step."""

@@ -122,7 +122,7 @@ class _Panel(AbstractContextManager[Progress]):
 
 def duration(seconds: float) -> str:
     """A length of time a person reads at a glance: "9 s", "2 min 05 s", "3 h 20 min"."""
-    seconds = int(round(seconds))
+    seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
     if seconds < 3600:

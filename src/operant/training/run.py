@@ -6,11 +6,11 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -21,7 +21,7 @@ from operant.data.trajectory import Metrics
 from operant.policy.agent import Agent
 from operant.rollout.evaluate import Evaluation
 from operant.training import checkpoint
-from operant.training.folder import RunFolder, now, write_json
+from operant.training.folder import RunFolder, write_json
 from operant.training.progress import Progress
 
 
@@ -107,7 +107,9 @@ def summary(result: Evaluation, prefix: str = "") -> dict[str, float]:
     return {prefix + name: float(value) for name, value in values.items()}
 
 
-def record_evaluation(folder: RunFolder, step: int, result: Evaluation, *, deterministic: bool, seed: int) -> dict:
+def record_evaluation(
+    folder: RunFolder, step: int, result: Evaluation, *, deterministic: bool, seed: int
+) -> dict[str, Any]:
     """Write `evals/step-<8 digits>.json` with every return, and note the summary in `run.json`; returns the summary."""
     protocol = {"episodes": len(result.returns), "deterministic": deterministic, "seed": seed}
     short = summary(result) | protocol
@@ -128,14 +130,14 @@ def _check(metrics: Mapping[str, float], step: int) -> None:
 
 
 @contextmanager
-def _timed(phases: dict[str, float], name: str) -> Iterator[None]:
+def _timed(phases: dict[str, float], name: str) -> Generator[None]:
     start = time.perf_counter()
     yield
     phases[name] += time.perf_counter() - start
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
+def _interruptible() -> Generator[threading.Event]:
     """An event that the first Ctrl-C (or SIGTERM) sets; the second interrupts at once."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -153,6 +155,3 @@ def _interruptible() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-__all__ = ["Counter", "Job", "drain", "now", "record_evaluation", "summary"]
