@@ -51,6 +51,8 @@ kwargs = {}  # default
 lr = 0.001  # command line
 horizon = 256  # default
 hidden = [64, 64]  # settings/mine.toml:7
+whiten = true  # default
+anneal = false  # command line
 """
 
 

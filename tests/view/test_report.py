@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from operant.config.errors import ConfigError, OperantError
+from operant.config.resolve import dump, resolve
 from operant.view import report
 from operant.view.diagnostics import DIAGNOSTICS
 from operant.view.report import command, write_report
@@ -280,10 +281,16 @@ def test_resumed_attempts_are_visible(tmp_path: Path) -> None:
 
 def test_settings_that_were_chosen_come_first_with_where_they_came_from(tmp_path: Path) -> None:
     text = Page(write_report(write_run(tmp_path / "run"))).sections["Configuration"]
-    for row in ("algo.lr 0.001 command line", "env.num 8 preset lunarlander", "[64, 64] settings/mine.toml:7"):
+    chosen = ("algo.lr 0.001 command line", "env.num 8 preset lunarlander", "[64, 64] settings/mine.toml:7")
+    for row in (*chosen, "algo.anneal false command line"):
         assert text.index(row) < text.index("settings at their default")
-    for row in ("total_steps 100000 default", "algo.horizon 256 default", "env.kwargs {} default"):
-        assert text.index(row) > text.index("3 settings at their default")
+    for row in (
+        "total_steps 100000 default",
+        "algo.horizon 256 default",
+        "env.kwargs {} default",
+        "algo.whiten true default",
+    ):
+        assert text.index(row) > text.index("4 settings at their default")
 
 
 def test_a_config_that_is_no_toml_is_said(tmp_path: Path) -> None:
@@ -351,3 +358,10 @@ def test_what_is_no_run_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OperantError, match="damaged"):
         write_report(run)
     assert not (run / "report.html").exists()
+
+
+def test_the_config_that_the_config_room_writes_has_a_source_for_every_key(tmp_path: Path) -> None:
+    resolved = resolve("ppo", "CartPole-v1", overrides={"algo.lr": "0.01", "env.kwargs": "{a = true}"})
+    text = Page(write_report(write_run(tmp_path / "run", config=dump(resolved)))).sections["Configuration"]
+    assert "algo.lr 0.01 command line" in text
+    assert "not said" not in text

@@ -236,17 +236,19 @@ def _videos(folder: RunFolder) -> list[dict[str, Any]]:
 def _settings(path: Path) -> dict[str, Any]:
     """The resolved configuration: (key, value, where it came from) apart for what was chosen and what is default."""
     import tomlkit
+    from tomlkit.container import Container
     from tomlkit.exceptions import TOMLKitError
-    from tomlkit.items import AbstractTable, Item
+    from tomlkit.items import Item, Table
 
     if not path.is_file():
         return {"problem": "This folder holds no config.toml.", "chosen": [], "default": []}
     rows: list[tuple[str, str, str]] = []
 
-    def walk(table: Mapping[str, Any], prefix: str) -> None:
-        for key, item in table.items():
-            if isinstance(item, AbstractTable) and not item.trivia.comment and len(item):
-                walk(item, f"{prefix}{key}.")
+    def walk(container: Container, prefix: str) -> None:
+        for key in container:
+            item = container.item(key)  # container[key] would be a bare bool, without its comment
+            if isinstance(item, Table):
+                walk(item.value, f"{prefix}{key}.")
             else:
                 shown = item.as_string().strip() if isinstance(item, Item) else str(item)
                 source = item.trivia.comment.lstrip("# ") if isinstance(item, Item) else ""
