@@ -1,4 +1,4 @@
-"""Run folders written by hand, after the layout that the train room writes: plain files, no training."""
+"""Run folders written by hand, after the layout that the training room writes: plain files, no training."""
 
 from __future__ import annotations
 

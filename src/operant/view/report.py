@@ -234,7 +234,7 @@ def _videos(folder: RunFolder) -> list[dict[str, Any]]:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    """The resolved configuration: (key, value, where it came from) apart for what was chosen and what is default."""
+    """The resolved configuration, rows of (key, value, source): chosen by hand, then by a preset; apart, the default."""
     import tomlkit
     from tomlkit.container import Container
     from tomlkit.exceptions import TOMLKitError
@@ -260,7 +260,7 @@ def _settings(path: Path) -> dict[str, Any]:
         return {"problem": f"config.toml cannot be read: {error}", "chosen": [], "default": []}
     return {
         "problem": None,
-        "chosen": [row for row in rows if row[2] != "default"],
+        "chosen": sorted((row for row in rows if row[2] != "default"), key=lambda row: row[2].startswith("preset")),
         "default": [row for row in rows if row[2] == "default"],
     }
 
