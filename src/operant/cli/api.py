@@ -179,7 +179,7 @@ def start(
         seed=cfg.seed,
         total_steps=cfg.total_steps,
         started=attempt["started"],
-        preset=preset(resolved),
+        preset=resolved.preset,
         parameters=sum(p.numel() for p in job.agent.parameters()),
         attempts=[attempt],
         **provenance(),
@@ -232,12 +232,6 @@ def loop(algorithm: str, env: EnvLike, **overrides: Any) -> tuple[Iterator[Metri
     """
     job = BUILD[algorithm](resolve(algorithm, _env_name(env), overrides=overrides, source="argument").config, env)
     return job.algorithm, job.agent
-
-
-def preset(resolved: Resolved) -> str | None:
-    """The name of the preset that some setting came from."""
-    names = {source.removeprefix("preset ") for source in resolved.provenance.values() if source.startswith("preset ")}
-    return names.pop() if names else None
 
 
 def find(run: str, runs: Path | str = "runs") -> Path:

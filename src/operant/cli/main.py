@@ -9,10 +9,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from operant.cli.parser import parse
 from operant.config.errors import ConfigError, DiskError, OperantError
+
+if TYPE_CHECKING:
+    from operant.config.resolve import Resolved
 
 INTERRUPTED = 130
 
@@ -55,11 +58,9 @@ def train(args: argparse.Namespace) -> None:
         print(dump(resolved), end="")
         _say(f"Nothing was trained. To train: operant train {' '.join(_given(args))}".rstrip())
         return
-    chosen = {k: v for k, v in resolved.provenance.items() if v.startswith("preset ")}
-    if chosen:
-        _say(f"Using the {next(iter(chosen.values()))} ({len(chosen)} settings; `--dry-run` shows them all):")
-        values = _flat(resolved.config.model_dump())
-        _say("  " + ", ".join(f"{key} = {_shown(values[key])}" for key in chosen if key in values))
+    if resolved.preset is not None:
+        _say(f"Preset {resolved.preset} (`--dry-run` shows every setting and where it came from):")
+        _say(_preset(resolved))
 
     from operant.cli.api import start
 
@@ -241,6 +242,18 @@ NEXT = {
     "algorithms": "Next: operant train ppo --help",
     "environments": "Next: operant train ppo ID; any module:callable that returns an environment works too.",
 }
+
+
+def _preset(resolved: Resolved) -> str:
+    """The settings that the preset changes, wrapped to the terminal."""
+    import shutil
+    import textwrap
+
+    values, defaults = _flat(resolved.config.model_dump()), _flat(type(resolved.config)().model_dump())
+    chosen = [key for key, source in resolved.provenance.items() if source.startswith("preset ")]
+    parts = [f"{key}\N{NO-BREAK SPACE}{_shown(values[key])}" for key in chosen if values[key] != defaults.get(key)]
+    width = min(100, shutil.get_terminal_size().columns)
+    return textwrap.fill(", ".join(parts), width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _print_settings() -> None:
