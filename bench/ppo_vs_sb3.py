@@ -23,7 +23,6 @@ import statistics
 from pathlib import Path
 
 from _interleave import Measurement, calibrate, emit, interleave, say
-
 from operant.data.stats import iqm
 
 CASES = {
@@ -32,7 +31,7 @@ CASES = {
     "halfcheetah-gymnasium": ("HalfCheetah-v5", "inprocess"),
 }
 """Environment, and the backend of our side."""
-CALIBRATION_STEPS = 20_000
+CALIBRATION_STEPS = 10_000
 
 
 def candidates(side: str, env: str, backends: list[str], steps: int) -> dict[str, list[str]]:
