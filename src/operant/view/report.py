@@ -234,7 +234,7 @@ def _videos(folder: RunFolder) -> list[dict[str, Any]]:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    """The resolved configuration, rows of (key, value, source): chosen by hand, then by a preset; apart, the default."""
+    """The resolved configuration as (key, value, source): chosen by hand, then by a preset; the defaults apart."""
     import tomlkit
     from tomlkit.container import Container
     from tomlkit.exceptions import TOMLKitError
