@@ -93,7 +93,7 @@ class EvalConfig(Section):
     )
     during: PositiveInt = Field(default=10, description="episodes of an evaluation in training")
     deterministic: bool = Field(default=True, description="take the mode of the policy instead of a sample")
-    seed: int = Field(default=1_000_003, description="first seed of the evaluation episodes", ge=0, lt=2**31 - 2**16)
+    seed: int = Field(default=1_000_003, description="first seed of the evaluation episodes", ge=0)
 
 
 class SaveConfig(Section):
@@ -111,7 +111,7 @@ class RunConfig(Section):
     """Everything that decides what a run does."""
 
     algorithm: str = Field(default="ppo", description="name of the algorithm")
-    seed: int = Field(default=1, description="the one seed from which all randomness flows", ge=0, lt=2**32)
+    seed: int = Field(default=1, description="the one seed from which all randomness flows", ge=0)
     total_steps: PositiveInt = Field(default=100_000, description="environment steps of training")
     device: str = Field(default="cpu", description="where the networks live: cpu, cuda, cuda:1, …")
     threads: PositiveInt = Field(default=1, description="threads torch may use; small networks are fastest with one")
