@@ -13,6 +13,7 @@ from operant.data.trajectory import Metrics, Trajectory
 from operant.env import VectorEnv
 from operant.policy.acting import Sampler
 
+
 class _End(NamedTuple):
     time: int
     rows: np.ndarray  # [k]
