@@ -58,11 +58,13 @@ def main() -> None:
     episodes = list(trained.ep_info_buffer)
     ended_at = np.cumsum([episode["l"] for episode in episodes])
     late = [episode["r"] for episode, at in zip(episodes, ended_at, strict=True) if at > 0.75 * given.steps]
-    usage, workers = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if given.backend == "subproc":
+        memory += NUM * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     result = {
         "value": trained.num_timesteps / seconds,
         "return": float(np.mean(late)) if late else None,
-        "peak_memory_mb": round((usage.ru_maxrss + NUM * workers.ru_maxrss) / 1024, 1),
+        "peak_memory_mb": round(memory / 1024, 1),
         "versions": {
             "stable-baselines3": stable_baselines3.__version__,
             "gymnasium": gymnasium.__version__,
