@@ -82,3 +82,12 @@ def test_a_refused_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(DiskError, match=r"x\.json .*No space left"):
         write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1}
+
+
+def test_what_a_later_attempt_did_again_replaces_what_was_done(tmp_path):
+    run = new(tmp_path)
+    for attempt, step in [(1, 10), (1, 20), (1, 30), (2, 15), (2, 25)]:  # resumed from a checkpoint before step 15
+        run.writer.attempt = attempt
+        run.writer.write(step, 0.0, {"a": float(attempt)})
+    assert run.metrics()["step"].tolist() == [10, 15, 25]
+    assert [row["step"] for row in run.rows()] == [10, 20, 30, 15, 25]

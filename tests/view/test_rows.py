@@ -31,6 +31,7 @@ def test_a_measured_nan_is_kept_apart_from_a_metric_that_is_absent(tmp_path: Pat
 
 def test_what_the_training_room_writes_is_read(tmp_path: Path) -> None:
     (tmp_path / "metrics").mkdir()
+    (tmp_path / "run.json").write_text("{}")
     writer = MetricsWriter(tmp_path / "metrics", attempt=1)
     writer.write(1, 0.5, {"policy/kl": math.nan, "loss/value": 1.0})
     writer.write(2, 0.6, {"loss/value": math.inf})

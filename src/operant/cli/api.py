@@ -22,7 +22,7 @@ from operant.policy.agent import Agent
 from operant.training import checkpoint
 from operant.training.folder import RunFolder, now, provenance
 from operant.training.progress import duration, progress
-from operant.training.run import Job, drain, record_evaluation
+from operant.training.run import Job, drain, record_evaluation, timed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +90,8 @@ class Run:
             result = evaluator(episodes or cfg.episodes, seed=seed, deterministic=deterministic)
         finally:
             evaluator.close()
-        short = record_evaluation(self.folder, self.step, result, deterministic=deterministic, seed=seed)
+        protocol = cfg.model_copy(update={"seed": seed, "deterministic": deterministic})
+        short = record_evaluation(self.folder, self.step, result, protocol)
         return short | {"returns": result.returns.tolist(), "lengths": result.lengths.tolist()}
 
     def play(self, *, episodes: int = 1, seed: int | None = None, show: bool = False) -> list[Path]:
@@ -209,10 +210,10 @@ def _finish(run: Run, job: Job, say: Callable[[str], None], *, interrupted: bool
     """What follows training: the final evaluation, the video, the report. An interrupted run gets its report only."""
     cfg = run.config
     if not interrupted:
-        result = job.evaluate(cfg.eval.episodes)
-        short = record_evaluation(
-            run.folder, job.counter.steps, result, deterministic=cfg.eval.deterministic, seed=cfg.eval.seed
-        )
+        with timed(job.phases, "evaluate"):
+            result = job.evaluate(cfg.eval.episodes)
+        run.folder.update(phases=job.phases)
+        short = record_evaluation(run.folder, job.counter.steps, result, cfg.eval)
         say(f"Return {short['mean']:.1f} ± {short['std']:.1f} over {short['episodes']} episodes.")
         if cfg.save.videos:
             try:

@@ -85,8 +85,7 @@ def build_ppo(cfg: RunConfig, env: EnvLike) -> Job:
         counter=collect,
         evaluate=Evaluator(cfg, env, agent),
         total_steps=cfg.total_steps,
-        eval_every=cfg.eval.every,
-        eval_episodes=cfg.eval.during,
+        eval=cfg.eval,
         save=cfg.save,
     )
 

@@ -10,15 +10,15 @@ import re
 import secrets
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from operant.config.errors import ConfigError, DiskError
+from operant.config.errors import ConfigError, DiskError, OperantError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,26 +71,48 @@ class RunFolder:
         """Replace fields of `run.json` atomically."""
         write_json(self.path / "run.json", self.info() | fields)
 
-    def metrics(self) -> pd.DataFrame:
-        """Every metric row, sealed or live, by step; of several attempts at one step the highest counts.
+    def rows(self) -> list[dict[str, Any]]:
+        """Every metric row of every attempt, sealed or live, as it was written: what was not measured has no key.
 
-        Non-finite numbers are kept as NaN and ±inf. A column missing from a row is NaN there too.
+        A row that a kill left both sealed and live comes once; a line that a kill cut short does not come.
+
+        Raises:
+            OperantError: if a sealed part cannot be read; names it.
         """
-        import pandas as pd
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        parts = [pq.read_table(p).to_pandas() for p in sorted((self.path / "metrics").glob("part-*.parquet"))]
+        found: dict[tuple[Any, ...], dict[str, Any]] = {}
+        raw: list[dict[str, Any]] = []
+        for part in sorted((self.path / "metrics").glob("part-*.parquet")):
+            try:
+                raw += pq.read_table(part).to_pylist()
+            except (pa.ArrowException, OSError) as error:
+                raise OperantError(f"the metrics in {part} cannot be read ({error}); move it away to go on") from error
         live = self.path / "metrics" / "live.jsonl"
-        if live.is_file():
-            rows = [_decode(json.loads(line)) for line in live.read_text().splitlines() if line.endswith("}")]
-            parts.append(pd.DataFrame(rows))
-        parts = [p for p in parts if len(p)]
-        if not parts:
+        for line in live.read_text(encoding="utf-8").splitlines() if live.is_file() else ():
+            with suppress(json.JSONDecodeError):
+                raw.append(_decode(json.loads(line)))
+        for row in raw:
+            measured = {name: value for name, value in row.items() if value is not None}
+            found[(row["attempt"], row["step"], row["time"], *sorted(measured))] = measured
+        return list(found.values())
+
+    def metrics(self) -> pd.DataFrame:
+        """The metric rows by step, a column a metric; where a later attempt did a step again, its rows count.
+
+        Non-finite numbers are kept as NaN and ±inf. A column missing from a row is NaN there too: `rows` tells apart.
+        """
+        import pandas as pd
+
+        rows = self.rows()
+        if not rows:
             return pd.DataFrame(columns=["attempt", "step", "time"])
-        rows = pd.concat(parts, ignore_index=True).drop_duplicates()
-        last = rows.groupby("step")["attempt"].transform("max")
-        kept: pd.DataFrame = rows.loc[rows["attempt"] == last]
-        return kept.sort_values(by=["step", "time"], kind="stable").reset_index(drop=True)
+        begin: dict[int, int] = {}
+        for row in rows:
+            begin[row["attempt"]] = min(row["step"], begin.get(row["attempt"], row["step"]))
+        last = [r for r in rows if all(r["step"] < step for later, step in begin.items() if later > r["attempt"])]
+        return pd.DataFrame(last).sort_values(by=["step", "time"], kind="stable").reset_index(drop=True)
 
     def evals(self) -> list[dict[str, Any]]:
         """The evaluations, by step."""
@@ -154,13 +176,15 @@ def write_json(path: Path, value: object) -> None:
         DiskError: if the disk refuses; the old file is left as it was.
     """
     text = json.dumps(value, indent=2) + "\n"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False) as file:
+        with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(file.name).replace(path)
+        temporary.replace(path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise DiskError(f"cannot write {path} ({len(text)} bytes): {error.strerror}. Free some space.") from error
 
 

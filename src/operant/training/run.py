@@ -8,14 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Protocol
 
 import torch
 
 from operant.config.errors import NonFiniteError
-from operant.config.schema import SaveConfig
+from operant.config.schema import EvalConfig, SaveConfig
 from operant.data.stats import iqm
 from operant.data.trajectory import Metrics
 from operant.policy.agent import Agent
@@ -37,7 +37,7 @@ class Job:
     """One training run: an algorithm and all that it changes.
 
     `algorithm` is any iterator of metrics; the drain does not know which. `evaluate(episodes)` measures the agent as it
-    stands.
+    stands, under the protocol `eval`. `phases` counts the seconds spent in each phase.
     """
 
     algorithm: Iterator[Metrics]
@@ -46,9 +46,11 @@ class Job:
     counter: Counter
     evaluate: Callable[[int], Evaluation]
     total_steps: int
-    eval_every: int | None
-    eval_episodes: int
+    eval: EvalConfig
     save: SaveConfig
+    phases: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("collect", "learn", "evaluate", "save"), 0.0)
+    )
 
 
 def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
@@ -60,12 +62,12 @@ def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
     Raises:
         NonFiniteError: if a metric is NaN or infinite. The row is written, no checkpoint is.
     """
-    phases = {"collect": 0.0, "learn": 0.0, "evaluate": 0.0, "save": 0.0}
+    phases = job.phases
     start = time.monotonic()
     best, evaluated, saved = -math.inf, 0, 0
 
     def snapshot() -> None:
-        with _timed(phases, "save"):
+        with timed(phases, "save"):
             state = {"step": job.counter.steps, "seconds": time.monotonic() - start}
             checkpoint.save(folder.path, job.agent, job.optimizer, state, keep=job.save.keep)
             folder.update(steps=job.counter.steps, seconds=time.monotonic() - start, phases=phases)
@@ -79,10 +81,11 @@ def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
             phases["learn"] += took - collecting
             step = job.counter.steps
             metrics |= {"phase/learn": took - collecting, "speed/steps_per_second": (step - steps) / took}
-            if job.eval_every and step // job.eval_every > evaluated:
-                evaluated = step // job.eval_every
-                with _timed(phases, "evaluate"):
-                    result = job.evaluate(job.eval_episodes)
+            if job.eval.every and step // job.eval.every > evaluated:
+                evaluated = step // job.eval.every
+                with timed(phases, "evaluate"):
+                    result = job.evaluate(job.eval.during)
+                record_evaluation(folder, step, result, job.eval)
                 metrics |= summary(result, prefix="eval/return_")
                 metrics |= {"eval/length": float(result.lengths.mean()), "eval/episodes": len(result.returns)}
             folder.writer.write(step, time.monotonic() - start, metrics)
@@ -107,12 +110,13 @@ def summary(result: Evaluation, prefix: str = "") -> dict[str, float]:
     return {prefix + name: float(value) for name, value in values.items()}
 
 
-def record_evaluation(
-    folder: RunFolder, step: int, result: Evaluation, *, deterministic: bool, seed: int
-) -> dict[str, Any]:
+def record_evaluation(folder: RunFolder, step: int, result: Evaluation, protocol: EvalConfig) -> dict[str, Any]:
     """Write `evals/step-<8 digits>.json` with every return, and note the summary in `run.json`; returns the summary."""
-    protocol = {"episodes": len(result.returns), "deterministic": deterministic, "seed": seed}
-    short = summary(result) | protocol
+    short: dict[str, Any] = summary(result) | {
+        "episodes": len(result.returns),
+        "deterministic": protocol.deterministic,
+        "seed": protocol.seed,
+    }
     full = {"step": step, **short, "returns": result.returns.tolist(), "lengths": result.lengths.tolist()}
     write_json(folder.path / "evals" / f"step-{step:08d}.json", full)
     folder.update(evaluation=short)
@@ -130,7 +134,8 @@ def _check(metrics: Mapping[str, float], step: int) -> None:
 
 
 @contextmanager
-def _timed(phases: dict[str, float], name: str) -> Generator[None]:
+def timed(phases: dict[str, float], name: str) -> Generator[None]:
+    """Add the wall time of a block, in seconds, to a phase."""
     start = time.perf_counter()
     yield
     phases[name] += time.perf_counter() - start

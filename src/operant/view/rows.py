@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from operant.config.errors import OperantError
+from operant.training.folder import RunFolder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,9 +35,9 @@ class Series:
 
 
 def read_series(run: Path) -> dict[str, Series]:
-    """Every metric of the run folder `run`, sealed or live, by name. A line torn by a kill is left out.
+    """Every metric of the run folder `run` by name, those of abandoned attempts too.
 
-    This reads the files rather than a DataFrame, in whose columns a value that was never measured and a value that was
+    It is made of rows rather than of a DataFrame, in whose columns a value that was never measured and a value that was
     measured as NaN are the same.
 
     Raises OperantError when a parquet part cannot be read.
@@ -48,18 +45,13 @@ def read_series(run: Path) -> dict[str, Series]:
     import numpy as np
 
     found: dict[str, list[tuple[float, float, float, int]]] = {}
-    seen: set[tuple[object, ...]] = set()
     begin: dict[int, float] = {}  # the first step of each attempt
-    for row in [*_sealed(run / "metrics"), *_live(run / "metrics" / "live.jsonl")]:
-        measured = {name: value for name, value in row.items() if "/" in name and value is not None}
-        step, time, attempt = float(row["step"]), float(row.get("time") or 0.0), int(row.get("attempt") or 1)
-        identity = (attempt, step, time, *sorted(measured))
-        if identity in seen:  # sealed, and still live because of a kill in between
-            continue
-        seen.add(identity)
+    for row in RunFolder(run).rows():
+        step, time, attempt = float(row["step"]), float(row["time"]), int(row["attempt"])
         begin[attempt] = min(step, begin.get(attempt, step))
-        for name, value in measured.items():
-            found.setdefault(name, []).append((step, time, float(value), attempt))
+        for name, value in row.items():
+            if "/" in name:
+                found.setdefault(name, []).append((step, time, float(value), attempt))
     series: dict[str, Series] = {}
     for name, entries in found.items():
         table = np.asarray(entries, dtype=np.float64)  # [K, 4]
@@ -69,20 +61,3 @@ def read_series(run: Path) -> dict[str, Series]:
             redone |= (attempt < later) & (step >= first)
         series[name] = Series(step=step, time=time, value=value, attempt=attempt.astype(np.int64), redone=redone)
     return series
-
-
-def _sealed(folder: Path) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    for part in sorted(folder.glob("part-*.parquet")):
-        try:
-            yield from pq.read_table(part).to_pylist()
-        except (pa.ArrowException, OSError) as error:
-            raise OperantError(f"the metrics in {part} cannot be read ({error}); move it away to go on") from error
-
-
-def _live(path: Path) -> Iterator[dict[str, Any]]:
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        with suppress(json.JSONDecodeError):
-            yield {k: float(v["nf"]) if isinstance(v, dict) else v for k, v in json.loads(line).items()}
