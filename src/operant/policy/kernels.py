@@ -148,13 +148,6 @@ def _tanh(x: Real) -> Real:
 
 
 @_jit
-def tanh(x: Array) -> None:
-    """x ← tanh x, in place, [n] float32."""
-    for k in range(x.size):
-        x[k] = _tanh(x[k])
-
-
-@_jit
 def _lanes(sizes: Array) -> int:
     """How many samples pass through a perceptron of these widths together."""
     largest = 1
