@@ -103,7 +103,7 @@ def test_stats_report_each_episode_once(mode):
     collect = collector(mode)
     total, lengths = 0.0, 0
     for horizon in (7, 20, 3, 30):
-        traj, before = collect(horizon), collect._episodes
+        traj, before = collect(horizon), collect.episodes
         ended = int((traj.terminated | traj.truncated).sum())
         stats = collect.stats()
         assert stats["train/episodes"] == before

@@ -19,7 +19,7 @@ from operant.policy.acting import sampler
 from operant.policy.agent import Agent, AgentSpec
 from operant.rollout.collector import Collector
 from operant.rollout.evaluate import Evaluation, evaluate
-from operant.training.run import Job
+from operant.training.run import Job, Position
 
 EnvLike = str | Callable[..., object]
 EVAL_COPIES = 16
@@ -62,28 +62,36 @@ def build_ppo(cfg: RunConfig, env: EnvLike) -> Job:
     """Everything PPO needs, made from a config and one seed."""
     torch.set_num_threads(cfg.threads)
     streams = Streams(cfg.seed)
-    copies = make(env, cfg.env.num, backend=cfg.env.backend, kwargs=cfg.env.kwargs)
-    agent = Agent(agent_spec(cfg, copies), streams.torch("init")).to(device(cfg))
+
+    def copies() -> VectorEnv:
+        return make(env, cfg.env.num, backend=cfg.env.backend, kwargs=cfg.env.kwargs)
+
+    first = copies()
+    agent = Agent(agent_spec(cfg, first), streams.torch("init")).to(device(cfg))
     parameters = [*agent.policy.parameters(), *agent.critic.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=cfg.algo.lr, eps=cfg.algo.adam_eps)
-    collect = Collector(
-        copies, sampler(agent.policy), streams.numpy("policy"), seed=streams.integer("env"), device=cfg.device
-    )
-    loop = ppo(
-        cfg.algo,
-        collect,
-        agent,
-        optimizer,
-        streams.numpy("minibatch"),
-        total_steps=cfg.total_steps,
-        threads=cfg.threads,
-    )
+    noise, order = streams.numpy("policy"), streams.numpy("minibatch")
+    collect = Collector(first, sampler(agent.policy), noise, seed=streams.integer("env"), device=cfg.device)
+    evaluator = Evaluator(cfg, env, agent)
+
+    def begin(at: Position) -> None:
+        here = Streams(cfg.seed, at.seam)
+        here.rekey(noise, "policy")
+        here.rekey(order, "minibatch")
+        collect.env.close()
+        collect.begin(copies(), here.integer("env"))
+        collect.steps, collect.episodes = at.step, at.episodes
+        evaluator.close()
+        if agent.reward_scale is not None:
+            agent.reward_scale.forget()
+
     return Job(
-        algorithm=loop,
+        algorithm=ppo(cfg.algo, collect, agent, optimizer, order, total_steps=cfg.total_steps, threads=cfg.threads),
         agent=agent,
         optimizer=optimizer,
         counter=collect,
-        evaluate=Evaluator(cfg, env, agent),
+        begin=begin,
+        evaluate=evaluator,
         total_steps=cfg.total_steps,
         eval=cfg.eval,
         save=cfg.save,

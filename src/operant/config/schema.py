@@ -100,7 +100,7 @@ class SaveConfig(Section):
     """What the run folder keeps."""
 
     every: PositiveInt | None = Field(
-        default=None, description="environment steps between checkpoints; only the last if unset"
+        default=None, description="environment steps between checkpoints; a tenth of total_steps if unset"
     )
     keep: PositiveInt = Field(default=3, description="checkpoints kept, beside the best")
     videos: bool = Field(default=True, description="record the last policy when training ends")

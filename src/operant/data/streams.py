@@ -30,6 +30,10 @@ class Streams:
         """A Philox (counter-based; Salmon et al. 2011) generator of this stream."""
         return np.random.Generator(np.random.Philox(key=self.key(name, *index)))
 
+    def rekey(self, generator: np.random.Generator, name: str, *index: int) -> None:
+        """Turn a Philox generator, in place, into the one that `numpy` gives for this stream."""
+        generator.bit_generator.state = self.numpy(name, *index).bit_generator.state
+
     def torch(self, name: str, *index: int, device: str = "cpu") -> torch.Generator:
         """A torch generator of this stream, for code that takes no other (weight initialisation)."""
         return torch.Generator(device).manual_seed(self.key(name, *index) % 2**63)

@@ -79,6 +79,10 @@ class RewardScale(RunningMoments):
         """√(var(G) + 1e-8): a scaled value times this is a value in the environment's own units."""
         return torch.sqrt(self.var + 1e-8)
 
+    def forget(self) -> None:
+        """Let the open episodes' discounted returns go, as when environments begin anew."""
+        self.carry = self.carry.new_zeros(0)
+
     @torch.no_grad()
     def forward(self, reward: Tensor, ended: Tensor, acted: Tensor, discount: float) -> Tensor:
         """Update with a segment, then scale it.

@@ -32,23 +32,28 @@ class Collector:
 
     Attributes:
         steps: decisions of the policy so far. The step on which an environment only resets is not one.
+        episodes: how many ended so far.
         seconds: wall time spent in collecting so far.
     """
 
     def __init__(
         self, env: VectorEnv, sample: Sampler, generator: np.random.Generator, *, seed: int, device: str = "cpu"
     ) -> None:
-        self.env = env
         self.steps = 0
+        self.episodes = 0
         self.seconds = 0.0
         self._sample = sample
         self._generator = generator
         self._device = device
-        self._obs = env.reset(seed).copy()
-        self._episodes = 0
-        self._running = np.zeros((2, env.num))  # return and length of the open episodes
         self._ended: list[tuple[float, int]] = []
         self._segment_seconds = 0.0
+        self.begin(env, seed)
+
+    def begin(self, env: VectorEnv, seed: int) -> None:
+        """Go on with these environments, reset from `seed`; open episodes of the former ones are left."""
+        self.env = env
+        self._obs = env.reset(seed).copy()
+        self._running = np.zeros((2, env.num))  # return and length of the open episodes
 
     def __call__(self, horizon: int) -> Trajectory:
         """Step every environment `horizon` times.
@@ -94,7 +99,7 @@ class Collector:
 
     def stats(self) -> Metrics:
         """Returns and lengths of the episodes that ended in the last segment, and its wall time."""
-        out = {"train/episodes": self._episodes, "phase/collect": self._segment_seconds}
+        out = {"train/episodes": self.episodes, "phase/collect": self._segment_seconds}
         if self._ended:
             returns, lengths = zip(*self._ended, strict=True)
             out |= {"train/return": float(np.mean(returns)), "train/length": float(np.mean(lengths))}
@@ -111,7 +116,7 @@ class Collector:
             self._ended.append((float(total), int(length)))
             base[:, n] = sums[:, t, n]
         self._running = sums[:, -1] - base
-        self._episodes += len(self._ended)
+        self.episodes += len(self._ended)
 
     def _check(self, obs: np.ndarray, action: np.ndarray, reward: np.ndarray, ends: list[_End]) -> None:
         for name, x in (("observation", obs), ("action", action), ("reward", reward)):

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import FrameType
 from typing import Any, Protocol
 
@@ -29,14 +29,31 @@ class Counter(Protocol):
     """Whatever counts the environment's steps; a collector does."""
 
     steps: int
+    episodes: int
     seconds: float
+
+
+@dataclass(kw_only=True)
+class Position:
+    """Where a run stands at a seam: all of its state that is neither tensor, environment nor generator."""
+
+    step: int = 0  # environment steps done
+    seam: int = 0  # seams behind it, counting the one it stands at
+    episodes: int = 0  # episodes ended
+    saved: int = 0  # checkpoints that were due by `save.every`
+    evaluated: int = 0  # evaluations that were due by `eval.every`
+    best: float | None = None  # mean return of the best evaluation
+    best_step: int | None = None
+    seconds: float = 0.0  # wall time of all attempts
+    exact: bool = True  # False once a person's interruption added a seam that an uninterrupted run does not have
 
 
 @dataclass
 class Job:
     """One training run: an algorithm and all that it changes.
 
-    `algorithm` is any iterator of metrics; the drain does not know which. `evaluate(episodes)` measures the agent as it
+    `algorithm` is any iterator of metrics; the drain does not know which. `begin(position)` makes environments and
+    generators anew from the run's seed and the number of the seam. `evaluate(episodes)` measures the agent as it
     stands, under the protocol `eval`. `phases` counts the seconds spent in each phase.
     """
 
@@ -44,10 +61,12 @@ class Job:
     agent: Agent
     optimizer: torch.optim.Optimizer
     counter: Counter
+    begin: Callable[[Position], None]
     evaluate: Callable[[int], Evaluation]
     total_steps: int
     eval: EvalConfig
     save: SaveConfig
+    at: Position = field(default_factory=Position)
     phases: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(("collect", "learn", "evaluate", "save"), 0.0)
     )
@@ -56,51 +75,76 @@ class Job:
 def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
     """Run a job until its steps are done or a person interrupts; returns the status, "finished" or "interrupted".
 
-    After every iteration the metrics are written; a checkpoint is saved when it is due and when the run ends, also
-    when it is interrupted: the first Ctrl-C ends the run after the iteration under way, the second at once.
+    After every iteration the metrics are written; a checkpoint is saved when one is due, when an evaluation was the
+    best so far, and when the run ends, also when it is interrupted: the first Ctrl-C ends the run after the iteration
+    under way, the second at once. A checkpoint is a seam: the run that goes on does what a resumed run must do, so that
+    both execute the same instructions from there.
 
     Raises:
         NonFiniteError: if a metric is NaN or infinite. The row is written, no checkpoint is.
     """
-    phases = job.phases
-    start = time.monotonic()
-    best, evaluated, saved = -math.inf, 0, 0
-
-    def snapshot() -> None:
-        with timed(phases, "save"):
-            state = {"step": job.counter.steps, "seconds": time.monotonic() - start}
-            checkpoint.save(folder.path, job.agent, job.optimizer, state, keep=job.save.keep)
-            folder.update(steps=job.counter.steps, seconds=time.monotonic() - start, phases=phases)
-
+    at, counter, before = job.at, job.counter, job.at.seconds
+    clock = time.monotonic()
     with _interruptible() as interrupted:
-        while job.counter.steps < job.total_steps and not interrupted.is_set():
-            before, collected, steps = time.perf_counter(), job.counter.seconds, job.counter.steps
-            metrics = {name: float(value) for name, value in next(job.algorithm).items()}
-            took, collecting = time.perf_counter() - before, job.counter.seconds - collected
-            phases["collect"] += collecting
-            phases["learn"] += took - collecting
-            step = job.counter.steps
-            metrics |= {"phase/learn": took - collecting, "speed/steps_per_second": (step - steps) / took}
-            if job.eval.every and step // job.eval.every > evaluated:
-                evaluated = step // job.eval.every
-                with timed(phases, "evaluate"):
-                    result = job.evaluate(job.eval.during)
-                record_evaluation(folder, step, result, job.eval)
-                metrics |= summary(result, prefix="eval/return_")
-                metrics |= {"eval/length": float(result.lengths.mean()), "eval/episodes": len(result.returns)}
-            folder.writer.write(step, time.monotonic() - start, metrics)
-            _check(metrics, step)
-            tell(step, metrics, phases)
-            if job.save.every and step // job.save.every > saved:
-                saved = step // job.save.every
-                snapshot()
-            if metrics.get("eval/return_mean", -math.inf) > best:
-                best = metrics["eval/return_mean"]
-                snapshot()
-                last = (folder.path / "checkpoints" / "latest").resolve()
-                checkpoint.point(folder.path / "checkpoints" / "best", last)
-        snapshot()
-        return "finished" if job.counter.steps >= job.total_steps else "interrupted"
+        while counter.steps < job.total_steps and not interrupted.is_set():
+            metrics = _iterate(job)
+            at.step, at.episodes, at.seconds = counter.steps, counter.episodes, before + time.monotonic() - clock
+            best = _evaluate_if_due(job, folder, metrics)
+            folder.writer.write(at.step, at.seconds, metrics)
+            _check(metrics, at.step)
+            tell(at.step, metrics, job.phases)
+            if at.step >= job.total_steps or interrupted.is_set():
+                break
+            due = at.step // every(job.save.every, job.total_steps)
+            if due > at.saved or best:
+                at.saved = due
+                snapshot(job, folder)
+                job.begin(at)
+        at.exact = at.exact and counter.steps >= job.total_steps
+        snapshot(job, folder)
+    return "finished" if counter.steps >= job.total_steps else "interrupted"
+
+
+def snapshot(job: Job, folder: RunFolder) -> None:
+    """Write a checkpoint at a new seam; `best` follows where the last evaluation was the best."""
+    job.at.seam += 1
+    with timed(job.phases, "save"):
+        path = checkpoint.save(folder.path, job.agent, job.optimizer, asdict(job.at), keep=job.save.keep)
+        if job.at.best_step == job.at.step:
+            checkpoint.point(path.with_name("best"), path)
+        folder.update(steps=job.at.step, seconds=job.at.seconds, phases=job.phases)
+
+
+def every(interval: int | None, total_steps: int) -> int:
+    """Steps between checkpoints: as set, or a tenth of the run."""
+    return interval or max(1, total_steps // 10)
+
+
+def _iterate(job: Job) -> dict[str, float]:
+    """One iteration of the algorithm, with its speed."""
+    start, collected, steps = time.perf_counter(), job.counter.seconds, job.counter.steps
+    metrics = {name: float(value) for name, value in next(job.algorithm).items()}
+    took, collecting = time.perf_counter() - start, job.counter.seconds - collected
+    job.phases["collect"] += collecting
+    job.phases["learn"] += took - collecting
+    return metrics | {"phase/learn": took - collecting, "speed/steps_per_second": (job.counter.steps - steps) / took}
+
+
+def _evaluate_if_due(job: Job, folder: RunFolder, metrics: dict[str, float]) -> bool:
+    """Add an evaluation to `metrics` where one is due; says whether it was the best so far."""
+    at = job.at
+    if job.eval.every is None or at.step // job.eval.every <= at.evaluated:
+        return False
+    at.evaluated = at.step // job.eval.every
+    with timed(job.phases, "evaluate"):
+        result = job.evaluate(job.eval.during)
+    record_evaluation(folder, at.step, result, job.eval)
+    metrics |= summary(result, prefix="eval/return_")
+    metrics |= {"eval/length": float(result.lengths.mean()), "eval/episodes": float(len(result.returns))}
+    if at.best is not None and metrics["eval/return_mean"] <= at.best:
+        return False
+    at.best, at.best_step = metrics["eval/return_mean"], at.step
+    return True
 
 
 def summary(result: Evaluation, prefix: str = "") -> dict[str, float]:
