@@ -103,6 +103,7 @@ class SaveConfig(Section):
         default=None, description="environment steps between checkpoints; a tenth of total_steps if unset"
     )
     keep: PositiveInt = Field(default=3, description="checkpoints kept, beside the best")
+    nth: PositiveInt | None = Field(default=None, description="also keep every n-th checkpoint for ever; off if unset")
     videos: bool = Field(default=True, description="record the last policy when training ends")
     report: bool = Field(default=True, description="write report.html when training ends")
 

@@ -72,10 +72,13 @@ class Agent(nn.Module):
         scale = 1.0 if self.reward_scale is None else self.reward_scale.deviation
         return (value * scale).cpu().numpy()
 
+    def stored(self) -> dict[str, Tensor]:
+        """The tensors of `model.safetensors` by name: parameters and running statistics, not copied."""
+        return {name: x.detach() for name, x in self.state_dict().items() if not _repeated(name)}
+
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `policy.json` into `folder`."""
-        tensors = {name: x.detach().clone() for name, x in self.state_dict().items() if not _repeated(name)}
-        save_file(tensors, str(folder / "model.safetensors"))
+        save_file({name: x.clone() for name, x in self.stored().items()}, str(folder / "model.safetensors"))
         (folder / "policy.json").write_text(json.dumps(asdict(self.spec), indent=2) + "\n")
 
     @classmethod

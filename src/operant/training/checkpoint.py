@@ -5,54 +5,90 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from operant.config.errors import ConfigError, DiskError
+from operant.config.errors import ConfigError
 from operant.policy.agent import Agent
-from operant.training.folder import write_json
+from operant.training.disk import writing
 
 REQUIRED = {"model.safetensors", "policy.json", "optim.safetensors", "state.json"}
+NAME = re.compile(r"step-\d{8,}")
+ASIDE = ".old-"
+"""Before the name of a checkpoint that is being replaced by another of the same step."""
 
 
-def save(run: Path, agent: Agent, optimizer: torch.optim.Optimizer, state: dict[str, Any], *, keep: int) -> Path:
-    """Write `checkpoints/step-<8 digits>/`, point `latest` at it and drop all but the newest `keep`.
+class CheckpointWarning(UserWarning):
+    """The newest checkpoint cannot be used and an older one is; names both."""
+
+
+def save(
+    run: Path,
+    agent: Agent,
+    optimizer: torch.optim.Optimizer,
+    state: Mapping[str, Any],
+    *,
+    keep: int,
+    nth: int | None = None,
+) -> Path:
+    """Write `checkpoints/step-<8 digits>/`, point `latest` at it and drop those that need not be kept.
 
     Everything is written beside its final name, flushed to the disk, described in `MANIFEST.json` (size and SHA-256 of
-    every file) and only then renamed.
+    every file) and only then renamed. At every moment of this a kill leaves a checkpoint that `newest` finds.
+
+    Args:
+        run: the run folder; one process writes it.
+        agent: its parameters and running statistics.
+        optimizer: its state, and its settings (learning rate, ε, …).
+        state: JSON; `step` names the checkpoint, `seam` is its number in the run.
+        keep: the newest so many are kept, and the one that `best` points at.
+        nth: those whose number is a multiple of it are kept too.
 
     Raises:
         DiskError: if the disk refuses; older checkpoints are untouched.
     """
     final = run / "checkpoints" / f"step-{state['step']:08d}"
     temporary = final.with_name(f".tmp-{final.name}")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        agent.save(temporary)
-        save_file(_tensors(optimizer), str(temporary / "optim.safetensors"))
-        write_json(temporary / "state.json", state)
-        files = sorted(temporary.iterdir())
-        for file in files:
-            _sync(file)
-        write_json(temporary / "MANIFEST.json", {"files": {f.name: _digest(f) for f in files}})
-        _sync(temporary)
-        shutil.rmtree(final, ignore_errors=True)
+    tensors, settings = _tensors(optimizer), _settings(optimizer)
+    with writing(final, size(agent, optimizer), run=run):
+        for stale in final.parent.glob(".tmp-*"):
+            shutil.rmtree(stale) if stale.is_dir() and not stale.is_symlink() else stale.unlink()
+        try:
+            temporary.mkdir()
+            agent.save(temporary)
+            save_file(tensors, str(temporary / "optim.safetensors"), metadata=settings)
+            _write(temporary / "state.json", state)
+            files = sorted(temporary.iterdir())
+            for file in files:
+                _sync(file)
+            _write(temporary / "MANIFEST.json", {"files": {f.name: _digest(f) for f in files}})
+            _sync(temporary)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        if final.exists():
+            final.replace(final.with_name(ASIDE + final.name))
         temporary.replace(final)
-        point(final.with_name("latest"), final)
         _sync(final.parent)
-        best = final.with_name("best").resolve()
-        for old in sorted(final.parent.glob("step-*"))[:-keep]:
-            if old.resolve() != best:
-                shutil.rmtree(old)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise DiskError(f"cannot write the checkpoint {final}: {error.strerror}. Free some space.") from error
+        point(final.with_name("latest"), final)
+        _prune(final, keep, nth)
     return final
+
+
+def size(agent: Agent, optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of a checkpoint: the tensors, and 4 kB for each of its five files."""
+    tensors = [*agent.state_dict().values(), *_tensors(optimizer).values()]
+    return sum(x.numel() * x.element_size() for x in tensors) + 4096 * (len(REQUIRED) + 1)
 
 
 def point(link: Path, target: Path) -> None:
@@ -60,44 +96,293 @@ def point(link: Path, target: Path) -> None:
     temporary = link.with_name(f".tmp-{link.name}")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target.name)
+    if link.is_dir() and not link.is_symlink():  # a copy that followed the link
+        shutil.rmtree(link)
     temporary.replace(link)
+    _sync(link.parent)
 
 
-def verify(checkpoint: Path) -> None:
-    """Compare every file with the manifest.
+def verify(checkpoint: Path) -> dict[str, Any]:
+    """Compare every file with the manifest; returns the state.
 
     Raises:
-        ConfigError: if the manifest is missing, or a file is missing, short or altered; names the file.
+        ConfigError: if the manifest is missing or altered, or a file is missing, short, altered or a symbolic link;
+            names the file.
     """
-    try:
-        files: dict[str, Any] = dict(json.loads((checkpoint / "MANIFEST.json").read_text())["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{checkpoint}: no checkpoint there (its MANIFEST.json cannot be read)") from error
+    files = _manifest(checkpoint)
     if missing := REQUIRED - files.keys():
         raise ConfigError(f"{checkpoint}: no checkpoint there (its MANIFEST.json does not list {min(missing)})")
     for name, want in files.items():
         file = checkpoint / name
-        if not file.is_file() or _digest(file) != want:
+        if Path(name).name != name or file.is_symlink():
+            raise ConfigError(f"{file} is not a file of this checkpoint. Use another checkpoint.")
+        try:
+            same = file.is_file() and _digest(file) == want
+        except OSError as error:
+            raise ConfigError(f"{file} cannot be read ({error.strerror}). Use another checkpoint.") from error
+        if not same:
             raise ConfigError(f"{file} is damaged (it differs from MANIFEST.json). Use another checkpoint.")
+    state = _json(checkpoint / "state.json")
+    own = checkpoint.resolve().name.removeprefix(ASIDE)
+    if not isinstance(state, dict) or type(state.get("step")) is not int:
+        raise ConfigError(f"{checkpoint / 'state.json'} holds no step. Use another checkpoint.")
+    if NAME.fullmatch(own) and int(own[5:]) != state["step"]:
+        raise ConfigError(f"{checkpoint} is the checkpoint of step {state['step']} under another's name. Rename it.")
+    return state
+
+
+def newest(run: Path) -> tuple[Path, dict[str, Any]]:
+    """The newest valid checkpoint of a run, and its state.
+
+    Warns:
+        CheckpointWarning: if a newer one is damaged or gone; names both.
+
+    Raises:
+        ConfigError: if there is no valid checkpoint, or `latest` leads out of the run folder.
+    """
+    folder = run / "checkpoints"
+    there = _candidates(folder)
+    refused: list[tuple[str, str]] = []
+    lost = _lost(folder, there)
+    if lost is not None:
+        refused.append((str(folder / lost), f"{folder / lost} is gone, but `latest` points at it"))
+    for checkpoint in there:
+        try:
+            state = verify(checkpoint)
+        except ConfigError as error:
+            refused.append((str(checkpoint), str(error)))
+            continue
+        for path, reason in refused[:1]:
+            more = f" ({len(refused) - 1} more were refused)" if len(refused) > 1 else ""
+            warnings.warn(
+                f"the newest checkpoint {path} cannot be used: {reason}{more}. Using the one before, {checkpoint}.",
+                CheckpointWarning,
+                stacklevel=2,
+            )
+        return checkpoint, state
+    reasons = "; ".join(reason for _, reason in refused) or "it has saved none"
+    raise ConfigError(f"{run} has no valid checkpoint to go on from: {reasons}. Start the run again.")
+
+
+def load(checkpoint: Path, agent: Agent, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Copy a checkpoint into an agent and its optimiser, bit for bit; returns the state.
+
+    Tensors are copied into those that exist, so parameters and moments stay where they are in memory; an optimiser that
+    has not stepped yet gets new ones. Its settings (learning rate, ε, …) become those of the checkpoint.
+
+    Raises:
+        ConfigError: if the checkpoint is damaged, or is of another agent or optimiser; nothing was changed then.
+    """
+    state = verify(checkpoint)
+    spec, own = _json(checkpoint / "policy.json"), json.loads(json.dumps(asdict(agent.spec)))
+    if spec != own:
+        differ = [k for k in own if not isinstance(spec, dict) or spec.get(k, None) != own[k]] or ["keys"]
+        raise ConfigError(f"{checkpoint / 'policy.json'} is of another agent: {', '.join(differ)} differ.")
+    try:
+        model = load_file(checkpoint / "model.safetensors")
+        with safe_open(checkpoint / "optim.safetensors", "pt") as file:
+            settings: dict[str, str] = file.metadata() or {}
+            moments = dict(zip(file.keys(), map(file.get_tensor, file.keys()), strict=True))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ConfigError(f"{checkpoint}: its tensors cannot be read ({error}). Use another checkpoint.") from error
+    into = agent.stored()
+    _fits(model, into, checkpoint / "model.safetensors")
+    groups = _groups(settings, optimizer, checkpoint / "optim.safetensors")
+    slots = _slots(moments, optimizer, checkpoint / "optim.safetensors")
+    with torch.no_grad():
+        for name, x in into.items():
+            x.copy_(model[name])
+        for p, slot in slots.items():
+            there: dict[str, Any] = optimizer.state[p]
+            for gone in there.keys() - slot.keys():
+                del there[gone]
+            for name, x in slot.items():
+                old = there.get(name)
+                if isinstance(old, Tensor) and (old.shape, old.dtype) == (x.shape, x.dtype):
+                    old.copy_(x)
+                else:
+                    there[name] = x if x.ndim == 0 and p.ndim else x.to(p.device)
+            if not there:
+                del optimizer.state[p]
+    for group, saved in zip(optimizer.param_groups, groups, strict=True):
+        group |= saved
+    return state
 
 
 def load_agent(run: Path, name: str = "latest") -> tuple[Agent, int]:
-    """The agent of a checkpoint, verified, and its step.
+    """The agent of a checkpoint, verified, and its step. `latest` is the newest valid one; another name is taken as is.
+
+    Warns:
+        CheckpointWarning: if `latest` is damaged and the one before is used; names both.
 
     Raises:
         ConfigError: if there is no such checkpoint or it is damaged; names those there are.
     """
-    checkpoint = run / "checkpoints" / name
-    if not checkpoint.is_dir():
-        there = ", ".join(sorted(p.name for p in (run / "checkpoints").glob("[!.]*"))) or "none"
+    folder = run / "checkpoints"
+    if name == "latest" and (_candidates(folder) or (folder / name).is_symlink()):
+        checkpoint, state = newest(run)
+        return Agent.load(checkpoint), state["step"]
+    checkpoint = folder / name
+    if Path(name).name != name or not checkpoint.is_dir():
+        there = ", ".join(sorted(p.name for p in folder.glob("[!.]*"))) or "none"
         raise ConfigError(f"{run} has no checkpoint '{name}'. There: {there}.")
-    verify(checkpoint)
-    return Agent.load(checkpoint), json.loads((checkpoint / "state.json").read_text())["step"]
+    _inside(checkpoint)
+    step: int = verify(checkpoint)["step"]
+    return Agent.load(checkpoint), step
 
 
-def _tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    state: dict[int, dict[str, torch.Tensor]] = optimizer.state_dict()["state"]
+def _candidates(folder: Path) -> list[Path]:
+    """Where a checkpoint may be, newest first; one that was being replaced stands after its replacement."""
+    found = [p for p in folder.glob("*step-*") if NAME.fullmatch(p.name.removeprefix(ASIDE))]
+    found = sorted(found, key=lambda p: (int(p.name.rpartition("-")[2]), not p.name.startswith(ASIDE)), reverse=True)
+    copied = folder / "latest"  # all that is left where only it was copied, its link followed
+    return found or ([copied] if copied.is_dir() and not copied.is_symlink() else [])
+
+
+def _lost(folder: Path, there: list[Path]) -> str | None:
+    """The name of the checkpoint that `latest` points at, if it is gone and newer than any other.
+
+    Raises:
+        ConfigError: if `latest` leads elsewhere.
+    """
+    link = folder / "latest"
+    if not link.is_symlink():  # a folder copied without links has none
+        return None
+    _inside(link)
+    name = str(link.readlink())
+    newer = not there or int(name[5:]) > int(there[0].name.rpartition("-")[2])
+    return name if newer and not (folder / name).exists() else None
+
+
+def _inside(checkpoint: Path) -> None:
+    """Refuse a link to anything but a sibling that is no link itself."""
+    if not checkpoint.is_symlink():
+        return
+    target = str(checkpoint.readlink())
+    if not NAME.fullmatch(target) or checkpoint.with_name(target).is_symlink():
+        raise ConfigError(f"{checkpoint} leads out of the run folder, to {target}. Remove that link.")
+
+
+def _manifest(checkpoint: Path) -> dict[str, Any]:
+    """The files of the manifest, which must be byte for byte as it was written."""
+    path = checkpoint / "MANIFEST.json"
+    if checkpoint.is_symlink():
+        _inside(checkpoint)
+    try:
+        if path.is_symlink():
+            raise ValueError("a symbolic link")
+        text = path.read_bytes()
+        content = json.loads(text)
+        if _text(content).encode() != text:
+            raise ValueError("not as it was written")
+        return dict(content["files"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{checkpoint}: no checkpoint there (its MANIFEST.json cannot be read: {error})") from error
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}). Use another checkpoint.") from error
+
+
+def _fits(model: Mapping[str, Tensor], into: Mapping[str, Tensor], file: Path) -> None:
+    """Refuse tensors that are missing, unknown, or of another shape or type."""
+    for name in sorted(model.keys() ^ into.keys()):
+        raise ConfigError(f"{file} {'has an unknown' if name in model else 'lacks the'} tensor {name} of this agent.")
+    for name, x in into.items():
+        if model[name].shape != x.shape or model[name].dtype != x.dtype:
+            raise ConfigError(f"{file}: {name} is {_shape(model[name])}; this agent's is {_shape(x)}.")
+
+
+def _slots(moments: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, file: Path) -> dict[Tensor, dict[str, Any]]:
+    """The saved state of each parameter, by slot."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    slots: dict[Tensor, dict[str, Any]] = {p: {} for p in parameters}
+    for key, x in moments.items():
+        number, _, name = key.partition(".")
+        if not number.isdecimal() or int(number) >= len(parameters):
+            raise ConfigError(f"{file}: {key} is of none of this optimiser's {len(parameters)} parameters.")
+        p = parameters[int(number)]
+        if x.shape not in (p.shape, torch.Size()) or not x.is_floating_point():
+            raise ConfigError(f"{file}: {key} is {_shape(x)}; its parameter is {_shape(p)}.")
+        slots[p][name] = x
+    return slots
+
+
+def _groups(settings: Mapping[str, str], optimizer: torch.optim.Optimizer, file: Path) -> list[dict[str, Any]]:
+    """The saved settings of each parameter group: those that this optimiser has."""
+    own = type(optimizer).__name__
+    if own not in settings:
+        raise ConfigError(f"{file} holds the state of {', '.join(settings) or 'no optimiser'}, not of {own}.")
+    try:
+        saved = [dict(group) for group in json.loads(settings[own])]
+        counts = [group.pop("parameters") for group in saved]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{file}: its settings cannot be read ({error}). Use another checkpoint.") from error
+    if counts != [len(group["params"]) for group in optimizer.param_groups]:
+        raise ConfigError(f"{file} is of groups of {counts} parameters; this optimiser's differ.")
+    return [
+        {k: tuple(v) if isinstance(v, list) else v for k, v in new.items() if k in group}
+        for new, group in zip(saved, optimizer.param_groups, strict=True)
+    ]
+
+
+def _shape(x: Tensor) -> str:
+    return f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}"
+
+
+def _prune(final: Path, keep: int, nth: int | None) -> None:
+    """Drop what need not be kept of `final` and those before it; what is newer is not this attempt's to judge."""
+    best = final.with_name("best").resolve()
+    upto = [p for p in final.parent.glob("step-*") if NAME.fullmatch(p.name) and int(p.name[5:]) <= int(final.name[5:])]
+    ordered = sorted(upto, key=lambda p: int(p.name[5:]))
+    dropped = [p for p in ordered[:-keep] if p.resolve() != best and not _lasting(p, nth)]
+    for old in (*dropped, *final.parent.glob(f"{ASIDE}*")):
+        gone = old.with_name(f".tmp-{old.name}")  # so that a kill leaves no half of it under its name
+        old.replace(gone)
+        shutil.rmtree(gone)
+
+
+def _lasting(checkpoint: Path, nth: int | None) -> bool:
+    """Whether it is one of every n-th."""
+    if nth is None:
+        return False
+    try:
+        number = _json(checkpoint / "state.json").get("seam")
+    except (ConfigError, AttributeError):
+        return False
+    return isinstance(number, int) and number % nth == 0
+
+
+def _tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
     return {f"{k}.{name}": x.detach().clone() for k, slots in state.items() for name, x in slots.items()}
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> dict[str, str]:
+    """The optimiser's class and the settings of its groups, for the header of its file.
+
+    One key: safetensors writes several in an order of chance, and equal runs must give equal files.
+    """
+    groups: Iterator[dict[str, Any]] = (
+        {k: v.item() if isinstance(v, Tensor) else v for k, v in group.items() if k != "params"}
+        | {"parameters": len(group["params"])}
+        for group in optimizer.param_groups
+    )
+    return {type(optimizer).__name__: json.dumps(list(groups))}
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, indent=2) + "\n"
+
+
+def _write(path: Path, value: object) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(_text(value))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _digest(file: Path) -> dict[str, Any]:
