@@ -14,6 +14,7 @@ from operant.config.errors import ConfigError, DiskError, EnvError, NonFiniteErr
 if TYPE_CHECKING:
     from operant.cli.api import Run as Run
     from operant.cli.api import loop as loop
+    from operant.cli.api import resume as resume
     from operant.cli.api import train as train
 
 __version__ = "0.1.0"
@@ -26,12 +27,13 @@ __all__ = [
     "Run",
     "__version__",
     "loop",
+    "resume",
     "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Run", "loop", "train"):
+    if name in ("Run", "loop", "resume", "train"):
         from operant.cli import api
 
         return getattr(api, name)

@@ -33,7 +33,7 @@ def test_off_a_terminal_there_are_plain_lines_now_and_then(capsys, monkeypatch):
 
 
 def test_the_panel_shows_steps_speed_return_and_phases():
-    panel = module._Panel("ppo X", 1000)
+    panel = module._Panel("ppo X", module._Clock(1000))
     panel.returns = [1.0, 2.0]
     out = io.StringIO()
     metrics = {"policy/kl": 0.01, "policy/entropy": 0.5}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,27 +11,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from operant.cli.registry import BUILD, EnvLike, Evaluator
-from operant.config.errors import ConfigError, OperantError
-from operant.config.resolve import Resolved, dump, load, resolve
+from operant.cli.runs import find as find
+from operant.cli.runs import list_runs as list_runs
+from operant.config.resolve import load, resolve
 from operant.config.schema import RunConfig
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.env import make
 from operant.policy.agent import Agent
-from operant.training import checkpoint
-from operant.training.folder import RunFolder, now, provenance
-from operant.training.progress import duration, progress
-from operant.training.run import Job, drain, record_evaluation, timed
+from operant.training import checkpoint, exported
+from operant.training.folder import RunFolder
+from operant.training.run import record_evaluation, summary
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class Run:
-    """A run on disk and the agent it trained.
+    """A run on disk, or an exported policy, and the agent.
 
     Args:
-        path: the run folder.
+        path: the run folder, or that of an exported policy, which is read and not written.
         name: which checkpoint, "latest", "best" or "step-<8 digits>".
         env: the environment, where the run was made with a callable instead of a name.
 
@@ -44,7 +43,9 @@ class Run:
         self.folder = RunFolder(path)
         self.name = name
         self.config: RunConfig = load(self.folder.path / "config.toml")
-        self._env = env or self.config.env.id
+        self.exported = exported.is_exported(self.path)
+        named = self.config.env.id
+        self._env = env or (exported.environment(self.path, named) if self.exported else named)
 
     @property
     def path(self) -> Path:
@@ -53,7 +54,7 @@ class Run:
 
     @cached_property
     def _loaded(self) -> tuple[Agent, int]:
-        return checkpoint.load_agent(self.path, self.name)
+        return (exported.load if self.exported else checkpoint.load_agent)(self.path, self.name)
 
     @property
     def policy(self) -> Agent:
@@ -80,9 +81,10 @@ class Run:
         """Run whole episodes and keep the result in `evals/`.
 
         Returns mean, std, iqm, episodes, deterministic, seed, returns and lengths. What is left out is as the
-        config says: by default 100 episodes of the policy's mode.
+        config says: by default 100 episodes of the policy's mode. For an exported policy it is as its card says, and
+        nothing is kept.
         """
-        cfg = self.config.eval
+        cfg = exported.protocol(self.path, self.config.eval) if self.exported else self.config.eval
         seed = cfg.seed if seed is None else seed
         deterministic = cfg.deterministic if deterministic is None else deterministic
         evaluator = Evaluator(self.config, self._env, self.policy)
@@ -91,7 +93,11 @@ class Run:
         finally:
             evaluator.close()
         protocol = cfg.model_copy(update={"seed": seed, "deterministic": deterministic})
-        short = record_evaluation(self.folder, self.step, result, protocol)
+        if self.exported:
+            short = summary(result) | protocol.model_dump(include={"deterministic", "seed"})
+            short["episodes"] = len(result.returns)
+        else:
+            short = record_evaluation(self.folder, self.step, result, protocol)
         return short | {"returns": result.returns.tolist(), "lengths": result.lengths.tolist()}
 
     def play(self, *, episodes: int = 1, seed: int | None = None, show: bool = False) -> list[Path]:
@@ -157,73 +163,18 @@ def train(
     """
     settings = overrides | {k: v for k, v in {"seed": seed, "total_steps": total_steps}.items() if v is not None}
     resolved = resolve(algorithm, _env_name(env), overrides=settings, source="argument")
+    from operant.cli.launch import start
+
     return start(resolved, env=env, runs=runs, quiet=quiet)
 
 
-def start(
-    resolved: Resolved,
-    *,
-    env: EnvLike | None = None,
-    runs: Path | str = "runs",
-    quiet: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+def resume(
+    run: Path | str, *, fork: bool = False, to: int | None = None, env: EnvLike | None = None, quiet: bool = False
 ) -> Run:
-    """Train what a resolved config says, evaluate it, film it and write its report."""
-    cfg = resolved.config
-    job = BUILD[cfg.algorithm](cfg, env or cfg.env.id)
-    folder = RunFolder.create(runs, env=cfg.env.id, algorithm=cfg.algorithm, seed=cfg.seed)
-    (folder.path / "config.toml").write_text(dump(resolved))
-    began, attempt = time.monotonic(), {"attempt": 1, "started": now(), "ended": None}
-    folder.update(
-        algorithm=cfg.algorithm,
-        env=cfg.env.id,
-        seed=cfg.seed,
-        total_steps=cfg.total_steps,
-        started=attempt["started"],
-        preset=resolved.preset,
-        parameters=sum(p.numel() for p in job.agent.parameters()),
-        attempts=[attempt],
-        **provenance(),
-    )
-    say(f"Run folder: {folder.path}")
-    error: str | None = None
-    status = "failed"
-    try:
-        with progress(f"{cfg.algorithm} {cfg.env.id}", cfg.total_steps, quiet=quiet) as tell:
-            status = drain(job, folder, tell)
-        say(f"Trained {job.counter.steps:,} steps in {duration(time.monotonic() - began)}.")
-    except (OperantError, KeyboardInterrupt) as reason:
-        error = str(reason) or "interrupted"
-        status = "interrupted" if isinstance(reason, KeyboardInterrupt) else "failed"
-        raise
-    finally:
-        ended = now()
-        seconds = time.monotonic() - began
-        folder.update(status=status, ended=ended, seconds=seconds, error=error, attempts=[attempt | {"ended": ended}])
-        folder.writer.close()
-    run = Run(folder.path, env=env)
-    _finish(run, job, say, interrupted=status == "interrupted")
-    return run
+    """Go on with a run from its newest valid checkpoint; arguments and errors as `operant.cli.launch.resume`."""
+    from operant.cli.launch import resume
 
-
-def _finish(run: Run, job: Job, say: Callable[[str], None], *, interrupted: bool) -> None:
-    """What follows training: the final evaluation, the video, the report. An interrupted run gets its report only."""
-    cfg = run.config
-    if not interrupted:
-        with timed(job.phases, "evaluate"):
-            result = job.evaluate(cfg.eval.episodes)
-        run.folder.update(phases=job.phases)
-        short = record_evaluation(run.folder, job.counter.steps, result, cfg.eval)
-        say(f"Return {short['mean']:.1f} ± {short['std']:.1f} over {short['episodes']} episodes.")
-        if cfg.save.videos:
-            try:
-                say(f"Video: {run.play()[0]}")
-            except OperantError as error:
-                say(f"No video: {error}")
-    if cfg.save.report:
-        say(f"Report: {run.report()}")
-    if interrupted:
-        raise KeyboardInterrupt(f"interrupted at step {job.counter.steps:,}; what was learnt is in {run.path}")
+    return resume(run, fork=fork, to=to, env=env, quiet=quiet)
 
 
 def loop(algorithm: str, env: EnvLike, **overrides: Any) -> tuple[Iterator[Metrics], Agent]:
@@ -233,43 +184,6 @@ def loop(algorithm: str, env: EnvLike, **overrides: Any) -> tuple[Iterator[Metri
     """
     job = BUILD[algorithm](resolve(algorithm, _env_name(env), overrides=overrides, source="argument").config, env)
     return job.algorithm, job.agent
-
-
-def find(run: str, runs: Path | str = "runs") -> Path:
-    """The folder that a person means by `run`: a path, a unique beginning of a name under `runs`, or "last".
-
-    Raises:
-        ConfigError: if none or several fit; names what is there.
-    """
-    if (Path(run) / "run.json").is_file():
-        return Path(run)
-    there = list_runs(runs)
-    if run == "last" and there:
-        return Path(there[-1]["path"])
-    fits = [Path(r["path"]) for r in there if str(r["id"]).startswith(run)]
-    if len(fits) == 1:
-        return fits[0]
-    if fits:
-        raise ConfigError(
-            f"'{run}' fits {len(fits)} runs: {', '.join(p.name for p in fits[:5])}. Give more of the name."
-        )
-    from difflib import get_close_matches
-
-    near = get_close_matches(run, [str(r["id"]) for r in there], n=1, cutoff=0.3)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    raise ConfigError(f"no run '{run}' under {runs}.{hint} See `operant list runs --runs {runs}`.")
-
-
-def list_runs(runs: Path | str = "runs") -> list[dict[str, Any]]:
-    """The runs under a folder, oldest first: id, status, algorithm, env, seed, steps, seconds, mean return, path."""
-    rows: list[dict[str, Any]] = []
-    for file in Path(runs).glob("*/run.json"):
-        info: Mapping[str, Any] = RunFolder(file.parent).info()
-        row = {
-            key: info.get(key) for key in ("id", "status", "algorithm", "env", "seed", "steps", "seconds", "started")
-        }
-        rows.append(row | {"return": (info.get("evaluation") or {}).get("mean"), "path": str(file.parent)})
-    return sorted(rows, key=lambda row: (row["started"] or "", row["id"]))
 
 
 def _env_name(env: EnvLike) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from operant.cli import compare, sweep
 from operant.cli.parser import parse
 from operant.config.errors import ConfigError, DiskError, OperantError
 
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         raise
 
 
-def train(args: argparse.Namespace) -> None:
+def train(args: argparse.Namespace) -> int | None:
     """Resolve the settings, train, and say where the result lies."""
     from operant.config.resolve import dump, resolve
 
@@ -62,13 +63,26 @@ def train(args: argparse.Namespace) -> None:
         _say(f"Preset {resolved.preset} (`--dry-run` shows every setting and where it came from):")
         _say(_preset(resolved))
 
-    from operant.cli.api import start
+    if args.seeds is not None:
+        from operant.cli.seeds import verb
+
+        return verb(args, resolved)
+
+    from operant.cli.launch import start
 
     run = start(resolved, runs=args.runs, say=_say)
     _say(
         f"Next: operant play {run.path} --show, "
         f"or operant train {args.algorithm} {args.env} --seed {run.config.seed + 1}"
     )
+
+
+def resume(args: argparse.Namespace) -> None:
+    """Go on with a run."""
+    from operant.cli.launch import resume as go_on
+
+    run = go_on(_find(args), fork=args.fork, to=args.to, say=_say)
+    _say(f"Next: operant report {run.path}, or operant play {run.path}")
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -83,7 +97,8 @@ def evaluate(args: argparse.Namespace) -> None:
         f"return {result['mean']:.2f} ± {result['std']:.2f} (mean and deviation over {result['episodes']} episodes), "
         f"interquartile mean {result['iqm']:.2f}; {how}, seeds from {result['seed']}"
     )
-    _say(f"Kept in {run.path / 'evals'}. Next: operant report {run.path}")
+    kept = "" if run.exported else f"Kept in {run.path / 'evals'}. "
+    _say(f"{kept}Next: operant report {run.path}")
 
 
 def play(args: argparse.Namespace) -> None:
@@ -201,7 +216,7 @@ def doctor(args: argparse.Namespace) -> None:
 
 
 def _runs(args: argparse.Namespace) -> list[dict[str, Any]]:
-    from operant.cli.api import list_runs
+    from operant.cli.runs import list_runs
 
     return list_runs(args.runs)
 
@@ -228,13 +243,19 @@ def _environments(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "train": train,
+    "resume": resume,
     "eval": evaluate,
     "play": play,
     "report": report,
+    "compare": compare.verb,
+    "sweep": sweep.verb,
     "list": listing,
     "config": config,
     "env": env,
     "doctor": doctor,
+    "export": lambda args: _module("export").verb(args),
+    "push": lambda args: _module("push").verb(args),
+    "reproduce": lambda args: _module("reproduce").verb(args),
 }
 LISTS = {"runs": _runs, "algorithms": _algorithms, "environments": _environments}
 NEXT = {
@@ -271,8 +292,15 @@ def _print_settings() -> None:
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
+def _module(name: str) -> Any:
+    """A verb with a module of its own, imported when it is called."""
+    from importlib import import_module
+
+    return import_module(f"operant.cli.{name}")
+
+
 def _find(args: argparse.Namespace) -> Path:
-    from operant.cli.api import find
+    from operant.cli.runs import find
 
     return find(args.run, args.runs)
 

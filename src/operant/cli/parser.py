@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from operant import __version__
+from operant.cli.sharing import add_sharing
+from operant.cli import flags
+from operant.cli.flags import count as _count
+from operant.cli.flags import seed as _seed
 from operant.config.fields import Leaf, did_you_mean, leaves, nearest, nearest_keys, section, title
 from operant.config.resolve import ALGORITHMS
 from operant.config.schema import RunConfig
@@ -70,8 +74,15 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     )
     train.description, train.epilog = "Train a policy and write a run folder.", TRAIN_NOTE
     train.add_argument("--dry-run", action="store_true", help="resolve and print the settings, train nothing")
+    flags.add_seeds(train, None, "train N seeds side by side, from --seed on")
     _add_runs(train, "where the run folder is made [runs]")
     _add_settings(train, algorithm)
+
+    resume = verbs.add_parser("resume", help="go on with a run", usage="operant resume RUN [--fork] [--to STEPS]")
+    resume.description = "Go on with a run from its newest checkpoint, exactly as if it had never stopped."
+    _add_run(resume)
+    resume.add_argument("--fork", action="store_true", help="go on in a new folder")
+    resume.add_argument("--to", type=_count, metavar="STEPS", help="environment steps to train to [as it was]")
 
     _add_eval(verbs.add_parser("eval", help="measure a trained policy"))
     _add_play(verbs.add_parser("play", help="record or watch a trained policy"))
@@ -80,6 +91,9 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     report.description = "Write the report of a run: one HTML file with curves, videos and settings."
     _add_run(report)
     report.add_argument("--open", action="store_true", help="open it in the browser")
+
+    flags.add_compare(verbs.add_parser("compare", help="hold runs against each other"))
+    flags.add_sweep(verbs.add_parser("sweep", help="search for good settings"), ALGORITHMS)
 
     listing = verbs.add_parser("list", help="list runs, algorithms or environments")
     listing.usage = "operant list runs|algorithms|environments [--json] [--runs DIR]"
@@ -100,6 +114,8 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     check.add_argument("id", metavar="ID", help="Gymnasium id, or module:callable")
     _add_seed(check, 0, "seed of the check [0]")
     _add_json(check)
+
+    add_sharing(verbs, _add_run, _add_checkpoint, _add_json)
 
     doctor = verbs.add_parser(
         "doctor", help="check this machine and what is installed", usage="operant doctor [--json]"
@@ -166,20 +182,6 @@ def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", default="latest", metavar="NAME", help="which checkpoint, as step-00100000 [latest]"
     )
-
-
-def _count(text: str) -> int:
-    return _whole(text, least=1)
-
-
-def _seed(text: str) -> int:
-    return _whole(text, least=0)
-
-
-def _whole(text: str, least: int) -> int:
-    if text.isdecimal() and len(text) < 19 and int(text) >= least:  # fits in 64 bits
-        return int(text)
-    raise argparse.ArgumentTypeError(f"is {text!r}, expected a whole number of at least {least}.")
 
 
 def _add_settings(parser: _Parser, algorithm: str) -> None:

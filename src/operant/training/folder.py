@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
@@ -10,8 +11,8 @@ import re
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
@@ -89,10 +90,7 @@ class RunFolder:
                 raw += pq.read_table(part).to_pylist()
             except (pa.ArrowException, OSError) as error:
                 raise OperantError(f"the metrics in {part} cannot be read ({error}); move it away to go on") from error
-        live = self.path / "metrics" / "live.jsonl"
-        for line in live.read_text(encoding="utf-8").splitlines() if live.is_file() else ():
-            with suppress(json.JSONDecodeError):
-                raw.append(_decode(json.loads(line)))
+        raw += live_rows(self.path / "metrics" / "live.jsonl")
         for row in raw:
             measured = {name: value for name, value in row.items() if value is not None}
             found[(row["attempt"], row["step"], row["time"], *sorted(measured))] = measured
@@ -124,8 +122,29 @@ class RunFolder:
 
     @cached_property
     def writer(self) -> MetricsWriter:
-        """The one writer of this run's metrics."""
-        return MetricsWriter(self.path / "metrics", attempt=1)
+        """The one writer of this run's metrics, for the attempt that `run.json` names last."""
+        return MetricsWriter(self.path / "metrics", attempt=len(self.info().get("attempts", [])) or 1)
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Hold this folder for writing; the operating system lets go when the process ends, however it ends.
+
+        Raises:
+            ConfigError: if another process holds it; names it.
+        """
+        with (self.path / ".lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                raise ConfigError(
+                    f"{self.path} is being written by {file.read().strip() or 'another process'}. "
+                    "Wait for it or end it; `operant resume RUN --fork` goes on in a folder of its own."
+                ) from error
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()} since {now()}")
+            file.flush()
+            yield
 
 
 class MetricsWriter:
@@ -134,8 +153,10 @@ class MetricsWriter:
     def __init__(self, folder: Path, *, attempt: int) -> None:
         self.folder = folder
         self.attempt = attempt
-        self._rows: list[dict[str, Any]] = []
-        self._file: IO[str] = (folder / "live.jsonl").open("a", buffering=1)
+        live = folder / "live.jsonl"
+        self._rows: list[dict[str, Any]] = [*live_rows(live)]
+        self._file: IO[str] = live.open("a", buffering=1)
+        self.seal()  # what a killed attempt left, without a line that the kill cut short
 
     def write(self, step: int, time: float, values: Mapping[str, float]) -> None:
         """Append one row. Non-finite values are kept, as {"nf": "nan"}."""
@@ -151,6 +172,7 @@ class MetricsWriter:
     def seal(self) -> None:
         """Move the live rows into a parquet part: written aside, renamed, and only then is `live.jsonl` emptied."""
         if not self._rows:
+            self._file.truncate(0)
             return
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -229,6 +251,13 @@ def _git() -> dict[str, Any] | None:
         return {"sha": run("rev-parse", "HEAD"), "dirty": bool(run("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def live_rows(path: Path) -> Generator[dict[str, Any]]:
+    """The rows of a `live.jsonl`; a line that a kill cut short is left out."""
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        with suppress(json.JSONDecodeError):
+            yield _decode(json.loads(line))
 
 
 def _encode(row: Mapping[str, Any]) -> dict[str, Any]:

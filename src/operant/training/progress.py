@@ -27,11 +27,15 @@ class Progress(Protocol):
         ...
 
 
-def progress(title: str, total_steps: int, *, quiet: bool = False) -> AbstractContextManager[Progress]:
-    """The panel where standard error is a terminal, lines where it is not, nothing where `quiet`."""
+def progress(title: str, total_steps: int, *, first: int = 0, quiet: bool = False) -> AbstractContextManager[Progress]:
+    """The panel where standard error is a terminal, lines where it is not, nothing where `quiet`.
+
+    `first` steps were done before.
+    """
     if quiet:
         return _Silent()
-    return _Panel(title, total_steps) if sys.stderr.isatty() else _Lines(title, total_steps)
+    clock = _Clock(total_steps, first)
+    return _Panel(title, clock) if sys.stderr.isatty() else _Lines(title, clock)
 
 
 class _Silent(AbstractContextManager[Progress]):
@@ -45,20 +49,19 @@ class _Silent(AbstractContextManager[Progress]):
 class _Clock:
     """Speed and time left, from the steps of this process."""
 
-    def __init__(self, total: int) -> None:
-        self.total = total
+    def __init__(self, total: int, first: int = 0) -> None:
+        self.total, self.first = total, first
         self.start = time.monotonic()
 
     def __call__(self, step: int) -> tuple[float, str]:
-        speed = step / max(time.monotonic() - self.start, 1e-9)
+        speed = (step - self.first) / max(time.monotonic() - self.start, 1e-9)
         left = max(0, self.total - step) / max(speed, 1e-9)
         return speed, duration(left)
 
 
 class _Lines(AbstractContextManager[Progress]):
-    def __init__(self, title: str, total: int) -> None:
-        self.title, self.total = title, total
-        self.clock = _Clock(total)
+    def __init__(self, title: str, clock: _Clock) -> None:
+        self.title, self.total, self.clock = title, clock.total, clock
         self.last = time.monotonic()
         self.recent = float("nan")
 
@@ -82,9 +85,8 @@ class _Lines(AbstractContextManager[Progress]):
 
 
 class _Panel(AbstractContextManager[Progress]):
-    def __init__(self, title: str, total: int) -> None:
-        self.title, self.total = title, total
-        self.clock = _Clock(total)
+    def __init__(self, title: str, clock: _Clock) -> None:
+        self.title, self.total, self.clock = title, clock.total, clock
         self.returns: list[float] = []
         self.live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
 

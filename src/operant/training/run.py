@@ -83,7 +83,7 @@ def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
     Raises:
         NonFiniteError: if a metric is NaN or infinite. The row is written, no checkpoint is.
     """
-    at, counter, before = job.at, job.counter, job.at.seconds
+    at, counter, kept, before = job.at, job.counter, job.at.step, job.at.seconds
     clock = time.monotonic()
     with _interruptible() as interrupted:
         while counter.steps < job.total_steps and not interrupted.is_set():
@@ -95,21 +95,25 @@ def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
             tell(at.step, metrics, job.phases)
             if at.step >= job.total_steps or interrupted.is_set():
                 break
-            due = at.step // every(job.save.every, job.total_steps)
-            if due > at.saved or best:
-                at.saved = due
+            if best or at.step // every(job.save.every, job.total_steps) > at.saved:
                 snapshot(job, folder)
                 job.begin(at)
-        at.exact = at.exact and counter.steps >= job.total_steps
-        snapshot(job, folder)
-    return "finished" if counter.steps >= job.total_steps else "interrupted"
+                kept = at.step
+        finished = counter.steps >= job.total_steps
+        if counter.steps > kept:
+            at.exact = at.exact and finished
+            snapshot(job, folder)
+    return "finished" if finished else "interrupted"
 
 
 def snapshot(job: Job, folder: RunFolder) -> None:
     """Write a checkpoint at a new seam; `best` follows where the last evaluation was the best."""
     job.at.seam += 1
+    job.at.saved = job.at.step // every(job.save.every, job.total_steps)
     with timed(job.phases, "save"):
-        path = checkpoint.save(folder.path, job.agent, job.optimizer, asdict(job.at), keep=job.save.keep)
+        path = checkpoint.save(
+            folder.path, job.agent, job.optimizer, asdict(job.at), keep=job.save.keep, nth=job.save.nth
+        )
         if job.at.best_step == job.at.step:
             checkpoint.point(path.with_name("best"), path)
         folder.update(steps=job.at.step, seconds=job.at.seconds, phases=job.phases)
