@@ -1,0 +1,217 @@
+"""`operant export`: a policy in a folder of its own, ready to be shared, with the evidence of what it can do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from operant.cli.api import Run
+from operant.cli.registry import EVAL_COPIES, EnvLike, Evaluator, evaluation_backend
+from operant.cli.runs import find
+from operant.config.errors import ConfigError, DiskError, EnvError
+from operant.config.schema import RunConfig
+from operant.data.stats import bootstrap_ci, iqm
+from operant.data.streams import Streams
+from operant.env import VectorEnv, make
+from operant.policy.agent import Agent
+from operant.training import exported
+from operant.training.folder import provenance, write_json
+from operant.view import onnx
+from operant.view.card import card
+
+OBSERVATIONS = 1000
+"""On which the graph is held against the library: nine of ten real, the rest extreme."""
+
+KEPT = (
+    *("schema_version", "id", "status", "algorithm", "env", "seed", "total_steps", "steps", "started", "ended"),
+    *("seconds", "preset", "parameters", "argv", "git", "host", "packages", "phases", "attempts", "evaluation"),
+)
+"""Fields of `run.json` that go with an exported policy."""
+
+OTHER_SEEDS = 1_000_000
+"""Added to the first evaluation seed where evaluations with those seeds chose the checkpoint."""
+
+
+def verb(args: argparse.Namespace) -> None:
+    """Export, and say where to."""
+    folder = export(find(args.run, args.runs), out=args.out, name=args.checkpoint)
+    made = json.loads((folder / "evaluation.json").read_text())
+    graph = json.loads((folder / "run.json").read_text())["export"]["onnx"]
+    print(folder)
+    print(
+        f"Return {made['mean']:.2f} ± {made['std']:.2f} over {made['episodes']} episodes; policy.onnx agrees with the "
+        f"policy to {graph['difference']:.1g} on {graph['observations']:,} observations.\n"
+        f"Next: operant eval {folder}, or operant push {folder} NAME/REPOSITORY",
+        file=sys.stderr,
+    )
+
+
+def export(path: Path, *, out: Path | None = None, name: str = "latest", env: EnvLike | None = None) -> Path:
+    """Write a policy as a folder that can be shared; returns the folder.
+
+    It holds `policy.onnx` (verified), the policy file, `config.toml`, `run.json` without paths of this machine, the
+    metrics, `evaluation.json` (measured here), a video, a card and a manifest. It appears whole or not at all.
+
+    Args:
+        path: a run folder.
+        out: the folder to write, `export` in the run folder if None; an earlier export there is replaced.
+        name: which checkpoint.
+        env: the environment, where the run was made with a callable instead of a name.
+
+    Raises:
+        ConfigError: if there is no such checkpoint, `out` holds something else, or a package is missing.
+        OperantError: if the graph does not agree with the policy.
+        DiskError: if the disk refuses.
+    """
+    if exported.is_exported(path):
+        raise ConfigError(f"{path} is an exported policy already. Copy the folder, or push it.")
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        onnx.needs(package)
+    run = Run(path, name=name, env=env)
+    final = out or run.path / "export"
+    if final.exists() and (not final.is_dir() or (any(final.iterdir()) and not exported.is_exported(final))):
+        raise ConfigError(f"{final} holds something else than an exported policy. Choose another --out.")
+    draft = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    try:
+        draft.mkdir(parents=True)
+        _fill(draft, run, env or run.config.env.id)
+        exported.seal(draft)
+        if final.exists():
+            shutil.rmtree(final)
+        draft.replace(final)
+    except OSError as error:
+        raise DiskError(f"cannot write {final}: {error.strerror}. Free some space, or choose another --out.") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return final
+
+
+def _fill(folder: Path, run: Run, env: EnvLike) -> None:
+    """Write everything but the manifest."""
+    agent, step, cfg = run.policy, run.step, run.config
+    agent.save(folder)
+    copies = make(env, EVAL_COPIES, backend=evaluation_backend(cfg), kwargs=cfg.env.kwargs)
+    try:
+        obs = observations(copies, agent, cfg)
+        space, seen = copies.action_space, copies.observation_space
+    finally:
+        copies.close()
+    graph = folder / "policy.onnx"
+    about = {"environment": cfg.env.id, "algorithm": cfg.algorithm, "step": str(step), "library": "operant"}
+    onnx.write(agent, space, graph, about)
+    agreement = onnx.verify(graph, agent, space, obs)
+    evaluation = _measure(run, env, step)
+    write_json(folder / "evaluation.json", evaluation)
+    info = {key: value for key, value in run.folder.info().items() if key in KEPT}
+    info |= {"argv": without_paths(info.get("argv") or []), "attempts": info.get("attempts") or []}
+    info["export"] = {"step": step, "checkpoint": run.name, "onnx": asdict(agreement)}
+    write_json(folder / "run.json", info)
+    text = (run.path / "config.toml").read_text(encoding="utf-8")
+    (folder / "config.toml").write_text(_without_folders(text), encoding="utf-8")
+    shutil.copytree(run.path / "metrics", folder / "metrics", ignore=_empty)
+    page = card(
+        run=info,
+        evaluation=evaluation,
+        packages=evaluation["packages"],
+        observation_space=seen,
+        action_space=space,
+        replay=_replay(run, step, folder),
+    )
+    (folder / "README.md").write_text(page, encoding="utf-8")
+
+
+def observations(copies: VectorEnv, agent: Agent, cfg: RunConfig) -> np.ndarray:
+    """Raw observations [1000, D]: 900 from episodes of the sampled policy, 100 extreme.
+
+    Extreme are all zeros, every corner value of a finite bound at once, and 98 with each number at ten times the least
+    or the largest seen.
+    """
+    noise = Streams(cfg.seed).numpy("export")
+    seen, wanted = [copies.reset(cfg.eval.seed)], OBSERVATIONS * 9 // 10
+    while len(seen) * copies.num < wanted:
+        seen.append(copies.step(agent.act(seen[-1], generator=noise)).obs)
+    real = np.concatenate(seen)[:wanted]  # [900, D]
+    low, high = real.min(axis=0), real.max(axis=0)
+    rest = OBSERVATIONS - wanted
+    far = np.where(noise.random((rest, real.shape[1])) < 0.5, low, high) * np.float32(10)  # [100, D]
+    far[0] = 0.0
+    return np.concatenate([real, far]).astype(np.float32)
+
+
+def without_paths(argv: Sequence[str]) -> list[str]:
+    """A command line of which every absolute or home path is cut to its last part, and the folder of runs left out."""
+    words: list[str] = []
+    skip = False
+    for word in argv:
+        if skip or word.startswith("--runs="):
+            skip = False
+            continue
+        if word == "--runs":
+            skip = True
+            continue
+        head, path = re.match(r"(@|--[\w.-]+=|)(.*)", word, re.DOTALL).groups()  # pyright: ignore[reportOptionalMemberAccess]
+        words.append(head + (re.split(r"[/\\]", path)[-1] if re.match(r"[/~.\\]|[A-Za-z]:[/\\]", path) else path))
+    return words
+
+
+def _without_folders(toml: str) -> str:
+    """A config.toml whose comments name files without their folders."""
+    return re.sub(r"(#[ ]).*[/\\]([^/\\\n]+:\d+)$", r"\1\2", toml, flags=re.MULTILINE)
+
+
+def _empty(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if (Path(folder) / name).stat().st_size == 0]
+
+
+def _measure(run: Run, env: EnvLike, step: int) -> dict[str, Any]:
+    """`evaluation.json`: the return of the policy, and everything that it depends on."""
+    cfg = run.config
+    chosen = run.name == "best"
+    seed = cfg.eval.seed + (OTHER_SEEDS if chosen else 0)
+    evaluator = Evaluator(cfg, env, run.policy)
+    try:
+        result = evaluator(cfg.eval.episodes, seed=seed)
+    finally:
+        evaluator.close()
+    interval = [None if math.isnan(x) else x for x in bootstrap_ci(result.returns)]
+    return {
+        "env": cfg.env.id,
+        "step": step,
+        "episodes": len(result.returns),
+        "copies": min(len(result.returns), EVAL_COPIES),
+        "deterministic": cfg.eval.deterministic,
+        "seed": seed,
+        "mean": float(result.returns.mean()),
+        "std": float(result.returns.std()),
+        "iqm": iqm(result.returns),
+        "iqm_ci95": interval,
+        "note": f"The evaluations that chose it began at seed {cfg.eval.seed}. " if chosen else "",
+        "returns": result.returns.tolist(),
+        "lengths": result.lengths.tolist(),
+        "packages": provenance()["packages"],
+    }
+
+
+def _replay(run: Run, step: int, folder: Path) -> Mapping[str, Any] | None:
+    """Copy a video of this step as `replay.mp4`, filmed first where there is none; None where nothing can be drawn."""
+    videos = [
+        v for v in run.folder.videos() if v.name.startswith(f"step-{step:08d}-") and v.with_suffix(".json").is_file()
+    ]
+    try:
+        video = videos[-1] if videos else run.play()[0]
+    except EnvError:
+        return None
+    about: dict[str, Any] = json.loads(video.with_suffix(".json").read_text())
+    shutil.copyfile(video, folder / "replay.mp4")
+    return about
