@@ -248,26 +248,30 @@ def _lost(folder: Path, there: list[Path]) -> str | None:
     link = folder / "latest"
     if not link.is_symlink():  # a folder copied without links has none
         return None
-    _inside(link)
     name = str(link.readlink())
+    if not NAME.fullmatch(name):
+        raise _outside(link)
     newer = not there or int(name[5:]) > int(there[0].name.rpartition("-")[2])
     return name if newer and not (folder / name).exists() else None
 
 
 def _inside(checkpoint: Path) -> None:
-    """Refuse a link to anything but a sibling that is no link itself."""
+    """Refuse a checkpoint that is a link, but for `latest` and `best`, which may name one of their siblings."""
     if not checkpoint.is_symlink():
         return
     target = str(checkpoint.readlink())
-    if not NAME.fullmatch(target) or checkpoint.with_name(target).is_symlink():
-        raise ConfigError(f"{checkpoint} leads out of the run folder, to {target}. Remove that link.")
+    if NAME.fullmatch(checkpoint.name) or not NAME.fullmatch(target) or checkpoint.with_name(target).is_symlink():
+        raise _outside(checkpoint)
+
+
+def _outside(link: Path) -> ConfigError:
+    return ConfigError(f"{link} is a link that leads elsewhere, to {link.readlink()}. Remove that link.")
 
 
 def _manifest(checkpoint: Path) -> dict[str, Any]:
     """The files of the manifest, which must be byte for byte as it was written."""
     path = checkpoint / "MANIFEST.json"
-    if checkpoint.is_symlink():
-        _inside(checkpoint)
+    _inside(checkpoint)
     try:
         if path.is_symlink():
             raise ValueError("a symbolic link")
