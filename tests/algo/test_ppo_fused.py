@@ -65,8 +65,8 @@ def eager(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Adam, steps: Batc
     return [_update(cfg, agent, optimizer, b, **clips) for b in cut]
 
 
-def by_hand(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Adam, threads: int = 1) -> Fused:
-    fused = fused_update(agent.policy, agent.critic, optimizer, cfg, threads=threads)
+def by_hand(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Adam) -> Fused:
+    fused = fused_update(agent.policy, agent.critic, optimizer, cfg)
     assert isinstance(fused, Fused), fused
     return fused
 
@@ -94,7 +94,6 @@ CASES = st.fixed_dictionaries(
         "clip_high": st.sampled_from([0.05, 0.2, 0.5]),
         "max_grad_norm": st.sampled_from([0.05, 0.5, 1e6]),
         "coefs": st.sampled_from([(0.5, 0.0), (1.0, 0.02), (0.0, 0.1)]),
-        "threads": st.sampled_from([1, 2]),
         "seed": st.integers(0, 10_000),
     }
 )
@@ -116,7 +115,7 @@ def test_equals_autograd(case: dict[str, Any]) -> None:
     # A larger ε keeps Adam from turning a gradient that is 0 up to rounding into a whole step.
     first, second = adam(a, eps=1e-3), adam(b, eps=1e-3)
     steps, clips = segment(a, case["size"], case["seed"]), {"clip": 0.1, "clip_high": case["clip_high"]}
-    fused = by_hand(cfg, b, second, case["threads"])
+    fused = by_hand(cfg, b, second)
     for epoch in range(2):
         want = eager(cfg, a, first, steps, epoch, **clips)
         got = fused(steps, np.random.default_rng(epoch), lr=LR, **clips)
@@ -144,11 +143,10 @@ def test_either_path_goes_on_where_the_other_stopped(kind: str) -> None:
         assert_same(a, b, first, second)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_states_survive_a_round_trip_through_files(threads: int, tmp_path: Path) -> None:
+def test_states_survive_a_round_trip_through_files(tmp_path: Path) -> None:
     agent, clips = make_agent("box", obs_clip=5.0), {"clip": 0.2, "clip_high": 0.2}
     optimizer, steps = adam(agent), segment(agent, 150, 0)
-    fused = by_hand(CFG, agent, optimizer, threads)
+    fused = by_hand(CFG, agent, optimizer)
     fused(steps, np.random.default_rng(0), lr=LR, **clips)
     agent.save(tmp_path)  # views of one memory are saved each by itself
     state = optimizer.state_dict()
@@ -162,7 +160,7 @@ def test_states_survive_a_round_trip_through_files(threads: int, tmp_path: Path)
     for key, value in load_file(tmp_path / "optim.safetensors").items():
         k, name = key.split(".")
         loaded.setdefault(int(k), {})[name] = value
-    second = by_hand(CFG, again, other, threads)
+    second = by_hand(CFG, again, other)
     second(steps, np.random.default_rng(9), lr=LR, **clips)  # a state to be thrown away
     for p, q in zip(parameters(again), parameters(Agent.load(tmp_path)), strict=True):
         p.data.copy_(q.data)
@@ -172,16 +170,15 @@ def test_states_survive_a_round_trip_through_files(threads: int, tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["discrete", "box"])
-def test_the_same_bits_every_time_and_on_any_number_of_threads(kind: str) -> None:
-    agents = [make_agent(kind, hidden=(64, 64)) for _ in range(4)]
+def test_the_same_bits_every_time(kind: str) -> None:
+    agents = [make_agent(kind, hidden=(64, 64)) for _ in range(2)]
     optimizers = [adam(agent) for agent in agents]
     steps = segment(make_agent(kind, hidden=(64, 64)), 500, 3)
-    for agent, optimizer, threads in zip(agents, optimizers, (1, 1, 2, 2), strict=True):
-        fused = by_hand(CFG, agent, optimizer, threads)
+    for agent, optimizer in zip(agents, optimizers, strict=True):
+        fused = by_hand(CFG, agent, optimizer)
         for epoch in range(3):
             fused(steps, np.random.default_rng(epoch), lr=LR, clip=0.2, clip_high=0.2)
-    for agent, optimizer in zip(agents[1:], optimizers[1:], strict=True):
-        assert_same(agents[0], agent, optimizers[0], optimizer, atol=0)
+    assert_same(*agents, *optimizers, atol=0)
 
 
 def test_nan_surfaces_in_the_metrics() -> None:
@@ -194,7 +191,7 @@ def test_nan_surfaces_in_the_metrics() -> None:
 
 def test_where_it_does_not_apply_it_says_why() -> None:
     def reason(agent: Agent, optimizer: torch.optim.Optimizer | None = None) -> Any:
-        return fused_update(agent.policy, agent.critic, optimizer or adam(agent), CFG, threads=1)
+        return fused_update(agent.policy, agent.critic, optimizer or adam(agent), CFG)
 
     agent = make_agent()
     assert isinstance(reason(agent), Fused)

@@ -37,7 +37,6 @@ def ppo(
     generator: np.random.Generator,
     *,
     total_steps: int,
-    threads: int = 1,
 ) -> Iterator[Metrics]:
     """Collect a segment, weigh it, step through it, yield metrics; for ever.
 
@@ -48,13 +47,12 @@ def ppo(
         optimizer: holds the parameters of both.
         generator: the order of the minibatches.
         total_steps: where the schedules end.
-        threads: cores that the hand-written update may use.
 
     Raises:
         ConfigError: if `cfg.fused` is "on" and the hand-written update does not apply; says why.
     """
     policy, critic = agent.policy, agent.critic
-    fused = None if cfg.fused == "off" else fused_update(policy, critic, optimizer, cfg, threads=threads)
+    fused = None if cfg.fused == "off" else fused_update(policy, critic, optimizer, cfg)
     if cfg.fused == "on" and isinstance(fused, str):
         raise ConfigError(f"algo.fused is on, but the hand-written update does not apply: {fused}")
 

@@ -5,8 +5,6 @@ It works on the memory of the torch modules and of the optimiser, so either path
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
 
@@ -24,9 +22,7 @@ LARGEST = 2**15
 """Larger layers spend their time in products, where there is nothing to gain."""
 
 
-def fused_update(
-    policy: AnyPolicy, critic: Critic, optimizer: torch.optim.Optimizer, cfg: PPOConfig, *, threads: int = 1
-) -> Fused | str:
+def fused_update(policy: AnyPolicy, critic: Critic, optimizer: torch.optim.Optimizer, cfg: PPOConfig) -> Fused | str:
     """The update of these modules, or in words why it does not apply.
 
     It applies to float32 perceptrons on a CPU with at most 32768 weights in a layer, a categorical or normal policy and
@@ -37,10 +33,9 @@ def fused_update(
         critic: shares the policy's normaliser and kind of layers.
         optimizer: `torch.optim.Adam` over the parameters of the policy, then those of the critic.
         cfg: batch size, coefficients and bounds of the loss.
-        threads: 2 or more: the gradients of policy and critic are computed side by side.
     """
     reason = _obstacle(policy, critic, optimizer)
-    return reason or Fused(policy, critic, optimizer, cfg, threads)
+    return reason or Fused(policy, critic, optimizer, cfg)
 
 
 class Fused:
@@ -50,14 +45,11 @@ class Fused:
         parameters: those of policy and critic, in the optimiser's order.
     """
 
-    def __init__(
-        self, policy: AnyPolicy, critic: Critic, optimizer: torch.optim.Optimizer, cfg: PPOConfig, threads: int
-    ) -> None:
+    def __init__(self, policy: AnyPolicy, critic: Critic, optimizer: torch.optim.Optimizer, cfg: PPOConfig) -> None:
         self.policy, self.critic, self.optimizer, self.cfg = policy, critic, optimizer, cfg
         self.parameters = [*policy.parameters(), *critic.parameters()]
         self._sizes = _sizes(policy), _sizes(critic)
         self._grad = np.empty(sum(p.numel() for p in self.parameters), np.float32)
-        self._helper = ThreadPoolExecutor(1) if threads > 1 and os.name == "posix" else None
         self._segment: Batch | None = None
         self._arrays: tuple[np.ndarray, ...] = ()
 
@@ -75,7 +67,7 @@ class Fused:
         Returns:
             The metrics of every minibatch, under the names of the readable update.
         """
-        from operant.policy import kernels
+        from operant.policy.kernels import ppo_epoch
 
         cfg, group = self.cfg, self.optimizer.param_groups[0]
         if steps is not self._segment:
@@ -86,22 +78,11 @@ class Fused:
         bounds = 1.0 - clip, 1.0 + clip_high
         loss = np.array([*bounds, cfg.entropy_coef, cfg.value_coef, value_clip, cfg.max_grad_norm], np.float32)
         metrics = np.empty((-(-len(steps) // cfg.batch), len(NAMES)))
-        done = np.zeros(2 * kernels.APART, np.int64)
-        arguments = (
+        ppo_epoch(
             theta, self._grad, first, second, int(count[0]), *self._sizes, self.policy.net.activation == "relu",
             isinstance(self.policy, NormalPolicy), obs, action, past, shuffled(len(steps), generator).numpy(),
             cfg.batch, cfg.whiten, loss, np.array([lr, *group["betas"], group["eps"]]), metrics,
-            np.empty((len(metrics), 2)), done,
         )  # fmt: skip
-        if self._helper is None:
-            kernels.ppo_epoch(kernels.BOTH, *arguments)
-        else:
-            critic = self._helper.submit(kernels.ppo_epoch, kernels.CRITIC, *arguments)
-            try:
-                kernels.ppo_epoch(kernels.ACTOR, *arguments)
-            finally:
-                done[0] = len(metrics)  # an interrupt must not leave the helper waiting
-            critic.result()
         count += len(metrics)
         return [dict(zip(NAMES, row.unbind(), strict=True)) for row in torch.from_numpy(metrics).float()]
 

@@ -13,7 +13,7 @@ from operant.algo.ppo import ppo
 from operant.config.errors import ConfigError
 from operant.config.schema import RunConfig
 from operant.data.streams import Streams
-from operant.env import VectorEnv, make
+from operant.env import Supervisor, VectorEnv, make
 from operant.env.spaces import action_kind
 from operant.policy.acting import sampler
 from operant.policy.agent import Agent, AgentSpec
@@ -33,6 +33,7 @@ class Evaluator:
     cfg: RunConfig
     env: EnvLike
     agent: Agent
+    supervisor: Supervisor | None = None
     copies: VectorEnv | None = None
 
     def __call__(self, episodes: int, *, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
@@ -42,7 +43,13 @@ class Evaluator:
         num = min(episodes, EVAL_COPIES)
         if self.copies is None or self.copies.num != num:
             self.close()
-            self.copies = make(self.env, num, backend=evaluation_backend(self.cfg), kwargs=self.cfg.env.kwargs)
+            self.copies = make(
+                self.env,
+                num,
+                backend=evaluation_backend(self.cfg),
+                kwargs=self.cfg.env.kwargs,
+                supervisor=self.supervisor or supervisor(self.cfg),
+            )
         noise = None if deterministic else Streams(self.cfg.seed).numpy("evaluation", seed)
         return evaluate(self.copies, lambda obs: self.agent.act(obs, generator=noise), episodes=episodes, seed=seed)
 
@@ -55,16 +62,22 @@ class Evaluator:
 
 def evaluation_backend(cfg: RunConfig) -> str:
     """A policy is measured on the physics it was trained on; each copy has a generator of its own where possible."""
-    return "envpool" if cfg.env.backend == "envpool" else "inprocess"
+    return cfg.env.backend if cfg.env.backend in ("envpool", "process") else "inprocess"
+
+
+def supervisor(cfg: RunConfig) -> Supervisor:
+    """The limits of the run's worker processes, where it has any."""
+    return Supervisor(workers=cfg.env.workers, timeout=cfg.env.timeout, restarts=cfg.env.restarts)
 
 
 def build_ppo(cfg: RunConfig, env: EnvLike) -> Job:
     """Everything PPO needs, made from a config and one seed."""
     torch.set_num_threads(cfg.threads)
     streams = Streams(cfg.seed)
+    limits = supervisor(cfg)
 
     def copies() -> VectorEnv:
-        return make(env, cfg.env.num, backend=cfg.env.backend, kwargs=cfg.env.kwargs)
+        return make(env, cfg.env.num, backend=cfg.env.backend, kwargs=cfg.env.kwargs, supervisor=limits)
 
     first = copies()
     agent = Agent(agent_spec(cfg, first), streams.torch("init")).to(device(cfg))
@@ -72,7 +85,7 @@ def build_ppo(cfg: RunConfig, env: EnvLike) -> Job:
     optimizer = torch.optim.Adam(parameters, lr=cfg.algo.lr, eps=cfg.algo.adam_eps)
     noise, order = streams.numpy("policy"), streams.numpy("minibatch")
     collect = Collector(first, sampler(agent.policy), noise, seed=streams.integer("env"), device=cfg.device)
-    evaluator = Evaluator(cfg, env, agent)
+    evaluator = Evaluator(cfg, env, agent, limits)
 
     def begin(at: Position) -> None:
         here = Streams(cfg.seed, at.seam)
@@ -86,7 +99,7 @@ def build_ppo(cfg: RunConfig, env: EnvLike) -> Job:
             agent.reward_scale.forget()
 
     return Job(
-        algorithm=ppo(cfg.algo, collect, agent, optimizer, order, total_steps=cfg.total_steps, threads=cfg.threads),
+        algorithm=ppo(cfg.algo, collect, agent, optimizer, order, total_steps=cfg.total_steps),
         agent=agent,
         optimizer=optimizer,
         counter=collect,

@@ -18,10 +18,6 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 import torch
-from llvmlite import ir
-from numba.core import cgutils
-from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
 from torch import Tensor
 
 Array = np.ndarray
@@ -32,13 +28,6 @@ SINGLE_THREADED = 64**3
 """Multiplications up to which OpenBLAS computes a product on the calling thread."""
 LANES = 64
 """Samples that pass through the network together: activations stay in the first-level cache."""
-
-BOTH: int = 0
-ACTOR: int = 1
-CRITIC: int = 2
-"""Whose gradients a call of `ppo_epoch` computes."""
-APART = 16
-"""Distance between two counters that two cores write, so that they share no cache line."""
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -72,57 +61,6 @@ def side_by_side(parameters: Sequence[Tensor]) -> Tensor:
     for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
         p.data = part.view(p.shape)
     return flat
-
-
-# ---------------------------------------------------------------------------------------------------- two threads
-def _intrinsic(function: Callable[..., Any]) -> Any:
-    """Numba's decorator, which takes away the first parameter and says nothing of types."""
-    return intrinsic(function)
-
-
-@_intrinsic
-def _publish(typing: Any, counters: Any, k: Any, value: Any) -> Any:
-    """counters[k] = value, after everything written before it (an atomic store with release order)."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = make_array(signature.args[0])(context, builder, arguments[0]).data
-        builder.store_atomic(arguments[2], builder.gep(data, [arguments[1]]), "release", 8)
-        return context.get_dummy_value()
-
-    return numba.void(counters, numba.int64, numba.int64), generate
-
-
-@_intrinsic
-def _observed(typing: Any, counters: Any, k: Any) -> Any:
-    """counters[k], before everything read after it (an atomic load with acquire order)."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = make_array(signature.args[0])(context, builder, arguments[0]).data
-        return builder.load_atomic(builder.gep(data, [arguments[1]]), "acquire", 8)
-
-    return numba.int64(counters, numba.int64), generate
-
-
-@_intrinsic
-def _yield(typing: Any) -> Any:
-    """POSIX sched_yield: let another thread have the core."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.FunctionType(ir.IntType(32), [])
-        builder.call(cgutils.get_or_insert_function(builder.module, kind, "sched_yield"), [])
-        return context.get_dummy_value()
-
-    return numba.void(), generate
-
-
-@_jit
-def _await(counters: Array, k: int, value: int) -> None:
-    """Return when the other thread has published `value`; after some microseconds of asking, yield in between."""
-    asked = 0
-    while _observed(counters, k) < value:
-        asked += 1
-        if asked > 4096:
-            _yield()
 
 
 # ---------------------------------------------------------------------------------------------------- perceptron
@@ -495,18 +433,16 @@ def _square(grad: Array) -> Real:
 
 @_jit
 def ppo_epoch(
-    part: int, theta: Array, grad: Array, first: Array, second: Array, step: int, actor: Array, critic: Array,
-    relu: bool, normal: bool, obs: Array, action: Array, past: Array, order: Array, batch: int, whiten: bool,
-    loss: Array, adam: Array, metrics: Array, squares: Array, done: Array,
+    theta: Array, grad: Array, first: Array, second: Array, step: int, actor: Array, critic: Array, relu: bool,
+    normal: bool, obs: Array, action: Array, past: Array, order: Array, batch: int, whiten: bool, loss: Array,
+    adam: Array, metrics: Array,
 ) -> None:  # fmt: skip
     """One pass over a segment of S decisions in minibatches: gradients, norm clipping, Adam.
 
     The loss is that of `operant.algo.ppo`: clipped surrogate, ½ squared value error (clipped where a clip is given),
-    entropy bonus; each a mean over the minibatch. Policy and critic meet only in the norm of the gradient, so two
-    threads may call this with the same arrays, one with `part` ACTOR and one with CRITIC; the numbers are the same.
+    entropy bonus; each a mean over the minibatch. Policy and critic meet only in the norm of the gradient.
 
     Args:
-        part: BOTH, ACTOR or CRITIC.
         theta, grad, first, second: [P] float32, flat (policy, then critic): parameters, scratch, Adam's moments;
             `step` counts Adam's steps so far.
         actor, critic: [L+1] int64 widths; `relu`, else tanh; `normal`, else categorical.
@@ -518,35 +454,21 @@ def ppo_epoch(
         adam: [4] float64: lr, β1, β2, ε.
         metrics: [⌈S / batch⌉, 6] float64, filled with policy loss, entropy, KL (k3), clip fraction, value loss and
             gradient norm before clipping.
-        squares: [⌈S / batch⌉, 2] float64, scratch; `done` [2 · APART] int64, zeros: minibatches behind each part.
     """
     split = actor[-1] if normal else 0
     for l in range(actor.size - 1):
         split += (actor[l] + 1) * actor[l + 1]
-    low, high = (split if part == CRITIC else 0), (split if part == ACTOR else theta.size)
     for m in range(metrics.shape[0]):
         index, row = order[m * batch : (m + 1) * batch], metrics[m]
-        for k in range(low, high):
+        for k in range(grad.size):
             grad[k] = np.float32(0.0)
-        if part != CRITIC:
-            row[0] = row[1] = row[2] = row[3] = 0.0
-            _actor(
-                theta[:split], grad[:split], actor, relu, normal, obs, action, past, index, whiten, loss[:2], loss[2],
-                row[:4],
-            )  # fmt: skip
-            squares[m, 0] = _square(grad[:split])
-        if part != ACTOR:
-            row[4] = 0.0
-            _critic(theta[split:], grad[split:], critic, relu, obs, past, index, loss[4], loss[3], row[4:5])
-            squares[m, 1] = _square(grad[split:])
-        if part != BOTH:
-            _publish(done, (part - 1) * APART, m + 1)
-            _await(done, (2 - part) * APART, m + 1)
-        norm = math.sqrt(squares[m, 0] + squares[m, 1])
-        scale = loss[5] / (norm + 1e-6)
-        if part != CRITIC:
-            row[5] = norm
-        _adam(
-            theta[low:high], grad[low:high], first[low:high], second[low:high],
-            np.float32(1.0 if scale > 1.0 else scale), adam, step + m + 1,
+        for k in range(row.size):
+            row[k] = 0.0
+        _actor(
+            theta[:split], grad[:split], actor, relu, normal, obs, action, past, index, whiten, loss[:2], loss[2],
+            row[:4],
         )  # fmt: skip
+        _critic(theta[split:], grad[split:], critic, relu, obs, past, index, loss[4], loss[3], row[4:5])
+        row[5] = math.sqrt(_square(grad[:split]) + _square(grad[split:]))
+        scale = loss[5] / (row[5] + 1e-6)
+        _adam(theta, grad, first, second, np.float32(1.0 if scale > 1.0 else scale), adam, step + m + 1)
