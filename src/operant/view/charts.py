@@ -109,6 +109,13 @@ def fit(values: Iterable[Array], include: Sequence[float] = ()) -> Scale:
     return Scale(floor, high + air)
 
 
+def frame(x: Scale, y: Scale, *, x_count: int, y_count: int) -> Chart:
+    """An empty chart with about so many ticks along each side."""
+    across = [(x.percent(v), label(v)) for v in ticks(x, x_count)]
+    up = [(100.0 - y.percent(v), label(v)) for v in ticks(y, y_count)]
+    return Chart(x=x, y=y, x_ticks=across, y_ticks=up)
+
+
 def reach(value: Array) -> tuple[float, float]:
     """The interval worth drawing in full: all of it, unless a few rows lie far from the bulk; those go to the edge."""
     import numpy as np
@@ -152,6 +159,21 @@ def line(x: Array, y: Array) -> str:
             run.append(f"{a:.1f} {BOX - b:.1f}")
         elif run:
             pieces.append("M" + "L".join(run) + ("h0" if len(run) == 1 else ""))
+            run = []
+    return "".join(pieces)
+
+
+def area(x: Array, low: Array, high: Array) -> str:
+    """The surface between two lines through [K] points; a point that is not finite parts it."""
+    pieces: list[str] = []
+    run: list[tuple[float, float, float]] = []
+    for a, b, c in [*zip(x.tolist(), low.tolist(), high.tolist(), strict=True), (math.nan,) * 3]:
+        if math.isfinite(b) and math.isfinite(c):
+            run.append((a, b, c))
+        elif run:
+            there = [f"{a:.1f} {BOX - c:.1f}" for a, _, c in run]
+            back = [f"{a:.1f} {BOX - b:.1f}" for a, b, _ in reversed(run)]
+            pieces.append("M" + "L".join(there + back) + "Z")
             run = []
     return "".join(pieces)
 

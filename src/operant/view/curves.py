@@ -54,7 +54,7 @@ def learning_curves(
         raise OperantError(f"no seeds to draw{f' in {empty}' if empty else ''}: every group needs at least one run")
     longest = max(float(step[-1]) for seeds in curves.values() for step, _ in seeds)
     width = float(f"{longest / 20:.1g}") if window is None else window
-    with mpl.rc_context({"font.family": _family(), "font.size": 10.5}):
+    with mpl.rc_context({"font.family": family(), "font.size": 10.5}):
         figure = Figure(figsize=(8, 4.2), dpi=200, facecolor="white", layout="constrained")
         FigureCanvasAgg(figure)
         cast("Any", figure.get_layout_engine()).set(w_pad=0.15, h_pad=0.15)
@@ -67,13 +67,13 @@ def learning_curves(
         if target is not None:
             axes.axhline(target, color=_MUTED, linewidth=1, dashes=(4, 3), zorder=1)
             axes.text(longest / 200, target, f"target {label(target)}", color=_MUTED, fontsize=9, va="bottom")
-        _dress(axes, longest, ylabel)
+        dress(axes, longest, ylabel)
         axes.set_title(title, loc="left", fontsize=13.5, fontweight="bold", color=_INK, pad=30)
         told = (
             f"interquartile mean of seeds, 95 % bootstrap interval; each seed thin, averaged over {label(width)} steps"
         )
         axes.annotate(told, (0, 1), (0, 13), "axes fraction", "offset points", color=_MUTED, fontsize=9)
-        _name(axes, ends, longest)
+        name_ends(axes, ends, longest)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(path)
@@ -84,7 +84,8 @@ def learning_curves(
     return path
 
 
-def _family() -> str:
+def family() -> str:
+    """The first of `FONTS` that is installed."""
     from matplotlib.font_manager import fontManager
 
     installed = {font.name for font in fontManager.ttflist}
@@ -131,7 +132,7 @@ def _draw(axes: Any, seeds: Sequence[tuple[Array, Array]], colour: str, window: 
     return float(finite[-1]) if len(finite) else float("nan")
 
 
-def _dress(axes: Any, longest: float, ylabel: str) -> None:
+def dress(axes: Any, longest: float, ylabel: str) -> None:
     """Hairlines, no frame, few ticks."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -154,7 +155,7 @@ def _tick(value: float, _: int) -> str:
     return label(float(f"{value:.9g}"))
 
 
-def _name(axes: Any, ends: Sequence[tuple[float, str, str]], longest: float) -> None:
+def name_ends(axes: Any, ends: Sequence[tuple[float, str, str]], longest: float) -> None:
     """Each group's name beside the end of its line; names that would touch are moved apart, half up and half down."""
     import numpy as np
 

@@ -40,7 +40,7 @@ def learning_curve(
     steps = [eval_step] if train is None else [train.step, eval_step]
     end = max([until, *(float(s.max()) for s in steps if len(s))])
     values = [mean - std, mean + std, mean] + ([] if train is None else [train.value])
-    chart = _frame(Scale(0.0, end or 1.0), charts.fit(values), x_count=6, y_count=5)
+    chart = charts.frame(Scale(0.0, end or 1.0), charts.fit(values), x_count=6, y_count=5)
     window = float(f"{WINDOW * end:.1g}")
     readings: list[tuple[str, Sequence[float | None]]] = []
     axis = eval_step
@@ -87,7 +87,7 @@ def _diagnostic(row: Diagnostic, measured: Series) -> dict[str, Any]:
     low, high = charts.reach(current.value)
     bounds = [b for b in (row.low, row.high) if b is not None]
     inside = current.value[(current.value >= low) & (current.value <= high)]
-    chart = _frame(
+    chart = charts.frame(
         Scale(0.0, float(current.step.max()) or 1.0), charts.fit([inside], include=bounds), x_count=3, y_count=3
     )
     if bounds:
@@ -132,7 +132,7 @@ def returns_chart(returns: Sequence[float]) -> dict[str, Any]:
     x = charts.fit([value])
     bins = min(30, max(6, round(2 * math.sqrt(len(value)))))
     height, edges = np.histogram(value, bins=bins)
-    chart = _frame(x, Scale(0.0, float(height.max()) * 1.08), x_count=6, y_count=3)
+    chart = charts.frame(x, Scale(0.0, float(height.max()) * 1.08), x_count=6, y_count=3)
     chart.y_ticks = [tick for tick in chart.y_ticks if float(tick[1].replace("k", "e3")).is_integer()]
     left, right, top = chart.x(edges[:-1]), chart.x(edges[1:]), chart.y(height.astype(np.float64))
     chart.draw("bar", charts.boxes(left[height > 0], right[height > 0], top[height > 0]))
@@ -157,12 +157,6 @@ def phases(info: Mapping[str, Any]) -> list[dict[str, Any]]:
     if rest > 0.005 * total:
         parts.append(("everything else", rest))
     return [{"name": name, "seconds": seconds, "share": round(100 * seconds / total, 2)} for name, seconds in parts]
-
-
-def _frame(x: Scale, y: Scale, *, x_count: int, y_count: int) -> Chart:
-    across = [(x.percent(v), charts.label(v)) for v in charts.ticks(x, x_count)]
-    up = [(100.0 - y.percent(v), charts.label(v)) for v in charts.ticks(y, y_count)]
-    return Chart(x=x, y=y, x_ticks=across, y_ticks=up)
 
 
 def _draw(chart: Chart, kind: str, measured: Series) -> None:

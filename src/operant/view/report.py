@@ -7,22 +7,18 @@ import hashlib
 import json
 import math
 import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
-from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 from urllib.parse import quote
 
-from operant.config.errors import DiskError, OperantError
+from operant.config.errors import OperantError
 from operant.training.folder import RunFolder
 from operant.view import panels, words
+from operant.view.page import environment, write_page
 from operant.view.rows import Series, read_series
 from operant.view.stats import bootstrap_ci, iqm
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 FIELDS = ("status", "algorithm", "env", "seed", "started", "preset", "error", "attempts")
 FACTS = ("step", "seed", "return", "length")
@@ -50,14 +46,7 @@ def write_report(run: Path) -> Path:
         page = render(folder)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise OperantError(f"a JSON file in {folder.path} is damaged ({error}); mend or remove it") from error
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-            file.write(page)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise DiskError(f"cannot write {path} ({len(page)} characters): {error.strerror}. Free some space.") from error
-    return path
+    return write_page(path, page)
 
 
 def render(folder: RunFolder) -> str:
@@ -65,7 +54,7 @@ def render(folder: RunFolder) -> str:
     info, series = dict.fromkeys(FIELDS) | folder.info(), read_series(folder.path)
     measured = _evaluations(folder, series)
     last = measured[-1] if measured else None
-    template = _environment().get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     files = resources.files("operant.view").joinpath("templates")
     script = files.joinpath("report.js").read_text("utf-8")
     done = max((float(s.step[-1]) for s in series.values()), default=float(info.get("steps") or 0))
@@ -96,22 +85,6 @@ def render(folder: RunFolder) -> str:
 def command(argv: Sequence[str]) -> str:
     """The command line that starts the same run again, quoted for a shell."""
     return shlex.join(["operant", *argv[argv.index("train") :]] if "train" in argv else argv)
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("operant.view", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    filters = (words.number, words.fixed, words.count, words.duration, words.moment)
-    cast("dict[str, object]", environment.filters).update({function.__name__: function for function in filters})
-    return environment
 
 
 def _evaluations(folder: RunFolder, series: Mapping[str, Series]) -> list[dict[str, Any]]:

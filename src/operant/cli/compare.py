@@ -1,0 +1,78 @@
+"""`operant compare`: runs held against each other."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from operant.view.compare import Comparison, Improvement, Score
+
+
+def verb(args: argparse.Namespace) -> None:
+    """Group runs by their settings, print their scores, and write a page and a picture."""
+    from operant.cli.runs import find
+    from operant.view.compare import compare, numbers
+
+    comparison = compare([find(run, args.runs) for run in args.run])
+    written: dict[str, str] = {}
+    if args.out is not None or not args.json:
+        from operant.view.compare_page import write_comparison
+
+        page, picture = write_comparison(comparison, args.out or Path("compare"))
+        written = {"page": str(page), "picture": str(picture)}
+    if args.json:
+        print(json.dumps(numbers(comparison) | written, allow_nan=False))
+        return
+    _print(comparison)
+    for note in comparison.notes:
+        print(f"Note: {note}", file=sys.stderr)
+    print(f"Page: {written['page']}\nPicture: {written['picture']}", file=sys.stderr)
+
+
+def interval(score: Score) -> str:
+    """An interquartile mean and its interval in words: `231.4 [210.0, 250.1] over 5 seeds`."""
+    from operant.view.words import number
+
+    low, high = score.interval
+    between = "" if low != low else f" [{number(low)}, {number(high)}]"
+    seeds = f"{len(score.values)} seed{'s' * (len(score.values) != 1)}"
+    return f"{number(score.iqm)}{between} over {seeds}"
+
+
+def _print(comparison: Comparison) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from operant.view.words import number
+
+    console: Any = Console(width=None if sys.stdout.isatty() else 140)
+    for world in comparison.worlds:
+        table = Table(
+            title=world.env, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim"
+        )
+        for title in ("group", "runs", "scored", "IQM", "95 % interval", "mean", "median", "std"):
+            table.add_column(title, justify="left" if title == "group" else "right", overflow="fold")
+        for each in world.groups:
+            final = each.score
+            cells = ["–"] * 5
+            if final is not None:
+                low, high = final.interval
+                between = "–" if low != low else f"{number(low)} to {number(high)}"
+                spread = number(final.std) if len(final.values) > 1 else "–"
+                cells = [number(final.iqm), between, number(final.mean), number(final.median), spread]
+            table.add_row(each.name, str(len(each.group.members)), str(len(each.group.scored)), *cells)
+        console.print(table)
+        console.print()
+    for each in comparison.improvements:
+        print(_said(each))
+
+
+def _said(each: Improvement) -> str:
+    low, high = each.interval
+    between = "no interval, as a group has a single run" if low != low else f"[{low:.2f}, {high:.2f}]"
+    where = " and ".join(each.environments)
+    return f"P({each.first} > {each.second}) = {each.probability:.2f} {between} in {where}"

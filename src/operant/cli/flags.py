@@ -1,0 +1,72 @@
+"""The flags of `compare`, `sweep` and `--seeds`, and the whole numbers that flags take."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1."""
+    return _whole(text, least=1)
+
+
+def seed(text: str) -> int:
+    """A whole number of at least 0."""
+    return _whole(text, least=0)
+
+
+def add_seeds(parser: argparse.ArgumentParser, default: int | None, text: str) -> None:
+    """`--seeds N`."""
+    parser.add_argument("--seeds", type=count, default=default, metavar="N", help=text)
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """The words and flags of `operant compare`; namespace: `run` (a list), `out`, `runs`, `json`."""
+    parser.usage = "operant compare RUN... [--out DIR] [--json] [--runs DIR]"
+    parser.description = "Group runs by their settings, and hold the groups against each other: a page and a picture."
+    parser.add_argument("run", metavar="RUN", nargs="+", help="a run's folder, the start of its name, or `last`")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where compare.html and compare.png go [compare]")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where the runs are [runs]")
+    parser.add_argument("--json", action="store_true", help="print JSON; writes files only where --out is given")
+
+
+def add_sweep(parser: argparse.ArgumentParser, algorithms: Iterable[str]) -> None:
+    """The words and flags of `operant sweep`; namespace: `algorithm, env, space, trials, seeds, seed, dir`."""
+    names = list(algorithms)
+    parser.usage = "operant sweep ALGO ENV @SPACE.toml [--trials N] [--seeds N] [--seed N] [--dir DIR]"
+    parser.description = "Search for settings with a high return. Called again, it goes on where it stopped."
+    parser.epilog = SPACE_NOTE
+    parser.add_argument("algorithm", metavar="ALGO", choices=names, help=", ".join(names))
+    parser.add_argument("env", metavar="ENV", help="Gymnasium id, or module:callable")
+    parser.add_argument("space", metavar="@SPACE.toml", type=_file, help="what to search, and what to hold fixed")
+    parser.add_argument("--trials", type=count, default=20, metavar="N", help="trials in all, those done included [20]")
+    add_seeds(parser, 3, "seeds of each trial, trained side by side [3]")
+    parser.add_argument("--seed", type=seed, default=1, metavar="N", help="seed of the search, and the first seed [1]")
+    parser.add_argument("--dir", type=Path, metavar="DIR", help="where trials are kept [sweeps/SPACE-ENV-ALGO]")
+
+
+SPACE_NOTE = """\
+A space is a TOML file:
+
+  [space]
+  "algo.lr" = {low = 1e-4, high = 1e-2, log = true}
+  "algo.batch" = {choices = [64, 128, 256]}
+  "algo.epochs" = {low = 3, high = 20}
+
+  [fixed]
+  total_steps = 50_000
+"""
+
+
+def _file(text: str) -> Path:
+    if text.startswith("@") and len(text) > 1:
+        return Path(text[1:])
+    raise argparse.ArgumentTypeError(f"is {text!r}, expected a file of settings to search, written @space.toml.")
+
+
+def _whole(text: str, least: int) -> int:
+    if text.isdecimal() and len(text) < 19 and int(text) >= least:  # fits in 64 bits
+        return int(text)
+    raise argparse.ArgumentTypeError(f"is {text!r}, expected a whole number of at least {least}.")
