@@ -1,0 +1,237 @@
+"""`operant reproduce`: make a run again from its settings and its seed, and hold the two against each other."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from operant.cli.launch import Say, start
+from operant.cli.registry import EnvLike
+from operant.cli.runs import find
+from operant.config.errors import ConfigError
+from operant.config.resolve import Resolved, load
+from operant.policy.agent import Agent
+from operant.training import checkpoint, exported
+from operant.training.folder import RunFolder, provenance
+
+TOLERANCE = 1e-4
+"""Runs agree without being equal where nothing differs by more than this share of the largest value of its column."""
+
+TIMED = ("attempt", "time")
+"""Columns that tell of the clock; so do those that begin with `phase/` and `speed/`."""
+
+
+def verb(args: argparse.Namespace) -> int:
+    """Reproduce, and say whether it agrees; exit code 1 if not."""
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    result = reproduce(find(args.run, args.runs), runs=args.runs, say=say)
+    print(json.dumps(result, indent=2) if args.json else "\n".join(_told(result)))
+    say(f"Next: operant compare {result['run']} {result['reproduction']}, or operant report {result['reproduction']}")
+    return 0 if result["agrees"] else 1
+
+
+def reproduce(
+    path: Path, *, runs: Path | str = "runs", env: EnvLike | None = None, quiet: bool = False, say: Say = print
+) -> dict[str, Any]:
+    """Train what `config.toml` says in a new run folder, and compare parameters, metrics and return.
+
+    Returns run and reproduction (paths), agreement ("bitwise", "rounding" or "none"), agrees, parameters, metrics,
+    evaluation, and changed: what differs between the machines, as rows of what, then, now.
+
+    Args:
+        path: a finished run, or an exported policy.
+        runs: where the new run folder is made.
+        env: the environment, where the run was made with a callable instead of a name.
+        quiet: show no progress.
+        say: told what differs before the training begins, and where things lie.
+
+    Raises:
+        ConfigError: if the run was not finished, or an exported policy names code as its environment.
+    """
+    old = RunFolder(path)
+    then, cfg = old.info(), load(path / "config.toml")
+    if then.get("status") != "finished":
+        raise ConfigError(
+            f"{path} is {then.get('status')}, not finished: there is no result to reproduce. "
+            f"To finish it: operant resume {path}"
+        )
+    if env is None and exported.is_exported(path):
+        env = exported.environment(path, cfg.env.id)
+    changed = changes(then, provenance())
+    for row in changed:
+        say(f"{row['what']} differs: {row['then']} then, {row['now']} now")
+    if not changed:
+        say("Packages and machine are those that the run names.")
+    notes: defaultdict[str, str] = defaultdict(lambda: f"run {then['id']}")
+    new = start(Resolved(cfg, notes, then.get("preset")), env=env, runs=runs, quiet=quiet, say=say).folder
+    now = new.info()
+    parameters = compare_parameters(old, new)
+    metrics = compare_metrics(old.metrics(), new.metrics())
+    parts = [part for part in (parameters, metrics) if part is not None]
+    largest = max(part["difference"] for part in parts)
+    agreement = "bitwise" if all(p["same"] for p in parts) else "rounding" if largest <= TOLERANCE else "none"
+    new.update(reproduces=then["id"], agreement=agreement)
+    return {
+        "run": str(path),
+        "reproduction": str(new.path),
+        "agreement": agreement,
+        "agrees": agreement != "none",
+        "parameters": parameters,
+        "metrics": metrics,
+        "evaluation": compare_returns(then.get("evaluation"), now.get("evaluation")),
+        "changed": changed,
+    }
+
+
+def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What differs in packages, host and source between two `run.json`, as rows of what, then and now."""
+    rows: list[dict[str, Any]] = []
+    for group in ("packages", "host"):
+        a, b = then.get(group) or {}, now.get(group) or {}
+        rows += [
+            {"what": name, "then": a.get(name), "now": b.get(name)}
+            for name in dict.fromkeys((*a, *b))
+            if a.get(name) != b.get(name)
+        ]
+    shas = [(info.get("git") or {}).get("sha") for info in (then, now)]
+    if None not in shas and shas[0] != shas[1]:
+        rows.append({"what": "git commit of the working folder", "then": shas[0], "now": shas[1]})
+    return rows
+
+
+def compare_parameters(old: RunFolder, new: RunFolder) -> dict[str, Any] | None:
+    """The final policy files: SHA-256 of both, same, and the largest difference as a share of its tensor's largest.
+
+    None where the old folder is an exported policy of an earlier step.
+    """
+    if (file := _final(old)) is None or (other := _final(new)) is None:
+        return None
+    a, b = Agent.load(file.parent).stored(), Agent.load(other.parent).stored()
+    digests = [hashlib.sha256(f.read_bytes()).hexdigest() for f in (file, other)]
+    if a.keys() != b.keys() or any(a[k].shape != b[k].shape for k in a):
+        gap = math.inf
+    else:
+        gap = max(_gap(a[name].numpy(), b[name].numpy()) for name in a)
+    return {"then": digests[0], "now": digests[1], "same": digests[0] == digests[1], "difference": gap}
+
+
+def compare_metrics(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, Any]:
+    """The metric rows but for what tells of the clock: rows, SHA-256 of both, same, difference, first.
+
+    `difference` is the largest, as a share of the largest value of its column, and infinite where rows or metrics are
+    missing; `first` is the step and the metric at which the rows first differ.
+    """
+    a, b = (_untimed(frame) for frame in (a, b))
+    digests = [_digest(frame) for frame in (a, b)]
+    gap, first = (0.0, None) if a.columns.equals(b.columns) and len(a) == len(b) else (math.inf, None)
+    rows = min(len(a), len(b))
+    differs: list[tuple[int, str]] = []
+    for name in a.columns.intersection(b.columns):
+        x, y = a[name].to_numpy(np.float64)[:rows], b[name].to_numpy(np.float64)[:rows]
+        gap = max(gap, _gap(x, y))
+        unequal = np.flatnonzero(~((x == y) | (np.isnan(x) & np.isnan(y))))
+        differs += [(int(unequal[0]), str(name))] if unequal.size else []
+    if differs:
+        row, name = min(differs)
+        first = {"step": int(a["step"].iloc[row]), "metric": name}
+    return {
+        "rows": len(a),
+        "rows_now": len(b),
+        "then": digests[0],
+        "now": digests[1],
+        "same": digests[0] == digests[1],
+        "difference": gap,
+        "first": first,
+    }
+
+
+def compare_returns(then: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The two final evaluations: then, now, difference of the means, and its 95 % interval over episodes.
+
+    The interval is Δ ± 1.96 √(s₁²/n₁ + s₂²/n₂). None where one is missing or they followed different protocols.
+    """
+    if not then or not now or any(then[key] != now[key] for key in ("episodes", "seed", "deterministic")):
+        return None
+    delta = now["mean"] - then["mean"]
+    half = 1.96 * math.sqrt((then["std"] ** 2 + now["std"] ** 2) / then["episodes"])
+    return {"then": then["mean"], "now": now["mean"], "difference": delta, "interval": [delta - half, delta + half]}
+
+
+def _final(folder: RunFolder) -> Path | None:
+    """The policy file with which a run ended."""
+    if not exported.is_exported(folder.path):
+        return checkpoint.newest(folder.path)[0] / "model.safetensors"
+    step = exported.load(folder.path)[1]
+    return folder.path / "model.safetensors" if step == folder.info()["steps"] else None
+
+
+def _untimed(frame: pd.DataFrame) -> pd.DataFrame:
+    names = [n for n in frame.columns if n not in TIMED and not n.startswith(("phase/", "speed/"))]
+    return frame.reindex(columns=sorted(names))
+
+
+def _digest(frame: pd.DataFrame) -> str:
+    """SHA-256 of the names and of every value, as its shortest decimal that reads back the same."""
+    text = json.dumps([list(frame.columns), frame.to_numpy(np.float64).tolist()])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _gap(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest |a - b| as a share of the largest finite |a|; infinite where one is finite and the other is not."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    if same.all():
+        return 0.0
+    whole = np.isfinite(a) & np.isfinite(b)
+    if not (whole | same).all():
+        return math.inf
+    largest = np.abs(a[whole]).max()
+    return float(np.abs(a - b)[whole].max() / largest) if largest > 0 else math.inf
+
+
+def _told(result: Mapping[str, Any]) -> list[str]:
+    """The result in sentences."""
+    metrics, parameters, returns = result["metrics"], result["parameters"], result["evaluation"]
+    lines = [
+        {
+            "bitwise": "Agrees bitwise.",
+            "rounding": f"Agrees up to rounding (within {TOLERANCE:g} of the largest value).",
+            "none": "Does not agree.",
+        }[result["agreement"]]
+    ]
+    if parameters is None:
+        lines.append("  parameters: not compared; the folder holds the policy of an earlier step")
+    else:
+        lines.append(
+            f"  parameters: {_same(parameters)}; SHA-256 {parameters['then'][:12]} and {parameters['now'][:12]}"
+        )
+    lines.append(
+        f"  metrics: {metrics['rows']} rows and {metrics['rows_now']}, {_same(metrics)}; "
+        f"SHA-256 {metrics['then'][:12]} and {metrics['now'][:12]}"
+    )
+    if metrics["first"]:
+        lines.append(f"  first difference: {metrics['first']['metric']} at step {metrics['first']['step']:,}")
+    if returns is not None:
+        low, high = returns["interval"]
+        lines.append(
+            f"  return: {returns['then']:.2f} then, {returns['now']:.2f} now; difference {returns['difference']:+.2f}, "
+            f"95 % interval over episodes [{low:.2f}, {high:.2f}]"
+        )
+    return lines
+
+
+def _same(part: Mapping[str, Any]) -> str:
+    return "equal" if part["same"] else f"differ by up to {part['difference']:.2g}"
