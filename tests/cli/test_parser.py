@@ -21,7 +21,21 @@ from operant.config.resolve import resolve
 from operant.config.schema import RunConfig
 
 LEAVES = [leaf for leaf in leaves(RunConfig).values() if leaf.path != ("algorithm",)]
-VERBS = ["train", "eval", "play", "report", "list", "config", "env", "doctor"]
+VERBS = [
+    "train",
+    "resume",
+    "eval",
+    "play",
+    "report",
+    "compare",
+    "sweep",
+    "list",
+    "config",
+    "env",
+    "export",
+    "push",
+    "doctor",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +87,7 @@ def test_train_alone():
         "overrides": {},
         "runs": Path("runs"),
         "dry_run": False,
+        "seeds": None,
     }
 
 

@@ -25,7 +25,7 @@ def add_seeds(parser: argparse.ArgumentParser, default: int | None, text: str) -
 def add_compare(parser: argparse.ArgumentParser) -> None:
     """The words and flags of `operant compare`; namespace: `run` (a list), `out`, `runs`, `json`."""
     parser.usage = "operant compare RUN... [--out DIR] [--json] [--runs DIR]"
-    parser.description = "Group runs by their settings, and hold the groups against each other: a page and a picture."
+    parser.description = "Group runs by their settings, and hold the groups against each other."
     parser.add_argument("run", metavar="RUN", nargs="+", help="a run's folder, the start of its name, or `last`")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where compare.html and compare.png go [compare]")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where the runs are [runs]")
@@ -35,8 +35,8 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
 def add_sweep(parser: argparse.ArgumentParser, algorithms: Iterable[str]) -> None:
     """The words and flags of `operant sweep`; namespace: `algorithm, env, space, trials, seeds, seed, dir`."""
     names = list(algorithms)
-    parser.usage = "operant sweep ALGO ENV @SPACE.toml [--trials N] [--seeds N] [--seed N] [--dir DIR]"
-    parser.description = "Search for settings with a high return. Called again, it goes on where it stopped."
+    parser.usage = "operant sweep ALGO ENV @SPACE.toml [--trials N] [--seeds N] [--dir DIR]"
+    parser.description = "Search for settings with a high return. Called again, it goes on."
     parser.epilog = SPACE_NOTE
     parser.add_argument("algorithm", metavar="ALGO", choices=names, help=", ".join(names))
     parser.add_argument("env", metavar="ENV", help="Gymnasium id, or module:callable")
