@@ -6,15 +6,17 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from operant.cli.api import Run
 from operant.cli.registry import BUILD, EnvLike
-from operant.config.errors import ConfigError, OperantError
+from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.config.resolve import Resolved, dump, load
 from operant.config.schema import RunConfig
 from operant.training import checkpoint
+from operant.training.disk import preflight
 from operant.training.folder import RunFolder, now, provenance
 from operant.training.progress import duration, progress
 from operant.training.run import Job, Position, drain, every, record_evaluation, timed
@@ -111,6 +113,8 @@ def _attempt(job: Job, folder: RunFolder, cfg: RunConfig, *, env: EnvLike | None
         attempts: list[dict[str, Any]] = folder.info().get("attempts", [])
         this = {"attempt": len(attempts) + 1, "from_step": first, "started": now(), "ended": None}
         folder.update(status="started", error=None, attempts=[*attempts, this])
+        if warning := preflight(folder.path, 2 * cfg.save.keep * checkpoint.size(job.agent, job.optimizer)):
+            say(warning)
         error: str | None = None
         status = "failed"
         try:
@@ -126,12 +130,17 @@ def _attempt(job: Job, folder: RunFolder, cfg: RunConfig, *, env: EnvLike | None
         finally:
             this["ended"] = now()
             seconds = job.at.seconds
-            folder.update(status=status, ended=this["ended"], seconds=seconds, error=error, attempts=[*attempts, this])
-            folder.writer.close()
+            with suppress(*(DiskError,) * (status == "failed")):  # the first error is the one to show
+                folder.update(
+                    status=status, ended=this["ended"], seconds=seconds, error=error, attempts=[*attempts, this]
+                )
+                folder.writer.close()
         run = Run(folder.path, env=env)
         if cfg.save.videos and status == "finished":
             try:
                 say(f"Video: {run.play()[0]}")
+            except DiskError:
+                raise
             except OperantError as problem:
                 say(f"No video: {problem}")
         if cfg.save.report:

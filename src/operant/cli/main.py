@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,9 @@ def main(argv: Sequence[str]) -> int:
     """Run one command line; returns 0, 2 config, 3 environment, 4 non-finite, 5 disk or 130 interrupted."""
     try:
         args = parse(argv)
-        return VERBS[args.verb](args) or 0
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return VERBS[args.verb](args) or 0
     except SystemExit as stop:
         return int(stop.code or 0)
     except OperantError as error:
@@ -334,6 +337,10 @@ def _shown(value: object) -> str:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    _say(f"warning: {message}")
 
 
 def _fail(error: OperantError) -> int:

@@ -60,7 +60,7 @@ def save(
     final = run / "checkpoints" / f"step-{state['step']:08d}"
     temporary = final.with_name(f".tmp-{final.name}")
     tensors, settings = _tensors(optimizer), _settings(optimizer)
-    with writing(final, size(agent, optimizer), run=run):
+    with writing(final, size(agent, optimizer)):
         for stale in final.parent.glob(".tmp-*"):
             shutil.rmtree(stale) if stale.is_dir() and not stale.is_symlink() else stale.unlink()
         try:
@@ -86,9 +86,12 @@ def save(
 
 
 def size(agent: Agent, optimizer: torch.optim.Optimizer) -> int:
-    """Bytes of a checkpoint: the tensors, and 4 kB for each of its five files."""
-    tensors = [*agent.state_dict().values(), *_tensors(optimizer).values()]
-    return sum(x.numel() * x.element_size() for x in tensors) + 4096 * (len(REQUIRED) + 1)
+    """Bytes of a checkpoint: its tensors, and 4 kB for each of its five files.
+
+    An optimiser that has not stepped yet is taken to need two moments for each parameter, as Adam does.
+    """
+    moments = [*_tensors(optimizer).values()] or 2 * [p for group in optimizer.param_groups for p in group["params"]]
+    return sum(x.numel() * x.element_size() for x in (*agent.stored().values(), *moments)) + 4096 * (len(REQUIRED) + 1)
 
 
 def point(link: Path, target: Path) -> None:

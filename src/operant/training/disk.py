@@ -15,16 +15,15 @@ from operant.config.errors import DiskError
 
 
 @contextmanager
-def writing(path: Path, needed: int, *, run: Path) -> Generator[None]:
+def writing(path: Path, needed: int) -> Generator[None]:
     """Turn what the operating system refuses while `path` is written into a DiskError in words.
 
     Args:
         path: what is being written.
         needed: its size in bytes.
-        run: the run folder it belongs to.
 
     Raises:
-        DiskError: with the path, the bytes needed and free, and the command that continues the run.
+        DiskError: with the path, the bytes needed and free, and the command that continues the run `path` belongs to.
     """
     try:
         yield
@@ -32,20 +31,27 @@ def writing(path: Path, needed: int, *, run: Path) -> Generator[None]:
         reason = _reason(error)
         if reason is None:
             raise
-        raise DiskError(refusal(path, needed, reason, run=run)) from error
+        raise DiskError(
+            f"cannot write {path}: {reason} ({needed:,} bytes needed, {free(path):,} free). "
+            f"Free some space, then {continuing(path)}"
+        ) from error
 
 
-def refusal(path: Path, needed: int, reason: str, *, run: Path) -> str:
-    """The message of `writing`."""
+def preflight(run: Path, needed: int) -> str | None:
+    """A warning where fewer than `needed` bytes are free for the checkpoints of a run, else None."""
+    left = free(run)
+    if left >= needed:
+        return None
     return (
-        f"cannot write {path}: {reason} ({needed:,} bytes needed, {free(path):,} free). "
-        f"Free some space, then go on with: {continuing(run)}"
+        f"warning: {left:,} bytes are free for {run}, and its checkpoints may need {needed:,}. "
+        "Free some space, lower save.keep, or choose another --runs."
     )
 
 
-def continuing(run: Path) -> str:
-    """The command that continues a run, quoted for a shell."""
-    return shlex.join(["operant", "resume", str(run)])
+def continuing(path: Path) -> str:
+    """What to do once there is room: the command that goes on with the run `path` belongs to, quoted for a shell."""
+    run = next((p for p in path.parents if (p / "run.json").is_file()), None)
+    return "try again." if run is None else f"go on with: {shlex.join(['operant', 'resume', str(run)])}"
 
 
 def free(path: Path) -> int:

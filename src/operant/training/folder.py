@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
@@ -12,14 +13,16 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError, DiskError, OperantError
+from operant.training.disk import writing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,8 +68,12 @@ class RunFolder:
         return cls(path)
 
     def info(self) -> dict[str, Any]:
-        """`run.json` as it stands."""
-        return json.loads((self.path / "run.json").read_text())
+        """`run.json` as it stands.
+
+        Raises:
+            ConfigError: if it cannot be read or is no run's.
+        """
+        return read_json(self.path / "run.json")
 
     def update(self, **fields: Any) -> None:
         """Replace fields of `run.json` atomically."""
@@ -87,8 +94,8 @@ class RunFolder:
         raw: list[dict[str, Any]] = []
         for part in sorted((self.path / "metrics").glob("part-*.parquet")):
             try:
-                raw += pq.read_table(part).to_pylist()
-            except (pa.ArrowException, OSError) as error:
+                raw += [checked_row(row) for row in pq.ParquetFile(part).read().to_pylist()]
+            except (pa.ArrowException, OSError, TypeError, ValueError) as error:
                 raise OperantError(f"the metrics in {part} cannot be read ({error}); move it away to go on") from error
         raw += live_rows(self.path / "metrics" / "live.jsonl")
         for row in raw:
@@ -113,8 +120,12 @@ class RunFolder:
         return pd.DataFrame(last).sort_values(by=["step", "time"], kind="stable").reset_index(drop=True)
 
     def evals(self) -> list[dict[str, Any]]:
-        """The evaluations, by step."""
-        return [json.loads(p.read_text()) for p in sorted((self.path / "evals").glob("step-*.json"))]
+        """The evaluations, by step.
+
+        Raises:
+            ConfigError: if one cannot be read; names it.
+        """
+        return [read_json(p) for p in sorted((self.path / "evals").glob("step-*.json"))]
 
     def videos(self) -> list[Path]:
         """The videos, by step."""
@@ -155,22 +166,40 @@ class MetricsWriter:
         self.attempt = attempt
         live = folder / "live.jsonl"
         self._rows: list[dict[str, Any]] = [*live_rows(live)]
-        self._file: IO[str] = live.open("a", buffering=1)
-        self.seal()  # what a killed attempt left, without a line that the kill cut short
+        self._file = live.open("ab", buffering=0)  # a refused line must not wait in a buffer to be written later
+        self._path = live
+        try:
+            self.seal()  # what a killed attempt left, without a line that the kill cut short
+        except DiskError:
+            self._file.close()
+            raise
 
     def write(self, step: int, time: float, values: Mapping[str, float]) -> None:
-        """Append one row. Non-finite values are kept, as {"nf": "nan"}."""
+        """Append one row. Non-finite values are kept, as {"nf": "nan"}.
+
+        Raises:
+            DiskError: if the disk refuses; the rows before this one stay whole, and this one is not written by halves.
+        """
         row = {"attempt": self.attempt, "step": step, "time": round(time, 4), **values}
+        line = (json.dumps(_encode(row)) + "\n").encode()
+        end = os.fstat(self._file.fileno()).st_size
+        with writing(self._path, len(line)):
+            try:
+                if self._file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                self._file.truncate(end)
+                raise
         self._rows.append(row)
-        try:
-            self._file.write(json.dumps(_encode(row)) + "\n")
-            if len(self._rows) >= SEAL_EVERY:
-                self.seal()
-        except OSError as error:
-            raise DiskError(f"cannot write {self._file.name}: {error.strerror}. Free some space.") from error
+        if len(self._rows) >= SEAL_EVERY:
+            self.seal()
 
     def seal(self) -> None:
-        """Move the live rows into a parquet part: written aside, renamed, and only then is `live.jsonl` emptied."""
+        """Move the live rows into a parquet part: written aside, renamed, and only then is `live.jsonl` emptied.
+
+        Raises:
+            DiskError: if the disk refuses; the rows stay in `live.jsonl`.
+        """
         if not self._rows:
             self._file.truncate(0)
             return
@@ -180,15 +209,41 @@ class MetricsWriter:
         names = list(dict.fromkeys(name for row in self._rows for name in row))
         table = pa.table({name: [row.get(name) for row in self._rows] for name in names})
         part = self.folder / f"part-{len(list(self.folder.glob('part-*.parquet'))):04d}.parquet"
-        pq.write_table(table, part.with_suffix(".tmp"))
-        part.with_suffix(".tmp").replace(part)
+        aside = part.with_suffix(".tmp")
+        with writing(part, table.nbytes):
+            try:
+                with aside.open("wb") as file:
+                    pq.write_table(table, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                aside.replace(part)
+            except OSError:
+                aside.unlink(missing_ok=True)
+                raise
         self._file.truncate(0)
         self._rows.clear()
 
     def close(self) -> None:
         """Seal what is live and close the file."""
-        self.seal()
-        self._file.close()
+        try:
+            self.seal()
+        finally:
+            self._file.close()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        ConfigError: if the file cannot be read, is no JSON, or holds something else than an object; names it.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is damaged ({error}); mend or remove it") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} is damaged (it holds no JSON object); mend or remove it")
+    return content
 
 
 def write_json(path: Path, value: object) -> None:
@@ -199,15 +254,16 @@ def write_json(path: Path, value: object) -> None:
     """
     text = json.dumps(value, indent=2) + "\n"
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DiskError(f"cannot write {path} ({len(text)} bytes): {error.strerror}. Free some space.") from error
+    with writing(path, len(text.encode())):
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def provenance() -> dict[str, Any]:
@@ -254,10 +310,39 @@ def _git() -> dict[str, Any] | None:
 
 
 def live_rows(path: Path) -> Generator[dict[str, Any]]:
-    """The rows of a `live.jsonl`; a line that a kill cut short is left out."""
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        with suppress(json.JSONDecodeError):
-            yield _decode(json.loads(line))
+    """The rows of a `live.jsonl`; a line that a kill cut short is left out.
+
+    Raises:
+        OperantError: if the file cannot be read, or a whole line is no row of metrics; names it.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n") if path.is_file() else []
+    except OSError as error:
+        raise OperantError(f"the metrics in {path} cannot be read ({error}); move it away to go on") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        try:
+            yield checked_row(_decode(row))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise OperantError(f"{path}:{number} is no row of metrics ({error}); remove that line to go on") from error
+
+
+def checked_row(row: dict[str, Any]) -> dict[str, Any]:
+    """The same row, seen to be one: whole `attempt` and `step`, and numbers under every other name.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    for name, value in row.items():
+        kinds = (int,) if name in ("attempt", "step") else (int, float, NoneType)
+        if not isinstance(value, kinds):
+            raise TypeError(f"{name} is {type(value).__name__}")
+    if absent := {"attempt", "step", "time"} - row.keys():
+        raise TypeError(f"{min(absent)} is missing")
+    return row
 
 
 def _encode(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from operant.config.errors import EnvError
 from operant.env import VectorEnv
+from operant.training.folder import write_json
 from operant.view.video import record
 
 MAX_STEPS = 10_000
@@ -59,10 +59,9 @@ class Episode:
 
 def film(episode: Episode, folder: Path, *, step: int, number: int, fps: int) -> Path:
     """Record an episode as `step-<8 digits>-ep<number>-ret<return>.mp4` with a JSON of the same name beside it."""
-    folder.mkdir(parents=True, exist_ok=True)
     draft = record(episode.frames(), folder / f".draft-{number}.mp4", fps=fps, overlay=episode.caption)
     final = folder / f"step-{step:08d}-ep{number}-ret{episode.total:.0f}.mp4"
     draft.replace(final)
     about = {"step": step, "seed": episode.seed, "return": episode.total, "length": episode.length, "fps": fps}
-    final.with_suffix(".json").write_text(json.dumps(about) + "\n")
+    write_json(final.with_suffix(".json"), about)
     return final

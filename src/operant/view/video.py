@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -41,8 +42,9 @@ def record(frames: Iterable[Frame], path: Path, *, fps: int, overlay: Overlay | 
     if first is None:
         raise OperantError(f"no frames to write to {path.name}: the episode ended before its first picture")
     bar = _Bar(first.shape[1], overlay(0)) if overlay is not None else None
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
+    with _disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _Encoder(partial, fps) as encoder:
             for index, picture in enumerate(chain((first,), pictures)):
@@ -237,7 +239,10 @@ class _disk:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if isinstance(error, OSError):
-            reason = error.strerror or str(error)
+            reason, written = error.strerror or str(error), self.path.stat().st_size if self.path.is_file() else 0
+            run = self.path.parent.parent
+            again = shlex.join(["operant", "play", str(run)]) if (run / "run.json").is_file() else "try again"
             raise DiskError(
-                f"no video could be written in {self.path.parent}: {reason}; free some space or name another folder"
+                f"no video could be written to {self.path}: {reason} (more than {written:,} bytes needed). "
+                f"Free some space or name another folder, then: {again}"
             ) from error
