@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 
 class Section(BaseModel):
@@ -21,9 +30,15 @@ class EnvConfig(Section):
 
     id: str = Field(default="", description="Gymnasium id, or module:callable that returns an environment")
     num: PositiveInt = Field(default=8, description="copies stepped together")
-    backend: Literal["auto", "native", "inprocess", "envpool"] = Field(
-        default="auto", description="who vectorises: Gymnasium's own vector form, a loop in this process, or EnvPool"
+    backend: Literal["auto", "native", "inprocess", "envpool", "process"] = Field(
+        default="auto",
+        description="who vectorises: Gymnasium's own vector form, a loop in this process, EnvPool, or worker processes",
     )
+    workers: PositiveInt | None = Field(default=None, description="worker processes; as many as cores if unset")
+    timeout: PositiveFloat = Field(
+        default=60.0, description="seconds after which a worker process that does not answer is ended and restarted"
+    )
+    restarts: NonNegativeInt = Field(default=10, description="restarts of worker processes before the run fails")
     kwargs: dict[str, Any] = Field(default_factory=dict, description="keyword arguments for the environment")
 
 

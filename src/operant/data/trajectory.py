@@ -21,8 +21,9 @@ class Trajectory:
     """T decisions between T+1 states, N rows; a row may hold several episodes, or one.
 
     Where `acted` is False the step was not the policy's: a reset, a prompt, a tool's output, padding. Such a step has
-    reward 0 and ends nothing. `obs[:, t + 1]` after an end is the last state of that episode, so a truncated step can
-    bootstrap from it; the first state of the next episode stands behind a step with `acted` False.
+    reward 0, and it ends nothing unless an environment broke off before it answered: then it is `truncated`.
+    `obs[:, t + 1]` after an end is the last state of that episode, so a truncated step can bootstrap from it; the first
+    state of the next episode stands behind a step with `acted` False.
 
     Raises:
         ValueError: if a field has another shape than the one written beside it; the message names the field.

@@ -2,8 +2,21 @@
 
 from operant.env.check import Problem, check_env
 from operant.env.make import make, make_one
+from operant.env.process import Processes, Supervisor
 from operant.env.registry import registered
 from operant.env.spaces import ActionKind, action_kind
 from operant.env.vector import Step, VectorEnv
 
-__all__ = ["ActionKind", "Problem", "Step", "VectorEnv", "action_kind", "check_env", "make", "make_one", "registered"]
+__all__ = [
+    "ActionKind",
+    "Problem",
+    "Processes",
+    "Step",
+    "Supervisor",
+    "VectorEnv",
+    "action_kind",
+    "check_env",
+    "make",
+    "make_one",
+    "registered",
+]

@@ -20,27 +20,32 @@ class InProcess:
     """A `VectorEnv` of Gymnasium environments. Copy i is seeded with `seed + i`; later episodes go on from there.
 
     Raises EnvError, naming the environment, the copy and the step, when a copy raises or answers with the wrong shape.
+    `name` and the number of the `first` copy stand in the messages.
     """
 
     backend = "inprocess"
 
-    def __init__(self, envs: Sequence[Env], name: str) -> None:
+    def __init__(self, envs: Sequence[Env], name: str, first: int = 0) -> None:
         self.num = len(envs)
         self.name = name
+        self.first = first
         self.observation_space: gymnasium.Space[Any] = envs[0].observation_space
         self.action_space: gymnasium.Space[Any] = envs[0].action_space
         for index, env in enumerate(envs):
             if env.observation_space != self.observation_space or env.action_space != self.action_space:
-                raise EnvError(f"{name}: copy {index} has other spaces than copy 0: all copies must have the same")
+                raise EnvError(
+                    f"{name}: copy {first + index} has other spaces than copy {first}: all copies must have the same"
+                )
         self._observations = Observations(self.observation_space)
         self._actions = Actions(self.action_space)
         self.obs_dim = self._observations.dim
+        self.action_width = self._actions.width
         self._envs = tuple(envs)
-        self._steps = 0
+        self.steps = 0
 
     def reset(self, seed: int) -> NDArray[np.float32]:
         """Start every copy anew, copy i with `seed + i`; returns [N, D]."""
-        self._steps = 0
+        self.steps = 0
         obs = np.empty((self.num, self.obs_dim), dtype=np.float32)
         for index in range(self.num):
             self._reset(index, obs[index], int(seed) + index)
@@ -56,7 +61,7 @@ class InProcess:
         terminated = np.zeros(num, dtype=np.bool_)
         truncated = np.zeros(num, dtype=np.bool_)
         final_obs = None
-        self._steps += 1
+        self.steps += 1
         for index, env in enumerate(self._envs):
             try:
                 answer: Any = env.step(actions[index])
@@ -112,7 +117,7 @@ class InProcess:
             raise EnvError(f"{self._where(index)}: after reset(), {error}") from error
 
     def _where(self, index: int) -> str:
-        return f"{self.name}, copy {index}, step {self._steps}"
+        return f"{self.name}, copy {self.first + index}, step {self.steps}"
 
     def _raised(self, what: str, index: int, error: Exception) -> EnvError:
         hint = ": define reset(self, *, seed=None, options=None)" if "keyword argument 'seed'" in str(error) else ""

@@ -17,9 +17,10 @@ from operant.env.gymvector import GymVector
 from operant.env.inprocess import Env, InProcess
 from operant.env.names import load, needs
 from operant.env.pool import Pool
+from operant.env.process import Processes, Supervisor
 from operant.env.vector import VectorEnv
 
-BACKENDS = ("auto", "native", "inprocess", "envpool")
+BACKENDS = ("auto", "native", "inprocess", "envpool", "process")
 
 
 def make(
@@ -29,6 +30,7 @@ def make(
     backend: str = "auto",
     kwargs: Mapping[str, Any] | None = None,
     render_mode: str | None = None,
+    supervisor: Supervisor | None = None,
 ) -> VectorEnv:
     """Make `num` copies of an environment, stepped together.
 
@@ -37,7 +39,9 @@ def make(
     `num`, and where `num` is 1 it says how many copies there are. `kwargs` go to every copy, `render_mode` to copy 0.
 
     `backend`: "native" is the environment's own vector form, "inprocess" a loop over copies, "envpool" another
-    implementation of the physics; "auto" is native where there is one that takes `kwargs`, and in process otherwise.
+    implementation of the physics, "process" a loop in worker processes that survives, within limits (`supervisor`),
+    an environment which raises, hangs or dies; "auto" is native where there is one that takes `kwargs`, and in process
+    otherwise.
 
     Raises EnvError, with what to do, when the environment is unknown, lacks a package, or fails to start.
     """
@@ -50,6 +54,8 @@ def make(
         if not isinstance(env, str):
             raise EnvError('the backend "envpool" needs an id, not a callable: use the backend "inprocess"')
         return Pool(env, num, options)
+    if backend == "process":
+        return Processes(env, num, options, supervisor, render_mode)
     builder, name = load(env)
     if isinstance(builder, EnvSpec):
         if backend == "native" or (backend == "auto" and has_native(builder, options)):

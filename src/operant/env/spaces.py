@@ -34,6 +34,11 @@ def action_kind(space: gymnasium.Space[Any]) -> ActionKind:
     )
 
 
+def action_dtype(space: gymnasium.Space[Any]) -> type[np.int64] | type[np.float32]:
+    """The type of a policy's actions for a space: float32 for Box, int64 for the others."""
+    return np.float32 if isinstance(space, spaces.Box) else np.int64
+
+
 def leaves(space: gymnasium.Space[Any], path: str = "") -> Iterator[tuple[str, gymnasium.Space[Any]]]:
     """Yield (path, space) for every space inside Dict and Tuple spaces; the path of the space itself is ""."""
     if isinstance(space, spaces.Dict):
@@ -109,7 +114,7 @@ class Actions:
     [N, K] of 0 and 1. Box: float32 [N, A], unbounded: clipped to the bounds here, and stored unclipped by the
     collector, because the log-probability belongs to what was sampled.
 
-    Raises EnvError for other spaces.
+    `width` is (), (K,) or (A,). Raises EnvError for other spaces.
     """
 
     def __init__(self, space: gymnasium.Space[Any]) -> None:
@@ -117,12 +122,12 @@ class Actions:
         self.space = space
         shape = space.shape or ()
         self._shape = shape
-        self._width = () if self.kind == "discrete" else (int(np.prod(shape)),)
+        self.width: tuple[int, ...] = () if self.kind == "discrete" else (int(np.prod(shape)),)
 
     def decode(self, action: NDArray[Any]) -> NDArray[Any]:
         """Return the environment's actions, a fresh [N, *shape] in the dtype of the space."""
-        if action.shape[1:] != self._width or action.ndim == 0:
-            raise ValueError(f"actions of shape {action.shape} where [N, {', '.join(map(str, self._width))}] belongs")
+        if action.shape[1:] != self.width or action.ndim == 0:
+            raise ValueError(f"actions of shape {action.shape} where [N, {', '.join(map(str, self.width))}] belongs")
         space = self.space
         if isinstance(space, spaces.Box):
             shaped = action.reshape(-1, *self._shape)

@@ -18,6 +18,8 @@ class Step:
     The three autoreset modes of Gymnasium differ only in `acted` and `final_obs`: after an end, a NEXT_STEP copy spends
     one step on its reset (`acted` False, `final_obs` None, `obs` of the ending step is the last state); a SAME_STEP or
     DISABLED copy is reset inside the step (`obs` is already a first state, the last one is in `final_obs`).
+
+    A copy that broke before it answered gives `acted` False, `truncated` True and the last state that was seen.
     """
 
     obs: Array  # [N, D] float32, the state before the next action
@@ -37,7 +39,7 @@ class VectorEnv(Protocol):
     observation_space: gymnasium.Space[Any]  # of one copy
     action_space: gymnasium.Space[Any]  # of one copy
     obs_dim: int  # D
-    backend: str  # "native" | "inprocess" | "envpool"
+    backend: str  # "native" | "inprocess" | "envpool" | "process"
 
     @property
     def fps(self) -> int:

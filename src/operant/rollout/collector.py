@@ -10,7 +10,7 @@ import torch
 
 from operant.config.errors import NonFiniteError
 from operant.data.trajectory import Metrics, Trajectory
-from operant.env import VectorEnv
+from operant.env import Processes, VectorEnv
 from operant.policy.acting import Sampler
 
 
@@ -100,6 +100,8 @@ class Collector:
     def stats(self) -> Metrics:
         """Returns and lengths of the episodes that ended in the last segment, and its wall time."""
         out = {"train/episodes": self.episodes, "phase/collect": self._segment_seconds}
+        if isinstance(self.env, Processes):
+            out["env/restarts"] = self.env.supervisor.restarted
         if self._ended:
             returns, lengths = zip(*self._ended, strict=True)
             out |= {"train/return": float(np.mean(returns)), "train/length": float(np.mean(lengths))}
@@ -113,7 +115,8 @@ class Collector:
         self._ended = []
         for t, n in np.argwhere(ended):
             total, length = sums[:, t, n] - base[:, n]
-            self._ended.append((float(total), int(length)))
+            if acted[t, n]:  # else it broke off: its return is not known
+                self._ended.append((float(total), int(length)))
             base[:, n] = sums[:, t, n]
         self._running = sums[:, -1] - base
         self.episodes += len(self._ended)

@@ -38,7 +38,7 @@ def evaluate(env: VectorEnv, act: Callable[[np.ndarray], np.ndarray], *, episode
         running += step.reward
         length += step.acted
         for n in np.flatnonzero(step.terminated | step.truncated):
-            if len(returns[n]) < quota[n]:
+            if len(returns[n]) < quota[n] and step.acted[n]:  # one that broke off (see `Step`) is played again
                 returns[n].append(float(running[n]))
                 lengths[n].append(int(length[n]))
             running[n], length[n] = 0.0, 0

@@ -65,6 +65,8 @@ def render(folder: RunFolder) -> str:
         figures=_figures(info, last, done, series),
         protocol=_protocol(last),
         bad=_non_finite(series, measured),
+        kept=_kept(folder.path) if info.get("status") == "failed" else [],
+        restarts=_restarts(series),
         curve=panels.learning_curve(series, measured, until),
         videos=_videos(folder),
         diagnostics=panels.diagnostics(series),
@@ -189,6 +191,18 @@ def _non_finite(series: Mapping[str, Series], evaluations: Sequence[Mapping[str,
             first, last = step[bad].min(), step[bad].max()
             found.append({"name": name, "what": what, "first": first, "last": last, "rows": len(value)})
     return found
+
+
+def _kept(run: Path) -> list[str]:
+    """The folders of batches that were kept because a number was not finite, relative to the run."""
+    return [f"faults/{path.name}" for path in sorted((run / "faults").glob("step-*"))]
+
+
+def _restarts(series: Mapping[str, Series]) -> str:
+    """How often worker processes were restarted, in words; nothing where they were not."""
+    counts = series.get("env/restarts")
+    most = int(counts.value.max()) if counts is not None else 0
+    return "" if most == 0 else "once" if most == 1 else f"{most:,} times"
 
 
 def _videos(folder: RunFolder) -> list[dict[str, Any]]:
