@@ -1,0 +1,329 @@
+"""Several seeds of one configuration side by side, each in a process of its own, without oversubscribing the cores."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+from operant.config.resolve import Resolved
+from operant.config.write import toml_value
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+POLL = 0.2
+"""Seconds between two looks at the processes."""
+LINE_EVERY = 30.0
+"""Seconds between two lines of progress where standard error is no terminal."""
+INTERRUPTED = 130
+
+
+@dataclass
+class Seed:
+    """One run of the fleet. `code` is its exit code once it has ended, 0 for success."""
+
+    seed: int
+    command: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    log: IO[bytes] | None = None  # what it wrote to standard error
+    code: int | None = None
+    path: Path | None = None  # its run folder, once it has named it
+    step: int = 0
+    recent: float | None = None  # the latest training return
+
+    @property
+    def error(self) -> str:
+        """The last line that it said, which names the error where there was one."""
+        lines = [line for line in self.said().splitlines() if line.strip()]
+        return (lines[-1].removeprefix("error: ") if lines else "it said nothing").strip()
+
+    @property
+    def score(self) -> float | None:
+        """Mean return of the final evaluation; None unless it finished."""
+        if self.path is None or self.code != 0:
+            return None
+        evaluation = json.loads((self.path / "run.json").read_text()).get("evaluation")
+        return float(evaluation["mean"]) if evaluation else None
+
+    def said(self) -> str:
+        """Its standard error so far, read without moving the position at which it writes."""
+        if self.log is None:
+            return ""
+        return os.pread(self.log.fileno(), 1_000_000, 0).decode("utf-8", "replace")
+
+    def look(self) -> None:
+        """Read how far it is, and whether it has ended."""
+        assert self.process is not None
+        code = self.process.poll()
+        self.code = code if code is None or code >= 0 else 128 - code  # ended by a signal: as a shell says it
+        if self.path is None:
+            named = [line for line in self.said().splitlines() if line.startswith("Run folder: ")]
+            self.path = Path(named[0].removeprefix("Run folder: ")) if named else None
+        if self.path is not None:
+            for row in _tail(self.path / "metrics" / "live.jsonl"):
+                self.step = max(self.step, int(row.get("step", 0)))
+                value = row.get("train/return")
+                self.recent = float(value) if isinstance(value, int | float) else self.recent
+
+
+@dataclass
+class Fleet:
+    """Runs of several seeds, at most `workers` at a time, each with `threads` threads."""
+
+    seeds: list[Seed]
+    workers: int
+    threads: int
+    waiting: deque[Seed] = field(init=False)
+    stopped: bool = False
+
+    def __post_init__(self) -> None:
+        self.waiting = deque(self.seeds)
+
+    @property
+    def running(self) -> list[Seed]:
+        """Those whose process goes on."""
+        return [each for each in self.seeds if each.process is not None and each.code is None]
+
+    def run(self, watch: Callable[[Fleet], None]) -> None:
+        """Run all to their end; `watch(self)` is called a few times a second and may call `stop`.
+
+        The first Ctrl-C (or SIGTERM) stops all, each of which saves what it learnt; so does the second, at once. If
+        this process fails, none is left behind.
+        """
+        with _forwarded(self.stop):
+            try:
+                while self.waiting or self.running:
+                    while self.waiting and len(self.running) < self.workers:
+                        self._start(self.waiting.popleft())
+                    time.sleep(POLL)
+                    for each in self.running:
+                        each.look()
+                    watch(self)
+            finally:
+                for each in self.running:
+                    assert each.process is not None
+                    each.process.kill()
+
+    def stop(self) -> None:
+        """Interrupt all that run, and start no other."""
+        self.stopped = True
+        self.waiting.clear()
+        for each in self.running:
+            assert each.process is not None
+            each.process.send_signal(signal.SIGINT)
+
+    def _start(self, each: Seed) -> None:
+        each.log = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process
+        each.process = subprocess.Popen(
+            each.command,
+            stdin=subprocess.DEVNULL,
+            stdout=each.log,
+            stderr=each.log,
+            env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(self.threads)),
+            start_new_session=True,  # a Ctrl-C reaches it through `stop` alone, and once
+        )
+
+
+def fleet(
+    algorithm: str,
+    env: str,
+    *,
+    file: Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+    seeds: Sequence[int],
+    runs: Path | str = "runs",
+    threads: int = 1,
+) -> Fleet:
+    """The processes that train these seeds; each is the command that a person would type for one of them."""
+    words = [algorithm, *([env] if env else []), *([f"@{file}"] if file is not None else [])]
+    given = {key: value for key, value in (overrides or {}).items() if key != "seed"}
+    flags = [f"--{key}={value if isinstance(value, str) else toml_value(value)}" for key, value in given.items()]
+    start = [sys.executable, "-m", "operant.cli.main", "train", *words, *flags, "--runs", str(runs)]
+    found = [Seed(seed, [*start, "--seed", str(seed)]) for seed in seeds]
+    return Fleet(found, workers=max(1, min(len(found), cores() // threads)), threads=threads)
+
+
+def train_seeds(
+    algorithm: str,
+    env: str,
+    *,
+    seeds: Sequence[int],
+    file: Path | None = None,
+    overrides: Mapping[str, object] | None = None,
+    runs: Path | str = "runs",
+    threads: int = 1,
+    total_steps: int = 0,
+    quiet: bool = False,
+) -> list[Seed]:
+    """Train several seeds side by side and return them, each with its exit code, run folder and score.
+
+    A seed that fails leaves the others alone. After an interruption those not started have no process.
+
+    Args:
+        algorithm: as `operant.train`.
+        env: a Gymnasium id, or "module:callable".
+        seeds: which.
+        file: a TOML file of settings.
+        overrides: dotted settings; a seed among them is left out.
+        runs: where the run folders are made.
+        threads: of each process; as many processes run together as the cores hold.
+        total_steps: of one run, to tell the time left.
+        quiet: show no progress.
+    """
+    all_of_them = fleet(algorithm, env, file=file, overrides=overrides, seeds=seeds, runs=runs, threads=threads)
+    line = _Line(total_steps, quiet=quiet)
+    all_of_them.run(line)
+    line.end()
+    return all_of_them.seeds
+
+
+def verb(args: argparse.Namespace, resolved: Resolved) -> int:
+    """`operant train ... --seeds N`: train, say how each ended, and the score over seeds."""
+    cfg = resolved.config
+    numbers = range(cfg.seed, cfg.seed + args.seeds)
+    _say(f"Seeds {numbers[0]} to {numbers[-1]}, {min(len(numbers), cores() // cfg.threads) or 1} at a time.")
+    seeds = train_seeds(
+        args.algorithm,
+        args.env,
+        seeds=numbers,
+        file=args.file,
+        overrides=args.overrides,
+        runs=args.runs,
+        threads=cfg.threads,
+        total_steps=cfg.total_steps,
+    )
+    for each in seeds:
+        _say(f"Seed {each.seed}: {_ending(each)}")
+    scores = [score for each in seeds if (score := each.score) is not None]
+    if scores:
+        from operant.cli.compare import interval
+        from operant.view.compare import score
+
+        print(f"interquartile mean of the final evaluation {interval(score(scores))}")
+    paths = [str(each.path) for each in seeds if each.path is not None]
+    if paths:
+        _say(f"Next: operant compare {' '.join(paths)}")
+    return exit_code(seeds)
+
+
+def exit_code(seeds: Sequence[Seed]) -> int:
+    """130 if any was interrupted or never started, else that of the first failure, else 0."""
+    codes = [INTERRUPTED if each.code is None else each.code for each in seeds]
+    if INTERRUPTED in codes:
+        return INTERRUPTED
+    return next((code for code in codes if code), 0)
+
+
+def cores() -> int:
+    """The processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _ending(each: Seed) -> str:
+    from operant.view.words import number
+
+    if each.process is None:
+        return "not started."
+    if each.code == 0:
+        return f"return {number(each.score)} in {each.path}"
+    where = f" in {each.path}" if each.path is not None else ""
+    if each.code == INTERRUPTED:
+        return f"interrupted at step {each.step:,}{where}" if where else "interrupted before it began."
+    return f"failed with exit code {each.code}{where}: {each.error}"
+
+
+class _Line:
+    """One line of progress for all: rewritten in place on a terminal, now and then elsewhere."""
+
+    def __init__(self, total: int, *, quiet: bool) -> None:
+        self.total, self.quiet = total, quiet
+        self.begun = self.last = time.monotonic()
+        self.terminal = sys.stderr.isatty()
+        self.width = 0
+
+    def __call__(self, running: Fleet) -> None:
+        every = 1.0 if self.terminal else LINE_EVERY
+        if self.quiet or time.monotonic() - self.last < every:
+            return
+        self.last = time.monotonic()
+        text = self.text(running)
+        if self.terminal:
+            sys.stderr.write("\r" + text.ljust(self.width))
+            self.width = len(text)
+            sys.stderr.flush()
+        else:
+            _say(text)
+
+    def text(self, running: Fleet) -> str:
+        """`2 of 5 seeds done: 41 % of all steps, 12,300 steps/s, return 231.4 (interquartile mean), 40 s left`."""
+        from operant.data.stats import iqm
+        from operant.training.progress import duration
+
+        seeds = running.seeds
+        done = sum(each.code is not None for each in seeds)
+        steps = sum(self.total if each.code is not None else min(each.step, self.total) for each in seeds)
+        speed = sum(each.step for each in seeds) / max(time.monotonic() - self.begun, 1e-9)
+        parts = [
+            f"{done} of {len(seeds)} seeds done: {100 * steps / max(1, self.total * len(seeds)):.0f} % of all steps"
+        ]
+        parts += [f"{speed:,.0f} steps/s"] if speed else []
+        recent = [each.recent for each in seeds if each.recent is not None]
+        parts += [f"return {iqm(recent):.1f} (interquartile mean)"] if recent else []
+        if speed:
+            parts.append(f"{duration((self.total * len(seeds) - steps) / speed)} left")
+        return ", ".join(parts) + (", stopping" if running.stopped else "")
+
+    def end(self) -> None:
+        """Leave the line clear."""
+        if self.width:
+            sys.stderr.write("\r" + " " * self.width + "\r")
+
+
+def _tail(path: Path) -> list[dict[str, Any]]:
+    """The last whole rows of a file of JSON lines; none where there is no file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 20_000))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    rows: list[dict[str, Any]] = []
+    for line in lines:
+        with suppress(json.JSONDecodeError):
+            row = json.loads(line)
+            rows += [row] if isinstance(row, dict) else []
+    return rows
+
+
+@contextmanager
+def _forwarded(stop: Callable[[], None]) -> Generator[None]:
+    """Call `stop` at every Ctrl-C, SIGTERM or hang-up instead of ending this process; only a main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stop()
+
+    before = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
