@@ -183,7 +183,7 @@ def train_seeds(
         quiet: show no progress.
     """
     all_of_them = fleet(algorithm, env, file=file, overrides=overrides, seeds=seeds, runs=runs, threads=threads)
-    line = _Line(total_steps, quiet=quiet)
+    line = Line(total_steps, quiet=quiet)
     all_of_them.run(line)
     line.end()
     return all_of_them.seeds
@@ -244,7 +244,7 @@ def _ending(each: Seed) -> str:
     return f"failed with exit code {each.code}{where}: {each.error}"
 
 
-class _Line:
+class Line:
     """One line of progress for all: rewritten in place on a terminal, now and then elsewhere."""
 
     def __init__(self, total: int, *, quiet: bool) -> None:

@@ -78,14 +78,14 @@ def resolve(
     """
     model = _class_of(algorithm)
     layers = _Layers(model, source)
-    tree, lines = _read(Path(file)) if file is not None else ({}, {})
+    tree, lines = read_toml(Path(file)) if file is not None else ({}, {})
     given: list[tuple[str, object]] = [("algorithm", toml_value(algorithm))]
     given += [("env.id", toml_value(env))] if env else []
 
     def lay(preset: Preset | None) -> _Layers:
         layers = _Layers(model, source)
         if preset is not None:
-            layers.table(_read(preset.path)[0], where=f"preset {preset.env}")
+            layers.table(read_toml(preset.path)[0], where=f"preset {preset.env}")
         layers.table(tree, where=str(file), lines=lines)
         for key, value in (*given, *(overrides or {}).items()):
             layers.override(str(key), value)
@@ -107,7 +107,7 @@ def load(path: Path | str) -> RunConfig:
 
     Raises ConfigError as `resolve` does.
     """
-    tree, lines = _read(Path(path))
+    tree, lines = read_toml(Path(path))
     algorithm = tree.get("algorithm", "ppo")
     try:
         model = _class_of(algorithm)
@@ -154,7 +154,7 @@ def _class_of(algorithm: object) -> type[RunConfig]:
     raise ConfigError(f"unknown algorithm {algorithm!r}.{guess} There is: {', '.join(ALGORITHMS)}.")
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+def read_toml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """A TOML file's values and the line of each key."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
