@@ -15,6 +15,7 @@ EXTRAS = {
     "box2d": ("box2d", "LunarLander-v3, BipedalWalker-v3"),
     "atari": ("ale-py", "the Arcade Learning Environment"),
     "envpool": ("envpool", "faster simulators"),
+    "sweep": ("optuna", "operant sweep"),
     "language": ("transformers", "language models"),
     "agents": ("playwright", "web agents"),
 }

@@ -1,4 +1,4 @@
-"""`operant sweep`: a search for settings with Optuna, kept in a journal, so that a call goes on where the last stopped."""
+"""`operant sweep`: a search for settings with Optuna, in a journal, so that a call goes on where the last stopped."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class Sweep:
         if failed is None and runs.stopped and not watch.pruned:
             self._put_back(trial.number, trial.params)
             raise KeyboardInterrupt(
-                f"interrupted in trial {trial.number}; {len(self.ended)} have ended. The same command goes on from there"
+                f"interrupted in trial {trial.number}; {len(self.ended)} have ended. To go on: the same command"
             )
         trial.set_user_attr("scores", scores)
         if failed is not None or (not watch.pruned and not math.isfinite(value)):
@@ -174,9 +174,11 @@ class Sweep:
             return
         settings = self.overrides(self._values(best))
         searched = {axis.key for axis in self.space.axes}
-        notes = {key: f"trial {best.number}" if key in searched else "held fixed" for key in settings}
+        notes = {key: "held fixed" if key in self.space.fixed else "to prune by" for key in settings}
+        notes |= dict.fromkeys(searched, f"trial {best.number}")
         text = toml_document({tuple(key.split(".")): value for key, value in settings.items()}, notes)
-        head = f"# Trial {best.number} of a sweep: interquartile mean {best.value:.6g} over {self.seeds} seeds from {self.seed}."
+        seeds = f"{self.seeds} seeds from {self.seed}"
+        head = f"# Trial {best.number} of a sweep: interquartile mean {best.value:.6g} over {seeds}."
         path = self.folder / "best.toml"
         try:
             path.with_suffix(".tmp").write_text(f"{head}\n{text}", encoding="utf-8")
@@ -264,9 +266,8 @@ def verb(args: argparse.Namespace) -> None:
     if sweep.best is None:
         _say("No trial was completed. The errors are in the table.")
         return
-    _say(
-        f"Next: operant train {args.algorithm} {args.env} @{folder / 'best.toml'} --seeds 5, with seeds not searched on"
-    )
+    fresh = f"--seed {args.seed + args.seeds} --seeds 5"
+    _say(f"Next: operant train {args.algorithm} {args.env} @{folder / 'best.toml'} {fresh}  (seeds not searched on)")
 
 
 def _print(sweep: Sweep) -> None:
