@@ -74,7 +74,10 @@ def protocol(folder: Path, eval: EvalConfig) -> EvalConfig:
             eval.model_dump() | {key: made[key] for key in ("episodes", "deterministic", "seed")}
         )
     except ValueError as error:
-        raise ConfigError(f"{folder / 'evaluation.json'} says no protocol of an evaluation ({error})") from error
+        raise ConfigError(
+            f"{folder / 'evaluation.json'} says no protocol of an evaluation. Export it anew: "
+            + "; ".join(str(error).splitlines()[1:3])
+        ) from error
 
 
 def environment(folder: Path, env: str) -> str:
