@@ -16,7 +16,7 @@ from operant.cli.main import main
 from operant.config.errors import DiskError
 from operant.training import checkpoint, disk
 from operant.training import folder as folder_module
-from operant.training.folder import MetricsWriter, RunFolder, read_json
+from operant.training.folder import MetricsWriter, RunFolder
 from operant.view.video import record
 
 TRAIN = ["train", "ppo", "CartPole-v1", "--env.num", "2", "--algo.horizon", "16", "--algo.batch", "16"]
@@ -224,7 +224,7 @@ def test_json_is_replaced_whole_or_not_at_all(small):
     small.fill()
     with pytest.raises(DiskError, match=r"run\.json: No space left.*bytes needed.*operant resume"):
         run.update(error="x" * 10_000)
-    assert read_json(run.path / "run.json")["status"] == "started"
+    assert run.info()["status"] == "started"
     assert not list(run.path.glob(".run.json*"))
 
 

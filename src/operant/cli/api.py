@@ -13,7 +13,7 @@ import numpy as np
 from operant.cli.registry import BUILD, EnvLike, Evaluator
 from operant.cli.runs import find as find
 from operant.cli.runs import list_runs as list_runs
-from operant.config.resolve import load, resolve
+from operant.config.resolve import resolve
 from operant.config.schema import RunConfig
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
@@ -21,6 +21,7 @@ from operant.env import make
 from operant.policy.agent import Agent
 from operant.training import checkpoint, exported
 from operant.training.folder import RunFolder
+from operant.training.records import settings
 from operant.training.run import record_evaluation, summary
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Run:
     def __init__(self, path: Path | str, *, name: str = "latest", env: EnvLike | None = None) -> None:
         self.folder = RunFolder(path)
         self.name = name
-        self.config: RunConfig = load(self.folder.path / "config.toml")
+        self.config: RunConfig = settings(self.folder.path)
         self.exported = exported.is_exported(self.path)
         named = self.config.env.id
         self._env = env or (exported.environment(self.path, named) if self.exported else named)

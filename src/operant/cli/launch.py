@@ -13,12 +13,13 @@ from typing import Any
 from operant.cli.api import Run
 from operant.cli.registry import BUILD, EnvLike
 from operant.config.errors import ConfigError, DiskError, OperantError
-from operant.config.resolve import Resolved, dump, load
+from operant.config.resolve import Resolved, dump
 from operant.config.schema import RunConfig
 from operant.training import checkpoint
 from operant.training.disk import preflight
 from operant.training.folder import RunFolder, now, provenance
 from operant.training.progress import duration, progress
+from operant.training.records import position, settings
 from operant.training.run import Job, Position, drain, every, record_evaluation, timed
 
 Say = Callable[[str], None]
@@ -79,12 +80,12 @@ def resume(
         ConfigError: if another process writes the run, it has no valid checkpoint, or its steps are done.
     """
     folder = RunFolder(path)
-    cfg = load(folder.path / "config.toml")
+    cfg = settings(folder.path)
     if to is not None:
         interval = every(cfg.save.every, cfg.total_steps)  # the schedule of the seams stays as it was
         cfg = cfg.model_copy(update={"total_steps": to, "save": cfg.save.model_copy(update={"every": interval})})
     found, state = checkpoint.newest(folder.path)
-    at = Position(**state)
+    at = position(Position, state, found / "state.json")
     if at.step >= cfg.total_steps and folder.info()["status"] == "finished":
         raise ConfigError(
             f"{folder.path.name} has done its {at.step:,} steps. To train on: operant resume {path} --to {2 * at.step}"
@@ -97,7 +98,7 @@ def resume(
         job = BUILD[cfg.algorithm](cfg, env or cfg.env.id)
         checkpoint.load(found, job.agent, job.optimizer)
         job.at = at
-        job.phases.update(folder.info().get("phases", {}))
+        job.phases.update(folder.info().get("phases") or {})
         job.begin(at)
         folder.update(total_steps=cfg.total_steps)
     say(f"Going on from step {at.step:,} ({found.name}) in {folder.path}")

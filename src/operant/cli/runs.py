@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,18 @@ def find(run: str, runs: Path | str = "runs") -> Path:
 
 
 def list_runs(runs: Path | str = "runs") -> list[dict[str, Any]]:
-    """The runs under a folder, oldest first: id, status, algorithm, env, seed, steps, seconds, mean return, path."""
+    """The runs under a folder, oldest first: id, status, algorithm, env, seed, steps, seconds, mean return, path.
+
+    Warns:
+        UserWarning: of each folder whose `run.json` cannot be read; it is left out.
+    """
     rows: list[dict[str, Any]] = []
     for file in Path(runs).glob("*/run.json"):
-        info: Mapping[str, Any] = RunFolder(file.parent).info()
+        try:
+            info: Mapping[str, Any] = RunFolder(file.parent).info()
+        except ConfigError as error:
+            warnings.warn(f"{file.parent} is left out: {error}", stacklevel=2)
+            continue
         row = {
             key: info.get(key) for key in ("id", "status", "algorithm", "env", "seed", "steps", "seconds", "started")
         }

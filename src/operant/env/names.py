@@ -90,6 +90,8 @@ def _register_atari(id: str) -> None:
 
 
 def _from_module(place: str, target: str, env: str) -> ModuleType:
+    if place.partition(".")[0] in sys.stdlib_module_names:  # os:system, say, in a config that someone sent
+        raise EnvError(f"{env}: {place} belongs to Python itself, which has no environments")
     try:
         return importlib.import_module(place)
     except ModuleNotFoundError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -91,11 +92,15 @@ class Agent(nn.Module):
         try:
             raw = json.loads((folder / "policy.json").read_text())
             raw |= {key: tuple(raw[key]) for key in ("action_sizes", "hidden")}
-            agent = cls(AgentSpec(**raw))
-            missing, unknown = agent.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+            tensors = load_file(folder / "model.safetensors")
+            spec = AgentSpec(**raw)
+            if weights(spec) > sum(x.numel() for x in tensors.values()):
+                raise ValueError("model.safetensors does not fit policy.json: it is smaller")
+            agent = cls(spec)
+            missing, unknown = agent.load_state_dict(tensors, strict=False)
             if unknown or (missing := [name for name in missing if not _repeated(name)]):
                 raise ValueError(f"model.safetensors does not fit policy.json: {[*missing, *unknown]}")
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        except (OSError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise ConfigError(f"{folder}: not a readable policy ({error})") from error
         return agent
 
@@ -104,6 +109,19 @@ class Agent(nn.Module):
         if x.shape[-1:] != (self.spec.obs_dim,):
             raise ValueError(f"obs has shape {tuple(x.shape)}; its last dimension must be {self.spec.obs_dim}")
         return x
+
+
+def weights(spec: AgentSpec) -> int:
+    """How many weights the matrices of policy and critic have, counted before any is made.
+
+    Raises:
+        ValueError: if a width is not a positive whole number.
+    """
+    widths = (spec.obs_dim, *spec.hidden)
+    if any(type(n) is not int or n < 1 for n in (*widths, *spec.action_sizes)):
+        raise ValueError("policy.json: a width is not a positive whole number")
+    outputs = sum(spec.action_sizes)
+    return 2 * sum(a * b for a, b in pairwise(widths)) + widths[-1] * (outputs + 1)
 
 
 def _repeated(name: str) -> bool:

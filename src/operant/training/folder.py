@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.training.disk import writing
+from operant.training.records import EVALUATION, LARGEST, RUN, read_json, refuse_links_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,13 +39,14 @@ class RunFolder:
     """A run on disk. Open an existing one by its path, or make one with `create`.
 
     Raises:
-        ConfigError: if the path holds no `run.json`.
+        ConfigError: if the path holds no `run.json`, or a symbolic link in it leads out of it.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         if not (self.path / "run.json").is_file():
             raise ConfigError(f"{self.path} is not a run folder (it holds no run.json). See `operant list runs`.")
+        refuse_links_out(self.path)
 
     @classmethod
     def create(cls, runs: Path | str, *, env: str, algorithm: str, seed: int) -> RunFolder:
@@ -73,7 +75,8 @@ class RunFolder:
         Raises:
             ConfigError: if it cannot be read or is no run's.
         """
-        return read_json(self.path / "run.json")
+        info = read_json(self.path / "run.json", RUN)
+        return {"id": self.path.name, "status": "unknown"} | info
 
     def update(self, **fields: Any) -> None:
         """Replace fields of `run.json` atomically."""
@@ -125,7 +128,7 @@ class RunFolder:
         Raises:
             ConfigError: if one cannot be read; names it.
         """
-        return [read_json(p) for p in sorted((self.path / "evals").glob("step-*.json"))]
+        return [read_json(p, EVALUATION) for p in sorted((self.path / "evals").glob("step-*.json"))]
 
     def videos(self) -> list[Path]:
         """The videos, by step."""
@@ -231,21 +234,6 @@ class MetricsWriter:
             self._file.close()
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-        ConfigError: if the file cannot be read, is no JSON, or holds something else than an object; names it.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is damaged ({error}); mend or remove it") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} is damaged (it holds no JSON object); mend or remove it")
-    return content
-
-
 def write_json(path: Path, value: object) -> None:
     """Replace `path` atomically by `value` as JSON.
 
@@ -338,7 +326,7 @@ def checked_row(row: dict[str, Any]) -> dict[str, Any]:
     """
     for name, value in row.items():
         kinds = (int,) if name in ("attempt", "step") else (int, float, NoneType)
-        if not isinstance(value, kinds):
+        if not isinstance(value, kinds) or (isinstance(value, int) and abs(value) > LARGEST):
             raise TypeError(f"{name} is {type(value).__name__}")
     if absent := {"attempt", "step", "time"} - row.keys():
         raise TypeError(f"{min(absent)} is missing")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from urllib.parse import quote
 
 from operant.config.errors import OperantError
 from operant.training.folder import RunFolder
+from operant.training.records import FILM, read_json
 from operant.view import panels, words
 from operant.view.page import environment, write_page
 from operant.view.rows import Series, read_series
@@ -44,8 +44,8 @@ def write_report(run: Path) -> Path:
     path = folder.path / "report.html"
     try:
         page = render(folder)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise OperantError(f"a JSON file in {folder.path} is damaged ({error}); mend or remove it") from error
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, OSError) as error:
+        raise OperantError(f"a file in {folder.path} holds what operant did not write there ({error!r})") from error
     return write_page(path, page)
 
 
@@ -211,7 +211,7 @@ def _videos(folder: RunFolder) -> list[dict[str, Any]]:
     films: list[dict[str, Any]] = []
     for path in reversed(folder.videos()):
         side, size = path.with_suffix(".json"), path.stat().st_size
-        facts = dict.fromkeys(FACTS) | json.loads(side.read_text()) if side.is_file() else None
+        facts = dict.fromkeys(FACTS) | read_json(side, FILM) if side.is_file() else None
         film = {"name": path.name, "facts": facts, "link": f"videos/{quote(path.name)}", "size": size, "data": None}
         if size <= room:
             room -= size

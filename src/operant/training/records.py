@@ -1,0 +1,118 @@
+"""What stands in a run folder's JSON files and settings, read as data from a stranger: checked, never believed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar
+
+from operant.config.errors import ConfigError
+from operant.config.resolve import load
+from operant.config.schema import RunConfig
+
+T = TypeVar("T")
+NUMBER = (int, float)
+TEXT = (str, NoneType)
+LARGEST = 2**53
+"""Whole numbers beyond it are no counts, and float64 does not hold them."""
+
+EVALUATION: dict[str, tuple[type, ...]] = {
+    "step": (int,), "mean": NUMBER, "std": NUMBER, "iqm": NUMBER, "episodes": (int,), "deterministic": (bool,),
+    "seed": (int, NoneType), "returns": (list,), "lengths": (list,),
+}  # fmt: skip
+RUN: dict[str, tuple[type, ...]] = {
+    "schema_version": (int,), "id": (str,), "status": (str,), "algorithm": TEXT, "env": TEXT, "seed": (int, NoneType),
+    "total_steps": (int, NoneType), "steps": (int, NoneType), "started": TEXT, "ended": TEXT,
+    "seconds": (*NUMBER, NoneType), "argv": (list, NoneType), "git": (dict, NoneType), "host": (dict, NoneType),
+    "packages": (dict, NoneType), "preset": TEXT, "phases": (dict, NoneType), "parameters": (int, NoneType),
+    "error": TEXT, "attempts": (list, NoneType), "evaluation": (dict, NoneType),
+}  # fmt: skip
+FILM: dict[str, tuple[type, ...]] = {"step": (int,), "seed": (int,), "return": NUMBER, "length": (int,), "fps": (int,)}
+PARTS: dict[str, tuple[type, ...]] = {
+    "returns": NUMBER, "lengths": NUMBER, "argv": (str,), "phases": NUMBER, "attempts": (dict,),
+}  # fmt: skip
+"""Of what the lists and tables consist."""
+
+
+def read_json(path: Path, kinds: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
+    """The JSON object in a file; what `kinds` names is of that kind where it is there, other names may hold anything.
+
+    Raises:
+        ConfigError: if the file cannot be read or holds something else; names it.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is damaged ({error}); mend or remove it") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} is damaged (it holds no JSON object); mend or remove it")
+    for name, kind in kinds.items():
+        if name in content and (reason := _misfit(content[name], kind, PARTS.get(name))):
+            raise ConfigError(f"{path} is damaged ({name} {reason}); mend or remove it")
+    return content
+
+
+def position(kind: type[T], state: Mapping[str, Any], file: Path) -> T:
+    """A dataclass `kind` from the state of a checkpoint: its fields and no other, each of its default's kind.
+
+    Raises:
+        ConfigError: if a field is unknown or of another kind; names it and `file`.
+    """
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    for name, value in state.items():
+        default = known[name].default if name in known else None
+        allowed = NUMBER if isinstance(default, float) else (*NUMBER, NoneType) if default is None else (type(default),)
+        reason = "is unknown" if name not in known else _misfit(value, allowed)
+        if reason:
+            raise ConfigError(f"{file} is of no run that can go on ({name} {reason}). Use another checkpoint.")
+    return kind(**state)
+
+
+def settings(run: Path) -> RunConfig:
+    """The config of a run. Code that came inside the folder is not its environment.
+
+    Raises:
+        ConfigError: if `config.toml` cannot be used, or names a Python file of the run folder as the environment.
+    """
+    config = load(run / "config.toml")
+    place = config.env.id.rpartition(":")[0]
+    if place.endswith(".py") and Path(place).expanduser().resolve().is_relative_to(run.resolve()):
+        raise ConfigError(f"{run / 'config.toml'}: env.id names code in the run folder, {place}; it is not run.")
+    return config
+
+
+def refuse_links_out(run: Path) -> None:
+    """Refuse a run folder in which a file or folder is a symbolic link that leads out of it.
+
+    Raises:
+        ConfigError: names the link.
+    """
+    root, level = run.resolve(), [os.fspath(run)]
+    for depth in range(2):
+        below: list[str] = []
+        for folder in level:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        if not Path(entry.path).resolve().is_relative_to(root):
+                            raise ConfigError(f"{entry.path} is a link that leads out of the run folder. Remove it.")
+                    elif depth == 0 and entry.is_dir():
+                        below.append(entry.path)
+        level = below
+
+
+def _misfit(value: object, kind: tuple[type, ...], parts: tuple[type, ...] | None = None) -> str:
+    """Why a value is not of a kind; "" where it is."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and bool not in kind):
+        return f"is {type(value).__name__}, not {' or '.join(k.__name__ for k in kind if k is not NoneType)}"
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return "is too large"
+    if parts and isinstance(value, list | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            if reason := _misfit(part, parts):
+                return f"holds what {reason}"
+    return ""
