@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 from operant.cli.api import Run
 from operant.cli.registry import EVAL_COPIES, EnvLike, Evaluator, evaluation_backend
 from operant.cli.runs import find
-from operant.config.errors import ConfigError, DiskError, EnvError
+from operant.config.errors import ConfigError, DiskError
 from operant.config.schema import RunConfig
 from operant.data.stats import bootstrap_ci, iqm
 from operant.data.streams import Streams
@@ -210,7 +211,8 @@ def _replay(run: Run, step: int, folder: Path) -> Mapping[str, Any] | None:
     ]
     try:
         video = videos[-1] if videos else run.play()[0]
-    except EnvError:
+    except Exception as error:  # simulators raise types of their own where there is no screen
+        warnings.warn(f"no video: {error}", stacklevel=2)
         return None
     about: dict[str, Any] = json.loads(video.with_suffix(".json").read_text())
     shutil.copyfile(video, folder / "replay.mp4")

@@ -38,7 +38,7 @@ def card(
     video = (
         f"[`replay.mp4`](replay.mp4) shows one episode: seed {replay['seed']}, return {replay['return']:.1f}."
         if replay
-        else "There is no video: the environment draws no pictures."
+        else "There is no video: no picture could be drawn where this was exported."
     )
     sections = [
         _front_matter(name, env, algorithm, evaluation),
