@@ -115,7 +115,8 @@ class SaveConfig(Section):
     """What the run folder keeps."""
 
     every: PositiveInt | None = Field(
-        default=None, description="environment steps between checkpoints; a tenth of total_steps if unset"
+        default=None,
+        description="environment steps between checkpoints; a tenth of total_steps, at least 50,000, if unset",
     )
     keep: PositiveInt = Field(default=3, description="checkpoints kept, beside the best")
     nth: PositiveInt | None = Field(default=None, description="also keep every n-th checkpoint for ever; off if unset")

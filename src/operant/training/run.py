@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from types import FrameType
@@ -14,13 +13,12 @@ from typing import Any, Protocol
 
 import torch
 
-from operant.config.errors import NonFiniteError
 from operant.config.schema import EvalConfig, SaveConfig
 from operant.data.stats import iqm
 from operant.data.trajectory import Metrics
 from operant.policy.agent import Agent
 from operant.rollout.evaluate import Evaluation
-from operant.training import checkpoint
+from operant.training import checkpoint, nonfinite
 from operant.training.folder import RunFolder, write_json
 from operant.training.progress import Progress
 
@@ -81,17 +79,21 @@ def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
     both execute the same instructions from there.
 
     Raises:
-        NonFiniteError: if a metric is NaN or infinite. The row is written, no checkpoint is.
+        NonFiniteError: if a metric, a parameter or the optimiser's state is NaN or infinite. The row is written and the
+            batch is kept (see `operant.training.nonfinite`), no checkpoint is.
     """
     at, counter, kept, before = job.at, job.counter, job.at.step, job.at.seconds
     clock = time.monotonic()
-    with _interruptible() as interrupted:
+    guard = nonfinite.Guard(job, folder)
+    with _interruptible() as interrupted, guard.kept():
         while counter.steps < job.total_steps and not interrupted.is_set():
             metrics = _iterate(job)
             at.step, at.episodes, at.seconds = counter.steps, counter.episodes, before + time.monotonic() - clock
+            guard.check(metrics)
             best = _evaluate_if_due(job, folder, metrics)
             folder.writer.write(at.step, at.seconds, metrics)
-            _check(metrics, at.step)
+            if bad := nonfinite.not_finite(metrics):
+                raise nonfinite.metric_fault(bad, at.step)
             tell(at.step, metrics, job.phases)
             if at.step >= job.total_steps or interrupted.is_set():
                 break
@@ -103,6 +105,7 @@ def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
         if counter.steps > kept:
             at.exact = at.exact and finished
             snapshot(job, folder)
+    at.seconds = before + time.monotonic() - clock
     return "finished" if finished else "interrupted"
 
 
@@ -120,8 +123,8 @@ def snapshot(job: Job, folder: RunFolder) -> None:
 
 
 def every(interval: int | None, total_steps: int) -> int:
-    """Steps between checkpoints: as set, or a tenth of the run."""
-    return interval or max(1, total_steps // 10)
+    """Steps between checkpoints: as set, or a tenth of the run but not so often that seams cut most episodes short."""
+    return interval or max(50_000, total_steps // 10)
 
 
 def _iterate(job: Job) -> dict[str, float]:
@@ -169,16 +172,6 @@ def record_evaluation(folder: RunFolder, step: int, result: Evaluation, protocol
     write_json(folder.path / "evals" / f"step-{step:08d}.json", full)
     folder.update(evaluation=short)
     return short
-
-
-def _check(metrics: Mapping[str, float], step: int) -> None:
-    # The variance explained is 0/0 where all targets are equal, as in an environment of constant reward.
-    bad = [k for k, v in metrics.items() if not math.isfinite(v) and k != "value/explained_variance"]
-    if bad:
-        raise NonFiniteError(
-            f"{', '.join(bad)} became non-finite at step {step}; the parameters cannot be trusted from here and were "
-            "not saved. Lower algo.lr, or set policy.normalize_obs and policy.normalize_reward."
-        )
 
 
 @contextmanager
