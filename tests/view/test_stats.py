@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import trim_mean
+from scipy.stats import bootstrap, trim_mean
 
 from operant.data.stats import bootstrap_band, bootstrap_ci, iqm, iqm_over_rows
 
@@ -63,3 +63,18 @@ def test_columns_are_treated_apart_and_rows_drawn_whole() -> None:
     shifted = np.stack([table[:, 0], table[:, 0] + 10.0], axis=1)  # whole rows: the same draws in both columns
     low, high = bootstrap_band(shifted)
     assert np.allclose([low[1] - low[0], high[1] - high[0]], 10.0)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (5, 40), (9, 1)])
+def test_the_interval_is_that_of_scipy(shape: tuple[int, int]) -> None:
+    table = np.random.default_rng(4).normal(size=shape)
+    found = bootstrap_band(table)
+    wanted = bootstrap(
+        (table,),
+        lambda x, axis: trim_mean(x, 0.25, axis=axis),
+        axis=0,
+        n_resamples=2000,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)

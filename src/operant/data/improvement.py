@@ -57,8 +57,8 @@ def improvement_ci(
         return float("nan"), float("nan")
     total = np.zeros(resamples)
     for table in tables:  # [N, K]
-        rows, columns = (draw.multinomial(n, np.full(n, 1 / n), size=resamples) / n for n in table.shape)
-        total += np.einsum("rn,nk,rk->r", rows, table, columns)
+        rows, columns = (draw.multinomial(n, np.full(n, 1 / n), size=resamples) for n in table.shape)
+        total += np.einsum("rn,nk,rk->r", rows, table, columns) / table.size
     tail = (1 - level) / 2
     low, high = np.quantile(total / len(tables), [tail, 1 - tail])
     return float(low), float(high)

@@ -81,9 +81,11 @@ def _sealed(part: Path, names: Sequence[str]) -> dict[str, Any]:
         table = file.read(columns=wanted)
         block: dict[str, Any] = {}
         for name in wanted:
-            column = table.column(name).cast(pa.float64())
-            block["?" + name] = ~column.is_null().to_numpy()
-            block[name] = column.to_numpy()
+            column = table.column(name).cast(pa.float64()).combine_chunks()
+            block["?" + name] = np.from_dlpack(column.is_valid().cast(pa.uint8())).astype(
+                bool
+            )  # to_numpy would import pandas
+            block[name] = np.from_dlpack(column.fill_null(np.nan))
     except (pa.ArrowException, OSError) as error:
         raise OperantError(f"the metrics in {part} cannot be read ({error}); move it away to go on") from error
     for name in names:
