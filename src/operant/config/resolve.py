@@ -28,6 +28,9 @@ from operant.config.write import toml_document, toml_key, toml_value
 ALGORITHMS: dict[str, type[RunConfig]] = {"ppo": RunConfig}
 """The config class of each algorithm: the one place where a new algorithm's settings are announced."""
 
+DEEP = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){100}""")
+"""A dotted key of more than a hundred parts."""
+
 PRESETS = Path(__file__).parent / "presets"
 
 KeyPath = tuple[str, ...]
@@ -166,6 +169,8 @@ def read_toml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         raise ConfigError(f"{path}: not a text file in UTF-8 (byte {error.start}).") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    if DEEP.search(text):  # the standard parser would take minutes
+        raise ConfigError(f"{path}: nested too deeply.")
     try:
         return tomllib.loads(text), key_lines(text)
     except tomllib.TOMLDecodeError as error:

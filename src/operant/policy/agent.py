@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from types import NoneType
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from operant.config.errors import ConfigError
-from operant.policy.mlp import MLP
+from operant.policy.mlp import ACTIVATIONS, MLP
 from operant.policy.normalizer import ObsNormalizer, RewardScale
 from operant.policy.policies import BernoulliPolicy, CategoricalPolicy, Critic, MultiCategoricalPolicy, NormalPolicy
 
@@ -115,8 +116,13 @@ def weights(spec: AgentSpec) -> int:
     """How many weights the matrices of policy and critic have, counted before any is made.
 
     Raises:
-        ValueError: if a width is not a positive whole number.
+        ValueError: if the spec cannot be of an agent: a width that is not a positive whole number, a bound that is no
+            number, an unknown activation.
     """
+    if spec.activation not in ACTIVATIONS or spec.action_kind not in get_args(ActionKind):
+        raise ValueError(f"policy.json: unknown activation {spec.activation!r} or action_kind {spec.action_kind!r}")
+    if any(type(x) not in (int, float, NoneType) for x in (spec.log_std_init, spec.obs_clip, spec.reward_clip)):
+        raise ValueError("policy.json: log_std_init, obs_clip or reward_clip is no number")
     widths = (spec.obs_dim, *spec.hidden)
     if any(type(n) is not int or n < 1 for n in (*widths, *spec.action_sizes)):
         raise ValueError("policy.json: a width is not a positive whole number")

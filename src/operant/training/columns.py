@@ -77,6 +77,8 @@ def _sealed(part: Path, names: Sequence[str]) -> dict[str, Any]:
 
     try:
         file = pq.ParquetFile(part)
+        if absent := set(KEYS) - set(file.schema_arrow.names):
+            raise pa.ArrowInvalid(f"the column {min(absent)} is missing")
         wanted = [name for name in (*KEYS, *names) if name in file.schema_arrow.names]
         table = file.read(columns=wanted)
         block: dict[str, Any] = {}
