@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from operant.algo.ppo_faults import Inspector
 from operant.algo.ppo_fused import fused_update
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, NonFiniteError
 from operant.config.schema import PPOConfig
 from operant.data.trajectory import Batch, Metrics, flatten, minibatches
 from operant.math.advantage import gae
@@ -48,6 +49,8 @@ def ppo(
         generator: the order of the minibatches.
         total_steps: where the schedules end.
 
+    A NonFiniteError thrown in at the `yield` comes back as one that names the first tensor that was not finite.
+
     Raises:
         ConfigError: if `cfg.fused` is "on" and the hand-written update does not apply; says why.
     """
@@ -55,6 +58,7 @@ def ppo(
     fused = None if cfg.fused == "off" else fused_update(policy, critic, optimizer, cfg)
     if cfg.fused == "on" and isinstance(fused, str):
         raise ConfigError(f"algo.fused is on, but the hand-written update does not apply: {fused}")
+    inspector = Inspector(agent, optimizer, generator)
 
     while True:
         left = max(0.0, 1.0 - collect.steps / total_steps)
@@ -75,13 +79,14 @@ def ppo(
         adv = gae(reward, value, terminated, truncated, traj.acted, discount=cfg.discount, lam=cfg.lam)
         steps = flatten(traj, adv=adv, target=adv + value[:, :-1], value=value[:, :-1])
 
+        inspector.remember(traj, {"scaled_reward": reward, "value": value, "advantage": adv}, lr)
+        update = partial(_update, cfg, agent, optimizer, clip=clip, clip_high=clip_high)
         seen: list[Metrics] = []
         epochs = 0
         for epochs in range(1, cfg.epochs + 1):  # noqa: B007
             if callable(fused):
                 epoch = fused(steps, generator, lr=lr, clip=clip, clip_high=clip_high)
             else:
-                update = partial(_update, cfg, agent, optimizer, clip=clip, clip_high=clip_high)
                 epoch = [update(b) for b in minibatches(steps, cfg.batch, generator)]
             seen += epoch
             if cfg.target_kl is not None and fmean(float(m["policy/kl"]) for m in epoch) > cfg.target_kl:
@@ -94,7 +99,10 @@ def ppo(
         if isinstance(policy, NormalPolicy):
             metrics["policy/std"] = policy.log_std.detach().exp().mean()
         metrics |= {"schedule/lr": torch.tensor(lr), "schedule/clip": torch.tensor(clip)}
-        yield metrics | {"update/epochs": torch.tensor(float(epochs))} | collect.stats()
+        try:
+            yield metrics | {"update/epochs": torch.tensor(float(epochs))} | collect.stats()
+        except NonFiniteError as fault:
+            raise inspector.locate(fault, steps, cfg.batch, seen, update) from None
 
 
 def _update(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class OperantError(Exception):
     """An expected failure: shown without a traceback, the process exits with `exit_code`."""
@@ -22,9 +25,22 @@ class EnvError(OperantError):
 
 
 class NonFiniteError(OperantError):
-    """A NaN or an infinity where a number belongs. Exit code 4."""
+    """A NaN or an infinity where a number belongs. Exit code 4.
+
+    Args:
+        message: what, where, and what to do.
+        facts: the same for a program, as JSON holds it: "tensor", "copy", "column", "epoch", "minibatch" and the like.
+        tensors: the batch in which it was found, by name.
+    """
 
     exit_code = 4
+
+    def __init__(
+        self, message: str, *, facts: Mapping[str, Any] | None = None, tensors: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.facts = dict(facts or {})
+        self.tensors = dict(tensors or {})
 
 
 class DiskError(OperantError):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from operant.config.errors import NonFiniteError
+from operant.config.errors import EnvError, NonFiniteError
 from operant.data.trajectory import Metrics, Trajectory
 from operant.env import Processes, VectorEnv
 from operant.policy.acting import Sampler
@@ -64,7 +64,8 @@ class Collector:
         padded on the right with `acted` False.
 
         Raises:
-            NonFiniteError: if an observation, action or reward is NaN or infinite; names the copy and the step.
+            NonFiniteError: if an observation, action, log-probability or reward is NaN or infinite; names the copy and
+                the step, and holds the segment.
         """
         start = time.perf_counter()
         env, n = self.env, self.env.num
@@ -76,8 +77,12 @@ class Collector:
         for t in range(horizon):
             obs[t] = self._obs
             action, logp[t] = self._sample(self._obs, self._generator)
-            step = env.step(action)
             actions.append(action)
+            try:
+                step = env.step(action)
+            except EnvError:
+                self._check(obs[: t + 1], np.stack(actions), logp[: t + 1], reward[:t], ends)  # was it given a NaN?
+                raise
             reward[t], terminated[t], truncated[t], acted[t] = step.reward, step.terminated, step.truncated, step.acted
             if step.final_obs is not None:
                 rows = np.flatnonzero(step.terminated | step.truncated)
@@ -85,7 +90,7 @@ class Collector:
             self._obs = step.obs
         self._obs = obs[horizon] = self._obs
         action = np.stack(actions)
-        self._check(obs, action, reward, ends)
+        self._check(obs, action, logp, reward, ends)
         self._count(reward, terminated | truncated, acted)
         fields = {"logp": logp, "reward": reward, "terminated": terminated, "truncated": truncated, "acted": acted}
         record = _lay_out(obs, {"action": action, **fields}, ends)
@@ -121,15 +126,23 @@ class Collector:
         self._running = sums[:, -1] - base
         self.episodes += len(self._ended)
 
-    def _check(self, obs: np.ndarray, action: np.ndarray, reward: np.ndarray, ends: list[_End]) -> None:
-        for name, x in (("observation", obs), ("action", action), ("reward", reward)):
+    def _check(
+        self, obs: np.ndarray, action: np.ndarray, logp: np.ndarray, reward: np.ndarray, ends: list[_End]
+    ) -> None:
+        """Find the first number that is not finite in time-major arrays [T, N, ...]."""
+        segment = {"obs": obs, "action": action, "logp": logp, "reward": reward}
+        names = ("observation", "action", "log-probability", "reward")
+        for name, x in zip(names, segment.values(), strict=True):
             if not np.isfinite(x).all():
                 t, n = np.argwhere(~np.isfinite(x))[0][:2]
-                raise _not_finite(name, int(n), int(t), x[t, n])
+                raise _not_finite(name, int(n), int(t), x[t, n], segment)
         for end in ends:
             if not np.isfinite(end.obs).all():
                 k = int(np.argwhere(~np.isfinite(end.obs))[0][0])
-                raise _not_finite("last observation of an episode", int(end.rows[k]), end.time + 1, end.obs[k])
+                name = "last observation of an episode"
+                raise _not_finite(
+                    name, int(end.rows[k]), end.time + 1, end.obs[k], segment | {"last_obs": end.obs[None]}
+                )
 
 
 def _lay_out(obs: np.ndarray, fields: dict[str, np.ndarray], ends: list[_End]) -> dict[str, np.ndarray]:
@@ -152,8 +165,10 @@ def _lay_out(obs: np.ndarray, fields: dict[str, np.ndarray], ends: list[_End]) -
     return {"obs": states, **out}
 
 
-def _not_finite(name: str, copy: int, step: int, value: np.ndarray) -> NonFiniteError:
+def _not_finite(name: str, copy: int, step: int, value: np.ndarray, segment: dict[str, np.ndarray]) -> NonFiniteError:
     return NonFiniteError(
         f"the {name} of environment copy {copy} at step {step} of the segment is not finite: {value}. "
-        "If the environment produced it, `operant env check ID` finds where; else lower algo.lr."
+        "If the environment produced it, `operant env check ID` finds where; else lower algo.lr.",
+        facts={"tensor": name, "copy": copy, "column": step},
+        tensors={field: np.ascontiguousarray(x.swapaxes(0, 1)) for field, x in segment.items()},  # [N, T, ...]
     )
