@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from operant.cli.seeds import Fleet, Line, fleet
+from operant.cli.seeds import Fleet, Line, Seed, fleet
 from operant.cli.space import Space, read_space
 from operant.config.errors import ConfigError, DiskError, EnvError
 from operant.config.resolve import resolve
@@ -130,10 +130,10 @@ class Sweep:
         watch = _Watch(trial, Line(self.base.total_steps, quiet=self.quiet), self.base.total_steps)
         runs.run(watch)
         watch.line.end()
-        failed = next((each for each in runs.seeds if each.code not in (None, 0, 130)), None)
+        failed = watch.failed
         scores = [score for each in runs.seeds if (score := each.score) is not None]
         value = iqm(scores) if len(scores) == len(runs.seeds) else math.nan
-        if failed is not None and failed.code in STOPPING:
+        if failed is not None and failed.code is not None and failed.code in STOPPING:
             self._put_back(trial.number, trial.params)
             raise STOPPING[failed.code](failed.error)
         if failed is None and runs.stopped and not watch.pruned:
@@ -202,15 +202,18 @@ class _Watch:
     line: Line
     total_steps: int
     pruned: bool = False
+    failed: Seed | None = None  # the first seed that failed
     told: int = 0  # the last step reported
 
     def __call__(self, runs: Fleet) -> None:
         from operant.data.stats import iqm
 
         self.line(runs)
-        if any(each.code not in (None, 0) for each in runs.seeds) and not runs.stopped:
-            runs.stop()
         if runs.stopped:
+            return
+        self.failed = next((each for each in runs.seeds if each.code not in (None, 0)), None)
+        if self.failed is not None:  # the others cannot mend it
+            runs.stop()
             return
         wave = [_evaluations(each.path) for each in runs.seeds[: runs.workers]]
         for step in sorted(set.intersection(*(set(found) for found in wave))):
