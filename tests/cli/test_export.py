@@ -246,3 +246,15 @@ def test_the_card_tells_where_each_number_of_an_observation_comes_from():
     table = layout(space)
     for row in ("| 0 to 2 | `['a']", "one-hot, from 5", "| 3 to 6 | `['b']", "row-major", "| 7 to 8 | `['c'][0]"):
         assert row in table
+
+
+def test_a_simulator_that_cannot_draw_here_does_not_stop_the_export(run, tmp_path, monkeypatch):
+    def play(self, **options):
+        raise RuntimeError("no OpenGL")
+
+    monkeypatch.setattr(operant.Run, "play", play)
+    monkeypatch.setattr(type(run.folder), "videos", lambda self: [])
+    with pytest.warns(UserWarning, match="no OpenGL"):
+        out = export(run.path, out=tmp_path / "out")
+    assert not (out / "replay.mp4").exists()
+    assert "There is no video" in (out / "README.md").read_text()
