@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,13 @@ def kill_at(where: str, count: int) -> None:
     """Make this process kill itself at the start or the end of the `count`-th call of a function."""
     from operant.training.folder import MetricsWriter
 
-    owners: dict[str, Any] = {"fsync": os, "replace": Path, "write_text": Path, "write": MetricsWriter, "rmtree": shutil}
+    owners: dict[str, Any] = {
+        "fsync": os,
+        "replace": Path,
+        "write_text": Path,
+        "write": MetricsWriter,
+        "rmtree": shutil,
+    }
     name = where.rpartition(".")[2]
     owner, calls = owners[name], iter(range(1, 1 << 30))
     original = getattr(owner, name)
@@ -129,7 +136,11 @@ def fingerprint(runs: Path) -> dict[str, str]:
     exact = frame.drop(columns=timed).reindex(sorted(set(frame.columns) - set(timed)), axis=1).to_numpy().tobytes()
     files = {name: (latest / name).read_bytes() for name in ("model.safetensors", "optim.safetensors")}
     best = folder.path / "checkpoints" / "best"
-    extra = {"rows": exact, "readable rows": rows.encode(), "best": best.resolve().name.encode() if best.exists() else b""}
+    extra = {
+        "rows": exact,
+        "readable rows": rows.encode(),
+        "best": best.resolve().name.encode() if best.exists() else b"",
+    }
     return {name: hashlib.sha256(data).hexdigest() for name, data in (files | extra).items()}
 
 
@@ -161,9 +172,14 @@ def main() -> int:
     """Run the trials and print the line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200, help="how many kills at least [200]")
-    parser.add_argument("--case", nargs="+", choices=list(CASES), help="only these; all that are installed if not given")
+    parser.add_argument(
+        "--case", nargs="+", choices=list(CASES), help="only these; all that are installed if not given"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments [0]")
     args = parser.parse_args()
+    torch.set_num_threads(1)
+    for heavy in ("operant.cli.launch", "operant.policy.kernels", *(n for n in NEEDS.values() if find_spec(n))):
+        import_module(heavy)  # once, instead of in every fork
     cases = args.case or available()
     rng, kills, mismatches, trials = random.Random(args.seed), Counter[str](), [], Counter[str]()
     started = time.monotonic()
