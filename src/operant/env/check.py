@@ -41,7 +41,7 @@ def check_env(env: str | Callable[..., Any] | Env, seed: int = 0, steps: int = 1
             _check(env, seed, steps, report)
         except Fatal:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             what = f"the check stopped at {type(error).__name__}: {error}"
             report.error(what, "the environment", "mend what the message names and check again")
     return list(report.found.values())
@@ -83,7 +83,7 @@ def _made(env: Any, report: Report) -> Env:
 def _close(env: Env, report: Report) -> None:
     try:
         env.close()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         report.warning(f"close() raised {type(error).__name__}: {error}", "close()", "let it be called at any time")
 
 
@@ -131,7 +131,7 @@ def _play(env: Env, seed: int, steps: int, report: Report) -> _Record:
         given = copy.deepcopy(action)
         try:
             answer: Any = env.step(action)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             what = f"step({given!r}) raised {type(error).__name__}: {error}"
             raise report.fatal(what, where, "every action of the action space must be accepted") from error
         if not _same(action, given):
@@ -166,7 +166,7 @@ def _global_state() -> dict[str, str]:
 def _reset(env: Env, seed: int | None, report: Report) -> Any:
     try:
         answer: Any = env.reset(seed=seed)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         fix = "define reset(self, *, seed=None, options=None)"
         if not isinstance(error, TypeError) or "keyword" not in str(error):
             fix = "reset() must succeed at any time, with and without a seed"
@@ -350,7 +350,7 @@ def _largest(space: Any, value: Any) -> float:
 def _check_as_gymnasium_does(env: Env, report: Report) -> None:
     try:
         gymnasium_check(cast(Any, env), skip_render_check=True, skip_close_check=True)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         fix = "see https://gymnasium.farama.org/api/env for the contract"
         report.warning(f"Gymnasium's checker says: {error}", "gymnasium.utils.env_checker", fix)
 

@@ -90,7 +90,7 @@ class GymVector:
     def _guarded(self, what: str, call: Any) -> Any:
         try:
             return call()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             where = f"{self.name}, {self.num} copies, step {self._steps}"
             raise EnvError(f"{where}: {what} failed with {type(error).__name__}: {error}") from error
 

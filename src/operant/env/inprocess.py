@@ -29,15 +29,18 @@ class InProcess:
         self.num = len(envs)
         self.name = name
         self.first = first
-        self.observation_space: gymnasium.Space[Any] = envs[0].observation_space
-        self.action_space: gymnasium.Space[Any] = envs[0].action_space
-        for index, env in enumerate(envs):
-            if env.observation_space != self.observation_space or env.action_space != self.action_space:
+        spaces = [(_space(env, "observation_space", name), _space(env, "action_space", name)) for env in envs]
+        self.observation_space, self.action_space = spaces[0]
+        for index, its in enumerate(spaces):
+            if its != spaces[0]:
                 raise EnvError(
                     f"{name}: copy {first + index} has other spaces than copy {first}: all copies must have the same"
                 )
-        self._observations = Observations(self.observation_space)
-        self._actions = Actions(self.action_space)
+        try:
+            self._observations = Observations(self.observation_space)
+            self._actions = Actions(self.action_space)
+        except EnvError as error:
+            raise EnvError(f"{name}: {error}") from error
         self.obs_dim = self._observations.dim
         self.action_width = self._actions.width
         self._envs = tuple(envs)
@@ -65,11 +68,14 @@ class InProcess:
         for index, env in enumerate(self._envs):
             try:
                 answer: Any = env.step(actions[index])
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise self._raised("step()", index, error) from error
             try:
-                state, reward[index], over, out_of_time, _ = answer
+                state, gain, over, out_of_time, _ = answer
                 write(state, obs[index])
+                if gain is None:  # NumPy would make it NaN
+                    raise TypeError("the reward is None")
+                reward[index] = gain
                 if over:
                     terminated[index] = True
                 elif out_of_time:
@@ -104,7 +110,7 @@ class InProcess:
     def _reset(self, index: int, out: NDArray[np.float32], seed: int | None) -> None:
         try:
             answer: Any = self._envs[index].reset(seed=seed)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._raised("reset()", index, error) from error
         if not (isinstance(answer, tuple) and len(answer) == 2):  # pyright: ignore[reportUnknownArgumentType]
             raise EnvError(
@@ -119,7 +125,7 @@ class InProcess:
     def _where(self, index: int) -> str:
         return f"{self.name}, copy {self.first + index}, step {self.steps}"
 
-    def _raised(self, what: str, index: int, error: Exception) -> EnvError:
+    def _raised(self, what: str, index: int, error: BaseException) -> EnvError:
         hint = ": define reset(self, *, seed=None, options=None)" if "keyword argument 'seed'" in str(error) else ""
         return EnvError(f"{self._where(index)}: {what} raised {type(error).__name__}: {error}{hint}")
 
@@ -130,6 +136,18 @@ class InProcess:
                 "(observation, reward, terminated, truncated, info), the form since Gymnasium 0.26: return these five"
             )
         return EnvError(f"{self._where(index)}: after step(), {error}")
+
+
+def _space(env: Env, which: str, name: str) -> gymnasium.Space[Any]:
+    try:
+        space: Any = getattr(env, which)
+    except (Exception, SystemExit) as error:
+        raise EnvError(
+            f"{name}: reading its {which} raised {type(error).__name__}: {error}: set self.{which} in __init__"
+        ) from error
+    if not isinstance(space, gymnasium.Space):
+        raise EnvError(f"{name}: its {which} is {describe(space)}, not a gymnasium.Space: set self.{which} in __init__")
+    return space  # pyright: ignore[reportUnknownVariableType]
 
 
 def describe(value: Any) -> str:

@@ -95,7 +95,7 @@ def _native(spec: EnvSpec, num: int, kwargs: dict[str, Any], render_mode: str | 
         kwargs = {**kwargs, "render_mode": render_mode}
     try:
         made = gymnasium.make_vec(spec, num_envs=num, vectorization_mode="vector_entry_point", **kwargs)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EnvError(f"{spec.id}: making it raised {type(error).__name__}: {error}") from error
     return GymVector(made, spec.id, "native")
 
@@ -106,7 +106,7 @@ def _one(spec: EnvSpec, kwargs: dict[str, Any], render_mode: str | None) -> Env:
             return gymnasium.make(spec, render_mode=render_mode, disable_env_checker=True, **kwargs)
     except EnvError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         extra = needs(spec)
         missing = isinstance(error, ImportError | gymnasium.error.DependencyNotInstalled)
         if missing and extra is not None:
@@ -175,5 +175,5 @@ def _call(builder: Callable[..., Any], name: str, kwargs: dict[str, Any]) -> Any
         return builder(**kwargs)
     except EnvError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EnvError(f"{name}: making it raised {type(error).__name__}: {error}") from error

@@ -104,7 +104,7 @@ def _from_module(place: str, target: str, env: str) -> ModuleType:
             else "install it, or give a path to a .py"
         )
         raise EnvError(f"{env}: there is no module {error.name!r}: {hint}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EnvError(f"{env}: importing {place} raised {type(error).__name__}: {error}") from error
 
 
@@ -124,7 +124,7 @@ def _from_file(place: str, env: str) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise EnvError(f"{env}: importing {place} raised {type(error).__name__}: {error}") from error
     return module

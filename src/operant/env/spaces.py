@@ -79,6 +79,10 @@ class Observations:
             value = obs if isinstance(obs, np.ndarray) else np.asarray(obs)
             if value.shape != self._shape:
                 raise ValueError(f"the observation has shape {value.shape}, the observation space says {self._shape}")
+            if value.dtype.kind not in "fiub":
+                raise ValueError(
+                    f"the observation is of type {value.dtype}, the observation space says {self.space.dtype}"
+                )
             out[:] = value.reshape(-1)
         elif isinstance(self.space, spaces.Discrete):
             index = int(obs) - int(self.space.start)
