@@ -70,7 +70,7 @@ def _order(attempt: Array, step: Array, time: Array) -> NDArray[np.int64]:
 
 
 def _sealed(part: Path, names: Sequence[str]) -> dict[str, Any]:
-    """The columns of one part, and under "?name" whether each row measured it."""
+    """The columns of one part, and under "?name" whether each row measured it; a value not measured is arbitrary."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -84,10 +84,10 @@ def _sealed(part: Path, names: Sequence[str]) -> dict[str, Any]:
         block: dict[str, Any] = {}
         for name in wanted:
             column = table.column(name).cast(pa.float64()).combine_chunks()
-            block["?" + name] = np.from_dlpack(column.is_valid().cast(pa.uint8())).astype(
-                bool
-            )  # to_numpy would import pandas
-            block[name] = np.from_dlpack(column.fill_null(np.nan))
+            bare = pa.Array.from_buffers(pa.float64(), len(column), [None, column.buffers()[1]], offset=column.offset)
+            # DLPack, as `to_numpy` of an array with nulls would import pandas.
+            block[name] = np.from_dlpack(bare)  # anything where not measured
+            block["?" + name] = np.from_dlpack(column.is_valid().cast(pa.uint8())).astype(bool)
     except (pa.ArrowException, OSError) as error:
         raise OperantError(f"the metrics in {part} cannot be read ({error}); move it away to go on") from error
     for name in names:
