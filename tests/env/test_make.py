@@ -213,3 +213,30 @@ def test_mujoco_writes_no_log_where_the_user_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make("HalfCheetah-v5", 2).reset(0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_screen_mujoco_draws_with_a_library_or_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    from operant.env import screen
+
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(screen.sys, "platform", "linux")
+    monkeypatch.setattr(screen, "find_library", lambda name: None)
+    with pytest.raises(EnvError, match="neither EGL nor OSMesa"):
+        screen.prepare_mujoco("HalfCheetah-v5")
+    monkeypatch.setattr(screen, "find_library", lambda name: "libOSMesa.so.8" if name == "OSMesa" else None)
+    screen.prepare_mujoco("HalfCheetah-v5")
+    assert screen.os.environ["MUJOCO_GL"] == "osmesa"
+
+
+def test_a_picture_that_fails_is_told_in_words() -> None:
+    class Blind(gymnasium.Env[Any, Any]):
+        observation_space = gymnasium.spaces.Box(-1, 1, (1,))
+        action_space = gymnasium.spaces.Discrete(2)
+        render_mode = "rgb_array"
+
+        def render(self) -> Any:
+            raise RuntimeError("no light")
+
+    with pytest.raises(EnvError, match="cannot be drawn here: RuntimeError: no light"):
+        make(Blind, render_mode="rgb_array").render()

@@ -94,7 +94,10 @@ class InProcess:
         """Return the picture of copy 0, [H, W, 3] uint8, or None when it was made without `render_mode="rgb_array"`."""
         if self._envs[0].render_mode is None:
             return None
-        frame: Any = self._envs[0].render()
+        try:
+            frame: Any = self._envs[0].render()
+        except Exception as error:
+            raise EnvError(f"{self.name} cannot be drawn here: {type(error).__name__}: {error}") from error
         return frame if isinstance(frame, np.ndarray) else None
 
     @property

@@ -18,6 +18,7 @@ from operant.env.inprocess import Env, InProcess
 from operant.env.names import load, needs
 from operant.env.pool import Pool
 from operant.env.process import Processes, Supervisor
+from operant.env.screen import prepare_mujoco
 from operant.env.vector import VectorEnv
 
 BACKENDS = ("auto", "native", "inprocess", "envpool", "process")
@@ -102,6 +103,8 @@ def _native(spec: EnvSpec, num: int, kwargs: dict[str, Any], render_mode: str | 
 
 def _one(spec: EnvSpec, kwargs: dict[str, Any], render_mode: str | None) -> Env:
     try:
+        if render_mode == "rgb_array" and needs(spec) == "mujoco":
+            prepare_mujoco(spec.id)
         with _mujoco_loading() if needs(spec) == "mujoco" else contextlib.nullcontext():
             return gymnasium.make(spec, render_mode=render_mode, disable_env_checker=True, **kwargs)
     except EnvError:
