@@ -230,12 +230,12 @@ def test_without_a_screen_mujoco_draws_with_a_library_or_says_which(monkeypatch:
 
 
 def test_a_picture_that_fails_is_told_in_words() -> None:
-    class Blind(gymnasium.Env[Any, Any]):
+    class Blind(gymnasium.Env):
         observation_space = gymnasium.spaces.Box(-1, 1, (1,))
         action_space = gymnasium.spaces.Discrete(2)
         render_mode = "rgb_array"
 
-        def render(self) -> Any:
+        def render(self):
             raise RuntimeError("no light")
 
     with pytest.raises(EnvError, match="cannot be drawn here: RuntimeError: no light"):
