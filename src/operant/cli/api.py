@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from operant.cli.registry import BUILD, EnvLike, Evaluator
+from operant.cli.registry import BUILD, EnvLike, Evaluator, supervisor
 from operant.cli.runs import find as find
 from operant.cli.runs import list_runs as list_runs
 from operant.config.resolve import resolve
@@ -112,7 +112,14 @@ class Run:
             os.environ.setdefault(
                 "SDL_VIDEODRIVER", "dummy"
             )  # pictures are drawn in memory; SDL need not look for a screen
-        copies = make(self._env, 1, backend="inprocess", kwargs=self.config.env.kwargs, render_mode="rgb_array")
+        copies = make(
+            self._env,
+            1,
+            backend="process" if self.config.env.backend == "process" else "inprocess",
+            kwargs=self.config.env.kwargs,
+            render_mode="rgb_array",
+            supervisor=supervisor(self.config),
+        )
         fps = copies.fps
         made: list[Path] = []
         try:

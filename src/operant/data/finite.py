@@ -36,11 +36,12 @@ class State:
             names |= {id(x): f"{slot} of {names[id(parameter)]}" for slot, x in slots.items()}
         return {names[id(x)]: x for x in self.tensors()}
 
+    @torch.no_grad()
     def packed(self) -> list[Tensor]:
         """Copies end to end in the order of `tensors`, a flat one for every device and type."""
         groups: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
         for x in self.tensors():
-            groups.setdefault((x.device, x.dtype), []).append(x.detach().reshape(-1))
+            groups.setdefault((x.device, x.dtype), []).append(x.view(-1) if x.is_contiguous() else x.reshape(-1))
         return [torch.cat(group) for group in groups.values()]
 
     def unpack(self, packs: list[Tensor]) -> None:
