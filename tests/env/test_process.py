@@ -254,6 +254,7 @@ def test_a_run_goes_on_and_shows_its_restarts(tmp_path, capfd):
     settings = ["--total-steps", "600", "--env.num", "4", "--algo.horizon", "32", "--algo.batch", "64"]
     settings += ["--env.backend", "process", "--env.workers", "2", "--eval.episodes", "2", "--save.videos", "false"]
     settings += ["--env.kwargs.how", "kill", "--env.kwargs.at", "20", "--env.kwargs.once", str(tmp_path / "once")]
+    settings += ["--env.kwargs.copy", str(Streams(1).integer("env") % 100), "--save.every", "1000"]
     assert main(["train", "ppo", FAULTY, "--runs", str(tmp_path / "runs"), *settings]) == 0
     (run,) = (tmp_path / "runs").iterdir()
     rows = RunFolder(run).rows()

@@ -16,6 +16,8 @@ EXTRAS = {
     "atari": ("ale-py", "the Arcade Learning Environment"),
     "envpool": ("envpool", "faster simulators"),
     "sweep": ("optuna", "operant sweep"),
+    "export": ("onnx", "operant export"),
+    "hub": ("huggingface-hub", "operant push"),
     "language": ("transformers", "language models"),
     "agents": ("playwright", "web agents"),
 }

@@ -158,8 +158,8 @@ def _measure(job: Job, folder: RunFolder, say: Say) -> None:
     """The final evaluation."""
     with timed(job.phases, "evaluate"):
         result = job.evaluate(job.eval.episodes)
-    folder.update(phases=job.phases)
     short = record_evaluation(folder, job.counter.steps, result, job.eval)
+    folder.update(phases=job.phases, evaluation=short)
     say(f"Return {short['mean']:.1f} ± {short['std']:.1f} over {short['episodes']} episodes.")
 
 

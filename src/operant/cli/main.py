@@ -33,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
         args = parse(argv)
         with warnings.catch_warnings():
             warnings.showwarning = _warn
+            warnings.simplefilter("ignore", DeprecationWarning)  # those of simulators are not the user's to mend
             return VERBS[args.verb](args) or 0
     except SystemExit as stop:
         return int(stop.code or 0)

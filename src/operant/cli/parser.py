@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from operant import __version__
-from operant.cli.sharing import add_sharing
 from operant.cli import flags
 from operant.cli.flags import count as _count
 from operant.cli.flags import seed as _seed
+from operant.cli.sharing import add_sharing
 from operant.config.fields import Leaf, did_you_mean, leaves, nearest, nearest_keys, section, title
 from operant.config.resolve import ALGORITHMS
 from operant.config.schema import RunConfig

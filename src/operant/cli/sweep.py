@@ -227,7 +227,7 @@ class _Watch:
 
 
 def _evaluations(path: Path | None) -> dict[int, Path]:
-    return {} if path is None else {int(file.stem[5:]): file for file in (path / "evals").glob("step-*.json")}
+    return {} if path is None else {int(file.stem[5:13]): file for file in (path / "evals").glob("step-*.json")}
 
 
 def _key(seed: int, done: int) -> int:

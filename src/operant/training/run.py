@@ -162,15 +162,16 @@ def summary(result: Evaluation, prefix: str = "") -> dict[str, float]:
 
 
 def record_evaluation(folder: RunFolder, step: int, result: Evaluation, protocol: EvalConfig) -> dict[str, Any]:
-    """Write `evals/step-<8 digits>.json` with every return, and note the summary in `run.json`; returns the summary."""
+    """Write every return into `evals/`, in a file that names step and protocol; returns the summary."""
     short: dict[str, Any] = summary(result) | {
         "episodes": len(result.returns),
         "deterministic": protocol.deterministic,
         "seed": protocol.seed,
     }
     full = {"step": step, **short, "returns": result.returns.tolist(), "lengths": result.lengths.tolist()}
-    write_json(folder.path / "evals" / f"step-{step:08d}.json", full)
-    folder.update(evaluation=short)
+    how = "mode" if protocol.deterministic else "sampled"
+    name = f"step-{step:08d}-{how}-{len(result.returns)}-s{protocol.seed}.json"
+    write_json(folder.path / "evals" / name, full)
     return short
 
 
