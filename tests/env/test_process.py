@@ -237,11 +237,11 @@ def test_the_decisions_before_a_break_bootstrap_from_the_last_state_seen(made, t
 
 
 def test_an_evaluation_plays_a_broken_episode_again(made, tmp_path):
-    env = made(2, how="kill", copy=1, at=2, once=str(tmp_path / "x"))
+    env = made(2, how="kill", copy=1, at=2, once=str(tmp_path / "x"), length=5)
     result = evaluate(env, lambda obs: np.zeros(len(obs), np.int64), episodes=6, seed=100)
     assert env.supervisor.restarted == 1
     assert len(result.returns) == 6
-    assert (result.lengths > 0).all()
+    assert result.lengths.tolist() == [5] * 6
     for length, total in zip(result.lengths, result.returns, strict=True):  # action 0 is -1, plus the time
         assert total == length * (length + 1) / 2 - length
 

@@ -13,17 +13,18 @@ from gymnasium import spaces
 class Faulty(gymnasium.Env):
     """Breaks as `how` says once copy `copy` has made `at` steps, the first time only where `once` names a file.
 
-    The observation is (seed of the copy, number of its episode, time in it, a random number).
+    Episodes end at random, or after `length` steps. The observation is (seed of the copy, number of its episode, time in
+    it, a random number).
     """
 
     observation_space = spaces.Box(-1e9, 1e9, (4,), np.float64)
     action_space = spaces.Discrete(3, start=-1)
 
-    def __init__(self, how="", copy=1, at=5, once="", where="step", spaces_of=""):
+    def __init__(self, how="", copy=1, at=5, once="", where="step", length=None):
         if how and where == "make" and not (once and Path(once).exists()):
             self.break_down(how, once)
         self.how, self.copy, self.at, self.once, self.where = how, copy, at, once, where
-        self.number, self.episode, self.steps = None, -1, 0
+        self.length, self.number, self.episode, self.steps = length, None, -1, 0
 
     def observe(self):
         return np.array([self.number, self.episode, self.time, self.np_random.normal()])
@@ -42,7 +43,7 @@ class Faulty(gymnasium.Env):
         self.steps += 1
         self.maybe("step")
         self.time += 1
-        draw = self.np_random.random()
+        draw = self.np_random.random() if self.length is None else 0.5 - (self.time == self.length)
         return self.observe(), float(action) + self.time, bool(draw < 0.1), bool(draw > 0.9), {}
 
     def maybe(self, where):
