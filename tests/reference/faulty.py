@@ -13,8 +13,8 @@ from gymnasium import spaces
 class Faulty(gymnasium.Env):
     """Breaks as `how` says once copy `copy` has made `at` steps, the first time only where `once` names a file.
 
-    Episodes end at random, or after `length` steps. The observation is (seed of the copy, number of its episode, time in
-    it, a random number).
+    Episodes end at random, or after `length` steps. The observation is (seed of the copy, number of its episode, time
+    in it, a random number).
     """
 
     observation_space = spaces.Box(-1e9, 1e9, (4,), np.float64)
