@@ -52,12 +52,15 @@ def available() -> list[str]:
 
 
 def train(case: str, runs: Path) -> None:
-    """Start the case's run, or go on with the one that is there; a run killed before its first checkpoint starts anew."""
+    """Start the case's run, or go on with the one that is there; one killed before its first checkpoint starts anew."""
     from operant.cli.launch import resume, start
     from operant.training.checkpoint import newest
+    from operant.training.folder import RunFolder
 
     there = sorted(runs.glob("*/run.json"))
     if there:
+        if RunFolder(there[0].parent).info()["status"] == "finished":
+            return  # killed after its last word
         try:
             newest(there[0].parent)
         except ConfigError:
