@@ -53,7 +53,7 @@ def test_twenty_kills_change_nothing():
 
 
 def test_training_on_equals_training_longer_at_once(tmp_path):
-    """With constant schedules nothing depends on the end, but the last checkpoint, which is a seam, must be a due one."""
+    """With constant schedules nothing depends on the end; the last checkpoint, a seam, must be a due one."""
     whole = operant.train("ppo", "CartPole-v1", runs=tmp_path / "a", total_steps=2000, **QUICK)
     steps = sorted(int(p.name[5:]) for p in (whole.path / "checkpoints").glob("step-*"))
     part = operant.train("ppo", "CartPole-v1", runs=tmp_path / "b", total_steps=steps[-2], **QUICK)
