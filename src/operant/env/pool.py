@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib
 import os
 import warnings
 from collections.abc import Generator, Mapping
@@ -37,7 +38,7 @@ class Pool(GymVector):
 
     def __init__(self, id: str, num: int, kwargs: Mapping[str, Any]) -> None:
         try:
-            import envpool
+            envpool: Any = importlib.import_module("envpool")
         except ImportError as error:
             raise EnvError('envpool is not installed: run pip install "operant[envpool]"') from error
         known: list[str] = envpool.list_all_envs()
