@@ -266,7 +266,7 @@ def mistyped(draw: st.DrawFn) -> tuple[str, str]:
     return flag[:at] + letter + flag[at + (kind != "add") :], flag
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(flags=mistyped(), equals=st.booleans())
 def test_a_mistyped_flag_is_refused_with_the_nearest(
     capsys: pytest.CaptureFixture[str], flags: tuple[str, str], equals: bool
@@ -294,7 +294,7 @@ WORDS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(argv=st.lists(WORDS, max_size=7) | st.lists(WORDS, max_size=6).map(lambda rest: ["train", "ppo", *rest]))
 @example(argv=["train", "ppo", "X", "--seed", "9" * 5000])
 @example(argv=["eval", "a", "--seed", "9" * 5000])

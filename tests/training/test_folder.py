@@ -21,14 +21,24 @@ def test_a_run_folder_has_its_rooms_and_a_safe_name(tmp_path):
     assert run.info()["status"] == "started"
 
 
-def test_many_starts_at_once_get_a_folder_each(tmp_path):
+def test_many_starts_at_once_get_a_folder_each_and_lose_no_row(tmp_path):
     made = []
-    threads = [threading.Thread(target=lambda: made.append(new(tmp_path).path)) for _ in range(32)]
+
+    def start():
+        run = new(tmp_path)
+        for step in range(20):
+            run.writer.write(step, 0.0, {"loss/value": float(step)})
+        run.writer.close()
+        made.append(run.path)
+
+    threads = [threading.Thread(target=start) for _ in range(32)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(set(made)) == 32
+    for path in made:
+        assert RunFolder(path).metrics()["loss/value"].tolist() == [float(step) for step in range(20)]
 
 
 def test_what_is_no_run_folder_is_refused(tmp_path):
