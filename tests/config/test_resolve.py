@@ -377,7 +377,7 @@ OPTIONAL = {
 }
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=st.fixed_dictionaries({}, optional=OPTIONAL), env=st.sampled_from([PLAIN, "CartPole-v1", "Hopper-v5"]))
 def test_dump_and_load_round_trip_exactly(tmp_path: Path, tree: dict[str, Any], env: str):
     quoted = {key: room.toml_value(value) if isinstance(value, str) else value for key, value in tree.items()}
