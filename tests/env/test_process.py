@@ -323,7 +323,7 @@ def test_closing_ends_every_worker(made):
     assert not any(alive(pid) for pid in pids)
 
 
-def test_ten_seconds_of_random_kills(made):
+def test_thirty_seconds_of_random_kills(made):
     """SIGKILL and SIGSTOP at random moments: no hang, every record legal, every kill counted."""
     env = made(4, timeout=0.5, restarts=10_000)
     rng, stop, kills = random.Random(0), threading.Event(), []
@@ -341,7 +341,7 @@ def test_ten_seconds_of_random_kills(made):
     collect = Collector(env, act, np.random.default_rng(0), seed=100)
     thread.start()
     try:
-        while time.monotonic() - begun < 10:
+        while time.monotonic() - begun < 30:
             called = time.monotonic()
             traj = collect(64)
             assert time.monotonic() - called < 120  # a hang; starting a worker may take long on a busy machine
@@ -356,5 +356,5 @@ def test_ten_seconds_of_random_kills(made):
     finally:
         stop.set()
         thread.join()
-    assert len(kills) >= 3
+    assert len(kills) >= 8
     assert 0 < env.supervisor.restarted <= len(kills)
