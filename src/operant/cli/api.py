@@ -18,6 +18,7 @@ from operant.config.schema import RunConfig
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.env import make
+from operant.env.screen import has_screen
 from operant.policy.agent import Agent
 from operant.training import checkpoint, exported
 from operant.training.folder import RunFolder
@@ -108,10 +109,8 @@ class Run:
 
         first = self.config.eval.seed if seed is None else seed
         noise = None if self.config.eval.deterministic else Streams(self.config.seed).numpy("play", first)
-        if not show and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}:
-            os.environ.setdefault(
-                "SDL_VIDEODRIVER", "dummy"
-            )  # pictures are drawn in memory; SDL need not look for a screen
+        if not show and not has_screen():  # pictures are drawn in memory; SDL need not look for a screen
+            os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         copies = make(
             self._env,
             1,

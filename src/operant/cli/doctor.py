@@ -35,9 +35,11 @@ def examine() -> list[dict[str, Any]]:
         rows.append(_row(name, version is not None, version or "missing", None if version else "pip install operant"))
     import torch
 
+    from operant.env.screen import has_screen
+
     cuda = torch.cuda.is_available()
     rows.append(_row("gpu", cuda, torch.cuda.get_device_name() if cuda else "none; everything runs on the CPU"))
-    screen = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) or sys.platform in ("darwin", "win32")
+    screen = has_screen()
     rows.append(_row("screen", screen, "yes" if screen else "none; `operant play` writes a video instead of --show"))
     for extra, (package, what) in EXTRAS.items():
         version = _version(package)

@@ -13,14 +13,14 @@ import re
 import secrets
 import subprocess
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.training.disk import writing
@@ -213,17 +213,8 @@ class MetricsWriter:
         names = list(dict.fromkeys(name for row in self._rows for name in row))
         table = pa.table({name: [row.get(name) for row in self._rows] for name in names})
         part = self.folder / f"part-{len(list(self.folder.glob('part-*.parquet'))):04d}.parquet"
-        aside = part.with_suffix(".tmp")
         with writing(part, table.nbytes):
-            try:
-                with aside.open("wb") as file:
-                    pq.write_table(table, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                aside.replace(part)
-            except OSError:
-                aside.unlink(missing_ok=True)
-                raise
+            _replace(part, lambda file: pq.write_table(table, file))
         self._file.truncate(0)
         self._rows.clear()
 
@@ -241,18 +232,23 @@ def write_json(path: Path, value: object) -> None:
     Raises:
         DiskError: if the disk refuses; the old file is left as it was.
     """
-    text = json.dumps(value, indent=2) + "\n"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with writing(path, len(text.encode())):
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+    data = (json.dumps(value, indent=2) + "\n").encode()
+    with writing(path, len(data)):
+        _replace(path, lambda file: file.write(data))
+
+
+def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file beside `path`, flush it to the disk and rename it; on an OSError the old file is left as it was."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with aside.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def provenance() -> dict[str, Any]:

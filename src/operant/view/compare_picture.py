@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from operant.config.errors import DiskError, OperantError
 from operant.view.charts import label
 from operant.view.compare import Compared, Comparison, World
-from operant.view.curves import COLOURS, dress, family, name_ends
+from operant.view.curves import COLOURS, dress, family, name_ends, save_figure
 
 if TYPE_CHECKING:
     from operant.view.bands import Band
@@ -44,12 +43,7 @@ def picture(comparison: Comparison, path: Path) -> Path:
             _panel(row[0], world, [each.train for each in world.groups], f"{world.env}\n{told}", "Return")
             if wide:
                 _panel(row[1], world, [each.evaluation for each in world.groups], "\nEvaluation in training", "")
-        try:
-            figure.savefig(path)
-        except OSError as error:
-            raise DiskError(f"cannot write {path}: {error.strerror}; free some space or name another folder") from error
-        except ValueError as error:
-            raise OperantError(f"cannot draw {path.name}: {error}; end the name in .png, .svg or .pdf") from error
+        save_figure(figure, path)
     return path
 
 

@@ -74,14 +74,22 @@ def learning_curves(
         )
         axes.annotate(told, (0, 1), (0, 13), "axes fraction", "offset points", color=_MUTED, fontsize=9)
         name_ends(axes, ends, longest)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path)
-        except OSError as error:
-            raise DiskError(f"cannot write {path}: {error.strerror}; free some space or name another folder") from error
-        except ValueError as error:
-            raise OperantError(f"cannot draw {path.name}: {error}; end the name in .png, .svg or .pdf") from error
+        save_figure(figure, path)
     return path
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure in the format that the name of `path` ends in, making its folder.
+
+    Raises DiskError when the file cannot be written, OperantError when there is no such format.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
+    except OSError as error:
+        raise DiskError(f"cannot write {path}: {error.strerror}; free some space or name another folder") from error
+    except ValueError as error:
+        raise OperantError(f"cannot draw {path.name}: {error}; end the name in .png, .svg or .pdf") from error
 
 
 def family() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from operant.config.errors import DiskError, OperantError
+from operant.env.screen import has_screen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +65,7 @@ def show(frames: Iterable[Frame], fps: int, overlay: Overlay | None = None) -> N
 
     Raises OperantError when there is no screen, or pygame is not installed.
     """
-    if sys.platform.startswith("linux") and not {"DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"} & os.environ.keys():
+    if not has_screen() and "SDL_VIDEODRIVER" not in os.environ:
         raise OperantError("there is no screen here to open a window on; leave out --show to write a video instead")
     try:
         import pygame
