@@ -1,0 +1,73 @@
+"""From a transition function in Python to a model, for worlds of at most some thousand pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from operant.mdp.model import MDP, Rows, unsigned
+
+State = TypeVar("State", bound=Hashable)
+Outcome = tuple[float, State, float]
+"""(probability, successor, reward) of one outcome of a pair; outcomes with one successor are merged."""
+
+
+def table(
+    states: Sequence[State],
+    actions: Sequence[str],
+    step: Callable[[State, str], Iterable[Outcome[State]]],
+    discount: float,
+    *,
+    terminal: Mapping[State, float] | None = None,
+    start: State | Mapping[State, float] | None = None,
+    horizon: int | None = None,
+    name: Callable[[State], str] = str,
+) -> MDP:
+    """The model with p(s', r | s, a) = `step(s, a)`, states and actions numbered in the order given.
+
+    Args:
+        step: the outcomes of a pair; none at all where the action is not admissible. Not called for terminal states.
+        terminal: value of each terminal state.
+        start: the first state, or its distribution.
+        name: what a state is called in messages and pictures.
+    """
+    terminal = terminal or {}
+    at = {state: index for index, state in enumerate(states)}
+    pointer, label, indptr, indices = [0], list[int](), [0], list[int]()
+    data, outcome, reward = list[float](), list[float](), list[float]()
+    for state in states:
+        for action, word in enumerate(actions if state not in terminal else ()):
+            merged = dict[int, tuple[float, float]]()  # successor → probability, probability × reward
+            for p, successor, r in step(state, word):
+                old = merged.get(at[successor], (0.0, 0.0))
+                merged[at[successor]] = (old[0] + p, old[1] + p * r)
+            if not merged:
+                continue
+            successors = sorted(merged)
+            label.append(action)
+            indices += successors
+            data += [merged[s][0] for s in successors]
+            outcome += [merged[s][1] / merged[s][0] for s in successors]
+            reward.append(sum(merged[s][1] for s in successors))
+            indptr.append(len(indices))
+        pointer.append(len(label))
+    first = None if start is None else np.zeros(len(states))
+    if first is not None and start is not None:
+        for state, p in (start if isinstance(start, Mapping) else {start: 1.0}).items():
+            first[at[state]] += p
+    plain = np.allclose(outcome, np.repeat(reward, np.diff(indptr)), rtol=0.0, atol=1e-15)
+    rows = Rows(
+        pointer=unsigned(pointer),
+        action=np.array(label, dtype=np.int32),
+        indptr=unsigned(indptr),
+        indices=unsigned(indices),
+        data=np.array(data),
+        reward=np.array(reward),
+        outcome_reward=None if plain else np.array(outcome),
+        terminal=np.array([state in terminal for state in states]),
+        terminal_value=np.array([terminal.get(state, 0.0) for state in states]),
+    )
+    names = [name(state) for state in states]
+    return MDP.from_rows(rows, discount, start=first, horizon=horizon, states=names, actions=actions)
