@@ -2,5 +2,6 @@
 
 from operant.mdp.model import MDP, ModelError, Rows
 from operant.mdp.solution import Certificate, Solution
+from operant.mdp.solve import METHODS, solve
 
-__all__ = ["MDP", "Certificate", "ModelError", "Rows", "Solution"]
+__all__ = ["MDP", "METHODS", "Certificate", "ModelError", "Rows", "Solution", "solve"]

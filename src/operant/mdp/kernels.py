@@ -1,8 +1,15 @@
-"""The sweeps: Numba kernels over the rows of a model, threads over states, nothing allocated inside.
+# pyright: basic
+# Numba compiles these for the arrays that they meet; a type would not tell more than the comment at each array.
+"""The sweeps: Numba kernels over the rows of a model, threads over chunks of states, nothing allocated inside.
 
-Indices are unsigned (a signed index makes Numba test for negative ones at every load) and sums are not reassociated
-(LLVM would gather in vectors, which is slower here); both were measured, see the log. Every result is the same for any
-number of threads: a state is computed by one thread in a fixed order, and minima and maxima do not depend on order.
+The Bellman sum is written once, in `row_value`; every sweep calls it and it is compiled in. Indices are unsigned (a
+signed index makes Numba test for negative ones at every load) and sums are not reassociated (LLVM would gather in
+vectors, which is slower here). Every result is the same for any number of threads: a state is computed by one thread in
+a fixed order, and minima and maxima do not depend on order.
+
+Arrays: pointer [S+1], indptr [L+1], indices and data [nnz], reward [L] as in `operant.mdp.model.Rows`; v, out [S]
+values; choice [S] the row taken in each state, -1 where there is none; starts [chunks+1] the states at which chunks
+begin; bounds [chunks, 2] the least and the greatest change of each chunk.
 """
 
 from __future__ import annotations
@@ -15,28 +22,118 @@ import numpy as np
 OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": {"contract"}, "error_model": "numpy"}
 parallel = numba.njit(parallel=True, **OPTIONS)
 serial = numba.njit(**OPTIONS)
+ONE = np.uint64(1)
+
+
+@serial
+def row_value(row, indptr, indices, data, reward, discount, v):
+    """q(s, a) of one row: r + γ Σ p v."""
+    total = 0.0
+    for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + ONE])):
+        total += data[k] * v[indices[k]]
+    return reward[row] + discount * total
+
+
+@serial
+def best_row(first, last, indptr, indices, data, reward, discount, v):
+    """The greatest value of the rows first … last-1 (at least one) under v, and the first row that has it."""
+    best, at = row_value(first, indptr, indices, data, reward, discount, v), first
+    for row in range(first + ONE, last):
+        q = row_value(row, indptr, indices, data, reward, discount, v)
+        if q > best:
+            best, at = q, row
+    return best, at
+
+
+@serial
+def backup_range(begin, end, pointer, indptr, indices, data, reward, discount, v, out, choice):
+    """`backup` of the states begin … end-1; the least and the greatest change. `out` may be `v`: Gauss–Seidel."""
+    low, high = np.inf, -np.inf
+    for s in range(begin, end):
+        first, last = np.uint64(pointer[s]), np.uint64(pointer[s + ONE])
+        before = v[s]
+        best, at = before, np.int64(-1)
+        if last > first:
+            best, row = best_row(first, last, indptr, indices, data, reward, discount, v)
+            at = np.int64(row)
+        out[s], choice[s] = best, at
+        change = best - before
+        low, high = min(low, change), max(high, change)
+    return low, high
 
 
 @parallel
-def backup(pointer, indptr, indices, data, reward, discount, v, out, choice, bounds):  # pyright: ignore
+def backup(starts, pointer, indptr, indices, data, reward, discount, v, out, choice, bounds):
     """One synchronous (Jacobi) sweep: out(s) = max over rows of s of r + γ Σ p v; `choice(s)` is the first maximal row.
 
-    States without rows keep their value, and their choice is -1. `bounds` [chunks, 2] receives min and max of out - v
-    over each chunk of states.
+    States without rows keep their value, and their choice is -1.
     """
-    states, chunks = len(v), len(bounds)
-    for chunk in numba.prange(chunks):
-        low, high = np.inf, -np.inf
-        for s in range(np.uint64(states * chunk // chunks), np.uint64(states * (chunk + 1) // chunks)):
-            best, at = v[s], np.int64(-1)
-            first = True
-            for row in range(np.uint64(pointer[s]), np.uint64(pointer[s + np.uint64(1)])):
-                total = 0.0
-                for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + np.uint64(1)])):
-                    total += data[k] * v[indices[k]]
-                q = reward[row] + discount * total
-                if first or q > best:
-                    best, at, first = q, np.int64(row), False
-            out[s], choice[s] = best, at
-            low, high = min(low, best - v[s]), max(high, best - v[s])
-        bounds[chunk, 0], bounds[chunk, 1] = low, high
+    for chunk in numba.prange(len(bounds)):
+        bounds[chunk, 0], bounds[chunk, 1] = backup_range(
+            np.uint64(starts[chunk]), np.uint64(starts[chunk + 1]),
+            pointer, indptr, indices, data, reward, discount, v, out, choice,
+        )  # fmt: skip
+
+
+@serial
+def evaluate_range(begin, end, indptr, indices, data, reward, discount, v, out):
+    """`evaluate` of the states begin … end-1; the least and the greatest change. `out` may be `v`: Gauss–Seidel."""
+    low, high = np.inf, -np.inf
+    for s in range(begin, end):
+        before = v[s]
+        value = row_value(s, indptr, indices, data, reward, discount, v)
+        out[s] = value
+        change = value - before
+        low, high = min(low, change), max(high, change)
+    return low, high
+
+
+@parallel
+def evaluate(starts, indptr, indices, data, reward, discount, v, out, bounds):
+    """One synchronous sweep of a policy's own rows (see `extract`): out = r + γ P v."""
+    for chunk in numba.prange(len(bounds)):
+        bounds[chunk, 0], bounds[chunk, 1] = evaluate_range(
+            np.uint64(starts[chunk]), np.uint64(starts[chunk + 1]), indptr, indices, data, reward, discount, v, out
+        )
+
+
+@serial
+def extract(choice, indptr, indices, data, reward, fixed, own_indptr, own_indices, own_data, own_reward):
+    """The rows of a policy, one per state, into own_*; a state without rows gets an empty one with reward `fixed`."""
+    at = np.uint64(0)
+    own_indptr[0] = 0
+    for s in range(np.uint64(len(choice))):
+        if choice[s] < 0:
+            own_reward[s] = fixed[s]
+        else:
+            row = np.uint64(choice[s])
+            own_reward[s] = reward[row]
+            for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + ONE])):
+                own_indices[at], own_data[at] = indices[k], data[k]
+                at += ONE
+        own_indptr[s + ONE] = at
+
+
+@serial
+def masses(indptr, data):
+    """The least and the greatest sum of a row, and the length of the longest."""
+    least, most, longest = np.inf, -np.inf, np.uint64(0)
+    for row in range(np.uint64(len(indptr) - 1)):
+        total = 0.0
+        first, last = np.uint64(indptr[row]), np.uint64(indptr[row + ONE])
+        for k in range(first, last):
+            total += data[k]
+        least, most, longest = min(least, total), max(most, total), max(longest, last - first)
+    return least, most, longest
+
+
+@serial
+def successors(pointer, indptr):
+    """The greatest number of entries that a policy can have: Σ over s of the longest row of s."""
+    total = np.uint64(0)
+    for s in range(np.uint64(len(pointer) - 1)):
+        longest = np.uint64(0)
+        for row in range(np.uint64(pointer[s]), np.uint64(pointer[s + ONE])):
+            longest = max(longest, np.uint64(indptr[row + ONE]) - np.uint64(indptr[row]))
+        total += longest
+    return total
