@@ -3,8 +3,8 @@
 Let d = Tv - v over all states, and σ the sum of a row (1 up to rounding, less where a model leaks). For c > 0 with
 max d ≤ c (1 - γ σ_max), T(v + c) ≤ v + c, so v* ≤ v + c, and v* = Tv* ≤ Tv + γ σ_max c; for max d < 0 the same holds
 with σ_min. Bounds from below are the same with min d, and they hold for the value of the greedy policy too, as its
-sweep is Tv: hence v* - v_policy ≤ upper - lower. With σ = 1 this is Puterman (1994), theorem 6.6.3 and proposition 6.6.5.
-Terminal states have d = 0, which enters min and max: that makes min d ≤ 0 ≤ max d; a leak enters through σ.
+sweep is Tv: hence v* - v_policy ≤ upper - lower. With σ = 1 this is Puterman (1994), theorem 6.6.3 and proposition
+6.6.5. Terminal states have d = 0, which enters min and max: that makes min d ≤ 0 ≤ max d; a leak enters through σ.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def thread_count(threads: int | None, entries: int) -> int:
     Raises:
         ModelError: if there are not that many.
     """
-    most = int(config.NUMBA_NUM_THREADS)
+    most = int(config.NUMBA_NUM_THREADS)  # pyright: ignore[reportAttributeAccessIssue]
     if threads is None:
         return 1 if entries < SMALL else most
     if not 1 <= threads <= most:
