@@ -1,0 +1,116 @@
+"""A tabular algorithm on an environment, step by step: the compiled rules of `rules.py`, called from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operant.algo.tabular.rules import RULES, epsilon_of
+from operant.algo.tabular.settings import Floats, Settings, memory
+from operant.config.errors import ConfigError
+
+
+class Learner:
+    """Learns from transitions that somebody else collects.
+
+    After `observe`, the next action is already chosen (SARSA must know it to learn): `act` returns it if the episode
+    goes on from the state that was observed, and begins a new episode otherwise.
+
+    Args:
+        states, actions: S and A; every action is admissible in every state.
+        config: the algorithm and its settings.
+        generator: gives the seed of the choices; not used after that.
+
+    Raises:
+        ConfigError: if a setting is out of range or no algorithm has that name.
+    """
+
+    def __init__(self, states: int, actions: int, config: Settings, generator: np.random.Generator) -> None:
+        self.states, self.actions, self.config = states, actions, config
+        self._memory = memory(
+            config,
+            np.arange(0, states * actions + 1, actions, dtype=np.int64),
+            np.zeros(states + 1),
+            generator.integers(1, 2**64, size=4, dtype=np.uint64, endpoint=False),
+        )
+        self._rules = RULES[type(self._memory)]
+        self._next = np.array([-1, -1], dtype=np.int64)  # the state that was reached, the row chosen there
+
+    @property
+    def table(self) -> Floats:
+        """The action values, [S, A]; a view. For double learning their mean, see `tables`."""
+        return self._memory.table.q.reshape(self.states, self.actions)
+
+    @property
+    def tables(self) -> dict[str, Floats]:
+        """Every table of values by name, [S, A] each; double learning has `first` and `second` beside `table`."""
+        shape = (self.states, self.actions)
+        extra = {name: getattr(self._memory, name) for name in ("first", "second") if hasattr(self._memory, name)}
+        return {"table": self.table} | {name: array.reshape(shape) for name, array in extra.items()}
+
+    @property
+    def steps(self) -> int:
+        """Transitions observed."""
+        return int(self._memory.table.clock[0])
+
+    def act(self, state: int, step: int | None = None) -> int:
+        """The action to take in a state. Schedules count the steps observed; `step`, if given, sets that count."""
+        if step is not None:
+            self._memory.table.clock[0] = step
+        reached, row = self._next
+        if reached != state or row < 0:
+            row = self._rules.begin(self._memory, state)
+            self._next[:] = state, row
+        return int(row) % self.actions
+
+    def observe(
+        self, state: int, action: int, reward: float, next_state: int, terminated: bool, truncated: bool
+    ) -> dict[str, float]:
+        """Learn from one transition.
+
+        Returns:
+            `td_error` (0 where the algorithm learns only later), `epsilon` in the next state, and the last `step_size`.
+        """
+        row = state * self.actions + action
+        chosen = self._rules.observe(
+            self._memory, state, row, float(reward), next_state, bool(terminated), bool(truncated)
+        )
+        self._next[:] = next_state, chosen
+        return {
+            "td_error": float(self._memory.table.error[0]),
+            "epsilon": float(epsilon_of(self._memory.table, next_state)),
+        }
+
+    def greedy(self, state: int) -> int:
+        """The first action of largest value: how to act when not learning."""
+        return int(np.argmax(self.table[state]))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Everything that changes, as copies of arrays by name: with it a learner goes on exactly."""
+        return {name: array.copy() for name, array in self._arrays()}
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` returned.
+
+        Raises:
+            ConfigError: if the arrays are not those of such a learner.
+        """
+        for name, array in self._arrays():
+            if name not in state or state[name].shape != array.shape or state[name].dtype != array.dtype:
+                raise ConfigError(f"the saved learner has no array {name} {array.shape} of {array.dtype}.")
+            array[...] = state[name]
+
+    def _arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        yield "next", self._next
+        yield from _arrays(self._memory, "")
+
+
+def _arrays(record: Any, prefix: str) -> Iterator[tuple[str, NDArray[Any]]]:
+    for name, value in record._asdict().items():
+        if isinstance(value, np.ndarray):
+            yield prefix + name, value
+        elif isinstance(value, tuple):
+            yield from _arrays(value, f"{prefix}{name}.")
