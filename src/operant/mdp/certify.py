@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -129,27 +129,25 @@ def begin(mdp: MDP, initial: Sequence[float] | Floats | None) -> Floats:
     return values
 
 
-@dataclass
-class Progress:
-    """One run of a solver: when to stop, what to tell, and how to end."""
+class Stopping:
+    """When a run of sweeps stops: the certified gap is within ε, cannot become so, or the allowance is spent.
 
-    mdp: MDP
-    epsilon: float
-    watch: Watch | None
-    max_iterations: int | None
-    threads: int | None
-    iterations: int = 0
-    history: list[tuple[int, float]] = field(default_factory=lambda: [])
-    best: float = np.inf
-    stalled: int = 0
+    Raises:
+        ModelError: if ε is not positive, or the allowance is less than one iteration.
+    """
 
-    def __post_init__(self) -> None:
-        if not self.epsilon > 0:
-            raise ModelError(f"epsilon is {self.epsilon}: it must be positive.")
-        if self.max_iterations is not None and self.max_iterations < 1:
-            raise ModelError(f"max_iterations is {self.max_iterations}: it must be at least 1.")
+    def __init__(
+        self, contraction: Contraction, epsilon: float, watch: Watch | None, max_iterations: int | None
+    ) -> None:
+        if not epsilon > 0:
+            raise ModelError(f"epsilon is {epsilon}: it must be positive.")
+        if max_iterations is not None and max_iterations < 1:
+            raise ModelError(f"max_iterations is {max_iterations}: it must be at least 1.")
         self.started = time.perf_counter()
-        self.contraction = Contraction.of(self.mdp)
+        self.contraction, self.epsilon = contraction, epsilon
+        self.watch, self.max_iterations = watch, max_iterations
+        self.iterations, self.history = 0, list[tuple[int, float]]()
+        self.best, self.stalled = float("inf"), 0
 
     def gap(self, low: float, high: float, values: Floats) -> float:
         """The certified gap after a Jacobi sweep into `values`; the norm is only taken where it matters."""
@@ -180,6 +178,36 @@ class Progress:
             return False
         return span <= 8 * self.contraction.noise(norm_of(values))
 
+    def verdict(self, gap: float, rounding: float, norm: float, method: str) -> str:
+        """Why the run stopped, as a sentence, given what its certificate states.
+
+        Raises:
+            ModelError: if floating point cannot certify ε and the allowance was not spent.
+        """
+        if gap <= self.epsilon:
+            return f"stopped when the certified gap {gap:.3g} was within epsilon={self.epsilon:g}"
+        if self.spent:
+            return (
+                f"stopped after max_iterations={self.max_iterations}: the certified gap is {gap:.3g}, not yet "
+                f"epsilon={self.epsilon:g}"
+            )
+        raise ModelError(
+            f"epsilon={self.epsilon:g} cannot be certified in double precision for this model: with "
+            f"γ={self.contraction.discount:g} and values up to {norm:.3g} rounding alone may add {rounding:.2g}, and "
+            f"{method} reached a gap of {gap:.2g}. Ask for epsilon={2 * gap:.1g} or more."
+        )
+
+
+class Progress(Stopping):
+    """One run of a solver on a model: when to stop, what to tell, and how to end."""
+
+    def __init__(
+        self, mdp: MDP, epsilon: float, watch: Watch | None, max_iterations: int | None, threads: int | None
+    ) -> None:
+        started = time.perf_counter()
+        super().__init__(Contraction.of(mdp), epsilon, watch, max_iterations)
+        self.mdp, self.threads, self.started = mdp, threads, started
+
     def finish(self, values: Floats, *, method: str, why: str, **extra: object) -> Solution:
         """Certify `values` and make the answer.
 
@@ -187,20 +215,7 @@ class Progress:
             ModelError: if floating point cannot certify ε and the allowance was not spent.
         """
         middle, rows, certificate = discounted(self.mdp, values, self.threads, self.contraction)
-        if certificate.gap <= self.epsilon:
-            stop = f"stopped when the certified gap {certificate.gap:.3g} was within epsilon={self.epsilon:g}"
-        elif self.spent:
-            stop = (
-                f"stopped after max_iterations={self.max_iterations}: the certified gap is {certificate.gap:.3g}, not "
-                f"yet epsilon={self.epsilon:g}"
-            )
-        else:
-            raise ModelError(
-                f"epsilon={self.epsilon:g} cannot be certified in double precision for this model: with "
-                f"γ={self.mdp.discount:g} and values up to {norm_of(values):.3g} rounding alone may add "
-                f"{certificate.rounding:.2g}, and {method} reached a gap of {certificate.gap:.2g}. "
-                f"Ask for epsilon={2 * certificate.gap:.1g} or more."
-            )
+        stop = self.verdict(certificate.gap, certificate.rounding, norm_of(values), method)
         policy = np.full(self.mdp.num_states, -1, dtype=np.int32)
         policy[rows >= 0] = self.mdp.rows.action[rows[rows >= 0]]
         return Solution(
