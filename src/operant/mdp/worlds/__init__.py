@@ -15,6 +15,7 @@ from operant.mdp.worlds.grids import (
     four_by_four,
     four_by_three,
     maze,
+    positions,
     shortcut_maze,
     windy_grid,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "gambler",
     "maximisation_bias",
     "maze",
+    "positions",
     "random_walk",
     "shortcut_maze",
     "table",

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from operant.mdp.model import MDP
+import numpy as np
+from numpy.typing import NDArray
+
+from operant.mdp.model import MDP, ModelError
 from operant.mdp.worlds.table import Outcome, table
 
 Cell = tuple[int, int]
@@ -101,6 +104,23 @@ def cells(text: str) -> dict[Cell, str]:
 def name(cell: Cell) -> str:
     """ "row,column", as every grid world names its states."""
     return f"{cell[0]},{cell[1]}"
+
+
+def positions(mdp: MDP) -> NDArray[np.int64]:
+    """Which state stands where, [H, W], -1 where none does, of a model whose states are named "row,column".
+
+    Raises:
+        ModelError: if the states have other names, or none.
+    """
+    try:
+        at = np.array([[int(part) for part in word.split(",")] for word in mdp.states or ()]).reshape(-1, 2)
+    except ValueError as error:
+        raise ModelError('the states are not named "row,column": say yourself where they stand.') from error
+    if not len(at):
+        raise ModelError('the states have no names: name them "row,column", or say yourself where they stand.')
+    found = np.full(at.max(axis=0) + 1, -1)
+    found[at[:, 0], at[:, 1]] = np.arange(len(at))
+    return found
 
 
 def move(cell: Cell, by: Cell, free: Mapping[Cell, str]) -> Cell:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from math import fsum
 from typing import TypeVar
 
 import numpy as np
@@ -39,18 +40,17 @@ def table(
     data, outcome, reward = list[float](), list[float](), list[float]()
     for state in states:
         for action, word in enumerate(actions if state not in terminal else ()):
-            merged = dict[int, tuple[float, float]]()  # successor → probability, probability × reward
+            merged = dict[int, list[tuple[float, float]]]()  # successor → (probability, reward) of each way there
             for p, successor, r in step(state, word):
-                old = merged.get(at[successor], (0.0, 0.0))
-                merged[at[successor]] = (old[0] + p, old[1] + p * r)
+                merged.setdefault(at[successor], []).append((p, r))
             if not merged:
                 continue
-            successors = sorted(merged)
             label.append(action)
-            indices += successors
-            data += [merged[s][0] for s in successors]
-            outcome += [merged[s][1] / merged[s][0] for s in successors]
-            reward.append(sum(merged[s][1] for s in successors))
+            for successor in sorted(merged):
+                indices.append(successor)
+                data.append(fsum(p for p, _ in merged[successor]))
+                outcome.append(_mean(merged[successor]))
+            reward.append(_mean([way for ways in merged.values() for way in ways]))
             indptr.append(len(indices))
         pointer.append(len(label))
     first = None if start is None else np.zeros(len(states))
@@ -71,3 +71,9 @@ def table(
     )
     names = [name(state) for state in states]
     return MDP.from_rows(rows, discount, start=first, horizon=horizon, states=names, actions=actions)
+
+
+def _mean(ways: Sequence[tuple[float, float]]) -> float:
+    """The mean reward of ways (probability, reward), exactly r where all pay r."""
+    paid = {r for _, r in ways}
+    return paid.pop() if len(paid) == 1 else fsum(p * r for p, r in ways) / fsum(p for p, _ in ways)
