@@ -1,0 +1,213 @@
+"""Policies as probabilities of a model's rows, [L], and the Markov chain that a policy makes of a model."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+
+from operant.mdp.model import MDP, Floats, ModelError, Rows, unsigned
+
+Ties = Literal["random", "first"]
+
+
+def checked(mdp: MDP, policy: ArrayLike) -> Floats:
+    """A policy [L] after a look at it: π(a | s) of each row, at least 0, summing to 1 in every state that has rows.
+
+    Raises:
+        ModelError: naming the state.
+    """
+    found = np.ascontiguousarray(policy, dtype=np.float64)
+    if found.shape != (mdp.num_rows,):
+        raise ModelError(
+            f"the policy has shape {found.shape}, expected one probability for each of the {mdp.num_rows} rows; "
+            "make it of action labels by operant.mdp.policies.deterministic."
+        )
+    bad = np.flatnonzero(~(found >= 0.0))
+    if len(bad):
+        at = int(mdp.row_state[bad[0]])
+        raise ModelError(f"the policy gives {found[bad[0]]} to a row of state {mdp.name(at)}: not a probability.")
+    total = over_actions(mdp, found)
+    bad = np.flatnonzero((np.abs(total - 1.0) > 1e-8) & decides(mdp))
+    if len(bad):
+        at = int(bad[0])
+        raise ModelError(f"the policy's probabilities in state {mdp.name(at)} sum to {total[at]:.9g}, not to 1.")
+    return found
+
+
+def decides(mdp: MDP) -> NDArray[np.bool_]:
+    """[S]: which states have rows."""
+    return np.diff(mdp.rows.pointer.astype(np.int64)) > 0
+
+
+def over_actions(mdp: MDP, x: ArrayLike) -> Floats:
+    """[S]: the sum of x [L] over the rows of each state, 0 where there are none."""
+    weights = np.asarray(x, dtype=np.float64)
+    return np.bincount(mdp.row_state, weights=weights, minlength=mdp.num_states).astype(np.float64)
+
+
+def best_of(mdp: MDP, x: Floats) -> Floats:
+    """[S]: the largest x [L] among the rows of each state, -inf where there are none."""
+    best = np.full(mdp.num_states, -np.inf)
+    filled = np.flatnonzero(decides(mdp))
+    if len(filled):
+        best[filled] = np.maximum.reduceat(x, mdp.rows.pointer.astype(np.int64)[filled])
+    return best
+
+
+def deterministic(mdp: MDP, actions: ArrayLike) -> Floats:
+    """[L]: probability one for the row of each state's action label; labels of states without rows are not read.
+
+    Args:
+        mdp: the model.
+        actions: labels [S], such as `Solution.policy`.
+
+    Raises:
+        ModelError: if a label is not admissible, naming the state.
+    """
+    label = np.asarray(actions)
+    if label.shape != (mdp.num_states,):
+        raise ModelError(f"actions has shape {label.shape}, expected one label for each of {mdp.num_states} states.")
+    found = (mdp.rows.action == label[mdp.row_state]).astype(np.float64)
+    bad = np.flatnonzero((over_actions(mdp, found) != 1.0) & decides(mdp))
+    if len(bad):
+        raise ModelError(f"action {label[bad[0]]} is not admissible in state {mdp.name(int(bad[0]))}.")
+    return found
+
+
+def uniform(mdp: MDP) -> Floats:
+    """[L]: every admissible action of a state with the same probability."""
+    return 1.0 / np.diff(mdp.rows.pointer.astype(np.int64))[mdp.row_state]
+
+
+def epsilon_soft(mdp: MDP, policy: ArrayLike, epsilon: float) -> Floats:
+    """[L]: (1 - ε) π(a | s) + ε / |A(s)|.
+
+    Raises:
+        ModelError: if ε lies outside of [0, 1] or `policy` is none.
+
+    Source: Sutton and Barto (2018), section 5.4.
+    """
+    if not 0.0 <= epsilon <= 1.0:
+        raise ModelError(f"epsilon is {epsilon}: a probability lies in [0, 1].")
+    return (1.0 - epsilon) * checked(mdp, policy) + epsilon * uniform(mdp)
+
+
+def epsilon_greedy(
+    mdp: MDP, action_values: Floats, epsilon: float, *, ties: Ties = "random", tolerance: float = 1e-9
+) -> Floats:
+    """[L]: ε-soft of the greedy policy on q [L].
+
+    Args:
+        mdp: the model.
+        action_values: q(s, a) of each row, [L].
+        epsilon: in [0, 1].
+        ties: greedy actions share the probability evenly ("random"), or the first takes it ("first").
+        tolerance: rows within `tolerance · max(1, |max q|)` of the maximum tie.
+
+    Raises:
+        ModelError: if ε lies outside of [0, 1].
+    """
+    best = best_of(mdp, action_values)[mdp.row_state]
+    greedy = (action_values >= best - tolerance * np.maximum(1.0, np.abs(best))).astype(np.float64)
+    if ties == "first":
+        before = np.cumsum(greedy) - greedy  # greedy rows so far, this one not counted
+        first = mdp.rows.pointer.astype(np.int64)[mdp.row_state]
+        greedy *= before == before[first]
+    return epsilon_soft(mdp, greedy / over_actions(mdp, greedy)[mdp.row_state], epsilon)
+
+
+def softmax(mdp: MDP, logits: ArrayLike) -> Floats:
+    """[L]: π(a | s) ∝ exp θ(s, a) over the admissible actions.
+
+    Args:
+        mdp: the model.
+        logits: θ as [S, A] (entries of other actions are not read) or as [L].
+
+    Raises:
+        ModelError: if the shape is neither.
+    """
+    theta = of_rows(mdp, logits)
+    weight = np.exp(theta - best_of(mdp, theta)[mdp.row_state])
+    return weight / over_actions(mdp, weight)[mdp.row_state]
+
+
+def of_rows(mdp: MDP, table: ArrayLike) -> Floats:
+    """[L]: a table [S, A] read at the rows of a model; [L] is returned as it is.
+
+    Raises:
+        ModelError: if the shape is neither.
+    """
+    found = np.asarray(table, dtype=np.float64)
+    if found.shape == (mdp.num_rows,):
+        return found
+    if found.ndim == 2 and found.shape[0] == mdp.num_states and found.shape[1] >= mdp.num_actions:
+        return found[mdp.row_state, mdp.rows.action]
+    raise ModelError(
+        f"a table of shape {found.shape} is neither [S, A] = [{mdp.num_states}, {mdp.num_actions}] "
+        f"nor [L] = [{mdp.num_rows}]."
+    )
+
+
+def averaged(mdp: MDP, policy: Floats) -> sp.csr_array:
+    """The matrix [S, L] that averages rows over a policy: row s holds π(a | s) at the rows of s."""
+    pointer = mdp.rows.pointer.astype(np.int64)
+    return sp.csr_array((policy, np.arange(mdp.num_rows), pointer), shape=(mdp.num_states, mdp.num_rows))
+
+
+def induced(mdp: MDP, policy: ArrayLike) -> MDP:
+    """The Markov reward process of a policy, as a model with one row per state: every solver evaluates it.
+
+    p(s' | s) = Σ_a π(a | s) p(s' | s, a) and r(s) = Σ_a π(a | s) r(s, a); terminal states, start and names are kept.
+
+    Raises:
+        ModelError: if `policy` is none, naming the state.
+    """
+    weights = averaged(mdp, checked(mdp, policy))
+    chain: Any = sp.csr_array(weights @ mdp.matrix)
+    chain.eliminate_zeros()
+    chain.sort_indices()
+    has, old = decides(mdp), mdp.rows
+    per_state = np.diff(chain.indptr)
+    rows = Rows(
+        pointer=unsigned(np.concatenate(([0], np.cumsum(has)))),
+        action=np.zeros(int(has.sum()), dtype=np.int32),
+        indptr=unsigned(np.concatenate(([0], np.cumsum(per_state[has])))),
+        indices=unsigned(chain.indices),
+        data=np.asarray(chain.data, dtype=np.float64),
+        reward=np.asarray(weights @ old.reward)[has],
+        terminal=old.terminal,
+        terminal_value=old.terminal_value,
+    )
+    return mdp.replace(rows=rows, actions=None)
+
+
+def soften(mdp: MDP, epsilon: float) -> MDP:
+    """The model in which ε-softness is the environment's doing: each action is taken with probability 1 - ε, and else a
+    uniform one. Its optimal policy is the greedy part of the best ε-soft policy, whose value its optimal value is.
+
+    Raises:
+        ModelError: if ε lies outside of [0, 1].
+
+    Source: Sutton and Barto (2018), section 5.4, the environment with the ε-soft policies moved inside of it.
+    """
+    if not 0.0 <= epsilon <= 1.0:
+        raise ModelError(f"epsilon is {epsilon}: a probability lies in [0, 1].")
+    spread = averaged(mdp, uniform(mdp))
+    up = sp.csr_array((np.ones(mdp.num_rows), (np.arange(mdp.num_rows), mdp.row_state)), shape=spread.T.shape)
+    mixed: Any = sp.csr_array((1.0 - epsilon) * mdp.matrix + epsilon * (up @ (spread @ mdp.matrix)))
+    mixed.sort_indices()
+    old = mdp.rows
+    rows = Rows(
+        pointer=old.pointer,
+        action=old.action,
+        indptr=unsigned(mixed.indptr),
+        indices=unsigned(mixed.indices),
+        data=np.asarray(mixed.data, dtype=np.float64),
+        reward=(1.0 - epsilon) * old.reward + epsilon * (up @ (spread @ old.reward)),
+        terminal=old.terminal,
+        terminal_value=old.terminal_value,
+    )
+    return mdp.replace(rows=rows)
