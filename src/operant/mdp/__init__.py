@@ -2,7 +2,9 @@
 
 from operant.mdp.evaluation import Evaluation, best_epsilon_soft, evaluate, evaluation_sweeps
 from operant.mdp.finite_horizon import finite_horizon, finite_horizon_values
-from operant.mdp.model import MDP, ModelError, Rows
+from operant.mdp.grid import grid_world
+from operant.mdp.gymnasium import from_gymnasium
+from operant.mdp.model import MDP, Grid, ModelError, Rows
 from operant.mdp.occupancy import expected_steps, occupancy, return_variance, stationary
 from operant.mdp.solution import Certificate, Solution
 from operant.mdp.solve import METHODS, solve
@@ -12,6 +14,7 @@ __all__ = [
     "METHODS",
     "Certificate",
     "Evaluation",
+    "Grid",
     "ModelError",
     "Rows",
     "Solution",
@@ -21,6 +24,8 @@ __all__ = [
     "expected_steps",
     "finite_horizon",
     "finite_horizon_values",
+    "from_gymnasium",
+    "grid_world",
     "occupancy",
     "return_variance",
     "solve",

@@ -1,10 +1,16 @@
-"""One type for a finite Markov decision process: sparse rows, one per admissible state–action pair."""
+"""One type for a finite Markov decision process: sparse rows, one per admissible state–action pair.
+
+A model whose states lie on a map carries it: `mdp.grid` (a `Grid`, or None) has the text of the map, the cell of every
+state and the displacement of every action, which is all that a picture of values and policy arrows needs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, cast
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,6 +21,8 @@ from operant.config.errors import ConfigError
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer[Any]]
 Criterion = Literal["discounted", "total", "average"]
+Start = ArrayLike | int | Mapping[Any, float]
+"""A distribution [S], the index of one state, or a mapping from index or name to probability."""
 
 
 class ModelError(ConfigError):
@@ -33,30 +41,58 @@ class Rows:
     action: Integers  # [L]    label of the row's action, 0 … A-1, increasing within a state; int32
     indptr: Integers  # [L+1]  entries of row i are indptr[i] … indptr[i+1]-1; uint32 (uint64 from 2³² entries on)
     indices: Integers  # [nnz]  successor of each entry, increasing within a row, no duplicates; uint32
-    data: Floats  # [nnz]  its probability
+    data: Floats  # [nnz]  its probability, more than 0
     reward: Floats  # [L]    r(s, a), the mean over successors
     outcome_reward: Floats | None = None  # [nnz]  r(s, a, s'), kept for sampling where it depends on s'
     terminal: NDArray[np.bool_]  # [S]
     terminal_value: Floats  # [S]    0 where not terminal
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for name in self.__slots__ if (array := getattr(self, name)) is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grid:
+    """Where the states of a model lie on a map of text, for pictures.
+
+    Several states may share a cell (a position before and after a key is found), and a state may have none.
+    """
+
+    lines: tuple[str, ...]  # [height] of [width] characters each
+    cell: NDArray[np.int64]  # [S]  row · width + column of each state, -1 for a state without a place
+    moves: tuple[tuple[int, int], ...]  # [A]  (rows down, columns right) of each action label, (0, 0) to stay
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width)."""
+        return len(self.lines), len(self.lines[0])
 
 
 class MDP:
     """A finite Markov decision process: v(s) = max over a in A(s) of r(s, a) + γ Σ_s' p(s' | s, a) v(s').
 
     Args:
-        P: p(s' | s, a): an array [S, A, S'], a sequence of A sparse matrices [S, S'], or one sparse matrix [L, S'] whose
-            rows are the pairs named by `pairs`. Duplicate entries are summed; nothing is densified.
-        R: R(s) as [S], R(s, a) as [S, A] (or [L] with `pairs`), or R(s, a, s') in the form of P. A pair with reward -inf
-            is not admissible and is left out.
+        P: p(s' | s, a), one of: an array [S, A, S']; a sequence of A sparse matrices [S, S']; one sparse matrix [L, S']
+            whose rows are the pairs named by `pairs`; a dictionary {(s, a): {s': p}} or {s: {a: [(p, s', r), …]}} with
+            hashable names. Duplicate entries are summed, zeros left out; nothing is densified. A sparse matrix that has
+            the model's form already (float64, sorted, rows in order) is not copied: do not write to it afterwards.
+        R: R(s) as [S], R(s, a) as [S, A] (or [L] with `pairs`), or R(s, a, s') in the form of P. With a dictionary: a
+            dictionary by s, by (s, a) or by (s, a, s'), what it leaves out is 0; None for the second form, which holds
+            its rewards. A pair with reward -inf is not admissible and is left out.
         discount: γ in [0, 1].
         pairs: (states [L], actions [L]), for one sparse P; any order.
-        terminal: terminal states: a mask [S], indices, or a mapping from index to value. They need no rows; rows that
-            they have are dropped. Under R(s) a terminal state is worth R(s) unless a mapping says otherwise.
-        start: distribution of the first state [S], or the index of one state; None if not known.
+        terminal: terminal states: a mask [S], indices (or names, with a dictionary), or a mapping from these to values.
+            They need no rows; rows that they have are dropped. Under R(s) a terminal state is worth R(s) unless a
+            mapping says otherwise.
+        start: distribution of the first state [S], the index (or name) of one state, or a mapping from these to
+            probabilities; None if not known.
         horizon: number of decisions of a finite-horizon problem, else None.
         criterion: "discounted", "total" or "average"; if None, discounted for γ < 1 and total for γ = 1.
         leak: rows may sum to less than one; what is missing ends the episode with value 0.
-        states, actions: names, for messages and pictures.
+        states, actions: names, for messages and pictures: [S] and [A].
+        grid: where the states lie on a map.
 
     Raises:
         ModelError: what is wrong, naming the row.
@@ -64,25 +100,45 @@ class MDP:
     Source: Puterman (1994), Markov Decision Processes, chapter 2.
     """
 
+    rows: Rows
+    discount: float
+    horizon: int | None
+    criterion: Criterion
+    start: Floats | None  # [S]
+    leak: bool
+    states: tuple[Hashable, ...] | None
+    actions: tuple[Hashable, ...] | None
+    grid: Grid | None
+
     def __init__(
         self,
         P: Any,
-        R: Any,
-        discount: float,
+        R: Any = None,
+        discount: float | None = None,
         *,
         pairs: tuple[ArrayLike, ArrayLike] | None = None,
-        terminal: ArrayLike | Mapping[int, float] | None = None,
-        start: ArrayLike | int | None = None,
+        terminal: ArrayLike | Mapping[Any, float] | None = None,
+        start: Start | Hashable | None = None,
         horizon: int | None = None,
         criterion: Criterion | None = None,
         leak: bool = False,
-        states: Sequence[str] | None = None,
-        actions: Sequence[str] | None = None,
+        states: Sequence[Hashable] | None = None,
+        actions: Sequence[Hashable] | None = None,
+        grid: Grid | None = None,
     ) -> None:
         from operant.mdp.arrays import rows_of  # the conversions are a room of their own
+        from operant.mdp.ragged import rows_of_dictionary
 
+        if isinstance(P, Mapping):
+            if pairs is not None:
+                raise ModelError("pairs is for one sparse P; a dictionary names its pairs itself: leave pairs out.")
+            rows, states, actions = rows_of_dictionary(P, R, terminal=terminal, states=states, actions=actions)
+        else:
+            rows = rows_of(P, R, pairs=pairs, terminal=terminal)
+        if discount is None:
+            raise ModelError("discount is missing: give γ in [0, 1], MDP(P, R, discount=0.95).")
         self._set(
-            rows_of(P, R, pairs=pairs, terminal=terminal),
+            rows,
             discount,
             start=start,
             horizon=horizon,
@@ -90,6 +146,7 @@ class MDP:
             leak=leak,
             states=states,
             actions=actions,
+            grid=grid,
         )
 
     @classmethod
@@ -98,12 +155,13 @@ class MDP:
         rows: Rows,
         discount: float,
         *,
-        start: ArrayLike | int | None = None,
+        start: Start | Hashable | None = None,
         horizon: int | None = None,
         criterion: Criterion | None = None,
         leak: bool = False,
-        states: Sequence[str] | None = None,
-        actions: Sequence[str] | None = None,
+        states: Sequence[Hashable] | None = None,
+        actions: Sequence[Hashable] | None = None,
+        grid: Grid | None = None,
         check: bool = True,
     ) -> Self:
         """A model from its arrays, which are taken as they are and not copied. `check=False` skips the O(nnz) check."""
@@ -117,6 +175,7 @@ class MDP:
             leak=leak,
             states=states,
             actions=actions,
+            grid=grid,
             check=check,
         )
         return self
@@ -126,24 +185,28 @@ class MDP:
         rows: Rows,
         discount: float,
         *,
-        start: ArrayLike | int | None,
+        start: Start | Hashable | None,
         horizon: int | None,
         criterion: Criterion | None,
         leak: bool,
-        states: Sequence[str] | None,
-        actions: Sequence[str] | None,
+        states: Sequence[Hashable] | None,
+        actions: Sequence[Hashable] | None,
+        grid: Grid | None,
         check: bool = True,
     ) -> None:
-        from operant.mdp.validate import check_rows, check_scalars
+        from operant.mdp.validate import check_rows, check_scalars, check_structure
 
         self.rows = rows
         self.discount = float(discount)
         self.horizon = horizon
-        self.criterion: Criterion = criterion or ("discounted" if discount < 1.0 else "total")
+        self.criterion = criterion or ("discounted" if discount < 1.0 else "total")
         self.leak = leak
         self.states = None if states is None else tuple(states)
         self.actions = None if actions is None else tuple(actions)
-        self.start = _start(start, self.num_states)
+        self.grid = grid
+        if check:
+            check_structure(self)
+        self.start = None if start is None else self._distribution(start)
         check_scalars(self)
         if check:
             check_rows(self)
@@ -153,10 +216,11 @@ class MDP:
         """S."""
         return len(self.rows.terminal)
 
-    @property
+    @cached_property
     def num_actions(self) -> int:
-        """A: one more than the largest action label."""
-        return int(self.rows.action.max()) + 1 if len(self.rows.action) else 0
+        """A: one more than the largest action label, or the number of action names where they are more."""
+        largest = int(self.rows.action.max()) + 1 if len(self.rows.action) else 0
+        return max(largest, len(self.actions or ()))
 
     @property
     def num_rows(self) -> int:
@@ -170,16 +234,22 @@ class MDP:
 
     @property
     def matrix(self) -> sp.csr_array:
-        """The transitions [L, S] as a SciPy matrix that shares memory with the model."""
-        rows, signed = self.rows, np.int32 if self.nnz < 2**31 else np.int64
-        return sp.csr_array(
-            (rows.data, rows.indices.view(np.int32), rows.indptr.astype(signed)), shape=(self.num_rows, self.num_states)
+        """The transitions [L, S] as a SciPy matrix that shares memory with the model.
+
+        From 2³¹ entries or states on SciPy wants 64-bit indices, and those (not the probabilities) are a copy.
+        """
+        rows = self.rows
+        signed = np.int32 if self.nnz < 2**31 and self.num_states < 2**31 else np.int64
+        indices, indptr = (
+            array.view(signed) if array.itemsize == np.dtype(signed).itemsize else array.astype(signed)
+            for array in (rows.indices, rows.indptr)
         )
+        return sp.csr_array((rows.data, indices, indptr), shape=(self.num_rows, self.num_states), copy=False)
 
     @property
     def row_state(self) -> NDArray[np.int64]:
         """The state of each row, [L]."""
-        return np.repeat(np.arange(self.num_states), np.diff(self.rows.pointer.astype(np.int64)))
+        return np.repeat(np.arange(self.num_states), np.diff(self.rows.pointer).astype(np.int64))
 
     def row(self, state: int, action: int) -> int:
         """The row of a pair.
@@ -187,48 +257,119 @@ class MDP:
         Raises:
             ModelError: if the action is not admissible there.
         """
+        if not 0 <= state < self.num_states:
+            raise ModelError(f"there is no state {state}: the model has states 0 to {self.num_states - 1}.")
         first, last = int(self.rows.pointer[state]), int(self.rows.pointer[state + 1])
         at = first + int(np.searchsorted(self.rows.action[first:last], action))
         if at == last or self.rows.action[at] != action:
-            raise ModelError(f"action {action} is not admissible in state {self.name(state)}.")
+            labels = [self.action_name(label) for label in self.rows.action[first:last].tolist()]
+            raise ModelError(
+                f"action {self.action_name(action)} is not admissible in state {self.name(state)}: "
+                + (f"it has {', '.join(labels)}." if labels else "it is terminal and has none.")
+            )
         return at
 
+    def index(self, name: Hashable) -> int:
+        """The index of a state by its name.
+
+        Raises:
+            ModelError: if no state has that name.
+        """
+        try:
+            return self._index[name]
+        except KeyError:
+            raise ModelError(f"no state is named {name!r}: the names are {_some(self.states)}.") from None
+
+    @cached_property
+    def _index(self) -> dict[Hashable, int]:
+        return {name: i for i, name in enumerate(self.states or ())}
+
     def name(self, state: int) -> str:
-        """The state's name, or its index."""
-        return str(state) if self.states is None else f"{state} ({self.states[state]})"
+        """The state's index, with its name where it has one."""
+        return _label(state, self.states)
+
+    def action_name(self, action: int) -> str:
+        """The action's label, with its name where it has one."""
+        return _label(action, self.actions)
+
+    def where(self, row: int) -> str:
+        """The pair of a row, for messages."""
+        state = int(np.searchsorted(self.rows.pointer, row, side="right")) - 1
+        return f"state {self.name(state)}, action {self.action_name(int(self.rows.action[row]))}"
 
     def replace(self, **changes: Any) -> MDP:
-        """The same rows with another discount, start, horizon, criterion or names; nothing is copied."""
+        """The same rows with another discount, start, horizon, criterion, names, grid or rows; nothing is copied.
+
+        Where the discount changes and no criterion is named, it follows the discount, unless it was the average.
+        """
+        follows = "discount" in changes and self.criterion != "average"
         now: dict[str, Any] = {
             "discount": self.discount,
             "start": self.start,
             "horizon": self.horizon,
-            "criterion": self.criterion if "discount" not in changes else None,
+            "criterion": None if follows else self.criterion,
             "leak": self.leak,
             "states": self.states,
             "actions": self.actions,
+            "grid": self.grid,
         } | changes
-        return MDP.from_rows(now.pop("rows", self.rows), now.pop("discount"), check="rows" in changes, **now)
+        check = "rows" in changes or "leak" in changes
+        return MDP.from_rows(now.pop("rows", self.rows), now.pop("discount"), check=check, **now)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a file: by its suffix .npz (fast, exact) or .json (to be read by people); see `load`."""
+        from operant.mdp.formats import save
+
+        save(self, path)
 
     def __repr__(self) -> str:
         kind = f"horizon {self.horizon}" if self.horizon is not None else self.criterion
-        return f"MDP({self.num_states:,} states, {self.num_rows:,} pairs, {self.nnz:,} entries, {kind}, γ={self.discount:g})"
+        size = f"{self.num_states:,} states, {self.num_rows:,} pairs, {self.nnz:,} entries"
+        return f"MDP({size}, {kind}, γ={self.discount:g})"
+
+    def _distribution(self, start: Any) -> Floats:
+        """The start distribution [S] from any form of it."""
+        if isinstance(start, Mapping):
+            found = np.zeros(self.num_states)
+            for state, probability in start.items():
+                found[self._known(state)] += probability
+            return found
+        if np.ndim(start) == 0 or (self.states is not None and isinstance(start, Hashable) and start in self._index):
+            found = np.zeros(self.num_states)
+            found[self._known(start)] = 1.0
+            return found
+        return np.ascontiguousarray(start, dtype=np.float64)
+
+    def _known(self, state: Any) -> int:
+        """The index of a state given by name, where it has that name, or else by index."""
+        if self.states is not None and state in self._index:
+            return self._index[state]
+        if isinstance(state, int | np.integer) and 0 <= state < self.num_states:
+            return int(state)
+        raise ModelError(
+            f"start state {state!r} does not exist: the model has states 0 to {self.num_states - 1}"
+            + ("." if self.states is None else f", named {_some(self.states)}.")
+        )
 
 
-def _start(start: ArrayLike | int | None, states: int) -> Floats | None:
-    if start is None:
-        return None
-    if isinstance(start, int | np.integer):
-        if not 0 <= start < states:
-            raise ModelError(f"start state {start} does not exist: the model has states 0 to {states - 1}.")
-        found = np.zeros(states)
-        found[start] = 1.0
-        return found
-    return cast("Floats", np.ascontiguousarray(start, dtype=np.float64))
+def _label(index: int, names: tuple[Hashable, ...] | None) -> str:
+    if names is None or not 0 <= index < len(names):
+        return str(index)
+    name = names[index]
+    return f"{index} {name}" if isinstance(name, tuple) else f"{index} ({name})"
+
+
+def _some(names: tuple[Hashable, ...] | None) -> str:
+    if not names:
+        return "not set"
+    return ", ".join(repr(name) for name in names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def unsigned(values: ArrayLike, largest: int | None = None) -> Integers:
     """Indices in the smallest unsigned type that the kernels read: uint32, or uint64 where `largest` needs it."""
     array = np.asarray(values)
     top = int(array.max(initial=0)) if largest is None else largest
-    return array.astype(np.uint32 if top < 2**32 else np.uint64, copy=False)
+    wanted = np.uint32 if top < 2**32 else np.uint64
+    if array.dtype == np.int32 and wanted is np.uint32:
+        return array.view(np.uint32)  # the same bits: an index is not negative
+    return array.astype(wanted, copy=False)
