@@ -45,13 +45,22 @@ class Contraction:
         rows = mdp.rows
         if mdp.num_rows == 0:
             return cls(mdp.discount, 1.0, 1.0, 0, 0.0)
-        least, most, longest = kernels.masses(rows.indptr, rows.data)
-        slack = longest * UNIT
         reward = max(abs(float(rows.reward.max())), abs(float(rows.reward.min())))
-        found = cls(mdp.discount, least * (1 - slack), most * (1 + slack), int(longest), reward)
-        if mdp.discount * found.most * (1 + 2 * UNIT) >= 1.0:
+        least, most, longest = kernels.masses(rows.indptr, rows.data)
+        return cls.measured(mdp.discount, least, most, int(longest), reward)
+
+    @classmethod
+    def measured(cls, discount: float, least: float, most: float, longest: int, reward: float) -> Contraction:
+        """From computed sums of rows, which are rounded themselves.
+
+        Raises:
+            ModelError: as `of`.
+        """
+        slack = longest * UNIT
+        found = cls(discount, float(least) * (1 - slack), float(most) * (1 + slack), longest, float(reward))
+        if discount * found.most * (1 + 2 * UNIT) >= 1.0:
             raise ModelError(
-                f"γ={mdp.discount!r} with rows that sum to {most!r} does not contract: nothing can be certified as "
+                f"γ={discount!r} with rows that sum to {most!r} does not contract: nothing can be certified as "
                 'discounted. Use criterion="total" or "average", or a smaller discount.'
             )
         return found
