@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from operant.config.errors import ConfigError
 from operant.view.curves import family
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ NAMES: dict[str, Move] = {
 class Layout:
     """Where the states of a model stand.
 
-    `marks` is a letter a cell: S start, G goal, H hole, C cliff; others are written as they are, blank and . are not.
+    `marks` is a letter a cell: S start, G goal, H hole, C or X cliff; others are written as they are, blank, . and F
+    (frozen) are not.
     `moves` says where each action points, (0, 0) for staying; one that is None is written by its name instead.
     """
 
@@ -56,7 +58,7 @@ class Layout:
     def mark(self, row: int, column: int) -> str:
         """The letter of a cell, "" where it has none."""
         letter = self.marks[row][column] if row < len(self.marks) and column < len(self.marks[row]) else ""
-        return letter.strip(" .").upper()
+        return letter.strip(" .F").upper()
 
 
 def layout(states: Any, *, marks: Sequence[str] = (), actions: Sequence[str] = ()) -> Layout:
@@ -67,12 +69,33 @@ def layout(states: Any, *, marks: Sequence[str] = (), actions: Sequence[str] = (
     return Layout(states=np.asarray(states, dtype=np.int64), marks=tuple(marks), moves=moves, names=tuple(actions))
 
 
+def layout_of(mdp: MDP) -> Layout | None:
+    """Where the states of a model stand by its own account (`mdp.grid`); of several in one cell the first is shown.
+
+    None where the model has no map, or most of its states share their cells.
+    """
+    import numpy as np
+
+    grid = mdp.grid
+    if grid is None:
+        return None
+    places = grid.cell[grid.cell >= 0]
+    if len(np.unique(places)) * 2 < mdp.num_states:
+        return None
+    height, width = grid.shape
+    states = np.full(height * width, -1)
+    here = np.flatnonzero(grid.cell >= 0)[::-1]
+    states[grid.cell[here]] = here
+    names = [str(name) for name in mdp.actions or ()]
+    return Layout(states=states.reshape(height, width), marks=grid.lines, moves=grid.moves, names=names)
+
+
 def draw_grid(
     mdp: MDP,
     values: Values,
     policy: NDArray[Any] | None = None,
     *,
-    layout: Layout,
+    layout: Layout | None = None,
     axis: Axes | None = None,
     title: str = "",
     limits: tuple[float, float] | None = None,
@@ -85,7 +108,7 @@ def draw_grid(
         values: [S], or any other number for each state.
         policy: actions [S] (labels, -1 for none), or which rows of the model are taken [L] (bool), as
             `Solution.ties()` gives all optimal ones; None draws no pointers.
-        layout: where the states stand.
+        layout: where the states stand; what `layout_of` says if None.
         axis: where to draw; a figure of its own if None.
         title: stands above.
         limits: the values at the ends of the colours; those of the states that are not terminal if None.
@@ -93,22 +116,39 @@ def draw_grid(
 
     Returns:
         The figure, to be saved with `operant.view.curves.save_figure`.
+
+    Raises:
+        ConfigError: if nothing says where the states stand.
     """
-    picture = GridPicture(mdp, layout, axis=axis, title=title, numbers=numbers)
+    layout = layout or layout_of(mdp)
+    if layout is None:
+        raise ConfigError("the model has no map (`mdp.grid`), so it cannot be drawn as a grid: give `layout`.")
+    picture = GridPicture(layout, mdp.rows.terminal, axis=axis, title=title, numbers=numbers)
+    if policy is not None and policy.dtype == bool:
+        policy = actions_taken(mdp, policy)
     picture.show(values, policy, limits=limits)
     return picture.figure
+
+
+def actions_taken(mdp: MDP, taken: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which actions of each state are taken, [S, A], of which rows of the model are, [L]."""
+    import numpy as np
+
+    found = np.zeros((mdp.num_states, max(mdp.num_actions, 1)), dtype=bool)
+    found[mdp.row_state[taken], mdp.rows.action[taken]] = True
+    return found
 
 
 class GridPicture:
     """A grid on an axis of which values and policy can be changed, as for the frames of a film.
 
-    Arguments are those of `draw_grid`.
+    Arguments are those of `draw_grid`; `terminal` [S] says which states end an episode.
     """
 
     def __init__(
         self,
-        mdp: MDP,
         layout: Layout,
+        terminal: NDArray[np.bool_],
         *,
         axis: Axes | None = None,
         title: str = "",
@@ -118,7 +158,7 @@ class GridPicture:
         import numpy as np
         from matplotlib.collections import PolyCollection
 
-        self.mdp, self.layout = mdp, layout
+        self.layout = layout
         height, width = layout.states.shape
         with mpl.rc_context({"font.family": family(), "hatch.linewidth": 0.7}):
             self.axis = _figure(height, width, title) if axis is None else axis
@@ -133,7 +173,7 @@ class GridPicture:
             self.points = _points(axis, height, width)
             self.cells = np.argwhere(layout.states >= 0)  # [K, 2]
             self.state = layout.states[layout.states >= 0]  # [K]
-            self.terminal = mdp.rows.terminal[self.state]
+            self.terminal = terminal[self.state]
             self.numbers = self.points >= 25 if numbers is None else numbers
             squares = [[(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1)] for y, x in self.cells.tolist()]
             line = 0.8 if self.points >= 14 else 0.4
@@ -158,7 +198,7 @@ class GridPicture:
     def show(
         self, values: Values, policy: NDArray[Any] | None = None, *, limits: tuple[float, float] | None = None
     ) -> None:
-        """Put other values and another policy into the picture."""
+        """Put other values [S], and another policy, actions [S] or which of them [S, A], into the picture."""
         import numpy as np
 
         here = np.asarray(values, dtype=np.float64)[self.state]  # [K]
@@ -176,10 +216,10 @@ class GridPicture:
 
     def _taken(self, policy: NDArray[Any]) -> list[tuple[int, ...]]:
         """The actions of each cell."""
-        if policy.dtype != bool:
-            return [(int(action),) if action >= 0 else () for action in policy[self.state].tolist()]
-        pointer, action = self.mdp.rows.pointer.astype(int).tolist(), self.mdp.rows.action
-        return [tuple(action[pointer[s] : pointer[s + 1]][policy[pointer[s] : pointer[s + 1]]]) for s in self.state]
+        here = policy[self.state]
+        if here.ndim == 1:
+            return [(int(action),) if action >= 0 else () for action in here.tolist()]
+        return [tuple(row.nonzero()[0].tolist()) for row in here]
 
     def _point(self, taken: Sequence[tuple[int, ...]], dark: NDArray[np.bool_]) -> None:
         import numpy as np
@@ -226,7 +266,7 @@ class GridPicture:
             scale = 1.0 if ends else 0.5
             if mark == "G":
                 _glyph(axis, centre, "*", (1.5 * scale * size) ** 2, "#f2b632")
-            elif mark in ("H", "C"):
+            elif mark in ("H", "C", "X"):
                 _glyph(axis, centre, "o" if mark == "H" else "X", (scale * size) ** 2, "#8b95a3")
             elif mark and self.points >= 14:
                 big = min(9.0, self.points / 6)
