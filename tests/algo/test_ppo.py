@@ -117,7 +117,7 @@ def test_the_ratio_is_one_on_the_first_minibatch():
     logp, _ = job.agent.policy.evaluate(batch.obs, batch.action)
     torch.testing.assert_close(logp, batch.logp, rtol=0, atol=1e-5)
     cfg = resolve("ppo", "Pendulum-v1").config.algo
-    metrics = _update(cfg, job.agent, job.optimizer, batch, clip=0.2, clip_high=0.2)
+    metrics = _update(cfg, job.agent, job.learned.optimizer, batch, clip=0.2, clip_high=0.2)
     assert float(metrics["policy/kl"]) == pytest.approx(0, abs=1e-6)
     assert float(metrics["policy/clip_fraction"]) == 0
 
@@ -164,7 +164,7 @@ def test_steps_that_only_reset_do_not_teach(fused):
             cfg = resolve("ppo", "CartPole-v1", overrides={"algo.fused": fused, "algo.horizon": 128}).config.algo
             gen = job.algorithm.gi_frame.f_locals["generator"]
             collect = Poison(job.counter)
-            job.algorithm = ppo(cfg, collect, job.agent, job.optimizer, gen, total_steps=job.total_steps)
+            job.algorithm = ppo(cfg, collect, job.agent, job.learned.optimizer, gen, total_steps=job.total_steps)
         next(job.algorithm)
         agents.append(parameters(job.agent))
     assert torch.equal(*agents)

@@ -10,6 +10,7 @@ import torch
 from operant.config.errors import ConfigError
 from operant.policy.agent import Agent, AgentSpec
 from operant.training import checkpoint
+from operant.training.networks import Networks
 
 
 class Killed(BaseException):
@@ -39,7 +40,7 @@ def save(run, step, keep=3):
     optimizer = torch.optim.Adam(agent.parameters())
     agent.critic(torch.ones(1, 2)).sum().backward()
     optimizer.step()
-    return agent, checkpoint.save(run, agent, optimizer, {"step": step}, keep=keep)
+    return agent, checkpoint.save(run, Networks(agent, optimizer), {"step": step}, keep=keep)
 
 
 def test_a_checkpoint_comes_back_whole(run):
@@ -145,10 +146,10 @@ def test_a_loaded_optimiser_goes_on_bit_for_bit(run, stepped):
     walk(agent, optimizer, 7, seed=1)
     agent.normalizer.update(torch.randn(9, 2, generator=torch.Generator().manual_seed(4)))
     optimizer.param_groups[0]["lr"] = 0.003  # a schedule's
-    path = checkpoint.save(run, agent, optimizer, {"step": 7}, keep=1)
+    path = checkpoint.save(run, Networks(agent, optimizer), {"step": 7}, keep=1)
     other, second = fresh(2)
     walk(other, second, stepped, seed=3)
-    assert checkpoint.load(path, other, second)["step"] == 7
+    assert checkpoint.load(path, Networks(other, second))["step"] == 7
     assert second.param_groups[0]["lr"] == 0.003
     for a, o in ((agent, optimizer), (other, second)):
         walk(a, o, 5, seed=6)
@@ -164,47 +165,47 @@ def test_loading_keeps_the_flat_memory(run):
 
     agent, optimizer = fresh(1)
     walk(agent, optimizer, 2, seed=1)
-    path = checkpoint.save(run, agent, optimizer, {"step": 2}, keep=1)
+    path = checkpoint.save(run, Networks(agent, optimizer), {"step": 2}, keep=1)
     walk(agent, optimizer, 2, seed=2)
     parameters = optimizer.param_groups[0]["params"]
     flat, moments = side_by_side(parameters), side_by_side([optimizer.state[p]["exp_avg"] for p in parameters])
-    checkpoint.load(path, agent, optimizer)
+    checkpoint.load(path, Networks(agent, optimizer))
     assert side_by_side(parameters).data_ptr() == flat.data_ptr()
     assert side_by_side([optimizer.state[p]["exp_avg"] for p in parameters]).data_ptr() == moments.data_ptr()
     again, second = fresh(1)
-    checkpoint.load(path, again, second)
+    checkpoint.load(path, Networks(again, second))
     assert torch.equal(flat, side_by_side(second.param_groups[0]["params"]))
 
 
 def test_an_optimiser_that_never_stepped_comes_back_so(run):
     agent, optimizer = fresh(1)
-    path = checkpoint.save(run, agent, optimizer, {"step": 0}, keep=1)
+    path = checkpoint.save(run, Networks(agent, optimizer), {"step": 0}, keep=1)
     walk(agent, optimizer, 2, seed=2)
-    checkpoint.load(path, agent, optimizer)
+    checkpoint.load(path, Networks(agent, optimizer))
     assert not optimizer.state_dict()["state"]
 
 
 def test_another_agent_or_optimiser_is_refused_in_words_and_untouched(run):
     agent, optimizer = fresh(1)
     walk(agent, optimizer, 2, seed=1)
-    path = checkpoint.save(run, agent, optimizer, {"step": 2}, keep=1)
+    path = checkpoint.save(run, Networks(agent, optimizer), {"step": 2}, keep=1)
     wide = Agent(replace(SPEC, hidden=(16,)), torch.Generator().manual_seed(0))
     with pytest.raises(ConfigError, match=r"policy\.json is of another agent: hidden differ"):
-        checkpoint.load(path, wide, torch.optim.Adam(wide.parameters()))
+        checkpoint.load(path, Networks(wide, torch.optim.Adam(wide.parameters())))
     other, _ = fresh(2)
     before = {name: x.clone() for name, x in other.state_dict().items()}
     sgd = torch.optim.SGD([*other.policy.parameters(), *other.critic.parameters()])
     with pytest.raises(ConfigError, match=r"holds the state of Adam, not of SGD"):
-        checkpoint.load(path, other, sgd)
+        checkpoint.load(path, Networks(other, sgd))
     with pytest.raises(ConfigError, match=r"of groups of \[9\] parameters"):
-        checkpoint.load(path, other, torch.optim.Adam(other.critic.parameters()))
+        checkpoint.load(path, Networks(other, torch.optim.Adam(other.critic.parameters())))
     assert all(torch.equal(x, before[name]) for name, x in other.state_dict().items())
 
 
 def test_every_nth_is_kept_for_ever(run):
     for seam in range(1, 10):
         agent, optimizer = fresh(seam)
-        checkpoint.save(run, agent, optimizer, {"step": 10 * seam, "seam": seam}, keep=2, nth=3)
+        checkpoint.save(run, Networks(agent, optimizer), {"step": 10 * seam, "seam": seam}, keep=2, nth=3)
     names = sorted(int(p.name[5:]) for p in (run / "checkpoints").glob("step-*"))
     assert names == [30, 60, 80, 90]
 

@@ -16,6 +16,7 @@ import torch
 from operant.config.errors import ConfigError
 from operant.policy.agent import Agent, AgentSpec
 from operant.training import checkpoint
+from operant.training.networks import Networks
 
 SPEC = AgentSpec(obs_dim=8, action_kind="discrete", action_sizes=(4,), hidden=(32, 32), obs_clip=10.0)
 STEPS = (1000, 2000, 3000)
@@ -42,7 +43,7 @@ def whole(tmp_path_factory):
             + agent.policy.evaluate(torch.ones(3, 8), torch.ones(3).long())[0].sum()
         ).backward()
         optimizer.step()
-        checkpoint.save(run, agent, optimizer, {"step": step, "seam": step // 1000}, keep=3)
+        checkpoint.save(run, Networks(agent, optimizer), {"step": step, "seam": step // 1000}, keep=3)
     yield run
     shutil.rmtree(run)
 
@@ -177,7 +178,7 @@ def test_a_thousand_mutants(whole):
                 checkpoint.load_agent(whole, newest.name)
             agent, optimizer = parameters[STEPS[0]]
             with pytest.raises(ConfigError):
-                checkpoint.load(newest, agent, optimizer)
+                checkpoint.load(newest, Networks(agent, optimizer))
         finally:
             shutil.rmtree(newest) if newest.is_dir() and not newest.is_symlink() else newest.unlink(missing_ok=True)
             aside.replace(newest)

@@ -70,11 +70,11 @@ def never_stopped(tmp_path_factory):
 def test_a_full_disk_during_a_save(small, never_stopped, monkeypatch, capsys):
     save, saves = checkpoint.save, []
 
-    def filling(run, agent, optimizer, state, **kept):
+    def filling(run, learned, state, **kept):
         saves.append(state["step"])
         if len(saves) == 3:
             small.fill(leave=4096)
-        return save(run, agent, optimizer, state, **kept)
+        return save(run, learned, state, **kept)
 
     monkeypatch.setattr(checkpoint, "save", filling)
     assert main([*TRAIN, "--runs", str(small.path)]) == DiskError.exit_code == 5

@@ -267,7 +267,7 @@ def test_optimiser_state(run, after, fused, slot, bad):
 
     def prepare(job):
         def change(adv):
-            job.optimizer.state[job.agent.policy.net.layers[1].weight][slot][4, 2] = bad
+            job.learned.optimizer.state[job.agent.policy.net.layers[1].weight][slot][4, 2] = bad
 
         after(module, "gae", change)
 
@@ -283,8 +283,8 @@ def test_a_parameter_after_the_last_minibatch(run, after, fused):
 
     def prepare(job):
         def change(adv):
-            job.optimizer.state[job.agent.critic.net.layers[0].bias]["exp_avg"][1] = 3e38
-            job.optimizer.state[job.agent.critic.net.layers[0].bias]["exp_avg_sq"][1] = 0.0
+            job.learned.optimizer.state[job.agent.critic.net.layers[0].bias]["exp_avg"][1] = 3e38
+            job.learned.optimizer.state[job.agent.critic.net.layers[0].bias]["exp_avg_sq"][1] = 0.0
 
         after(module, "gae", change)
 

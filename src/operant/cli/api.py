@@ -19,7 +19,8 @@ from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.env import make
 from operant.env.screen import has_screen
-from operant.policy.agent import Agent
+from operant.policy.actor import Actor
+from operant.policy.stored import AnyAgent
 from operant.training import checkpoint, exported
 from operant.training.folder import RunFolder
 from operant.training.records import settings
@@ -55,11 +56,11 @@ class Run:
         return self.folder.path
 
     @cached_property
-    def _loaded(self) -> tuple[Agent, int]:
+    def _loaded(self) -> tuple[AnyAgent, int]:
         return (exported.load if self.exported else checkpoint.load_agent)(self.path, self.name)
 
     @property
-    def policy(self) -> Agent:
+    def policy(self) -> AnyAgent:
         """The agent: `policy.act(obs)` is the action, its `.policy` and `.critic` are torch modules."""
         return self._loaded[0]
 
@@ -184,7 +185,7 @@ def resume(
     return resume(run, fork=fork, to=to, env=env, quiet=quiet)
 
 
-def loop(algorithm: str, env: EnvLike, **overrides: Any) -> tuple[Iterator[Metrics], Agent]:
+def loop(algorithm: str, env: EnvLike, **overrides: Any) -> tuple[Iterator[Metrics], Actor]:
     """The algorithm itself, to be driven by hand: an endless iterator of metrics, and the agent it trains.
 
     Nothing is written to disk. Arguments and errors are those of `train`.

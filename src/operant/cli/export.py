@@ -101,6 +101,8 @@ def export(path: Path, *, out: Path | None = None, name: str = "latest", env: En
 def _fill(folder: Path, run: Run, env: EnvLike) -> None:
     """Write everything but the manifest."""
     agent, step, cfg = run.policy, run.step, run.config
+    if not isinstance(agent, Agent):
+        raise ConfigError(f"{run.path} holds a table, which ONNX has no use for: read its model.safetensors.")
     agent.save(folder)
     copies = make(env, EVAL_COPIES, backend=evaluation_backend(cfg), kwargs=cfg.env.kwargs)
     try:

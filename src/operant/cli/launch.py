@@ -49,7 +49,7 @@ def start(
         total_steps=cfg.total_steps,
         started=now(),
         preset=resolved.preset,
-        parameters=sum(p.numel() for p in job.agent.parameters()),
+        parameters=job.learned.parameters,
         attempts=[],
         **provenance(),
     )
@@ -96,7 +96,7 @@ def resume(
         if to is not None:
             _set_steps(folder.path / "config.toml", cfg)
         job = BUILD[cfg.algorithm](cfg, env or cfg.env.id)
-        checkpoint.load(found, job.agent, job.optimizer)
+        checkpoint.load(found, job.learned)
         job.at = at
         job.phases.update(folder.info().get("phases") or {})
         job.begin(at)
@@ -114,7 +114,7 @@ def _attempt(job: Job, folder: RunFolder, cfg: RunConfig, *, env: EnvLike | None
         attempts: list[dict[str, Any]] = folder.info().get("attempts", [])
         this = {"attempt": len(attempts) + 1, "from_step": first, "started": now(), "ended": None}
         folder.update(status="started", error=None, attempts=[*attempts, this])
-        if warning := preflight(folder.path, 2 * cfg.save.keep * checkpoint.size(job.agent, job.optimizer)):
+        if warning := preflight(folder.path, 2 * cfg.save.keep * checkpoint.size(job.learned)):
             say(warning)
         error: str | None = None
         status = "failed"

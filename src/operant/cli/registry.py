@@ -16,9 +16,11 @@ from operant.data.streams import Streams
 from operant.env import Supervisor, VectorEnv, make
 from operant.env.spaces import action_kind
 from operant.policy.acting import sampler
+from operant.policy.actor import Actor
 from operant.policy.agent import Agent, AgentSpec
 from operant.rollout.collector import Collector
 from operant.rollout.evaluate import Evaluation, evaluate
+from operant.training.networks import Networks
 from operant.training.run import Job, Position
 
 EnvLike = str | Callable[..., object]
@@ -32,7 +34,7 @@ class Evaluator:
 
     cfg: RunConfig
     env: EnvLike
-    agent: Agent
+    agent: Actor
     supervisor: Supervisor | None = None
     copies: VectorEnv | None = None
 
@@ -100,8 +102,7 @@ def build_ppo(cfg: RunConfig, env: EnvLike) -> Job:
 
     return Job(
         algorithm=ppo(cfg.algo, collect, agent, optimizer, order, total_steps=cfg.total_steps),
-        agent=agent,
-        optimizer=optimizer,
+        learned=Networks(agent, optimizer),
         counter=collect,
         begin=begin,
         evaluate=evaluator,

@@ -20,7 +20,7 @@ from operant.cli.registry import EnvLike
 from operant.cli.runs import find
 from operant.config.errors import ConfigError
 from operant.config.resolve import Resolved, load
-from operant.policy.agent import Agent
+from operant.policy.stored import read_agent
 from operant.training import checkpoint, exported
 from operant.training.folder import RunFolder, provenance
 
@@ -119,7 +119,7 @@ def compare_parameters(old: RunFolder, new: RunFolder) -> dict[str, Any] | None:
     """
     if (file := _final(old)) is None or (other := _final(new)) is None:
         return None
-    a, b = Agent.load(file.parent).stored(), Agent.load(other.parent).stored()
+    a, b = read_agent(file.parent).stored(), read_agent(other.parent).stored()
     digests = [hashlib.sha256(f.read_bytes()).hexdigest() for f in (file, other)]
     if a.keys() != b.keys() or any(a[k].shape != b[k].shape for k in a):
         gap = math.inf

@@ -8,19 +8,14 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
-
 from operant.config.errors import ConfigError
-from operant.policy.agent import Agent
+from operant.policy.stored import AnyAgent, read_agent
 from operant.training.disk import writing
+from operant.training.learned import Learned
 
 REQUIRED = {"model.safetensors", "policy.json", "optim.safetensors", "state.json"}
 NAME = re.compile(r"step-\d{8,}")
@@ -34,8 +29,7 @@ class CheckpointWarning(UserWarning):
 
 def save(
     run: Path,
-    agent: Agent,
-    optimizer: torch.optim.Optimizer,
+    learned: Learned,
     state: Mapping[str, Any],
     *,
     keep: int,
@@ -48,8 +42,7 @@ def save(
 
     Args:
         run: the run folder; one process writes it.
-        agent: its parameters and running statistics.
-        optimizer: its state, and its settings (learning rate, ε, …).
+        learned: all that training changed.
         state: JSON; `step` names the checkpoint, `seam` is its number in the run.
         keep: the newest so many are kept, and the one that `best` points at.
         nth: those whose number is a multiple of it are kept too.
@@ -59,14 +52,12 @@ def save(
     """
     final = run / "checkpoints" / f"step-{state['step']:08d}"
     temporary = final.with_name(f".tmp-{final.name}")
-    tensors, settings = _tensors(optimizer), _settings(optimizer)
-    with writing(final, size(agent, optimizer)):
+    with writing(final, size(learned)):
         for stale in final.parent.glob(".tmp-*"):
             shutil.rmtree(stale) if stale.is_dir() and not stale.is_symlink() else stale.unlink()
         try:
             temporary.mkdir()
-            agent.save(temporary)
-            save_file(tensors, str(temporary / "optim.safetensors"), metadata=settings)
+            learned.save(temporary)
             _write(temporary / "state.json", state)
             files = sorted(temporary.iterdir())
             for file in files:
@@ -85,13 +76,9 @@ def save(
     return final
 
 
-def size(agent: Agent, optimizer: torch.optim.Optimizer) -> int:
-    """Bytes of a checkpoint: its tensors, and 4 kB for each of its five files.
-
-    An optimiser that has not stepped yet is taken to need two moments for each parameter, as Adam does.
-    """
-    moments = [*_tensors(optimizer).values()] or 2 * [p for group in optimizer.param_groups for p in group["params"]]
-    return sum(x.numel() * x.element_size() for x in (*agent.stored().values(), *moments)) + 4096 * (len(REQUIRED) + 1)
+def size(learned: Learned) -> int:
+    """Bytes of a checkpoint: its tensors, and 4 kB for each of its five files."""
+    return learned.size() + 4096 * (len(REQUIRED) + 1)
 
 
 def point(link: Path, target: Path) -> None:
@@ -167,52 +154,18 @@ def newest(run: Path) -> tuple[Path, dict[str, Any]]:
     raise ConfigError(f"{run} has no valid checkpoint to go on from: {reasons}. Start the run again.")
 
 
-def load(checkpoint: Path, agent: Agent, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Copy a checkpoint into an agent and its optimiser, bit for bit; returns the state.
-
-    Tensors are copied into those that exist, so parameters and moments stay where they are in memory; an optimiser that
-    has not stepped yet gets new ones. Its settings (learning rate, ε, …) become those of the checkpoint.
+def load(checkpoint: Path, learned: Learned) -> dict[str, Any]:
+    """Turn `learned` into what a checkpoint holds, bit for bit; returns the state.
 
     Raises:
-        ConfigError: if the checkpoint is damaged, or is of another agent or optimiser; nothing was changed then.
+        ConfigError: if the checkpoint is damaged, or is of another learner; nothing was changed then.
     """
     state = verify(checkpoint)
-    spec, own = _json(checkpoint / "policy.json"), json.loads(json.dumps(asdict(agent.spec)))
-    if spec != own:
-        differ = [k for k in own if not isinstance(spec, dict) or spec.get(k, None) != own[k]] or ["keys"]
-        raise ConfigError(f"{checkpoint / 'policy.json'} is of another agent: {', '.join(differ)} differ.")
-    try:
-        model = load_file(checkpoint / "model.safetensors")
-        with safe_open(checkpoint / "optim.safetensors", "pt") as file:
-            settings: dict[str, str] = file.metadata() or {}
-            moments = dict(zip(file.keys(), map(file.get_tensor, file.keys()), strict=True))
-    except (OSError, SafetensorError, ValueError) as error:
-        raise ConfigError(f"{checkpoint}: its tensors cannot be read ({error}). Use another checkpoint.") from error
-    into = agent.stored()
-    _fits(model, into, checkpoint / "model.safetensors")
-    groups = _groups(settings, optimizer, checkpoint / "optim.safetensors")
-    slots = _slots(moments, optimizer, checkpoint / "optim.safetensors")
-    with torch.no_grad():
-        for name, x in into.items():
-            x.copy_(model[name])
-        for p, slot in slots.items():
-            there: dict[str, Any] = optimizer.state[p]
-            for gone in there.keys() - slot.keys():
-                del there[gone]
-            for name, x in slot.items():
-                old = there.get(name)
-                if isinstance(old, Tensor) and (old.shape, old.dtype) == (x.shape, x.dtype):
-                    old.copy_(x)
-                else:
-                    there[name] = x if x.ndim == 0 and p.ndim else x.to(p.device)
-            if not there:
-                del optimizer.state[p]
-    for group, saved in zip(optimizer.param_groups, groups, strict=True):
-        group |= saved
+    learned.load(checkpoint)
     return state
 
 
-def load_agent(run: Path, name: str = "latest") -> tuple[Agent, int]:
+def load_agent(run: Path, name: str = "latest") -> tuple[AnyAgent, int]:
     """The agent of a checkpoint, verified, and its step. `latest` is the newest valid one; another name is taken as is.
 
     Warns:
@@ -224,14 +177,14 @@ def load_agent(run: Path, name: str = "latest") -> tuple[Agent, int]:
     folder = run / "checkpoints"
     if name == "latest" and (_candidates(folder) or (folder / name).is_symlink()):
         checkpoint, state = newest(run)
-        return Agent.load(checkpoint), state["step"]
+        return read_agent(checkpoint), state["step"]
     checkpoint = folder / name
     if Path(name).name != name or not checkpoint.is_dir():
         there = ", ".join(sorted(p.name for p in folder.glob("[!.]*"))) or "none"
         raise ConfigError(f"{run} has no checkpoint '{name}'. There: {there}.")
     _inside(checkpoint)
     step: int = verify(checkpoint)["step"]
-    return Agent.load(checkpoint), step
+    return read_agent(checkpoint), step
 
 
 def _candidates(folder: Path) -> list[Path]:
@@ -294,52 +247,6 @@ def _json(path: Path) -> Any:
         raise ConfigError(f"{path} cannot be read ({error}). Use another checkpoint.") from error
 
 
-def _fits(model: Mapping[str, Tensor], into: Mapping[str, Tensor], file: Path) -> None:
-    """Refuse tensors that are missing, unknown, or of another shape or type."""
-    for name in sorted(model.keys() ^ into.keys()):
-        raise ConfigError(f"{file} {'has an unknown' if name in model else 'lacks the'} tensor {name} of this agent.")
-    for name, x in into.items():
-        if model[name].shape != x.shape or model[name].dtype != x.dtype:
-            raise ConfigError(f"{file}: {name} is {_shape(model[name])}; this agent's is {_shape(x)}.")
-
-
-def _slots(moments: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, file: Path) -> dict[Tensor, dict[str, Any]]:
-    """The saved state of each parameter, by slot."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    slots: dict[Tensor, dict[str, Any]] = {p: {} for p in parameters}
-    for key, x in moments.items():
-        number, _, name = key.partition(".")
-        if not number.isdecimal() or int(number) >= len(parameters):
-            raise ConfigError(f"{file}: {key} is of none of this optimiser's {len(parameters)} parameters.")
-        p = parameters[int(number)]
-        if x.shape not in (p.shape, torch.Size()) or not x.is_floating_point():
-            raise ConfigError(f"{file}: {key} is {_shape(x)}; its parameter is {_shape(p)}.")
-        slots[p][name] = x
-    return slots
-
-
-def _groups(settings: Mapping[str, str], optimizer: torch.optim.Optimizer, file: Path) -> list[dict[str, Any]]:
-    """The saved settings of each parameter group: those that this optimiser has."""
-    own = type(optimizer).__name__
-    if own not in settings:
-        raise ConfigError(f"{file} holds the state of {', '.join(settings) or 'no optimiser'}, not of {own}.")
-    try:
-        saved = [dict(group) for group in json.loads(settings[own])]
-        counts = [group.pop("parameters") for group in saved]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{file}: its settings cannot be read ({error}). Use another checkpoint.") from error
-    if counts != [len(group["params"]) for group in optimizer.param_groups]:
-        raise ConfigError(f"{file} is of groups of {counts} parameters; this optimiser's differ.")
-    return [
-        {k: tuple(v) if isinstance(v, list) else v for k, v in new.items() if k in group}
-        for new, group in zip(saved, optimizer.param_groups, strict=True)
-    ]
-
-
-def _shape(x: Tensor) -> str:
-    return f"{str(x.dtype).removeprefix('torch.')} {list(x.shape)}"
-
-
 def _prune(final: Path, keep: int, nth: int | None) -> None:
     """Drop what need not be kept of `final` and those before it; what is newer is not this attempt's to judge."""
     best = final.with_name("best").resolve()
@@ -361,24 +268,6 @@ def _lasting(checkpoint: Path, nth: int | None) -> bool:
     except (ConfigError, AttributeError):
         return False
     return isinstance(number, int) and number % nth == 0
-
-
-def _tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
-    return {f"{k}.{name}": x.detach().clone() for k, slots in state.items() for name, x in slots.items()}
-
-
-def _settings(optimizer: torch.optim.Optimizer) -> dict[str, str]:
-    """The optimiser's class and the settings of its groups, for the header of its file.
-
-    One key: safetensors writes several in an order of chance, and equal runs must give equal files.
-    """
-    groups: Iterator[dict[str, Any]] = (
-        {k: v.item() if isinstance(v, Tensor) else v for k, v in group.items() if k != "params"}
-        | {"parameters": len(group["params"])}
-        for group in optimizer.param_groups
-    )
-    return {type(optimizer).__name__: json.dumps(list(groups))}
 
 
 def _text(value: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from operant.config.errors import ConfigError
 from operant.config.schema import EvalConfig
-from operant.policy.agent import Agent
+from operant.policy.stored import AnyAgent, read_agent
 from operant.training.folder import write_json
 
 MANIFEST = "MANIFEST.json"
@@ -44,7 +44,7 @@ def contents(folder: Path) -> list[str]:
     return sorted(files)
 
 
-def load(folder: Path, name: str = "latest") -> tuple[Agent, int]:
+def load(folder: Path, name: str = "latest") -> tuple[AnyAgent, int]:
     """The agent of an exported policy, verified, and its step.
 
     Raises:
@@ -59,7 +59,7 @@ def load(folder: Path, name: str = "latest") -> tuple[Agent, int]:
         raise ConfigError(f"{folder / 'run.json'} does not say which step was exported. Export it anew.")
     if name not in ("latest", about.get("checkpoint"), f"step-{step:08d}"):
         raise ConfigError(f"{folder} holds one policy, that of step {step}, not '{name}'. Leave out --checkpoint.")
-    return Agent.load(folder), step
+    return read_agent(folder), step
 
 
 def protocol(folder: Path, eval: EvalConfig) -> EvalConfig:

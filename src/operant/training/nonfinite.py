@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from operant.config.errors import NonFiniteError
-from operant.data.finite import State, first_bad_of, spelled
+from operant.data.finite import first_bad_of, spelled
 from operant.training.disk import writing
 from operant.training.folder import RunFolder, write_json
 
@@ -34,7 +34,6 @@ class Guard:
 
     def __init__(self, job: Job, folder: RunFolder) -> None:
         self._job, self._folder = job, folder
-        self._state = State(job.agent, job.optimizer)
 
     def check(self, metrics: Mapping[str, float]) -> None:
         """Look at an iteration's metrics and at all that a checkpoint would hold.
@@ -48,7 +47,7 @@ class Guard:
             NonFiniteError: if anything is not finite.
         """
         bad = not_finite(metrics)
-        if not bad and self._state.finite():
+        if not bad and self._job.learned.finite():
             return
         job = self._job
         self._folder.writer.write(job.at.step, job.at.seconds, metrics)
@@ -63,7 +62,7 @@ class Guard:
         try:
             yield
         except NonFiniteError as fault:
-            if (found := first_bad_of(self._state.named())) and "located" not in fault.facts:
+            if (found := first_bad_of(self._job.learned.named())) and "located" not in fault.facts:
                 fault.facts["state"] = spelled(*found)
                 fault.args = (f"{fault.facts['state']} is not finite. Seen as this: {fault}",)
             place = keep(self._folder.path, self._job.counter.steps, fault)
@@ -71,7 +70,7 @@ class Guard:
             raise
 
     def _state_fault(self) -> NonFiniteError:
-        name = spelled(*(first_bad_of(self._state.named()) or ("the state", ())))
+        name = spelled(*(first_bad_of(self._job.learned.named()) or ("the state", ())))
         message = f"{name} is not finite after the update at step {self._job.at.step}. {ADVICE}."
         return NonFiniteError(message, facts={"tensor": name})
 

@@ -11,15 +11,14 @@ from dataclasses import asdict, dataclass, field
 from types import FrameType
 from typing import Any, Protocol
 
-import torch
-
 from operant.config.schema import EvalConfig, SaveConfig
 from operant.data.stats import iqm
 from operant.data.trajectory import Metrics
-from operant.policy.agent import Agent
+from operant.policy.actor import Actor
 from operant.rollout.evaluate import Evaluation
 from operant.training import checkpoint, nonfinite
 from operant.training.folder import RunFolder, write_json
+from operant.training.learned import Learned
 from operant.training.progress import Progress
 
 
@@ -56,8 +55,7 @@ class Job:
     """
 
     algorithm: Iterator[Metrics]
-    agent: Agent
-    optimizer: torch.optim.Optimizer
+    learned: Learned
     counter: Counter
     begin: Callable[[Position], None]
     evaluate: Callable[[int], Evaluation]
@@ -68,6 +66,11 @@ class Job:
     phases: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(("collect", "learn", "evaluate", "save"), 0.0)
     )
+
+    @property
+    def agent(self) -> Actor:
+        """The policy as it stands."""
+        return self.learned.agent
 
 
 def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
@@ -114,9 +117,7 @@ def snapshot(job: Job, folder: RunFolder) -> None:
     job.at.seam += 1
     job.at.saved = job.at.step // every(job.save.every, job.total_steps)
     with timed(job.phases, "save"):
-        path = checkpoint.save(
-            folder.path, job.agent, job.optimizer, asdict(job.at), keep=job.save.keep, nth=job.save.nth
-        )
+        path = checkpoint.save(folder.path, job.learned, asdict(job.at), keep=job.save.keep, nth=job.save.nth)
         if job.at.best_step == job.at.step:
             checkpoint.point(path.with_name("best"), path)
         folder.update(steps=job.at.step, seconds=job.at.seconds, phases=job.phases)

@@ -1,0 +1,114 @@
+"""A policy that is a table: for each state and action a number, and the action of the largest is taken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from operant.config.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSpec:
+    """The shape of a table; `policy.json` beside its numbers."""
+
+    states: int
+    actions: int
+    epsilon: float = 0.0  # share of uniform actions where actions are sampled
+    kind: Literal["table"] = "table"
+
+
+class TablePolicy:
+    """q(s, a), acted on greedily, or ε-greedily where actions are sampled. Ties go to the first action.
+
+    Args:
+        table: [S, A] float64; not copied.
+        epsilon: ε of sampled actions.
+    """
+
+    def __init__(self, table: NDArray[np.float64], epsilon: float = 0.0) -> None:
+        self.table = table
+        self.spec = TableSpec(states=table.shape[0], actions=table.shape[1], epsilon=float(epsilon))
+
+    def act(self, obs: ArrayLike, *, generator: np.random.Generator | None = None) -> NDArray[np.int64]:
+        """The greedy action of each state, or an ε-greedy one where `generator` is given.
+
+        Args:
+            obs: states, as whole numbers [] or [N], or as the one-hot rows [S] or [N, S] that environments give here.
+            generator: draws the actions.
+
+        Raises:
+            ValueError: if it is neither, or there is no such state.
+        """
+        state = self.state(obs)
+        action = self.table[state].argmax(axis=-1)
+        if generator is None:
+            return np.asarray(action, dtype=np.int64)
+        other = generator.integers(self.spec.actions, size=state.shape)
+        return np.where(generator.random(state.shape) < self.spec.epsilon, other, action).astype(np.int64)
+
+    def value(self, obs: ArrayLike) -> NDArray[np.float64]:
+        """max over a of q(s, a) for the states of `obs`, as `act` takes them."""
+        return np.asarray(self.table[self.state(obs)].max(axis=-1))
+
+    def state(self, obs: ArrayLike) -> NDArray[np.int64]:
+        """The states that observations stand for, as `act` takes them."""
+        array, states = np.asarray(obs), self.spec.states
+        if array.dtype.kind == "f" and array.shape[-1:] == (states,):
+            array = array.argmax(axis=-1)
+        if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() < states):
+            raise ValueError(
+                f"obs is {array.dtype} {list(array.shape)}; states are whole numbers from 0 to {states - 1}, "
+                f"or one-hot rows of {states} numbers"
+            )
+        return array.astype(np.int64)
+
+    def stored(self) -> dict[str, torch.Tensor]:
+        """The tensors of `model.safetensors` by name."""
+        return {"q": torch.from_numpy(np.ascontiguousarray(self.table))}
+
+    def save(self, folder: Path) -> None:
+        """Write `model.safetensors` and `policy.json` into `folder`."""
+        save_file(self.stored(), str(folder / "model.safetensors"))
+        (folder / "policy.json").write_text(json.dumps(asdict(self.spec), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> TablePolicy:
+        """Read what `save` wrote.
+
+        Raises:
+            ConfigError: if a file is missing or is not a table's.
+        """
+        try:
+            raw: Any = json.loads((folder / "policy.json").read_text())
+            spec = TableSpec(**raw)
+            tensors = load_file(folder / "model.safetensors")
+            shape = (spec.states, spec.actions)
+            if any(type(n) is not int or n < 1 for n in shape) or type(spec.epsilon) not in (int, float):
+                raise ValueError("policy.json: states and actions are whole numbers from 1 on, and epsilon is a number")
+            if spec.kind != "table" or not 0.0 <= spec.epsilon <= 1.0:
+                raise ValueError("policy.json: of another kind, or epsilon is not within 0 and 1")
+            if set(tensors) != {"q"} or tuple(tensors["q"].shape) != shape or tensors["q"].dtype != torch.float64:
+                raise ValueError(f"model.safetensors does not hold a table float64 {list(shape)}")
+        except (OSError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+            raise ConfigError(f"{folder}: not a readable policy ({error})") from error
+        return cls(tensors["q"].numpy(), spec.epsilon)
+
+
+def text(table: NDArray[np.float64], actions: Sequence[str] = ()) -> str:
+    """A table as a JSON document: states by number, each with its greedy action and the value of every action."""
+    names = list(actions) or [str(a) for a in range(table.shape[1])]
+    rows = (
+        {"state": s, "action": names[int(row.argmax())], "q": dict(zip(names, row.tolist(), strict=True))}
+        for s, row in enumerate(table)
+    )
+    return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
