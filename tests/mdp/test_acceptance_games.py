@@ -77,7 +77,7 @@ def test_blackjack_optimal_policy(natural):
     for usable, thresholds in ((False, HARD), (True, SOFT)):
         for card, first in zip(range(1, 11), thresholds, strict=True):
             for total in range(12, 22):
-                state = mdp.states.index(f"{total} {'soft' if usable else 'hard'} against {card}")
+                state = mdp.index((total, usable, card))
                 assert found.policy[state] == (0 if total >= first else 1), mdp.states[state]
     assert mdp.start @ found.values == pytest.approx(-0.043113 if natural else -0.046556, abs=1e-6)
     assert found.ties(1e-9).sum() == (~mdp.rows.terminal).sum()  # the optimal policy is unique
@@ -85,8 +85,6 @@ def test_blackjack_optimal_policy(natural):
 
 def test_blackjack_state_of_example_5_4():
     mdp = worlds.blackjack()
-    sums = np.array(
-        [20 if "natural" in word else int(word.split()[0]) if word[0].isdigit() else 0 for word in mdp.states]
-    )
-    found = evaluate(mdp, deterministic(mdp, np.where(sums >= 20, 0, 1)))
-    assert found.values[mdp.states.index("13 soft against 2")] == pytest.approx(-0.277204, abs=1e-6)
+    sticks = [state[0] in (20, 21, "natural") for state in mdp.states]
+    found = evaluate(mdp, deterministic(mdp, np.where(sticks, 0, 1)))
+    assert found.values[mdp.index((13, True, 2))] == pytest.approx(-0.277204, abs=1e-6)

@@ -1,6 +1,5 @@
 """Gymnasium's toy texts, solved from their own tables (numbers of Gymnasium 1.4)."""
 
-import gymnasium
 import numpy as np
 import pytest
 
@@ -8,7 +7,7 @@ from operant.mdp import from_gymnasium, solve
 
 
 def model(name, discount, **options):
-    return from_gymnasium(gymnasium.make(name, **options), discount)
+    return from_gymnasium(name, discount=discount, **options)
 
 
 @pytest.mark.parametrize(("discount", "value"), [(1.0, 14 / 17), (0.99, 0.542026), (0.9, 0.068891)])

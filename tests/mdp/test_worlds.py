@@ -6,7 +6,7 @@ from math import exp, factorial
 import numpy as np
 import pytest
 
-from operant.mdp import ModelError, worlds
+from operant.mdp import worlds
 from operant.mdp.worlds.games import CARDS, add, dealer
 
 ALL = {
@@ -36,9 +36,9 @@ ALL = {
 
 def outcomes(mdp, state, action):
     """{successor's name: probability} and the mean reward of a pair given by names."""
-    row = mdp.row(mdp.states.index(state), mdp.actions.index(action))
+    row = mdp.row(mdp.index(state) if mdp.states else state, mdp.actions.index(action))
     first, last = int(mdp.rows.indptr[row]), int(mdp.rows.indptr[row + 1])
-    names = [mdp.states[s] for s in mdp.rows.indices[first:last]]
+    names = [mdp.states[s] if mdp.states else int(s) for s in mdp.rows.indices[first:last]]
     return dict(zip(names, mdp.rows.data[first:last].tolist(), strict=True)), float(mdp.rows.reward[row])
 
 
@@ -94,26 +94,26 @@ def test_sizes(name, states, rows, unreached):
 def test_cells_of_the_grids():
     grid = ALL["five_by_five"]
     for action in grid.actions:
-        assert outcomes(grid, "0,1", action) == ({"4,1": 1.0}, 10.0)
-        assert outcomes(grid, "0,3", action) == ({"2,3": 1.0}, 5.0)
-    assert outcomes(grid, "0,0", "up") == ({"0,0": 1.0}, -1.0)
-    assert outcomes(grid, "0,0", "right") == ({"0,1": 1.0}, 0.0)
+        assert outcomes(grid, (0, 1), action) == ({(4, 1): 1.0}, 10.0)
+        assert outcomes(grid, (0, 3), action) == ({(2, 3): 1.0}, 5.0)
+    assert outcomes(grid, (0, 0), "up") == ({(0, 0): 1.0}, -1.0)
+    assert outcomes(grid, (0, 0), "right") == ({(0, 1): 1.0}, 0.0)
     cliff = ALL["cliff_walking"]
-    assert outcomes(cliff, "3,0", "right") == ({"3,0": 1.0}, -100.0)
-    assert outcomes(cliff, "2,5", "down") == ({"3,0": 1.0}, -100.0)
-    assert outcomes(cliff, "2,11", "down") == ({"3,11": 1.0}, -1.0)
-    assert outcomes(cliff, "0,4", "up") == ({"0,4": 1.0}, -1.0)
+    assert outcomes(cliff, (3, 0), "right") == ({(3, 0): 1.0}, -100.0)
+    assert outcomes(cliff, (2, 5), "down") == ({(3, 0): 1.0}, -100.0)
+    assert outcomes(cliff, (2, 11), "down") == ({(3, 11): 1.0}, -1.0)
+    assert outcomes(cliff, (0, 4), "up") == ({(0, 4): 1.0}, -1.0)
     windy = ALL["windy_grid"]
-    assert outcomes(windy, "3,6", "right") == ({"1,7": 1.0}, -1.0)  # the wind of the column that is left
-    assert outcomes(windy, "4,8", "left") == ({"3,7": 1.0}, -1.0)
-    assert outcomes(windy, "3,0", "up") == ({"2,0": 1.0}, -1.0)
-    assert outcomes(windy, "1,6", "up") == ({"0,6": 1.0}, -1.0)
+    assert outcomes(windy, (3, 6), "right") == ({(1, 7): 1.0}, -1.0)  # the wind of the column that is left
+    assert outcomes(windy, (4, 8), "left") == ({(3, 7): 1.0}, -1.0)
+    assert outcomes(windy, (3, 0), "up") == ({(2, 0): 1.0}, -1.0)
+    assert outcomes(windy, (1, 6), "up") == ({(0, 6): 1.0}, -1.0)
     gusty = ALL["windy_king"]
-    assert outcomes(gusty, "4,3", "stay")[0] == pytest.approx({"4,3": 1 / 3, "3,3": 1 / 3, "2,3": 1 / 3})
-    assert outcomes(gusty, "4,0", "stay")[0] == {"4,0": 1.0}  # no gusts where there is no wind
+    assert outcomes(gusty, (4, 3), "stay")[0] == pytest.approx({(4, 3): 1 / 3, (3, 3): 1 / 3, (2, 3): 1 / 3})
+    assert outcomes(gusty, (4, 0), "stay")[0] == {(4, 0): 1.0}  # no gusts where there is no wind
     maze = ALL["dyna_maze"]
-    assert outcomes(maze, "2,1", "right") == ({"2,1": 1.0}, 0.0)
-    assert outcomes(maze, "1,8", "up") == ({"0,8": 1.0}, 1.0)
+    assert outcomes(maze, (2, 1), "right") == ({(2, 1): 1.0}, 0.0)
+    assert outcomes(maze, (1, 8), "up") == ({(0, 8): 1.0}, 1.0)
 
 
 def test_changing_mazes_keep_their_states():
@@ -121,27 +121,29 @@ def test_changing_mazes_keep_their_states():
         assert before.states == after.states
         assert (before.rows.pointer == after.rows.pointer).all()
     before, after = worlds.blocking_maze()
-    assert outcomes(before, "4,8", "up")[0] == {"3,8": 1.0}
-    assert outcomes(after, "4,8", "up")[0] == {"4,8": 1.0}
-    assert outcomes(after, "4,0", "up")[0] == {"3,0": 1.0}
+    assert outcomes(before, (4, 8), "up")[0] == {(3, 8): 1.0}
+    assert outcomes(after, (4, 8), "up")[0] == {(4, 8): 1.0}
+    assert outcomes(after, (4, 0), "up")[0] == {(3, 0): 1.0}
 
 
 def test_slips_and_both_ways_to_pay_in_the_four_by_three_world():
-    inside, outside = worlds.four_by_three(-0.04), worlds.four_by_three(-0.04, paid="out")
-    assert outcomes(inside, "0,2", "right")[0] == pytest.approx({"0,3": 0.8, "0,2": 0.1, "1,2": 0.1})
-    assert outcomes(inside, "0,2", "right")[1] == -0.04
-    assert outcomes(outside, "0,2", "right")[1] == pytest.approx(0.8 - 0.2 * 0.04)
-    assert outcomes(inside, "2,0", "left")[0] == pytest.approx({"2,0": 0.9, "1,0": 0.1})
+    inside, outside = worlds.four_by_three(-0.04), worlds.four_by_three(-0.04, paid_on="enter")
+    assert outcomes(inside, (0, 2), "right")[0] == pytest.approx({(0, 3): 0.8, (0, 2): 0.1, (1, 2): 0.1})
+    assert outcomes(inside, (0, 2), "right")[1] == -0.04
+    assert outcomes(outside, (0, 2), "right")[1] == pytest.approx(0.8 - 0.2 * 0.04)
+    assert outcomes(inside, (2, 0), "left")[0] == pytest.approx({(2, 0): 0.9, (1, 0): 0.1})
     assert inside.rows.terminal_value[[3, 6]].tolist() == [1.0, -1.0]
     assert not outside.rows.terminal_value.any()
 
 
-def test_positions():
-    assert worlds.positions(worlds.four_by_three()).tolist() == [[0, 1, 2, 3], [4, -1, 5, 6], [7, 8, 9, 10]]
-    with pytest.raises(ModelError, match="row,column"):
-        worlds.positions(worlds.blackjack())
-    with pytest.raises(ModelError, match="no names"):
-        worlds.positions(worlds.forest().replace(states=None))
+def test_maps():
+    mdp = worlds.four_by_three()
+    assert mdp.grid.shape == (3, 4)
+    assert [divmod(int(cell), 4) for cell in mdp.grid.cell] == list(mdp.states)
+    cliff = worlds.cliff_walking()
+    assert [divmod(int(cell), 12) for cell in cliff.grid.cell] == list(cliff.states)
+    assert cliff.grid.lines[3] == "SCCCCCCCCCCG"
+    assert worlds.windy_grid(worlds.KING_AND_STAY).grid.moves[-2:] == ((-1, -1), (0, 0))
 
 
 def test_table_merges_outcomes_and_leaves_out_what_is_not_admissible():
@@ -183,7 +185,7 @@ def test_car_rental_against_brute_force():
         found = mdp.matrix[[row]].toarray().reshape(21, 21)
         assert np.allclose(found, np.outer(first, second), rtol=0, atol=1e-14)
         assert mdp.rows.reward[row] == pytest.approx(10 * (earned_first + earned_second) - 2 * abs(moved), abs=1e-10)
-    assert mdp.states[22] == "1,1"
+    assert mdp.states[22] == (1, 1)
     assert mdp.rows.action[: mdp.rows.pointer[1]].tolist() == [5]  # nothing can be moved from two empty lots
 
 
@@ -213,9 +215,8 @@ def test_blackjack_start_by_dealing():
             total, aces, used = total + row[used], aces + (row[used] == 1), used + 1
         usable = bool(aces) and total + 10 <= 21
         total += 10 if usable else 0
-        word = f"natural against {shown}" if used == 3 and total == 21 else None
-        word = word or f"{total} {'soft' if usable else 'hard'} against {shown}"
-        seen[mdp.states.index(word)] += 1
+        state = ("natural", shown) if used == 3 and total == 21 else (total, usable, shown)
+        seen[mdp.index(state)] += 1
     p = mdp.start
     error = np.sqrt(p * (1 - p) / hands)
     assert (np.abs(seen / hands - p) <= 5 * error + 1e-12).all()
@@ -231,12 +232,12 @@ def test_noise_of_the_maximisation_bias():
         assert p @ (paid + 0.1) ** 2 == pytest.approx(1.0, abs=1e-12)
         assert len(set(paid.tolist())) == levels
     assert mdp.actions[:2] == ("0", "1")
-    assert outcomes(mdp, "A", "0") == ({"B": 1.0}, 0.0)
-    assert outcomes(mdp, "A", "1") == ({"right": 1.0}, 0.0)
+    assert outcomes(mdp, 0, "0") == ({1: 1.0}, 0.0)
+    assert outcomes(mdp, 0, "1") == ({2: 1.0}, 0.0)
 
 
 def test_gambler_stakes():
     mdp = ALL["gambler"]
     assert mdp.rows.action[mdp.row_state == 30].tolist() == list(range(1, 31))
     assert mdp.rows.action[mdp.row_state == 80].tolist() == list(range(1, 21))
-    assert outcomes(mdp, "80", "20") == (pytest.approx({"100": 0.4, "60": 0.6}), pytest.approx(0.4))
+    assert outcomes(mdp, 80, "20") == (pytest.approx({100: 0.4, 60: 0.6}), pytest.approx(0.4))

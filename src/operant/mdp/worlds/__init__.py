@@ -14,8 +14,6 @@ from operant.mdp.worlds.grids import (
     five_by_five,
     four_by_four,
     four_by_three,
-    maze,
-    positions,
     shortcut_maze,
     windy_grid,
 )
@@ -36,8 +34,6 @@ __all__ = [
     "four_by_three",
     "gambler",
     "maximisation_bias",
-    "maze",
-    "positions",
     "random_walk",
     "shortcut_maze",
     "table",

@@ -36,7 +36,7 @@ def car_rental(
     requests: tuple[float, float] = (3.0, 4.0),
     returns: tuple[float, float] = (3.0, 2.0),
 ) -> MDP:
-    """Jack's car rental: 21 × 21 states (cars at the first lot, at the second), named "first,second"; moves -5 … +5.
+    """Jack's car rental: 21 × 21 states named (cars at the first lot, at the second); moves -5 … +5.
 
     Action label k means k - `most_moved` cars are moved overnight from the first lot to the second, at 2 each; a lot
     keeps at most 20 cars. During the day each car rented earns 10; requests and returns are Poisson with means 3, 4 and
@@ -66,5 +66,5 @@ def car_rental(
         terminal=np.zeros(size * size, dtype=bool),
         terminal_value=np.zeros(size * size),
     )
-    names = [f"{a},{b}" for a, b in zip(one, two, strict=True)]
+    names = list(zip(one.tolist(), two.tolist(), strict=True))
     return MDP.from_rows(rows, discount, states=names, actions=[f"{number:+d}" for number in moved])

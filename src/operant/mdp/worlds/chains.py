@@ -35,7 +35,7 @@ def maximisation_bias(actions: int = 10, *, mean: float = -0.1, levels: int = 10
 
     The noise of variance 1 takes `levels` equally likely values, the means of equal slices of the normal distribution
     scaled to variance 1 exactly; each is an outcome of its own (a terminal state), so that sampling the model samples
-    the noise. States: 0 is A, 1 is B, 2 the end on the right, 3 … the noisy ends. Action 0 of A is "left", 1 "right".
+    the noise. State 0 is A, 1 is B, 2 the end on the right, 3 … the noisy ends. Of A, action 0 is "left" and 1 "right".
 
     Source: Sutton & Barto (2018), example 6.7 (figure 6.5).
     """
@@ -43,7 +43,6 @@ def maximisation_bias(actions: int = 10, *, mean: float = -0.1, levels: int = 10
     cuts = [normal.pdf(normal.inv_cdf(k / levels)) if 0 < k < levels else 0.0 for k in range(levels + 1)]
     slices = levels * -np.diff(cuts)  # the mean of each slice
     rewards = mean + slices / max(float(np.sqrt(np.mean(slices**2))), 1e-300)
-    names = ["A", "B", "right", *(f"{reward:+.3f}" for reward in rewards)]
 
     def step(at: int, action: str) -> list[Outcome[int]]:
         if at == 0:
@@ -52,4 +51,4 @@ def maximisation_bias(actions: int = 10, *, mean: float = -0.1, levels: int = 10
 
     ends = dict.fromkeys(range(2, levels + 3), 0.0)
     words = [str(action) for action in range(max(actions, 2))]
-    return table(range(levels + 3), words, step, discount, terminal=ends, start=0, name=names.__getitem__)
+    return table(range(levels + 3), words, step, discount, terminal=ends, start=0)

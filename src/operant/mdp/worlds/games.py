@@ -66,8 +66,9 @@ def dealer(hand: Hand) -> dict[int, float]:
 def blackjack(*, natural: bool = True) -> MDP:
     """Blackjack with an infinite deck, reward +1, 0, -1, and hits below a sum of 12 made without asking.
 
-    200 states to decide in, (sum 12 … 21, usable ace, dealer's card), ten in which the player holds a natural and can
-    only stick, and three ends. Actions: 0 stick, 1 hit. `start` is the distribution of the first state.
+    200 states to decide in, named (sum 12 … 21, usable ace, dealer's card) like (13, True, 2), ten named
+    ("natural", card) in which the player can only stick, and the ends ("lose",), ("draw",), ("win",). Actions: 0 stick,
+    1 hit. `start` is the distribution of the first state.
 
     Args:
         natural: a natural (an ace and a ten with the first two cards) of the player beats every hand of the dealer but
@@ -123,7 +124,6 @@ def blackjack(*, natural: bool = True) -> MDP:
         1.0,
         terminal=dict.fromkeys(ends, 0.0),
         start=start,
-        name=_words,
     )
 
 
@@ -146,9 +146,3 @@ def _hit_to_12(hand: Hand) -> dict[Hand | None, float]:
         for reached, q in _hit_to_12(add(hand, card)).items():
             found[reached] = found.get(reached, 0.0) + p * q
     return found
-
-
-def _words(state: Table) -> str:
-    if len(state) == 3:
-        return f"{state[0]} {'soft' if state[1] else 'hard'} against {state[2]}"
-    return " against ".join(str(part) for part in state)

@@ -1,20 +1,20 @@
-"""The grid worlds of the books. States are the free cells in reading order, named "row,column" from the top left."""
+"""The grid worlds of the books. States are the free cells in reading order, named (row, column) from the top left."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from operant.mdp.model import MDP, ModelError
+from operant.mdp.grid import MOVES, grid_world
+from operant.mdp.model import MDP, Grid
 from operant.mdp.worlds.table import Outcome, table
 
 Cell = tuple[int, int]
 """(row, column), from the top left, from 0."""
 
-COMPASS: Mapping[str, Cell] = {"up": (-1, 0), "right": (0, 1), "down": (1, 0), "left": (0, -1)}
+COMPASS: Mapping[str, Cell] = MOVES
 KING: Mapping[str, Cell] = {
     **COMPASS,
     "up-right": (-1, 1),
@@ -24,11 +24,24 @@ KING: Mapping[str, Cell] = {
 }
 KING_AND_STAY: Mapping[str, Cell] = {**KING, "stay": (0, 0)}
 
+JUMPS_MAP = """
+.A.B.
+.....
+...b.
+.....
+.a...
+"""
+CORNERS_MAP = """
+G...
+....
+....
+...G
+"""
 CLIFF_MAP = """
 ............
 ............
 ............
-SxxxxxxxxxxG
+SCCCCCCCCCCG
 """
 WINDY_MAP = """
 ..........
@@ -84,43 +97,21 @@ SHORTCUT_MAPS = (
 ...S.....
 """,
 )
-FOUR_BY_THREE_MAP = """
+EXITS_MAP = """
 ...+
 .#.-
 S...
 """
 
 
-def cells(text: str) -> dict[Cell, str]:
-    """The free cells of a map, every sign but a wall `#`, in reading order."""
+def cells(text: str, *, closed: str = "#") -> dict[Cell, str]:
+    """The cells of a map that no sign of `closed` stands on, in reading order."""
     return {
         (row, column): sign
         for row, line in enumerate(text.strip().splitlines())
         for column, sign in enumerate(line)
-        if sign != "#"
+        if sign not in closed
     }
-
-
-def name(cell: Cell) -> str:
-    """ "row,column", as every grid world names its states."""
-    return f"{cell[0]},{cell[1]}"
-
-
-def positions(mdp: MDP) -> NDArray[np.int64]:
-    """Which state stands where, [H, W], -1 where none does, of a model whose states are named "row,column".
-
-    Raises:
-        ModelError: if the states have other names, or none.
-    """
-    try:
-        at = np.array([[int(part) for part in word.split(",")] for word in mdp.states or ()]).reshape(-1, 2)
-    except ValueError as error:
-        raise ModelError('the states are not named "row,column": say yourself where they stand.') from error
-    if not len(at):
-        raise ModelError('the states have no names: name them "row,column", or say yourself where they stand.')
-    found = np.full(at.max(axis=0) + 1, -1)
-    found[at[:, 0], at[:, 1]] = np.arange(len(at))
-    return found
 
 
 def move(cell: Cell, by: Cell, free: Mapping[Cell, str]) -> Cell:
@@ -133,15 +124,36 @@ def _only(free: Mapping[Cell, str], sign: str) -> Cell:
     return next(cell for cell, found in free.items() if found == sign)
 
 
+def _on_map(
+    text: str,
+    states: Sequence[Cell],
+    step: Callable[[Cell, str], Iterable[Outcome[Cell]]],
+    discount: float,
+    moves: Mapping[str, Cell] = COMPASS,
+) -> MDP:
+    """The model of cells of a map, which starts at its S and ends at its G, if it has them."""
+    lines, marked = tuple(text.strip().splitlines()), cells(text)
+    where = np.array(states)
+    return table(
+        states,
+        list(moves),
+        step,
+        discount,
+        terminal={cell: 0.0 for cell, sign in marked.items() if sign == "G"},
+        start=next((cell for cell, sign in marked.items() if sign == "S"), None),
+        grid=Grid(lines=lines, cell=where[:, 0] * len(lines[0]) + where[:, 1], moves=tuple(moves.values())),
+    )
+
+
 def five_by_five(discount: float = 0.9) -> MDP:
     """The 5×5 grid world: any action in A pays 10 and leads to A', in B 5 and to B'; running into the edge costs 1.
 
-    Continuing, no terminal state. A = (0, 1), A' = (4, 1), B = (0, 3), B' = (2, 3).
+    Continuing, no terminal state. A = (0, 1), A' = (4, 1), B = (0, 3), B' = (2, 3), on the map A, a, B, b.
 
     Source: Sutton & Barto (2018), examples 3.5 and 3.8 (figures 3.2 and 3.5).
     """
-    free = cells("\n".join(["....."] * 5))
-    jumps = {(0, 1): ((4, 1), 10.0), (0, 3): ((2, 3), 5.0)}
+    free = cells(JUMPS_MAP)
+    jumps = {_only(free, "A"): (_only(free, "a"), 10.0), _only(free, "B"): (_only(free, "b"), 5.0)}
 
     def step(cell: Cell, action: str) -> list[Outcome[Cell]]:
         if cell in jumps:
@@ -150,7 +162,7 @@ def five_by_five(discount: float = 0.9) -> MDP:
         to = move(cell, COMPASS[action], free)
         return [(1.0, to, -1.0 if to == cell else 0.0)]
 
-    return table(list(free), list(COMPASS), step, discount, name=name)
+    return _on_map(JUMPS_MAP, list(free), step, discount)
 
 
 def four_by_four(discount: float = 1.0) -> MDP:
@@ -158,12 +170,7 @@ def four_by_four(discount: float = 1.0) -> MDP:
 
     Source: Sutton & Barto (2018), example 4.1.
     """
-    free = cells("\n".join(["G...", "....", "....", "...G"]))
-
-    def step(cell: Cell, action: str) -> list[Outcome[Cell]]:
-        return [(1.0, move(cell, COMPASS[action], free), -1.0)]
-
-    return table(list(free), list(COMPASS), step, discount, terminal={(0, 0): 0.0, (3, 3): 0.0}, name=name)
+    return grid_world(CORNERS_MAP, discount=discount, terminal="G", living_reward=-1.0)
 
 
 def cliff_walking(discount: float = 1.0) -> MDP:
@@ -173,15 +180,14 @@ def cliff_walking(discount: float = 1.0) -> MDP:
 
     Source: Sutton & Barto (2018), example 6.6.
     """
-    marked = cells(CLIFF_MAP)
-    free = {cell: sign for cell, sign in marked.items() if sign != "x"}
-    start, goal = _only(free, "S"), _only(free, "G")
+    marked, free = cells(CLIFF_MAP), cells(CLIFF_MAP, closed="C")
+    start = _only(free, "S")
 
     def step(cell: Cell, action: str) -> list[Outcome[Cell]]:
         to = move(cell, COMPASS[action], marked)
-        return [(1.0, start, -100.0) if marked[to] == "x" else (1.0, to, -1.0)]
+        return [(1.0, to, -1.0) if to in free else (1.0, start, -100.0)]
 
-    return table(list(free), list(COMPASS), step, discount, terminal={goal: 0.0}, start=start, name=name)
+    return _on_map(CLIFF_MAP, list(free), step, discount)
 
 
 def windy_grid(
@@ -200,28 +206,20 @@ def windy_grid(
     height, width = 1 + max(row for row, _ in free), 1 + max(column for _, column in free)
 
     def step(cell: Cell, action: str) -> Iterable[Outcome[Cell]]:
-        row, column = cell
+        (row, column), (down, right) = cell, moves[action]
         for p, change in gusts if WIND[column] else ((1.0, 0),):
-            down, right = moves[action]
             to = (row + down - WIND[column] - change, column + right)
             yield p, (min(max(to[0], 0), height - 1), min(max(to[1], 0), width - 1)), -1.0
 
-    start, goal = _only(free, "S"), _only(free, "G")
-    return table(list(free), list(moves), step, discount, terminal={goal: 0.0}, start=start, name=name)
-
-
-def maze(text: str, discount: float = 0.95) -> MDP:
-    """A maze from a map (`S` start, `G` goal, `#` wall): reward 1 on reaching the goal, 0 before."""
-    free = cells(text)
-    return _maze(free, list(free), discount)
+    return _on_map(WINDY_MAP, list(free), step, discount, moves)
 
 
 def dyna_maze(discount: float = 0.95) -> MDP:
-    """The 6×9 maze of Dyna-Q, 47 cells with the goal; the shortest path has 14 steps.
+    """The 6×9 maze of Dyna-Q, 47 cells with the goal: reward 1 on reaching it; the shortest path has 14 steps.
 
     Source: Sutton & Barto (2018), example 8.1 (figure 8.2).
     """
-    return maze(DYNA_MAP, discount)
+    return grid_world(DYNA_MAP, discount=discount, rewards={"G": 1.0}, terminal="G")
 
 
 def blocking_maze(discount: float = 0.95) -> tuple[MDP, MDP]:
@@ -246,40 +244,38 @@ def shortcut_maze(discount: float = 0.95) -> tuple[MDP, MDP]:
 
 def _changing(maps: tuple[str, str], discount: float) -> tuple[MDP, MDP]:
     ever = sorted(cells(maps[0]).keys() | cells(maps[1]).keys())
-    before, after = (_maze(cells(text), ever, discount) for text in maps)
+
+    def model(text: str) -> MDP:
+        free = cells(text)
+        goal = _only(free, "G")
+
+        def step(cell: Cell, action: str) -> list[Outcome[Cell]]:
+            to = move(cell, COMPASS[action], free)
+            return [(1.0, to, 1.0 if to == goal else 0.0)]
+
+        return _on_map(text, ever, step, discount)
+
+    before, after = (model(text) for text in maps)
     return before, after
 
 
-def _maze(free: Mapping[Cell, str], states: Sequence[Cell], discount: float) -> MDP:
-    start, goal = _only(free, "S"), _only(free, "G")
-
-    def step(cell: Cell, action: str) -> list[Outcome[Cell]]:
-        to = move(cell, COMPASS[action], free)
-        return [(1.0, to, 1.0 if to == goal else 0.0)]
-
-    return table(states, list(COMPASS), step, discount, terminal={goal: 0.0}, start=start, name=name)
-
-
-def four_by_three(living: float = -0.04, *, paid: Literal["in", "out"] = "in", discount: float = 1.0) -> MDP:
+def four_by_three(living: float = -0.04, *, paid_on: Literal["leave", "enter"] = "leave", discount: float = 1.0) -> MDP:
     """The 4×3 world: the intended move succeeds with .8 and slips to either side with .1; exits +1 and -1.
 
     Args:
         living: reward r of a step that does not end the episode.
-        paid: "in": for being in a state, R(s), the exits' ±1 being the value of the exit (3rd edition);
-            "out": for a transition, R(s, a, s') = ±1 into an exit and r otherwise (4th edition). The optimal policies
-            are the same, and the values of "out" are those of "in" less r.
+        paid_on: "leave": R(s) for the state that is left, the exits' ±1 being the value of the exit (3rd edition);
+            "enter": R(s, a, s') = ±1 into an exit and r otherwise (4th edition). The optimal policies are the same, and
+            the values of "enter" are those of "leave" less r.
 
     Source: Russell & Norvig, Artificial Intelligence: A Modern Approach, chapter 17 (3rd edition) and 16 (4th edition).
     """
-    free = cells(FOUR_BY_THREE_MAP)
-    exits = {_only(free, "+"): 1.0, _only(free, "-"): -1.0}
-    directions = list(COMPASS)
-
-    def step(cell: Cell, action: str) -> Iterable[Outcome[Cell]]:
-        at = directions.index(action)
-        for p, turn in ((0.8, 0), (0.1, 1), (0.1, -1)):
-            to = move(cell, COMPASS[directions[(at + turn) % 4]], free)
-            yield p, to, exits[to] if paid == "out" and to in exits else living
-
-    worth = exits if paid == "in" else dict.fromkeys(exits, 0.0)
-    return table(list(free), directions, step, discount, terminal=worth, start=_only(free, "S"), name=name)
+    return grid_world(
+        EXITS_MAP,
+        discount=discount,
+        rewards={"+": 1.0, "-": -1.0},
+        terminal="+-",
+        living_reward=living,
+        slip=0.2,
+        reward_on=paid_on,
+    )

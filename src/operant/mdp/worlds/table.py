@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from operant.mdp.model import MDP, Rows, unsigned
+from operant.mdp.model import MDP, Grid, Rows, unsigned
 
 State = TypeVar("State", bound=Hashable)
 Outcome = tuple[float, State, float]
@@ -24,15 +24,15 @@ def table(
     terminal: Mapping[State, float] | None = None,
     start: State | Mapping[State, float] | None = None,
     horizon: int | None = None,
-    name: Callable[[State], str] = str,
+    grid: Grid | None = None,
 ) -> MDP:
-    """The model with p(s', r | s, a) = `step(s, a)`, states and actions numbered in the order given.
+    """The model with p(s', r | s, a) = `step(s, a)`, states and actions numbered and named in the order given.
 
     Args:
         step: the outcomes of a pair; none at all where the action is not admissible. Not called for terminal states.
         terminal: value of each terminal state.
         start: the first state, or its distribution.
-        name: what a state is called in messages and pictures.
+        grid: where the states lie on a map.
     """
     terminal = terminal or {}
     at = {state: index for index, state in enumerate(states)}
@@ -69,8 +69,8 @@ def table(
         terminal=np.array([state in terminal for state in states]),
         terminal_value=np.array([terminal.get(state, 0.0) for state in states]),
     )
-    names = [name(state) for state in states]
-    return MDP.from_rows(rows, discount, start=first, horizon=horizon, states=names, actions=actions)
+    names = None if list(states) == list(range(len(states))) else states
+    return MDP.from_rows(rows, discount, start=first, horizon=horizon, states=names, actions=actions, grid=grid)
 
 
 def _mean(ways: Sequence[tuple[float, float]]) -> float:
