@@ -1,7 +1,9 @@
 """Exact finite Markov decision processes: models, solvers with certificates, and the oracles of every estimator."""
 
+from operant.mdp.enumerate import enumerate_compiled, enumerate_mdp
 from operant.mdp.evaluation import Evaluation, best_epsilon_soft, evaluate, evaluation_sweeps
 from operant.mdp.finite_horizon import finite_horizon, finite_horizon_values
+from operant.mdp.forecast import Forecast, memory, memory_of
 from operant.mdp.grid import grid_world
 from operant.mdp.gymnasium import from_gymnasium
 from operant.mdp.model import MDP, Grid, ModelError, Rows
@@ -14,11 +16,14 @@ __all__ = [
     "METHODS",
     "Certificate",
     "Evaluation",
+    "Forecast",
     "Grid",
     "ModelError",
     "Rows",
     "Solution",
     "best_epsilon_soft",
+    "enumerate_compiled",
+    "enumerate_mdp",
     "evaluate",
     "evaluation_sweeps",
     "expected_steps",
@@ -26,6 +31,8 @@ __all__ = [
     "finite_horizon_values",
     "from_gymnasium",
     "grid_world",
+    "memory",
+    "memory_of",
     "occupancy",
     "return_variance",
     "solve",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operant.mdp.arrays import finish, shrink
+from operant.mdp.endings import split_endings
 from operant.mdp.model import MDP, Grid, Integers, ModelError, unsigned
 from operant.mdp.row_kernels import tidy
 
@@ -77,11 +78,7 @@ def _from_table(env: Any, *, discount: float, horizon: int | None, start: Any) -
     successor = entries[:, 1].astype(np.int64)
     done = entries[:, 3] != 0.0
     begins = np.zeros(known, dtype=bool) if start is None else start > 0.0
-    ends = _endings(np.repeat(state, np.diff(indptr)), successor, done, begins)
-    twins = np.unique(successor[done & ~ends[successor]])
-    number = np.zeros(known, dtype=np.int64)
-    number[twins] = known + np.arange(len(twins))
-    successor = np.where(done & ~ends[successor], number[successor], successor)
+    ends, twins, successor = split_endings(np.repeat(state, np.diff(indptr)), successor, done, begins)
     keep = ~ends[state]
     entry = np.repeat(keep, np.diff(indptr))
     lengths = np.diff(indptr)[keep]
@@ -166,25 +163,6 @@ def _complain(choices: list[dict[Any, Any]]) -> None:
                     fits = False
                 if not fits:
                     raise ModelError(f"P[{state}][{action}] holds {outcome!r}: expected (p, s', r, terminated).")
-
-
-def _endings(
-    source: NDArray[np.int64], successor: NDArray[np.int64], done: NDArray[np.bool_], begins: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """[S] which states end the episode whenever they are entered from a state that does not.
-
-    Starts from all states that some entry ends in, and takes out those that are also entered without ending, until
-    none is: a state that is taken out has its rows back, which may enter others.
-    """
-    ends = np.zeros(len(begins), dtype=bool)
-    ends[successor[done]] = True
-    ends &= ~begins
-    plain_source, plain_successor = source[~done], successor[~done]
-    while True:
-        entered = plain_successor[~ends[plain_source] & ends[plain_successor]]
-        if len(entered) == 0:
-            return ends
-        ends[entered] = False
 
 
 def _picture(env: Any, states: int, twins: NDArray[np.int64]) -> tuple[tuple[str, ...] | None, Grid | None]:

@@ -24,6 +24,18 @@ class Table:
         self.indices = array("q")  # [nnz]
         self.data, self.reward = array("d"), array("d")  # [nnz]
 
+    def add(self, successor: int, probability: float, reward: float) -> None:
+        """One more entry of the row that is being written."""
+        self.indices.append(successor)
+        self.data.append(probability)
+        self.reward.append(reward)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is written so far."""
+        arrays = (self.state, self.action, self.indptr, self.indices, self.data, self.reward)
+        return sum(len(a) * a.itemsize for a in arrays)
+
     def close(self, state: int, action: int) -> None:
         """The entries added since the last row are those of (state, action)."""
         self.state.append(state)
@@ -99,9 +111,7 @@ def rows_of_dictionary(
     table = Table()
     for state, action, outcomes in found:
         for p, successor, r in outcomes:
-            table.indices.append(_at(index, successor, "state", f"successor of state {state!r}, action {action!r}"))
-            table.data.append(p)
-            table.reward.append(r)
+            table.add(_at(index, successor, "state", f"successor of state {state!r}, action {action!r}"), p, r)
         table.close(_at(index, state, "state", "key of P"), _at(choices, action, "action", f"key of P at {state!r}"))
     at = [_at(index, state, "state", "terminal") for state in ends]
     worth = dict(zip(at, ends.values(), strict=True)) if isinstance(ends, Mapping) else np.array(at, dtype=np.int64)
