@@ -1,11 +1,14 @@
 """Exact finite Markov decision processes: models, solvers with certificates, and the oracles of every estimator."""
 
+from operant.mdp.device import solve_on_device
 from operant.mdp.enumerate import enumerate_compiled, enumerate_mdp
 from operant.mdp.evaluation import Evaluation, best_epsilon_soft, evaluate, evaluation_sweeps
 from operant.mdp.finite_horizon import finite_horizon, finite_horizon_values
 from operant.mdp.forecast import Forecast, memory, memory_of
 from operant.mdp.grid import grid_world
 from operant.mdp.gymnasium import from_gymnasium
+from operant.mdp.mapped import MappedWriter, check_mapped, open_mapped, save_mapped
+from operant.mdp.matrix_free import MatrixFree, MatrixFreeBatches, MatrixFreeSolution, solve_matrix_free
 from operant.mdp.model import MDP, Grid, ModelError, Rows
 from operant.mdp.occupancy import expected_steps, occupancy, return_variance, stationary
 from operant.mdp.solution import Certificate, Solution
@@ -18,10 +21,15 @@ __all__ = [
     "Evaluation",
     "Forecast",
     "Grid",
+    "MappedWriter",
+    "MatrixFree",
+    "MatrixFreeBatches",
+    "MatrixFreeSolution",
     "ModelError",
     "Rows",
     "Solution",
     "best_epsilon_soft",
+    "check_mapped",
     "enumerate_compiled",
     "enumerate_mdp",
     "evaluate",
@@ -34,7 +42,11 @@ __all__ = [
     "memory",
     "memory_of",
     "occupancy",
+    "open_mapped",
     "return_variance",
+    "save_mapped",
     "solve",
+    "solve_matrix_free",
+    "solve_on_device",
     "stationary",
 ]
