@@ -32,6 +32,9 @@ class Rules(NamedTuple):
     estimate: Any
 
 
+UNCOUNTED = {"_nrt": False, "error_model": "numpy", "forceinline": True}
+"""As `compiled`."""
+
 RULES: dict[type, Rules] = {}
 """By the type of the memory."""
 
@@ -51,7 +54,7 @@ def estimate(memory: Any, state: Any) -> Any:
     return RULES[type(memory)].estimate(memory, state)
 
 
-@overload(begin)
+@overload(begin, jit_options=UNCOUNTED)
 def _begin(memory, state):
     if isinstance(memory, types.BaseNamedTuple):
         rule = RULES[memory.instance_class].begin
@@ -59,7 +62,7 @@ def _begin(memory, state):
     return None
 
 
-@overload(observe)
+@overload(observe, jit_options=UNCOUNTED)
 def _observe(memory, state, row, reward, following, terminated, truncated):
     if isinstance(memory, types.BaseNamedTuple):
         rule = RULES[memory.instance_class].observe
@@ -69,7 +72,7 @@ def _observe(memory, state, row, reward, following, terminated, truncated):
     return None
 
 
-@overload(estimate)
+@overload(estimate, jit_options=UNCOUNTED)
 def _estimate(memory, state):
     if isinstance(memory, types.BaseNamedTuple):
         rule = RULES[memory.instance_class].estimate
@@ -164,12 +167,28 @@ def next_step_size(table, row):
 
 
 @compiled
-def move(table, values, row, target):
-    """values(row) += α (target - values(row)), one step of the clock; the temporal-difference error is kept."""
+def shift(table, values, row, target):
+    """values(row) += α (target - values(row))."""
     error = target - values[row]
     values[row] += next_step_size(table, row) * error
-    table.error[0] = error
+    return error
+
+
+@compiled
+def move(table, values, row, target):
+    """`shift` for what just happened: one step of the clock; the temporal-difference error is kept."""
+    table.error[0] = shift(table, values, row, target)
     table.clock[0] += 1
+
+
+@compiled
+def soft_probability(values, pointer, state, epsilon, row):
+    """π(a|s) of the ε-greedy policy, greedy mass shared by the maximal rows."""
+    first, last = pointer[state], pointer[state + 1]
+    best, ties = largest(values, pointer, state), 0
+    for other in range(first, last):
+        ties += values[other] == best
+    return epsilon / (last - first) + ((1.0 - epsilon) / ties if values[row] == best else 0.0)
 
 
 @compiled
