@@ -5,14 +5,18 @@ from operant.mdp.enumerate import enumerate_compiled, enumerate_mdp
 from operant.mdp.evaluation import Evaluation, best_epsilon_soft, evaluate, evaluation_sweeps
 from operant.mdp.finite_horizon import finite_horizon, finite_horizon_values
 from operant.mdp.forecast import Forecast, memory, memory_of
+from operant.mdp.formats import load
 from operant.mdp.grid import grid_world
 from operant.mdp.gymnasium import from_gymnasium
 from operant.mdp.mapped import MappedWriter, check_mapped, open_mapped, save_mapped
 from operant.mdp.matrix_free import MatrixFree, MatrixFreeBatches, MatrixFreeSolution, solve_matrix_free
+from operant.mdp.mdptoolbox import from_mdptoolbox
 from operant.mdp.model import MDP, Grid, ModelError, Rows
 from operant.mdp.occupancy import expected_steps, occupancy, return_variance, stationary
+from operant.mdp.prism import from_prism, to_prism
 from operant.mdp.solution import Certificate, Solution
 from operant.mdp.solve import METHODS, solve
+from operant.mdp.validate import Problem, check
 
 __all__ = [
     "MDP",
@@ -26,9 +30,11 @@ __all__ = [
     "MatrixFreeBatches",
     "MatrixFreeSolution",
     "ModelError",
+    "Problem",
     "Rows",
     "Solution",
     "best_epsilon_soft",
+    "check",
     "check_mapped",
     "enumerate_compiled",
     "enumerate_mdp",
@@ -38,7 +44,10 @@ __all__ = [
     "finite_horizon",
     "finite_horizon_values",
     "from_gymnasium",
+    "from_mdptoolbox",
+    "from_prism",
     "grid_world",
+    "load",
     "memory",
     "memory_of",
     "occupancy",
@@ -49,4 +58,5 @@ __all__ = [
     "solve_matrix_free",
     "solve_on_device",
     "stationary",
+    "to_prism",
 ]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numba.core.errors import NumbaError
@@ -110,7 +110,7 @@ def _choices(transition: Callable[..., Any], actions: Any, state: Hashable) -> M
 
 
 def _admissible(actions: Any, state: Hashable) -> Iterable[Hashable]:
-    return actions(state) if callable(actions) else actions
+    return cast("Iterable[Hashable]", actions(state) if callable(actions) else actions)
 
 
 def _watched(table: Table, found: list[Hashable], expanded: int, limit: int | None) -> int:

@@ -9,7 +9,7 @@ filled; successor [K] int64, probability and reward [K] float64 are the transiti
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numba
 import numpy as np
@@ -26,8 +26,8 @@ ROOM = 64
 def compiled(transition: Any) -> tuple[Any, Any]:
     """(count, fill) of one transition function; compiled anew in each process, as Numba cannot cache a closure."""
     options: dict[str, Any] = {**OPTIONS, "cache": False}
-    serial: Any = numba.njit(**options)
-    step = transition if isinstance(transition, Dispatcher) else numba.njit(transition)
+    serial = cast("Any", numba.njit)(**options)
+    step = transition if isinstance(transition, Dispatcher) else cast("Any", numba.njit)(transition)
 
     @serial
     def count(begin, end, actions, states, per_state, successor, probability, reward):
