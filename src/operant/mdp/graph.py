@@ -1,8 +1,8 @@
 """What the graph of a model decides before any number does: components, reachability, and who terminates.
 
-An edge of the graph is an entry of positive probability. An episode *terminates* when it enters a terminal state, or, in
-a model with `leak=True`, through the missing mass of a row. Every function costs a few passes over the entries, and the
-nested ones repeat such passes only while states are struck out.
+An edge of the graph is an entry of positive probability. An episode *terminates* when it enters a terminal state, or,
+in a model with `leak=True`, through the missing mass of a row. Every function costs a few passes over the entries, and
+the nested ones repeat such passes only while states are struck out.
 
 Sources: Tarjan (1972); Baier & Katoen (2008), Principles of Model Checking, section 10.6 (the sets Prob0 and Prob1).
 """
@@ -44,12 +44,18 @@ class Components:
 class Graph:
     """The edges of some rows, with what several questions share: the rows' states and the rows that lead to a state."""
 
-    def __init__(self, rows: Rows, *, leak: bool = False) -> None:
+    def __init__(self, rows: Rows, leaks: Mask | None = None) -> None:
         self.rows = rows
         self.num_states, self.num_rows = len(rows.terminal), len(rows.action)
-        self.leaks: Mask = np.zeros(self.num_rows, dtype=bool)  # [L]  rows through which an episode may end
-        if leak:
-            kernels.missing(rows.indptr, rows.data, self.leaks)
+        self.leaks: Mask = np.zeros(self.num_rows, dtype=bool) if leaks is None else leaks  # [L]  rows that may end it
+
+    @classmethod
+    def of(cls, mdp: MDP) -> Graph:
+        """The graph of a model."""
+        leaks = np.zeros(mdp.num_rows, dtype=bool)
+        if mdp.leak:
+            kernels.missing(mdp.rows.indptr, mdp.rows.data, leaks)
+        return cls(mdp.rows, leaks)
 
     @cached_property
     def owner(self) -> Integers:
@@ -202,34 +208,34 @@ def proper(mdp: MDP, policy_rows: ArrayLike) -> Mask:
 
     Source: Bertsekas & Tsitsiklis (1991), An analysis of stochastic shortest path problems.
     """
-    graph, rows = Graph(mdp.rows, leak=mdp.leak), np.asarray(policy_rows, dtype=np.int64)
+    graph, rows = Graph.of(mdp), np.asarray(policy_rows, dtype=np.int64)
     live = np.zeros(mdp.num_rows, dtype=bool)
     live[rows[~mdp.rows.terminal]] = True
     return graph.sure(mdp.rows.terminal, live, ends=True)[0]
 
 
 def prob1_some(mdp: MDP, target: ArrayLike | None = None) -> Mask:
-    """Prob1E: states from which some policy reaches `target` (or terminates, if None) with probability one, [S] bool."""
-    graph, at = Graph(mdp.rows, leak=mdp.leak), _target(mdp, target)
+    """Prob1E: states from which some policy reaches `target` (None: terminates) with probability one, [S] bool."""
+    graph, at = Graph.of(mdp), _target(mdp, target)
     return graph.sure(at, graph.every_row(), ends=target is None)[0]
 
 
 def prob1_every(mdp: MDP, target: ArrayLike | None = None) -> Mask:
-    """Prob1A: states from which every policy reaches `target` (or terminates, if None) with probability one, [S] bool."""
-    graph, at = Graph(mdp.rows, leak=mdp.leak), _target(mdp, target)
+    """Prob1A: states from which every policy reaches `target` (None: terminates) with probability one, [S] bool."""
+    graph, at = Graph.of(mdp), _target(mdp, target)
     never = graph.avoid(at, graph.every_row(), ends=target is None)
     return ~graph.attractor(never, graph.every_row(), ends=False, blocked=at)[0]
 
 
 def prob0_some(mdp: MDP, target: ArrayLike | None = None) -> Mask:
     """Prob0E: states from which some policy never reaches `target` (never terminates, if None), [S] bool."""
-    graph, at = Graph(mdp.rows, leak=mdp.leak), _target(mdp, target)
+    graph, at = Graph.of(mdp), _target(mdp, target)
     return graph.avoid(at, graph.every_row(), ends=target is None)
 
 
 def prob0_every(mdp: MDP, target: ArrayLike | None = None) -> Mask:
     """Prob0A: states from which no policy reaches `target` (none terminates, if None), [S] bool."""
-    graph, at = Graph(mdp.rows, leak=mdp.leak), _target(mdp, target)
+    graph, at = Graph.of(mdp), _target(mdp, target)
     return ~graph.attractor(at, graph.every_row(), ends=target is None)[0]
 
 

@@ -75,7 +75,7 @@ def strong(pointer, indptr, indices, data, live, roots, label, first, number, lo
 
 @kernel
 def transpose(indptr, indices, data, start, into):
-    """Rows that lead to each state: fills `start` [S+1] (zeroed) and `into` [nnz] (entries of probability zero are left out).
+    """Rows that lead to each state: fills `start` [S+1] (zeroed) and `into` [nnz]; no entry of probability zero counts.
 
     Returns how many were written.
     """
@@ -205,7 +205,7 @@ def counted(pointer, live, count):
 
 @kernel
 def forced(start, into, owner, seen, touched, count, queue, height):
-    """Marks in `seen` the states all of whose rows lead to a marked state with positive probability (every policy does).
+    """Marks in `seen` the states all of whose rows lead to a marked state with positive probability: every policy.
 
     `count` [S] counts the rows of each state not `touched` [L] yet; `queue[:height]` holds the states marked so far.
     """
@@ -227,8 +227,8 @@ def forced(start, into, owner, seen, touched, count, queue, height):
 
 
 @kernel
-def leaving(pointer, indptr, indices, data, live, label, states, count, hit, queue):
-    """Kills the live rows of `states` that lead out of their component; marks in `hit` the components that lost a row.
+def leaving(pointer, indptr, indices, data, live, label, states, count, queue):
+    """Kills the live rows of `states` that lead out of their component.
 
     Returns how many states were left without rows; they are in `queue`.
     """
@@ -240,9 +240,41 @@ def leaving(pointer, indptr, indices, data, live, label, states, count, hit, que
                     if data[k] > 0.0 and label[np.int64(indices[k])] != label[s]:
                         live[row] = False
                         count[s] -= 1
-                        hit[label[s]] = True
                         break
         if count[s] == 0:
             queue[height] = s
             height += 1
     return height
+
+
+@kernel
+def gather(indptr, indices, data, origin, block, scaled, new_indptr, new_indices, new_data):
+    """Copies the rows `origin` (-1: an empty row), successors renamed by `block`; rows in `scaled` then sum to 1."""
+    at = 0
+    for i in range(len(origin)):
+        new_indptr[i] = at
+        row = np.int64(origin[i])
+        if row >= 0:
+            total = 1.0
+            if scaled[row]:
+                total = 0.0
+                for k in range(np.int64(indptr[row]), np.int64(indptr[row + 1])):
+                    total += data[k]
+            for k in range(np.int64(indptr[row]), np.int64(indptr[row + 1])):
+                if data[k] > 0.0:
+                    new_indices[at] = block[np.int64(indices[k])]
+                    new_data[at] = data[k] / total
+                    at += 1
+    new_indptr[len(origin)] = at
+    return at
+
+
+@kernel
+def leads(indptr, indices, data, mask, out):
+    """out(row): whether the row may lead to a state in `mask`."""
+    for row in range(len(indptr) - 1):
+        out[row] = False
+        for k in range(np.int64(indptr[row]), np.int64(indptr[row + 1])):
+            if data[k] > 0.0 and mask[np.int64(indices[k])]:
+                out[row] = True
+                break
