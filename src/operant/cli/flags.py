@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -15,6 +17,16 @@ def count(text: str) -> int:
 def seed(text: str) -> int:
     """A whole number of at least 0."""
     return _whole(text, least=0)
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    return _number(text, "a number above 0", lambda value: value > 0)
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    return _number(text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
 
 
 def add_seeds(parser: argparse.ArgumentParser, default: int | None, text: str) -> None:
@@ -64,6 +76,13 @@ def _file(text: str) -> Path:
     if text.startswith("@") and len(text) > 1:
         return Path(text[1:])
     raise argparse.ArgumentTypeError(f"is {text!r}, expected a file of settings to search, written @space.toml.")
+
+
+def _number(text: str, expected: str, fits: Callable[[float], bool]) -> float:
+    with suppress(ValueError):
+        if math.isfinite(value := float(text)) and fits(value):
+            return value
+    raise argparse.ArgumentTypeError(f"is {text!r}, expected {expected}.")
 
 
 def _whole(text: str, least: int) -> int:

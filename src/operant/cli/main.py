@@ -247,6 +247,7 @@ def _environments(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "train": train,
+    "solve": lambda args: _module("solve").verb(args),
     "resume": resume,
     "eval": evaluate,
     "play": play,

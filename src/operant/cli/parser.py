@@ -35,6 +35,30 @@ operant {__version__}: reinforcement learning, all the way.
 `operant --help` lists every command.
 """
 
+METHODS = (
+    *("auto", "value-iteration", "gauss-seidel", "red-black", "q-value-iteration", "policy-iteration"),
+    *("modified-policy-iteration", "inexact-policy-iteration", "prioritised-sweeping", "topological", "anderson"),
+    *("linear-programming", "finite-horizon", "relative-value-iteration", "multichain-policy-iteration"),
+    *("interval-iteration", "optimistic-value-iteration"),
+)
+"""Those of `operant.mdp.solve`, named here so that help waits for nothing."""
+
+CRITERIA = ("discounted", "total", "average")
+
+SOLVE_NOTE = f"""\
+Methods: {", ".join(METHODS[:6])},
+  {", ".join(METHODS[6:11])},
+  {", ".join(METHODS[11:15])},
+  {", ".join(METHODS[15:])}
+
+A model is a Gymnasium id whose environment has a table (FrozenLake-v1), a world
+of the books (car-rental, gambler), a map of text (.txt), .npz, .json or .tra.
+
+  operant solve FrozenLake-v1 --env.kwargs.map_name 8x8 --discount 1
+  operant solve CliffWalking-v1 --method value-iteration --video
+  operant solve maze.txt --env.kwargs.slip 0.2
+"""
+
 TRAIN_NOTE = """\
 Settings come from the defaults in brackets, then the environment's preset, then
 @FILE.toml, then the flags. See the result: operant config show ALGO ENV
@@ -77,6 +101,8 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     flags.add_seeds(train, None, "train N seeds side by side, from --seed on")
     _add_runs(train, "where the run folder is made [runs]")
     _add_settings(train, algorithm)
+
+    _add_solve(verbs.add_parser("solve", help="solve a known model exactly"))
 
     resume = verbs.add_parser("resume", help="go on with a run", usage="operant resume RUN [--fork] [--to STEPS]")
     resume.description = "Go on with a run from its newest checkpoint, exactly as if it had never stopped."
@@ -123,6 +149,29 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     doctor.description = "Check this machine, and name the command for what is missing."
     _add_json(doctor)
     return parser
+
+
+def _add_solve(parser: _Parser) -> None:
+    parser.usage = "operant solve MODEL [--method NAME] [--discount X] [--epsilon X] [--video] [--json]"
+    parser.description = "Solve a known model exactly: values, a policy, and a certificate of both."
+    parser.epilog = SOLVE_NOTE
+    parser.add_argument("model", metavar="MODEL", help="Gymnasium id with a table, a world, or a file")
+    parser.add_argument("--method", default="auto", choices=METHODS, metavar="NAME", help="how to solve it [auto]")
+    parser.add_argument(
+        "--epsilon", type=flags.positive, default=1e-6, metavar="X", help="how far off it may be [1e-6]"
+    )
+    parser.add_argument("--discount", type=flags.share, metavar="X", help="γ, from 0 to 1 [the model's, or 0.99]")
+    parser.add_argument("--criterion", choices=CRITERIA, metavar="NAME", help=f"{', '.join(CRITERIA)} [the model's]")
+    parser.add_argument("--horizon", type=_count, metavar="N", help="decisions, for a finite horizon [the model's]")
+    parser.add_argument("--max-iterations", type=_count, metavar="N", help="stop after so many [none]")
+    parser.add_argument("--threads", type=_count, metavar="N", help="threads of the sweeps [as many as are worth it]")
+    parser.add_argument("--video", action="store_true", help="film the sweeps")
+    leaf = leaves(RunConfig)["env", "kwargs"]
+    text = "options of the world, map or environment; one of them: --env.kwargs.NAME VALUE"
+    parser.add_argument("--env.kwargs", action=_Override, leaf=leaf, dest="overrides", help=text)
+    parser.set_defaults(overrides={})
+    _add_json(parser)
+    _add_runs(parser, "where the folder of the answer is made [runs]")
 
 
 def _add_eval(parser: argparse.ArgumentParser) -> None:

@@ -39,6 +39,8 @@ def find(run: str, runs: Path | str = "runs") -> Path:
 def list_runs(runs: Path | str = "runs") -> list[dict[str, Any]]:
     """The runs under a folder, oldest first: id, status, algorithm, env, seed, steps, seconds, mean return, path.
 
+    The return of a solved model is the value of its start.
+
     Warns:
         UserWarning: of each folder whose `run.json` cannot be read; it is left out.
     """
@@ -52,5 +54,6 @@ def list_runs(runs: Path | str = "runs") -> list[dict[str, Any]]:
         row = {
             key: info.get(key) for key in ("id", "status", "algorithm", "env", "seed", "steps", "seconds", "started")
         }
-        rows.append(row | {"return": (info.get("evaluation") or {}).get("mean"), "path": str(file.parent)})
+        measured = (info.get("evaluation") or {}).get("mean", info.get("start_value"))
+        rows.append(row | {"return": measured, "path": str(file.parent)})
     return sorted(rows, key=lambda row: (row["started"] or "", row["id"]))

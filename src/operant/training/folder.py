@@ -13,7 +13,7 @@ import re
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -52,10 +52,15 @@ class RunFolder:
     @classmethod
     def create(cls, runs: Path | str, *, env: str, algorithm: str, seed: int) -> RunFolder:
         """Make `<runs>/<env>-<algo>-s<seed>-<yymmdd-hhmmss>-<4 hex>/`; two starts in one second get two folders."""
-        slug = re.sub(r"[^A-Za-z0-9._-]+", "_", env).strip("_")
+        return cls.make(runs, f"{env}-{algorithm}-s{seed}", ("metrics", "checkpoints", "videos", "evals", "logs"))
+
+    @classmethod
+    def make(cls, runs: Path | str, name: str, inside: Sequence[str]) -> RunFolder:
+        """Make `<runs>/<name>-<yymmdd-hhmmss>-<4 hex>/` with the folders `inside` it."""
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_")
         while True:
             stamp = datetime.now().strftime("%y%m%d-%H%M%S")
-            path = Path(runs) / f"{slug}-{algorithm}-s{seed}-{stamp}-{secrets.token_hex(2)}"
+            path = Path(runs) / f"{slug}-{stamp}-{secrets.token_hex(2)}"
             try:
                 path.mkdir(parents=True)
                 break
@@ -65,8 +70,8 @@ class RunFolder:
                 raise DiskError(
                     f"cannot make the run folder {path}: {error.strerror}. Choose another --runs."
                 ) from error
-        for name in ("metrics", "checkpoints", "videos", "evals", "logs"):
-            (path / name).mkdir()
+        for folder in inside:
+            (path / folder).mkdir()
         write_json(path / "run.json", {"schema_version": SCHEMA_VERSION, "id": path.name, "status": "started"})
         return cls(path)
 

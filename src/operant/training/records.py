@@ -29,7 +29,8 @@ RUN: dict[str, tuple[type, ...]] = {
     "total_steps": (int, NoneType), "steps": (int, NoneType), "started": TEXT, "ended": TEXT,
     "seconds": (*NUMBER, NoneType), "argv": (list, NoneType), "git": (dict, NoneType), "host": (dict, NoneType),
     "packages": (dict, NoneType), "preset": TEXT, "phases": (dict, NoneType), "parameters": (int, NoneType),
-    "error": TEXT, "attempts": (list, NoneType), "evaluation": (dict, NoneType),
+    "error": TEXT, "attempts": (list, NoneType), "evaluation": (dict, NoneType), "kind": TEXT,
+    "start_value": (*NUMBER, NoneType),
 }  # fmt: skip
 FILM: dict[str, tuple[type, ...]] = {"step": (int,), "seed": (int,), "return": NUMBER, "length": (int,), "fps": (int,)}
 PARTS: dict[str, tuple[type, ...]] = {

@@ -72,22 +72,44 @@ def layout(states: Any, *, marks: Sequence[str] = (), actions: Sequence[str] = (
 def layout_of(mdp: MDP) -> Layout | None:
     """Where the states of a model stand by its own account (`mdp.grid`); of several in one cell the first is shown.
 
-    None where the model has no map, or most of its states share their cells.
+    Where the model says how an episode begins, a state that nothing leads to is left out, as the cells of a cliff are.
+    Where it has no map but its states are named by two whole numbers, as (cars here, cars there), they are row and
+    column. None where it has neither, or most of its states share their cells.
     """
     import numpy as np
 
     grid = mdp.grid
     if grid is None:
-        return None
+        return _by_name(mdp)
     places = grid.cell[grid.cell >= 0]
     if len(np.unique(places)) * 2 < mdp.num_states:
         return None
     height, width = grid.shape
     states = np.full(height * width, -1)
-    here = np.flatnonzero(grid.cell >= 0)[::-1]
+    shown = grid.cell >= 0
+    if mdp.start is not None:
+        entered = mdp.start > 0
+        entered[mdp.rows.indices] = True
+        shown &= entered
+    here = np.flatnonzero(shown)[::-1]
     states[grid.cell[here]] = here
     names = [str(name) for name in mdp.actions or ()]
     return Layout(states=states.reshape(height, width), marks=grid.lines, moves=grid.moves, names=names)
+
+
+def _by_name(mdp: MDP) -> Layout | None:
+    import numpy as np
+
+    names: list[Any] = list(mdp.states or ())
+    if not names or not all(isinstance(n, tuple) and len(n) == 2 and {type(n[0]), type(n[1])} == {int} for n in names):
+        return None
+    at = np.asarray(names)
+    height, width = (at.max(axis=0) + 1).tolist()
+    if at.min() < 0 or 2 * len(names) < height * width:
+        return None
+    states = np.full((height, width), -1)
+    states[at[:, 0], at[:, 1]] = np.arange(len(names))
+    return layout(states, actions=[str(name) for name in mdp.actions or ()])
 
 
 def draw_grid(

@@ -18,6 +18,7 @@ from operant.training.records import FILM, read_json
 from operant.view import panels, words
 from operant.view.page import environment, write_page
 from operant.view.rows import Series, read_series
+from operant.view.solutions import is_solution
 from operant.view.stats import bootstrap_ci, iqm
 
 FIELDS = ("status", "algorithm", "env", "seed", "started", "preset", "error", "attempts")
@@ -41,6 +42,10 @@ def write_report(run: Path) -> Path:
     cannot be written.
     """
     folder = RunFolder(run)
+    if is_solution(folder.path):
+        from operant.view.solve_report import write_solve_report
+
+        return write_solve_report(folder.path)
     path = folder.path / "report.html"
     try:
         page = render(folder)
@@ -76,7 +81,7 @@ def render(folder: RunFolder) -> str:
         last=last,
         phases=panels.phases(info),
         settings=_settings(folder.path / "config.toml"),
-        machine=_machine(info),
+        machine=machine(info),
         command=command(info.get("argv") or []),
         style=files.joinpath("report.css").read_text("utf-8"),
         script=script,
@@ -86,7 +91,8 @@ def render(folder: RunFolder) -> str:
 
 def command(argv: Sequence[str]) -> str:
     """The command line that starts the same run again, quoted for a shell."""
-    return shlex.join(["operant", *argv[argv.index("train") :]] if "train" in argv else argv)
+    verb = next((word for word in ("train", "solve") if word in argv), None)
+    return shlex.join(["operant", *argv[argv.index(verb) :]] if verb else argv)
 
 
 def _evaluations(folder: RunFolder, series: Mapping[str, Series]) -> list[dict[str, Any]]:
@@ -252,7 +258,7 @@ def _settings(path: Path) -> dict[str, Any]:
     }
 
 
-def _machine(info: Mapping[str, Any]) -> list[tuple[str, str]]:
+def machine(info: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Facts about the computer and the software, in words; what is not known is left out."""
     host, git = info.get("host") or {}, info.get("git")
     packages = info.get("packages") or {}

@@ -1,0 +1,225 @@
+"""A solved model as one self-contained page: the answer, its certificate, and a picture of values and policy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import math
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from operant.config.errors import OperantError
+from operant.training.folder import RunFolder
+from operant.view import charts, solutions, words
+from operant.view.charts import Chart, Scale
+from operant.view.grid_picture import GridPicture
+from operant.view.page import environment, write_page
+from operant.view.report import EMBEDDED, command, machine
+from operant.view.solutions import Record
+
+CELLS = 10_000
+"""Cells of a map up to which it is drawn."""
+
+LISTED = 60
+"""States that the page lists."""
+
+CRITERIA = {
+    "discounted": "discounted return",
+    "total": "total reward",
+    "average": "average reward",
+    "finite-horizon": "return over a finite horizon",
+}
+
+
+def write_solve_report(run: Path) -> Path:
+    """Write `report.html` into the folder of a solved model and return its path.
+
+    Raises:
+        ConfigError: if the folder holds no solution, or a damaged one.
+        OperantError: if a file of it holds something else.
+        DiskError: if the page cannot be written.
+    """
+    folder, record = RunFolder(run), solutions.read(run)
+    try:
+        page = render(folder, record)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, OSError) as error:
+        raise OperantError(f"a file in {folder.path} holds what operant did not write there ({error!r})") from error
+    return write_page(folder.path / "report.html", page)
+
+
+def render(folder: RunFolder, record: Record) -> str:
+    """The page as text."""
+    info, about = folder.info(), record.about
+    files = resources.files("operant.view").joinpath("templates")
+    script = files.joinpath("report.js").read_text("utf-8")
+    layout = record.layout
+    drawn = layout is not None and layout.states.size <= CELLS
+    states = about["states"][:LISTED]
+    return (
+        environment()
+        .get_template("solve.html.j2")
+        .render(
+            info=info,
+            about=about,
+            criterion=CRITERIA.get(about["model"]["criterion"], about["model"]["criterion"]),
+            figures=_figures(record),
+            certificate=sentences(about),
+            grid=picture(record) if drawn else None,
+            values=None if drawn else _values(record),
+            policy=None if drawn else _policy(record),
+            convergence=_convergence(about),
+            videos=_films(folder),
+            pointed=drawn,
+            states=[{key: _number(value) for key, value in row.items()} for row in states],
+            places=words.places([_finite(row["value"]) for row in states]),
+            machine=machine(info),
+            command=command(info.get("argv") or []),
+            style=files.joinpath("report.css").read_text("utf-8") + files.joinpath("solve.css").read_text("utf-8"),
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+
+
+def sentences(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The certificate in words: what is known, by which theorem, and whether it is what was asked for."""
+    known = about["certificate"]
+    gap, loss = _number(known["gap"]), _number(known["policy_loss"])
+    what = "the gain of every state" if about["model"]["criterion"] == "average" else "every value"
+    if not math.isfinite(gap):
+        return {"text": "No bound is known for this answer.", "why": known["why"], "met": False}
+    text = (
+        f"It is certain that {what} lies within {words.number(gap / 2, 2)} of the optimum, and that the policy shown "
+        f"loses at most {words.number(loss, 2)} against the best there is, from whichever state it begins. Rounding "
+        f"errors of the computer are included ({words.number(_number(known['rounding']), 2)})."
+    )
+    return {"text": text, "why": known["why"], "met": max(gap / 2, loss) <= about["epsilon"]}
+
+
+def picture(record: Record) -> str:
+    """Values and policy on their map, a PNG as a data URL."""
+    layout = record.layout
+    assert layout is not None
+    drawing = GridPicture(layout, record.terminal)
+    drawing.show(record.values, record.taken)
+    return png(drawing.figure)
+
+
+def png(figure: Any) -> str:
+    """A figure as a data URL."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def _figures(record: Record) -> list[dict[str, str]]:
+    """The figures at the head of the page: label, value, and a note below it."""
+    about = record.about
+    known, model = about["certificate"], about["model"]
+    start = about.get("start_value")
+    average = model["criterion"] == "average"
+    if start is not None:
+        label, value, note = "Value of the start", words.number(start, 6), CRITERIA.get(model["criterion"], "")
+    else:
+        low, high = words.number(float(record.values.min())), words.number(float(record.values.max()))
+        label, value, note = "Values", f"{low} to {high}", "the model names no start"
+    if average:
+        label, note = ("Optimal gain", "reward a step") if start is not None else ("Relative values", note)
+    first = {"label": label, "value": value, "note": note}
+    gap = _number(known["gap"])
+    return [
+        first,
+        {
+            "label": "Known to within",
+            "value": "±" + words.number(gap / 2, 2) if math.isfinite(gap) else "not known",
+            "note": f"policy loses at most {words.number(_number(known['policy_loss']), 2)}",
+        },
+        {"label": "Iterations", "value": words.count(about["iterations"]), "note": about["method"]},
+        {"label": "Time", "value": words.brief(about["seconds"]), "note": f"{words.count(model['states'])} states"},
+    ]
+
+
+def _convergence(about: Mapping[str, Any]) -> Chart | None:
+    """The certified gap over iterations, on a logarithmic scale; the band is what was asked for."""
+    import numpy as np
+
+    rows = [(i, _number(gap)) for i, gap in about["history"]]
+    rows = [(i, gap) for i, gap in rows if gap > 0 and math.isfinite(gap)]
+    if len(rows) < 2:
+        return None
+    step = np.asarray([i for i, _ in rows], dtype=np.float64)
+    log = np.log10([gap for _, gap in rows])
+    asked = math.log10(2 * about["epsilon"])
+    y = Scale(math.floor(min(log.min(), asked)) - 0.2, math.ceil(log.max()) + 0.2)
+    chart = charts.frame(Scale(0.0, float(step[-1])), y, x_count=6, y_count=5)
+    gap = max(1, -(-round(y.high - y.low) // 6))
+    powers = range(math.ceil(y.low), math.floor(y.high) + 1, gap)
+    chart.y_ticks = [(100.0 - y.percent(power), charts.label(float(f"1e{power}"))) for power in powers]
+    top = 100.0 - y.percent(asked)
+    chart.band = (top, 100.0 - top)
+    kept = charts.thin(step, log)
+    chart.draw("smooth", charts.line(chart.x(step[kept]), chart.y(log[kept])))
+    chart.hover = charts.hover(chart, step[kept], [("gap", (10.0 ** log[kept]).tolist())])
+    chart.label = "Certified gap over iterations"
+    return chart
+
+
+def _values(record: Record) -> Chart | None:
+    """Values over the states in their order."""
+    import numpy as np
+
+    if len(record.values) < 2:
+        return None
+    step, value = np.arange(len(record.values), dtype=np.float64), record.values
+    chart = charts.frame(Scale(0.0, float(step[-1])), charts.fit([value]), x_count=6, y_count=5)
+    kept = charts.thin(step, value)
+    chart.draw("smooth", charts.line(chart.x(step[kept]), chart.y(value[kept])))
+    chart.hover = charts.hover(chart, step[kept], [("value", value[kept].tolist())])
+    chart.label = "Value of each state"
+    return chart
+
+
+def _policy(record: Record) -> Chart | None:
+    """The optimal actions over the states in their order; all of them where there are several."""
+    import numpy as np
+
+    if len(record.policy) < 2:
+        return None
+    names = record.actions
+    if record.optimal is None:
+        state, action = np.arange(len(record.policy)), record.policy.astype(np.int64)
+        state, action = state[action >= 0], action[action >= 0]
+    else:
+        state, action = np.nonzero(record.optimal)
+    if not len(state):
+        return None
+    y = Scale(-0.6, len(names) - 0.4)
+    chart = charts.frame(Scale(0.0, float(len(record.policy) - 1)), y, x_count=6, y_count=5)
+    gap = -(-len(names) // 12)
+    chart.y_ticks = [(100.0 - y.percent(a), names[a][:10]) for a in range(0, len(names), gap)]
+    some = np.unique(np.linspace(0, len(state) - 1, 4000).astype(np.int64))
+    chart.draw("edge", charts.dots(chart.x(state[some].astype(np.float64)), chart.y(action[some].astype(np.float64))))
+    chart.label = "Optimal actions of each state"
+    return chart
+
+
+def _films(folder: RunFolder) -> list[dict[str, Any]]:
+    films: list[dict[str, Any]] = []
+    for path in folder.videos():
+        size = path.stat().st_size
+        data = "data:video/mp4;base64," + base64.b64encode(path.read_bytes()).decode() if size <= EMBEDDED else None
+        films.append({"name": path.name, "link": f"videos/{quote(path.name)}", "size": size, "data": data})
+    return films
+
+
+def _number(value: Any) -> Any:
+    return float(value["nf"]) if isinstance(value, Mapping) else value
+
+
+def _finite(value: Any) -> float | None:
+    found = _number(value)
+    return found if math.isfinite(found) else None
