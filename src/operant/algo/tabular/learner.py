@@ -74,15 +74,20 @@ class Learner:
         Returns:
             `td_error` (0 where the algorithm learns only later), `epsilon` in the next state, and the last `step_size`.
         """
-        row = state * self.actions + action
-        chosen = self._rules.observe(
-            self._memory, state, row, float(reward), next_state, bool(terminated), bool(truncated)
-        )
-        self._next[:] = next_state, chosen
+        self.learn(state, action, float(reward), next_state, bool(terminated), bool(truncated))
         return {
             "td_error": float(self._memory.table.error[0]),
             "epsilon": float(epsilon_of(self._memory.table, next_state)),
         }
+
+    def learn(
+        self, state: int, action: int, reward: float, next_state: int, terminated: bool, truncated: bool
+    ) -> int:
+        """As `observe`, without its report: the next action, which `act` would give, -1 where the episode is over."""
+        row = state * self.actions + action
+        chosen = self._rules.observe(self._memory, state, row, reward, next_state, terminated, truncated)
+        self._next[0], self._next[1] = next_state, chosen
+        return chosen % self.actions if chosen >= 0 else -1
 
     def greedy(self, state: int) -> int:
         """The first action of largest value: how to act when not learning."""
