@@ -6,14 +6,20 @@ from operant.mdp.evaluation import Evaluation, best_epsilon_soft, evaluate, eval
 from operant.mdp.finite_horizon import finite_horizon, finite_horizon_values
 from operant.mdp.forecast import Forecast, memory, memory_of
 from operant.mdp.formats import load
+from operant.mdp.gradient import ExactGradient, exact_policy_gradient
 from operant.mdp.grid import grid_world
 from operant.mdp.gymnasium import from_gymnasium
+from operant.mdp.irl import Explanation, feature_expectations, maxent_irl
+from operant.mdp.linear_programming import linear_programming
 from operant.mdp.mapped import MappedWriter, check_mapped, open_mapped, save_mapped
 from operant.mdp.matrix_free import MatrixFree, MatrixFreeBatches, MatrixFreeSolution, solve_matrix_free
 from operant.mdp.mdptoolbox import from_mdptoolbox
 from operant.mdp.model import MDP, Grid, ModelError, Rows
 from operant.mdp.occupancy import expected_steps, occupancy, return_variance, stationary
 from operant.mdp.prism import from_prism, to_prism
+from operant.mdp.rational import ExactSolution, Piece, breakpoints, evaluate_exactly, solve_exactly
+from operant.mdp.robust import Distance, Intervals, robust_value_iteration
+from operant.mdp.soft import soft_evaluate, soft_policy_iteration, soft_value_iteration
 from operant.mdp.solution import Certificate, Solution
 from operant.mdp.solve import METHODS, solve
 from operant.mdp.validate import Problem, check
@@ -22,39 +28,56 @@ __all__ = [
     "MDP",
     "METHODS",
     "Certificate",
+    "Distance",
     "Evaluation",
+    "ExactGradient",
+    "ExactSolution",
+    "Explanation",
     "Forecast",
     "Grid",
+    "Intervals",
     "MappedWriter",
     "MatrixFree",
     "MatrixFreeBatches",
     "MatrixFreeSolution",
     "ModelError",
+    "Piece",
     "Problem",
     "Rows",
     "Solution",
     "best_epsilon_soft",
+    "breakpoints",
     "check",
     "check_mapped",
     "enumerate_compiled",
     "enumerate_mdp",
     "evaluate",
+    "evaluate_exactly",
     "evaluation_sweeps",
+    "exact_policy_gradient",
     "expected_steps",
+    "feature_expectations",
     "finite_horizon",
     "finite_horizon_values",
     "from_gymnasium",
     "from_mdptoolbox",
     "from_prism",
     "grid_world",
+    "linear_programming",
     "load",
+    "maxent_irl",
     "memory",
     "memory_of",
     "occupancy",
     "open_mapped",
     "return_variance",
+    "robust_value_iteration",
     "save_mapped",
+    "soft_evaluate",
+    "soft_policy_iteration",
+    "soft_value_iteration",
     "solve",
+    "solve_exactly",
     "solve_matrix_free",
     "solve_on_device",
     "stationary",

@@ -259,7 +259,7 @@ def best_epsilon_soft(
     rows = np.full(mdp.num_states, -1)
     chosen = np.flatnonzero(found.policy > 0.5)
     rows[mdp.row_state[chosen]] = chosen
-    certificate = _optimal(model, found, max_iterations)
+    certificate = certify_policy(found, max_iterations=max_iterations)
     solution = Solution(
         mdp=model,
         values=(certificate.lower + certificate.upper) / 2,
@@ -299,13 +299,25 @@ def _improve(model: MDP, watch: Watch | None, max_iterations: int) -> tuple[Eval
     raise ModelError(f"the policy still improves after {max_iterations} rounds: raise max_iterations.")
 
 
-def _optimal(model: MDP, found: Evaluation, max_iterations: int) -> Certificate:
-    """Bounds of v* from a policy of exact value v: v ≤ v* ≤ v + h max(Tv - v), with h an optimal policy's steps."""
+def certify_policy(found: Evaluation, *, max_iterations: int = 1000) -> Certificate:
+    """Bounds of v* (under γ = 1 of the best policy that ends) from the exact value v of one policy.
+
+    v ≤ v* ≤ v + h max(Tv - v, 0), where h bounds the steps of an optimal policy. Upper bounds are infinite where no h
+    is found: some policy never ends, and steps are free.
+
+    Args:
+        found: of `evaluate`, discounted or total.
+        max_iterations: improvements at most in the search for h.
+
+    Source: Bertsekas and Tsitsiklis (1991), An analysis of stochastic shortest path problems, section 2.
+    """
+    model = found.mdp
     noise = Chain(model, found.policy).rounding(found.values)
     excess = float(np.max(found.advantages, initial=0.0)) + noise
     steps, why = _longest(model, found, max_iterations)
     lower = found.certificate.lower
-    upper = np.maximum(found.certificate.upper, found.values + steps * excess)
+    reach = steps * excess if excess > 0.0 else np.zeros_like(steps)
+    upper = np.maximum(found.certificate.upper, found.values + reach)
     upper[model.rows.terminal] = lower[model.rows.terminal]
     return Certificate(
         criterion=model.criterion,
@@ -332,7 +344,10 @@ def _longest(model: MDP, found: Evaluation, max_iterations: int) -> tuple[Floats
     else:
         ones, none = np.ones(model.num_rows), np.zeros(model.num_states)
         count = replace(model.rows, reward=ones, outcome_reward=None, terminal_value=none)
-        steps = _improve(model.replace(rows=count), None, max_iterations)[0].values
+        try:
+            steps = _improve(model.replace(rows=count), None, max_iterations)[0].values
+        except ModelError:  # a policy that never ends
+            return np.full(model.num_states, np.inf), "(of which no bound was found)"
     kept = steps[model.row_state] - model.discount * (model.matrix @ steps)
     slack = float(np.min(kept, initial=1.0)) - 1e-9
     if not slack > 0.0:

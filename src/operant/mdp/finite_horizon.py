@@ -20,6 +20,7 @@ def finite_horizon(
     epsilon: float = 1e-6,
     watch: Watch | None = None,
     max_iterations: int | None = None,
+    threads: int | None = None,
     horizon: int | None = None,
     final: ArrayLike | None = None,
 ) -> Solution:
@@ -30,6 +31,7 @@ def finite_horizon(
         epsilon: no value may be further off than this; rounding is the only error.
         watch: called with (decisions to go, twice the rounding so far, v_t).
         max_iterations: not needed: H sweeps are made; fewer than H are refused.
+        threads: how many; None for all, or one if the model is small.
         horizon: H decisions; the model's own if None.
         final: v_H [S], what a state is worth once the last decision is made; 0 if None. Terminal states keep theirs.
 
@@ -45,7 +47,7 @@ def finite_horizon(
     steps = _horizon(mdp, horizon)
     if max_iterations is not None and max_iterations < steps:
         raise ModelError(f"max_iterations is {max_iterations}: a horizon of {steps} needs as many sweeps.")
-    engine = Sweeps(_undiscounted(mdp))
+    engine = Sweeps(_undiscounted(mdp), threads)
     rows, discount = mdp.rows, engine.discount
     values, off = _frame(mdp, steps, final), np.zeros(steps + 1)
     choice = np.full((steps, mdp.num_states), -1, dtype=np.int64)

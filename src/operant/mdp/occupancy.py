@@ -30,7 +30,7 @@ def occupancy(mdp: MDP, policy: ArrayLike, *, start: ArrayLike | None = None) ->
     Source: Puterman (1994), section 6.9.2.
     """
     chain = Chain(mdp, policy)
-    return state_occupancy(chain, _start(mdp, start))[mdp.row_state] * chain.policy
+    return state_occupancy(chain, start_of(mdp, start))[mdp.row_state] * chain.policy
 
 
 def state_occupancy(chain: Chain, start: Floats) -> Floats:
@@ -130,7 +130,7 @@ def stationary(mdp: MDP, policy: ArrayLike, *, start: ArrayLike | None = None) -
         members, weight, _ = classes[0]
         found[members] = weight
         return found
-    first = _start(mdp, start)
+    first = start_of(mdp, start)
     reached = first + chain.matrix.T @ chain.solve(first, transposed=True)  # arrivals, counted at their first class
     for members, weight, _ in classes:
         found[members] = weight * reached[members].sum()
@@ -146,7 +146,17 @@ class _Recurrent(Chain):
         self.running = np.flatnonzero(~(self.recurrent | mdp.rows.terminal))
 
 
-def _start(mdp: MDP, start: ArrayLike | None) -> Floats:
+def start_of(mdp: MDP, start: ArrayLike | None) -> Floats:
+    """[S]: the distribution of the first state that was passed, or the model's own.
+
+    Raises:
+        ModelError: if there is neither, or its shape does not fit.
+    """
     if start is None and mdp.start is None:
         raise ModelError("the model has no start distribution: pass start=, probabilities [S].")
-    return np.asarray(mdp.start if start is None else start, dtype=np.float64)
+    found = np.asarray(mdp.start if start is None else start, dtype=np.float64)
+    if found.shape != (mdp.num_states,):
+        raise ModelError(
+            f"start has shape {found.shape}, expected one probability for each of {mdp.num_states} states."
+        )
+    return found
