@@ -3,6 +3,7 @@
 from operant.mdp.device import solve_on_device
 from operant.mdp.enumerate import enumerate_compiled, enumerate_mdp
 from operant.mdp.evaluation import Evaluation, best_epsilon_soft, evaluate, evaluation_sweeps
+from operant.mdp.factored import factored
 from operant.mdp.finite_horizon import finite_horizon, finite_horizon_values
 from operant.mdp.forecast import Forecast, memory, memory_of
 from operant.mdp.formats import load
@@ -11,6 +12,7 @@ from operant.mdp.grid import grid_world
 from operant.mdp.gymnasium import from_gymnasium
 from operant.mdp.irl import Explanation, feature_expectations, maxent_irl
 from operant.mdp.linear_programming import linear_programming
+from operant.mdp.logged import from_logs
 from operant.mdp.mapped import MappedWriter, check_mapped, open_mapped, save_mapped
 from operant.mdp.matrix_free import MatrixFree, MatrixFreeBatches, MatrixFreeSolution, solve_matrix_free
 from operant.mdp.mdptoolbox import from_mdptoolbox
@@ -19,6 +21,7 @@ from operant.mdp.occupancy import expected_steps, occupancy, return_variance, st
 from operant.mdp.prism import from_prism, to_prism
 from operant.mdp.rational import ExactSolution, Piece, breakpoints, evaluate_exactly, solve_exactly
 from operant.mdp.robust import Distance, Intervals, robust_value_iteration
+from operant.mdp.simulator import from_simulator, from_step
 from operant.mdp.soft import soft_evaluate, soft_policy_iteration, soft_value_iteration
 from operant.mdp.solution import Certificate, Solution
 from operant.mdp.solve import METHODS, solve
@@ -56,12 +59,16 @@ __all__ = [
     "evaluation_sweeps",
     "exact_policy_gradient",
     "expected_steps",
+    "factored",
     "feature_expectations",
     "finite_horizon",
     "finite_horizon_values",
     "from_gymnasium",
+    "from_logs",
     "from_mdptoolbox",
     "from_prism",
+    "from_simulator",
+    "from_step",
     "grid_world",
     "linear_programming",
     "load",
