@@ -80,9 +80,7 @@ class Learner:
             "epsilon": float(epsilon_of(self._memory.table, next_state)),
         }
 
-    def learn(
-        self, state: int, action: int, reward: float, next_state: int, terminated: bool, truncated: bool
-    ) -> int:
+    def learn(self, state: int, action: int, reward: float, next_state: int, terminated: bool, truncated: bool) -> int:
         """As `observe`, without its report: the next action, which `act` would give, -1 where the episode is over."""
         row = state * self.actions + action
         chosen = self._rules.observe(self._memory, state, row, reward, next_state, terminated, truncated)
