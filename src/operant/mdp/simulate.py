@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.mdp.model import MDP, Floats, ModelError
-
+from operant.mdp.policies import checked
 
 
 def compiled(function: Any) -> Any:
@@ -34,7 +34,7 @@ def compiled(function: Any) -> Any:
         found = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         return numba.njit(**options)(function)
-    file = found._cache._cache_file
+    file: Any = getattr(found, "_cache")._cache_file  # noqa: B009
     file._source_stamp = (file._source_stamp, _text_of_rules())
     return found
 
@@ -177,17 +177,7 @@ def running_policy(mdp: MDP, policy: ArrayLike) -> Floats:
     Raises:
         ModelError: naming the first state whose probabilities are not a distribution.
     """
-    probability = np.ascontiguousarray(policy, dtype=np.float64)
-    if probability.shape != (mdp.num_rows,):
-        raise ModelError(f"the policy has shape {probability.shape}: expected one probability per row, [{mdp.num_rows}].")
-    pointer = mdp.rows.pointer.astype(np.int64)
-    total = np.zeros(mdp.num_states)
-    np.add.at(total, mdp.row_state, probability)
-    bad = np.flatnonzero((np.diff(pointer) > 0) & ~(np.abs(total - 1.0) <= 1e-8))
-    bad = bad if len(bad) else mdp.row_state[probability < 0]
-    if len(bad):
-        raise ModelError(f"the policy's probabilities in state {mdp.name(int(bad[0]))} are not a distribution.")
-    return _running(probability, pointer, closed=True)
+    return _running(checked(mdp, policy), mdp.rows.pointer.astype(np.int64), closed=True)
 
 
 def _running(data: Floats, indptr: NDArray[np.int64], *, closed: bool) -> Floats:

@@ -1,8 +1,32 @@
 """Learning without the model: tabular prediction and control, bandits, linear values over tiles."""
 
-from operant.algo.tabular.control import control, q_learning
+from operant.algo.tabular.control import (
+    control,
+    double_q_learning,
+    expected_sarsa,
+    monte_carlo,
+    n_step_sarsa,
+    off_policy_monte_carlo,
+    q_learning,
+    q_sigma,
+    sarsa,
+    sarsa_lambda,
+    tree_backup,
+    true_online_sarsa,
+    watkins_q,
+)
 from operant.algo.tabular.learner import Learner
 from operant.algo.tabular.learning import Learning
+from operant.algo.tabular.planning import dyna_q, dyna_q_plus, prioritised_sweeping
+from operant.algo.tabular.prediction import (
+    monte_carlo_prediction,
+    n_step_td,
+    off_policy_prediction,
+    offline_lambda_return,
+    td,
+    td_lambda,
+    true_online_td,
+)
 from operant.algo.tabular.schedules import (
     Constant,
     ConvergenceWarning,
@@ -10,10 +34,12 @@ from operant.algo.tabular.schedules import (
     Harmonic,
     Linear,
     Polynomial,
+    Schedule,
 )
-from operant.algo.tabular.settings import Settings
+from operant.algo.tabular.settings import ALGORITHMS, Settings
 
 __all__ = [
+    "ALGORITHMS",
     "Constant",
     "ConvergenceWarning",
     "Exponential",
@@ -22,7 +48,29 @@ __all__ = [
     "Learning",
     "Linear",
     "Polynomial",
+    "Schedule",
     "Settings",
     "control",
+    "double_q_learning",
+    "dyna_q",
+    "dyna_q_plus",
+    "expected_sarsa",
+    "monte_carlo",
+    "monte_carlo_prediction",
+    "n_step_sarsa",
+    "n_step_td",
+    "off_policy_monte_carlo",
+    "off_policy_prediction",
+    "offline_lambda_return",
+    "prioritised_sweeping",
     "q_learning",
+    "q_sigma",
+    "sarsa",
+    "sarsa_lambda",
+    "td",
+    "td_lambda",
+    "tree_backup",
+    "true_online_sarsa",
+    "true_online_td",
+    "watkins_q",
 ]

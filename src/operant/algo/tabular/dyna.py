@@ -2,7 +2,9 @@
 """Learning with a model of what was seen: Dyna-Q, Dyna-Q+, prioritised sweeping.
 
 The model remembers the last outcome of each pair, as the book's does: exact where transitions are deterministic, one
-sample where they are not. Source: Sutton (1990); Moore and Atkeson (1993); Sutton and Barto (2018), sections 8.2 to 8.4.
+sample where they are not.
+
+Source: Sutton (1990); Moore and Atkeson (1993); Sutton and Barto (2018), sections 8.2 to 8.4.
 """
 
 from __future__ import annotations
@@ -116,7 +118,7 @@ def observe_dyna_q_plus(memory, state, row, reward, following, terminated, trunc
 class PrioritisedSweeping(NamedTuple):
     """Each step updates up to `planning` pairs in the order of |error|, and queues those that lead to a changed state.
 
-    Pairs that lead to the same state are linked in a list; the queue is a binary heap that knows where each pair stands.
+    Pairs that lead to the same state are linked in a list; the queue is a heap that knows where each pair stands.
     """
 
     table: Table

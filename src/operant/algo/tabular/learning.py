@@ -20,6 +20,9 @@ from operant.mdp.simulate import generators, sampler
 ENVIRONMENT, CHOICES = 0, 1
 """The two streams of a seed: what the model draws, and what the learner draws."""
 
+KEPT = 10_000
+"""Steps of an episode that Monte Carlo methods keep, and where they cut it unless `max_steps` says otherwise."""
+
 
 class Options(TypedDict, total=False):
     """What every algorithm on a model is told."""
@@ -52,7 +55,7 @@ class Learning:
 
     @property
     def rows(self) -> Floats:
-        """Action values by row of the model, [seeds, L]."""
+        """Action values by row of the model, [seeds, L]. Control only."""
         return np.stack([memory.table.q for memory in self.memories])
 
     @property

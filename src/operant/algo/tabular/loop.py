@@ -17,8 +17,8 @@ from operant.mdp.simulate import compiled, first_state, transition
 def run(memory, model, g, limit, returns, lengths, truncated_out, exact, errors):
     """Episodes until `returns` is full. Returns are undiscounted, with the value of the terminal state in them.
 
-    `limit` cuts episodes. Where `exact` [S] is given, `errors` receives the root-mean-square difference of the estimates
-    from it over the states that are not terminal, after each episode.
+    `limit` cuts episodes. Where `exact` [S] is given, `errors` receives the root-mean-square difference of the
+    estimates from it over the states that are not terminal, after each episode.
     """
     states = len(model.pointer) - 1
     for episode in range(len(returns)):

@@ -91,8 +91,8 @@ def observe_monte_carlo(memory, state, row, reward, following, terminated, trunc
 
 
 class OffPolicyMonteCarlo(NamedTuple):
-    """Acts ε-greedily, learns the greedy policy: q(s, a) += W / C(s, a) [G - q(s, a)], backwards until an action was not
-    greedy, where W is the product of π / b behind the pair and C the sum of the W so far."""
+    """Acts ε-greedily, learns the greedy policy: q(s, a) += W / C(s, a) [G - q(s, a)], backwards until an action was
+    not greedy, where W is the product of π / b behind the pair and C the sum of the W so far."""
 
     table: Table
     episode: Episode

@@ -1,9 +1,11 @@
 # pyright: basic
 """One-step control: SARSA, expected SARSA, Q-learning, double Q-learning.
 
-All move q(s, a) towards r + γ x, where x is what they believe of the next state (0, or its fixed value, where the
-episode terminated): q(s', a') of the action taken next, the mean of q(s', ·) under the policy, the maximum, or the other
-table's value of this table's maximum. Source: Sutton and Barto (2018), sections 6.4 to 6.7.
+All move q(s, a) towards r + γ x, where x is what they believe of the next state (its fixed value, 0 unless set, where
+the episode terminated): q(s', a') of the action taken next, the mean of q(s', ·) under the policy, the maximum, or the
+other table's value of this table's maximum.
+
+Source: Sutton and Barto (2018), sections 6.4 to 6.7.
 """
 
 from __future__ import annotations

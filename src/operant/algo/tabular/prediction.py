@@ -8,7 +8,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from operant.algo.tabular.learning import Learning, Options, learn
+from operant.algo.tabular.learning import KEPT, Learning, Options, learn
 from operant.algo.tabular.schedules import Harmonic, Schedule, schedule, warn_of
 from operant.algo.tabular.settings import Floats, trace_of
 from operant.algo.tabular.state_values import (
@@ -25,9 +25,6 @@ from operant.algo.tabular.state_values import (
 from operant.config.errors import ConfigError
 from operant.mdp.model import MDP, ModelError
 from operant.mdp.simulate import running_policy
-
-KEPT = 10_000
-"""Steps of an episode that Monte Carlo methods keep, and where they cut it unless `max_steps` says otherwise."""
 
 
 def _predict(
@@ -182,12 +179,14 @@ def offline_lambda_return(
 ) -> Learning:
     """The offline λ-return algorithm; λ = 1 is constant-α Monte Carlo. Arguments and errors as `td`.
 
+    An episode of T steps costs T² / 2 operations. λ lies in [0, 1].
+
     Source: Sutton and Barto (2018), section 12.1.
     """
     kept = _kept(mdp, options)
 
     def make(values: Values) -> OfflineLambda:
-        return OfflineLambda(values, _record(mdp, kept), lam, np.zeros(kept))
+        return OfflineLambda(values, _record(mdp, kept), lam)
 
     return _predict(mdp, policy, "the offline λ-return algorithm", make, step_size, initial, options)
 

@@ -32,8 +32,10 @@ class Rules(NamedTuple):
     estimate: Any
 
 
-UNCOUNTED = {"_nrt": False, "error_model": "numpy", "forceinline": True}
+UNCOUNTED: Any = {"_nrt": False, "error_model": "numpy", "forceinline": True}
 """As `compiled`."""
+
+NAMED: Any = types.BaseNamedTuple
 
 RULES: dict[type, Rules] = {}
 """By the type of the memory."""
@@ -56,16 +58,16 @@ def estimate(memory: Any, state: Any) -> Any:
 
 @overload(begin, jit_options=UNCOUNTED)
 def _begin(memory, state):
-    if isinstance(memory, types.BaseNamedTuple):
-        rule = RULES[memory.instance_class].begin
+    if isinstance(memory, NAMED):
+        rule = RULES[getattr(memory, "instance_class")].begin  # noqa: B009
         return lambda memory, state: rule(memory, state)
     return None
 
 
 @overload(observe, jit_options=UNCOUNTED)
 def _observe(memory, state, row, reward, following, terminated, truncated):
-    if isinstance(memory, types.BaseNamedTuple):
-        rule = RULES[memory.instance_class].observe
+    if isinstance(memory, NAMED):
+        rule = RULES[getattr(memory, "instance_class")].observe  # noqa: B009
         return lambda memory, state, row, reward, following, terminated, truncated: rule(
             memory, state, row, reward, following, terminated, truncated
         )
@@ -74,8 +76,8 @@ def _observe(memory, state, row, reward, following, terminated, truncated):
 
 @overload(estimate, jit_options=UNCOUNTED)
 def _estimate(memory, state):
-    if isinstance(memory, types.BaseNamedTuple):
-        rule = RULES[memory.instance_class].estimate
+    if isinstance(memory, NAMED):
+        rule = RULES[getattr(memory, "instance_class")].estimate  # noqa: B009
         return lambda memory, state: rule(memory, state)
     return None
 

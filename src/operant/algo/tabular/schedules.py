@@ -147,14 +147,16 @@ def step_size_violation(steps: Schedule) -> str | None:
 
 
 def exploration_violation(epsilon: Schedule, *, on_policy: bool) -> str | None:
-    """Which condition an ε schedule breaks, or None: infinite exploration, and for on-policy control greedy in the limit."""
+    """Which condition an ε schedule breaks, or None: infinite exploration; on-policy, greedy in the limit as well."""
     match epsilon:
         case Constant(value=0.0) | Linear(end=0.0) | Exponential(end=0.0):
             return "exploration ends, so not every pair is visited infinitely often; choose Harmonic() or keep ε > 0"
         case Polynomial(omega=omega) if omega > 1.0:
             return f"Σ ε < ∞ with ω = {omega:g}: exploration ends; choose ω ≤ 1"
         case Constant() | Linear() | Exponential() if on_policy:
-            return "ε does not vanish: the values are those of an ε-soft policy, not q*; choose Harmonic(), which is GLIE"
+            return (
+                "ε does not vanish: the values are those of an ε-soft policy, not q*; choose Harmonic(), which is GLIE"
+            )
         case _:
             return None
 

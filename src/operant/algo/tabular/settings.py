@@ -32,7 +32,9 @@ class Settings:
     initial: float = 0.0  # of every pair; high values are optimism
     n: int = 4  # steps of n-step methods
     sigma: float = 0.5  # σ of Q(σ): 1 samples, 0 takes expectations
-    target_epsilon: float | None = None  # tree backup learns about the policy that is ε-greedy with this; None: that acts
+    target_epsilon: float | None = (
+        None  # tree backup learns about the policy that is ε-greedy with this; None: that acts
+    )
     lam: float = 0.9  # λ of eligibility traces
     traces: Literal["accumulating", "replacing", "dutch"] = "replacing"
     planning: int = 5  # imagined updates per step

@@ -267,28 +267,34 @@ def observe_off_policy_prediction(memory, state, row, reward, following, termina
 class OfflineLambda(NamedTuple):
     """The offline λ-return algorithm: after an episode, v(s_t) += α [G^λ_t - v(s_t)] for t = 0, 1, … in order, with
 
-    G^λ_t = r_{t+1} + γ [(1 - λ) v(s_{t+1}) + λ G^λ_{t+1}] and the bootstrap values as they were when the episode ended.
+    G^λ_t = r_{t+1} + γ [(1 - λ) v(s_{t+1}) + λ G^λ_{t+1}] under the values as the updates before t left them. (With the
+    values of the episode's end in every return the figure of the book does not come out.)
     """
 
     values: Values
     record: Record
     lam: float
-    returns: Any  # [T_max]
+
+
+@compiled
+def lambda_return(memory, start, reached):
+    """G^λ at time `start` under the values now; `reached` is the state in which the episode is over."""
+    values, record = memory.values, memory.record
+    value, total = values.v[reached], values.v[reached]
+    for time in range(record.length[0] - 1, start - 1, -1):
+        total = record.rewards[time] + values.discount * ((1.0 - memory.lam) * value + memory.lam * total)
+        value = values.v[record.states[time]]
+    return total
 
 
 @compiled
 def observe_offline_lambda(memory, state, row, reward, following, terminated, truncated):
     """Note the step; learn when the episode is over."""
-    values, record, returns = memory.values, memory.record, memory.returns
+    record = memory.record
     note_state(memory, state, row, reward)
     if (terminated or truncated) and record.length[0] <= len(record.states):
-        reached, total = values.v[following], values.v[following]
-        for time in range(record.length[0] - 1, -1, -1):
-            mixed = (1.0 - memory.lam) * reached + memory.lam * total
-            total = record.rewards[time] + values.discount * mixed
-            returns[time], reached = total, values.v[record.states[time]]
         for time in range(record.length[0]):
-            shift_value(values, record.states[time], returns[time])
+            shift_value(memory.values, record.states[time], lambda_return(memory, time, following))
     return follow_unless(memory, following, terminated or truncated)
 
 
