@@ -134,6 +134,7 @@ class _Explorer:
         self.kept: dict[Hashable, Any] = {}  # how to go back to a state that waits to be expanded
         self.answer: dict[Hashable, tuple[Hashable, float]] = {}  # of each expanded state to its first action
         self.met: set[Hashable] = set()  # states that were compared when met again
+        self.tries = 0
 
     def begin(self, seed: int) -> Hashable:
         """The state after a reset."""
@@ -164,21 +165,22 @@ class _Explorer:
 
     def _compare(self, state: Hashable, saved: Any, why: str) -> None:
         action = self.actions[0]
-        now, before = self._try(saved, action, draws=1), self.answer[state]
+        now, before = self._try(saved, action), self.answer[state]
         if now != before:
             raise ModelError(f"state {state!r}, action {action!r} gave {before!r} and then {now!r}: {why}.")
 
-    def _try(self, saved: Any, action: Hashable, draws: int = 0) -> tuple[Hashable, float]:
+    def _try(self, saved: Any, action: Hashable) -> tuple[Hashable, float]:
         """(successor, reward) of an action in a state that was kept; the simulator stands in the successor then.
 
-        A generator of Gymnasium's is replaced by one seeded with `draws`: copies of it would agree.
+        A generator of Gymnasium's is replaced by another one each time: copies of the same would agree.
         """
         if self.settable:
             self.simulator.set_state(saved)
         else:
             self.simulator = copy.deepcopy(saved)
         if hasattr(self.simulator, "np_random"):
-            self.simulator.np_random = np.random.default_rng(draws)
+            self.tries += 1
+            self.simulator.np_random = np.random.default_rng(self.tries)
         observation, reward, terminated, _, _ = self.simulator.step(action)
         state = self.key(observation, self.simulator)
         return (_Ended(state) if terminated else state), float(reward)
