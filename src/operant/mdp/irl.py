@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
 
 from operant.mdp.gradient import finite_horizon_visits
 from operant.mdp.model import MDP, Floats, ModelError
@@ -97,6 +96,8 @@ def maxent_irl(
     Source: Ziebart et al. (2008), Maximum entropy inverse reinforcement learning, sections 3 and 4 and algorithm 1;
     Ziebart (2010), Modeling purposeful adaptive behavior, section 6.2 for stochastic dynamics.
     """
+    from scipy.optimize import minimize  # a fifth of a second to import
+
     table, first, aim = _features(mdp, features), start_of(mdp, start), np.asarray(expert, dtype=np.float64)
     if aim.shape != (table.shape[1],):
         raise ModelError(

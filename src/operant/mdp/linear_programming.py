@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
-from scipy.optimize import linprog
 
 from operant.mdp.certify import discounted
 from operant.mdp.evaluation import certify_policy, evaluate
@@ -137,6 +136,8 @@ def _program(
 
 
 def _solve(system: Any, right: Floats, alpha: Floats, form: str, options: dict[str, Any]) -> Any:
+    from scipy.optimize import linprog  # a fifth of a second to import
+
     if form == "primal":
         return linprog(alpha, A_ub=-system, b_ub=-right, bounds=(None, None), method="highs", options=options)
     balance = sp.csr_array(system.T)

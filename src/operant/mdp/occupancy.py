@@ -122,7 +122,7 @@ def stationary(mdp: MDP, policy: ArrayLike, *, start: ArrayLike | None = None) -
 
     Source: Puterman (1994), appendix A.
     """
-    chain = _Recurrent(mdp, policy)
+    chain = Recurrent(mdp, policy)
     classes = list(recurrent_classes(chain))
     ends = np.flatnonzero(mdp.rows.terminal)
     found = np.zeros(mdp.num_states)
@@ -138,7 +138,7 @@ def stationary(mdp: MDP, policy: ArrayLike, *, start: ArrayLike | None = None) -
     return found
 
 
-class _Recurrent(Chain):
+class Recurrent(Chain):
     """A chain of which only the transient states run, whatever they earn."""
 
     def __init__(self, mdp: MDP, policy: ArrayLike) -> None:

@@ -181,7 +181,7 @@ def induced(mdp: MDP, policy: ArrayLike) -> MDP:
         terminal=old.terminal,
         terminal_value=old.terminal_value,
     )
-    return mdp.replace(rows=rows, actions=None)
+    return mdp.replace(rows=rows, actions=None, grid=None)
 
 
 def soften(mdp: MDP, epsilon: float) -> MDP:
