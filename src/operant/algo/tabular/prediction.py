@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.algo.tabular.learning import KEPT, Learning, Options, learn
+from operant.algo.tabular.linear import LinearTD
 from operant.algo.tabular.schedules import Harmonic, Schedule, schedule, warn_of
 from operant.algo.tabular.settings import Floats, trace_of
 from operant.algo.tabular.state_values import (
@@ -166,6 +167,36 @@ def true_online_td(
         return TrueOnlineTD(values, trace_of(mdp.num_states, lam, mdp.discount, "dutch"), np.zeros(1))
 
     return _predict(mdp, policy, "true online TD(λ)", make, step_size, initial, options)
+
+
+def semi_gradient_td(
+    mdp: MDP,
+    policy: ArrayLike,
+    active: ArrayLike,
+    *,
+    lam: float = 0.0,
+    step_size: float | Schedule = 0.1,
+    **options: Unpack[Options],
+) -> Learning:
+    """Semi-gradient TD(λ) with linear values over binary features, accumulating traces. Arguments and errors as `td`, and
+
+    Args:
+        active: the features of each state that are 1, [S, K]: one tile per grid, or [S, 1] groups of states.
+
+    It converges to the fixed point of the projected TD(λ) operator (Tsitsiklis and Van Roy 1997), not to v.
+
+    Source: Sutton and Barto (2018), sections 9.3 and 12.2.
+    """
+    features = np.ascontiguousarray(active, dtype=np.int64)
+    if features.ndim != 2 or len(features) != mdp.num_states or features.min(initial=0) < 0:
+        raise ConfigError(f"active has shape {features.shape}: expected features per state, [{mdp.num_states}, K].")
+    count = int(features.max(initial=0)) + 1
+
+    def make(values: Values) -> LinearTD:
+        trace = trace_of(count, lam, mdp.discount, "accumulating")
+        return LinearTD(values, np.zeros(count), features, trace)
+
+    return _predict(mdp, policy, "semi-gradient TD(λ)", make, step_size, 0.0, options)
 
 
 def offline_lambda_return(

@@ -181,6 +181,26 @@ ALGORITHMS: dict[str, Algorithm] = {
 """By the name under which `operant train` knows them."""
 
 
+def new_table(settings: Settings, pointer: NDArray[np.int64], worth: Floats, random: NDArray[np.uint64]) -> Table:
+    """The table with which control begins; arguments and errors as `memory`."""
+    if not 0.0 <= settings.discount <= 1.0:
+        raise ConfigError(f"discount is {settings.discount}: γ lies in [0, 1].")
+    states, pairs = len(pointer) - 1, int(pointer[-1])
+    return Table(
+        q=np.full(pairs, float(settings.initial)),
+        pointer=pointer,
+        worth=worth,
+        pair_visits=np.zeros(pairs, dtype=np.int64),
+        state_visits=np.zeros(states, dtype=np.int64),
+        clock=_one(),
+        error=np.zeros(1),
+        random=random,
+        step_size=schedule(settings.step_size, what="step_size").encode(),
+        epsilon=schedule(settings.epsilon, what="epsilon").encode(),
+        discount=float(settings.discount),
+    )
+
+
 def memory(settings: Settings, pointer: NDArray[np.int64], worth: Floats, random: NDArray[np.uint64]) -> Any:
     """The memory with which an algorithm begins.
 
@@ -193,23 +213,7 @@ def memory(settings: Settings, pointer: NDArray[np.int64], worth: Floats, random
     Raises:
         ConfigError: if a setting is out of range or no algorithm has that name.
     """
-    if not 0.0 <= settings.discount <= 1.0:
-        raise ConfigError(f"discount is {settings.discount}: γ lies in [0, 1].")
-    states, pairs = len(pointer) - 1, int(pointer[-1])
-    table = Table(
-        q=np.full(pairs, float(settings.initial)),
-        pointer=pointer,
-        worth=worth,
-        pair_visits=np.zeros(pairs, dtype=np.int64),
-        state_visits=np.zeros(states, dtype=np.int64),
-        clock=np.zeros(1, dtype=np.int64),
-        error=np.zeros(1),
-        random=random,
-        step_size=schedule(settings.step_size, what="step_size").encode(),
-        epsilon=schedule(settings.epsilon, what="epsilon").encode(),
-        discount=float(settings.discount),
-    )
-    return named(settings.algorithm).make(table, settings)
+    return named(settings.algorithm).make(new_table(settings, pointer, worth, random), settings)
 
 
 def named(algorithm: str) -> Algorithm:
