@@ -1,5 +1,6 @@
 """Learning without the model: tabular prediction and control, bandits, linear values over tiles."""
 
+from operant.algo.tabular.batch import batch_monte_carlo, batch_td
 from operant.algo.tabular.control import (
     control,
     double_q_learning,
@@ -15,7 +16,7 @@ from operant.algo.tabular.control import (
     true_online_sarsa,
     watkins_q,
 )
-from operant.algo.tabular.learner import Learner
+from operant.algo.tabular.learner import Learner, LinearLearner
 from operant.algo.tabular.learning import Learning
 from operant.algo.tabular.planning import dyna_q, dyna_q_plus, prioritised_sweeping
 from operant.algo.tabular.prediction import (
@@ -23,6 +24,7 @@ from operant.algo.tabular.prediction import (
     n_step_td,
     off_policy_prediction,
     offline_lambda_return,
+    semi_gradient_td,
     td,
     td_lambda,
     true_online_td,
@@ -37,6 +39,7 @@ from operant.algo.tabular.schedules import (
     Schedule,
 )
 from operant.algo.tabular.settings import ALGORITHMS, Settings
+from operant.algo.tabular.tiles import TileCoder
 
 __all__ = [
     "ALGORITHMS",
@@ -47,9 +50,13 @@ __all__ = [
     "Learner",
     "Learning",
     "Linear",
+    "LinearLearner",
     "Polynomial",
     "Schedule",
     "Settings",
+    "TileCoder",
+    "batch_monte_carlo",
+    "batch_td",
     "control",
     "double_q_learning",
     "dyna_q",
@@ -67,6 +74,7 @@ __all__ = [
     "q_sigma",
     "sarsa",
     "sarsa_lambda",
+    "semi_gradient_td",
     "td",
     "td_lambda",
     "tree_backup",

@@ -2,8 +2,10 @@
 """Linear values over binary features: semi-gradient TD(λ) for prediction, semi-gradient SARSA(λ) for control.
 
 A state is the list of the features that are 1 (one tile of each grid, or the group of an aggregation); its value is the
-sum of their weights, and the gradient is 1 for each. The step size is shared by the K active features: each moves by α /
-K of the error, so that α = 1 goes all the way. Source: Sutton and Barto (2018), sections 9.3 to 10.1 and 12.7.
+sum of their weights, and the gradient is 1 for each. The step size is shared by the K active features: each moves by
+α / K of the error, so that α = 1 goes all the way.
+
+Source: Sutton and Barto (2018), sections 9.3 to 10.1 and 12.7.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ def linear_value(weights, active, base):
 
 
 class LinearTD(NamedTuple):
-    """δ = r + γ v(s') - v(s); w += α / K δ e, with traces e of the features. `values` holds the policy and schedules."""
+    """δ = r + γ v(s') - v(s); w += α / K δ e, with traces e of the features. `values` holds the policy."""
 
     values: Values
     weights: Any  # [F]

@@ -44,7 +44,7 @@ class Online:
             metrics: dict[str, float] = {
                 "value/change": float(np.abs(table - before).max()),
                 "policy/changed": float((table.argmax(axis=1) != greedy).mean()),
-                "value/coverage": self.learner.coverage,
+                "value/coverage": float((self.learner.visits > 0).mean()),
                 "policy/epsilon": self.learner.epsilon,
             }
             yield {name: torch.tensor(x, dtype=torch.float64) for name, x in (metrics | self.walk.stats()).items()}
@@ -53,19 +53,17 @@ class Online:
         walk, learn, step = self.walk, self.learner.learn, self.walk.step
         state, action, reward, following = self._transition()
         due = bool(self._due[0])
-        if not due:
-            state = walk.reset()
-            action = self.learner.act(state)
         for _ in range(steps):
             if due:
                 action = learn(state, action, reward, following, False, False)
                 state = following
-            following, reward, terminated, truncated = step(action)
-            due = True
-            if terminated or truncated:
-                learn(state, action, reward, following, terminated, truncated)
-                state, due = walk.reset(), False
+            else:
+                state = walk.reset()
                 action = self.learner.act(state)
+            following, reward, terminated, truncated = step(action)
+            due = not (terminated or truncated)
+            if not due:
+                learn(state, action, reward, following, terminated, truncated)
         self._last[:] = state, action, reward, following
         self._due[0] = due
 

@@ -178,7 +178,9 @@ def semi_gradient_td(
     step_size: float | Schedule = 0.1,
     **options: Unpack[Options],
 ) -> Learning:
-    """Semi-gradient TD(λ) with linear values over binary features, accumulating traces. Arguments and errors as `td`, and
+    """Semi-gradient TD(λ) with linear values over binary features and accumulating traces.
+
+    Arguments and errors as `td`, and
 
     Args:
         active: the features of each state that are 1, [S, K]: one tile per grid, or [S, 1] groups of states.
