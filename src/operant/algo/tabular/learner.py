@@ -77,14 +77,14 @@ class Learner(_Resumable):
         return {"table": self.table} | {name: array.reshape(shape) for name, array in extra.items()}
 
     @property
-    def visits(self) -> NDArray[np.int64]:
-        """How often each pair was learned about, [S, A]; a view."""
-        return self._memory.table.pair_visits.reshape(self.states, self.actions)
-
-    @property
     def steps(self) -> int:
         """Transitions observed."""
         return int(self._memory.table.clock[0])
+
+    @property
+    def epsilon(self) -> float:
+        """ε where the learner stands, in the state that was reached last."""
+        return float(epsilon_of(self._memory.table, max(int(self._next[0]), 0)))
 
     def act(self, state: int, step: int | None = None) -> int:
         """The action to take in a state. Schedules count the steps observed; `step`, if given, sets that count."""
@@ -107,7 +107,7 @@ class Learner(_Resumable):
         self.learn(state, action, float(reward), next_state, bool(terminated), bool(truncated))
         return {
             "td_error": float(self._memory.table.error[0]),
-            "epsilon": self.epsilon(next_state),
+            "epsilon": self.epsilon,
         }
 
     def learn(self, state: int, action: int, reward: float, next_state: int, terminated: bool, truncated: bool) -> int:
