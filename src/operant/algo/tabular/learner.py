@@ -77,6 +77,11 @@ class Learner(_Resumable):
         return {"table": self.table} | {name: array.reshape(shape) for name, array in extra.items()}
 
     @property
+    def visits(self) -> NDArray[np.int64]:
+        """How often each pair was learned about, [S, A]; a view."""
+        return self._memory.table.pair_visits.reshape(self.states, self.actions)
+
+    @property
     def steps(self) -> int:
         """Transitions observed."""
         return int(self._memory.table.clock[0])
