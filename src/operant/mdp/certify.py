@@ -114,6 +114,7 @@ def discounted(
     norm = max(norm_of(values), norm_of(out))
     if not np.isfinite(norm):
         raise ModelError("the values are not finite: rewards or terminal values are too large, or are not numbers.")
+    del values
     least, most = found.bounds(low, high, norm)
     lower, upper = np.where(rows.terminal, out, out + least), np.where(rows.terminal, out, out + most)
     exact_least, exact_most = found.shift(low, high)

@@ -38,6 +38,7 @@ def modified_policy_iteration(
         low, high = whole.backup(v, out, choice)
         v, out = out, v
         if run.done(low, high, v):
+            del own, out, choice  # the certificate needs their memory
             return run.finish(v, method="modified-policy-iteration", why="modified policy iteration")
         own.take(choice)
         enough = part * (high - low)

@@ -34,4 +34,5 @@ def value_iteration(
         low, high = sweeps.backup(v, out, choice)
         v, out = out, v
         if run.done(low, high, v):
+            del out, choice  # the certificate needs their memory
             return run.finish(v, method="value-iteration", why="value iteration")
