@@ -76,6 +76,10 @@ class Quotient:
     block: NDArray[np.int64]  # [S]  the block of each state of the other model, -1 where it was left out
     origin: NDArray[np.int64]  # [L']  the row of the other model, -1 for the added rows that end the episode at once
 
+    def source(self, choice: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The other model's rows for rows of this one; -1 for -1 and for added rows."""
+        return np.append(self.origin, -1)[choice]
+
 
 def quotient(
     graph: Graph, reward: Floats, block: NDArray[np.int64], keep: Mask, stay: NDArray[np.int64], worth: Floats

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import splu
 
 from operant.mdp import sound_kernels as kernels
-from operant.mdp.end_components import Quotient
+from operant.mdp.end_components import Quotient, end_components
 from operant.mdp.graph import Graph
 from operant.mdp.model import Floats, ModelError
 
@@ -68,14 +68,23 @@ class Problem:
         rows = self.quotient.rows
         return np.where(rows.terminal, rows.terminal_value, fill)
 
-    def tick(self, gap: float, lower: Floats, upper: Floats) -> bool:
-        """Counts a sweep; false when the limit is reached."""
+    def tick(self, lower: Floats | None, upper: Floats | None, choice: NDArray[np.int64]) -> float:
+        """Counts a sweep and returns the gap so far.
+
+        Raises:
+            Stopped: when the limit is reached, with the bounds so far.
+        """
         self.iterations += 1
+        low = self.values(-np.inf) if lower is None else lower
+        high = self.values(np.inf) if upper is None else upper
+        gap = float(np.max(high - low, initial=0.0))
         if self.report is not None:
-            self.report(self.iterations, gap, lower, upper)
+            self.report(self.iterations, gap, low, high)
         if not self.history or self.history[-1][1] > 1.25 * gap:
             self.history.append((self.iterations, gap))
-        return self.max_iterations is None or self.iterations < self.max_iterations
+        if self.iterations == self.max_iterations:
+            raise Stopped(Bounds(low, high, choice, f"stopped at {self.iterations} iterations, as asked"))
+        return gap
 
     def rise(self, reward: Floats, shift: float, v: Floats, choice: NDArray[np.int64], *, unit: float) -> float:
         """One sweep over all rows, then some with the rows chosen. Returns the greatest rise of the first."""
@@ -86,13 +95,14 @@ class Problem:
                 break
         return float(most)
 
-    def steps(self, choice: NDArray[np.int64], start: Floats | None = None) -> Floats:
+    def steps(self, choice: NDArray[np.int64], lower: Floats | None = None) -> Floats:
         """At least the expected number of steps until a policy terminates: w with w ≥ 1 + P w, [S]."""
         one = np.ones_like(self.reward)
-        w = np.zeros(self.size) if start is None else np.where(self.quotient.rows.terminal, 0.0, start)
+        w = np.zeros(self.size)
         for _ in range(PATIENCE):
             for _ in range(4):
                 kernels.rise_policy(self.order, *self.arrays, one, 0.0, 0.0, w, choice)
+            self.tick(lower, None, choice)
             if kernels.excess_policy(self.order, *self.arrays, one, w, choice) <= 0.5:
                 return 2.0 * w  # w ≥ 1/2 + P w
         raise ModelError(
@@ -116,6 +126,10 @@ class Bounds:
         return float(np.max(self.upper - self.lower, initial=0.0))
 
 
+class Stopped(Exception):
+    """The limit of sweeps is reached; the argument is the bounds so far."""
+
+
 def from_below(problem: Problem) -> tuple[Floats, NDArray[np.int64]]:
     """A bound from below and its policy: the worst end, less the worst reward at each step of the first policy."""
     rows, choice, at = problem.quotient.rows, problem.first.copy(), problem.order
@@ -135,10 +149,15 @@ def from_below(problem: Problem) -> tuple[Floats, NDArray[np.int64]]:
 
 def from_above(problem: Problem, below: Floats, choice: NDArray[np.int64], eta: float) -> Floats:
     """A bound from above, v* + η · (steps) or so; where end components lose less than η a step, η is cut down."""
-    rows, patience = problem.quotient.rows, 256
+    rows, patience = problem.quotient.rows, 1024
+    graph = Graph(rows, problem.quotient.leaks)
+    if not end_components(graph, graph.every_row()).count:
+        patience = PATIENCE  # every policy terminates: any η will do
     while True:
         v, at = below.copy(), choice.copy()
+        eta = max(eta, 8.0 * margin(problem, kernels.magnitude(below)))
         for _ in range(patience):
+            problem.tick(below, None, choice)
             if problem.rise(rows.reward, eta, v, at, unit=0.0) > eta / 2:
                 continue
             if kernels.excess(problem.order, rows.pointer, *problem.arrays, rows.reward, v) <= 0.0:
@@ -154,12 +173,9 @@ def tighten(problem: Problem, lower: Floats, upper: Floats, choice: NDArray[np.i
     """Both sequences until they are within ε of each other, or rounding stops them."""
     rows = problem.quotient.rows
     while True:
-        gap = float(np.max(upper - lower, initial=0.0))
-        going = problem.tick(gap, lower, upper)
+        gap = problem.tick(lower, upper, choice)
         if gap <= problem.epsilon:
             return Bounds(lower, upper, choice, f"bounds within ε = {problem.epsilon:g} of each other")
-        if not going:
-            return Bounds(lower, upper, choice, f"stopped at {problem.iterations} iterations, as asked")
         up = problem.rise(rows.reward, 0.0, lower, choice, unit=1.0)
         down = kernels.fall(problem.order, rows.pointer, *problem.arrays, rows.reward, upper)
         if max(up, down) <= margin(problem, max(kernels.magnitude(lower), kernels.magnitude(upper))):

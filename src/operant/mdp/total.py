@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from operant.mdp import sound_kernels as kernels
 from operant.mdp.model import MDP, Floats, ModelError
 from operant.mdp.solution import Certificate, Solution, Watch
-from operant.mdp.sound import Bounds, Problem, exact, from_above, from_below, margin, tighten
+from operant.mdp.sound import Bounds, Problem, Stopped, exact, from_above, from_below, margin, tighten
 from operant.mdp.total_model import Analysis, analyse, lift
 
 SMALL = 3000  # states up to which a sparse factorisation is tried first
@@ -67,7 +67,7 @@ def interval_iteration(
         mdp: a model with γ = 1.
         epsilon: how far apart the bounds may be, and how much the policy may lose.
         watch: called as (iteration, gap, values [S]) after each sweep.
-        max_iterations: stop then; sweeps that find the first bounds are not counted.
+        max_iterations: stop then, with the bounds so far, which may be infinite.
         must_terminate: only policies that terminate almost surely count.
 
     Raises:
@@ -132,14 +132,9 @@ def bound(problem: Problem) -> Bounds:
 def _optimistic(problem: Problem) -> Bounds:
     rows = problem.quotient.rows
     lower, choice = from_below(problem)
-    for _ in range(2**40):
-        most = problem.rise(rows.reward, 0.0, lower, choice, unit=1.0)
-        gap = np.full(problem.size, np.inf)
-        if not problem.tick(np.inf, lower, gap):
-            return Bounds(lower, gap, choice, f"stopped at {problem.iterations} iterations, as asked")
-        if most <= problem.epsilon / 4:
-            break
-    steps = float(problem.steps(choice).max(initial=1.0))
+    while problem.rise(rows.reward, 0.0, lower, choice, unit=1.0) > problem.epsilon / 4:
+        problem.tick(lower, None, choice)
+    steps = float(problem.steps(choice, lower).max(initial=1.0))
     eta = max(problem.epsilon / (4.0 * steps), 8.0 * margin(problem, kernels.magnitude(lower)))
     upper = from_above(problem, lower, choice, eta)
     problem.rounding = steps * margin(problem, kernels.magnitude(lower))
@@ -177,13 +172,16 @@ def _solve(
 
     def report(iteration: int, gap: float, lower: Floats, upper: Floats) -> None:
         if watch is not None:
-            watch(iteration, gap, spread(np.where(np.isfinite(upper), (lower + upper) / 2, lower)))
+            watch(iteration, gap, spread(_middle(lower, upper)))
 
     problem = Problem(
         found.core, found.first, epsilon=epsilon, max_iterations=max_iterations, report=report if watch else None
     )
     if len(problem.order):
-        bounds = method(problem)
+        try:
+            bounds = method(problem)
+        except Stopped as stopped:
+            bounds = stopped.args[0]
     else:
         bounds = Bounds(problem.values(0.0), problem.values(0.0), found.first, "the graph decides every state")
     rows = _policy(found, bounds)
@@ -199,7 +197,7 @@ def _solve(
     )
     return Solution(
         mdp=mdp,
-        values=spread(np.where(np.isfinite(bounds.upper), (bounds.lower + bounds.upper) / 2, bounds.lower)),
+        values=spread(_middle(bounds.lower, bounds.upper)),
         policy=np.where(rows >= 0, mdp.rows.action[rows], -1).astype(np.int32)
         if mdp.num_rows
         else rows.astype(np.int32),
@@ -222,9 +220,21 @@ def _solve(
 def _policy(found: Analysis, bounds: Bounds) -> NDArray[np.int64]:
     """The policy of the blocks as rows of the model."""
     rows, core = found.rows.copy(), found.core
-    chosen = np.where(bounds.choice >= 0, core.origin[bounds.choice], -1) if len(core.origin) else bounds.choice
-    lift(found.graph, found.zero, core.block, chosen, np.ones(len(core.rows.terminal), dtype=bool), rows)
+    lift(
+        found.graph,
+        found.zero,
+        core.block,
+        core.source(bounds.choice),
+        np.ones(len(core.rows.terminal), dtype=bool),
+        rows,
+    )
     return rows
+
+
+def _middle(lower: Floats, upper: Floats) -> Floats:
+    """Between the bounds; the finite one if the other is not known yet, else 0."""
+    low, high = np.isfinite(lower), np.isfinite(upper)
+    return (np.where(low, lower, np.where(high, upper, 0.0)) + np.where(high, upper, np.where(low, lower, 0.0))) / 2
 
 
 def _why(mdp: MDP, found: Analysis, stopped: str, must_terminate: bool) -> str:

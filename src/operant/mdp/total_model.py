@@ -67,7 +67,7 @@ def analyse(mdp: MDP, *, must_terminate: bool = False) -> Analysis:
     core, first = _core(outer, whole, finite, kept, first)
     rows = np.full(mdp.num_states, -1)
     at = np.where(winning, win_rows, toward)
-    lift(graph, zero, block, np.where(at >= 0, whole.origin[at], -1), rich, rows)
+    lift(graph, zero, block, whole.source(at), rich, rows)
     rich_states, poor = _spread(rich, block), lost | ~_spread(safe, block, fill=True)
     rows[poor] = mdp.rows.pointer[:-1][poor]
     return Analysis(
