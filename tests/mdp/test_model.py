@@ -7,10 +7,10 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.model_table import assert_identical, assert_same, merged, outcomes_of, random_triples, table_of
 
 from operant.mdp import MDP, ModelError, Rows
 from operant.mdp.model import unsigned
+from reference.model_table import assert_identical, assert_same, merged, outcomes_of, random_triples, table_of
 
 
 def arrays(seed, states=5, actions=3):

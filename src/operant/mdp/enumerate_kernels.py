@@ -9,6 +9,7 @@ filled; successor [K] int64, probability and reward [K] float64 are the transiti
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, cast
 
 import numba
@@ -23,8 +24,9 @@ ROOM = 64
 """Entries of the buffers beyond the greatest number of outcomes."""
 
 
+@lru_cache(maxsize=16)
 def compiled(transition: Any) -> tuple[Any, Any]:
-    """(count, fill) of one transition function; compiled anew in each process, as Numba cannot cache a closure."""
+    """(count, fill) of one transition function; compiled once in each process, as Numba cannot cache a closure."""
     options: dict[str, Any] = {**OPTIONS, "cache": False}
     serial = cast("Any", numba.njit)(**options)
     step = transition if isinstance(transition, Dispatcher) else cast("Any", numba.njit)(transition)

@@ -147,7 +147,7 @@ def _names(plain: Any, what: str) -> tuple[Hashable, ...] | None:
     if plain is None or isinstance(plain, int):
         return None
     if not isinstance(plain, list):
-        raise ModelError(f"{what} is {plain!r}: expected a list of names.")
+        raise ValueError(f"{what} is {plain!r}: expected a list of names")
     return tuple(_name(part) for part in cast("list[Any]", plain))
 
 
@@ -183,7 +183,7 @@ def _finished(rows: Rows, about: Mapping[str, Any], start: Any, grid: Grid | Non
             actions=_names(about.get("actions"), "actions"),
             grid=grid,
         )
-    except ModelError as error:
+    except (ModelError, ValueError) as error:
         raise ModelError(f"{path}: {error}") from error
     try:
         return mdp.replace(**changes) if changes else mdp
@@ -274,11 +274,10 @@ def _load_json(path: Path, **changes: Any) -> MDP:
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read ({error}).") from error
     about = _head(plain, path)
-    names = about.get("states")
-    states = names if isinstance(names, int) and not isinstance(names, bool) else len(_names(names, "states") or ())
-    state_at, action_at = _index(about.get("states"), states), _index(about.get("actions"), 2**31 - 1)
-    table, place = Table(), "states"
+    names, table, place = about.get("states"), Table(), "states"
     try:
+        states = names if isinstance(names, int) and not isinstance(names, bool) else len(_names(names, "states") or ())
+        state_at, action_at = _index(names, states), _index(about.get("actions"), 2**31 - 1)
         if states > len(about["transitions"]) + len(about.get("terminal") or ()):
             raise ValueError(f"{states} states are more than rows and terminal states")
         for number, line in enumerate(about["transitions"]):

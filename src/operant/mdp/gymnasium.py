@@ -63,8 +63,8 @@ def from_gymnasium(
 
 
 def _from_table(env: Any, *, discount: float, horizon: int | None, start: Any) -> MDP:
-    plain = env if isinstance(env, Mapping) else getattr(env, "unwrapped", env)
-    table: Any = plain if isinstance(plain, Mapping) else getattr(plain, "P", None)
+    plain = getattr(env, "unwrapped", env)
+    table: Any = plain if isinstance(plain, Mapping | list | tuple) else getattr(plain, "P", None)
     if table is None:
         raise ModelError(
             f"{type(plain).__name__} has no table P: enumerate its model from a function (operant.mdp.enumerate_mdp)."
