@@ -452,7 +452,7 @@ def test_surrogates_away_from_the_old_policy(episodes):
 
 
 def test_metrics_of_the_surrogates_are_means_under_the_old_policy():
-    """Actions in the proportions of π_old = (1/8, 2/8, 5/8): KL(π_old || π), mean ratio 1, share outside of the clip."""
+    """Actions in the proportions of π_old = (1/8, 2/8, 5/8): KL(π_old || π), mean ratio 1, share of the clipped."""
     old, new = torch.tensor([1, 2, 5]) / 8.0, torch.tensor(logits(3, rows=3)).softmax(-1)
     action = torch.tensor([0, 1, 1, 2, 2, 2, 2, 2])
     logp, logs, acted = new.log()[action], old.double().log()[action], torch.ones(8, dtype=torch.bool)

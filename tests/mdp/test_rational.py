@@ -51,10 +51,10 @@ def arrows(mdp, policy):
     return words.strip()
 
 
-@pytest.mark.parametrize("paid", ["in", "out"])
-def test_every_breakpoint_of_the_living_reward(paid):
+@pytest.mark.parametrize("paid_on", ["leave", "enter"])
+def test_every_breakpoint_of_the_living_reward(paid_on):
     """Russell and Norvig's 4×3 world: nine breakpoints, exact, the same under both conventions of the reward."""
-    base, one = four_by_three(0.0, paid=paid), four_by_three(1.0, paid=paid)
+    base, one = four_by_three(0.0, paid_on=paid_on), four_by_three(1.0, paid_on=paid_on)
     pieces = breakpoints(base, one.rows.reward - base.rows.reward)
     assert [p.high for p in pieces[:-1]] == LIVING == [p.low for p in pieces[1:]]
     assert [arrows(base, p.policy) for p in pieces[:-1]] == POLICIES

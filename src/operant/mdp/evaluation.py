@@ -15,9 +15,10 @@ from operant.mdp.certify import begin
 from operant.mdp.chain import Chain
 from operant.mdp.kernels import backup_range
 from operant.mdp.model import MDP, Criterion, Floats, ModelError
-from operant.mdp.policies import best_of, decides, epsilon_soft, induced, soften, uniform
+from operant.mdp.policies import best_of, decides, epsilon_soft, induced, labels_of, soften, uniform
 from operant.mdp.solution import Certificate, Solution, Watch
 from operant.mdp.sweeps import Sweeps
+from operant.mdp.value_iteration import value_iteration
 
 Method = Literal["exact", "iterative"]
 Order = Literal["synchronous", "in-place"]
@@ -95,6 +96,8 @@ def evaluate(
         values = chain.worth + chain.solve(chain.known())
         lower, upper, noise = chain.bounds(values, steps)
         sweep = 1
+    elif method == "iterative" and mdp.criterion == "discounted":
+        return _discounted(mdp, chain, epsilon, watch, max_iterations, began)
     elif method == "iterative":
         values, lower, upper, noise, sweep = _iterate(chain, epsilon, watch, max_iterations)
     else:
@@ -118,6 +121,31 @@ def _certificate(criterion: Criterion, lower: Floats, upper: Floats, noise: floa
         policy_loss=0.0,
         rounding=noise,
         why="v_π = v + (I - γP)⁻¹(Tv - v), with (I - γP)⁻¹1 bounded by a checked number of steps",
+    )
+
+
+def _discounted(
+    mdp: MDP, chain: Chain, epsilon: float, watch: Watch | None, max_iterations: int, began: float
+) -> Evaluation:
+    """Value iteration on the model that has the policy's rows alone: v* is v_π there, and so are its bounds."""
+    found = value_iteration(induced(mdp, chain.policy), epsilon=epsilon, watch=watch, max_iterations=max_iterations)
+    if found.certificate.radius > epsilon:
+        raise ModelError(_too_few(epsilon, max_iterations))
+    return Evaluation(
+        mdp=mdp,
+        policy=chain.policy,
+        values=found.values,
+        certificate=replace(found.certificate, policy_loss=0.0),
+        method="iterative",
+        iterations=found.iterations,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _too_few(epsilon: float, max_iterations: int) -> str:
+    return (
+        f"no certified value within {epsilon:g} after {max_iterations} sweeps: raise max_iterations or epsilon, "
+        'or use method="exact".'
     )
 
 
@@ -146,10 +174,7 @@ def _iterate(
                 )
         if watch is not None:
             watch(sweep, gap, values)
-    raise ModelError(
-        f"no certified value within {epsilon:g} after {max_iterations} sweeps: raise max_iterations or epsilon, "
-        'or use method="exact".'
-    )
+    raise ModelError(_too_few(epsilon, max_iterations))
 
 
 def _average(chain: Chain, began: float) -> Evaluation:
@@ -263,7 +288,7 @@ def best_epsilon_soft(
     solution = Solution(
         mdp=model,
         values=(certificate.lower + certificate.upper) / 2,
-        policy=np.where(rows >= 0, mdp.rows.action[rows], -1).astype(np.int32),
+        policy=labels_of(mdp, rows),
         rows=rows,
         certificate=certificate,
         method="policy-iteration",

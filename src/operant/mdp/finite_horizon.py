@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.mdp.chain import UNIT
 from operant.mdp.model import MDP, Floats, ModelError
-from operant.mdp.policies import checked, over_actions
+from operant.mdp.policies import checked, labels_of, over_actions
 from operant.mdp.solution import Certificate, Solution, Watch
 from operant.mdp.sweeps import Sweeps
 
@@ -48,14 +49,14 @@ def finite_horizon(
     if max_iterations is not None and max_iterations < steps:
         raise ModelError(f"max_iterations is {max_iterations}: a horizon of {steps} needs as many sweeps.")
     engine = Sweeps(_undiscounted(mdp), threads)
-    rows, discount = mdp.rows, engine.discount
+    discount, rounding = engine.discount, _rounding(mdp)
     values, off = _frame(mdp, steps, final), np.zeros(steps + 1)
     choice = np.full((steps, mdp.num_states), -1, dtype=np.int64)
     for t in range(steps - 1, -1, -1):
         after = values[t + 1]
         engine.backup(after, values[t], choice[t])
         _keep(mdp, values[t])
-        off[t] = discount * (1.0 + 1e-8) * off[t + 1] + _rounding(mdp, after)
+        off[t] = discount * (1.0 + 1e-8) * off[t + 1] + rounding(after)
         if watch is not None:
             watch(steps - t, 2 * off[t], values[t])
     worst = float(off.max(initial=0.0))
@@ -66,7 +67,7 @@ def finite_horizon(
     return Solution(
         mdp=mdp,
         values=values,
-        policy=np.where(choice >= 0, rows.action[choice], -1).astype(np.int32),
+        policy=labels_of(mdp, choice),
         rows=choice,
         certificate=Certificate(
             criterion=mdp.criterion,
@@ -155,8 +156,8 @@ def _keep(mdp: MDP, values: Floats) -> None:
     values[terminal] = mdp.rows.terminal_value[terminal]
 
 
-def _rounding(mdp: MDP, values: Floats) -> float:
-    """How far one entry of a sweep can be off: a sum of k products has a relative error of (k + 2) u."""
-    most = int(np.diff(mdp.rows.indptr.astype(np.int64)).max(initial=0))
-    size = float(np.abs(mdp.rows.reward).max(initial=0.0) + np.abs(values).max(initial=0.0))
-    return (most + 2) * UNIT * size
+def _rounding(mdp: MDP) -> Callable[[Floats], float]:
+    """How far one entry of a sweep of values can be off: a sum of k products has a relative error of (k + 2) u."""
+    most = int(np.diff(mdp.rows.indptr).max(initial=0))
+    reward = float(np.abs(mdp.rows.reward).max(initial=0.0))
+    return lambda values: (most + 2) * UNIT * (reward + float(np.abs(values).max(initial=0.0)))

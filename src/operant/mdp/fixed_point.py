@@ -13,6 +13,7 @@ import numpy as np
 
 from operant.mdp.certify import Contraction, Stopping, begin, norm_of
 from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.policies import labels_of
 from operant.mdp.solution import Certificate, Solution, Watch
 from operant.mdp.sweeps import Choice
 
@@ -61,12 +62,10 @@ def fixed_point(
     exact_least, exact_most = contraction.shift(low, high)
     ends, gap = mdp.rows.terminal, most - least if mdp.num_rows else 0.0
     rounding = max(0.0, gap - (exact_most - exact_least))
-    policy = np.full(mdp.num_states, -1, dtype=np.int32)
-    policy[rows >= 0] = mdp.rows.action[rows[rows >= 0]]
     return Solution(
         mdp=mdp,
         values=np.where(ends, values, values + 0.5 * (least + most)),
-        policy=policy,
+        policy=labels_of(mdp, rows),
         rows=rows,
         certificate=Certificate(
             criterion=mdp.criterion,

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from operant.mdp.certify import discounted
 from operant.mdp.evaluation import certify_policy, evaluate
 from operant.mdp.model import MDP, Floats, ModelError
-from operant.mdp.policies import best_of, decides, over_actions
+from operant.mdp.policies import best_of, decides, labels_of, over_actions
 from operant.mdp.solution import Certificate, Solution, Watch
 from operant.mdp.sweeps import Choice
 
@@ -58,6 +58,8 @@ def linear_programming(
         raise ModelError(
             'linear programming is for discounted and total reward: use method="multichain-policy-iteration".'
         )
+    if mdp.num_rows == 0:
+        raise ModelError("every state is terminal: there is nothing to choose.")
     alpha = _weight(mdp, weight)
     has = decides(mdp)
     ends = np.where(mdp.rows.terminal, mdp.rows.terminal_value, 0.0)
@@ -85,7 +87,7 @@ def linear_programming(
     return Solution(
         mdp=mdp,
         values=values,
-        policy=np.where(rows >= 0, mdp.rows.action[rows], -1).astype(np.int32),
+        policy=labels_of(mdp, rows),
         rows=rows,
         certificate=certificate,
         method="linear-programming",

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from operant.mdp.exact import ONE, ZERO, Exact, Pair, as_fraction, simplest
 from operant.mdp.model import MDP, Floats, ModelError
-from operant.mdp.policies import checked
+from operant.mdp.policies import checked, labels_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,12 +72,12 @@ def solve_exactly(mdp: MDP, *, max_iterations: int = 1000) -> ExactSolution:
     if found is None:
         raise ModelError("the total reward is unbounded: a policy that never ends earns more than 0 per round.")
     chosen, values, iterations = found
-    labels, rows = _labels(mdp, chosen)
-    tie = [model.advantage(row, s, values)[0] == 0 for s, rows in enumerate(model.rows) for row in rows]
+    rows = np.array(chosen, dtype=np.int64)
+    tie = [model.advantage(row, s, values)[0] == 0 for s, pairs in enumerate(model.rows) for row in pairs]
     return ExactSolution(
         mdp=mdp,
         values=tuple(a for a, _ in values),
-        policy=labels,
+        policy=labels_of(mdp, rows),
         rows=rows,
         optimal=np.array(tie, dtype=bool),
         iterations=iterations,
@@ -158,7 +158,7 @@ def _walk(
             Piece(
                 low=edge[0],
                 high=edge[1],
-                policy=_labels(model.mdp, chosen)[0],
+                policy=labels_of(model.mdp, np.array(chosen, dtype=np.int64)),
                 values=tuple(a for a, _ in values),
                 slopes=tuple(b for _, b in values),
                 optimal=np.array([gap == (0, 0) for gap in gaps], dtype=bool),
@@ -198,10 +198,3 @@ def _initial(model: Exact) -> list[int]:
     if model.discount == 1:
         return model.proper()
     return [rows[0] if len(rows) else -1 for rows in model.rows]
-
-
-def _labels(mdp: MDP, chosen: Sequence[int]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    rows = np.array(chosen, dtype=np.int64)
-    labels = np.full(len(rows), -1, dtype=np.int32)
-    labels[rows >= 0] = mdp.rows.action[rows[rows >= 0]]
-    return labels, rows

@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from operant.mdp import soft_kernels as kernels
 from operant.mdp.certify import Contraction, begin, norm_of
 from operant.mdp.evaluation import Evaluation, action_values, evaluate
 from operant.mdp.fixed_point import fixed_point
 from operant.mdp.model import MDP, Floats, ModelError
-from operant.mdp.policies import best_of, checked, decides, over_actions, softmax
+from operant.mdp.policies import best_of, checked, over_actions, softmax
 from operant.mdp.solution import Solution, Watch
-from operant.mdp.sweeps import Choice
+from operant.mdp.sweeps import Choice, Sweeps, using
 
 
 def soft_values(mdp: MDP, action_values: Floats, temperature: float) -> Floats:
@@ -36,6 +37,7 @@ def soft_value_iteration(
     epsilon: float = 1e-6,
     watch: Watch | None = None,
     max_iterations: int | None = None,
+    threads: int | None = None,
     initial: Floats | None = None,
 ) -> Solution:
     """v(s) = τ log Σ_a exp((r(s, a) + γ Σ p v) / τ): the discounted return plus τ times the policy's entropy.
@@ -45,7 +47,7 @@ def soft_value_iteration(
     Args:
         mdp: a discounted model.
         temperature: τ, above 0, in units of reward per nat.
-        epsilon, watch, max_iterations, initial: as for every solver.
+        epsilon, watch, max_iterations, threads, initial: as for every solver.
 
     Returns:
         `policy` is the most likely action; `extra["policy"]` the soft optimal policy π(a | s) ∝ exp(q / τ), [L], whose
@@ -58,16 +60,23 @@ def soft_value_iteration(
     theory of regularized Markov decision processes, section 2.
     """
     _check(mdp, temperature)
-    has = decides(mdp)
     most = int(np.diff(mdp.rows.pointer.astype(np.int64)).max(initial=1))
     base = Contraction.of(mdp)
     contraction = replace(
         base, longest=base.longest + most + 16, reward=base.reward + temperature * (1.0 + float(np.log(most)))
     )
 
+    engine, q = Sweeps(mdp, threads), np.empty(mdp.num_rows)
+
     def sweep(values: Floats) -> tuple[Floats, Choice]:
-        q = action_values(mdp, values)
-        return np.where(has, soft_values(mdp, q, temperature), values), _first(mdp, q)
+        out, rows = np.empty_like(values), np.empty(mdp.num_states, dtype=np.int64)
+        given = *engine.arrays, engine.discount, temperature, values, q, out, rows
+        if engine.threads == 1:
+            kernels.soft_range(np.uint64(0), np.uint64(len(values)), *given)
+        else:
+            with using(engine.threads):
+                kernels.soft(engine.starts, *given)
+        return out, rows
 
     found = fixed_point(
         mdp,
@@ -136,11 +145,3 @@ def _check(mdp: MDP, temperature: float) -> None:
         raise ModelError(f"temperature is {temperature}: it must be above 0; for 0 use operant.mdp.solve.")
     if mdp.criterion != "discounted":
         raise ModelError(f"soft value iteration is for discounted models, and this one is {mdp.criterion}.")
-
-
-def _first(mdp: MDP, q: Floats) -> Choice:
-    """The first row of each state with the largest q, -1 where there are none."""
-    best = np.flatnonzero(q >= best_of(mdp, q)[mdp.row_state])[::-1]
-    rows = np.full(mdp.num_states, -1)
-    rows[mdp.row_state[best]] = best
-    return rows
