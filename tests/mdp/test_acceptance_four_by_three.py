@@ -1,6 +1,7 @@
 """Published numbers: Russell & Norvig's 4×3 world, its utilities and all breakpoints of the living reward."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -62,10 +63,10 @@ def test_all_breakpoints_of_the_living_reward(paid_on):
 
 
 def test_breakpoints_are_where_floating_point_changes_its_mind():
-    for (low, before), (_, after) in zip(INTERVALS[:-2], INTERVALS[1:-1], strict=True):
-        edge = float(INTERVALS[[policy for _, policy in INTERVALS].index(after)][0])
+    inside = INTERVALS[:-1]
+    for (_, before), (edge, after) in pairwise(inside):
         for side, policy in ((-1e-6, before), (1e-6, after)):
-            assert arrows(solve(worlds.four_by_three(edge + side), epsilon=1e-10).policy) == policy, (low, edge)
+            assert arrows(solve(worlds.four_by_three(float(edge) + side), epsilon=1e-10).policy) == policy, edge
 
 
 def test_the_lectures_reward():
