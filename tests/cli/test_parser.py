@@ -18,11 +18,12 @@ from operant.cli.parser import parse
 from operant.config.errors import ConfigError
 from operant.config.fields import leaves
 from operant.config.resolve import resolve
-from operant.config.schema import RunConfig
+from operant.config.schema import PPORun
 
-LEAVES = [leaf for leaf in leaves(RunConfig).values() if leaf.path != ("algorithm",)]
+LEAVES = [leaf for leaf in leaves(PPORun).values() if leaf.path != ("algorithm",)]
 VERBS = [
     "train",
+    "solve",
     "resume",
     "eval",
     "play",
@@ -367,7 +368,7 @@ def test_the_help_of_train_has_every_setting_with_its_default(capsys: pytest.Cap
         flag = leaf.key.replace("_", "-")
         assert (f"--[no-]{flag} " if leaf.kind == "boolean" else f"--{flag} ") in text
         assert leaf.help in text
-    assert f"weight of the next step's value [{RunConfig().algo.discount}]" in text
+    assert f"weight of the next step's value [{PPORun().algo.discount}]" in text
     for name in ("env", "policy", "algo", "eval", "save"):
         assert f" {name}: " in text
 

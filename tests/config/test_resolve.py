@@ -19,7 +19,7 @@ from operant.config import resolve as room
 from operant.config.errors import ConfigError
 from operant.config.fields import Leaf, leaves
 from operant.config.resolve import Resolved, dump, load, presets, resolve, schema
-from operant.config.schema import RunConfig
+from operant.config.schema import PPORun
 
 PLAIN = "SomeEnv-v0"  # an environment without a preset
 Writer = Callable[..., Path]
@@ -55,11 +55,11 @@ def attempt(*args: Any, **kwargs: Any) -> Resolved | str:
 
 def test_defaults_alone():
     found = resolve("ppo", PLAIN)
-    assert found.config.model_copy(update={"env": RunConfig().env}) == RunConfig()
+    assert found.config.model_copy(update={"env": PPORun().env}) == PPORun()
     assert found.preset is None
     asked = {"algorithm", "env.id"}
     assert {key for key, where in found.provenance.items() if where != "default"} == asked
-    assert set(found.provenance) == {leaf.key for leaf in leaves(RunConfig).values()}
+    assert set(found.provenance) == {leaf.key for leaf in leaves(PPORun).values()}
 
 
 def test_each_layer_wins_over_the_one_before(write: Writer):
@@ -129,7 +129,7 @@ def test_the_same_key_in_two_spellings_is_given_twice():
 
 
 def test_algorithms_are_named_once(write: Writer):
-    assert refused("pp0", PLAIN) == ["unknown algorithm 'pp0'. Did you mean 'ppo'? There is: ppo."]
+    assert refused("pp0", PLAIN) == ["unknown algorithm 'pp0'. Did you mean 'ppo'? See `operant list algorithms`."]
     (line,) = refused("ppo", PLAIN, file=write('seed = 3\nalgorithm = "dqn"'))
     assert line.endswith('config.toml:2: algorithm is "dqn", but "ppo" was asked for. Remove the line.')
     assert resolve("ppo", PLAIN, file=write('algorithm = "ppo"')).config.algorithm == "ppo"
@@ -344,7 +344,7 @@ def test_dump_has_every_key_with_its_origin(write: Writer):
     ):
         section, _, entry = line.partition(".")
         assert entry in lines[lines.index(f"[{section}]") :]
-    assert sum("=" in line for line in lines) == len(leaves(RunConfig))
+    assert sum("=" in line for line in lines) == len(leaves(PPORun))
 
 
 def values_of(leaf: Leaf) -> st.SearchStrategy[Any]:
@@ -373,7 +373,7 @@ def values_of(leaf: Leaf) -> st.SearchStrategy[Any]:
 
 
 OPTIONAL = {
-    leaf.key: values_of(leaf) for leaf in leaves(RunConfig).values() if leaf.path not in (("algorithm",), ("env", "id"))
+    leaf.key: values_of(leaf) for leaf in leaves(PPORun).values() if leaf.path not in (("algorithm",), ("env", "id"))
 }
 
 
@@ -393,9 +393,9 @@ def test_dump_and_load_round_trip_exactly(tmp_path: Path, tree: dict[str, Any], 
 
 
 def test_load_applies_no_preset_and_refuses_as_resolve_does(write: Writer):
-    assert load(write('env.id = "CartPole-v1"')).algo == RunConfig().algo
+    assert load(write('env.id = "CartPole-v1"')).algo == PPORun().algo
     for text, message in (
-        ('\nalgorithm = "pp"', ":2: unknown algorithm 'pp'. Did you mean 'ppo'? There is: ppo."),
+        ('\nalgorithm = "pp"', ":2: unknown algorithm 'pp'. Did you mean 'ppo'? See `operant list algorithms`."),
         ("seed = -1", ":1: seed is -1, expected a whole number of at least 0."),
     ):
         with pytest.raises(ConfigError) as caught:
@@ -451,14 +451,14 @@ def test_an_environment_id_is_no_path():
 
 def test_the_schema_covers_every_leaf():
     text = json.dumps(schema())
-    assert all(f'"{leaf.path[-1]}"' in text and leaf.help for leaf in leaves(RunConfig).values())
+    assert all(f'"{leaf.path[-1]}"' in text and leaf.help for leaf in leaves(PPORun).values())
     with pytest.raises(ConfigError, match="unknown algorithm"):
         schema("po")
 
 
 # --- any mistake at all
 
-NAMES = [leaf.key for leaf in leaves(RunConfig).values()]
+NAMES = [leaf.key for leaf in leaves(PPORun).values()]
 
 
 @st.composite
@@ -477,7 +477,7 @@ def mutated(draw: st.DrawFn) -> tuple[str, str]:
 @given(names=mutated(), in_file=st.booleans(), blank=st.integers(0, 5))
 def test_a_mistyped_key_is_never_ignored(tmp_path: Path, names: tuple[str, str], in_file: bool, blank: int):
     typed, meant = names
-    if typed in NAMES or typed.startswith("env.kwargs.") or typed in RunConfig.model_fields:
+    if typed in NAMES or typed.startswith("env.kwargs.") or typed in PPORun.model_fields:
         return
     file = tmp_path / "c.toml"
     quoted = ".".join(f'"{part}"' for part in typed.split("."))
@@ -499,7 +499,7 @@ JSONISH = st.recursive(
 
 
 @settings(max_examples=300, deadline=None)
-@given(key=st.sampled_from([*NAMES, *RunConfig.model_fields]) | st.text(max_size=12), value=JSONISH)
+@given(key=st.sampled_from([*NAMES, *PPORun.model_fields]) | st.text(max_size=12), value=JSONISH)
 def test_any_override_is_taken_or_refused_in_words(key: str, value: object):
     found = attempt("ppo", PLAIN, overrides={key: value})
     if isinstance(found, str):

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from operant.cli.registry import BUILD, EnvLike, Evaluator, supervisor
+from operant.cli.registry import BUILD, EnvLike, Evaluator
+from operant.cli.registry import copies as made_copies
 from operant.cli.runs import find as find
 from operant.cli.runs import list_runs as list_runs
+from operant.cli.runs import trained
 from operant.config.resolve import resolve
 from operant.config.schema import RunConfig
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
-from operant.env import make
 from operant.env.screen import has_screen
 from operant.policy.actor import Actor
 from operant.policy.stored import AnyAgent
 from operant.training import checkpoint, exported
-from operant.training.folder import RunFolder
 from operant.training.records import settings
 from operant.training.run import record_evaluation, summary
 
@@ -43,7 +43,7 @@ class Run:
     """
 
     def __init__(self, path: Path | str, *, name: str = "latest", env: EnvLike | None = None) -> None:
-        self.folder = RunFolder(path)
+        self.folder = trained(path)
         self.name = name
         self.config: RunConfig = settings(self.folder.path)
         self.exported = exported.is_exported(self.path)
@@ -112,14 +112,7 @@ class Run:
         noise = None if self.config.eval.deterministic else Streams(self.config.seed).numpy("play", first)
         if not show and not has_screen():  # pictures are drawn in memory; SDL need not look for a screen
             os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-        copies = make(
-            self._env,
-            1,
-            backend="process" if self.config.env.backend == "process" else "inprocess",
-            kwargs=self.config.env.kwargs,
-            render_mode="rgb_array",
-            supervisor=supervisor(self.config),
-        )
+        copies = made_copies(self.config, self._env, 1, render_mode="rgb_array")
         fps = copies.fps
         made: list[Path] = []
         try:

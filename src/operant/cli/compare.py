@@ -16,8 +16,13 @@ def verb(args: argparse.Namespace) -> None:
     """Group runs by their settings, print their scores, and write a page and a picture."""
     from operant.cli.runs import find
     from operant.view.compare import compare, numbers
+    from operant.view.compare_solutions import are_solutions, compare_solutions
 
-    comparison = compare([find(run, args.runs) for run in args.run])
+    paths = [find(run, args.runs) for run in args.run]
+    if are_solutions(paths):
+        _solutions(compare_solutions(paths), as_json=args.json)
+        return
+    comparison = compare(paths)
     written: dict[str, str] = {}
     if args.out is not None or not args.json:
         from operant.view.compare_page import write_comparison
@@ -31,6 +36,45 @@ def verb(args: argparse.Namespace) -> None:
     for note in comparison.notes:
         print(f"Note: {note}", file=sys.stderr)
     print(f"Page: {written['page']}\nPicture: {written['picture']}", file=sys.stderr)
+
+
+def _solutions(found: dict[str, Any], *, as_json: bool) -> None:
+    """Print solutions side by side."""
+    if as_json:
+        print(json.dumps(found, allow_nan=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from operant.view import words
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("model", "γ", "method", "start", "known to", "policy loss", "iterations", "time"):
+        table.add_column(title, justify="left" if title in ("model", "method") else "right", overflow="fold")
+    for row in found["solutions"]:
+        table.add_row(
+            f"{row['model']}, {row['criterion']}",
+            f"{row['discount']:g}",
+            row["method"],
+            words.number(row["start_value"], 6),
+            "±" + words.number(_finite(row["radius"]), 2),
+            words.number(_finite(row["policy_loss"]), 2),
+            words.count(row["iterations"]),
+            words.brief(row["seconds"]),
+        )
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    for pair in found["pairs"]:
+        one, other = Path(pair["first"]).name, Path(pair["second"]).name
+        allowed = "" if pair["allowed"] is None else f" (their certificates allow {words.number(pair['allowed'], 2)})"
+        print(f"{one} and {other}: values at most {words.number(pair['apart'], 2)} apart{allowed}; {_differ(pair)}")
+
+
+def _differ(pair: dict[str, Any]) -> str:
+    return f"policies differ in {pair['differ']:,} states" if pair["differ"] else "policies agree up to ties"
+
+
+def _finite(value: Any) -> float:
+    return float(value["nf"]) if isinstance(value, dict) else float(value)
 
 
 def interval(score: Score) -> str:

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 
 from operant.cli.api import Run
-from operant.cli.registry import EVAL_COPIES, EnvLike, Evaluator, evaluation_backend
+from operant.cli.registry import EVAL_COPIES, EnvLike, Evaluator
+from operant.cli.registry import copies as made_copies
 from operant.cli.runs import find
 from operant.config.errors import ConfigError, DiskError
 from operant.config.schema import RunConfig
 from operant.data.stats import bootstrap_ci, iqm
 from operant.data.streams import Streams
-from operant.env import VectorEnv, make
+from operant.env import VectorEnv
 from operant.policy.agent import Agent
 from operant.training import exported
 from operant.training.folder import provenance, write_json
@@ -104,7 +105,7 @@ def _fill(folder: Path, run: Run, env: EnvLike) -> None:
     if not isinstance(agent, Agent):
         raise ConfigError(f"{run.path} holds a table, which ONNX has no use for: read its model.safetensors.")
     agent.save(folder)
-    copies = make(env, EVAL_COPIES, backend=evaluation_backend(cfg), kwargs=cfg.env.kwargs)
+    copies = made_copies(cfg, env, EVAL_COPIES)
     try:
         obs = observations(copies, agent, cfg)
         space, seen = copies.action_space, copies.observation_space

@@ -12,6 +12,7 @@ from typing import Any
 
 from operant.cli.api import Run
 from operant.cli.registry import BUILD, EnvLike
+from operant.cli.runs import trained
 from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.config.resolve import Resolved, dump
 from operant.config.schema import RunConfig
@@ -79,7 +80,7 @@ def resume(
     Raises:
         ConfigError: if another process writes the run, it has no valid checkpoint, or its steps are done.
     """
-    folder = RunFolder(path)
+    folder = trained(path)
     cfg = settings(folder.path)
     if to is not None:
         interval = every(cfg.save.every, cfg.total_steps)  # the schedule of the seams stays as it was

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 
 from operant.algo.ppo import ppo
+from operant.algo.tabular.configured import settings_of
+from operant.algo.tabular.learner import Learner
+from operant.algo.tabular.online import Online
 from operant.config.errors import ConfigError
-from operant.config.schema import RunConfig
+from operant.config.schema import CopiesConfig, PPORun, RunConfig
+from operant.config.tabular import TABULAR, EpisodesConfig, TabularRun
 from operant.data.streams import Streams
-from operant.env import Supervisor, VectorEnv, make
+from operant.env import Supervisor, VectorEnv, make, make_one
 from operant.env.spaces import action_kind
 from operant.policy.acting import sampler
 from operant.policy.actor import Actor
 from operant.policy.agent import Agent, AgentSpec
 from operant.rollout.collector import Collector
 from operant.rollout.evaluate import Evaluation, evaluate
+from operant.rollout.walk import Walk
 from operant.training.networks import Networks
 from operant.training.run import Job, Position
+from operant.training.tables import Tables
 
 EnvLike = str | Callable[..., object]
 EVAL_COPIES = 16
@@ -45,13 +52,7 @@ class Evaluator:
         num = min(episodes, EVAL_COPIES)
         if self.copies is None or self.copies.num != num:
             self.close()
-            self.copies = make(
-                self.env,
-                num,
-                backend=evaluation_backend(self.cfg),
-                kwargs=self.cfg.env.kwargs,
-                supervisor=self.supervisor or supervisor(self.cfg),
-            )
+            self.copies = copies(self.cfg, self.env, num, limits=self.supervisor)
         noise = None if deterministic else Streams(self.cfg.seed).numpy("evaluation", seed)
         return evaluate(self.copies, lambda obs: self.agent.act(obs, generator=noise), episodes=episodes, seed=seed)
 
@@ -62,26 +63,51 @@ class Evaluator:
             self.copies = None
 
 
-def evaluation_backend(cfg: RunConfig) -> str:
-    """A policy is measured on the physics it was trained on; each copy has a generator of its own where possible."""
-    return cfg.env.backend if cfg.env.backend in ("envpool", "process") else "inprocess"
+def copies(
+    cfg: RunConfig, env: EnvLike, num: int, *, render_mode: str | None = None, limits: Supervisor | None = None
+) -> VectorEnv:
+    """Copies of a run's environment to measure or film a policy on.
+
+    A policy is measured on the physics it was trained on; each copy has a generator of its own where possible. What is
+    filmed needs pictures, which no pool draws.
+    """
+    its = cfg.env
+    if isinstance(its, CopiesConfig):
+        apart = ("process",) if render_mode else ("envpool", "process")
+        backend = its.backend if its.backend in apart else "inprocess"
+        return make(
+            env, num, backend=backend, kwargs=its.kwargs, render_mode=render_mode, supervisor=limits or supervisor(its)
+        )
+    longest = its.max_steps if isinstance(its, EpisodesConfig) else None
+    return make(one(env, its.kwargs, longest), num, backend="inprocess", render_mode=render_mode)
 
 
-def supervisor(cfg: RunConfig) -> Supervisor:
+def one(env: EnvLike, kwargs: Mapping[str, Any], longest: int | None) -> Callable[..., Any]:
+    """A way of making one copy, with episodes of at most `longest` steps, that is called what the environment is."""
+
+    def made(render_mode: str | None = None) -> Any:
+        found = make_one(env, kwargs, render_mode)
+        return found if longest is None else gymnasium.wrappers.TimeLimit(found, longest)
+
+    made.__qualname__ = env if isinstance(env, str) else getattr(env, "__qualname__", type(env).__name__)
+    return made
+
+
+def supervisor(env: CopiesConfig) -> Supervisor:
     """The limits of the run's worker processes, where it has any."""
-    return Supervisor(workers=cfg.env.workers, timeout=cfg.env.timeout, restarts=cfg.env.restarts)
+    return Supervisor(workers=env.workers, timeout=env.timeout, restarts=env.restarts)
 
 
-def build_ppo(cfg: RunConfig, env: EnvLike) -> Job:
+def build_ppo(cfg: PPORun, env: EnvLike) -> Job:
     """Everything PPO needs, made from a config and one seed."""
     torch.set_num_threads(cfg.threads)
     streams = Streams(cfg.seed)
-    limits = supervisor(cfg)
+    limits = supervisor(cfg.env)
 
-    def copies() -> VectorEnv:
+    def fresh() -> VectorEnv:
         return make(env, cfg.env.num, backend=cfg.env.backend, kwargs=cfg.env.kwargs, supervisor=limits)
 
-    first = copies()
+    first = fresh()
     agent = Agent(agent_spec(cfg, first), streams.torch("init")).to(device(cfg))
     parameters = [*agent.policy.parameters(), *agent.critic.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=cfg.algo.lr, eps=cfg.algo.adam_eps)
@@ -94,7 +120,7 @@ def build_ppo(cfg: RunConfig, env: EnvLike) -> Job:
         here.rekey(noise, "policy")
         here.rekey(order, "minibatch")
         collect.env.close()
-        collect.begin(copies(), here.integer("env"))
+        collect.begin(fresh(), here.integer("env"))
         collect.steps, collect.episodes = at.step, at.episodes
         evaluator.close()
         if agent.reward_scale is not None:
@@ -112,7 +138,7 @@ def build_ppo(cfg: RunConfig, env: EnvLike) -> Job:
     )
 
 
-def agent_spec(cfg: RunConfig, env: VectorEnv) -> AgentSpec:
+def agent_spec(cfg: PPORun, env: VectorEnv) -> AgentSpec:
     """The agent that fits an environment."""
     return AgentSpec(
         obs_dim=env.obs_dim,
@@ -136,7 +162,7 @@ def _action_sizes(space: Any) -> tuple[int, ...]:
             return (int(np.prod(space.shape)),)
 
 
-def device(cfg: RunConfig) -> torch.device:
+def device(cfg: PPORun) -> torch.device:
     """The device of the config.
 
     Raises:
@@ -150,7 +176,36 @@ def device(cfg: RunConfig) -> torch.device:
     return chosen
 
 
-BUILD: dict[str, Callable[[RunConfig, EnvLike], Job]] = {"ppo": build_ppo}
+def build_tabular(cfg: TabularRun, env: EnvLike) -> Job:
+    """Everything a tabular algorithm needs, made from a config and one seed."""
+    torch.set_num_threads(cfg.threads)
+    streams = Streams(cfg.seed)
+    walk = Walk(make_one(env, cfg.env.kwargs), cfg.env.id, max_steps=cfg.env.max_steps, seed=streams.integer("env"))
+    learner = Learner(walk.states, walk.actions, settings_of(cfg), streams.numpy("learner"))
+    online = Online(learner, walk, cfg.algo.every)
+    learned = Tables(online, learner.tables, lambda: learner.epsilon)
+    evaluator = Evaluator(cfg, env, learned.agent)
+
+    def begin(at: Position) -> None:
+        online.close()
+        walk.env.close()
+        walk.begin(make_one(env, cfg.env.kwargs), Streams(cfg.seed, at.seam).integer("env"))
+        walk.steps, walk.episodes = at.step, at.episodes
+        evaluator.close()
+
+    return Job(
+        algorithm=online.run(),
+        learned=learned,
+        counter=walk,
+        begin=begin,
+        evaluate=evaluator,
+        total_steps=cfg.total_steps,
+        eval=cfg.eval,
+        save=cfg.save,
+    )
+
+
+BUILD: dict[str, Callable[[Any, EnvLike], Job]] = {"ppo": build_ppo, **dict.fromkeys(TABULAR, build_tabular)}
 """From the name on the command line to the builder; `operant.config.resolve.ALGORITHMS` has the config classes."""
 
-__all__ = ["BUILD", "Evaluator", "agent_spec", "build_ppo", "device", "evaluation_backend"]
+__all__ = ["BUILD", "Evaluator", "agent_spec", "build_ppo", "build_tabular", "copies", "device"]

@@ -17,7 +17,7 @@ import pandas as pd
 
 from operant.cli.launch import Say, start
 from operant.cli.registry import EnvLike
-from operant.cli.runs import find
+from operant.cli.runs import find, trained
 from operant.config.errors import ConfigError
 from operant.config.resolve import Resolved, load
 from operant.policy.stored import read_agent
@@ -61,7 +61,7 @@ def reproduce(
     Raises:
         ConfigError: if the run was not finished, or an exported policy names code as its environment.
     """
-    old = RunFolder(path)
+    old = trained(path)
     then, cfg = old.info(), load(path / "config.toml")
     if then.get("status") != "finished":
         raise ConfigError(

@@ -36,6 +36,20 @@ def find(run: str, runs: Path | str = "runs") -> Path:
     raise ConfigError(f"no run '{run}' under {runs}.{hint} See `operant list runs --runs {runs}`.")
 
 
+def trained(run: Path | str) -> RunFolder:
+    """The folder of a training run.
+
+    Raises:
+        ConfigError: if it is no run folder, or holds a solved model.
+    """
+    folder = RunFolder(run)
+    if folder.info().get("kind") == "solution":
+        raise ConfigError(
+            f"{run} is a solved model, not a training run: it has no checkpoint. To look at it: operant report {run}"
+        )
+    return folder
+
+
 def list_runs(runs: Path | str = "runs") -> list[dict[str, Any]]:
     """The runs under a folder, oldest first: id, status, algorithm, env, seed, steps, seconds, mean return, path.
 

@@ -21,11 +21,12 @@ from pydantic import ValidationError
 from operant.config.errors import ConfigError
 from operant.config.fields import Leaf, did_you_mean, leaf_of, leaves, nearest, nearest_keys, section
 from operant.config.locate import key_lines
-from operant.config.schema import RunConfig
+from operant.config.schema import PPORun, RunConfig
+from operant.config.tabular import TABULAR
 from operant.config.values import ENTRY, fitted, from_text, plain, shown
 from operant.config.write import toml_document, toml_key, toml_value
 
-ALGORITHMS: dict[str, type[RunConfig]] = {"ppo": RunConfig}
+ALGORITHMS: dict[str, type[RunConfig]] = {"ppo": PPORun, **TABULAR}
 """The config class of each algorithm: the one place where a new algorithm's settings are announced."""
 
 DEEP = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){100}""")
@@ -154,7 +155,7 @@ def _class_of(algorithm: object) -> type[RunConfig]:
     if isinstance(algorithm, str) and algorithm in ALGORITHMS:
         return ALGORITHMS[algorithm]
     guess = did_you_mean(nearest(str(algorithm).lower(), ALGORITHMS))
-    raise ConfigError(f"unknown algorithm {algorithm!r}.{guess} There is: {', '.join(ALGORITHMS)}.")
+    raise ConfigError(f"unknown algorithm {algorithm!r}.{guess} See `operant list algorithms`.")
 
 
 def read_toml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:

@@ -26,9 +26,15 @@ class Section(BaseModel):
 
 
 class EnvConfig(Section):
-    """The environment and how many copies of it are stepped together."""
+    """The environment."""
 
     id: str = Field(default="", description="Gymnasium id, or module:callable that returns an environment")
+    kwargs: dict[str, Any] = Field(default_factory=dict, description="keyword arguments for the environment")
+
+
+class CopiesConfig(EnvConfig):
+    """The environment and how many copies of it are stepped together."""
+
     num: PositiveInt = Field(default=8, description="copies stepped together")
     backend: Literal["auto", "native", "inprocess", "envpool", "process"] = Field(
         default="auto",
@@ -39,7 +45,6 @@ class EnvConfig(Section):
         default=60.0, description="seconds after which a worker process that does not answer is ended and restarted"
     )
     restarts: NonNegativeInt = Field(default=10, description="restarts of worker processes before the run fails")
-    kwargs: dict[str, Any] = Field(default_factory=dict, description="keyword arguments for the environment")
 
 
 class PolicyConfig(Section):
@@ -125,15 +130,23 @@ class SaveConfig(Section):
 
 
 class RunConfig(Section):
-    """Everything that decides what a run does."""
+    """Everything that decides what a run does, whatever the algorithm; each algorithm has a class of its own."""
 
-    algorithm: str = Field(default="ppo", description="name of the algorithm")
+    algorithm: str = Field(default="", description="name of the algorithm")
     seed: int = Field(default=1, description="the one seed from which all randomness flows", ge=0)
     total_steps: PositiveInt = Field(default=100_000, description="environment steps of training")
-    device: str = Field(default="cpu", description="where the networks live: cpu, cuda, cuda:1, …")
     threads: PositiveInt = Field(default=1, description="threads torch may use; small networks are fastest with one")
-    env: EnvConfig = Field(default_factory=lambda: EnvConfig())
-    policy: PolicyConfig = Field(default_factory=lambda: PolicyConfig())
-    algo: PPOConfig = Field(default_factory=lambda: PPOConfig())
-    eval: EvalConfig = Field(default_factory=lambda: EvalConfig())
-    save: SaveConfig = Field(default_factory=lambda: SaveConfig())
+    env: EnvConfig = Field(default_factory=EnvConfig)
+    algo: Section = Field(default_factory=Section)
+    eval: EvalConfig = Field(default_factory=EvalConfig)
+    save: SaveConfig = Field(default_factory=SaveConfig)
+
+
+class PPORun(RunConfig):
+    """A run of PPO."""
+
+    algorithm: str = Field(default="ppo", description="name of the algorithm")
+    device: str = Field(default="cpu", description="where the networks live: cpu, cuda, cuda:1, …")
+    env: CopiesConfig = Field(default_factory=CopiesConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
+    algo: PPOConfig = Field(default_factory=PPOConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
+    policy: PolicyConfig = Field(default_factory=PolicyConfig)

@@ -36,8 +36,12 @@ class TablePolicy:
     """
 
     def __init__(self, table: NDArray[np.float64], epsilon: float = 0.0) -> None:
-        self.table = table
-        self.spec = TableSpec(states=table.shape[0], actions=table.shape[1], epsilon=float(epsilon))
+        self.table, self.epsilon = table, epsilon
+
+    @property
+    def spec(self) -> TableSpec:
+        """Its shape, as it is stored."""
+        return TableSpec(states=self.table.shape[0], actions=self.table.shape[1], epsilon=float(self.epsilon))
 
     def act(self, obs: ArrayLike, *, generator: np.random.Generator | None = None) -> NDArray[np.int64]:
         """The greedy action of each state, or an ε-greedy one where `generator` is given.
@@ -53,8 +57,8 @@ class TablePolicy:
         action = self.table[state].argmax(axis=-1)
         if generator is None:
             return np.asarray(action, dtype=np.int64)
-        other = generator.integers(self.spec.actions, size=state.shape)
-        return np.where(generator.random(state.shape) < self.spec.epsilon, other, action).astype(np.int64)
+        other = generator.integers(self.table.shape[1], size=state.shape)
+        return np.where(generator.random(state.shape) < self.epsilon, other, action).astype(np.int64)
 
     def value(self, obs: ArrayLike) -> NDArray[np.float64]:
         """max over a of q(s, a) for the states of `obs`, as `act` takes them."""
@@ -62,7 +66,7 @@ class TablePolicy:
 
     def state(self, obs: ArrayLike) -> NDArray[np.int64]:
         """The states that observations stand for, as `act` takes them."""
-        array, states = np.asarray(obs), self.spec.states
+        array, states = np.asarray(obs), self.table.shape[0]
         if array.dtype.kind == "f" and array.shape[-1:] == (states,):
             array = array.argmax(axis=-1)
         if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() < states):

@@ -15,6 +15,15 @@ from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+SHOWN = (
+    ("KL", "policy/kl"),
+    ("entropy", "policy/entropy"),
+    ("value", "value/explained_variance"),
+    ("ε", "policy/epsilon"),
+    ("change", "value/change"),
+)
+"""Metrics that the panel shows where they are measured, and what it calls them."""
+
 LINE_EVERY = 30.0
 """Seconds between the plain lines."""
 
@@ -109,7 +118,7 @@ class _Panel(AbstractContextManager[Progress]):
         grid.add_row("speed", f"{speed:,.0f}/s", f"[dim]{left} left[/]")
         if self.returns:
             grid.add_row("return", f"{self.returns[-1]:.1f}", sparkline(self.returns, 40))
-        for label, name in (("KL", "policy/kl"), ("entropy", "policy/entropy"), ("value", "value/explained_variance")):
+        for label, name in SHOWN:
             if name in metrics:
                 grid.add_row(label, f"{metrics[name]:.4f}", f"[dim]{name}[/]")
         spent = max(sum(phases.values()), 1e-9)

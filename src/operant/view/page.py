@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from operant.config.errors import DiskError
 from operant.view import words
@@ -29,6 +31,13 @@ def environment() -> Environment:
     filters = (words.number, words.fixed, words.count, words.duration, words.moment)
     cast("dict[str, object]", made.filters).update({function.__name__: function for function in filters})
     return made
+
+
+def png(figure: Any) -> str:
+    """A figure as a data URL."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
 
 
 def write_page(path: Path, page: str) -> Path:

@@ -16,6 +16,7 @@ from operant.config.errors import OperantError
 from operant.training.folder import RunFolder
 from operant.training.records import FILM, read_json
 from operant.view import panels, words
+from operant.view.learnt import learnt
 from operant.view.page import environment, write_page
 from operant.view.rows import Series, read_series
 from operant.view.solutions import is_solution
@@ -73,6 +74,7 @@ def render(folder: RunFolder) -> str:
         kept=_kept(folder.path) if info.get("status") == "failed" else [],
         restarts=_restarts(series),
         curve=panels.learning_curve(series, measured, until),
+        learnt=learnt(folder.path),
         videos=_videos(folder),
         diagnostics=panels.diagnostics(series),
         evaluations=measured,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import math
 from collections.abc import Mapping
 from importlib import resources
@@ -17,7 +16,7 @@ from operant.training.folder import RunFolder
 from operant.view import charts, solutions, words
 from operant.view.charts import Chart, Scale
 from operant.view.grid_picture import GridPicture
-from operant.view.page import environment, write_page
+from operant.view.page import environment, png, write_page
 from operant.view.report import EMBEDDED, command, machine
 from operant.view.solutions import Record
 
@@ -107,13 +106,6 @@ def picture(record: Record) -> str:
     drawing = GridPicture(layout, record.terminal)
     drawing.show(record.values, record.taken)
     return png(drawing.figure)
-
-
-def png(figure: Any) -> str:
-    """A figure as a data URL."""
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
 
 
 def _figures(record: Record) -> list[dict[str, str]]:
