@@ -177,6 +177,12 @@ class Stopping:
         self.best = min(self.best, gap)
         return gap <= self.epsilon or self.spent or self.stuck(high - low, values)
 
+    def step(self, values: Floats) -> None:
+        """Count one iteration that proves nothing by itself, such as a Gauss–Seidel sweep."""
+        self.iterations += 1
+        if self.watch is not None:
+            self.watch(self.iterations, self.best, values)
+
     @property
     def spent(self) -> bool:
         """Are `max_iterations` done?"""
@@ -217,6 +223,15 @@ class Progress(Stopping):
         started = time.perf_counter()
         super().__init__(Contraction.of(mdp), epsilon, watch, max_iterations)
         self.mdp, self.threads, self.started = mdp, threads, started
+        self.closed = not bool(mdp.rows.terminal.any()) and self.contraction.least > 1 - 1e-6
+
+    def recentre(self, values: Floats, low: float, high: float) -> None:
+        """Move all values by the middle of what a Jacobi sweep left, in a model that nothing leaves.
+
+        There a constant error dies out at the rate γ alone, however well mixed the model is.
+        """
+        if self.closed:
+            values += self.mdp.discount / (1 - self.mdp.discount) * (low + high) / 2
 
     def finish(self, values: Floats, *, method: str, why: str, **extra: object) -> Solution:
         """Certify `values` and make the answer.

@@ -115,6 +115,58 @@ def extract(choice, indptr, indices, data, reward, fixed, own_indptr, own_indice
 
 
 @serial
+def backup_backwards(pointer, indptr, indices, data, reward, discount, v, choice):
+    """One Gauss–Seidel sweep in place, from the last state to the first."""
+    states = np.uint64(len(v))
+    for back in range(states):
+        s = states - ONE - back
+        first, last = np.uint64(pointer[s]), np.uint64(pointer[s + ONE])
+        if last > first:
+            best, row = best_row(first, last, indptr, indices, data, reward, discount, v)
+            v[s], choice[s] = best, np.int64(row)
+
+
+@serial
+def backup_some_range(begin, end, some, pointer, indptr, indices, data, reward, discount, v, out, choice):
+    """New values of the states some[begin … end-1], each with rows, into out[begin … end-1]."""
+    for i in range(begin, end):
+        s = np.uint64(some[i])
+        best, row = best_row(
+            np.uint64(pointer[s]), np.uint64(pointer[s + ONE]), indptr, indices, data, reward, discount, v
+        )
+        out[i], choice[s] = best, np.int64(row)
+
+
+@parallel
+def backup_some(starts, some, pointer, indptr, indices, data, reward, discount, v, out, choice):
+    """`backup_some_range` by chunks; v is read only, so that states of `some` may lead to each other."""
+    for chunk in numba.prange(len(starts) - 1):
+        backup_some_range(
+            np.uint64(starts[chunk]), np.uint64(starts[chunk + 1]),
+            some, pointer, indptr, indices, data, reward, discount, v, out, choice,
+        )  # fmt: skip
+
+
+@parallel
+def row_values(starts, indptr, indices, data, reward, discount, v, q):
+    """q(s, a) of every row, [L]; `starts` are rows here."""
+    for chunk in numba.prange(len(starts) - 1):
+        for row in range(np.uint64(starts[chunk]), np.uint64(starts[chunk + 1])):
+            q[row] = row_value(row, indptr, indices, data, reward, discount, v)
+
+
+@serial
+def greedy(pointer, q, v, choice):
+    """v(s) = max over a of q(s, a), and the first row that has it; states without rows keep their value."""
+    for s in range(np.uint64(len(v))):
+        first, last = np.uint64(pointer[s]), np.uint64(pointer[s + ONE])
+        choice[s] = -1
+        for row in range(first, last):
+            if choice[s] < 0 or q[row] > v[s]:
+                v[s], choice[s] = q[row], np.int64(row)
+
+
+@serial
 def masses(indptr, data):
     """The least and the greatest sum of a row, and the length of the longest."""
     least, most, longest = np.inf, -np.inf, np.uint64(0)

@@ -91,16 +91,17 @@ class PolicySweeps:
         """indptr, indices, data, reward of the policy."""
         return self.indptr, self.indices, self.data, self.reward
 
-    def take(self, choice: Choice) -> bool:
-        """Copy the rows of a policy; False if it is the one already here."""
-        if self.choice is not None and np.array_equal(self.choice, choice):
-            return False
+    def take(self, choice: Choice) -> int:
+        """Copy the rows of a policy; in how many states it differs from the one that was here."""
+        changes = len(choice) if self.choice is None else int(np.count_nonzero(self.choice != choice))
+        if changes == 0:
+            return 0
         rows = self.mdp.rows
         kernels.extract(choice, rows.indptr, rows.indices, rows.data, rows.reward, rows.terminal_value, *self.arrays)
         self.choice = choice.copy()
         self.starts = chunks_of(self.indptr, self.threads)
         self.bounds = np.empty((len(self.starts) - 1, 2))
-        return True
+        return changes
 
     def evaluate(self, v: Floats, out: Floats) -> tuple[float, float]:
         """One Jacobi sweep of the policy from v into out; the least and the greatest change."""

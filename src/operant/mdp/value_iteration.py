@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from operant.mdp import kernels
 from operant.mdp.certify import Progress, begin
 from operant.mdp.model import MDP, Floats
+from operant.mdp.ordering import two_colours
 from operant.mdp.solution import Solution, Watch
-from operant.mdp.sweeps import Sweeps
+from operant.mdp.sweeps import Sweeps, chunks_of, using
+
+CHECK = 8
+"""In-place sweeps between two Jacobi sweeps: only these prove span bounds."""
 
 
 def value_iteration(
@@ -36,3 +41,111 @@ def value_iteration(
         if run.done(low, high, v):
             del out, choice  # the certificate needs their memory
             return run.finish(v, method="value-iteration", why="value iteration")
+
+
+def gauss_seidel(
+    mdp: MDP,
+    *,
+    epsilon: float = 1e-6,
+    watch: Watch | None = None,
+    max_iterations: int | None = None,
+    threads: int | None = None,
+    initial: Floats | None = None,
+) -> Solution:
+    """Symmetric Gauss–Seidel value iteration: each state uses the newest values; sweeps go forwards, then backwards.
+
+    In-place sweeps run in one thread. Every ninth sweep is a Jacobi sweep, which alone proves span bounds (an in-place
+    one proves only those of the supremum norm). Source: Puterman (1994), section 6.3.3.
+
+    Raises:
+        ModelError: if γ = 1, or ε is below what double precision can certify.
+    """
+    run = Progress(mdp, epsilon, watch, max_iterations, threads)
+    sweeps = Sweeps(mdp, threads)
+    v, choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
+    out, states = np.empty_like(v), np.uint64(mdp.num_states)
+    while True:
+        low, high = sweeps.backup(v, out, choice)
+        v, out = out, v
+        if run.done(low, high, v):
+            return run.finish(v, method="gauss-seidel", why="symmetric Gauss–Seidel value iteration")
+        run.recentre(v, low, high)
+        for sweep in range(CHECK):
+            if sweep % 2 == 0:
+                kernels.backup_range(np.uint64(0), states, *sweeps.arrays, mdp.discount, v, v, choice)
+            else:
+                kernels.backup_backwards(*sweeps.arrays, mdp.discount, v, choice)
+            run.step(v)
+            if run.spent:
+                break
+
+
+def red_black(
+    mdp: MDP,
+    *,
+    epsilon: float = 1e-6,
+    watch: Watch | None = None,
+    max_iterations: int | None = None,
+    threads: int | None = None,
+    initial: Floats | None = None,
+) -> Solution:
+    """Red-black value iteration: all states of one colour at once, then all of the other with the new values.
+
+    Gauss–Seidel that runs on any number of threads with the same answer. The colours are the parities of the distance
+    in the graph, those of a chessboard on a grid. Source: Bertsekas & Tsitsiklis (1989), section 1.2.4.
+
+    Raises:
+        ModelError: if γ = 1, or ε is below what double precision can certify.
+    """
+    run = Progress(mdp, epsilon, watch, max_iterations, threads)
+    sweeps = Sweeps(mdp, threads)
+    v, choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
+    out = np.empty_like(v)
+    colours = two_colours(mdp)
+    chunks = [chunks_of(np.arange(len(states) + 1), sweeps.threads) for states in colours]
+    while True:
+        low, high = sweeps.backup(v, out, choice)
+        v, out = out, v
+        if run.done(low, high, v):
+            return run.finish(v, method="red-black", why="red-black value iteration")
+        run.recentre(v, low, high)
+        for _ in range(CHECK):
+            for states, starts in zip(colours, chunks, strict=True):
+                with using(sweeps.threads):
+                    kernels.backup_some(starts, states, *sweeps.arrays, mdp.discount, v, out, choice)
+                v[states] = out[: len(states)]
+            run.step(v)
+            if run.spent:
+                break
+
+
+def q_value_iteration(
+    mdp: MDP,
+    *,
+    epsilon: float = 1e-6,
+    watch: Watch | None = None,
+    max_iterations: int | None = None,
+    threads: int | None = None,
+    initial: Floats | None = None,
+) -> Solution:
+    """Q-value iteration: q(s, a) ← r(s, a) + γ Σ p(s' | s, a) max over a' of q(s', a').
+
+    The action values [L], one per row of the model, are returned in `.extra["action_values"]`; max q goes through the
+    same sequence as the values of `value_iteration`. Source: Sutton & Barto (2018), equation 4.2.
+
+    Raises:
+        ModelError: if γ = 1, or ε is below what double precision can certify.
+    """
+    run = Progress(mdp, epsilon, watch, max_iterations, threads)
+    sweeps = Sweeps(mdp, threads)
+    rows = mdp.rows
+    v, choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
+    q, starts = np.empty(mdp.num_rows), chunks_of(rows.indptr, sweeps.threads)
+    while True:
+        before = v.copy()
+        with using(sweeps.threads):
+            kernels.row_values(starts, rows.indptr, rows.indices, rows.data, rows.reward, mdp.discount, v, q)
+        kernels.greedy(rows.pointer, q, v, choice)
+        change = v - before
+        if run.done(float(change.min()), float(change.max()), v):
+            return run.finish(v, method="q-value-iteration", why="Q-value iteration", action_values=q)

@@ -1,0 +1,177 @@
+# pyright: basic
+# Numba compiles these for the arrays that they meet; a type would not tell more than the comment at each array.
+"""Solvers that visit states one by one: by priority, or component by component. Arrays as in `operant.mdp.kernels`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from operant.mdp.kernels import ONE, best_row, row_value, serial
+
+LEVELS = 64
+"""Buckets of the priority queue: one for each power of two below the greatest priority."""
+
+
+@serial
+def distances(pointer, indptr, indices, start, into, owner, distance, queue):
+    """Steps from the first state of each piece of the undirected graph; distance [S] starts as -1."""
+    for root in range(np.uint64(len(distance))):
+        if distance[root] >= 0:
+            continue
+        distance[root], queue[0] = 0, root
+        head, tail = np.uint64(0), ONE
+        while head < tail:
+            s = np.uint64(queue[head])
+            head += ONE
+            for k in range(np.uint64(indptr[pointer[s]]), np.uint64(indptr[pointer[s + ONE]])):
+                t = np.uint64(indices[k])
+                if distance[t] < 0:
+                    distance[t], queue[tail] = distance[s] + 1, t
+                    tail += ONE
+            for k in range(np.uint64(start[s]), np.uint64(start[s + ONE])):
+                t = np.uint64(owner[into[k]])
+                if distance[t] < 0:
+                    distance[t], queue[tail] = distance[s] + 1, t
+                    tail += ONE
+
+
+@serial
+def level_of(priority, top):
+    """The bucket of a priority: 0 for top and above, one more for every halving."""
+    return min(LEVELS - 1, max(0, int(np.ceil(np.log2(top / priority)))))
+
+
+@serial
+def place(s, priority, top, level, heads, after, before):
+    """Put state s into the bucket of its priority, taking it out of its old one."""
+    new = level_of(priority, top)
+    old = level[s]
+    if old == new:
+        return
+    if old >= 0:
+        take_out(s, level, heads, after, before)
+    after[s], before[s], level[s] = heads[new], -1, new
+    if heads[new] >= 0:
+        before[heads[new]] = s
+    heads[new] = s
+
+
+@serial
+def take_out(s, level, heads, after, before):
+    """Take state s out of its bucket."""
+    if before[s] >= 0:
+        after[before[s]] = after[s]
+    else:
+        heads[level[s]] = after[s]
+    if after[s] >= 0:
+        before[after[s]] = before[s]
+    level[s] = -1
+
+
+@serial
+def sweep_by_priority(
+    pointer, indptr, indices, data, reward, discount, start, into, owner, v, choice, priority, least, top, most,
+    level, heads, after, before,
+):  # fmt: skip
+    """Back up the state of the greatest priority, at most `most` times; how often.
+
+    The priority of a state is a bound on |Tv - v| there: what its successors changed by, weighted and added up. States
+    whose priority is `least` or less wait. start, into, owner: the rows that lead to each state, and their states.
+    """
+    for count in range(most):
+        bucket = 0
+        while bucket < LEVELS and heads[bucket] < 0:
+            bucket += 1
+        if bucket == LEVELS:
+            return count
+        s = np.uint64(heads[bucket])
+        take_out(s, level, heads, after, before)
+        best, row = best_row(
+            np.uint64(pointer[s]), np.uint64(pointer[s + ONE]), indptr, indices, data, reward, discount, v
+        )
+        change = abs(best - v[s])
+        v[s], choice[s], priority[s] = best, np.int64(row), 0.0
+        for i in range(np.uint64(start[s]), np.uint64(start[s + ONE])):
+            source = np.uint64(into[i])
+            t = np.uint64(owner[source])
+            for k in range(np.uint64(indptr[source]), np.uint64(indptr[source + ONE])):
+                if indices[k] == s:
+                    priority[t] += discount * data[k] * change
+            if priority[t] > least:
+                place(t, priority[t], top, level, heads, after, before)
+    return most
+
+
+@serial
+def queue_all(priority, least, top, level, heads, after, before):
+    """Put every state whose priority is more than `least` into its bucket."""
+    for s in range(np.uint64(len(priority))):
+        if priority[s] > least:
+            place(s, priority[s], top, level, heads, after, before)
+
+
+@serial
+def solve_component(states, label, own, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner):
+    """Solve the states of one component, given the values of all that it leads to; passes over its states.
+
+    Modified policy iteration in place, until a pass changes no value by more than `goal`. After each pass the
+    component is moved as a whole by what its mean change and its chance to stay predict, while that helps.
+    """
+    passes, last, shifting, stalled = 0, np.inf, True, 0
+    while True:
+        passes += 1
+        largest, total, mass = 0.0, 0.0, 0.0
+        for i in range(len(states)):
+            s = np.uint64(states[i])
+            best, row = best_row(
+                np.uint64(pointer[s]), np.uint64(pointer[s + ONE]), indptr, indices, data, reward, discount, v
+            )
+            change = best - v[s]
+            v[s], choice[s] = best, np.int64(row)
+            largest, total = max(largest, abs(change)), total + change
+            for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + ONE])):
+                if label[indices[k]] == own:
+                    mass += data[k]
+        stalled = 0 if largest < last else stalled + 1
+        if largest <= goal or stalled > 50:
+            return passes
+        shifting = shifting and largest < last
+        last = min(last, largest)
+        if shifting:
+            shift = discount * (total / len(states)) / max(1.0 - discount * mass / len(states), 1e-12)
+            for i in range(len(states)):
+                v[states[i]] += shift
+        for _ in range(inner):
+            for i in range(len(states)):
+                s = np.uint64(states[i])
+                v[s] = row_value(np.uint64(choice[s]), indptr, indices, data, reward, discount, v)
+
+
+@serial
+def solve_components(order, start, label, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner):
+    """Every component, in an order in which none leads to a later one; passes over single states in all.
+
+    A component of one state that does not lead to itself is solved by one backup.
+    """
+    backups = 0
+    for c in range(len(start) - 1):
+        first, last = start[c], start[c + 1]
+        s = np.uint64(order[first])
+        if last - first == 1:
+            begin, end = np.uint64(pointer[s]), np.uint64(pointer[s + ONE])
+            if begin == end:
+                choice[s] = -1
+                continue
+            alone = True
+            for k in range(np.uint64(indptr[begin]), np.uint64(indptr[end])):
+                if indices[k] == s:
+                    alone = False
+            if alone:
+                best, row = best_row(begin, end, indptr, indices, data, reward, discount, v)
+                v[s], choice[s] = best, np.int64(row)
+                backups += 1
+                continue
+        backups += (last - first) * solve_component(
+            order[first:last], label, c, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner
+        )
+    return backups
