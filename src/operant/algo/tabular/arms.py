@@ -25,7 +25,7 @@ from operant.algo.tabular.rules import (
     observe,
 )
 from operant.algo.tabular.schedules import evaluate
-from operant.mdp.simulate import compiled, normal, uniform
+from operant.mdp.simulate import compiled, normal, part, uniform
 
 
 class UpperConfidence(NamedTuple):
@@ -145,7 +145,7 @@ class BernoulliThompson(NamedTuple):
     draw: Any  # [L]
 
 
-@compiled
+@part
 def gamma(g, shape):
     """A Gamma(shape, 1) number for shape ≥ 1 (Marsaglia and Tsang 2000)."""
     d = shape - 1.0 / 3.0

@@ -24,7 +24,7 @@ from operant.algo.tabular.rules import (
     move,
     shift,
 )
-from operant.mdp.simulate import below, compiled
+from operant.mdp.simulate import below, compiled, part
 
 
 class Seen(NamedTuple):
@@ -40,7 +40,7 @@ class Seen(NamedTuple):
     state_of: Any  # [L]  the state of each row
 
 
-@compiled
+@part
 def know(seen, row):
     """The pair can be planned with."""
     if seen.place[row] < 0:
@@ -49,14 +49,14 @@ def know(seen, row):
         seen.count[0] += 1
 
 
-@compiled
+@part
 def remember(seen, row, reward, following, ended, now):
     """The outcome of a pair."""
     know(seen, row)
     seen.reward[row], seen.following[row], seen.ended[row], seen.tried[row] = reward, following, ended, now
 
 
-@compiled
+@part
 def imagined_target(table, seen, row):
     """r + γ max q(s', ·) of the remembered outcome."""
     following = seen.following[row]
@@ -134,7 +134,7 @@ class PrioritisedSweeping(NamedTuple):
     priority: Any  # [L]
 
 
-@compiled
+@part
 def unlink(memory, row):
     """The pair leads nowhere."""
     after, before = memory.next_into[row], memory.previous_into[row]
@@ -146,7 +146,7 @@ def unlink(memory, row):
         memory.first_into[memory.seen.following[row]] = after
 
 
-@compiled
+@part
 def link(memory, row, following):
     """The pair leads to a state."""
     after = memory.first_into[following]
@@ -156,7 +156,7 @@ def link(memory, row, following):
     memory.first_into[following] = row
 
 
-@compiled
+@part
 def settle(memory, place):
     """Move an entry of the heap to where it belongs."""
     heap, at, priority = memory.heap, memory.at, memory.priority
@@ -178,7 +178,7 @@ def settle(memory, place):
     at[row] = place
 
 
-@compiled
+@part
 def queue(memory, row):
     """The pair enters the queue, or moves up in it, if its error is worth an update."""
     worth = abs(imagined_target(memory.table, memory.seen, row) - memory.table.q[row])
@@ -192,7 +192,7 @@ def queue(memory, row):
     settle(memory, memory.at[row])
 
 
-@compiled
+@part
 def pop(memory):
     """The pair of largest priority; it leaves the queue."""
     row = memory.heap[0]

@@ -87,6 +87,11 @@ class Learner(_Resumable):
         return int(self._memory.table.clock[0])
 
     @property
+    def coverage(self) -> float:
+        """Part of the pairs that were learned about at least once."""
+        return float((self.visits > 0).mean())
+
+    @property
     def epsilon(self) -> float:
         """ε where the learner stands, in the state that was reached last."""
         return float(epsilon_of(self._memory.table, max(int(self._next[0]), 0)))

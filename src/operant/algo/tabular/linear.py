@@ -3,7 +3,8 @@
 
 A state is the list of the features that are 1 (one tile of each grid, or the group of an aggregation); its value is the
 sum of their weights, and the gradient is 1 for each. The step size is shared by the K active features: each moves by
-α / K of the error, so that α = 1 goes all the way.
+α / K of the error, so that α = 1 goes all the way. Schedules count all steps, not those of a state: where states share
+weights, steps that differ between states change the weighting, and with it the point to which TD converges.
 
 Source: Sutton and Barto (2018), sections 9.3 to 10.1 and 12.7.
 """
@@ -16,12 +17,12 @@ import numpy as np
 
 from operant.algo.tabular.rules import RULES, Rules
 from operant.algo.tabular.schedules import evaluate
-from operant.algo.tabular.state_values import Values, follow, follow_unless, step_size_of
+from operant.algo.tabular.state_values import Values, follow, follow_unless
 from operant.algo.tabular.traces import Trace, forget, mark, spread
-from operant.mdp.simulate import below, compiled, uniform
+from operant.mdp.simulate import below, compiled, part, uniform
 
 
-@compiled
+@part
 def linear_value(weights, active, base):
     """Σ of the weights of active features, numbered from `base`."""
     total = 0.0
@@ -58,7 +59,7 @@ def observe_linear_td(memory, state, row, reward, following, terminated, truncat
     values, active = memory.values, memory.active[state]
     reached = values.v[following] if terminated else linear_estimate(memory, following)
     error = reward + values.discount * reached - linear_estimate(memory, state)
-    alpha = step_size_of(values, state) / len(active)
+    alpha = evaluate(values.step_size, values.clock[0], values.clock[0]) / len(active)
     for k in range(len(active)):
         mark(memory.trace, active[k], alpha)
     spread(memory.trace, memory.weights, alpha * error)
@@ -86,7 +87,7 @@ class LinearSarsa(NamedTuple):
     discount: float
 
 
-@compiled
+@part
 def choose_linear(memory, active):
     """An ε-greedy action, ties broken at random."""
     values = memory.action_values

@@ -23,7 +23,7 @@ from operant.algo.tabular.rules import (
     shift,
     soft_probability,
 )
-from operant.mdp.simulate import below, compiled
+from operant.mdp.simulate import below, compiled, part
 
 
 class Episode(NamedTuple):
@@ -37,14 +37,14 @@ class Episode(NamedTuple):
     first: Any  # [L]    when it occurred there first
 
 
-@compiled
+@part
 def new_episode(episode):
     """Nothing has happened yet."""
     episode.length[0] = 0
     episode.number[0] += 1
 
 
-@compiled
+@part
 def note(episode, row, reward):
     """A step; beyond T_max it is not kept, and the episode will not be learned from."""
     time = episode.length[0]
@@ -102,7 +102,7 @@ class OffPolicyMonteCarlo(NamedTuple):
     states: Any  # [L]  the state of each row
 
 
-@compiled
+@part
 def choose_and_keep(memory, state):
     """Choose, and keep the probability of that."""
     table = memory.table
@@ -119,7 +119,7 @@ def begin_off_policy(memory, state):
     return choose_and_keep(memory, state)
 
 
-@compiled
+@part
 def is_greedy(table, states, row):
     """Whether the row is the first maximal one of its state: the target policy is deterministic."""
     state = states[row]

@@ -28,7 +28,7 @@ from operant.algo.tabular.rules import (
     soft_probability,
     soft_value,
 )
-from operant.mdp.simulate import compiled
+from operant.mdp.simulate import compiled, part
 
 
 class NStep(NamedTuple):
@@ -53,7 +53,7 @@ def begin_n_step(memory, state):
     return row
 
 
-@compiled
+@part
 def sigma_target(memory, first, horizon, ended, worth):
     """G of the pair at time `first`, for the horizon behind it."""
     table, size = memory.table, memory.n + 1

@@ -21,7 +21,7 @@ from numba import types
 from numba.extending import overload
 
 from operant.algo.tabular.schedules import evaluate
-from operant.mdp.simulate import below, compiled, uniform
+from operant.mdp.simulate import below, compiled, part, uniform
 
 
 class Rules(NamedTuple):
@@ -98,7 +98,7 @@ class Table(NamedTuple):
     discount: float
 
 
-@compiled
+@part
 def largest(values, pointer, state):
     """max over rows of a state."""
     best = values[pointer[state]]
@@ -107,7 +107,7 @@ def largest(values, pointer, state):
     return best
 
 
-@compiled
+@part
 def greedy(values, pointer, state, g):
     """A maximal row of a state, ties broken at random."""
     first, last = pointer[state], pointer[state + 1]
@@ -127,7 +127,7 @@ def greedy(values, pointer, state, g):
     return at
 
 
-@compiled
+@part
 def soft_value(values, pointer, state, epsilon):
     """Σ π(a|s) q(s, a) of the ε-greedy policy: (1 - ε) max q + ε mean q, however ties are broken."""
     first, last = pointer[state], pointer[state + 1]
@@ -143,7 +143,7 @@ def epsilon_of(table, state):
     return evaluate(table.epsilon, table.clock[0], table.state_visits[state])
 
 
-@compiled
+@part
 def choose(table, values, state):
     """An ε-greedy row of a state; counts the visit."""
     epsilon = epsilon_of(table, state)
@@ -154,13 +154,13 @@ def choose(table, values, state):
     return greedy(values, table.pointer, state, table.random)
 
 
-@compiled
+@part
 def choose_unless(table, values, state, over):
     """The next choice, or -1 where the episode is over."""
     return np.int64(-1) if over else choose(table, values, state)
 
 
-@compiled
+@part
 def next_step_size(table, row):
     """α of a pair now; counts the update."""
     alpha = evaluate(table.step_size, table.clock[0], table.pair_visits[row])
@@ -168,7 +168,7 @@ def next_step_size(table, row):
     return alpha
 
 
-@compiled
+@part
 def shift(table, values, row, target):
     """values(row) += α (target - values(row))."""
     error = target - values[row]
@@ -176,14 +176,14 @@ def shift(table, values, row, target):
     return error
 
 
-@compiled
+@part
 def move(table, values, row, target):
     """`shift` for what just happened: one step of the clock; the temporal-difference error is kept."""
     table.error[0] = shift(table, values, row, target)
     table.clock[0] += 1
 
 
-@compiled
+@part
 def soft_probability(values, pointer, state, epsilon, row):
     """π(a|s) of the ε-greedy policy, greedy mass shared by the maximal rows."""
     first, last = pointer[state], pointer[state + 1]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operant.config.errors import ConfigError
-from operant.mdp.simulate import compiled
+from operant.mdp.simulate import part
 
 Encoded = NDArray[np.float64]
 
@@ -117,7 +117,7 @@ def _positive(what: str, **values: float) -> None:
             raise ConfigError(f"{name} of the schedule of {what} is {value}: it is positive.")
 
 
-@compiled
+@part
 def evaluate(encoded, clock, visits):  # pyright: ignore
     """The value of a schedule at step `clock` after `visits` earlier visits."""
     kind, a, b, c = encoded[0], encoded[1], encoded[2], encoded[3]

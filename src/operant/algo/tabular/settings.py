@@ -233,6 +233,6 @@ def warn_of_settings(settings: Settings, *, noisy: bool) -> None:
         settings.algorithm,
         steps=schedule(settings.step_size, what="step_size"),
         epsilon=schedule(settings.epsilon, what="epsilon"),
-        on_policy=named(settings.algorithm).on_policy,
+        on_policy=named(settings.algorithm).on_policy and settings.target_epsilon is None,
         noisy=noisy,
     )

@@ -13,7 +13,7 @@ import numpy as np
 from operant.algo.tabular.rules import RULES, Rules
 from operant.algo.tabular.schedules import evaluate
 from operant.algo.tabular.traces import Trace, forget, mark, spread, true_online
-from operant.mdp.simulate import choose_row, compiled
+from operant.mdp.simulate import choose_row, compiled, part
 
 
 class Values(NamedTuple):
@@ -37,7 +37,7 @@ def follow(memory, state):
     return choose_row(values.pointer, values.running, state, values.random)
 
 
-@compiled
+@part
 def follow_unless(memory, state, over):
     """A row by the policy, or -1 where the episode is over."""
     return np.int64(-1) if over else np.int64(follow(memory, state))
@@ -49,7 +49,7 @@ def value_of(memory, state):
     return memory.values.v[state]
 
 
-@compiled
+@part
 def step_size_of(values, state):
     """α of a state now; counts the update."""
     alpha = evaluate(values.step_size, values.clock[0], values.visits[state])
@@ -57,7 +57,7 @@ def step_size_of(values, state):
     return alpha
 
 
-@compiled
+@part
 def shift_value(values, state, target):
     """v(s) += α (target - v(s)); the error is kept."""
     error = target - values.v[state]
@@ -189,7 +189,7 @@ def begin_record(memory, state):
     return follow(memory, state)
 
 
-@compiled
+@part
 def note_state(memory, state, row, reward):
     """A step; beyond T_max it is not kept, and the episode will not be learned from."""
     record, time = memory.record, memory.record.length[0]
@@ -201,7 +201,7 @@ def note_state(memory, state, row, reward):
             record.stamp[state], record.first[state] = record.number[0], time
 
 
-@compiled
+@part
 def is_whole(record, terminated):
     """The episode has terminated and was kept from its beginning."""
     return terminated and record.length[0] <= len(record.states)
@@ -276,7 +276,7 @@ class OfflineLambda(NamedTuple):
     lam: float
 
 
-@compiled
+@part
 def lambda_return(memory, start, reached):
     """G^λ at time `start` under the values now; `reached` is the state in which the episode is over."""
     values, record = memory.values, memory.record

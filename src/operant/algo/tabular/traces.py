@@ -21,7 +21,7 @@ from operant.algo.tabular.rules import (
     largest,
     next_step_size,
 )
-from operant.mdp.simulate import compiled
+from operant.mdp.simulate import compiled, part
 
 ACCUMULATING, REPLACING, DUTCH = 0, 1, 2
 KINDS = {"accumulating": ACCUMULATING, "replacing": REPLACING, "dutch": DUTCH}
@@ -37,7 +37,7 @@ class Trace(NamedTuple):
     kind: int  # how a visit marks: e + 1, 1, or (1 - α) e + 1
 
 
-@compiled
+@part
 def forget(trace):
     """All traces are zero."""
     for k in range(trace.count[0]):
@@ -45,7 +45,7 @@ def forget(trace):
     trace.count[0] = 0
 
 
-@compiled
+@part
 def enlist(trace, index):
     """The index stands in the list."""
     if trace.e[index] == 0.0:
@@ -53,7 +53,7 @@ def enlist(trace, index):
         trace.count[0] += 1
 
 
-@compiled
+@part
 def mark(trace, index, alpha):
     """A visit."""
     enlist(trace, index)
@@ -65,7 +65,7 @@ def mark(trace, index, alpha):
         trace.e[index] = (1.0 - alpha) * trace.e[index] + 1.0
 
 
-@compiled
+@part
 def spread(trace, values, amount):
     """values += amount · e, then e *= γλ."""
     kept = 0
@@ -79,7 +79,7 @@ def spread(trace, values, amount):
     trace.count[0] = kept
 
 
-@compiled
+@part
 def true_online(trace, values, index, alpha, target, before):
     """One step of true online TD(λ), with e for γλe + (1 - α γλ e(i)) 1_i: values += α (δ + v - v_before) e - α (v -
     v_before) 1_i, where v = values(i) and δ = target - v."""
@@ -104,7 +104,7 @@ def begin_traces(memory, state):
     return choose(memory.table, memory.table.q, state)
 
 
-@compiled
+@part
 def learn_by_trace(memory, row, target):
     """q += α δ e after the visit of a row."""
     table = memory.table
