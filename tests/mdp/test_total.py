@@ -55,8 +55,9 @@ def test_every_policy_tried(seed: int, rewards: list[int], leak: float, solver) 
     columns = [chains.total(model, policy) for policy in model.policies()]
     try:
         found = solver(model.mdp("total"), epsilon=1e-6)
-    except ModelError as error:
-        assert "reward" in str(error)
+    except ModelError:
+        found = None
+    if found is None:
         assert min(rewards) < 0 < max(rewards)
         assert any(v is None for column in columns for v in column), "refused without reason"
         return
@@ -155,7 +156,7 @@ def test_staying_at_no_cost_beats_a_goal_that_costs_unless_one_must_terminate(so
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_negative_rewards_before_a_goal_are_counted(solver) -> None:
-    """A known bug elsewhere: -1 a step, the goal after 100 expected steps, reported as 0 and as -59.5 instead of -100."""
+    """A known bug elsewhere: -1 a step, the goal after 100 expected steps, reported as 0 or -59.5, not as -100."""
     mdp = chain_of([-1], [{0: 0.99, 1: 0.01}], [0], {1: 0.0})
     found = solver(mdp)
     assert abs(found.values[0] + 100) <= 1e-6
@@ -193,7 +194,7 @@ def test_infinity_minus_infinity_is_refused(solver) -> None:
 
 
 def test_rewards_that_cancel_up_to_rounding_are_zero() -> None:
-    """0.1 · 0.3 + 0.3 · -0.1 is 0 in a mean over successors, whatever the floats say: no end component earns 1e-18 a step."""
+    """A mean over successors that is 0 but for rounding is 0: no end component earns 1e-17 a step."""
     P = np.array([[[0.1, 0.3, 0.6], [0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]], [[0.0] * 3] * 2])
     P[0, 0] = [0.1, 0.9, 0.0]
     R = np.zeros((3, 2, 3))
@@ -207,7 +208,7 @@ def test_rewards_that_cancel_up_to_rounding_are_zero() -> None:
 
 @pytest.mark.parametrize("solver", [interval_iteration, optimistic_value_iteration])
 def test_large_and_slow_by_sweeps_alone(solver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A walk on 30 states with a drift away from the exit: expected steps by the closed form, certified without a solve."""
+    """A walk on 30 states with a drift away from the exit: certified without a factorisation."""
     monkeypatch.setattr("operant.mdp.total.SMALL", 0)
     n = 30
     rows = [{max(s - 1, 0) if s else n: 0.49, min(s + 1, n - 1): 0.51} for s in range(n)]
@@ -243,7 +244,7 @@ def test_watch_sees_the_gap_close() -> None:
 
 
 def test_an_end_component_of_half_a_million_states() -> None:
-    """A long corridor of free moves is merged, and its policy walks out of it; no pass over it for each of its states."""
+    """A long corridor of free moves is merged, and the policy walks out of it, in a few passes."""
     n = 500_000
     left, right = np.maximum(np.arange(n) - 1, 0), np.arange(1, n + 1)
     P = sp.csr_array((np.ones(2 * n), np.stack([left, right], 1).ravel(), np.arange(2 * n + 1)), shape=(2 * n, n + 1))

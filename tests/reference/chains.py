@@ -1,4 +1,4 @@
-"""Small Markov decision processes in exact rational arithmetic, by trying every deterministic policy. Slow and plain."""
+"""Small Markov decision processes in exact rational arithmetic, trying every deterministic policy. Slow and plain."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def random_model(
     leak: float = 0.0,
     most_actions: int = 3,
 ) -> Model:
-    """One to three successors for each action, probabilities in thirds, halves and fifths; end components are common."""
+    """One to three successors for each action, probabilities of small denominators; end components are common."""
     size = states + ends
     P: list[list[Vector]] = []
     r: list[Vector] = []

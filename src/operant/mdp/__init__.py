@@ -1,6 +1,8 @@
 """Exact finite Markov decision processes: models, solvers with certificates, and the oracles of every estimator."""
 
+from operant.mdp.average import multichain_policy_iteration, relative_value_iteration
 from operant.mdp.device import solve_on_device
+from operant.mdp.end_components import EndComponents, maximal_end_components
 from operant.mdp.enumerate import enumerate_compiled, enumerate_mdp
 from operant.mdp.evaluation import Evaluation, best_epsilon_soft, evaluate, evaluation_sweeps
 from operant.mdp.factored import factored
@@ -8,6 +10,7 @@ from operant.mdp.finite_horizon import finite_horizon, finite_horizon_values
 from operant.mdp.forecast import Forecast, memory, memory_of
 from operant.mdp.formats import load
 from operant.mdp.gradient import ExactGradient, exact_policy_gradient
+from operant.mdp.graph import Components, can_terminate, components, proper, reachable
 from operant.mdp.grid import grid_world
 from operant.mdp.gymnasium import from_gymnasium
 from operant.mdp.irl import Explanation, feature_expectations, maxent_irl
@@ -25,13 +28,16 @@ from operant.mdp.simulator import from_simulator, from_step
 from operant.mdp.soft import soft_evaluate, soft_policy_iteration, soft_value_iteration
 from operant.mdp.solution import Certificate, Solution
 from operant.mdp.solve import METHODS, solve
+from operant.mdp.total import interval_iteration, optimistic_value_iteration
 from operant.mdp.validate import Problem, check
 
 __all__ = [
     "MDP",
     "METHODS",
     "Certificate",
+    "Components",
     "Distance",
+    "EndComponents",
     "Evaluation",
     "ExactGradient",
     "ExactSolution",
@@ -50,8 +56,10 @@ __all__ = [
     "Solution",
     "best_epsilon_soft",
     "breakpoints",
+    "can_terminate",
     "check",
     "check_mapped",
+    "components",
     "enumerate_compiled",
     "enumerate_mdp",
     "evaluate",
@@ -70,13 +78,20 @@ __all__ = [
     "from_simulator",
     "from_step",
     "grid_world",
+    "interval_iteration",
     "linear_programming",
     "load",
     "maxent_irl",
+    "maximal_end_components",
     "memory",
     "memory_of",
+    "multichain_policy_iteration",
     "occupancy",
     "open_mapped",
+    "optimistic_value_iteration",
+    "proper",
+    "reachable",
+    "relative_value_iteration",
     "return_variance",
     "robust_value_iteration",
     "save_mapped",

@@ -1,6 +1,6 @@
 """Average reward per step: relative value iteration, and Howard's policy iteration for models of any chain structure.
 
-The gain of a policy is g(s) = lim (1/n) E[r_0 + … + r_{n-1}]; a terminal state, and what a leak leads to, earns 0 for ever.
+The gain of a policy is g(s) = lim (1/n) E[r_0 + … + r_{n-1}]; a terminal state, and what a leak leads to, earns 0.
 The values returned are relative values h, with g + h = max over a of (r + P h), zero at one reference state of each
 recurrent class. The discount of the model is not used.
 
@@ -71,8 +71,8 @@ def relative_value_iteration(
     classes = _classes(mdp)
     if len(classes) > 1:
         raise ModelError(
-            f"the model is not weakly communicating: {mdp.name(classes[0])} and {mdp.name(classes[1])} lie in different "
-            f"classes ({len(classes)} in all) and may have different gains; use multichain-policy-iteration."
+            f"the model is not weakly communicating: {mdp.name(classes[0])} and {mdp.name(classes[1])} lie in "
+            f"different classes ({len(classes)} in all) and may have different gains; use multichain-policy-iteration."
         )
     graph, states, none = Graph.of(mdp), mdp.num_states, np.zeros(0, dtype=np.int64)
     rows = quotient(graph, mdp.rows.reward, np.arange(states), graph.every_row(), none, np.zeros(0)).rows
@@ -145,8 +145,8 @@ def multichain_policy_iteration(
     """Howard's policy iteration: exact gain and relative values by sparse factorisations, nested improvement.
 
     A policy is improved where some row has a greater P g; if none has, where, among the rows with the greatest P g, one
-    has a greater r + P h. The answer is certified apart from that: `operant.mdp.gain` bounds the optimal gain from above
-    and the policy's own from below.
+    has a greater r + P h. The answer is certified apart from that: `operant.mdp.gain` bounds the optimal gain from
+    above and the policy's own from below.
 
     Args:
         mdp: a model of any chain structure.
@@ -232,8 +232,8 @@ class Chain:
 def evaluate(graph: Graph, chosen: NDArray[np.int64]) -> Chain:
     """Gain and relative values of the policy that takes the rows `chosen` [S] (-1 in terminal states).
 
-    In each recurrent class the unknown relative value of the last state, which is 0, gives its place to the class's gain;
-    then two solves with I - P of the transient states.
+    In each recurrent class the unknown relative value of the last state, which is 0, gives its place to the class's
+    gain; then two solves with I - P of the transient states.
     """
     rows, states = graph.rows, graph.num_states
     live = np.zeros(graph.num_rows, dtype=bool)

@@ -3,7 +3,8 @@
 """Sweeps that keep a bound a bound: in place, monotone, rounded outwards. Numba, serial.
 
 The computed r + Σ p v of a row with k entries is off by at most `slack`: (3 k + 12) u (|r| + max |v|), u = 2⁻⁵³. It
-counts the sum of k products, one rounding each of p and r (a third is not a float), and rows that were made to sum to one.
+counts the sum of k products, one rounding each of p and r (a third is not a float), and rows made to sum to
+one.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from operant.mdp.solution import Certificate, Solution, Watch
 from operant.mdp.sound import Bounds, Problem, Stopped, exact, from_above, from_below, margin, tighten
 from operant.mdp.total_model import Analysis, analyse, lift
 
-SMALL = 3000  # states up to which a sparse factorisation is tried first
+SMALL = 100_000  # states up to which policies are evaluated by a factorisation first
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,7 +60,7 @@ def interval_iteration(
 ) -> Solution:
     """Interval iteration: a sequence from below and one from above, x ← max(x, Tx) and y ← min(y, Ty), until they meet.
 
-    Models of up to 3,000 states start at the bounds that exact policy iteration proves, if its checks hold; others at
+    Models of up to 100,000 states start at the bounds that exact policy iteration proves, if its checks hold; others at
     bounds from the expected number of steps of one policy, and from rewards raised until value iteration closes.
 
     Args:
@@ -242,9 +242,9 @@ def _why(mdp: MDP, found: Analysis, stopped: str, must_terminate: bool) -> str:
     if found.unbounded.any():
         some = ", ".join(mdp.name(int(s)) for s in found.component[:5]) + (", …" if len(found.component) > 5 else "")
         parts.append(
-            f"unbounded: from {int(found.unbounded.sum()):,} states a policy earns without limit, for one by staying in "
-            f"the end component {{{some}}} ({len(found.component)} states); use γ < 1 or the average criterion, or a "
-            "negative reward there"
+            f"unbounded: from {int(found.unbounded.sum()):,} states a policy earns without limit, for one by staying "
+            f"in the end component {{{some}}} ({len(found.component)} states); use γ < 1 or the average criterion, or "
+            "negative rewards there"
         )
     if found.hopeless.any():
         one = mdp.name(int(np.flatnonzero(found.hopeless)[0]))

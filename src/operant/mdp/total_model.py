@@ -93,7 +93,8 @@ def lift(
     """A policy of blocks as a policy of states, into `out` [S], for the blocks in `which`.
 
     `chosen` is the model's row that a block takes, -1 to stay in it for ever. The other states of a merged end
-    component go to the state of that row along rows inside, each a step closer with positive probability: almost surely there.
+    component go to the state of that row along rows inside, each a step closer with positive
+    probability: almost surely there.
     """
     inside = block >= 0
     inside[inside] = which[block[inside]]
@@ -206,9 +207,9 @@ def _signs(
     where = np.flatnonzero(_spread(ends.label == bad, block))
     raise ModelError(
         f"the end component of state {mdp.name(int(where[0]))} ({len(where)} states) has rewards of both signs whose "
-        f"best average lies in [{low[bad]:.3g}, {high[bad]:.3g}]: zero, or too close to zero to tell, so that the total "
-        "reward of staying in it may not exist. Use γ < 1 or the average criterion, or change a reward so that the sign "
-        "is plain."
+        f"best average lies in [{low[bad]:.3g}, {high[bad]:.3g}]: zero, or too close to zero to tell, so that the "
+        "total reward of staying in it may not exist. Use γ < 1 or the average criterion, or change a reward so that "
+        "the sign is plain."
     )
 
 
