@@ -1,9 +1,12 @@
 """Enumeration by Python and compiled functions, deterministic simulators, and what they say when memory runs short."""
 
+import tracemalloc
+
 import gymnasium
 import numba
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from operant.mdp import (
     MDP,
@@ -16,8 +19,9 @@ from operant.mdp import (
     grid_world,
     memory,
     memory_of,
+    solve,
 )
-from operant.mdp.forecast import available, require
+from operant.mdp.forecast import available, require, require_solve
 from reference.model_table import assert_identical, assert_same, merged, table_of
 
 SIDE = 5
@@ -149,7 +153,7 @@ def test_faults_of_a_compiled_function_are_named():
             enumerate_compiled(faulty, states=states, actions=2, successors=2, discount=0.5)
     with pytest.raises(ModelError, match="Numba cannot compile"):
         enumerate_compiled(lambda s, a, to, p, r: {}["a"], states=4, actions=2, successors=2, discount=0.5)
-    with pytest.raises(ModelError, match="the model of 30 states .* may be used"):
+    with pytest.raises(ModelError, match=r"the model of 30 states .* may be used"):
         enumerate_compiled(slippery, states=30, actions=4, successors=3, discount=0.95, limit=1000)
     with pytest.raises(ModelError, match="actions is 0"):
         enumerate_compiled(slippery, states=30, actions=0, successors=3, discount=0.95)
@@ -180,6 +184,26 @@ def test_the_forecast_is_what_the_arrays_take():
         require(2 * 10**9, "a pyramid", limit=10**9)
     with pytest.raises(ModelError, match="needs"):
         require(10**18, "everything")
+
+
+def test_the_forecast_covers_what_a_solve_takes():
+    states = 20_000
+    generator = np.random.default_rng(0)
+    successor = np.sort(generator.integers(0, states, size=(4 * states, 3)), axis=1)
+    matrix = sp.csr_array((np.full(successor.size, 1 / 3), successor.ravel(), np.arange(0, successor.size + 1, 3)))
+    pairs = np.repeat(np.arange(states), 4), np.tile(np.arange(4), states)
+    mdp = MDP(matrix, generator.random(4 * states), 0.9, pairs=pairs)
+    for model in (mdp, mdp.replace(horizon=5)):
+        solve(model, threads=1)  # compile
+        tracemalloc.start()
+        solve(model, threads=1)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        told = memory_of(model).solve
+        assert 0.6 * told < peak < 1.05 * told
+        require_solve(model)
+        with pytest.raises(ModelError, match="solving 20,000 states needs"):
+            require_solve(model, limit=told - 1)
 
 
 def test_a_step_function_and_its_ends():

@@ -196,7 +196,7 @@ def test_an_npz_that_was_tampered_with_is_refused_and_never_unpickled(tmp_path):
 
 def test_other_files_are_refused(tmp_path):
     mdp = next(models())[1]
-    with pytest.raises(ModelError, match="saved as .npz or .json"):
+    with pytest.raises(ModelError, match=r"saved as \.npz or \.json"):
         mdp.save(tmp_path / "model.pkl")
     with pytest.raises(ModelError, match="is none of"):
         load(tmp_path / "model.pkl")

@@ -79,7 +79,8 @@ def test_twins_keep_what_an_end_means():
     wanted = {(0, 0): ({2: 0.5, 4: 0.5}, 0.5), (1, 0): ({3: 1.0}, 10.0), (2, 0): ({1: 0.5, 3: 0.5}, 3.0)}
     assert_same(table_of(mdp), wanted)
     assert mdp.rows.terminal.tolist() == [False, False, False, True, True]
-    assert mdp.states == ("0", "1", "2", "3", "end at 1")
+    assert mdp.states == (0, 1, 2, 3, ("end", 1))
+    assert (mdp.name(1), mdp.name(4)) == ("1", "4 ('end', 1)")
     assert outcomes_of(mdp)[2, 0, 3] == 6.0
     assert optimal(mdp).tolist() == [4.5, 10, 8, 0, 0]
 

@@ -116,7 +116,7 @@ def test_a_leak_may_miss_mass_but_not_have_too_much():
     assert MDP.from_rows(rows(**changed("data", 4, 0.5)), 0.9, leak=True).leak
     with pytest.raises(ModelError, match="more than 1: scale the row"):
         MDP.from_rows(rows(**changed("data", 4, 0.8)), 0.9, leak=True)
-    with pytest.raises(ModelError, match="sum to 0.75"):
+    with pytest.raises(ModelError, match=r"sum to 0\.75"):
         MDP.from_rows(rows(**changed("data", 4, 0.5)), 0.9, leak=True).replace(leak=False)
 
 

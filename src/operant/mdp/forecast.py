@@ -64,12 +64,20 @@ def memory(
 
 
 def memory_of(mdp: MDP, *, policy_copy: bool = True) -> Forecast:
-    """The memory of a model that exists, and of a solve."""
+    """The memory of a model that exists, and of a solve: with a horizon, 36 bytes per state and decision."""
     pairs = max(mdp.num_rows, 1)
     guess = memory(mdp.num_states, mdp.num_rows / mdp.num_states, mdp.nnz / pairs, policy_copy=policy_copy)
-    return Forecast(
-        states=mdp.num_states, pairs=mdp.num_rows, entries=mdp.nnz, model=mdp.rows.nbytes, solve=guess.solve
-    )
+    solve = guess.solve if mdp.horizon is None else 36 * mdp.num_states * (mdp.horizon + 1)
+    return Forecast(states=mdp.num_states, pairs=mdp.num_rows, entries=mdp.nnz, model=mdp.rows.nbytes, solve=solve)
+
+
+def require_solve(mdp: MDP, *, limit: int | None = None) -> None:
+    """Refuse to solve a model where there is no memory for it, instead of being killed on the way.
+
+    Raises:
+        ModelError: with what is needed and what may be used (`limit`, or nine tenths of what is available).
+    """
+    require(memory_of(mdp).solve, f"solving {mdp.num_states:,} states", limit=limit)
 
 
 def available() -> int | None:

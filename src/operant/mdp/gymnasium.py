@@ -31,7 +31,8 @@ def from_gymnasium(
 
     A successor that ends the episode whenever it is entered is a terminal state, and its own rows are dropped. One that
     sometimes ends it and sometimes does not, or where episodes start, gets a terminal twin (numbered after the table's
-    states), to which the entries that end lead. Duplicate successors are summed, their rewards averaged.
+    states and named ("end", state)), to which the entries that end lead. Duplicate successors are summed, their
+    rewards averaged.
 
     A time limit is no part of the table: pass horizon=env.spec.max_episode_steps to solve for it exactly.
 
@@ -105,7 +106,7 @@ def _from_table(env: Any, *, discount: float, horizon: int | None, start: Any) -
         discount,
         start=None if start is None else np.concatenate((start, np.zeros(len(twins)))),
         horizon=horizon,
-        states=[*map(str, range(known)), *(f"end at {s}" for s in twins)] if len(twins) else None,
+        states=[*range(known), *(("end", s) for s in twins.tolist())] if len(twins) else None,
         actions=names,
         grid=grid,
     )

@@ -353,9 +353,9 @@ class MDP:
 
 
 def _label(index: int, names: tuple[Hashable, ...] | None) -> str:
-    if names is None or not 0 <= index < len(names):
+    name = names[index] if names is not None and 0 <= index < len(names) else index
+    if name == index:
         return str(index)
-    name = names[index]
     return f"{index} {name}" if isinstance(name, tuple) else f"{index} ({name})"
 
 
