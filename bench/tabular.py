@@ -1,7 +1,7 @@
 """Steps per second of Q-learning: many seeds on a model, against the loop over an environment that everybody writes.
 
-Ours: `operant.algo.tabular.q_learning` on CliffWalking-v1's own table (`from_gymnasium`), `--seeds` runs of 500 episodes
-on one thread, compiled before the clock starts. Peer: one run in plain Python, Gymnasium's CliffWalking-v1 as
+Ours: `operant.algo.tabular.q_learning` on CliffWalking-v1's own table (`from_gymnasium`), `--seeds` runs of 500
+episodes on one thread, compiled before the clock starts. Peer: one run in plain Python, Gymnasium's CliffWalking-v1 as
 `gymnasium.make` gives it, a NumPy table, ε-greedy with ties at random. Both learn the same thing: α = 0.5, ε = 0.1,
 γ = 1. A third side, told beside them, is the library's own learner in the same Gymnasium loop. Seconds are processor
 time of one process, so that a busy machine disturbs less. The sides are run in turn; prints one JSON line.

@@ -50,8 +50,8 @@ def random_model(seed, discount=0.8):
 
 
 def converges(estimates, exact, bias=0.02, spread=0.06):
-    """[runs, K]: the mean of independent runs is right to four standard errors and what is left of the bias, and runs are
-    near it."""
+    """[runs, K]: the mean of independent runs is right to four standard errors and what is left of the bias, and
+    runs are near it."""
     error = estimates.std(axis=0, ddof=1) / np.sqrt(len(estimates))
     assert np.all(np.abs(estimates.mean(axis=0) - exact) <= 4 * error + bias)
     assert np.sqrt(np.mean((estimates - exact) ** 2)) < spread
