@@ -12,7 +12,7 @@ from operant.mdp.worlds.table import Outcome, table
 def gambler(win: float = 0.4, *, goal: int = 100, discount: float = 1.0) -> MDP:
     """Stake any part of the capital on a coin that pays with probability `win`, until it is 0 or `goal` (reward 1).
 
-    State s is the capital, action label k the stake k, 1 … min(s, goal - s). The stake 0 of the book is left out: it
+    State s is the capital, action label k the stake k, 1 … min(s, goal - s). A stake of 0 is left out: it
     changes nothing, so it ties with the best stake everywhere and makes policies that never end.
 
     Source: Sutton & Barto (2018), example 4.3 (figure 4.3).
