@@ -1,7 +1,7 @@
 """A slim forward of the common decoder layouts, on the model's own parameters.
 
 Llama, Qwen2, Qwen3, Gemma and GPT-2 layouts are read through the modules of a Hugging Face model, by reference:
-training moves the weights that sampling reads, and there is nothing to synchronise. Positions are always explicit. The layers
+training moves the weights that sampling reads, and there is nothing to synchronise. Positions are explicit. The layers
 are exposed one half at a time, so that a full forward (training, scoring) and a decoding step (sampling) are the same
 arithmetic around two ways of attending.
 """
