@@ -85,6 +85,18 @@ def test_twins_keep_what_an_end_means():
     assert optimal(mdp).tolist() == [4.5, 10, 8, 0, 0]
 
 
+def test_rows_of_terminal_states_say_nothing():
+    """The rows of 1 and 2 are never used: that they enter each other without ending means nothing."""
+    table = {
+        0: {0: [(0.5, 1, 3.0, True), (0.5, 2, 5.0, True)]},
+        1: {0: [(1.0, 1, 9.0, False)], 1: [(1.0, 2, 9.0, False)]},
+        2: {0: [(1.0, 1, 9.0, False)]},
+    }
+    mdp = from_gymnasium(table, discount=1.0)
+    assert mdp.states is None
+    assert_same(table_of(mdp), {(0, 0): ({1: 0.5, 2: 0.5}, 4.0)})
+
+
 def test_a_state_where_episodes_begin_is_not_terminal():
     table = [[[(1.0, 1, 0.0, False)]], [[(1.0, 0, 5.0, True)]]]
     assert from_gymnasium(table, discount=1.0).rows.terminal.tolist() == [True, False]

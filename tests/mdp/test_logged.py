@@ -55,6 +55,12 @@ def test_ends_and_states_that_were_never_left():
     assert from_logs(columns, discount=0.9, unvisited=0.0, states=9).num_states == 9
 
 
+def test_steps_out_of_a_terminal_state_are_left_out():
+    mdp = from_logs(([0, 1, 1], [0, 0, 0], [1.0, 9.0, 9.0], [1, 0, 1], [True, False, False]), discount=0.9)
+    assert table_of(mdp) == {(0, 0): ({1: 1.0}, 1.0)}
+    assert mdp.rows.terminal.tolist() == [False, True]
+
+
 def test_a_trajectory_counts_where_it_acted():
     obs = torch.tensor([[0, 1, 2, 0], [1, 1, 0, 1]])
     flags = torch.zeros(2, 3, dtype=torch.bool)
