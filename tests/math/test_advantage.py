@@ -28,8 +28,9 @@ def test_equals_the_loop(compare, implementation):
 def test_numbers_where_not_acted_are_not_read():
     def compare(r: Rows) -> None:
         reward = r.reward.masked_fill(~r.acted, torch.nan)
-        # a value is read at decisions, after a truncation and at the row's end: poison the rest
-        read = torch.cat((r.acted, torch.ones_like(r.acted[:, :1])), 1)
+        # a value is read at decisions, after a truncation, at the row's end unless all are cut before: poison the rest
+        ends_later = (r.terminated | r.truncated).flip(1).cummax(1).values.flip(1)
+        read = torch.cat((r.acted, (r.acted & ~ends_later).any(1, keepdim=True)), 1)
         read[:, 1:] |= r.truncated & ~r.terminated
         value = r.value.masked_fill(~read, torch.nan)
         logp = r.logp.masked_fill(~r.acted, torch.nan)

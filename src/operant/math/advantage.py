@@ -57,7 +57,7 @@ def reward_to_go(
     cut = torch.where(truncated & ~terminated, value[..., 1:], 0.0)  # [N, T] what follows an end
     add = torch.where(acted, reward + discount * cut, cut)
     keep = _decay(discount, done, acted, reward)
-    add = torch.cat((add, value[..., -1:]), -1)  # one step more, to start from V(s_T) in place of 0
+    add = torch.cat((add, _tail(value, acted, done)), -1)  # one step more, to start from V(s_T) in place of 0
     keep = torch.cat((keep, keep.new_zeros(*keep.shape[:-1], 1)), -1)
     return torch.where(acted, reverse_scan(add, keep)[..., :-1], 0.0)
 
@@ -100,7 +100,7 @@ def n_step(
     T = reward.shape[-1]
     done = terminated | truncated
     cut = torch.where(truncated & ~terminated, value[..., 1:], 0.0)
-    pad = value[..., -1:]
+    pad = _tail(value, acted, done)
     # Nodes 0..T. A node that is no decision, and node T, stand for their value and lead to themselves.
     here = torch.cat((torch.where(acted, value[..., :-1], cut), pad), -1)  # [N, T+1] value at each node
     add = torch.cat((torch.where(acted, reward + discount * cut, 0.0), torch.zeros_like(pad)), -1)
@@ -291,6 +291,13 @@ def _check_steps(
 def _decay(factor: float | Tensor, done: Tensor, acted: Tensor, like: Tensor) -> Tensor:
     """[N, T]: `factor` at a decision, 1 at any other step, 0 at an end."""
     return torch.where(acted, factor, like.new_ones(())).masked_fill(done, 0.0)
+
+
+def _tail(value: Tensor, acted: Tensor, done: Tensor) -> Tensor:
+    """V(s_T) [N, 1] where the sum of some decision goes on to the row's end, and 0 where every one is cut before."""
+    ends_later = done.flip(-1).cumsum(-1).flip(-1) > 0  # [N, T]
+    read = (acted & ~ends_later).any(-1, keepdim=True)
+    return torch.where(read, value[..., -1:], 0.0)
 
 
 def _next_stop(stops: Tensor) -> Tensor:
