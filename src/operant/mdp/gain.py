@@ -79,8 +79,6 @@ def gain_bounds(
     for side, gains in enumerate((low, high)):
         merged = quotient(plain, np.zeros(plain.num_rows), block, ~ends.inside, of, gains)
         merged.rows.terminal_value[:] = 0.0
-        outer = Graph(merged.rows, merged.leaks)
-        _, first, _ = outer.sure(merged.rows.terminal, outer.every_row(), ends=True)
-        bounds = bound(Problem(merged, first, epsilon=epsilon / 4))
+        bounds = bound(Problem(merged, epsilon=epsilon / 4))
         found.append((bounds.upper if side else bounds.lower)[block])
     return found[0], found[1]

@@ -122,8 +122,28 @@ class Graph:
         first = np.flatnonzero(seen)
         queue[: len(first)] = first
         start, into = self.into
-        kernels.attract(start, into, self.owner, live, blocked, seen, queue, len(first), choice)
+        level = np.zeros(self.num_states, dtype=np.int64)
+        kernels.attract(start, into, self.owner, live, blocked, seen, queue, len(first), choice, level)
         return seen, choice
+
+    def approach(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """A policy that terminates almost surely where all states can: each step may lead closer, and does so on average.
+
+        Of the rows that come closer with positive probability it takes the one of the least mean distance. Returns rows
+        and distances, [S] each.
+        """
+        rows, queue = self.rows, np.empty(self.num_states, dtype=np.int64)
+        seen, level = rows.terminal.copy(), np.zeros(self.num_states, dtype=np.int64)
+        leaky = self.owner[np.flatnonzero(self.leaks)].astype(np.int64)
+        seen[leaky], level[leaky] = True, 1
+        first, choice = np.concatenate((np.flatnonzero(rows.terminal), np.unique(leaky))), np.full(self.num_states, -1)
+        queue[: len(first)] = first
+        start, into = self.into
+        nowhere = np.zeros(self.num_states, dtype=bool)
+        live = self.every_row()
+        kernels.attract(start, into, self.owner, live, nowhere, seen, queue, len(first), choice, level)
+        kernels.approach(rows.pointer, rows.indptr, rows.indices, rows.data, self.leaks, level, choice)
+        return choice, level
 
     def strike(self, dead: NDArray[np.int64], live: Mask, count: NDArray[np.int64], gone: Mask) -> None:
         """Removes states and their rows, every row that may lead to them, every state left without rows, and so on."""

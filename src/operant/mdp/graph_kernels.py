@@ -139,11 +139,11 @@ def forward(pointer, indptr, indices, data, live, stop, seen, queue):
 
 
 @kernel
-def attract(start, into, owner, live, blocked, seen, queue, height, choice):
+def attract(start, into, owner, live, blocked, seen, queue, height, choice, level):
     """Marks in `seen` the states with a live row that leads to a marked state, breadth first.
 
     `queue[:height]` holds the states marked so far. States in `blocked` are not entered. `choice` receives the row that
-    makes the step: following it, the distance to the first set falls by one with positive probability.
+    makes the step: following it, the distance to the first set, in `level`, falls by one with positive probability.
     """
     at = 0
     while at < height:
@@ -155,9 +155,26 @@ def attract(start, into, owner, live, blocked, seen, queue, height, choice):
             if live[row] and not seen[s] and not blocked[s]:
                 seen[s] = True
                 choice[s] = row
+                level[s] = level[t] + 1
                 queue[height] = s
                 height += 1
     return height
+
+
+@kernel
+def approach(pointer, indptr, indices, data, leaks, level, choice):
+    """choice(s): of the rows that may lead to a lower level (0: the target, or a leak), the one of the least mean level."""
+    for s in range(len(level)):
+        least = np.inf
+        for row in range(np.int64(pointer[s]), np.int64(pointer[s + 1])):
+            mean, closer = 0.0, leaks[row]
+            for k in range(np.int64(indptr[row]), np.int64(indptr[row + 1])):
+                if data[k] > 0.0:
+                    mean += data[k] * level[np.int64(indices[k])]
+                    closer = closer or level[np.int64(indices[k])] < level[s]
+            if closer and mean < least:
+                least = mean
+                choice[s] = row
 
 
 @kernel

@@ -42,7 +42,7 @@ class Problem:
     """A model in which every state has a finite value, see the module."""
 
     quotient: Quotient
-    first: NDArray[np.int64]  # [S]  rows of a policy that terminates almost surely, -1 where terminal
+    first: NDArray[np.int64] = field(init=False)  # [S]  rows of a policy that terminates almost surely, -1 if terminal
     order: NDArray[np.int64] = field(init=False)  # states with rows, what they lead to first
     epsilon: float = 1e-6
     max_iterations: int | None = None
@@ -54,7 +54,8 @@ class Problem:
     def __post_init__(self) -> None:
         rows = self.quotient.rows
         graph = Graph(rows, self.quotient.leaks)
-        self.order = graph.strong(graph.every_row()).order
+        self.first, distance = graph.approach()
+        self.order = np.lexsort((distance, graph.strong(graph.every_row()).label))
         self.order = self.order[np.diff(rows.pointer.astype(np.int64))[self.order] > 0]
         self.arrays = (rows.indptr, rows.indices, rows.data)
         self.reward = rows.reward
@@ -192,6 +193,12 @@ def margin(problem: Problem, scale: float) -> float:
     return (3.0 * longest + 12.0) * kernels.UNIT * (float(np.abs(rows.reward).max(initial=0.0)) + scale)
 
 
+def tolerance(problem: Problem, v: Floats) -> float:
+    """What an evaluation may be off by: rounding, or where BiCGStab stops."""
+    scale = kernels.magnitude(v)
+    return max(4.0 * margin(problem, scale), 1e-12 * scale if len(problem.order) >= LARGE else 0.0)
+
+
 def evaluate(problem: Problem, choice: NDArray[np.int64], rewards: list[Floats]) -> list[Floats] | None:
     """v_π by a sparse factorisation for each vector of row rewards [L]; None where floats fail it.
 
@@ -232,13 +239,13 @@ def improve(
     """Howard's policy iteration with rewards raised by `shift`: (values, steps, policy); None where floats fail it."""
     rows, choice = problem.quotient.rows, choice.copy()
     one = np.ones_like(rows.reward)
-    for _ in range(1000):
+    for _ in range(100):
         found = evaluate(problem, choice, [rows.reward + shift, one])
         if found is None:
             return None
         v, w = found
         before, arrays = v.copy(), (problem.order, rows.pointer, *problem.arrays, rows.reward, shift, 1.0, v, choice)
-        if kernels.rise(*arrays) <= 4.0 * margin(problem, kernels.magnitude(v)):
+        if kernels.rise(*arrays) <= tolerance(problem, v):
             return before, w, choice
         for _ in range(30):  # sweeps are cheap beside a factorisation, and carry an improvement further
             kernels.rise(*arrays)
@@ -254,8 +261,8 @@ def exact(problem: Problem) -> Bounds | None:
     if found is None:
         return None
     v, w, choice = found
-    eta = 4.0 * margin(problem, kernels.magnitude(v))
-    for _ in range(12):
+    eta = 2.0 * tolerance(problem, v)
+    for _ in range(6):
         lower, raised = v - eta * w, improve(problem, choice, eta)
         lower[rows.terminal] = rows.terminal_value[rows.terminal]
         if (

@@ -174,16 +174,14 @@ def _solve(
         if watch is not None:
             watch(iteration, gap, spread(_middle(lower, upper)))
 
-    problem = Problem(
-        found.core, found.first, epsilon=epsilon, max_iterations=max_iterations, report=report if watch else None
-    )
+    problem = Problem(found.core, epsilon=epsilon, max_iterations=max_iterations, report=report if watch else None)
     if len(problem.order):
         try:
             bounds = method(problem)
         except Stopped as stopped:
             bounds = stopped.args[0]
     else:
-        bounds = Bounds(problem.values(0.0), problem.values(0.0), found.first, "the graph decides every state")
+        bounds = Bounds(problem.values(0.0), problem.values(0.0), problem.first, "the graph decides every state")
     rows = _policy(found, bounds)
     lower, upper = spread(bounds.lower), spread(bounds.upper)
     certificate = TotalCertificate(

@@ -39,7 +39,6 @@ class Analysis:
     hopeless: Mask  # [S]  v* = -∞
     component: NDArray[np.int64]  # states of one end component that earns without limit; empty if there is none
     core: Quotient  # the states with finite values, merged; its `block` is that of the model's states
-    first: NDArray[np.int64]  # [blocks]  rows of the core by which a policy terminates almost surely
     rows: NDArray[np.int64]  # [S]  the model's rows to take where the value is not finite, -1 elsewhere
 
 
@@ -60,11 +59,11 @@ def analyse(mdp: MDP, *, must_terminate: bool = False) -> Analysis:
     whole = quotient(graph, reward, block, live & ~zero.inside, stay, np.zeros(len(stay)))
     outer = Graph(whole.rows, whole.leaks)
     winning, win_rows, component = _winners(mdp, outer, block)
-    safe, first, kept = outer.sure(whole.rows.terminal | winning, outer.every_row(), ends=True)
+    safe, _, kept = outer.sure(whole.rows.terminal | winning, outer.every_row(), ends=True)
     _refuse_mixed(mdp, outer, whole, safe, winning, kept)
     rich, toward = outer.attractor(winning, kept, ends=False)
     finite = safe & ~rich
-    core, first = _core(outer, whole, finite, kept, first)
+    core = _core(outer, whole, finite, kept)
     rows = np.full(mdp.num_states, -1)
     at = np.where(winning, win_rows, toward)
     lift(graph, zero, block, whole.source(at), rich, rows)
@@ -77,7 +76,6 @@ def analyse(mdp: MDP, *, must_terminate: bool = False) -> Analysis:
         hopeless=poor,
         component=component,
         core=core,
-        first=first,
         rows=rows,
     )
 
@@ -234,19 +232,14 @@ def _refuse_mixed(mdp: MDP, outer: Graph, whole: Quotient, safe: Mask, winning: 
         )
 
 
-def _core(
-    outer: Graph, whole: Quotient, finite: Mask, kept: Mask, first: NDArray[np.int64]
-) -> tuple[Quotient, NDArray[np.int64]]:
-    """The blocks with finite values as a model of their own, and the first policy in its rows."""
+def _core(outer: Graph, whole: Quotient, finite: Mask, kept: Mask) -> Quotient:
+    """The blocks with finite values as a model of their own."""
     if finite.all() and kept.all():
-        return whole, first
+        return whole
     name = np.where(finite, np.cumsum(finite) - 1, -1)
     empty = np.zeros(0, dtype=np.int64)
     keep = kept & finite[outer.owner]
     part = quotient(outer, outer.rows.reward, name, keep, empty, np.zeros(0))
-    place = np.full(outer.num_rows + 1, -1)
-    place[part.origin] = np.arange(len(part.origin))
-    place[-1] = -1
     origin = whole.origin[part.origin]
     block = np.where(whole.block >= 0, name[whole.block], -1)
-    return Quotient(rows=part.rows, leaks=part.leaks, block=block, origin=origin), place[first[finite]]
+    return Quotient(rows=part.rows, leaks=part.leaks, block=block, origin=origin)
