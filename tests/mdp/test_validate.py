@@ -146,3 +146,4 @@ def test_what_is_suspicious_is_told():
     assert "name it in `terminal`" in str(check(chain(discount=0.9))[0])
     assert [p.kind for p in check(chain(discount=1.0, horizon=7))] == ["absorbing"]
     assert check(MDP({(0, 0): {1: 1.0}}, {0: 1.0}, 1.0, terminal=[1], start=0)) == []
+    assert check(MDP({(0, 0): {0: 0.5, 1: 0.5}}, {0: 1.0}, 1.0, terminal=[1], start=0)) == []  # stays for a while
