@@ -127,7 +127,7 @@ class Graph:
         return seen, choice
 
     def approach(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """A policy that terminates almost surely where all states can: each step may lead closer, and does so on average.
+        """A policy that terminates almost surely where all states can, and heads for the exit.
 
         Of the rows that come closer with positive probability it takes the one of the least mean distance. Returns rows
         and distances, [S] each.

@@ -163,7 +163,7 @@ def attract(start, into, owner, live, blocked, seen, queue, height, choice, leve
 
 @kernel
 def approach(pointer, indptr, indices, data, leaks, level, choice):
-    """choice(s): of the rows that may lead to a lower level (0: the target, or a leak), the one of the least mean level."""
+    """choice(s): of the rows that may lead to a lower level or leak, the one of the least mean level (a leak: 0)."""
     for s in range(len(level)):
         least = np.inf
         for row in range(np.int64(pointer[s]), np.int64(pointer[s + 1])):
