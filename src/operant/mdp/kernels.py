@@ -2,7 +2,8 @@
 # Numba compiles these for the arrays that they meet; a type would not tell more than the comment at each array.
 """The sweeps: Numba kernels over the rows of a model, threads over chunks of states, nothing allocated inside.
 
-The Bellman sum is written once, in `row_value`; every sweep calls it and it is compiled in. Indices are unsigned (a
+The Bellman sum is `row_value`. The two sweeps that carry the load, `backup_range` and `evaluate_padded_range`, write it
+out: a call in a loop that ends in more than one way makes Numba count references at every row (2× to 8× slower). Indices are unsigned (a
 signed index makes Numba test for negative ones at every load) and sums are not reassociated (LLVM would gather in
 vectors, which is slower here). Every result is the same for any number of threads: a state is computed by one thread in
 a fixed order, and minima and maxima do not depend on order.
@@ -49,16 +50,25 @@ def best_row(first, last, indptr, indices, data, reward, discount, v):
 def backup_range(begin, end, pointer, indptr, indices, data, reward, discount, v, out, choice):
     """`backup` of the states begin … end-1; the least and the greatest change. `out` may be `v`: Gauss–Seidel."""
     low, high = np.inf, -np.inf
+    row = np.uint64(pointer[begin])
+    k = np.uint64(indptr[row])
     for s in range(begin, end):
-        first, last = np.uint64(pointer[s]), np.uint64(pointer[s + ONE])
-        before = v[s]
+        before, last = v[s], np.uint64(pointer[s + ONE])
         best, at = before, np.int64(-1)
-        if last > first:
-            best, row = best_row(first, last, indptr, indices, data, reward, discount, v)
-            at = np.int64(row)
+        if row < last:
+            best = -np.inf
+        while row < last:
+            total, stop = 0.0, np.uint64(indptr[row + ONE])
+            while k < stop:  # as in `row_value`
+                total += data[k] * v[indices[k]]
+                k += ONE
+            q = reward[row] + discount * total
+            better = q > best  # selected without a branch, which would be guessed wrong half of the time
+            best, at = q if better else best, np.int64(row) if better else at
+            row += ONE
         out[s], choice[s] = best, at
         change = best - before
-        low, high = min(low, change), max(high, change)
+        low, high = change if change < low else low, change if change > high else high
     return low, high
 
 
@@ -95,6 +105,57 @@ def evaluate(starts, indptr, indices, data, reward, discount, v, out, bounds):
         bounds[chunk, 0], bounds[chunk, 1] = evaluate_range(
             np.uint64(starts[chunk]), np.uint64(starts[chunk + 1]), indptr, indices, data, reward, discount, v, out
         )
+
+
+@serial
+def evaluate_padded_range(begin, end, fan, indices, data, reward, discount, v, out):
+    """`evaluate_range` of rows that are padded to the same length (see `pad`): the length of the tuple `fan`.
+
+    The loop over a row is unrolled when it is compiled for that length.
+    """
+    low, high = np.inf, -np.inf
+    for s in range(begin, end):
+        total = 0.0
+        for j in range(len(fan)):
+            k = s * np.uint64(len(fan)) + np.uint64(j)
+            total += data[k] * v[indices[k]]
+        value = reward[s] + discount * total
+        out[s] = value
+        change = value - v[s]
+        low, high = change if change < low else low, change if change > high else high
+    return low, high
+
+
+@parallel
+def evaluate_padded(starts, fan, indices, data, reward, discount, v, out, bounds):
+    """`evaluate` of padded rows."""
+    for chunk in numba.prange(len(bounds)):
+        bounds[chunk, 0], bounds[chunk, 1] = evaluate_padded_range(
+            np.uint64(starts[chunk]), np.uint64(starts[chunk + 1]), fan, indices, data, reward, discount, v, out
+        )
+
+
+@parallel
+def pad(starts, choice, held, indptr, indices, data, reward, fixed, length, own_indices, own_data, own_reward):
+    """The rows of a policy into own_*, each of the same length, filled up with probability 0 of the state itself.
+
+    Only states whose row is not the one in `held` are written; the rest is there already. A state without rows gets
+    reward `fixed`.
+    """
+    for chunk in numba.prange(len(starts) - 1):
+        for s in range(np.uint64(starts[chunk]), np.uint64(starts[chunk + 1])):
+            if choice[s] != held[s]:
+                held[s] = choice[s]
+                own_reward[s] = fixed[s]
+                at = s * length
+                if choice[s] >= 0:
+                    row = np.uint64(choice[s])
+                    own_reward[s] = reward[row]
+                    for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + ONE])):
+                        own_indices[at], own_data[at] = indices[k], data[k]
+                        at += ONE
+                for i in range(at, (s + ONE) * length):
+                    own_indices[i], own_data[i] = s, 0.0
 
 
 @serial

@@ -118,13 +118,19 @@ def inexact_policy_iteration(
     krylov = Krylov(own)
     v, choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
     out = np.empty_like(v)
-    by_sweeps, pause, stale, products = FIRST, FIRST, mdp.num_states, 0
+    by_sweeps, pause, stale = FIRST, FIRST, mdp.num_states
+    products = evaluations = 0
     while True:
         low, high = whole.backup(v, out, choice)
         v, out = out, v
         if run.done(low, high, v):
             return run.finish(
-                v, method="inexact-policy-iteration", why="inexact policy iteration", products=products, pause=pause
+                v,
+                method="inexact-policy-iteration",
+                why="inexact policy iteration",
+                products=products,
+                pause=pause,
+                evaluations=evaluations,
             )
         stale += own.take(choice)
         if by_sweeps == 0:
@@ -139,6 +145,10 @@ def inexact_policy_iteration(
                 continue
             by_sweeps, pause = pause, 2 * pause
         by_sweeps -= 1
+        enough = part * (high - low)
         for _ in range(SWEEPS):
-            own.evaluate(v, out)
+            low, high = own.evaluate(v, out)
             v, out = out, v
+            evaluations += 1
+            if high - low <= enough:
+                break

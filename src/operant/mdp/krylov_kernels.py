@@ -3,8 +3,8 @@
 """BiCGStab on the system of a policy, (I - γP) x = r, with an incomplete factorisation of each block of states.
 
 Blocks are as many for any number of threads, and sums are taken block by block and then in order: results do not depend
-on threads. I - γP is an M-matrix, so the incomplete factorisation exists (Meijerink and van der Vorst 1977); dropping the
-couplings between blocks keeps it one. Arrays: starts [B+1] the states at which blocks begin; indptr, indices, data
+on threads. I - γP is an M-matrix, so the incomplete factorisation exists (Meijerink and van der Vorst 1977), also
+without the couplings between blocks. Arrays: starts [B+1] the states at which blocks begin; indptr, indices, data
 the rows of the policy; vectors [S]; low, diagonal, high [S] the entries of each row inside of its block: below the
 diagonal low … diagonal-1, from it on diagonal … high-1; factor [nnz], pivot [S] (inverse); sums [B, 2].
 """

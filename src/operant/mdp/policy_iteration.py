@@ -9,7 +9,7 @@ from scipy.sparse.linalg import splu
 from operant.mdp.certify import Progress, begin
 from operant.mdp.model import MDP, Floats
 from operant.mdp.solution import Solution, Watch
-from operant.mdp.sweeps import PolicySweeps, Sweeps
+from operant.mdp.sweeps import PaddedSweeps, PolicySweeps, Sweeps
 
 SMALL = 300
 """States up to which a dense factorisation is faster than a sparse one."""
@@ -27,7 +27,7 @@ def policy_iteration(
     """Howard's policy iteration: each greedy policy is evaluated exactly, (I - γ P_π) v = r_π.
 
     The system is factorised as it is, dense if it is small or full (LAPACK), sparse otherwise (SuperLU): fast up to
-    some ten thousand states, and a matter of the fill beyond, where `inexact_policy_iteration` does without a factorisation.
+    some ten thousand states, and a matter of the fill beyond, which `inexact_policy_iteration` does without.
     Source: Howard (1960); Puterman (1994), section 6.4.
 
     Raises:
@@ -72,7 +72,7 @@ def modified_policy_iteration(
 ) -> Solution:
     """Modified policy iteration: after each improvement at most `sweeps` sweeps of the greedy policy alone.
 
-    An evaluation also ends when the span of its change is a tenth of the improvement's (half of it for γ > .999).
+    An evaluation also ends when the span of its change is a tenth of the improvement's (.3 of it for γ > .999).
     Source: Puterman (1994), section 6.5.
 
     Raises:
@@ -80,8 +80,8 @@ def modified_policy_iteration(
     """
     run = Progress(mdp, epsilon, watch, max_iterations, threads)
     whole = Sweeps(mdp, threads)
-    own = PolicySweeps(mdp, whole.threads)
-    part = 0.5 if mdp.discount > 0.999 else 0.1
+    own = PaddedSweeps(mdp, whole.threads) if PaddedSweeps.fits(mdp) else PolicySweeps(mdp, whole.threads)
+    part = 0.3 if mdp.discount > 0.999 else 0.1
     v, choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
     out = np.empty_like(v)
     while True:

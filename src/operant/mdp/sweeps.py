@@ -71,6 +71,53 @@ class Sweeps:
         return float(self.bounds[:, 0].min()), float(self.bounds[:, 1].max())
 
 
+class PaddedSweeps:
+    """Sweeps over the rows of one policy, copied together and padded to the same length: the fastest form.
+
+    Taking the next policy costs only the states that changed. It needs rows of about the same, small length (`fits`).
+    """
+
+    def __init__(self, mdp: MDP, threads: int) -> None:
+        self.mdp, self.threads = mdp, threads
+        self.length = longest_row(mdp)
+        self.fan = (0,) * self.length
+        size = mdp.num_states * self.length
+        self.indices: Integers = np.empty(size, dtype=mdp.rows.indices.dtype)
+        self.data, self.reward = np.empty(size), np.empty(mdp.num_states)
+        self.held = np.full(mdp.num_states, -2, dtype=np.int64)
+        self.starts = np.linspace(0, mdp.num_states, 4 * threads + 1).astype(np.uint64)
+        self.bounds = np.empty((4 * threads, 2))
+
+    @staticmethod
+    def fits(mdp: MDP) -> bool:
+        """Is the model large enough to compile for its length, and are most rows nearly as long as the longest?"""
+        longest = longest_row(mdp)
+        return mdp.nnz >= SMALL and longest <= 16 and longest * mdp.num_rows <= 1.5 * mdp.nnz
+
+    def take(self, choice: Choice) -> None:
+        """Copy the rows of a policy that are not here yet."""
+        rows = self.mdp.rows
+        with using(self.threads):
+            kernels.pad(
+                self.starts, choice, self.held, rows.indptr, rows.indices, rows.data, rows.reward, rows.terminal_value,
+                np.uint64(self.length), self.indices, self.data, self.reward,
+            )  # fmt: skip
+
+    def evaluate(self, v: Floats, out: Floats) -> tuple[float, float]:
+        """One Jacobi sweep of the policy from v into out; the least and the greatest change."""
+        own, discount = (self.fan, self.indices, self.data, self.reward), self.mdp.discount
+        if self.threads == 1:
+            return kernels.evaluate_padded_range(np.uint64(0), np.uint64(len(v)), *own, discount, v, out)
+        with using(self.threads):
+            kernels.evaluate_padded(self.starts, *own, discount, v, out, self.bounds)
+        return float(self.bounds[:, 0].min()), float(self.bounds[:, 1].max())
+
+
+def longest_row(mdp: MDP) -> int:
+    """Entries of the longest row."""
+    return int(np.diff(mdp.rows.indptr).max(initial=0))
+
+
 class PolicySweeps:
     """Sweeps over the rows of one policy, copied together; memory is allocated once for all policies of a model."""
 
