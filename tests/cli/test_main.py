@@ -167,12 +167,12 @@ def test_an_environment_that_gives_nan_ends_with_code_4(tmp_path, capsys):
 
 
 def test_a_full_disk_ends_with_code_5(tmp_path, monkeypatch, capsys):
-    from operant.training import checkpoint
+    from operant.training import networks
 
     def refuse(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", refuse)
+    monkeypatch.setattr(networks, "save_file", refuse)
     assert main(["train", "ppo", "CartPole-v1", "--runs", str(tmp_path), *QUICK]) == 5
     assert "No space left" in capsys.readouterr().err
 

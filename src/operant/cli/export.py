@@ -26,7 +26,8 @@ from operant.config.schema import RunConfig
 from operant.data.stats import bootstrap_ci, iqm
 from operant.data.streams import Streams
 from operant.env import VectorEnv
-from operant.policy.agent import Agent
+from operant.policy.actor import Actor
+from operant.policy.table import TablePolicy, as_json
 from operant.training import exported
 from operant.training.folder import provenance, write_json
 from operant.view import onnx
@@ -102,9 +103,9 @@ def export(path: Path, *, out: Path | None = None, name: str = "latest", env: En
 def _fill(folder: Path, run: Run, env: EnvLike) -> None:
     """Write everything but the manifest."""
     agent, step, cfg = run.policy, run.step, run.config
-    if not isinstance(agent, Agent):
-        raise ConfigError(f"{run.path} holds a table, which ONNX has no use for: read its model.safetensors.")
     agent.save(folder)
+    if isinstance(agent, TablePolicy):
+        (folder / "table.json").write_text(as_json(agent.table), encoding="utf-8")
     copies = made_copies(cfg, env, EVAL_COPIES)
     try:
         obs = observations(copies, agent, cfg)
@@ -131,11 +132,12 @@ def _fill(folder: Path, run: Run, env: EnvLike) -> None:
         observation_space=seen,
         action_space=space,
         replay=_replay(run, step, folder),
+        table=isinstance(agent, TablePolicy),
     )
     (folder / "README.md").write_text(page, encoding="utf-8")
 
 
-def observations(copies: VectorEnv, agent: Agent, cfg: RunConfig) -> np.ndarray:
+def observations(copies: VectorEnv, agent: Actor, cfg: RunConfig) -> np.ndarray:
     """Raw observations [1000, D]: 900 from episodes of the sampled policy, 100 extreme.
 
     Extreme are all zeros, every corner value of a finite bound at once, and 98 with each number at ten times the least

@@ -164,9 +164,9 @@ def config(args: argparse.Namespace) -> None:
 
     if args.what == "schema":
         if args.json:
-            print(json.dumps(schema(), indent=2))
+            print(json.dumps(schema(args.algorithm), indent=2))
         else:
-            _print_settings()
+            _print_settings(args.algorithm)
         _say("Set any of them: operant train ALGO ENV --algo.lr 1e-3, or in a file: operant train ALGO ENV @mine.toml")
         return
     resolved = resolve(args.algorithm, args.env, file=args.file, overrides=args.overrides)
@@ -282,7 +282,7 @@ def _preset(resolved: Resolved) -> str:
     return textwrap.fill(", ".join(parts), width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
 
 
-def _print_settings() -> None:
+def _print_settings(algorithm: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -292,7 +292,7 @@ def _print_settings() -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("key", "default", "expected", "what it does"):
         table.add_column(title, no_wrap=title == "key", overflow="fold")
-    for leaf in leaves(ALGORITHMS["ppo"]).values():
+    for leaf in leaves(ALGORITHMS[algorithm]).values():
         table.add_row(leaf.key, _shown(leaf.default), leaf.expected, leaf.help)
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 

@@ -46,10 +46,12 @@ METHODS = (
 CRITERIA = ("discounted", "total", "average")
 
 SOLVE_NOTE = f"""\
-Methods: {", ".join(METHODS[:6])},
-  {", ".join(METHODS[6:11])},
-  {", ".join(METHODS[11:15])},
-  {", ".join(METHODS[15:])}
+Methods: {", ".join(METHODS[:5])},
+  {", ".join(METHODS[5:8])},
+  {", ".join(METHODS[8:12])},
+  {", ".join(METHODS[12:14])},
+  {", ".join(METHODS[14:16])},
+  {", ".join(METHODS[16:])}
 
 A model is a Gymnasium id whose environment has a table (FrozenLake-v1), a world
 of the books (car-rental, gambler), a map of text (.txt), .npz, .json or .tra.
@@ -64,6 +66,7 @@ Settings come from the defaults in brackets, then the environment's preset, then
 @FILE.toml, then the flags. See the result: operant config show ALGO ENV
 
   operant train ppo CartPole-v1
+  operant train q-learning CliffWalking-v1
   operant train ppo LunarLander-v3 --seed 2 --algo.lr 1e-3 --env.num 32
   operant train ppo Pendulum-v1 @mine.toml --dry-run
 """
@@ -152,7 +155,7 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
 
 
 def _add_solve(parser: _Parser) -> None:
-    parser.usage = "operant solve MODEL [--method NAME] [--discount X] [--epsilon X] [--video] [--json]"
+    parser.usage = "operant solve MODEL [--method NAME] [--discount X] [--video] [--json]"
     parser.description = "Solve a known model exactly: values, a policy, and a certificate of both."
     parser.epilog = SOLVE_NOTE
     parser.add_argument("model", metavar="MODEL", help="Gymnasium id with a table, a world, or a file")
@@ -205,8 +208,10 @@ def _add_config(parser: _Parser, algorithm: str) -> None:
     show.description = "Print every setting that `operant train` would use, and where it comes from."
     _add_json(show)
     _add_settings(show, algorithm)
-    schema = whats.add_parser("schema", help="print every setting that exists", usage="operant config schema [--json]")
-    schema.description = "Print every setting that exists: its type, range, default and meaning."
+    usage = "operant config schema [ALGO] [--json]"
+    schema = whats.add_parser("schema", help="print every setting of an algorithm", usage=usage)
+    schema.description = "Print every setting of an algorithm: its type, range, default and meaning."
+    schema.add_argument("algorithm", metavar="ALGO", nargs="?", default="ppo", choices=list(ALGORITHMS), help="[ppo]")
     _add_json(schema)
 
 

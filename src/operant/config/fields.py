@@ -12,31 +12,34 @@ from typing import Any
 from pydantic import BaseModel
 
 # What other libraries call our keys: used only to suggest the right one.
-ELSEWHERE = {
-    "batch_size": "algo.batch",
-    "clip_coef": "algo.clip",
-    "clip_range": "algo.clip",
-    "clip_range_vf": "algo.value_clip",
-    "ent_coef": "algo.entropy_coef",
-    "env_id": "env.id",
-    "env_kwargs": "env.kwargs",
-    "gae_lambda": "algo.lam",
-    "gamma": "algo.discount",
-    "lambda": "algo.lam",
-    "learning_rate": "algo.lr",
-    "log_interval": "eval.every",
-    "minibatch_size": "algo.batch",
-    "n_envs": "env.num",
-    "n_epochs": "algo.epochs",
-    "n_steps": "algo.horizon",
-    "n_timesteps": "total_steps",
-    "net_arch": "policy.hidden",
-    "num_envs": "env.num",
-    "num_steps": "algo.horizon",
-    "timesteps": "total_steps",
-    "total_timesteps": "total_steps",
-    "update_epochs": "algo.epochs",
-    "vf_coef": "algo.value_coef",
+ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "alpha": ("algo.step_size",),
+    "batch_size": ("algo.batch",),
+    "clip_coef": ("algo.clip",),
+    "clip_range": ("algo.clip",),
+    "clip_range_vf": ("algo.value_clip",),
+    "ent_coef": ("algo.entropy_coef",),
+    "env_id": ("env.id",),
+    "env_kwargs": ("env.kwargs",),
+    "gae_lambda": ("algo.lam",),
+    "gamma": ("algo.discount",),
+    "lambda": ("algo.lam",),
+    "learning_rate": ("algo.lr", "algo.step_size"),
+    "lr": ("algo.step_size",),
+    "log_interval": ("eval.every",),
+    "max_episode_steps": ("env.max_steps",),
+    "minibatch_size": ("algo.batch",),
+    "n_envs": ("env.num",),
+    "n_epochs": ("algo.epochs",),
+    "n_steps": ("algo.horizon", "algo.n"),
+    "n_timesteps": ("total_steps",),
+    "net_arch": ("policy.hidden",),
+    "num_envs": ("env.num",),
+    "num_steps": ("algo.horizon",),
+    "timesteps": ("total_steps",),
+    "total_timesteps": ("total_steps",),
+    "update_epochs": ("algo.epochs",),
+    "vf_coef": ("algo.value_coef",),
 }
 
 
@@ -179,8 +182,8 @@ def nearest_keys(model: type[BaseModel], key: str) -> list[str]:
     same = [known for known in keys if known.rpartition(".")[2] == last]
     if same:
         return same[:2]
-    if ELSEWHERE.get(last) in keys:
-        return [ELSEWHERE[last]]
+    if meant := [known for known in ELSEWHERE.get(last, ()) if known in keys]:
+        return meant[:1]
     close = nearest(key.replace("-", "_").lower(), keys)
     if close:
         return close

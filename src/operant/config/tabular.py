@@ -12,7 +12,7 @@ Shape = Literal["constant", "linear", "exponential", "polynomial", "harmonic"]
 
 
 class EpisodesConfig(EnvConfig):
-    """The environment: states and actions are Discrete, one copy is walked through."""
+    """The environment, whose states and actions are Discrete, in one copy."""
 
     max_steps: PositiveInt = Field(
         default=1_000, description="steps after which an episode is cut, unless the environment cuts it sooner"

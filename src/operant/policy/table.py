@@ -13,6 +13,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from operant.config.errors import ConfigError
 
@@ -25,6 +26,29 @@ class TableSpec:
     actions: int
     epsilon: float = 0.0  # share of uniform actions where actions are sampled
     kind: Literal["table"] = "table"
+
+    @property
+    def obs_dim(self) -> int:
+        """Numbers of an observation as environments give it here: one-hot."""
+        return self.states
+
+
+class Greedy(nn.Module):
+    """The greedy policy of a table on one-hot observations, in torch, to be exported."""
+
+    q: Tensor  # [S, A]
+
+    def __init__(self, table: NDArray[np.float64]) -> None:
+        super().__init__()
+        self.register_buffer("q", torch.from_numpy(np.ascontiguousarray(table)))
+
+    def output(self, obs: Tensor) -> Tensor:
+        """The action values, [N, S] → [N, A]."""
+        return self.q[obs.argmax(dim=-1)]
+
+    def mode(self, obs: Tensor) -> Tensor:
+        """The greedy actions, [N, S] → [N]."""
+        return self.output(obs).argmax(dim=-1)
 
 
 class TablePolicy:
@@ -76,7 +100,12 @@ class TablePolicy:
             )
         return array.astype(np.int64)
 
-    def stored(self) -> dict[str, torch.Tensor]:
+    @property
+    def policy(self) -> Greedy:
+        """The greedy policy as a torch module."""
+        return Greedy(self.table)
+
+    def stored(self) -> dict[str, Tensor]:
         """The tensors of `model.safetensors` by name."""
         return {"q": torch.from_numpy(np.ascontiguousarray(self.table))}
 
@@ -108,7 +137,7 @@ class TablePolicy:
         return cls(tensors["q"].numpy(), spec.epsilon)
 
 
-def text(table: NDArray[np.float64], actions: Sequence[str] = ()) -> str:
+def as_json(table: NDArray[np.float64], actions: Sequence[str] = ()) -> str:
     """A table as a JSON document: states by number, each with its greedy action and the value of every action."""
     names = list(actions) or [str(a) for a in range(table.shape[1])]
     rows = (

@@ -21,6 +21,7 @@ def card(
     observation_space: gymnasium.Space[Any],
     action_space: gymnasium.Space[Any],
     replay: Mapping[str, Any] | None,
+    table: bool = False,
 ) -> str:
     """README.md of an exported policy, with a front matter that hubs of models read.
 
@@ -31,6 +32,7 @@ def card(
         observation_space: of one environment.
         action_space: of one environment.
         replay: seed and return of `replay.mp4`, or None where there is no video.
+        table: the policy is a table and not a network.
     """
     env, algorithm, export = run["env"], run["algorithm"], run["export"]
     name = f"{algorithm}-{env}"
@@ -54,7 +56,7 @@ def card(
         "```python\nimport numpy as np\nimport onnxruntime\n\n"
         'session = onnxruntime.InferenceSession("policy.onnx")\n'
         f"obs = np.zeros((1, {flatdim(observation_space)}), np.float32)  # raw observations, as many rows as you like\n"
-        '(action,) = session.run(["action"], {"obs": obs})\n```\n\n' + _graph(export["onnx"]),
+        '(action,) = session.run(["action"], {"obs": obs})\n```\n\n' + _graph(export["onnx"], table),
         "## Observations\n\n" + layout(observation_space),
         f"## Actions\n\n`{_one_line(action_space)}`, one a row, in the dtype of the space.",
         "## Training\n\n"
@@ -125,11 +127,17 @@ def _versions(packages: Mapping[str, str], verb: str = "Trained") -> str:
     return f"{verb} with {', '.join(f'{name} {version}' for name, version in packages.items())}."
 
 
-def _graph(onnx: Mapping[str, Any]) -> str:
+def _graph(onnx: Mapping[str, Any], table: bool) -> str:
     ties = f" ({onnx['ties']} ties between equal scores were decided differently)" if onnx["ties"] else ""
+    held = (
+        "the table of action values, of which the largest is taken, and what makes it an action of the environment "
+        "(first number); `table.json` holds the same in words"
+        if table
+        else "the normalisation of observations, the network, the mode of the policy and what makes it an action of "
+        "the environment (bounds, first number)"
+    )
     return (
-        "The graph holds the normalisation of observations, the network, the mode of the policy and what makes it an "
-        "action of the environment (bounds, first number). On "
+        f"The graph holds {held}. On "
         f"{onnx['observations']:,} observations, real and extreme, it agreed with the library to "
         f"{onnx['difference']:.1g}{ties}."
     )
