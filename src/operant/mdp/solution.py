@@ -35,8 +35,9 @@ class Certificate:
 
     @property
     def gap(self) -> float:
-        """max over s of upper(s) - lower(s)."""
-        return float(np.max(self.upper - self.lower, initial=0.0))
+        """max over s of upper(s) - lower(s); 0 where both are the same infinity, inf where one alone is infinite."""
+        apart = self.lower != self.upper
+        return float(np.max(self.upper[apart] - self.lower[apart], initial=0.0))
 
     @property
     def radius(self) -> float:
@@ -71,7 +72,7 @@ class Solution:
         return rows.reward + self.mdp.discount * (self.mdp.matrix @ self.values)
 
     def ties(self, tolerance: float | None = None) -> NDArray[np.bool_]:
-        """Which rows are greedy up to `tolerance` (the certificate's gap if None), [L]: all optimal actions, not one."""
+        """Which rows [L] are greedy up to `tolerance` (twice the certified gap if None): all optimal actions."""
         tolerance = 2 * self.certificate.gap + 1e-12 if tolerance is None else tolerance
         q = self.action_values
         pointer = self.mdp.rows.pointer.astype(np.int64)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,17 +29,6 @@ from operant.mdp.sound import Bounds, Problem, Stopped, exact, from_above, from_
 from operant.mdp.total_model import Analysis, analyse, lift
 
 SMALL = 100_000  # states up to which policies are evaluated by a factorisation first
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TotalCertificate(Certificate):
-    """A certificate whose bounds may be infinite, both alike, where the value is."""
-
-    @property
-    def gap(self) -> float:
-        """max over the states with finite bounds of upper(s) - lower(s), inf if one bound alone is infinite."""
-        apart = self.lower != self.upper
-        return float(np.max(self.upper[apart] - self.lower[apart], initial=0.0))
 
 
 def choose(mdp: MDP) -> tuple[str, str]:
@@ -184,7 +172,7 @@ def _solve(
         bounds = Bounds(problem.values(0.0), problem.values(0.0), problem.first, "the graph decides every state")
     rows = _policy(found, bounds)
     lower, upper = spread(bounds.lower), spread(bounds.upper)
-    certificate = TotalCertificate(
+    certificate = Certificate(
         criterion="total",
         lower=lower,
         upper=upper,
