@@ -7,52 +7,31 @@ from its seed alone, so what a run draws depends neither on how many run beside 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from operant.data.compiled import compiled as kernel
 from operant.mdp.model import MDP, Floats, ModelError
 from operant.mdp.policies import checked
 
 
 def compiled(function: Any, **more: Any) -> Any:
-    """The one way in which simulators and learners are compiled, kept on disk wherever a folder can be written.
+    """The one way in which simulators and learners are compiled.
 
     No reassociation and no fused multiply–add, so that a compiled rule rounds as the same rule written in Python does.
     Everything is inlined and references are not counted, so nothing here allocates: with memories that are tuples of
-    arrays, calls and counts cost twenty times what the rules do (2.9 against 58 million steps a second). Numba's cache
-    does not notice a change in another file; it is stamped with the text of all files that hold rules.
+    arrays, calls and counts cost twenty times what the rules do (2.9 against 58 million steps a second).
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "forceinline": True, "_nrt": False} | more
-    try:
-        found = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return numba.njit(**options)(function)
-    file: Any = getattr(found, "_cache")._cache_file  # noqa: B009
-    file._source_stamp = (file._source_stamp, _text_of_rules())
-    return found
+    return kernel(function, **({"nogil": True, "error_model": "numpy", "forceinline": True, "_nrt": False} | more))
 
 
 def part(function: Any) -> Any:
     """As `compiled`, for what only compiled functions call: without the way in from Python, which costs more time to
     compile than the function does."""
     return compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-
-
-@cache
-def _text_of_rules() -> str:
-    digest = hashlib.sha256()
-    for path in (Path(__file__), *sorted((Path(__file__).parent.parent / "algo" / "tabular").glob("*.py"))):
-        text = path.read_bytes()
-        if b"@compiled" in text or b"@part" in text:
-            digest.update(text)
-    return digest.hexdigest()
 
 
 LONG_ROW = 16

@@ -4,9 +4,8 @@ Inside, a matrix has one row per unit and one column ("lane") per sample, so tha
 it, and tanh, softmax and losses run along contiguous lanes that the compiler vectorises. The products go to the BLAS of
 SciPy in pieces so small that it never starts a thread of its own.
 
-Parameters, gradients and Adam's moments are flat: [log_std?, W_1, b_1, …, W_L, b_L] (`side_by_side`). All kernels stand
-in one file because Numba's cache on disk does not notice a change in another. Floating-point flags leave NaN and
-infinity alone: what breaks in training shows in the metrics.
+Parameters, gradients and Adam's moments are flat: [log_std?, W_1, b_1, …, W_L, b_L] (`side_by_side`).
+Floating-point flags leave NaN and infinity alone: what breaks in training shows in the metrics.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
+
+from operant.data.compiled import compiled
 
 Array = np.ndarray
 Real = float | np.floating[Any]
@@ -33,14 +33,10 @@ _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
 def _jit(function: F) -> F:
-    """Compile at the first call; kept on disk wherever a folder can be written."""
+    """Compile at the first call."""
     flags = {"reassoc", "contract", "arcp", "nsz"}
     options: dict[str, Any] = {"fastmath": flags, "error_model": "numpy", "nogil": True}
-    try:
-        compiled: Any = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        compiled = numba.njit(**options)(function)
-    return compiled
+    return compiled(function, **options)
 
 
 def side_by_side(parameters: Sequence[Tensor]) -> Tensor:

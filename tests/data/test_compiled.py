@@ -1,0 +1,39 @@
+"""Kernels are kept on disk, and a change in any file of kernels makes them stale."""
+
+import numba
+import numpy as np
+
+from operant.data import compiled as module
+from operant.data.compiled import compiled
+
+
+def plus_one(x):
+    return x + 1
+
+
+def test_a_kernel_is_taken_from_the_cache_only_if_every_file_of_kernels_is_the_same(monkeypatch):
+    stamps = {"text": "one"}
+    monkeypatch.setattr(module, "_text_of_kernels", lambda: stamps["text"])
+
+    def hits() -> int:
+        found = compiled(plus_one)
+        assert found(np.float64(1.0)) == 2.0
+        return sum(found.stats.cache_hits.values())
+
+    hits()
+    assert hits() == 1  # the second process would find it
+    stamps["text"] = "two"
+    assert hits() == 0
+    assert hits() == 1
+
+
+def test_without_a_folder_to_write_kernels_are_compiled_all_the_same(monkeypatch):
+    plain = numba.njit
+
+    def refuse(*args, **options):
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return plain(*args, **options)
+
+    monkeypatch.setattr(numba, "njit", refuse)
+    assert compiled(plus_one)(2) == 3
