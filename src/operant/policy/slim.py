@@ -4,6 +4,9 @@ Llama, Qwen2, Qwen3, Gemma and GPT-2 layouts are read through the modules of a H
 training moves the weights that sampling reads, and there is nothing to synchronise. Positions are explicit. The layers
 are exposed one half at a time, so that a full forward (training, scoring) and a decoding step (sampling) are the same
 arithmetic around two ways of attending.
+
+A variant that this arithmetic does not cover (a sliding window, positions whose rotation depends on the longest row)
+is refused by `reader`, and goes through transformers instead (`operant.policy.whole`).
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ class Decoder(Protocol):
     width: int
     max_positions: int
     scale: float  # of the attention logits
+    layers: Any  # the model's blocks, for those who read weights
 
     def embed(self, tokens: Tensor, position: Tensor) -> tuple[Tensor, Any]:
         """Token [N, L] and position [N, L] to the residual stream [N, L, D], and what layers need of positions."""
@@ -70,9 +74,14 @@ class Rotary:
             config.max_position_embeddings,
         )
         self.scale = self.head_dim**-0.5
+        # Gemma multiplies embeddings by √D: in the embedding itself from transformers 5 on, after it before
+        outside = config.model_type == "gemma" and not hasattr(self.model.embed_tokens, "embed_scale")
+        self.stretch = self.width**0.5 if outside else None
 
     def embed(self, tokens: Tensor, position: Tensor) -> tuple[Tensor, Any]:
         x = self.model.embed_tokens(tokens)
+        if self.stretch is not None:
+            x = x * torch.tensor(self.stretch, dtype=x.dtype)
         cos, sin = self.model.rotary_emb(x, position_ids=position)
         return x, (cos[:, None], sin[:, None])
 
@@ -142,6 +151,53 @@ FAMILIES: dict[str, Callable[[Any], Decoder]] = {
 }
 """From `config.model_type` to the reader of its layout."""
 
+STEADY = ("default", "linear", "llama3", "yarn")
+"""Rotations that depend on a token's own position alone, not on the longest row beside it."""
+
+
+def obstacle(model: Any) -> str | None:
+    """Why the slim forward does not compute what this model does, in words; None where it does."""
+    config = model.config
+    if config.model_type not in FAMILIES:
+        return f"model_type {config.model_type!r} is not one of {', '.join(FAMILIES)}"
+    if config.model_type == "gpt2":
+        for name, wanted in {
+            "scale_attn_weights": True,
+            "scale_attn_by_inverse_layer_idx": False,
+            "reorder_and_upcast_attn": False,
+            "add_cross_attention": False,
+        }.items():
+            if getattr(config, name, wanted) != wanted:
+                return f"{name} is {not wanted}"
+        return None
+    windows = {kind for kind in getattr(config, "layer_types", None) or () if kind != "full_attention"}
+    if windows:
+        return f"layer_types has {', '.join(sorted(windows))}"
+    if getattr(config, "use_sliding_window", False) and getattr(config, "sliding_window", None):
+        return "use_sliding_window is set"
+    if getattr(config, "use_bidirectional_attention", None):
+        return "use_bidirectional_attention is set"
+    rotary = model.model.rotary_emb
+    kind = getattr(rotary, "rope_type", "default")
+    if kind not in STEADY:
+        return f"rope_type is {kind!r}"
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    if 2 * rotary.inv_freq.numel() != head_dim:
+        return f"{2 * rotary.inv_freq.numel()} of {head_dim} dimensions of a head rotate"
+    return None
+
+
+def reader(model: Any) -> Decoder:
+    """The reader of a model's layout.
+
+    Raises:
+        ValueError: if `obstacle` names one.
+    """
+    found = obstacle(model)
+    if found is not None:
+        raise ValueError(found)
+    return FAMILIES[model.config.model_type](model)
+
 
 def hidden(decoder: Decoder, tokens: Tensor, position: Tensor, segment: Tensor | None = None) -> Tensor:
     """Hidden states [N, L, D] of whole rows.
@@ -163,8 +219,3 @@ def hidden(decoder: Decoder, tokens: Tensor, position: Tensor, segment: Tensor |
         )
         x = decoder.finish(layer, x, attended)
     return decoder.norm(x)
-
-
-def reader(model: Any) -> Decoder:
-    """The reader of a model's layout."""
-    return FAMILIES[model.config.model_type](model)

@@ -96,7 +96,7 @@ class Engine:
         return done
 
     def _batch(self, jobs: list[tuple[Prompt, int]], sampling: Sampling) -> list[Completion]:
-        decoder, device = self.policy.decoder, next(self.policy.parameters()).device
+        decoder, device = self.policy.decoder, self.policy.device
         lengths = torch.tensor([len(p.tokens) for p, _ in jobs], device=device)
         width, n = int(lengths.max()), len(jobs)
         tokens = torch.zeros(n, width, dtype=torch.int64, device=device)
