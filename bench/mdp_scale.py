@@ -8,7 +8,8 @@
 
 The model is a square grid: a move succeeds with .8 and slips to either side with .1, each step has a cost of .5 to 1.5,
 one corner ends the episode; 4 actions, 3 successors, γ = .99. Each command prints one JSON line and nothing else to
-standard output. Peak memory is that of the process (ru_maxrss), less what it held before the model was begun.
+standard output. Peak memory is that of the process (ru_maxrss), less what it held just
+before the model was begun.
 """
 
 from __future__ import annotations
@@ -124,6 +125,11 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def held() -> int:
+    """Bytes that the process holds now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
 def clock(work: Callable[[], Any]) -> tuple[float, Any]:
     """Seconds, and the result."""
     started = time.perf_counter()
@@ -150,7 +156,7 @@ def enumerated(states: float, threads: int) -> MDP:
 def in_memory(states: float, epsilon: float, threads: int, method: str, **detail: Any) -> dict[str, Any]:
     """Enumerate, sweep, solve."""
     solve(enumerated(1000, 1), 1.0, method, threads=threads)  # compile
-    before = peak()
+    before = held()
     build, mdp = clock(lambda: enumerated(states, threads))
     built = peak()
     sweep = sweep_seconds(mdp, threads, 3)
@@ -188,9 +194,13 @@ def matrix_free(states: float, epsilon: float, threads: int, sweeps: int) -> dic
     for kernel, wide in ((0, True), (1, False)):  # compile, on no states
         nothing = np.empty(0), np.empty(0), np.empty(0, np.int8), np.empty(0, np.int64), np.empty(0), np.empty(0)
         model._kernels[kernel](0, 0, *((ACTIONS,) if wide else ()), DISCOUNT, *nothing)
-    before = peak()
+    before = held()
     improve, evaluate = matrix_free_seconds(model, threads)
-    taken, found = clock(lambda: solve_matrix_free(model, epsilon=epsilon, threads=threads, max_iterations=sweeps))
+    taken, found = clock(
+        lambda: solve_matrix_free(
+            model, epsilon=epsilon, method="value-iteration", threads=threads, max_iterations=sweeps
+        )
+    )
     return {
         "states": model.states, "threads": threads, "improve_s": round(improve, 2), "evaluate_s": round(evaluate, 2),
         "transitions_per_s": round(model.states * ACTIONS * SUCCESSORS / improve), "epsilon": epsilon,
@@ -201,7 +211,7 @@ def matrix_free(states: float, epsilon: float, threads: int, sweeps: int) -> dic
 
 def matrix_free_seconds(model: MatrixFree, threads: int) -> tuple[float, float]:
     """The better of two sweeps over all actions, and of two sweeps of one policy."""
-    v, out, policy = np.zeros(model.states), np.empty(model.states), np.empty(model.states, np.int8)
+    v, out, policy = np.ones(model.states), np.empty(model.states), np.empty(model.states, np.int8)
     improve = min(clock(lambda: model.improve(v, out, policy, threads))[0] for _ in range(2))
     return improve, min(clock(lambda: model.evaluate(v, out, policy, threads))[0] for _ in range(2))
 
@@ -210,7 +220,7 @@ def mapped(states: float, epsilon: float, threads: int, folder: Path) -> dict[st
     """Write in a stream; sweep with the file cache empty and full, with and without advice; solve."""
     side = side_of(states)
     enumerated(1000, 1)
-    before = peak()
+    before = held()
 
     def write() -> None:
         with MappedWriter(folder, DISCOUNT) as writer:
@@ -306,7 +316,7 @@ def main() -> None:
     parser.add_argument("--epsilon", type=float, default=1e-3)
     parser.add_argument("--threads", type=int, default=int(numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     parser.add_argument("--method", default="modified-policy-iteration", help="of solve and largest")
-    parser.add_argument("--sweeps", type=int, default=3, help="of matrix-free: improvements after which it stops")
+    parser.add_argument("--sweeps", type=int, default=3, help="of matrix-free: those of value iteration")
     parser.add_argument("--folder", type=Path, help="of mapped: where to write, on the disk that is measured")
     parser.add_argument("--device", default="cuda")
     args = parser.parse_args()

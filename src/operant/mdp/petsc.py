@@ -2,8 +2,8 @@
 
 The states are dealt out to the MPI ranks in contiguous ranges; each rank holds the rows of its states and its part of
 every vector, and reads only its share of a memory-mapped model. Inexact policy iteration: improve, then solve
-(I - γ P_π) v = r_π with a Krylov method (GMRES) to a tenth of the Bellman residual. A step that shrinks the span of the
-Bellman residual by less than γ is replaced by a sweep of value iteration, which does, so that it always converges.
+(I - γ P_π) v = r_π with a Krylov method (GMRES) to a tenth of the Bellman residual. Where some policies in a row do not
+shrink the span of the residual by γ, a sweep of value iteration from the best values does, so that it always converges.
 
     mpirun -n 4 python solve.py          # solve.py: solve_petsc(open_mapped("model"))
 
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from operant.mdp import kernels
@@ -27,6 +28,10 @@ from operant.mdp.solution import Watch
 
 PREFIX = "operant_"
 """Of PETSc's options, such as -operant_ksp_type bcgs or -operant_pc_type bjacobi."""
+
+
+PATIENCE = 20
+"""Policies that may pass without a smaller span of the residual before a sweep of value iteration; then doubled."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,7 +77,8 @@ def solve_petsc(
     part = _Part(mdp, petsc, petsc.COMM_WORLD if comm is None else comm)
     run = Stopping(part.contraction, epsilon, None, max_iterations)
     v = part.begin()
-    step = part.improve(v)
+    anchor = step = part.improve(v)
+    left = patience = PATIENCE
     while True:
         norm = step.norm + max(abs(step.low), abs(step.high))  # at least that of the values before the sweep
         stop = run.done(step.low, step.high, np.array([norm]))
@@ -82,11 +88,13 @@ def solve_petsc(
             least, most = run.contraction.bounds(step.low, step.high, norm)
             if most - least <= epsilon or run.history[-1][1] > epsilon:
                 break
-        guess = part.evaluate(step, inner)
-        found = part.improve(guess)
-        if not found.high - found.low <= mdp.discount * (step.high - step.low):
-            found = part.improve(step.values)
-        step = found
+        step = part.improve(part.evaluate(step, inner))
+        left -= 1
+        if step.span <= mdp.discount * anchor.span:
+            anchor, left = step, patience
+        elif left == 0:
+            anchor = step = part.improve(anchor.values)
+            left = patience = 2 * patience
     exact = run.contraction.shift(step.low, step.high)
     gap = most - least if mdp.num_rows else 0.0
     rounding = max(0.0, gap - (exact[1] - exact[0]))
@@ -119,6 +127,11 @@ class _Step:
     low: float
     high: float
     norm: float
+
+    @property
+    def span(self) -> float:
+        """high - low."""
+        return self.high - self.low
 
 
 class _Part:
@@ -174,9 +187,10 @@ class _Part:
             step.choice, rows.indptr, rows.indices, rows.data, rows.reward, rows.terminal_value, *own, reward
         )
         end = int(own[0][-1])
-        system = self._aij(own[0], own[1][:end], own[2][:end])
-        system.scale(-self.discount)
-        system.shift(1.0)
+        shape = self.last - self.first, self.states
+        policy = sp.csr_array((own[2][:end], own[1][:end].astype(np.int64), own[0].astype(np.int64)), shape=shape)
+        local: Any = sp.csr_array(sp.eye_array(*shape, k=self.first) - self.discount * policy)
+        system = self._aij(local.indptr, local.indices, local.data)
         right, residual, v = (step.values.duplicate() for _ in range(3))
         right.setArray(reward)
         step.values.copy(v)
