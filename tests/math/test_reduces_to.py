@@ -8,17 +8,16 @@ from operant.math.advantage import gae, n_step, retrace, reward_to_go, vtrace
 from operant.math.bellman import backup, double_q_target, greedy, soft_backup
 from operant.math.divergence import k1, k2, k3, kl_categorical, kl_normal
 from operant.math.objective import (
-    cdpo,
     cispo,
     clipped_surrogate,
     clipped_value_loss,
-    dpo,
     huber,
     policy_gradient,
     squared,
     td_loss,
     value_loss,
 )
+from operant.math.preference import cdpo, dpo
 from reference.rows import Rows, close, every, make
 
 

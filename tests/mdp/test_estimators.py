@@ -12,17 +12,15 @@ from operant.math import bellman, divergence, logprob
 from operant.math.advantage import gae, n_step, retrace, reward_to_go, vtrace
 from operant.math.baseline import group_mean, leave_one_out
 from operant.math.objective import (
-    cdpo,
     cispo,
     clipped_surrogate,
     clipped_value_loss,
-    dpo,
-    ipo,
     nll,
     policy_gradient,
     td_loss,
     value_loss,
 )
+from operant.math.preference import cdpo, dpo, ipo
 from operant.math.reduce import fixed, sequence_mean, token_mean
 from operant.mdp import MDP, evaluate, finite_horizon_values, occupancy, solve
 from operant.mdp.gradient import exact_policy_gradient, finite_horizon_visits

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from operant.math import _check
 from operant.math.reduce import Reduction, token_mean
@@ -250,144 +249,6 @@ def clipped_value_loss(
     }
 
 
-# ---------------------------------------------------------------------------------------------------- preferences
-def dpo(
-    chosen: Tensor,
-    rejected: Tensor,
-    ref_chosen: Tensor,
-    ref_rejected: Tensor,
-    *,
-    beta: float,
-    reduce: Reduction = token_mean,
-) -> tuple[Tensor, Metrics]:
-    """−log σ(β Δ), with Δ = log(π/π_ref)(chosen) − log(π/π_ref)(rejected).
-
-    Args:
-        chosen, rejected: [N] log-probabilities of whole answers, summed over their tokens.
-        ref_chosen, ref_rejected: [N] the same under the reference policy.
-        beta: β, above 0: how dear it is to leave the reference.
-        reduce: what counts as one; the mask it receives is True for every pair.
-
-    Returns:
-        loss []; metrics, means over pairs: `margin` (β Δ), `accuracy` (Δ > 0).
-
-    Raises:
-        TypeError: an argument is not floating-point.
-        ValueError: shapes differ, or `beta` is not above 0.
-
-    Source: Rafailov et al. (2023), Direct preference optimization, equation 7.
-    """
-    return cdpo(chosen, rejected, ref_chosen, ref_rejected, beta=beta, flipped=0.0, reduce=reduce)
-
-
-def cdpo(
-    chosen: Tensor,
-    rejected: Tensor,
-    ref_chosen: Tensor,
-    ref_rejected: Tensor,
-    *,
-    beta: float,
-    flipped: float,
-    reduce: Reduction = token_mean,
-) -> tuple[Tensor, Metrics]:
-    """−(1 − ε) log σ(β Δ) − ε log σ(−β Δ): `dpo` when a fraction ε of the labels is flipped.
-
-    Args:
-        chosen, rejected, ref_chosen, ref_rejected: [N], as in `dpo`.
-        beta: β, above 0.
-        flipped: ε in [0, 1], as a rule below ½.
-        reduce: what counts as one.
-
-    Returns:
-        loss []; metrics as in `dpo`.
-
-    Raises:
-        As `dpo`, and ValueError: `flipped` lies outside of [0, 1].
-
-    Source: Mitchell (2023), A note on DPO with noisy preferences, equation 3.
-    """
-    _check.positive(beta=beta)
-    _check.fraction(flipped=flipped)
-    margin = beta * _preference(chosen, rejected, ref_chosen, ref_rejected)
-    loss = -(1.0 - flipped) * functional.logsigmoid(margin) - flipped * functional.logsigmoid(-margin)
-    return reduce(loss, torch.ones_like(margin, dtype=torch.bool)), _margin_metrics(margin)
-
-
-def ipo(
-    chosen: Tensor,
-    rejected: Tensor,
-    ref_chosen: Tensor,
-    ref_rejected: Tensor,
-    *,
-    beta: float,
-    reduce: Reduction = token_mean,
-) -> tuple[Tensor, Metrics]:
-    """(Δ − 1/(2β))²: a margin to reach and not to pass, so that sure preferences do not pull without end.
-
-    Args:
-        chosen, rejected, ref_chosen, ref_rejected: [N], as in `dpo`.
-        beta: the paper's τ, above 0.
-        reduce: what counts as one.
-
-    Returns:
-        loss []; metrics as in `dpo`.
-
-    Raises:
-        As `dpo`.
-
-    Source: Azar et al. (2023), A general theoretical paradigm to understand learning from human preferences, eq. 17.
-    """
-    _check.positive(beta=beta)
-    difference = _preference(chosen, rejected, ref_chosen, ref_rejected)
-    loss = (difference - 0.5 / beta) ** 2
-    return reduce(loss, torch.ones_like(loss, dtype=torch.bool)), _margin_metrics(beta * difference)
-
-
-def kto(
-    logp: Tensor,
-    ref_logp: Tensor,
-    desirable: Tensor,
-    reference_point: Tensor,
-    *,
-    beta: float,
-    desirable_weight: float = 1.0,
-    undesirable_weight: float = 1.0,
-    reduce: Reduction = token_mean,
-) -> tuple[Tensor, Metrics]:
-    """λ_y − v: with r = log(π/π_ref), v = λ_D σ(β (r − z_0)) if desirable, else λ_U σ(β (z_0 − r)). No pairs needed.
-
-    Args:
-        logp, ref_logp: [N] log-probabilities of whole answers now and under the reference policy.
-        desirable: [N] bool, the verdict on each.
-        reference_point: [] z_0, the batch's estimate of KL(π || π_ref); clamped at 0 from below and detached here.
-        beta: β, above 0.
-        desirable_weight, undesirable_weight: λ_D and λ_U, at least 0.
-        reduce: what counts as one; the mask it receives is True for every answer.
-
-    Returns:
-        loss []; metrics, means over answers: `reward` (β r), `accuracy` (r > z_0 exactly where desirable).
-
-    Raises:
-        TypeError: `desirable` is not bool, or a number tensor is not floating-point.
-        ValueError: shapes do not fit, or a number lies outside of its range.
-
-    Source: Ethayarajh et al. (2024), KTO: model alignment as prospect theoretic optimization, equation 8.
-    """
-    _check_steps(desirable, logp=logp, ref_logp=ref_logp)
-    _check.floating(reference_point=reference_point)
-    _check.same_shape((), reference_point=reference_point)
-    _check.positive(beta=beta)
-    _check.not_negative(desirable_weight=desirable_weight, undesirable_weight=undesirable_weight)
-    reward, point = logp - ref_logp.detach(), reference_point.detach().clamp(min=0.0)
-    gain = beta * (reward - point)
-    loss = torch.where(desirable, desirable_weight * (-gain).sigmoid(), undesirable_weight * gain.sigmoid())
-    everyone = torch.ones_like(desirable)
-    return reduce(loss, everyone), {
-        "reward": token_mean(beta * reward.detach(), everyone),
-        "accuracy": token_mean(((gain > 0) == desirable).to(gain.dtype), everyone),
-    }
-
-
 # ---------------------------------------------------------------------------------------------------- parts
 def _check_steps(acted: Tensor, **numbers: Tensor) -> None:
     _check.boolean(acted=acted)
@@ -415,19 +276,3 @@ def _ratio_metrics(log_ratio: Tensor, clipped: Tensor, acted: Tensor) -> Metrics
             "clip_fraction": (clipped & acted).sum() / count,
             "ratio": 1.0 + excess.sum() / count,
         }
-
-
-def _preference(chosen: Tensor, rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor) -> Tensor:
-    """[N]: Δ, how much more the policy prefers the chosen answer than the reference does."""
-    _check.floating(chosen=chosen, rejected=rejected, ref_chosen=ref_chosen, ref_rejected=ref_rejected)
-    _check.same_shape(chosen.shape, rejected=rejected, ref_chosen=ref_chosen, ref_rejected=ref_rejected)
-    return (chosen - rejected) - (ref_chosen - ref_rejected).detach()
-
-
-def _margin_metrics(margin: Tensor) -> Metrics:
-    margin = margin.detach()
-    everyone = torch.ones_like(margin, dtype=torch.bool)
-    return {
-        "margin": token_mean(margin, everyone),
-        "accuracy": token_mean((margin > 0).to(margin.dtype), everyone),
-    }
