@@ -1,0 +1,79 @@
+"""What a reward sees, and what a reward is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, TypeVar, cast
+
+from operant.config.errors import ConfigError
+
+Messages: TypeAlias = tuple[Mapping[str, str], ...]
+"""A conversation: {"role": …, "content": …}, oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """One prompt, what the model wrote, and what would have been right.
+
+    Attributes:
+        prompt: text, or messages for a chat template.
+        completion: what the model wrote, without its stop token.
+        tokens: its token ids, stop token included; empty where nobody tokenised it.
+        gold: what the rewards compare with; JSON can hold it.
+        metadata: whatever else the example knows; JSON can hold it.
+        finish: "stop" when the model ended by itself, "length" when it was cut.
+    """
+
+    prompt: str | Messages
+    completion: str
+    tokens: tuple[int, ...] = ()
+    gold: Any = None
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    finish: Literal["stop", "length"] = "stop"
+
+
+Reward: TypeAlias = Callable[[Trace], float]
+"""A plain function of a trace. It raises when it cannot judge: that counts as missing, never as 0.
+
+Two attributes may be set on it, by `reward` or in a class body: `best`, what a right solution scores (1.0 unless set;
+None where it depends on more than being right), and `pure` (see `reward`).
+"""
+
+Function = TypeVar("Function", bound=Callable[..., float])
+
+
+class GoldError(ConfigError):
+    """A gold answer that its own reward cannot read. Exit code 2."""
+
+
+def reward(*, best: float | None = 1.0, pure: bool = False) -> Callable[[Function], Function]:
+    """Say of a function what it gives a right solution, and whether it may run in the training process.
+
+    Args:
+        best: what a right solution scores; None where that depends on more than being right.
+        pure: promises that it neither hangs nor touches anything outside; otherwise it runs in a worker process.
+    """
+
+    def mark(function: Function) -> Function:
+        function.best, function.pure = best, pure  # pyright: ignore[reportFunctionMemberAccess]
+        return function
+
+    return mark
+
+
+def best(of: Reward) -> float | None:
+    """What a right solution scores, as the reward says of itself; 1.0 where it says nothing."""
+    return getattr(of, "best", 1.0)
+
+
+def is_pure(of: Reward) -> bool:
+    """Whether it may run in the training process: it says so, and so do the rewards inside it."""
+    return getattr(of, "pure", False) is True and all(is_pure(inner) for inner in inner_rewards(of))
+
+
+def inner_rewards(of: Reward) -> list[Reward]:
+    """The rewards that a reward of this package is made of."""
+    names = [str(name) for name in getattr(of, "__dataclass_fields__", {})]
+    values: list[Any] = [getattr(of, name) for name in names]
+    return [cast(Reward, value) for value in values if callable(value)]
