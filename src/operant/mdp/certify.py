@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -232,6 +232,26 @@ class Progress(Stopping):
         """
         if self.closed:
             values += self.mdp.discount / (1 - self.mdp.discount) * (low + high) / 2
+
+    @property
+    def left(self) -> int | None:
+        """What remains of `max_iterations`."""
+        return None if self.max_iterations is None else self.max_iterations - self.iterations
+
+    def later(self) -> Watch | None:
+        """`watch` for a method that takes over, whose first iteration comes after those done."""
+        watch, done = self.watch, self.iterations
+        return None if watch is None else lambda iteration, gap, values: watch(done + iteration, gap, values)
+
+    def joined(self, solution: Solution, why: str) -> Solution:
+        """What a method that took over returned, as the answer of the whole run."""
+        return replace(
+            solution,
+            why=f"{why}; {solution.why}",
+            iterations=self.iterations + solution.iterations,
+            seconds=time.perf_counter() - self.started,
+            history=(*self.history, *((self.iterations + i, gap) for i, gap in solution.history)),
+        )
 
     def finish(self, values: Floats, *, method: str, why: str, **extra: object) -> Solution:
         """Certify `values` and make the answer.

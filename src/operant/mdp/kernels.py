@@ -3,10 +3,10 @@
 """The sweeps: Numba kernels over the rows of a model, threads over chunks of states, nothing allocated inside.
 
 The Bellman sum is `row_value`. The two sweeps that carry the load, `backup_range` and `evaluate_padded_range`, write it
-out: a call in a loop that ends in more than one way makes Numba count references at every row (2× to 8× slower). Indices are unsigned (a
-signed index makes Numba test for negative ones at every load) and sums are not reassociated (LLVM would gather in
-vectors, which is slower here). Every result is the same for any number of threads: a state is computed by one thread in
-a fixed order, and minima and maxima do not depend on order.
+out: a call in a loop that ends in more than one way makes Numba count references at every row (2× to 8× slower).
+Indices are unsigned (a signed index makes Numba test for negative ones at every load) and sums are not reassociated
+(LLVM would gather in vectors, which is slower here). Every result is the same for any number of threads: a state is
+computed by one thread in a fixed order, and minima and maxima do not depend on order.
 
 Arrays: pointer [S+1], indptr [L+1], indices and data [nnz], reward [L] as in `operant.mdp.model.Rows`; v, out [S]
 values; choice [S] the row taken in each state, -1 where there is none; starts [chunks+1] the states at which chunks

@@ -15,9 +15,9 @@ from operant.mdp.sweeps import PolicySweeps, Sweeps, using
 
 BLOCKS = 16
 """Blocks of the preconditioner: as many for any number of threads, so that results do not depend on threads."""
-FIRST, SWEEPS = 5, 20
-"""Policies evaluated by sweeps before BiCGStab is tried, and how many sweeps."""
-MOST = 60
+FIRST, SWEEPS = 5, 50
+"""Policies evaluated by sweeps before BiCGStab is tried, and the most sweeps of one."""
+MOST = 30
 """Iterations of BiCGStab on one policy."""
 PATIENCE = 3
 """Improvements without a better certified gap, after which sweeps take over for a while."""
@@ -127,9 +127,8 @@ def inexact_policy_iteration(
             return run.finish(
                 v,
                 method="inexact-policy-iteration",
-                why="inexact policy iteration",
+                why=f"inexact policy iteration, {products} iterations of BiCGStab and {evaluations} sweeps of policies",
                 products=products,
-                pause=pause,
                 evaluations=evaluations,
             )
         stale += own.take(choice)
@@ -152,3 +151,16 @@ def inexact_policy_iteration(
             evaluations += 1
             if high - low <= enough:
                 break
+
+
+def promising(mdp: MDP, values: Floats, threads: int | None) -> bool:
+    """Does BiCGStab reduce the residual of the policy that is greedy to `values` tenfold within twenty iterations?"""
+    whole = Sweeps(mdp, threads)
+    own = PolicySweeps(mdp, whole.threads)
+    out, choice = np.empty_like(values), np.empty(mdp.num_states, dtype=np.int64)
+    whole.backup(values, out, choice)
+    own.take(choice)
+    krylov = Krylov(own)
+    krylov.factorise()
+    iterations, halved = krylov.improve(out, np.empty_like(out), 0.1, 20)
+    return halved and iterations < 20

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import count
+from typing import cast
+
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
@@ -13,6 +16,8 @@ from operant.mdp.sweeps import PaddedSweeps, PolicySweeps, Sweeps
 
 SMALL = 300
 """States up to which a dense factorisation is faster than a sparse one."""
+SWEEPS = 50
+"""Sweeps of a policy after an improvement, at most: 20 to 100 take as long, on grids as on queues."""
 
 
 def policy_iteration(
@@ -50,14 +55,16 @@ def policy_iteration(
 def exact(own: PolicySweeps) -> Floats:
     """The values of the policy that is held, by one factorisation."""
     states, entries = own.mdp.num_states, int(own.indptr[-1])
-    signed = np.int32 if entries < 2**31 else np.int64
-    P = sp.csr_array(
-        (own.data[:entries], own.indices[:entries].astype(signed), own.indptr.astype(signed)), shape=(states, states)
-    )
-    system = sp.eye_array(states, format="csr") - own.mdp.discount * P
+    scaled = -own.mdp.discount * own.data[:entries]
     if states <= SMALL or entries > 0.2 * states * states:
-        return np.linalg.solve(system.toarray(), own.reward)
-    return splu(system.tocsc()).solve(own.reward)
+        dense = np.eye(states)
+        dense[np.repeat(np.arange(states), np.diff(own.indptr)), own.indices[:entries]] += scaled
+        return cast("Floats", np.linalg.solve(dense, own.reward))
+    signed = np.int32 if entries < 2**31 else np.int64
+    sparse = sp.csr_array(
+        (scaled, own.indices[:entries].astype(signed), own.indptr.astype(signed)), shape=(states, states)
+    )
+    return splu(sp.csc_array(sp.eye_array(states, format="csr") + sparse)).solve(own.reward)
 
 
 def modified_policy_iteration(
@@ -68,7 +75,7 @@ def modified_policy_iteration(
     max_iterations: int | None = None,
     threads: int | None = None,
     initial: Floats | None = None,
-    sweeps: int = 50,
+    sweeps: int = SWEEPS,
 ) -> Solution:
     """Modified policy iteration: after each improvement at most `sweeps` sweeps of the greedy policy alone.
 
@@ -79,21 +86,40 @@ def modified_policy_iteration(
         ModelError: if γ = 1, or ε is below what double precision can certify.
     """
     run = Progress(mdp, epsilon, watch, max_iterations, threads)
-    whole = Sweeps(mdp, threads)
-    own = PaddedSweeps(mdp, whole.threads) if PaddedSweeps.fits(mdp) else PolicySweeps(mdp, whole.threads)
-    part = 0.3 if mdp.discount > 0.999 else 0.1
-    v, choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
-    out = np.empty_like(v)
-    while True:
-        low, high = whole.backup(v, out, choice)
-        v, out = out, v
-        if run.done(low, high, v):
-            del own, out, choice  # the certificate needs their memory
-            return run.finish(v, method="modified-policy-iteration", why="modified policy iteration")
-        own.take(choice)
-        enough = part * (high - low)
-        for _ in range(sweeps):
-            low, high = own.evaluate(v, out)
-            v, out = out, v
-            if high - low <= enough:
-                break
+    modified = Modified(mdp, threads, initial, sweeps)
+    modified.advance(run)
+    return run.finish(modified.release(), method="modified-policy-iteration", why="modified policy iteration")
+
+
+class Modified:
+    """Modified policy iteration that can be halted and taken up again."""
+
+    def __init__(self, mdp: MDP, threads: int | None, initial: Floats | None, sweeps: int = SWEEPS) -> None:
+        self.whole, self.most = Sweeps(mdp, threads), sweeps
+        padded = PaddedSweeps.fits(mdp)
+        self.own = PaddedSweeps(mdp, self.whole.threads) if padded else PolicySweeps(mdp, self.whole.threads)
+        self.part = 0.3 if mdp.discount > 0.999 else 0.1
+        self.v, self.choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
+        self.out = np.empty_like(self.v)
+
+    def advance(self, run: Progress, improvements: int | None = None) -> bool:
+        """Improve and evaluate until `run` is done, or for so many improvements; is it done?"""
+        for _ in count() if improvements is None else range(improvements):
+            low, high = self.whole.backup(self.v, self.out, self.choice)
+            self.v, self.out = self.out, self.v
+            if run.done(low, high, self.v):
+                return True
+            self.own.take(self.choice)
+            enough = self.part * (high - low)
+            for _ in range(self.most):
+                low, high = self.own.evaluate(self.v, self.out)
+                self.v, self.out = self.out, self.v
+                if high - low <= enough:
+                    break
+        return False
+
+    def release(self) -> Floats:
+        """The values; all other memory is given back, as the certificate needs it."""
+        values = self.v
+        del self.own, self.out, self.choice, self.v, self.whole
+        return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import inspect
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from operant.mdp import average, total
 from operant.mdp.model import MDP, Floats, ModelError
 from operant.mdp.solution import Solution, Watch
 
@@ -54,6 +56,10 @@ METHODS: dict[str, Method] = {
 """Every method by its name, and the kinds of problems that it fits."""
 
 
+AUTO = _method("auto:auto", "discounted")
+"""What "auto" runs for a discounted model."""
+
+
 def kind_of(mdp: MDP) -> str:
     """ "finite-horizon" if the model has a horizon, else its criterion."""
     return mdp.criterion if mdp.horizon is None else "finite-horizon"
@@ -83,14 +89,13 @@ def solve(
     Raises:
         ModelError: for an unknown method, one that does not fit the problem, or an ε that cannot be certified.
     """
+    kind, why = kind_of(mdp), ""
     if method == "auto":
         method, why = choose(mdp)
     elif method not in METHODS:
-        near = difflib.get_close_matches(method, METHODS, n=1, cutoff=0.0)
-        raise ModelError(f"there is no method {method!r}: did you mean {near[0]!r}? All: {', '.join(METHODS)}, auto.")
-    else:
-        why = ""
-    chosen, kind = METHODS[method], kind_of(mdp)
+        near = max(METHODS, key=lambda name: (method.lower() in name, _likeness(method, name)))
+        raise ModelError(f"there is no method {method!r}: did you mean {near!r}? All: {', '.join(METHODS)}, auto.")
+    chosen = AUTO if method == "auto" else METHODS[method]
     if kind not in chosen.fits:
         fitting = ", ".join(name for name, other in METHODS.items() if kind in other.fits)
         raise ModelError(f"{method} does not solve a {kind} problem: use one of {fitting}, or auto.")
@@ -102,19 +107,21 @@ def solve(
         elif name == "initial" and value is not None:
             raise ModelError(f"{method} does not start from values: leave `initial` out.")
     solution = chosen(mdp, **given)
-    if why:
-        object.__setattr__(solution, "why", f"{why}; {solution.why}")
-    return solution
+    return dataclasses.replace(solution, why=f"{why}; {solution.why}") if why else solution
 
 
 def choose(mdp: MDP) -> tuple[str, str]:
-    """The method that "auto" takes, and why."""
+    """The method that "auto" takes, and why; "auto" itself for discounted models (see `operant.mdp.auto`)."""
     match kind_of(mdp):
         case "finite-horizon":
             return "finite-horizon", f"backward induction: the model has a horizon of {mdp.horizon}"
         case "total":
-            return "interval-iteration", "total reward: graph analysis, then bounds from both sides"
+            return total.choose(mdp)
         case "average":
-            return "multichain-policy-iteration", "average reward: correct for any chain structure"
+            return average.choose(mdp)
         case _:
-            return "modified-policy-iteration", "discounted"
+            return "auto", ""
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(a=one.lower(), b=other).ratio()

@@ -1,0 +1,82 @@
+"""How `method="auto"` chooses for a discounted model: by its structure, and by measuring where that does not tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from operant.mdp.certify import Progress
+from operant.mdp.graph import components
+from operant.mdp.krylov import inexact_policy_iteration, promising
+from operant.mdp.model import MDP, Floats
+from operant.mdp.policy_iteration import SMALL, Modified, policy_iteration
+from operant.mdp.solution import Solution, Watch
+from operant.mdp.topological import topological
+
+TRIAL = 10
+"""Improvements of modified policy iteration after which a model that is not solved is looked at more closely."""
+LONG = 100
+"""Improvements still to come, as predicted, from which a trial of BiCGStab is worth its cost."""
+
+
+def auto(
+    mdp: MDP,
+    *,
+    epsilon: float = 1e-6,
+    watch: Watch | None = None,
+    max_iterations: int | None = None,
+    threads: int | None = None,
+    initial: Floats | None = None,
+) -> Solution:
+    """Solve a discounted model by the method that its structure suggests.
+
+    Up to 300 states: exact policy iteration. Else modified policy iteration, which ends at once on models that mix. If
+    it has not ended after ten improvements: where no strongly connected component has more than half of the states,
+    topological; where a hundred more improvements are predicted and a trial of BiCGStab reduces the residual tenfold,
+    inexact policy iteration; otherwise on as before. The choice depends on the model alone, never on a clock.
+
+    Raises:
+        ModelError: if γ = 1, or ε is below what double precision can certify.
+    """
+    if mdp.num_states <= SMALL:
+        found = policy_iteration(
+            mdp, epsilon=epsilon, watch=watch, max_iterations=max_iterations, threads=threads, initial=initial
+        )
+        return dataclasses.replace(found, why=f"{mdp.num_states} states: policies are evaluated exactly; {found.why}")
+    run = Progress(mdp, epsilon, watch, max_iterations, threads)
+    modified = Modified(mdp, threads, initial)
+    method, why = "modified-policy-iteration", "modified policy iteration: the model was solved before a choice was due"
+    if not modified.advance(run, TRIAL):
+        graph = components(mdp)
+        largest = int(graph.sizes.max())
+        if largest <= mdp.num_states / 2:
+            found = topological(
+                mdp,
+                epsilon=epsilon,
+                watch=run.later(),
+                max_iterations=run.left,
+                threads=threads,
+                initial=modified.release(),
+                found=graph,
+            )
+            return run.joined(found, f"no component has more than {largest:,} of {mdp.num_states:,} states")
+        if predicted(run.history, epsilon) > LONG and promising(mdp, modified.v, threads):
+            found = inexact_policy_iteration(
+                mdp,
+                epsilon=epsilon,
+                watch=run.later(),
+                max_iterations=run.left,
+                threads=threads,
+                initial=modified.release(),
+            )
+            return run.joined(found, "sweeps are slow here, and a trial of BiCGStab reduced the residual tenfold")
+        why = "modified policy iteration: one large component, and nothing that promises more than sweeps"
+        modified.advance(run)
+    return run.finish(modified.release(), method=method, why=why)
+
+
+def predicted(history: list[tuple[int, float]], epsilon: float) -> float:
+    """How many more improvements the gap needs at the rate of the last five."""
+    gaps = [gap for _, gap in history[-6:]]
+    rate = (gaps[-1] / gaps[0]) ** (1 / max(len(gaps) - 1, 1))
+    return math.inf if rate >= 1 else math.log(epsilon / gaps[-1]) / math.log(rate)
