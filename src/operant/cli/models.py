@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 DISCOUNT = 0.99
 """γ where neither the model nor a person says one."""
 
+VERSIONED = re.compile(r"-v\d+$")
+"""How the ids of Gymnasium's environments end."""
+
 MAPS = (".txt", ".map")
 REWARDS = {"G": 1.0, "+": 1.0, "H": 0.0, "-": -1.0}
 """Cells of a text map that end an episode, and their reward, where no option says otherwise."""
@@ -34,17 +37,19 @@ def open_model(name: str, options: Mapping[str, Any], discount: float | None = N
     Raises:
         ConfigError: if there is no such model or option, suggesting the nearest; or the environment has no table.
     """
+    path = Path(name)
+    if path.is_file() or path.suffix in (*MAPS, ".npz", ".json", ".tra"):
+        return path.stem, *_file(path, options, discount)
+    if VERSIONED.search(name):
+        return name, *_environment(name, options, discount)
     found = worlds()
     plain = name.removeprefix("world:").replace("_", "-")
     if plain in found:
         return plain, _world(plain, found[plain], options, discount), []
-    if name.startswith("world:"):
-        guess = did_you_mean(nearest(plain, found))
+    guess = did_you_mean(nearest(plain, found))
+    if name.startswith("world:") or guess:
         raise ConfigError(f"there is no world {plain!r}.{guess} There is: {', '.join(found)}.")
-    path = Path(name)
-    if path.is_file() or path.suffix in (*MAPS, ".npz", ".json", ".tra"):
-        return path.stem, *_file(path, options, discount)
-    return name, *_environment(name, found, options, discount)
+    return name, *_environment(name, options, discount)
 
 
 def worlds() -> dict[str, Callable[..., MDP]]:
@@ -112,18 +117,13 @@ def _map(path: Path, options: Mapping[str, Any], discount: float | None) -> tupl
     return _called(str(path), grid_world, {"text": text} | given), assumed
 
 
-def _environment(
-    name: str, found: Mapping[str, Any], options: Mapping[str, Any], discount: float | None
-) -> tuple[MDP, list[str]]:
+def _environment(name: str, options: Mapping[str, Any], discount: float | None) -> tuple[MDP, list[str]]:
     from operant.env import make_one
     from operant.mdp.gymnasium import from_gymnasium
 
     try:
         env = make_one(name, options)
     except EnvError as error:
-        close = nearest(name.lower(), found)
-        if close and not nearest(name, _ids()):
-            raise ConfigError(f"there is no model {name!r}.{did_you_mean(close)}") from None
         if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
             guess = did_you_mean(nearest(unknown[1], options_of(name)))
             raise ConfigError(
@@ -149,12 +149,6 @@ def options_of(env: str) -> list[str]:
     entry = spec(env).entry_point
     made: Any = load_env_creator(entry) if isinstance(entry, str) else entry
     return [key for key in inspect.signature(made).parameters if key not in ("render_mode", "self", "kwargs")]
-
-
-def _ids() -> list[str]:
-    import gymnasium
-
-    return list(gymnasium.registry)
 
 
 def _default_discount() -> str:

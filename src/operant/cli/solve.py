@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from operant.cli.models import open_model
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.config.values import ENTRY, from_text
 from operant.training.folder import RunFolder, now, provenance
 from operant.training.progress import sparkline
@@ -47,12 +47,12 @@ def verb(args: argparse.Namespace) -> None:
     sweeps = _sweeps(mdp) if args.video else None
     with _Line(name, args.epsilon) as line:
         solution = _solve(mdp, args, line, sweeps)
-    record = _keep(solution, name, args, sweeps)
-    about = dict(record.about)
+    folder, record = _keep(solution, name, args)
     if args.json:
-        print(json.dumps(about | {"folder": str(record.path)}, allow_nan=False))
+        print(json.dumps(dict(record.about) | {"folder": str(record.path)}, allow_nan=False))
     else:
-        print("\n".join(told(record)))
+        print("\n".join(told(record)), flush=True)
+    _show(folder, solution, name, sweeps)
     _say(f"Report: {record.path / 'report.html'}")
     _say(f"Next: operant report {record.path} --open, or operant compare with another solution of it")
 
@@ -123,9 +123,8 @@ def _sweeps(mdp: MDP) -> Sweeps:
     return Sweeps(mdp)
 
 
-def _keep(solution: Solution, name: str, args: argparse.Namespace, sweeps: Sweeps | None) -> solutions.Record:
-    """Write everything into a run folder of its own."""
-    started = now()
+def _keep(solution: Solution, name: str, args: argparse.Namespace) -> tuple[RunFolder, solutions.Record]:
+    """Write the answer into a run folder of its own."""
     folder = RunFolder.make(args.runs, f"{name}-solve", ("videos",))
     folder.update(
         kind="solution",
@@ -134,17 +133,26 @@ def _keep(solution: Solution, name: str, args: argparse.Namespace, sweeps: Sweep
         seed=None,
         steps=solution.iterations,
         seconds=solution.seconds,
-        started=started,
+        started=now(),
         **provenance(),
     )
     record = solutions.keep(solution, name, args.epsilon, folder)
+    folder.update(status="finished", ended=now(), start_value=record.about["start_value"])
+    return folder, record
+
+
+def _show(folder: RunFolder, solution: Solution, name: str, sweeps: Sweeps | None) -> None:
+    """The film, if there is to be one, and the page."""
     if sweeps is not None:
-        _say(f"Video: {sweeps.film(solution, name, folder.path / 'videos' / 'sweeps.mp4')}")
+        try:
+            _say(f"Video: {sweeps.film(solution, name, folder.path / 'videos' / 'sweeps.mp4')}")
+        except DiskError:
+            raise
+        except OperantError as problem:
+            _say(f"No video: {problem}")
     from operant.view.solve_report import write_solve_report
 
     write_solve_report(folder.path)
-    folder.update(status="finished", ended=now(), start_value=record.about["start_value"])
-    return record
 
 
 ARROWS = {
@@ -220,7 +228,7 @@ class _Line(AbstractContextManager["_Line"]):
             (self.name, "bold"),
             f"  iteration {self.iteration:,}  gap {gap} ",
             (f"to {2 * self.epsilon:.0e}  ", "dim"),
-            (sparkline(self.logs, 30), "blue"),
+            (sparkline(self.logs, 24), "blue"),
             (f"  {seconds}", "dim"),
         )
 

@@ -350,7 +350,7 @@ def _numbers(values: Values, room: int) -> list[str]:
     finite = np.abs(values[np.isfinite(values)])
     whole = len(f"{finite.max():.0f}") if len(finite) else 1
     sign = int(bool((values < 0).any()))
-    places = max(0, min(3, room - whole - sign - 1 + (whole == 1)))
+    places = max(0, min(3, room - whole - sign - 1))
     if np.allclose(finite, np.round(finite), rtol=0, atol=1e-9):
         places = 0
     return [(f"{v:.{places}f}" if np.isfinite(v) else str(v)).replace("-", "−") for v in (values + 0.0).tolist()]

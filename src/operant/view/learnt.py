@@ -64,6 +64,7 @@ def shown(cfg: TabularRun, agent: TablePolicy) -> Learnt:
     found.conditions = violations(cfg, noisy=mdp.nnz > mdp.num_rows)
     try:
         _compare(mdp, agent, found)
+        found.sentences += _soft(cfg, mdp)
     except (OperantError, ArithmeticError) as error:  # no optimum, or none that is finite
         found.sentences.append(f"The optimum is not known: {error}")
     return found
@@ -120,7 +121,7 @@ def _compare(mdp: MDP, agent: TablePolicy, found: Learnt) -> None:
     drawn = drawn[~mdp.rows.terminal[drawn]]
     limits = value_limits(np.concatenate([values[drawn], solution.values[drawn]]))
     for title, v, actions in (
-        ("Learnt: the largest action value of each state, and the greedy actions", values, greedy),
+        ("Learnt: max q(s, ·), and the greedy actions", values, greedy),
         ("Exact: v*, and all optimal actions", solution.values, actions_taken(mdp, solution.ties())),
     ):
         found.pictures.append((title, _picture(layout, mdp.rows.terminal, v, actions, limits)))
@@ -152,6 +153,26 @@ def _worth(mdp: MDP, start: NDArray[np.float64], agent: TablePolicy, solution: A
     return [
         f"Acting greedily on the table is worth {words.number(worth, 6)} from the start, computed exactly; the optimum "
         f"is {words.number(best, 6)}: {_loss(best - worth)}."
+    ]
+
+
+def _soft(cfg: TabularRun, mdp: MDP) -> list[str]:
+    """What an on-policy method aims at, whose policy keeps its ε: the best ε-soft policy."""
+    from operant.algo.tabular.settings import named
+    from operant.mdp.evaluation import best_epsilon_soft
+
+    epsilon = cfg.algo.epsilon
+    if (
+        mdp.start is None
+        or not named(cfg.algorithm).on_policy
+        or cfg.algo.epsilon_schedule != "constant"
+        or not epsilon
+    ):
+        return []
+    worth = float(mdp.start @ best_epsilon_soft(mdp, epsilon)[0].values)
+    return [
+        f"It learns about the policy that acts, which keeps ε = {epsilon:g}: the best such policy is worth "
+        f"{words.number(worth, 6)} from the start, and that is what its values tend to."
     ]
 
 
