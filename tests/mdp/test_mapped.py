@@ -16,7 +16,7 @@ from operant.mdp import mapped
 from operant.mdp.kernels import backup
 from operant.mdp.mapped import MappedWriter, check_mapped, open_mapped, save_mapped, slice_rows
 from operant.mdp.model import MDP, Grid, ModelError, Rows
-from operant.mdp.solve import solve
+from operant.mdp.solve import METHODS, solve
 from operant.mdp.sweeps import Sweeps
 from reference.scale_models import ragged
 
@@ -233,7 +233,7 @@ def test_a_successor_that_never_comes_is_refused(tmp_path: Path) -> None:
         save_mapped(MDP.from_rows(rows, 0.9, states=[(i,) for i in range(40)]), tmp_path / "n")
 
 
-@pytest.mark.parametrize("method", ["value-iteration", "modified-policy-iteration"])
+@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if "discounted" in method.fits])
 def test_solvers_take_a_mapped_model(model: MDP, tmp_path: Path, method: str) -> None:
     save_mapped(model, tmp_path / "m")
     mine, theirs = (solve(mdp, 1e-9, method) for mdp in (open_mapped(tmp_path / "m"), model))
