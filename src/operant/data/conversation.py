@@ -141,7 +141,7 @@ class Encoder:
         return render(self.tokenizer, text, prompt=True)
 
     def completion(self, prompt: Text, completion: Text, where: str = "") -> Example:
-        """A prompt and what is to be said there; only the latter is acted.
+        """A prompt and what is to be said there; only the latter is acted, and of several messages the assistant's.
 
         A plain completion gets the end token, and its tokens are those of the completion alone: in sampling too, the
         prompt's last token is decided before the first of the completion.
@@ -161,7 +161,11 @@ class Encoder:
             whole = render(self.tokenizer, [*prompt, *completion])
         if whole[: len(start)] != start:
             raise ConfigError(f"{where}: the chat template renders the prompt otherwise once it is answered")
-        return self.fit(whole, [i >= len(start) for i in range(len(whole))], where)
+        acted = [i >= len(start) for i in range(len(whole))]
+        if not isinstance(prompt, str) and not isinstance(completion, str) and len(completion) > 1:
+            said = self._assistant([*prompt, *completion], whole, where)
+            acted = [a and b for a, b in zip(acted, said, strict=True)]
+        return self.fit(whole, acted, where)
 
     def conversation(
         self, messages: Sequence[Message], *, learn: Literal["completion", "assistant", "all"], where: str = ""

@@ -99,7 +99,7 @@ def read_pairs(path: Path | str, encoder: Encoder) -> list[Pair]:
     """Lines with `chosen` and `rejected`, and `prompt`, `margin`, `probability`, `group` where they have them.
 
     Without a prompt, both are conversations (messages, or a text of turns that begin with "Human:" and "Assistant:"),
-    and the prompt is what stands before their last answers.
+    and the prompt is what they share, up to an answer; of the rest what the assistant says is compared.
 
     Raises:
         ConfigError: if the file cannot be read, or a line is not a pair; names the field.
@@ -108,15 +108,14 @@ def read_pairs(path: Path | str, encoder: Encoder) -> list[Pair]:
     def one(line: dict[str, Any], where: str) -> Pair:
         chosen, rejected = (_text(line, name, where) for name in ("chosen", "rejected"))
         if "prompt" in line:
-            prompts = (_text(line, "prompt", where),) * 2
+            prompt = _text(line, "prompt", where)
         else:
-            (before, chosen), (other, rejected) = (_split(x, where) for x in (chosen, rejected))
-            prompts = (before, other)
-            if list(before) != list(other):
-                raise ConfigError(f"{where}: chosen and rejected part before their last answers; give a prompt")
+            both = [_conversation(x, where) for x in (chosen, rejected)]
+            shared = _shared(both[0], both[1], where)
+            prompt, chosen, rejected = both[0][:shared], both[0][shared:], both[1][shared:]
         return Pair(
-            chosen=encoder.completion(prompts[0], chosen, where),
-            rejected=encoder.completion(prompts[1], rejected, where),
+            chosen=encoder.completion(prompt, chosen, where),
+            rejected=encoder.completion(prompt, rejected, where),
             margin=_number(line.get("margin", 0.0), "margin", where),
             probability=_number(line.get("probability", 1.0), "probability", where, 0.0, 1.0),
             group=str(line.get("group", "")),
@@ -264,12 +263,19 @@ def _number(value: object, name: str, where: str, low: float = -float("inf"), hi
     return float(value)
 
 
-def _split(text: Text, where: str) -> tuple[Sequence[Message], Sequence[Message]]:
-    """What stands before the last answer, and it."""
+def _conversation(text: Text, where: str) -> Sequence[Message]:
     try:
-        messages = dialogue(text) if isinstance(text, str) else text
+        return dialogue(text) if isinstance(text, str) else text
     except ValueError as error:
         raise ConfigError(f"{where}: no prompt, and {error}") from error
-    if messages[-1]["role"] != "assistant":
-        raise ConfigError(f"{where}: the last turn is not the assistant's; give a prompt")
-    return messages[:-1], messages[-1:]
+
+
+def _shared(first: Sequence[Message], second: Sequence[Message], where: str) -> int:
+    """How many messages stand before the first answer in which two conversations may differ."""
+    same = next(
+        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
+    for start in range(min(same, len(first) - 1, len(second) - 1), -1, -1):
+        if first[start]["role"] == second[start]["role"] == "assistant":
+            return start
+    raise ConfigError(f"{where}: no answer of the assistant in which chosen and rejected differ; give a prompt")
