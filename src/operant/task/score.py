@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -100,7 +101,8 @@ def call(of: Reward, trace: Trace) -> float | str:
     try:
         value: object = of(trace)
     except Exception as error:
-        return f"raised {type(error).__name__}: {error}"
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        return f"raised {type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
     return finite(value)
 
 

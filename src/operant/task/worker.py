@@ -1,0 +1,70 @@
+"""A worker process: runs rewards for `operant.task.pool`, in the frames of `operant.env.wire`.
+
+It is started as `python -m operant.task.worker SOCKET`, a connected socket. Requests are LOAD (a reward as JSON) and
+CALL (the number of a loaded reward, 8 bytes, and a trace as JSON). CALL is answered by a float64, or the reason there
+is none.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+
+from operant.config.errors import ConfigError
+from operant.env.wire import DONE, FAILED, MAKE, Gone, receive, send
+from operant.reward.trace import Reward
+from operant.task.remote import decode_reward, decode_trace
+from operant.task.score import call
+
+PATH, LOAD, CALL = MAKE, b"l", b"c"
+"""Requests: where to import from (JSON), a reward (JSON), a call."""
+
+
+def main(line: socket.socket) -> None:
+    """Answer until the other side is gone."""
+    rewards: list[Reward] = []
+    try:
+        while True:
+            kind, step, body = receive(line)
+            try:
+                answer = _answer(kind, body, rewards)
+            except ConfigError as error:
+                answer = str(error)
+            if isinstance(answer, str):
+                send(line, FAILED, step, answer.encode())
+            else:
+                send(line, DONE, step, struct.pack("<d", answer))
+    except Gone:
+        pass
+
+
+def _answer(kind: bytes, body: bytearray, rewards: list[Reward]) -> float | str:
+    if kind == PATH:
+        sys.path[:] = json.loads(body)
+        return 0.0
+    if kind == LOAD:
+        rewards.append(decode_reward(body.decode()))
+        return 0.0
+    (number,) = struct.unpack_from("<q", body)
+    return call(rewards[number], decode_trace(body[8:].decode()))
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process when the other end of standard input, which nobody writes to, is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the parent, which then closes the socket
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([0], [], [], 0)[0]:  # it was closed before the kernel was asked
+        sys.exit()
+
+
+if __name__ == "__main__":
+    _end_with_parent()
+    main(socket.socket(fileno=int(sys.argv[1])))
