@@ -119,6 +119,28 @@ def kl_normal(mean_p: Tensor, std_p: Tensor, mean_q: Tensor, std_q: Tensor) -> T
     return (0.5 * (ratio * ratio + shift * shift - 1.0) - ratio.log()).sum(-1)
 
 
+def steered(beta: float, kl: float, *, target: float, horizon: int, n: int) -> float:
+    """β (1 + clip(KL/target − 1, ±0.2) · n/horizon): a proportional controller of a divergence's weight.
+
+    Args:
+        beta: β, at least 0 (from 0 it never moves).
+        kl: the divergence measured, in the units of the target.
+        target: where to, above 0.
+        horizon, n: samples over which β changes by the clipped error, and how many were measured now.
+
+    Returns:
+        The next β.
+
+    Raises:
+        ValueError: `target` or `horizon` is not above 0, or `beta` is negative.
+
+    Source: Ziegler et al. (2019), Fine-tuning language models from human preferences, section 2.2.
+    """
+    _check.positive(target=target, horizon=horizon)
+    _check.not_negative(beta=beta)
+    return beta * (1.0 + min(max(kl / target - 1.0, -0.2), 0.2) * n / horizon)
+
+
 def _check_pair(**pair: Tensor) -> None:
     _check.floating(**pair)
     _check.same_shape(next(iter(pair.values())).shape, **pair)

@@ -1,0 +1,60 @@
+"""The losses of GRPO's family: which objective, which reduction, and the divergence in the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from torch import Tensor
+
+from operant.config.groups import GRPOConfig
+from operant.data.trajectory import Metrics
+from operant.math.divergence import k1, k2, k3
+from operant.math.objective import cispo, clipped_surrogate, policy_gradient
+from operant.math.ratio import reweighted, sequence_level
+from operant.math.reduce import Reduction, fixed, sequence_mean, token_mean
+
+DIVERGENCE: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"k1": k1, "k2": k2, "k3": k3}
+"""The estimators by name."""
+
+
+def group_loss(
+    cfg: GRPOConfig,
+    logp: Tensor,
+    old_logp: Tensor,
+    ref_logp: Tensor | None,
+    adv: Tensor,
+    acted: Tensor,
+    *,
+    beta: float,
+    reduce: Reduction,
+) -> tuple[Tensor, Metrics]:
+    """The loss of a preset on [N, T] log-probabilities now, when sampled, and of the reference; loss [] and metrics."""
+    match cfg.objective:
+        case "clip":
+            surrogate = partial(clipped_surrogate, logp, old_logp, clip=cfg.clip, clip_high=cfg.clip_high)
+        case "gspo":
+            old = sequence_level(logp, old_logp, acted)
+            surrogate = partial(clipped_surrogate, logp, old, clip=cfg.clip, clip_high=cfg.clip_high)
+        case "cispo":
+            surrogate = partial(cispo, logp, old_logp, max_ratio=cfg.max_ratio)
+        case "reinforce":
+            surrogate = partial(policy_gradient, logp)
+    loss, metrics = surrogate(adv=adv, acted=acted, reduce=reduce)
+    if ref_logp is not None and beta > 0.0 and cfg.kl_in == "loss":
+        divergence = DIVERGENCE[cfg.kl](logp, ref_logp)
+        if cfg.kl_corrected:
+            divergence = reweighted(divergence, logp, old_logp, acted)
+        loss = loss + beta * reduce(divergence, acted)
+    return loss, metrics
+
+
+def reduction(cfg: GRPOConfig, acted: Tensor, limit: int) -> Reduction:
+    """What counts as one, its denominator counted over all rows of a gradient step, `acted` [N, T]."""
+    match cfg.reduce:
+        case "token":
+            return partial(token_mean, denominator=acted.sum().clamp(min=1))
+        case "sequence":
+            return partial(sequence_mean, denominator=acted.any(-1).sum().clamp(min=1))
+        case "fixed":
+            return partial(fixed, length=cfg.fixed_length or limit, denominator=len(acted))

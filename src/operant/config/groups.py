@@ -1,0 +1,120 @@
+"""Settings of GRPO and its relatives, and the presets named by paper or library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from operant.config.schema import Section
+
+
+class GRPOConfig(Section):
+    """Group relative policy optimisation (Shao et al. 2024, arXiv:2402.03300) and its relatives."""
+
+    prompts: PositiveInt = Field(default=8, description="prompts a step")
+    samples: PositiveInt = Field(default=8, description="G, completions of each prompt: a group")
+    batch: PositiveInt | None = Field(
+        default=None, description="completions in a gradient step, drawn regardless of their group; all if unset"
+    )
+    epochs: PositiveInt = Field(default=1, description="passes over the completions of a step")
+    tokens: PositiveInt = Field(
+        default=32_768, description="tokens of one forward and backward; those of a gradient step add up exactly"
+    )
+    lr: PositiveFloat = Field(default=1e-6, description="AdamW's learning rate at the start")
+    lr_schedule: Literal["constant", "linear"] = Field(
+        default="constant", description="linear falls to 0 at total_steps"
+    )
+    weight_decay: NonNegativeFloat = Field(default=0.0, description="AdamW's weight decay")
+    max_grad_norm: PositiveFloat = Field(default=1.0, description="bound on the global gradient norm")
+    objective: Literal["clip", "gspo", "cispo", "reinforce"] = Field(
+        default="clip",
+        description="clip: the clipped surrogate by token; gspo: by sequence; cispo: clipped weights; reinforce: none",
+    )
+    clip: PositiveFloat = Field(default=0.2, description="how far the ratio may fall below 1")
+    clip_high: PositiveFloat | None = Field(
+        default=None, description="how far it may rise above 1; equal to clip when unset"
+    )
+    max_ratio: PositiveFloat = Field(default=5.0, description="the largest weight of cispo")
+    baseline: Literal["group", "leave_one_out", "none"] = Field(
+        default="group", description="what is subtracted: the group's mean, the mean of the others in it, or nothing"
+    )
+    scale: Literal["group", "batch", "tokens", "none"] = Field(
+        default="group",
+        description="what advantages are divided by: the deviation of returns in the group, or in the step; "
+        "tokens: shifted and scaled over all tokens of the step",
+    )
+    scale_eps: NonNegativeFloat = Field(default=1e-4, description="added to the deviation")
+    supervision: Literal["outcome", "process"] = Field(
+        default="outcome",
+        description="outcome: a token carries the whole return of its completion; process: the rewards from it on",
+    )
+    reduce: Literal["token", "sequence", "fixed"] = Field(
+        default="token",
+        description="what counts the same: every token, every completion, or every completion by a fixed length",
+    )
+    fixed_length: PositiveInt | None = Field(
+        default=None, description="the length that reduce = fixed divides by; the limit on completions if unset"
+    )
+    beta: NonNegativeFloat = Field(
+        default=0.0, description="β, weight of the divergence from the reference, at the start; 0 holds no reference"
+    )
+    beta_schedule: Literal["constant", "linear", "adaptive"] = Field(
+        default="constant", description="linear falls to 0 at total_steps; adaptive steers towards kl_target"
+    )
+    kl_target: PositiveFloat = Field(default=6.0, description="nats per completion that an adaptive β steers towards")
+    kl_horizon: PositiveInt = Field(default=10_000, description="completions over which an adaptive β changes")
+    kl: Literal["k1", "k2", "k3"] = Field(default="k3", description="the estimator of the divergence")
+    kl_in: Literal["loss", "reward"] = Field(default="loss", description="where the divergence is subtracted")
+    kl_corrected: bool = Field(
+        default=True, description="in the loss, multiply it by the ratio, so that its gradient is the divergence's"
+    )
+    reference_every: PositiveInt | None = Field(
+        default=None, description="steps after which the reference becomes the policy (iterative GRPO); never if unset"
+    )
+    truncated: Literal["score", "mask"] = Field(
+        default="score",
+        description="a completion cut at the limit: score it like any other, or give it advantage 0 and no say in "
+        "the baseline",
+    )
+    overlong: float = Field(
+        default=0.0,
+        description="share of the limit over which the reward falls by up to 1 (soft overlong punishment)",
+        ge=0.0,
+        lt=1.0,
+    )
+    resample: NonNegativeInt = Field(
+        default=0, description="rounds in which prompts whose completions all score the same are replaced by others"
+    )
+    mismatch_alarm: PositiveFloat = Field(
+        default=0.05, description="mean |log π of the sampler − log π of the trainer| above which a step warns"
+    )
+
+
+PRESETS: Mapping[str, GRPOConfig] = MappingProxyType(
+    {
+        "deepseekmath": GRPOConfig(
+            prompts=16, samples=64, reduce="sequence", beta=0.04, kl="k3", kl_corrected=False, lr=1e-6
+        ),
+        "dr_grpo": GRPOConfig(samples=8, scale="none", reduce="fixed"),
+        "dapo": GRPOConfig(
+            prompts=512, samples=16, batch=512, clip=0.2, clip_high=0.28, reduce="token", resample=10, overlong=0.2
+        ),
+        "gspo": GRPOConfig(objective="gspo", clip=3e-4, clip_high=4e-4, reduce="sequence", samples=16),
+        "cispo": GRPOConfig(objective="cispo", max_ratio=5.0, reduce="token", samples=16),
+        "rloo": GRPOConfig(
+            samples=4, objective="reinforce", baseline="leave_one_out", scale="none", reduce="fixed", fixed_length=1,
+            beta=0.05, kl="k1", kl_in="reward",
+        ),
+        "reinforce_pp": GRPOConfig(
+            samples=1, prompts=128, baseline="none", scale="tokens", supervision="process", reduce="token",
+            beta=0.01, kl="k1", kl_in="reward",
+        ),
+        "loop": GRPOConfig(samples=6, baseline="leave_one_out", scale="none", reduce="token", epochs=2, batch=64),
+        "trl_1_16": GRPOConfig(samples=8, prompts=1, reduce="token", lr=1e-6, lr_schedule="linear"),
+    }
+)  # fmt: skip
+"""By paper: DeepSeekMath (arXiv:2402.03300), Dr. GRPO (2503.20783), DAPO (2503.14476), GSPO (2507.18071), MiniMax-M1
+(CISPO, 2506.13585), RLOO (2402.14740), REINFORCE++ (2501.03262), LOOP (2502.01600); by library: the defaults of TRL."""

@@ -1,0 +1,91 @@
+"""Scoring of completions that share prompts: a prompt goes through the model once, whatever the size of its group."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from operant.math.logprob import categorical_logp
+from operant.policy import slim
+from operant.policy.language import CHUNK, LanguageModel
+
+
+def evaluate_groups(
+    policy: LanguageModel, tokens: Tensor, acted: Tensor, prompt: Tensor, group: Tensor, *, temperature: float = 1.0
+) -> Tensor:
+    """log π(tokens[:, t+1] | tokens[:, ≤ t]) where `acted`, and 0 elsewhere: what `LanguageModel.evaluate` says.
+
+    Of each group the prompt is computed once, and the completions attend to its keys and values.
+
+    Args:
+        policy: the model.
+        tokens: [N, T+1], padded on the right.
+        acted: [N, T] bool, nowhere before the last token of the prompt.
+        prompt: [N] int64, tokens of the prompt, at least 1.
+        group: [N] int64; rows with equal ids begin with the same prompt.
+        temperature: divides the logits.
+
+    Returns:
+        [N, T], float32.
+    """
+    end = int(acted.any(0).nonzero().max()) + 2 if bool(acted.any()) else 1
+    if policy.whole is not None or end == 1:
+        return policy.evaluate(tokens, acted, temperature=temperature)[0]
+    _, member = torch.unique(group, return_inverse=True)
+    first = torch.full((int(member.max()) + 1,), len(group), device=member.device)
+    first = first.scatter_reduce(0, member, torch.arange(len(group), device=member.device), "amin")
+    states = _hidden(policy.decoder, tokens[:, : end - 1], prompt, member, first)
+    row, t = acted.nonzero(as_tuple=True)
+    width = int(prompt.max())
+    start = len(first) * width  # completions lie behind the prompts
+    own = start + row * (end - 1 - int(prompt.min())) + t - prompt[row]
+    index = torch.where(t < prompt[row], member[row] * width + t, own)
+    action = tokens[row, t + 1]
+
+    def score(x: Tensor, action: Tensor) -> Tensor:
+        return categorical_logp(policy.decoder.head(policy.decoder.norm(x)).float() / temperature, action)
+
+    x = states[index]
+    size = max(1, CHUNK // policy.vocab)
+    if len(x) <= size:
+        logp = score(x, action)
+    else:
+        parts = zip(x.split(size), action.split(size), strict=True)
+        logp = torch.cat([checkpoint(score, h, a, use_reentrant=False) for h, a in parts])  # pyright: ignore[reportArgumentType]
+    return torch.zeros(acted.shape, dtype=logp.dtype, device=logp.device).index_put((row, t), logp)
+
+
+def _hidden(decoder: slim.Decoder, tokens: Tensor, prompt: Tensor, member: Tensor, first: Tensor) -> Tensor:
+    """[G·P + N·C, D] before the last norm: G prompts of width P, then N completions of width C, side by side.
+
+    Projections and feed-forward layers see them as one row; attention takes them apart.
+    """
+    n, groups, width = len(tokens), len(first), int(prompt.max())
+    longest = tokens.shape[1] - int(prompt.min())  # C
+    column = torch.arange(longest, device=tokens.device)
+    position = prompt[:, None] + column  # [N, C]
+    inner = position.clamp(max=tokens.shape[1] - 1)
+    flat = torch.cat((tokens[first, :width].flatten(), tokens.gather(1, inner).flatten()))[None]
+    place = torch.cat((torch.arange(width, device=tokens.device).repeat(groups), inner.flatten()))[None]
+    ahead = torch.arange(width, device=tokens.device) < prompt[:, None]  # [N, P]
+    mask = torch.cat((ahead[:, None].expand(-1, longest, -1), (column <= column[:, None]).expand(n, -1, -1)), -1)
+    mask = torch.zeros(mask.shape, device=tokens.device).masked_fill(~mask, -torch.inf)[:, None]  # [N, 1, C, P+C]
+    x, at = decoder.embed(flat, place)
+    mask, cut, gqa = mask.to(x.dtype), groups * width, decoder.kv_heads != decoder.heads
+    for layer in range(decoder.depth):
+        q, k, v = decoder.qkv(layer, x, at)
+        (qp, qc), (kp, kc), (vp, vc) = (
+            (
+                y[0, :, :cut].unflatten(1, (groups, width)).transpose(0, 1),
+                y[0, :, cut:].unflatten(1, (n, longest)).transpose(0, 1),
+            )
+            for y in (q, k, v)
+        )  # [G, H, P, d] and [N, H, C, d]
+        of_prompt = F.scaled_dot_product_attention(qp, kp, vp, is_causal=True, scale=decoder.scale, enable_gqa=gqa)
+        keys, values = torch.cat((kp[member], kc), 2), torch.cat((vp[member], vc), 2)
+        own = F.scaled_dot_product_attention(qc, keys, values, attn_mask=mask, scale=decoder.scale, enable_gqa=gqa)
+        attended = torch.cat([y.transpose(0, 1).flatten(1, 2) for y in (of_prompt, own)], 1)[None]
+        x = decoder.finish(layer, x, attended)
+    return x[0]

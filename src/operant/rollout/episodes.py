@@ -1,0 +1,267 @@
+"""Completions and their scores as a trajectory, and the loop that samples, scores and collects them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from operant.config.errors import ConfigError
+from operant.data.streams import Streams
+from operant.data.trajectory import Metrics, Trajectory
+from operant.rollout.engine import Completion, Engine, Prompt, Sampling
+from operant.rollout.processes import gather, share
+
+Score = float | Sequence[tuple[int, float]] | None
+"""What a completion earned: one number for all of it; or (index of a step's last token, reward) for each step, counted
+from the completion's first token; or None where it could not be judged."""
+
+Scorer = Callable[[Sequence[Completion]], Sequence[Score]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episodes:
+    """N completions: the trajectory, and what stands beside it.
+
+    In `traj`, a row is a prompt and its completion, padded on the right; `group` is the prompt's id. `logp` is the
+    sampler's log π at the temperature, over the whole vocabulary: the ratio to it is 1 while π has not moved, also
+    where top-k, top-p or min-p cut the vocabulary.
+    """
+
+    traj: Trajectory
+    kept: Tensor  # [N, T]; log of the probability that the cuts left: log μ(token) is logp − kept
+    marked: Tensor  # [N, T] bool; a reward, perhaps of 0, was given here
+    prompt: Tensor  # [N] int64; tokens of the prompt
+    cut: Tensor  # [N] bool; ended by the limit on its length
+    known: Tensor  # [N] bool; judged
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(self.prompt)
+
+
+def episodes(
+    completions: Sequence[Completion], scores: Sequence[Score], *, device: torch.device | str = "cpu"
+) -> Episodes:
+    """Rows of a trajectory from completions and what they earned.
+
+    The last decision is `terminated` where the completion ended by itself, and `truncated` where it was cut at the
+    limit or could not be judged. A reward whose token was not the policy's (a tool's output) is credited to the
+    decision before it.
+
+    Raises:
+        ConfigError: as many scores as completions were not given, or a step's index lies outside of its completion.
+    """
+    if len(scores) != len(completions):
+        raise ConfigError(f"the reward gave {len(scores)} scores for {len(completions)} completions: give one for each")
+    n, width = len(completions), max(len(c.prompt.tokens) + len(c.tokens) for c in completions)
+    obs = torch.zeros(n, width, dtype=torch.int64)
+    logp, kept, reward = torch.zeros(3, n, width - 1)
+    acted, terminated, truncated, marked = torch.zeros(4, n, width - 1, dtype=torch.bool)
+    for row, (c, score) in enumerate(zip(completions, scores, strict=True)):
+        start, end = len(c.prompt.tokens) - 1, len(c.prompt.tokens) + len(c.tokens) - 1
+        obs[row, : end + 1] = torch.tensor((*c.prompt.tokens, *c.tokens))
+        logp[row, start:end], kept[row, start:end] = torch.tensor(c.logp), torch.tensor(c.kept)
+        acted[row, start:end] = torch.tensor(c.acted, dtype=torch.bool)
+        own = [t for t, ours in enumerate(c.acted) if ours]
+        if not own:
+            continue
+        ended = terminated if c.finish == "stop" and score is not None else truncated
+        ended[row, start + own[-1]] = True
+        if score is None:
+            continue
+        for index, value in [(len(c.tokens) - 1, score)] if isinstance(score, int | float) else score:
+            if not 0 <= index < len(c.tokens):
+                where = f"sample {c.sample} of prompt {c.prompt.id}"
+                raise ConfigError(
+                    f"{where}: a step's reward at token {index} of {len(c.tokens)}; give 0 … {len(c.tokens) - 1}"
+                )
+            at = start + max((t for t in own if t <= index), default=own[0])
+            reward[row, at] += value
+            marked[row, at] = True
+    traj = Trajectory(
+        obs=obs, action=obs[:, 1:], logp=logp, reward=reward, terminated=terminated, truncated=truncated, acted=acted,
+        group=torch.tensor([c.prompt.id for c in completions]),
+    )  # fmt: skip
+    made = Episodes(
+        traj=traj, kept=kept, marked=marked, prompt=torch.tensor([len(c.prompt.tokens) for c in completions]),
+        cut=torch.tensor([c.finish == "length" for c in completions]),
+        known=torch.tensor([score is not None for score in scores]),
+    )  # fmt: skip
+    return made if torch.device(device).type == "cpu" else _to(made, device)
+
+
+class Prompts:
+    """An endless draw from a list of prompts: every one once before any a second time, in an order of the seed.
+
+    Each draw has an id of its own, which keys its randomness. `drawn` is the whole state.
+    """
+
+    def __init__(self, tokens: Sequence[Sequence[int]], *, seed: int) -> None:
+        self._tokens, self._seed = [tuple(each) for each in tokens], seed
+        self.drawn = 0
+
+    def example(self, drawn: int) -> int:
+        """Which of the prompts the draw of this id is."""
+        epoch, index = divmod(drawn, len(self._tokens))
+        return int(Streams(self._seed).numpy("prompts", epoch).permutation(len(self._tokens))[index])
+
+    def __call__(self, n: int) -> list[Prompt]:
+        """The next n."""
+        ids = range(self.drawn, self.drawn + n)
+        self.drawn += n
+        return [Prompt(id=i, tokens=self._tokens[self.example(i)]) for i in ids]
+
+
+class Rollouts:
+    """Samples and scores, a call at a time. Over several processes each samples its share, and all get every row.
+
+    Args:
+        engine: the sampler.
+        prompts: what to begin from.
+        score: completions to what they earned.
+        sampling: how tokens are drawn.
+        samples: completions of each prompt.
+        resample: rounds in which prompts whose completions all score the same are replaced (dynamic sampling: Yu et al.
+            2025, DAPO, section 3.2).
+        overlong: share of the limit over which the reward falls by up to 1 (DAPO, equation 13).
+
+    Attributes:
+        steps, episodes, seconds: calls, completions, and the time they took.
+        completions, scores: of the last call, kept rows only; `dropped` of its prompts gave no contrast.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        prompts: Prompts,
+        score: Scorer,
+        sampling: Sampling,
+        *,
+        samples: int,
+        resample: int = 0,
+        overlong: float = 0.0,
+    ) -> None:
+        self.engine, self.prompts, self.score, self.sampling = engine, prompts, score, sampling
+        self.samples, self.resample, self.overlong = samples, resample, overlong
+        self.steps, self.episodes, self.seconds = 0, 0, 0.0
+        self.completions: list[Completion] = []
+        self.scores: list[Score] = []
+        self.dropped, self._scoring = 0, 0.0
+
+    def __call__(self, n: int) -> Episodes:
+        """Completions of n prompts; of fewer where `resample` rounds did not find as many with a contrast.
+
+        Raises:
+            ConfigError: if a prompt and the limit on completions exceed the positions of the model.
+        """
+        start, before = time.perf_counter(), self.engine.seconds
+        found: list[tuple[Completion, Score]] = []
+        equal: list[tuple[Completion, Score]] = []
+        self.dropped, self._scoring = 0, 0.0
+        for _ in range(1 + self.resample):
+            rows = self._round(n - len(found) // self.samples)
+            for i in range(0, len(rows), self.samples):
+                group = rows[i : i + self.samples]
+                if self.resample and len({_total(score) for _, score in group}) == 1:
+                    equal += group
+                    self.dropped += 1
+                else:
+                    found += group
+            if len(found) == n * self.samples:
+                break
+        rows = found or equal[: n * self.samples]
+        self.completions, self.scores = [c for c, _ in rows], [score for _, score in rows]
+        self.steps += 1
+        self.episodes += len(rows)
+        self.seconds += time.perf_counter() - start
+        self._sampling = self.engine.seconds - before
+        return episodes(self.completions, self.scores, device=self.engine.policy.device)
+
+    def stats(self) -> Metrics:
+        """Of the last call."""
+        total = torch.tensor([x for x in map(_total, self.scores) if x is not None], dtype=torch.float64)
+        length = torch.tensor([len(c.tokens) for c in self.completions], dtype=torch.float64)
+        rows = max(len(self.scores), 1)
+        return {
+            "reward/mean": total.mean(),
+            "reward/std": total.std(correction=0),
+            "reward/missing": torch.tensor(1.0 - len(total) / rows),
+            "completion/length": length.mean(),
+            "completion/truncated": torch.tensor(sum(c.finish == "length" for c in self.completions) / rows),
+            "sampler/kept": torch.tensor([x for c in self.completions for x in c.kept]).exp().mean(),
+            "sampler/dropped": torch.tensor(float(self.dropped)),
+            "time/sample": torch.tensor(self._sampling),
+            "time/score": torch.tensor(self._scoring),
+        }
+
+    def _round(self, n: int) -> list[tuple[Completion, Score]]:
+        """Sample and score n prompts, over all processes."""
+        prompts = self.prompts(n)
+        longest = max(prompts, key=lambda p: len(p.tokens))
+        limit, room = self.sampling.max_tokens, self.engine.policy.max_positions
+        if len(longest.tokens) + limit > room:
+            raise ConfigError(
+                f"prompt {self.prompts.example(longest.id)} has {len(longest.tokens)} tokens and a completion up to "
+                f"{limit}: more than the {room} positions of the model. Set the limit to "
+                f"{max(room - len(longest.tokens), 0)} at most, or leave out longer prompts"
+            )
+        done = self.engine.generate(mine, self.sampling, samples=self.samples) if (mine := share(prompts)) else []
+        start = time.perf_counter()
+        scores = [self._shaped(c, s) for c, s in zip(done, self.score(done) if done else [], strict=True)]
+        self._scoring += time.perf_counter() - start
+        parts = gather([[asdict(c), s] for c, s in zip(done, scores, strict=True)])
+        if len(parts) == 1:
+            return list(zip(done, scores, strict=True))
+        rows = [(_completion(c), s) for part in parts for c, s in part]
+        place = {prompt.id: i for i, prompt in enumerate(prompts)}
+        return sorted(rows, key=lambda row: (place[row[0].prompt.id], row[0].sample))
+
+    def _shaped(self, c: Completion, score: Score) -> Score:
+        """The score with the soft overlong punishment: 0 up to the limit's margin, then falling to −1 at the limit."""
+        limit = self.sampling.max_tokens
+        margin = self.overlong * limit
+        if score is None or margin == 0.0 or (over := (len(c.tokens) - (limit - margin)) / margin) <= 0.0:
+            return score
+        if isinstance(score, int | float):
+            return score - over
+        return [*score, (len(c.tokens) - 1, -over)]
+
+
+def by_length(length: Tensor, tokens: int) -> list[Tensor]:
+    """Rows in parts of at most `tokens` tokens each, padding included (or of one row), the longest first.
+
+    Args:
+        length: [N] tokens of each row.
+        tokens: the budget.
+    """
+    order = length.argsort(descending=True, stable=True)
+    parts: list[Tensor] = []
+    start = 0
+    while start < len(order):
+        rows = max(1, tokens // int(length[order[start]]))
+        parts.append(order[start : start + rows])
+        start += rows
+    return parts
+
+
+def _total(score: Score) -> float | None:
+    return float(score) if isinstance(score, int | float) else None if score is None else sum(r for _, r in score)
+
+
+def _completion(fields: Mapping[str, Any]) -> Completion:
+    """From what `asdict` and JSON made of one."""
+    told: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    told["prompt"] = Prompt(id=told["prompt"]["id"], tokens=tuple(told["prompt"]["tokens"]))
+    return Completion(**told)
+
+
+def _to(made: Episodes, device: torch.device | str) -> Episodes:
+    traj = Trajectory(**{k: v.to(device) for k, v in asdict(made.traj).items()})
+    rest = {k: getattr(made, k).to(device) for k in ("kept", "marked", "prompt", "cut", "known")}
+    return Episodes(traj=traj, **rest)
