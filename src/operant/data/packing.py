@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,14 +24,20 @@ class Rows:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def __getitem__(self, rows: slice) -> Rows:
+        return self._each(lambda x: x[rows])
+
     def to(self, device: torch.device | str) -> Rows:
         """The same on a device."""
+        return self._each(lambda x: x.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Rows:
         return Rows(
-            tokens=self.tokens.to(device),
-            acted=self.acted.to(device),
-            length=self.length.to(device),
-            position=None if self.position is None else self.position.to(device),
-            segment=None if self.segment is None else self.segment.to(device),
+            tokens=change(self.tokens),
+            acted=change(self.acted),
+            length=change(self.length),
+            position=None if self.position is None else change(self.position),
+            segment=None if self.segment is None else change(self.segment),
         )
 
 
@@ -112,3 +118,25 @@ def best_fit(sizes: Sequence[int], capacity: int) -> list[list[int]]:
         bins[place].append(item)
         by_room.setdefault(room - sizes[item], []).append(place)
     return bins
+
+
+def within(widths: Sequence[int], rows: Sequence[int], tokens: int) -> list[list[int]]:
+    """Items in parts of at most `tokens` tokens each, padding included (or of one item), the widest first.
+
+    Args:
+        widths: of each item, the longest of its rows.
+        rows: how many rows each item has.
+        tokens: the budget.
+
+    Returns:
+        The items of each part, as indices.
+    """
+    parts: list[list[int]] = []
+    height = widest = 0
+    for item in sorted(range(len(widths)), key=lambda i: (-widths[i], i)):
+        if not parts or (height + rows[item]) * widest > tokens:
+            parts.append([])
+            height, widest = 0, widths[item]
+        parts[-1].append(item)
+        height += rows[item]
+    return parts

@@ -57,8 +57,12 @@ class Steps:
     correct: tuple[float, ...]  # of each such step, in [0, 1]
 
 
-def mismatch(verdicts: Sequence[Verdict]) -> list[Verdict]:
+def mismatch(verdicts: Sequence[Verdict], length: int) -> list[Verdict]:
     """Each verdict with the answer of the next one put to its own prompt: what KTO measures its reference point on.
+
+    Args:
+        verdicts: in any order.
+        length: where a prompt and the other's answer are cut.
 
     Raises:
         ConfigError: if there are fewer than two.
@@ -68,7 +72,7 @@ def mismatch(verdicts: Sequence[Verdict]) -> list[Verdict]:
     result: list[Verdict] = []
     for i, verdict in enumerate(verdicts):
         own, other = verdict.answer, verdicts[(i + 1) % len(verdicts)].answer
-        tokens = own.tokens[: own.prompt] + other.tokens[other.prompt :]
+        tokens = (own.tokens[: own.prompt] + other.tokens[other.prompt :])[:length]
         acted = tuple(t >= own.prompt for t in range(1, len(tokens)))
         result.append(replace(verdict, mismatched=Example(tokens=tokens, acted=acted, where=own.where)))
     return result
