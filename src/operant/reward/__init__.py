@@ -1,17 +1,26 @@
 """Rewards: plain functions of a trace. Every one ships with tests of what must not score."""
 
 from operant.reward.answer import boxed, extract, last_number, tagged
+from operant.reward.equivalence import MathEquivalence
 from operant.reward.number import number
+from operant.reward.shape import CosineLength, Overlong, Repetition
+from operant.reward.steps import KeySteps, StepOrder
 from operant.reward.trace import GoldError, Reward, Trace, reward
 from operant.reward.verifiable import Exact, Format, Numeric, RelativeAccuracy
 
 __all__ = [
+    "CosineLength",
     "Exact",
     "Format",
     "GoldError",
+    "KeySteps",
+    "MathEquivalence",
     "Numeric",
+    "Overlong",
     "RelativeAccuracy",
+    "Repetition",
     "Reward",
+    "StepOrder",
     "Trace",
     "boxed",
     "extract",

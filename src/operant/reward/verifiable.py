@@ -111,7 +111,7 @@ class Numeric:
 class RelativeAccuracy:
     """Mean relative accuracy: mean over θ in 0.50, 0.55 … 0.95 of 1[|y - gold| / |gold| < 1 - θ].
 
-    A graded reward in tenths. For gold 0 it is 1 for y = 0 and 0 otherwise. (VSI-Bench, arXiv:2412.14171, equation 1.)
+    A graded reward in tenths. For gold 0 it is 1 for y = 0 and 0 otherwise. (VSI-Bench, arXiv:2412.14171.)
 
     Args:
         answer: where the answer stands; see `operant.reward.answer`.

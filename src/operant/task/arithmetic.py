@@ -12,8 +12,8 @@ import numpy as np
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.reward.verifiable import Exact
-from operant.task.split import distinct, draw
-from operant.task.task import Demonstration, Example, Lazy, Task
+from operant.task.split import make_task
+from operant.task.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,6 @@ def arithmetic(
     """
     if not (1 <= digits <= 18 and terms >= 2 and operators and {*operators} <= {"+", "-"}):
         raise ConfigError('arithmetic needs digits in 1 … 18, terms ≥ 2 and operators "+", "-" or "+-"')
-    if not 0 <= forgets_carry <= 1:
-        raise ConfigError(f"arithmetic.forgets_carry={forgets_carry} is no probability")
-    streams = Streams(seed)
 
     def problem(random: np.random.Generator) -> _Chain:
         low = 10 ** (digits - 1) if digits > 1 else 0
@@ -68,28 +65,17 @@ def arithmetic(
         signs = random.integers(len(operators), size=terms - 1)
         return _Chain(tuple(map(int, numbers)), "".join(operators[int(i)] for i in signs))
 
-    def question(chain: _Chain) -> str:
-        return _shown(chain, units_first) + "="
-
-    def example(chain: _Chain) -> Example:
-        return Example(
-            prompt=question(chain),
-            gold=_shown(_value(chain), units_first),
-            solution=_worked(chain, steps, units_first, None),
-        )
-
-    def demonstration(index: int) -> Demonstration:
-        chain = draw(streams, "demonstrations", index, problem, question)
-        slips = streams.numpy("arithmetic/noise", index).random() < forgets_carry
-        slip = _first_carry(chain) if slips else None
-        return Demonstration(prompt=question(chain), completion=_worked(chain, steps, units_first, slip))
-
-    return Task(
-        name="arithmetic",
-        train=Lazy(train, lambda i: example(draw(streams, "train", i, problem, question))),
-        test=[example(chain) for chain in distinct(streams, test, problem, question, "arithmetic")],
+    return make_task(
+        "arithmetic",
+        Streams(seed),
+        problem,
+        prompt=lambda chain: _shown(chain, units_first) + "=",
+        gold=lambda chain: _shown(_value(chain), units_first),
+        solution=lambda chain: _worked(chain, steps, units_first, None),
+        mistaken=lambda chain: _worked(chain, steps, units_first, _first_carry(chain)),
+        mistakes=forgets_carry,
         rewards={"correct": Exact(answer=("after:=", "whole") if steps else ("whole",))},
-        demonstrations=Lazy(demonstrations, demonstration),
+        sizes=(train, test, demonstrations),
         max_tokens=_longest(digits, terms, steps),
     )
 

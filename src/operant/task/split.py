@@ -7,13 +7,15 @@ either are drawn, and no list of problems is kept.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import numpy as np
 
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
+from operant.reward.trace import Reward
+from operant.task.task import Demonstration, Example, Lazy, Task
 
 TESTED = 10
 """One in so many problems is held out."""
@@ -72,3 +74,56 @@ def distinct(
             continue
         found[text], misses = made, 0
     return list(found.values())
+
+
+def make_task(
+    name: str,
+    streams: Streams,
+    problem: Callable[[np.random.Generator], Problem],
+    *,
+    prompt: Callable[[Problem], str],
+    gold: Callable[[Problem], str],
+    mistaken: Callable[[Problem], str],
+    mistakes: float,
+    rewards: Mapping[str, Reward],
+    sizes: tuple[int, int, int],
+    max_tokens: int,
+    solution: Callable[[Problem], str] | None = None,
+) -> Task:
+    """A task from a way to draw a problem and to write it down.
+
+    Args:
+        name: of the task.
+        streams: seeded.
+        problem: one draw.
+        prompt, gold, solution: of a problem; `solution` is `gold` if None.
+        mistaken: what a demonstration says in its place when it makes the mistake.
+        mistakes: probability of that.
+        rewards: by name.
+        sizes: examples of train, of test, and demonstrations.
+        max_tokens: as in `Task`.
+
+    Raises:
+        ConfigError: if `mistakes` is no probability.
+    """
+    if not 0 <= mistakes <= 1:
+        raise ConfigError(f"{name}: {mistakes} is no probability of a mistake")
+    solved = solution or gold
+    train, test, shown = sizes
+
+    def example(made: Problem) -> Example:
+        return Example(prompt=prompt(made), gold=gold(made), solution=solved(made))
+
+    def demonstration(index: int) -> Demonstration:
+        made = draw(streams, "demonstrations", index, problem, prompt)
+        slips = streams.numpy("task/mistakes", index).random() < mistakes
+        return Demonstration(prompt=prompt(made), completion=mistaken(made) if slips else solved(made))
+
+    return Task(
+        name=name,
+        train=Lazy(train, lambda i: example(draw(streams, "train", i, problem, prompt))),
+        test=[example(made) for made in distinct(streams, test, problem, prompt, name)],
+        rewards=rewards,
+        demonstrations=Lazy(shown, demonstration),
+        max_tokens=max_tokens,
+    )
