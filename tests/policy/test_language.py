@@ -2,11 +2,11 @@ import warnings
 
 import pytest
 import torch
-from reference import tiny
 
 from operant.config.errors import ConfigError
 from operant.policy import language
 from operant.policy.language import LanguageModel, Scalar
+from reference import tiny
 
 pytest.importorskip("transformers")
 

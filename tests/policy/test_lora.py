@@ -1,10 +1,10 @@
 import pytest
 import torch
-from reference import tiny
 
 from operant.config.errors import ConfigError
 from operant.policy.language import LanguageModel
 from operant.policy.lora import LoraSpec
+from reference import tiny
 
 pytest.importorskip("transformers")
 pytest.importorskip("peft")

@@ -2,10 +2,10 @@ import warnings
 
 import pytest
 import torch
-from reference import tiny
 
 from operant.policy import slim
 from operant.policy.language import LanguageModel
+from reference import tiny
 
 pytest.importorskip("transformers")
 

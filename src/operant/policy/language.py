@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Self
 
@@ -137,7 +137,7 @@ class LanguageModel(nn.Module):
         self.model.save_pretrained(str(folder), safe_serialization=True)
 
     @contextlib.contextmanager
-    def reference(self) -> Iterator[None]:
+    def reference(self) -> Generator[None]:
         """Within it the model is the one before its adapters: π_ref without a second copy.
 
         Raises:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -71,11 +71,15 @@ def read(model: Any, folder: Path) -> Any:
 
     if not (folder / "adapter_model.safetensors").is_file():
         raise ConfigError(f"{folder}: no adapter_model.safetensors; give a folder that save_adapter wrote")
-    return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    adapted: Any = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    config = adapted.peft_config["default"]
+    if getattr(config, "use_dora", False) or str(config.peft_type.value) != "LORA":
+        raise ConfigError(f"{folder}: adapters that are not plain LoRA; merge them into a model folder first")
+    return adapted
 
 
 @contextlib.contextmanager
-def disabled(adapted: Any) -> Iterator[None]:
+def disabled(adapted: Any) -> Generator[None]:
     """The model as it was before it was adapted."""
     with adapted.disable_adapter():
         yield
@@ -86,11 +90,11 @@ def merged(adapted: Any) -> dict[str, Tensor]:
     from peft.tuners.lora import LoraLayer
 
     base = adapted.get_base_model()
-    added = {
-        f"{name}.weight": module.get_delta_weight("default")
-        for name, module in base.named_modules()
-        if isinstance(module, LoraLayer)
-    }
+    added: dict[str, Tensor] = {}
+    for name, module in base.named_modules():
+        layer: Any = module
+        if isinstance(layer, LoraLayer):
+            added[f"{name}.weight"] = cast(Any, layer).get_delta_weight("default")
     state: dict[str, Tensor] = {}
     for name, value in base.state_dict().items():
         if ".lora_" in name:

@@ -8,6 +8,7 @@ window or a recurrent state.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -33,11 +34,19 @@ class Whole:
     def hidden(self, tokens: Tensor, position: Tensor, segment: Tensor | None = None) -> Tensor:
         """The last hidden states [N, L, D]."""
         body = self.model.get_decoder()
-        return self._rows(lambda t, p: body(**self._given(t, p)).last_hidden_state, tokens, position, segment)
+
+        def forward(tokens: Tensor, position: Tensor) -> Tensor:
+            return body(**self._given(tokens, position)).last_hidden_state
+
+        return self._rows(forward, tokens, position, segment)
 
     def logits(self, tokens: Tensor, position: Tensor, segment: Tensor | None = None) -> Tensor:
         """Logits [N, L, V], with whatever the family does to them after its head."""
-        return self._rows(lambda t, p: self.model(**self._given(t, p)).logits, tokens, position, segment)
+
+        def forward(tokens: Tensor, position: Tensor) -> Tensor:
+            return self.model(**self._given(tokens, position)).logits
+
+        return self._rows(forward, tokens, position, segment)
 
     def _given(self, tokens: Tensor, position: Tensor) -> dict[str, Any]:
         if self.positioned:
@@ -49,7 +58,9 @@ class Whole:
             )
         return {"input_ids": tokens, "use_cache": False}
 
-    def _rows(self, forward: Any, tokens: Tensor, position: Tensor, segment: Tensor | None) -> Tensor:
+    def _rows(
+        self, forward: Callable[[Tensor, Tensor], Tensor], tokens: Tensor, position: Tensor, segment: Tensor | None
+    ) -> Tensor:
         if segment is None:
             return forward(tokens, position)
         first = torch.ones_like(segment, dtype=torch.bool)

@@ -1,76 +1,39 @@
 """The sampler of a token policy: prompts in, completions with their log-probabilities out. Knows nothing of rewards.
 
 A draw depends on (seed, prompt id, sample index, position) alone, not on what else is in the batch: the uniform number
-behind each token is a hash of these four.
+behind each token is a hash of these four. (The logits behind it are those of the batch's matrix products, whose
+rounding may differ in the last bit with their size: a draw within 1e-7 of the border between two tokens may tell.)
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections import deque
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from operant.math.logprob import categorical_sample
 from operant.policy.language import LanguageModel
+from operant.rollout import compiled
+from operant.rollout.compiled import Compiled
+from operant.rollout.decode import Eager
+from operant.rollout.sampling import Completion, Prompt, Sampling, draw, keep, uniform
+from operant.rollout.slots import Decoding, Job, check
+from operant.rollout.through import Through
 
+__all__ = ["After", "Completion", "Engine", "Prompt", "Sampling", "draw", "keep", "uniform"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
-    """How tokens are drawn."""
-
-    temperature: float = 1.0  # 0: the most probable token
-    top_k: int = 0  # 0: all
-    top_p: float = 1.0
-    min_p: float = 0.0
-    max_tokens: int = 256
-    stop: tuple[int, ...] = ()  # tokens that end a completion; they belong to it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
-    """Tokens to go on from, and the number that keys their randomness."""
-
-    id: int
-    tokens: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
-    """One sample."""
-
-    prompt: Prompt
-    sample: int  # 0 … samples-1
-    tokens: tuple[int, ...]
-    logp: tuple[float, ...]  # log π(token) at the temperature, over the whole vocabulary
-    kept: tuple[
-        float, ...
-    ]  # log of the probability that top-k, top-p and min-p kept: the sampler's log μ is logp - kept
-    acted: tuple[bool, ...]  # False where the token was forced (a tool's output)
-    finish: Literal["stop", "length"]
-
-
-def uniform(seed: int, prompt: Tensor, sample: Tensor, position: Tensor) -> Tensor:
-    """[...] float64 in [0, 1), a hash (SplitMix64's finaliser) of the four numbers; int64 arithmetic wraps."""
-
-    def mix(x: Tensor) -> Tensor:
-        x = (x ^ ((x >> 30) & 0x3FFFFFFFF)) * -4658895280553007687
-        x = (x ^ ((x >> 27) & 0x1FFFFFFFFF)) * -7723592293110705685
-        return x ^ ((x >> 31) & 0x1FFFFFFFF)
-
-    golden = torch.tensor(-7046029254386353131, device=prompt.device)
-    x = mix(prompt + torch.tensor(seed, device=prompt.device) * golden)
-    x = mix(x + sample * golden)
-    x = mix(x + position * golden)
-    return ((x >> 11) & 0x1FFFFFFFFFFFFF).double() * 2.0**-53
+After = Callable[[Completion], Sequence[int] | None]
+"""What a stopped completion is followed by: tokens that are forced (a tool's output), or None where it has ended."""
 
 
 class Engine:
     """Samples from a language model.
+
+    A row that ends is filled with the next completion; a prompt's keys and values are computed once for all its
+    samples. Tiny float32 models on a CPU are decoded by compiled code (its first call in a process compiles for some
+    seconds, or reads what an earlier process left on disk), others by torch; models that the slim forward does not
+    read by transformers, without refilling.
 
     Args:
         policy: the model; its own parameters are read, so that it samples as it is at each call.
@@ -85,106 +48,78 @@ class Engine:
         self.policy, self.seed, self.slots = policy, seed, slots
         self.tokens, self.seconds = 0, 0.0
 
-    @torch.no_grad()
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, *, samples: int = 1) -> list[Completion]:
-        """`samples` completions of each prompt, prompt by prompt."""
-        start = time.perf_counter()
-        jobs = [(prompt, k) for prompt in prompts for k in range(samples)]
-        done = [c for i in range(0, len(jobs), self.slots) for c in self._batch(jobs[i : i + self.slots], sampling)]
-        self.tokens += sum(len(c.tokens) for c in done)
-        self.seconds += time.perf_counter() - start
-        return done
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, samples: int = 1, after: After | None = None
+    ) -> list[Completion]:
+        """`samples` completions of each prompt, prompt by prompt.
 
-    def _batch(self, jobs: list[tuple[Prompt, int]], sampling: Sampling) -> list[Completion]:
-        decoder, device = self.policy.decoder, self.policy.device
-        lengths = torch.tensor([len(p.tokens) for p, _ in jobs], device=device)
-        width, n = int(lengths.max()), len(jobs)
-        tokens = torch.zeros(n, width, dtype=torch.int64, device=device)
-        for row, (prompt, _) in enumerate(jobs):
-            tokens[row, : len(prompt.tokens)] = torch.tensor(prompt.tokens)
-        ids = torch.tensor([p.id for p, _ in jobs], device=device)
-        index = torch.tensor([k for _, k in jobs], device=device)
-        size = width + sampling.max_tokens
-        cache = torch.zeros(decoder.depth, 2, n, decoder.kv_heads, size, decoder.head_dim, device=device)
-        x, at = decoder.embed(tokens, torch.arange(width, device=device).expand(n, -1))
-        for layer in range(decoder.depth):
-            q, k, v = decoder.qkv(layer, x, at)
-            cache[layer, 0, :, :, :width], cache[layer, 1, :, :, :width] = k, v
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=decoder.scale, enable_gqa=True)
-            x = decoder.finish(layer, x, y)
-        rows = torch.arange(n, device=device)
-        last = decoder.norm(x[rows, lengths - 1])
-        out = torch.zeros(n, sampling.max_tokens, dtype=torch.int64, device=device)
-        logp, kept = torch.zeros(2, n, sampling.max_tokens, device=device)
-        done, count = torch.zeros(n, dtype=torch.bool, device=device), torch.zeros(n, dtype=torch.int64, device=device)
-        stop = torch.tensor(sampling.stop, dtype=torch.int64, device=device)
-        columns = torch.arange(size, device=device)
-        for step in range(sampling.max_tokens):
-            token, logp[:, step], kept[:, step] = draw(
-                decoder.head(last).float(), sampling, uniform(self.seed, ids, index, torch.full_like(ids, step))
-            )
-            out[:, step] = token
-            count += ~done
-            done |= torch.isin(token, stop)
-            if bool(done.all()) or step + 1 == sampling.max_tokens:
-                break
-            place = lengths + step  # [n]
-            x, at = decoder.embed(token[:, None], place[:, None])
-            seen = (columns <= place[:, None])[:, None, None]
-            for layer in range(decoder.depth):
-                q, k, v = decoder.qkv(layer, x, at)
-                cache[layer, 0, rows, :, place], cache[layer, 1, rows, :, place] = k[:, :, 0], v[:, :, 0]
-                y = F.scaled_dot_product_attention(
-                    q, cache[layer, 0], cache[layer, 1], attn_mask=seen, scale=decoder.scale, enable_gqa=True
-                )
-                x = decoder.finish(layer, x, y)
-            last = decoder.norm(x[:, 0])
-        found: list[Completion] = []
-        for row, (prompt, k) in enumerate(jobs):
-            m = int(count[row])
-            found.append(
-                Completion(
-                    prompt=prompt,
-                    sample=k,
-                    tokens=tuple(out[row, :m].tolist()),
-                    logp=tuple(logp[row, :m].tolist()),
-                    kept=tuple(kept[row, :m].tolist()),
-                    acted=(True,) * m,
-                    finish="stop" if bool(done[row]) else "length",
-                )
-            )
+        Args:
+            prompts: N.
+            sampling: how.
+            samples: G, of each prompt.
+            after: asked of every completion that meets a stop token.
+
+        Returns:
+            N · G, in order.
+
+        Raises:
+            ConfigError: if a prompt is empty, has tokens the model does not know, or has no room for `max_tokens`.
+        """
+        began = time.perf_counter()
+        check(prompts, sampling, self.policy.vocab, self.policy.max_positions)
+        jobs = [
+            Job(i * samples + k, i, prompt, prompt.sample + k)
+            for i, prompt in enumerate(prompts)
+            for k in range(samples)
+        ]
+        training = self.policy.training
+        self.policy.eval()
+        try:
+            # modules of transformers may keep what they compute, which must not be an inference tensor
+            with torch.inference_mode() if self.policy.whole is None else torch.no_grad():
+                found = self._run(jobs, sampling, samples, after)
+        finally:
+            self.policy.train(training)
+        self.tokens += sum(sum(c.acted) for c in found)
+        self.seconds += time.perf_counter() - began
         return found
 
+    def _run(self, jobs: list[Job], sampling: Sampling, samples: int, after: After | None) -> list[Completion]:
+        if not jobs:
+            return []
+        decoding = self._decoding(jobs, sampling, samples)
+        rows, stop = decoding.slots, frozenset(sampling.stop)
+        waiting, free = deque(jobs), list(range(len(rows.busy)))[::-1]
+        under_way: dict[int, Job] = {}
+        found: dict[int, Completion] = {}
+        while waiting or under_way:
+            if waiting and free and (decoding.refills or not under_way):
+                count = min(len(free), len(waiting))
+                filled = {free.pop(): waiting.popleft() for _ in range(count)}
+                decoding.begin(list(filled), list(filled.values()))
+                under_way |= filled
+            decoding.advance()
+            busy = rows.busy.tolist()
+            ended = [slot for slot in under_way if not busy[slot]]
+            if not ended:
+                continue
+            for slot, completion in zip(ended, rows.take(ended, [under_way[s] for s in ended], stop), strict=True):
+                more = after(completion) if after is not None and completion.finish == "stop" else None
+                if more:
+                    rows.force(slot, more)
+                    if bool(rows.busy[slot]):
+                        continue
+                    (completion,) = rows.take([slot], [under_way[slot]], stop)
+                job = under_way.pop(slot)
+                decoding.release(job)
+                found[job.number] = completion
+                free.append(slot)
+        return [found[job.number] for job in jobs]
 
-def draw(logits: Tensor, sampling: Sampling, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Token [n], log π at the temperature [n], log kept mass [n], from logits [n, V] and uniform numbers [n].
-
-    Greedy (temperature 0) reports log-probabilities at temperature 1.
-    """
-    if sampling.temperature == 0.0:
-        logp = logits.log_softmax(-1)
-        token = logits.argmax(-1)
-        return token, logp.gather(-1, token[:, None])[:, 0], torch.zeros_like(u, dtype=logits.dtype)
-    logp = (logits / sampling.temperature).log_softmax(-1)
-    allowed = keep(logp, sampling)
-    cut = logp if allowed is None else logp.masked_fill(~allowed, -torch.inf)
-    token = categorical_sample(cut.double(), u)
-    mass = torch.zeros_like(logp[:, 0]) if allowed is None else cut.logsumexp(-1)
-    return token, logp.gather(-1, token[:, None])[:, 0], mass
-
-
-def keep(logp: Tensor, sampling: Sampling) -> Tensor | None:
-    """Which tokens [n, V] top-k, then top-p, then min-p leave; None where all."""
-    if not sampling.top_k and sampling.top_p >= 1.0 and sampling.min_p <= 0.0:
-        return None
-    allowed = torch.ones_like(logp, dtype=torch.bool)
-    if sampling.top_k:
-        allowed &= logp >= logp.topk(min(sampling.top_k, logp.shape[-1]), -1).values[:, -1:]
-    if sampling.top_p < 1.0:
-        order = logp.masked_fill(~allowed, -torch.inf).sort(-1, descending=True)
-        p = order.values.softmax(-1)
-        inside = p.cumsum(-1) - p < sampling.top_p
-        allowed &= torch.zeros_like(allowed).scatter(-1, order.indices, inside)
-    if sampling.min_p > 0.0:
-        allowed &= logp >= logp.amax(-1, keepdim=True) + torch.log(torch.tensor(sampling.min_p))
-    return allowed
+    def _decoding(self, jobs: list[Job], sampling: Sampling, samples: int) -> Decoding:
+        count = min(self.slots, len(jobs))
+        if self.policy.whole is not None:
+            return Through(self.policy, jobs, sampling, self.seed, count)
+        if compiled.obstacle(self.policy) is None:
+            return Compiled(self.policy, jobs, sampling, self.seed, count, samples)
+        return Eager(self.policy, jobs, sampling, self.seed, count)

@@ -1,0 +1,289 @@
+"""Decoding of small float32 models on a CPU by `operant.rollout.decode_kernels`.
+
+The weights are laid out again at each call (a copy of the model, adapters merged; a few milliseconds for five million
+parameters), so that sampling always reads what training left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from operant.policy.language import LanguageModel
+from operant.policy.slim import Absolute
+from operant.rollout import decode_kernels as kernels
+from operant.rollout.decode import beside, prefill
+from operant.rollout.decode_kernels import LANES, WIDE, Cache, How, Rows, Scratch, Weights
+from operant.rollout.sampling import Sampling
+from operant.rollout.slots import Job, Slots
+
+LARGEST = 2**26
+"""Parameters of the largest model that is laid out again."""
+STEPS = 8
+"""Between two looks at which rows have ended."""
+FEW = 4
+"""Rows up to which one thread decodes."""
+
+ACTIVATIONS = {
+    "SiLUActivation": kernels.SILU,
+    "SiLU": kernels.SILU,
+    "GELUTanh": kernels.GELU_TANH,
+    "NewGELUActivation": kernels.GELU_TANH,
+    "GELUActivation": kernels.GELU,
+    "GELU": kernels.GELU,
+    "ReLU": kernels.RELU,
+}
+"""By the name of the module's class."""
+
+
+def obstacle(policy: LanguageModel) -> str | None:
+    """Why the compiled decoding does not serve this model, in words; None where it does."""
+    decoder = policy.decoder
+    parameters = list(policy.parameters())
+    if any(p.device.type != "cpu" or p.dtype != torch.float32 for p in parameters):
+        return "not all parameters are float32 on the CPU"
+    if sum(p.numel() for p in parameters) > LARGEST:
+        return f"the model has more than {LARGEST:,} parameters"
+    if decoder.head_dim % 4:
+        return f"a head has {decoder.head_dim} dimensions, not a multiple of 4"
+    block = decoder.layers[0]
+    if type(_activation(block)).__name__ not in ACTIVATIONS:
+        return f"the activation is {type(_activation(block)).__name__}"
+    for name, module in policy.base.named_modules():
+        inner = module.get_base_layer() if hasattr(module, "get_base_layer") else module
+        known = isinstance(inner, nn.Linear | nn.Embedding | nn.LayerNorm)
+        if hasattr(inner, "weight") and not known and not type(inner).__name__.endswith(("RMSNorm", "Conv1D")):
+            return f"{name} is a {type(inner).__name__}"
+        if inner is not module and not isinstance(inner, nn.Linear) and type(inner).__name__ != "Conv1D":
+            return f"{name} is adapted"
+    return None
+
+
+def _activation(block: Any) -> Any:
+    return block.mlp.act_fn if hasattr(block.mlp, "act_fn") else block.mlp.act
+
+
+def _weight(module: Any) -> tuple[Tensor, Tensor]:
+    """Weight [outputs, inputs] and bias [outputs] of a linear module, with its active adapters merged."""
+    plain = module.get_base_layer() if hasattr(module, "get_base_layer") else module
+    weight = plain.weight
+    if plain is not module and not module.disable_adapters:
+        for name in module.active_adapters:
+            weight = weight + module.get_delta_weight(name)
+    if not isinstance(plain, nn.Linear):
+        weight = weight.T
+    bias = plain.bias if plain.bias is not None else weight.new_zeros(len(weight))
+    return weight, bias
+
+
+def _blocks(weight: Tensor) -> Tensor:
+    """[O, I] to [⌈O / 64⌉, I, 64]."""
+    padded = F.pad(weight, (0, 0, 0, -len(weight) % WIDE))
+    return padded.unflatten(0, (-1, WIDE)).transpose(1, 2)
+
+
+def _pair(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Several projections of one input as one, each padded to whole blocks only where there are several."""
+    if len(parts) == 1:
+        weight, bias = parts[0]
+        return _blocks(weight), F.pad(bias, (0, -len(bias) % WIDE))
+    weights = [F.pad(w, (0, 0, 0, -len(w) % WIDE)) for w, _ in parts]
+    return _blocks(torch.cat(weights)), torch.cat([F.pad(b, (0, -len(b) % WIDE)) for _, b in parts])
+
+
+def _stack(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
+    weight, bias = (torch.stack(x).contiguous().numpy() for x in zip(*pairs, strict=True))
+    return weight, bias
+
+
+def weights(policy: LanguageModel, longest: int) -> Weights:
+    """The model laid out for the kernels, for positions below `longest`."""
+    decoder: Any = policy.decoder
+    absolute = isinstance(decoder, Absolute)
+    blocks, d, width = list(decoder.layers), decoder.head_dim, decoder.width
+    none = np.zeros((0, d), np.float32)
+
+    def norm(module: Any) -> Tensor:
+        shift = getattr(module, "bias", None)
+        scale = 1.0 + module.weight if policy.base.config.model_type == "gemma" else module.weight
+        return torch.stack([scale, torch.zeros_like(scale) if shift is None else shift])
+
+    if absolute:
+        table, places = decoder.model.wte, decoder.model.wpe.weight.detach().numpy()
+        cos = sin = none
+        norms = [norm(m) for b in blocks for m in (b.ln_1, b.ln_2)] + [norm(decoder.model.ln_f)]
+        eps, heads_norm, heads_eps = decoder.model.ln_f.eps, np.zeros((0, 2, d), np.float32), 0.0
+        qkv = _stack([_pair([_weight(b.attn.c_attn)]) for b in blocks])
+        out = _stack([_pair([_weight(b.attn.c_proj)]) for b in blocks])
+        up = _stack([_pair([_weight(b.mlp.c_fc)]) for b in blocks])
+        last = [_weight(b.mlp.c_proj) for b in blocks]
+    else:
+        table, places = decoder.model.embed_tokens, np.zeros((0, width), np.float32)
+        turns = decoder.model.rotary_emb(table.weight[:1], position_ids=torch.arange(longest)[None])
+        cos, sin = (x[0].contiguous().numpy() for x in turns)
+        norms = [norm(m) for b in blocks for m in (b.input_layernorm, b.post_attention_layernorm)]
+        norms.append(norm(decoder.model.norm))
+        final, first = decoder.model.norm, blocks[0].self_attn
+        eps = final.variance_epsilon if hasattr(final, "variance_epsilon") else final.eps
+        heads_norm, heads_eps = np.zeros((0, 2, d), np.float32), 0.0
+        if hasattr(first, "q_norm"):
+            scales = [torch.stack([b.self_attn.q_norm.weight, b.self_attn.k_norm.weight]) for b in blocks]
+            heads_norm, heads_eps = torch.stack(scales).numpy(), first.q_norm.variance_epsilon
+        sides = [[_weight(m) for m in (b.self_attn.q_proj, b.self_attn.k_proj, b.self_attn.v_proj)] for b in blocks]
+        joint = [[(torch.cat([w for w, _ in side]), torch.cat([b for _, b in side]))] for side in sides]
+        qkv = _stack([_pair(side) for side in joint])
+        out = _stack([_pair([_weight(b.self_attn.o_proj)]) for b in blocks])
+        up = _stack([_pair([_weight(b.mlp.gate_proj), _weight(b.mlp.up_proj)]) for b in blocks])
+        last = [_weight(b.mlp.down_proj) for b in blocks]
+    down = _stack([_pair([(F.pad(w, (0, -w.shape[1] % WIDE)), b)]) for w, b in last])
+    stretch = decoder.stretch if not absolute and decoder.stretch is not None else getattr(table, "embed_scale", 1.0)
+    return Weights(
+        embed=table.weight.detach().numpy(),
+        stretch=np.float32(float(stretch)),
+        places=places,
+        cos=cos,
+        sin=sin,
+        norms=torch.stack(norms).contiguous().numpy(),
+        centred=absolute,
+        eps=np.float32(eps),
+        heads_norm=heads_norm,
+        heads_eps=np.float32(heads_eps),
+        qkv=qkv[0],
+        qkv_bias=qkv[1],
+        out=out[0],
+        out_bias=out[1],
+        up=up[0],
+        up_bias=up[1],
+        gated=not absolute,
+        activation=ACTIVATIONS[type(_activation(blocks[0])).__name__],
+        down=down[0],
+        down_bias=down[1],
+        head=_blocks(_weight(decoder.lm_head)[0]).contiguous().numpy(),
+        heads=decoder.heads,
+        kv_heads=decoder.kv_heads,
+        scale=np.float32(decoder.scale),
+    )
+
+
+class Compiled:
+    """Rows decoded by compiled code, a share of them on each of torch's threads.
+
+    A prompt's keys and values are computed once, some prompts ahead, and read by all its samples.
+    """
+
+    refills = True
+
+    def __init__(
+        self, policy: LanguageModel, jobs: Sequence[Job], sampling: Sampling, seed: int, count: int, samples: int
+    ) -> None:
+        self.decoder, self.sampling = policy.decoder, sampling
+        columns = 1 + max(sampling.max_tokens - job.prompt.drawn for job in jobs)
+        self.prompts = {job.order: job.prompt.tokens[:-1] for job in jobs}
+        self.left = dict.fromkeys(self.prompts, samples)  # samples that have not ended
+        self.ahead = max(1, count // samples)
+        self.places: dict[int, int] = {}  # of each prompt in the cache
+        self.empty = list(range(min(len(self.prompts), count + self.ahead)))
+        longest = max(len(p) for p in self.prompts.values())
+        self.slots = Slots(count, columns, seed, torch.device("cpu"))
+        self.weights = weights(policy, longest + columns)
+        depth, k, d = self.decoder.depth, self.decoder.kv_heads, self.decoder.head_dim
+        blocks, behind = -(-longest // LANES), -(-columns // LANES)
+        self.cache = Cache(
+            prompt_k=np.empty((depth, len(self.empty), k, blocks, d, LANES), np.float32),
+            prompt_v=np.empty((depth, len(self.empty), k, blocks * LANES, d), np.float32),
+            k=np.empty((depth, count, k, behind, d, LANES), np.float32),
+            v=np.empty((depth, count, k, behind * LANES, d), np.float32),
+        )
+        s = self.slots
+        self.rows = Rows(
+            tokens=s.tokens.numpy(),
+            logp=s.logp.numpy(),
+            kept=s.kept.numpy(),
+            acted=s.acted.numpy(),
+            known=s.known.numpy(),
+            at=s.at.numpy(),
+            limit=s.limit.numpy(),
+            start=s.start.numpy(),
+            key=s.key.numpy().view(np.uint64),
+            offset=s.offset.numpy(),
+            busy=s.busy.numpy(),
+            prompt=np.zeros(count, np.int64),
+        )
+        stop = np.zeros(policy.vocab, bool)
+        stop[[t for t in sampling.stop if 0 <= t < policy.vocab]] = True
+        self.how = How(np.float32(sampling.temperature), sampling.top_k, sampling.top_p, sampling.min_p, stop)
+        self.threads = min(torch.get_num_threads(), max(1, count // FEW))
+        self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+        share = -(-count // self.threads)
+        self.scratch = [self._scratch(share, longest + columns, policy.vocab) for _ in range(self.threads)]
+
+    def begin(self, slots: Sequence[int], jobs: Sequence[Job]) -> None:
+        """Computes the prompts that are not at hand, and some ahead."""
+        self.slots.place(slots, jobs, self.sampling.max_tokens)
+        missing = sorted({job.order for job in jobs} - self.places.keys())
+        if missing:
+            last = missing[-1]
+            ahead = [o for o in range(last + 1, last + 1 + self.ahead) if o in self.prompts and o not in self.places]
+            self._prefill((missing + ahead)[: len(self.empty)])
+        for slot, job in zip(slots, jobs, strict=True):
+            self.rows.prompt[slot] = self.places[job.order]
+
+    def advance(self) -> None:
+        """`STEPS` steps, each thread on its own."""
+        busy = np.flatnonzero(self.rows.busy)
+        w, cache, rows, how = self.weights, self.cache, self.rows, self.how
+        if self.pool is None or len(busy) <= FEW:
+            kernels.advance(w, cache, rows, how, self.scratch[0], busy, STEPS)
+            return
+        shares = zip(np.array_split(busy, self.threads), self.scratch, strict=True)
+        under_way = [self.pool.submit(kernels.advance, w, cache, rows, how, s, mine, STEPS) for mine, s in shares]
+        for one in under_way:
+            one.result()
+
+    def release(self, job: Job) -> None:
+        """The place of a prompt is free once all its samples have ended."""
+        self.left[job.order] -= 1
+        if self.left[job.order] == 0:
+            self.empty.append(self.places.pop(job.order))
+
+    def _prefill(self, orders: Sequence[int]) -> None:
+        places = [self.empty.pop() for _ in orders]
+        self.places |= dict(zip(orders, places, strict=True))
+        some = [self.prompts[order] for order in orders]
+        width = max(len(p) for p in some)
+        if width == 0:
+            return
+        keys, values = prefill(self.decoder, beside(some, torch.device("cpu")))
+        blocks = -(-width // LANES)
+        for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
+            k = F.pad(k, (0, 0, 0, -width % LANES)).unflatten(2, (blocks, LANES)).transpose(-1, -2)
+            self.cache.prompt_k[layer, places, :, :blocks] = k.numpy()
+            self.cache.prompt_v[layer, places, :, :width] = v.numpy()
+
+    def _scratch(self, rows: int, positions: int, vocab: int) -> Scratch:
+        w = self.weights
+
+        def floats(*shape: int) -> np.ndarray:
+            return np.empty(shape, np.float32)
+
+        width, inner = w.embed.shape[1], w.down.shape[2]
+        blocks = max(w.qkv.shape[1], w.out.shape[1], w.up.shape[1], w.down.shape[1], w.head.shape[0])
+        return Scratch(
+            active=np.empty(rows, np.int64),
+            x=floats(rows, width),
+            y=floats(rows, width),
+            q=floats(rows, w.out.shape[2]),
+            h=floats(rows, inner),
+            z=floats(blocks, rows, WIDE),
+            one=floats(max(w.qkv.shape[1], w.head.shape[0]) * WIDE),
+            score=floats(positions + 2 * LANES),
+            logits=floats(vocab),
+            share=floats(vocab),
+            allowed=np.empty(vocab, bool),
+        )

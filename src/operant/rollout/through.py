@@ -1,0 +1,79 @@
+"""Decoding through transformers, for models that the slim forward does not read.
+
+Rows that run together have prompts of one length, so that nothing is padded and no assumption is made about the
+family's masks or states; a row that has ended idles until the others have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from operant.config.errors import ConfigError
+from operant.policy.language import LanguageModel
+from operant.rollout.decode import absorb
+from operant.rollout.sampling import Sampling
+from operant.rollout.slots import Job, Slots
+
+
+class Through:
+    """Rows that step together through the model's own cache."""
+
+    refills = False
+
+    def __init__(self, policy: LanguageModel, jobs: Sequence[Job], sampling: Sampling, seed: int, count: int) -> None:
+        assert policy.whole is not None
+        self.whole, self.sampling, self.device = policy.whole, sampling, policy.device
+        columns = 1 + max(sampling.max_tokens - job.prompt.drawn for job in jobs)
+        self.slots = Slots(count, columns, seed, self.device)
+        self.stop = torch.tensor(sampling.stop, dtype=torch.int64, device=self.device)
+        self.running: list[tuple[Tensor, Any]] = []  # rows of one length, and their cache; made at their first step
+
+    def begin(self, slots: Sequence[int], jobs: Sequence[Job]) -> None:
+        """The prompts of rows that begin together, one length at a time."""
+        self.slots.place(slots, jobs, self.sampling.max_tokens)
+        self.running = []
+        for length in sorted({len(job.prompt.tokens) for job in jobs}):
+            some = [(slot, job.prompt.tokens) for slot, job in zip(slots, jobs, strict=True)
+                    if len(job.prompt.tokens) == length]  # fmt: skip
+            rows = torch.tensor([slot for slot, _ in some], device=self.device)
+            cache = None
+            if length > 1:
+                tokens = torch.tensor([tokens[:-1] for _, tokens in some], device=self.device)
+                cache = self._forward(tokens, torch.arange(length - 1, device=self.device).expand_as(tokens), None)[1]
+            self.running.append((rows, cache))
+
+    def advance(self) -> None:
+        """One step of each length that has a busy row."""
+        s = self.slots
+        logits = torch.zeros(len(s.busy), self.whole.vocab, device=self.device)
+        for i, (rows, cache) in enumerate(self.running):
+            if not bool(s.busy[rows].any()):
+                continue
+            # rows that have ended, or wait for tokens to be forced, step with the others: their columns are the same
+            column = (s.at[rows] * s.busy[rows]).max()
+            place = (s.start[rows] + column)[:, None]
+            tokens = s.tokens[rows, column][:, None]
+            found, cache = self._forward(tokens, place, cache)
+            logits[rows] = found[:, -1].float()
+            self.running[i] = (rows, cache)
+        absorb(s, logits, self.sampling, self.stop)
+
+    def release(self, job: Job) -> None:
+        """Nothing is kept for a prompt."""
+
+    def _forward(self, tokens: Tensor, place: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        given: dict[str, Any] = {"input_ids": tokens, "use_cache": True}
+        if cache is not None:
+            given["past_key_values"] = cache
+        if self.whole.positioned:
+            given["position_ids"] = place
+        done = self.whole.model(**given)
+        memory = getattr(done, "past_key_values", None)
+        if memory is None:
+            kind = self.whole.model.config.model_type
+            raise ConfigError(f"{kind}: returns no past_key_values, so it cannot be sampled from; use another family")
+        return done.logits, memory
