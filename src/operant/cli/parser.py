@@ -246,8 +246,8 @@ def _add_settings(parser: _Parser, algorithm: str) -> None:
         "env",
         nargs="*",
         action=_Target,
-        metavar="ENV",
-        help="Gymnasium id, or module:callable; @FILE.toml after it reads settings",
+        metavar="TASK" if model.target[0] == "task" else "ENV",
+        help=f"{_lower(leaves(model)[model.target].help)}; @FILE.toml after it reads settings",
     )
     parser.set_defaults(env="", file=None, overrides={})
     parser.model = model
@@ -259,9 +259,10 @@ def _add_settings(parser: _Parser, algorithm: str) -> None:
         if name not in groups:
             inner = section(model, (name,)) if name else None
             groups[name] = parser.add_argument_group(f"{name}: {_lower(title(inner))}" if inner else "the run")
-        hidden = path == ("env", "id")  # it has its own word, ENV
+        hidden = path == model.target  # it has its own word
         flag = "--" + leaf.key.replace("_", "-")
         flags = [flag, "--no-" + flag[2:]] if leaf.kind == "boolean" else [flag]
+        flags += ["--model"] if path == ("model", "path") else []
         groups[name].add_argument(
             *flags, action=_Override, leaf=leaf, dest="overrides", help=argparse.SUPPRESS if hidden else _help(leaf)
         )
@@ -309,8 +310,14 @@ class _Target(argparse.Action):
             parser.error(f"two files of settings: {files[0]!r} and {files[1]!r}. Give one.")
         if files == [""]:
             parser.error("@ needs the name of a file, as in @config.toml.")
-        if not envs and not files and "env.id" not in namespace.overrides:
-            parser.error("no environment. Name one, as in CartPole-v1, or a file that does, as in @config.toml.")
+        target = parser.model.target
+        if not envs and not files and ".".join(target) not in namespace.overrides:
+            what = (
+                "task. Name one, as in arithmetic"
+                if target[0] == "task"
+                else "environment. Name one, as in CartPole-v1"
+            )
+            parser.error(f"no {what}, or a file that does, as in @config.toml.")
         namespace.env = envs[0] if envs else ""
         namespace.file = Path(files[0]) if files else None
 

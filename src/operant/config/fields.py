@@ -123,6 +123,8 @@ def leaves(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> dict[tuple[s
     specs = model.model_json_schema()["properties"]
     fields = model.model_fields
     for name in sorted(fields, key=lambda name: section(model, (name,)) is not None):
+        if fields[name].exclude:
+            continue
         path = (*prefix, name)
         inner = section(model, (name,))
         if inner is not None:

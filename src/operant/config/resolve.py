@@ -21,12 +21,14 @@ from pydantic import ValidationError
 from operant.config.errors import ConfigError
 from operant.config.fields import Leaf, did_you_mean, leaf_of, leaves, nearest, nearest_keys, section
 from operant.config.locate import key_lines
+from operant.config.groups import PRESETS as PAPERS
+from operant.config.models import LANGUAGE
 from operant.config.schema import PPORun, RunConfig
 from operant.config.tabular import TABULAR
 from operant.config.values import ENTRY, fitted, from_text, plain, shown
 from operant.config.write import toml_document, toml_key, toml_value
 
-ALGORITHMS: dict[str, type[RunConfig]] = {"ppo": PPORun, **TABULAR}
+ALGORITHMS: dict[str, type[RunConfig]] = {"ppo": PPORun, **TABULAR, **LANGUAGE}
 """The config class of each algorithm: the one place where a new algorithm's settings are announced."""
 
 DEEP = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){100}""")
@@ -84,25 +86,31 @@ def resolve(
     layers = _Layers(model, source)
     tree, lines = read_toml(Path(file)) if file is not None else ({}, {})
     given: list[tuple[str, object]] = [("algorithm", toml_value(algorithm))]
-    given += [("env.id", toml_value(env))] if env else []
+    given += [(".".join(model.target), toml_value(env))] if env else []
 
     def lay(preset: Preset | None) -> _Layers:
         layers = _Layers(model, source)
         if preset is not None:
             layers.table(read_toml(preset.path)[0], where=f"preset {preset.env}")
+        if isinstance(paper, str) and paper in PAPERS:
+            layers.table({"algo": PAPERS[paper].model_dump(exclude_unset=True)}, where=f"preset {paper}")
         layers.table(tree, where=str(file), lines=lines)
         for key, value in (*given, *(overrides or {}).items()):
             layers.override(str(key), value)
         return layers
 
-    env_id = lay(None).values["env", "id"][0]
-    preset = next((each for each in presets() if (each.algorithm, each.env) == (algorithm, env_id)), None)
+    paper: object = None
+    first = lay(None).values
+    env_id, paper = first[model.target][0], first.get(("preset",), (None,))[0]
+    own = first.get(("model", "path"), ("",))[0]  # what suits the small base does not suit another model
+    preset = next((each for each in presets() if (each.algorithm, each.env) == (algorithm, env_id) and not own), None)
     layers = lay(preset)
     if tree.get("algorithm", algorithm) != algorithm:
         text = f"algorithm is {shown(tree['algorithm'])}, but {shown(algorithm)} was asked for. Remove the line."
         layers.problem(f"{file}:{lines['algorithm',]}", text)
     if not env_id:
-        layers.problem(source, f"no environment. Name one, as in `operant train {algorithm} CartPole-v1`.")
+        what, such = ("task", "arithmetic") if model.target[0] == "task" else ("environment", "CartPole-v1")
+        layers.problem(source, f"no {what}. Name one, as in `operant train {algorithm} {such}`.")
     return Resolved(layers.config(), layers.provenance(), preset.env if preset else None)
 
 

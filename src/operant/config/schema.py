@@ -5,7 +5,7 @@ Every field carries its help text. Unknown keys are refused. `resolve.py` says w
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -130,7 +130,12 @@ class SaveConfig(Section):
 
 
 class RunConfig(Section):
-    """Everything that decides what a run does, whatever the algorithm; each algorithm has a class of its own."""
+    """Everything that decides what a run does, whatever the algorithm; each algorithm has a class of its own.
+
+    `target` is the setting that says what is trained on: the word after the algorithm on the command line.
+    """
+
+    target: ClassVar[tuple[str, ...]] = ("env", "id")
 
     algorithm: str = Field(default="", description="name of the algorithm")
     seed: int = Field(default=1, description="the one seed from which all randomness flows", ge=0)

@@ -1,0 +1,1 @@
+"""Named systems made of the parts below."""
