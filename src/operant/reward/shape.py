@@ -95,8 +95,8 @@ class CosineLength:
             raise ConfigError(f"CosineLength needs limit ≥ 1, not {self.limit}")
         if min(self.right) <= max(*self.wrong, self.exceeded):
             raise ConfigError(
-                f"CosineLength would pay some wrong answer (wrong={self.wrong}, exceeded={self.exceeded}) as much as some "
-                f"right one (right={self.right}): make right larger"
+                f"CosineLength would pay some wrong answer (wrong={self.wrong}, exceeded={self.exceeded}) as much as "
+                f"some right one (right={self.right}): make right larger"
             )
 
     @property

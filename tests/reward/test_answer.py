@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from operant.reward import Numeric, RelativeAccuracy, Trace, boxed, extract, last_number, number, tagged
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("12", 12), ("+12", 12), ("-12", -12), ("−12", -12), ("- 12", -12), (" 12. ", 12), ("12.50", Fraction(25, 2)),
+        (".5", Fraction(1, 2)), ("1,234", 1234), ("1,234,567.5", Fraction(2469135, 2)), ("$5", 5),
+        ("-$5", -5), ("$-5", -5),
+        ("€ 1,000", 1000), ("3/4", Fraction(3, 4)), ("-3/4", Fraction(-3, 4)), ("1 1/2", Fraction(3, 2)),
+        ("-1 1/2", Fraction(-3, 2)), (r"\frac{3}{4}", Fraction(3, 4)), (r"-\dfrac{3}{4}", Fraction(-3, 4)),
+        ("$12$", 12),
+        ("45%", Fraction(9, 20)), (r"45\%", Fraction(9, 20)), ("1e3", 1000), ("2.5E-1", Fraction(1, 4)), ("007", 7),
+        ("3 cm", 3), ("3cm", 3), ("3 CM", 3), ("0", 0), ("-0", 0),
+        ("", None), ("-", None), (".", None), ("1,23", None), ("12,3456", None), (",123", None), ("1,2,3", None),
+        ("1 2", None),
+        ("1.2.3", None), ("--1", None), ("1/0", None), ("1/2/3", None), ("1e9999", None), ("1e", None), ("12 km", None),
+        ("cm", None), ("3 cm cm", None), ("x", None), ("12x", None), ("nan", None), ("inf", None), ("0x10", None),
+        ("1_000", None), ("１２", 12), ("9" * 65, None), ("12 = 12", None), ("%", None), ("5%%", None), ("$", None),
+    ],
+)  # fmt: skip
+def test_number(text: str, value: object):
+    assert number(text, ("cm",)) == value
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(-(10**15), 10**15), st.integers(0, 6))
+def test_a_decimal_is_read_exactly(whole: int, places: int):
+    value = Fraction(whole, 10**places)
+    text = f"{abs(whole) // 10**places:,}" + (f".{abs(whole) % 10**places:0{places}d}" if places else "")
+    assert number(("-" if whole < 0 else "") + text) == value
+    assert number(f"{value.numerator}/{value.denominator}") == value
+    assert last_number(f"so x={text} at last") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("1 and 2", "2"), ("x=-3.", "-3"), ("3-4", "4"), ("12+34", "34"), ("1,234.5 apples", "1,234.5"), ("1,2,3", "3"),
+        ("50%", "50%"), ("none", None), ("", None), ("costs $5.50.", "5.50"), ("(-7)", "-7"),
+    ],
+)  # fmt: skip
+def test_last_number(text: str, found: str | None):
+    assert last_number(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (r"\boxed{1}", "1"), (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"), (r"\boxed{1} \boxed{2}", "2"),
+        (r"\boxed{1", None),
+        (r"\boxed{1} \boxed", None), (r"\boxed 1", None), ("", None), (r"\boxed{}", ""), (r"\boxed{a}}", "a"),
+    ],
+)  # fmt: skip
+def test_boxed(text: str, found: str | None):
+    assert boxed(text) == found
+
+
+def test_tagged():
+    assert tagged("a<x>1</x>b", "x") == "1"
+    for text in ("", "<x>1", "1</x>", "</x>1<x>", "<x>1</x><x>2</x>", "<x><x>1</x></x>", "<y>1</y>"):
+        assert tagged(text, "x") is None
+
+
+def test_the_first_place_that_is_there_decides_even_when_it_holds_no_answer():
+    places = ("tag:answer", "boxed", "after:####", "last_number")
+    assert extract(r"5 <answer> 1 </answer> \boxed{2} #### 3", places) == "1"
+    assert extract(r"5 \boxed{2} #### 3", places) == "2"
+    assert extract("5 #### 3 \nand 4", places) == "3"
+    assert extract("5 and 4", places) == "4"
+    assert extract("none", places) is None
+    assert extract("none", (*places, "whole")) == "none"
+    for spoilt in (
+        "<answer>1 and 5",
+        "5</answer>",
+        "<answer>1</answer><answer>2</answer> 5",
+        r"\boxed{ 5",
+        "5 \\boxed",
+    ):
+        assert extract(spoilt, places) is None
+    assert extract("#### \n5", places) == ""
+
+
+def test_tolerances_are_exact_at_their_edge():
+    def given(completion: str, **how: object) -> float:
+        return Numeric(**how)(Trace(prompt="", completion=completion, gold="-100"))  # type: ignore[arg-type]
+
+    assert [given(x, absolute=0.5) for x in ("-100.5", "-99.5", "-100.51", "100")] == [1, 1, 0, 0]
+    assert [given(x, relative=0.25) for x in ("-125", "-75", "-125.0001", "125")] == [1, 1, 0, 0]
+    assert [given(x) for x in ("-100.0", "-1e2", "-99.9999999999999999")] == [1, 1, 0]
+
+
+def test_relative_accuracy_counts_the_thresholds_that_are_passed():
+    def given(completion: str, gold: object = 100) -> float:
+        return RelativeAccuracy()(Trace(prompt="", completion=completion, gold=gold))
+
+    # off by 0.3: passes 1 - θ in {0.5, 0.45, 0.4, 0.35}; at exactly 0.3 it does not
+    assert [given(x) for x in ("100", "104.9", "105", "70", "130", "50", "-100", "1e9")] == [
+        1,
+        1,
+        0.9,
+        0.4,
+        0.4,
+        0,
+        0,
+        0,
+    ]
+    assert [given("0", 0), given("0.001", 0)] == [1, 0]
+    assert given("-70", -100) == 0.4
