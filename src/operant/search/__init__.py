@@ -1,0 +1,1 @@
+"""Planning at decision time: several answers, or parts of answers, and what to make of them."""
