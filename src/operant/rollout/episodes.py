@@ -14,7 +14,7 @@ from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics, Trajectory
 from operant.rollout.engine import Completion, Engine, Prompt, Sampling
-from operant.rollout.processes import gather, share
+from operant.rollout.processes import gather, here, share
 
 Score = float | Sequence[tuple[int, float]] | None
 """What a completion earned: one number for all of it; or (index of a step's last token, reward) for each step, counted
@@ -103,7 +103,7 @@ class Prompts:
     """
 
     def __init__(self, tokens: Sequence[Sequence[int]], *, seed: int) -> None:
-        self._tokens, self._seed = [tuple(each) for each in tokens], seed
+        self._tokens, self._seed = tokens, seed
         self.drawn = 0
 
     def example(self, drawn: int) -> int:
@@ -115,7 +115,7 @@ class Prompts:
         """The next n."""
         ids = range(self.drawn, self.drawn + n)
         self.drawn += n
-        return [Prompt(id=i, tokens=self._tokens[self.example(i)]) for i in ids]
+        return [Prompt(id=i, tokens=tuple(self._tokens[self.example(i)])) for i in ids]
 
 
 class Rollouts:
@@ -215,9 +215,9 @@ class Rollouts:
         start = time.perf_counter()
         scores = [self._shaped(c, s) for c, s in zip(done, self.score(done) if done else [], strict=True)]
         self._scoring += time.perf_counter() - start
-        parts = gather([[asdict(c), s] for c, s in zip(done, scores, strict=True)])
-        if len(parts) == 1:
+        if here()[1] == 1:
             return list(zip(done, scores, strict=True))
+        parts = gather([[asdict(c), s] for c, s in zip(done, scores, strict=True)])
         rows = [(_completion(c), s) for part in parts for c, s in part]
         place = {prompt.id: i for i, prompt in enumerate(prompts)}
         return sorted(rows, key=lambda row: (place[row[0].prompt.id], row[0].sample))

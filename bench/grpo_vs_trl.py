@@ -1,0 +1,186 @@
+"""A step of GRPO against TRL's on the CPU: the same model, prompts, group, lengths, objective and optimiser.
+
+    python bench/grpo_vs_trl.py [--rounds 5] [--steps 6] [--threads 2] [--case 0.8M 4.7M]
+
+64 completions (8 prompts of 16 tokens, 8 each) of up to 64 tokens a step, a Llama of random weights from its config,
+float32, AdamW, token-mean clipped surrogate, no reference model. TRL runs with its fastest settings that keep these:
+no gradient checkpointing, no bfloat16, no logging. One process a side and round, taking turns; a process warms up with
+two steps and reports the median of the next ones. A line of JSON a case; takes about a minute a round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from typing import Any
+
+from _interleave import emit, interleave, say
+
+VOCABULARY, PROMPTS, GROUP, PROMPT, LIMIT = 512, 8, 8, 16, 64
+SIZES: dict[str, dict[str, int]] = {
+    "0.8M": {"hidden_size": 128, "intermediate_size": 320, "num_hidden_layers": 4, "num_attention_heads": 4},
+    "4.7M": {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 6, "num_attention_heads": 8},
+}
+
+
+def model(case: str, seed: int) -> Any:
+    """A Llama with random weights."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    size = SIZES[case]
+    config = LlamaConfig(
+        vocab_size=VOCABULARY, num_key_value_heads=size["num_attention_heads"], max_position_embeddings=256,
+        bos_token_id=1, eos_token_id=1, pad_token_id=0, tie_word_embeddings=True, **size,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).float()
+
+
+def tokenizer() -> Any:
+    """A token is a word: w0, w1, …"""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {"<pad>": 0, "<eos>": 1} | {f"w{i}": i for i in range(2, VOCABULARY)}
+    core = Tokenizer(models.WordLevel(words, unk_token="<pad>"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", eos_token="<eos>")
+
+
+def prompts(seed: int, n: int) -> list[list[int]]:
+    """n prompts of the same length."""
+    import numpy as np
+
+    return np.random.default_rng(seed).integers(2, VOCABULARY, (n, PROMPT)).tolist()
+
+
+def earned(tokens: list[int]) -> float:
+    """The share of even tokens: dense, so that every group has a contrast."""
+    return sum(t % 2 == 0 for t in tokens) / max(len(tokens), 1)
+
+
+def ours(case: str, seed: int, steps: int) -> dict[str, Any]:
+    """Seconds of each step, and of its phases."""
+    import torch
+
+    from operant.algo.grpo import grpo
+    from operant.config.groups import PRESETS
+    from operant.data.streams import Streams
+    from operant.policy.language import LanguageModel
+    from operant.rollout.engine import Engine, Sampling
+    from operant.rollout.episodes import Prompts, Rollouts
+
+    policy = LanguageModel(model(case, seed), tokenizer())
+    cfg = PRESETS["trl_1_16"].model_copy(update={"prompts": PROMPTS, "samples": GROUP, "lr_schedule": "constant"})
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=cfg.lr, weight_decay=0.0, fused=True)
+    collect = Rollouts(
+        Engine(policy, seed=seed, slots=PROMPTS * GROUP),
+        Prompts(prompts(seed, PROMPTS * 64), seed=seed),
+        lambda found: [earned(list(c.tokens)) for c in found],
+        Sampling(max_tokens=LIMIT, stop=(1,)),
+        samples=GROUP,
+    )
+    run = grpo(cfg, collect, policy, optimizer, Streams(seed).numpy("minibatch"), total_steps=steps)
+    seconds, sampling = [], []
+    for _ in range(steps):
+        start = time.perf_counter()
+        metrics = next(run)
+        seconds.append(time.perf_counter() - start)
+        sampling.append(float(metrics["time/sample"]))
+    phases = {"sample": sampling, "train": [a - b for a, b in zip(seconds, sampling, strict=True)]}
+    return {"seconds": seconds, "phases": phases, "length": float(metrics["completion/length"])}
+
+
+def trl(case: str, seed: int, steps: int) -> dict[str, Any]:
+    """The same of TRL."""
+    import tempfile
+
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    seconds: list[float] = []
+    lengths: list[float] = []
+    sampling: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+            self.start = time.perf_counter()
+
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            seconds.append(time.perf_counter() - self.start)
+
+    def reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
+        lengths.append(statistics.fmean(map(len, completion_ids)))
+        return [earned(ids) for ids in completion_ids]
+
+    class Timed(GRPOTrainer):
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter()
+            made = super()._generate(*args, **kwargs)
+            sampling.append(time.perf_counter() - start)
+            return made
+
+    text = [" ".join(f"w{t}" for t in p) for p in prompts(seed, PROMPTS * 64)]
+    with tempfile.TemporaryDirectory() as folder:
+        args = GRPOConfig(
+            output_dir=folder, per_device_train_batch_size=PROMPTS * GROUP, num_generations=GROUP, beta=0.0,
+            max_completion_length=LIMIT, steps_per_generation=1, learning_rate=1e-6, lr_scheduler_type="constant",
+            bf16=False, gradient_checkpointing=False, disable_dropout=True, use_cpu=True, report_to="none",
+            save_strategy="no", logging_strategy="no", max_steps=steps, temperature=1.0, seed=seed, disable_tqdm=True,
+        )  # fmt: skip
+        trainer = Timed(
+            model=model(case, seed), args=args, reward_funcs=reward, processing_class=tokenizer(),
+            train_dataset=Dataset.from_dict({"prompt": text}), callbacks=[Clock()],
+        )  # fmt: skip
+        trainer.train()
+    phases = {"sample": sampling, "train": [a - b for a, b in zip(seconds, sampling, strict=True)]}
+    return {"seconds": seconds, "phases": phases, "length": lengths[-1]}
+
+
+def main() -> None:
+    """The comparison, or with --side one of its processes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=6, help="measured steps of a process")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--case", nargs="+", choices=list(SIZES), default=list(SIZES))
+    parser.add_argument("--side", choices=["ours", "trl"], help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ |= {"OMP_NUM_THREADS": str(args.threads), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    if args.side is not None:
+        import torch
+
+        torch.set_num_threads(args.threads)
+        found = (ours if args.side == "ours" else trl)(args.case[0], args.seed, args.steps + 2)
+        median = {name: statistics.median(x[2:]) for name, x in found["phases"].items()}
+        step = statistics.median(found["seconds"][2:])
+        print(json.dumps({"value": 1.0 / step, "seconds": step, "length": found["length"]} | median))
+        return
+    import torch
+    import transformers
+    import trl as peer
+
+    for case in args.case:
+        say(f"{case}:")
+        command = [__file__, "--case", case, "--steps", str(args.steps), "--threads", str(args.threads), "--side"]
+        sides = interleave([*command, "ours"], [*command, "trl"], args.rounds)
+        middle = [
+            {k: round(statistics.median(m[k] for m in side), 4) for k in ("seconds", "sample", "train", "length")}
+            for side in sides
+        ]
+        emit(
+            f"grpo_step_{case}", *sides, peer_name="trl", peer_version=peer.__version__, unit="steps/s",
+            ours_median=middle[0], peer_median=middle[1], threads=args.threads, completions=PROMPTS * GROUP,
+            versions={"torch": torch.__version__, "transformers": transformers.__version__, "python": sys.version[:6]},
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
