@@ -15,6 +15,8 @@ from operant.cli.registry import copies as made_copies
 from operant.cli.runs import find as find
 from operant.cli.runs import list_runs as list_runs
 from operant.cli.runs import trained
+from operant.config.errors import ConfigError
+from operant.config.models import LanguageRun
 from operant.config.resolve import resolve
 from operant.config.schema import RunConfig
 from operant.data.streams import Streams
@@ -90,7 +92,7 @@ class Run:
         cfg = exported.protocol(self.path, self.config.eval) if self.exported else self.config.eval
         seed = cfg.seed if seed is None else seed
         deterministic = cfg.deterministic if deterministic is None else deterministic
-        evaluator = Evaluator(self.config, self._env, self.policy)
+        evaluator = self._evaluator()
         try:
             result = evaluator(episodes or cfg.episodes, seed=seed, deterministic=deterministic)
         finally:
@@ -100,14 +102,25 @@ class Run:
             short = summary(result) | protocol.model_dump(include={"deterministic", "seed"})
             short["episodes"] = len(result.returns)
         else:
-            short = record_evaluation(self.folder, self.step, result, protocol)
+            keep = getattr(evaluator, "keep", None)
+            more = keep(self.path, self.step) if keep is not None else None
+            short = record_evaluation(self.folder, self.step, result, protocol, more)
         return short | {"returns": result.returns.tolist(), "lengths": result.lengths.tolist()}
+
+    def _evaluator(self) -> Evaluator:
+        if isinstance(self.config, LanguageRun):
+            from operant.cli.language import measure_of
+
+            return measure_of(self.config, self.policy)
+        return Evaluator(self.config, self._env, self.policy)
 
     def play(self, *, episodes: int = 1, seed: int | None = None, show: bool = False) -> list[Path]:
         """Film the policy, an mp4 an episode in `videos/`; with `show`, open a window instead and write nothing."""
         from operant.view.play import Episode, film
         from operant.view.video import show as show_frames
 
+        if isinstance(self.config, LanguageRun):
+            raise ConfigError(f"a language model has no pictures. To read what it writes: operant report {self.path}")
         first = self.config.eval.seed if seed is None else seed
         noise = None if self.config.eval.deterministic else Streams(self.config.seed).numpy("play", first)
         if not show and not has_screen():  # pictures are drawn in memory; SDL need not look for a screen

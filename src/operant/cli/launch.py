@@ -14,6 +14,7 @@ from operant.cli.api import Run
 from operant.cli.registry import BUILD, EnvLike
 from operant.cli.runs import trained
 from operant.config.errors import ConfigError, DiskError, OperantError
+from operant.config.models import LanguageRun
 from operant.config.resolve import Resolved, dump
 from operant.config.schema import RunConfig
 from operant.training import checkpoint
@@ -40,7 +41,7 @@ def start(
 ) -> Run:
     """Train what a resolved config says in a new run folder."""
     cfg = resolved.config
-    job = BUILD[cfg.algorithm](cfg, env or cfg.env.id)
+    job = _build(cfg, env, say)
     folder = RunFolder.create(runs, env=cfg.env.id, algorithm=cfg.algorithm, seed=cfg.seed)
     (folder.path / "config.toml").write_text(dump(resolved), encoding="utf-8")
     folder.update(
@@ -96,7 +97,7 @@ def resume(
     with folder.locked():
         if to is not None:
             _set_steps(folder.path / "config.toml", cfg)
-        job = BUILD[cfg.algorithm](cfg, env or cfg.env.id)
+        job = _build(cfg, env, say)
         checkpoint.load(found, job.learned)
         job.at = at
         job.phases.update(folder.info().get("phases") or {})
@@ -106,6 +107,12 @@ def resume(
     if not at.exact:
         say("It was interrupted between checkpoints, so it will differ from a run that was not.")
     return _attempt(job, folder, cfg, env=env, quiet=quiet, say=say)
+
+
+def _build(cfg: RunConfig, env: EnvLike | None, say: Say) -> Job:
+    """The job of a config. Building one on a language model may take a while, and says so."""
+    build = BUILD[cfg.algorithm]
+    return build(cfg, cfg.env.id, say) if isinstance(cfg, LanguageRun) else build(cfg, env or cfg.env.id)
 
 
 def _attempt(job: Job, folder: RunFolder, cfg: RunConfig, *, env: EnvLike | None, quiet: bool, say: Say) -> Run:
@@ -120,6 +127,8 @@ def _attempt(job: Job, folder: RunFolder, cfg: RunConfig, *, env: EnvLike | None
         error: str | None = None
         status = "failed"
         try:
+            if isinstance(cfg, LanguageRun) and cfg.eval.before and first == 0:
+                _measure(job, folder, say, "Before")
             with progress(f"{cfg.algorithm} {cfg.env.id}", cfg.total_steps, first=first, quiet=quiet) as tell:
                 status = drain(job, folder, tell)
             say(f"Trained {job.counter.steps - first:,} steps in {duration(time.monotonic() - began)}.")
@@ -155,12 +164,20 @@ def _attempt(job: Job, folder: RunFolder, cfg: RunConfig, *, env: EnvLike | None
         return run
 
 
-def _measure(job: Job, folder: RunFolder, say: Say) -> None:
-    """The final evaluation."""
+def _measure(job: Job, folder: RunFolder, say: Say, when: str = "") -> None:
+    """The final evaluation; of a language model also the first, `when` it is before training."""
     with timed(job.phases, "evaluate"):
         result = job.evaluate(job.eval.episodes)
-    short = record_evaluation(folder, job.counter.steps, result, job.eval)
-    folder.update(phases=job.phases, evaluation=short)
+    step = job.counter.steps
+    more = job.keep_evaluation(folder.path, step) if job.keep_evaluation is not None else {}
+    short = record_evaluation(folder, step, result, job.eval, more)
+    if more:
+        folder.writer.write(step, job.at.seconds, more)
+    folder.update(**{"phases": job.phases, ("evaluation_before" if when else "evaluation"): short})
+    if "accuracy_greedy" in short:
+        sampled = f", {short['accuracy_sampled']:.1%} sampled" if "accuracy_sampled" in short else ""
+        said = f"{when or 'After'}: {short['accuracy_greedy']:.1%} of {short['episodes']} held-out prompts right"
+        return say(f"{said} under greedy decoding{sampled}.")
     say(f"Return {short['mean']:.1f} ± {short['std']:.1f} over {short['episodes']} episodes.")
 
 

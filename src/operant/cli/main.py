@@ -75,10 +75,22 @@ def train(args: argparse.Namespace) -> int | None:
     from operant.cli.launch import start
 
     run = start(resolved, runs=args.runs, say=_say)
+    if "task" in type(run.config).model_fields:
+        return _say_next(args, run)
     _say(
         f"Next: operant play {run.path} --show, "
         f"or operant train {args.algorithm} {args.env} --seed {run.config.seed + 1}"
     )
+
+
+def _say_next(args: argparse.Namespace, run: Any) -> None:
+    """What to do after training a language model."""
+    _say(f"Next: read completions from before and after in {run.path / 'report.html'}, or operant eval {run.path}")
+    if not run.config.model.path:
+        _say(
+            f"The same with a model of the hub, on a GPU: operant train {args.algorithm} gsm8k "
+            "--model Qwen/Qwen2.5-0.5B-Instruct --device cuda --model.dtype bfloat16 --sampling.max-tokens 512"
+        )
 
 
 def resume(args: argparse.Namespace) -> None:

@@ -14,7 +14,9 @@ from operant.algo.ppo import ppo
 from operant.algo.tabular.configured import settings_of
 from operant.algo.tabular.learner import Learner
 from operant.algo.tabular.online import Online
+from operant.cli.language import build_grpo, build_sft
 from operant.config.errors import ConfigError
+from operant.config.models import LanguageRun
 from operant.config.schema import CopiesConfig, PPORun, RunConfig
 from operant.config.tabular import TABULAR, EpisodesConfig, TabularRun
 from operant.data.streams import Streams
@@ -162,7 +164,7 @@ def _action_sizes(space: Any) -> tuple[int, ...]:
             return (int(np.prod(space.shape)),)
 
 
-def device(cfg: PPORun) -> torch.device:
+def device(cfg: PPORun | LanguageRun) -> torch.device:
     """The device of the config.
 
     Raises:
@@ -205,7 +207,12 @@ def build_tabular(cfg: TabularRun, env: EnvLike) -> Job:
     )
 
 
-BUILD: dict[str, Callable[[Any, EnvLike], Job]] = {"ppo": build_ppo, **dict.fromkeys(TABULAR, build_tabular)}
+BUILD: dict[str, Callable[..., Job]] = {
+    "ppo": build_ppo,
+    **dict.fromkeys(TABULAR, build_tabular),
+    "sft": build_sft,
+    "grpo": build_grpo,
+}
 """From the name on the command line to the builder; `operant.config.resolve.ALGORITHMS` has the config classes."""
 
 __all__ = ["BUILD", "Evaluator", "agent_spec", "build_ppo", "build_tabular", "copies", "device"]

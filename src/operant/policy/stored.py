@@ -8,9 +8,10 @@ from typing import Any
 
 from operant.config.errors import ConfigError
 from operant.policy.agent import Agent
+from operant.policy.language import LanguageModel
 from operant.policy.table import TablePolicy
 
-AnyAgent = Agent | TablePolicy
+AnyAgent = Agent | TablePolicy | LanguageModel
 
 
 def read_agent(folder: Path) -> AnyAgent:
@@ -25,4 +26,6 @@ def read_agent(folder: Path) -> AnyAgent:
         raise ConfigError(f"{folder}: not a readable policy ({error})") from error
     if isinstance(spec, dict) and spec.get("kind") == "table":
         return TablePolicy.load(folder)
+    if isinstance(spec, dict) and spec.get("kind") == "language":
+        return LanguageModel.load(folder.resolve())
     return Agent.load(folder)

@@ -89,7 +89,7 @@ def imitate(task: Task, cfg: BaseConfig, say: Callable[[str], None]) -> Language
     """A fresh model after `cfg.examples` of a task's demonstrations."""
     demonstrations = list(task.demonstrations)
     policy = fresh(cfg, (f"{d.prompt}{d.completion}" for d in demonstrations[:5000]))
-    encoder = Encoder(policy.tokenizer, cfg.positions)
+    encoder = Encoder(tokenizer=policy.tokenizer, length=cfg.positions)
     examples = [encoder.completion(d.prompt, d.completion, f"demonstration {i}") for i, d in enumerate(demonstrations)]
     settings = SFTConfig(batch=cfg.batch, length=cfg.positions, packing=False, lr=cfg.lr, warmup=0.05)
     data = Shuffled(examples, Streams(cfg.seed))

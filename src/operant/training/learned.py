@@ -9,6 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from operant.policy.actor import Actor
+from operant.policy.language import LanguageModel
 
 
 class Learned(Protocol):
@@ -19,7 +20,7 @@ class Learned(Protocol):
     """
 
     @property
-    def agent(self) -> Actor:
+    def agent(self) -> Actor | LanguageModel:
         """The policy as it stands."""
         ...
 

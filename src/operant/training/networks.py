@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Networks:
     def save(self, folder: Path) -> None:
         """Write the agent's two files and `optim.safetensors`."""
         self.agent.save(folder)
-        save_file(_tensors(self.optimizer), str(folder / "optim.safetensors"), metadata=_settings(self.optimizer))
+        store_moments(self.optimizer, folder / "optim.safetensors")
 
     def load(self, folder: Path) -> None:
         """Copy what was saved into the agent and its optimiser, bit for bit.
@@ -68,22 +68,15 @@ class Networks:
             raise ConfigError(f"{folder / 'policy.json'} is of another agent: {', '.join(differ)} differ.")
         try:
             model = load_file(folder / "model.safetensors")
-            with safe_open(folder / "optim.safetensors", "pt") as file:
-                settings: dict[str, str] = file.metadata() or {}
-                moments = dict(zip(file.keys(), map(file.get_tensor, file.keys()), strict=True))
         except (OSError, SafetensorError, ValueError) as error:
             raise ConfigError(f"{folder}: its tensors cannot be read ({error}). Use another checkpoint.") from error
         into = agent.stored()
         _fits(model, into, folder / "model.safetensors")
-        groups = _groups(settings, optimizer, folder / "optim.safetensors")
-        slots = _slots(moments, optimizer, folder / "optim.safetensors")
+        fill = read_moments(optimizer, folder / "optim.safetensors")
         with torch.no_grad():
             for name, x in into.items():
                 x.copy_(model[name])
-            for p, slot in slots.items():
-                _fill(optimizer, p, slot)
-        for group, saved in zip(optimizer.param_groups, groups, strict=True):
-            group |= saved
+        fill()
 
     def finite(self) -> bool:
         """Whether no parameter, buffer or moment is NaN or infinite."""
@@ -92,6 +85,36 @@ class Networks:
     def named(self) -> dict[str, Tensor]:
         """Parameters, buffers and moments by name."""
         return self._state.named()
+
+
+def store_moments(optimizer: torch.optim.Optimizer, file: Path) -> None:
+    """Write an optimiser's state and settings."""
+    save_file(_tensors(optimizer), str(file), metadata=_settings(optimizer))
+
+
+def read_moments(optimizer: torch.optim.Optimizer, file: Path) -> Callable[[], None]:
+    """Read what `store_moments` wrote and see that it fits; what is returned, when called, puts it into the optimiser.
+
+    Raises:
+        ConfigError: if the file cannot be read or is of another optimiser; nothing is changed.
+    """
+    try:
+        with safe_open(file, "pt") as opened:
+            settings: dict[str, str] = opened.metadata() or {}
+            moments = dict(zip(opened.keys(), map(opened.get_tensor, opened.keys()), strict=True))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ConfigError(f"{file.parent}: its tensors cannot be read ({error}). Use another checkpoint.") from error
+    groups = _groups(settings, optimizer, file)
+    slots = _slots(moments, optimizer, file)
+
+    def fill() -> None:
+        with torch.no_grad():
+            for p, slot in slots.items():
+                _fill(optimizer, p, slot)
+        for group, saved in zip(optimizer.param_groups, groups, strict=True):
+            group |= saved
+
+    return fill
 
 
 def _fill(optimizer: torch.optim.Optimizer, p: Tensor, slot: Mapping[str, Tensor]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from operant.config.schema import EvalConfig, SaveConfig
 from operant.data.stats import iqm
 from operant.data.trajectory import Metrics
 from operant.policy.actor import Actor
+from operant.policy.language import LanguageModel
 from operant.rollout.evaluate import Evaluation
 from operant.training import checkpoint, nonfinite
 from operant.training.folder import RunFolder, write_json
@@ -51,7 +53,8 @@ class Job:
 
     `algorithm` is any iterator of metrics; the drain does not know which. `begin(position)` makes environments and
     generators anew from the run's seed and the number of the seam. `evaluate(episodes)` measures the agent as it
-    stands, under the protocol `eval`. `phases` counts the seconds spent in each phase.
+    stands, under the protocol `eval`. `keep(run folder, step)` writes what an iteration leaves besides its metrics,
+    `keep_evaluation` what an evaluation does, and gives metrics of it. `phases` counts the seconds spent in each phase.
     """
 
     algorithm: Iterator[Metrics]
@@ -62,13 +65,15 @@ class Job:
     total_steps: int
     eval: EvalConfig
     save: SaveConfig
+    keep: Callable[[Path, int], None] | None = None
+    keep_evaluation: Callable[[Path, int], dict[str, float]] | None = None
     at: Position = field(default_factory=Position)
     phases: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(("collect", "learn", "evaluate", "save"), 0.0)
     )
 
     @property
-    def agent(self) -> Actor:
+    def agent(self) -> Actor | LanguageModel:
         """The policy as it stands."""
         return self.learned.agent
 
@@ -97,6 +102,8 @@ def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
             folder.writer.write(at.step, at.seconds, metrics)
             if bad := nonfinite.not_finite(metrics):
                 raise nonfinite.metric_fault(bad, at.step)
+            if job.keep is not None:
+                job.keep(folder.path, at.step)
             tell(at.step, metrics, job.phases)
             if at.step >= job.total_steps or interrupted.is_set():
                 break
@@ -146,8 +153,9 @@ def _evaluate_if_due(job: Job, folder: RunFolder, metrics: dict[str, float]) -> 
     at.evaluated = at.step // job.eval.every
     with timed(job.phases, "evaluate"):
         result = job.evaluate(job.eval.during)
-    record_evaluation(folder, at.step, result, job.eval)
-    metrics |= summary(result, prefix="eval/return_")
+    more = job.keep_evaluation(folder.path, at.step) if job.keep_evaluation is not None else {}
+    record_evaluation(folder, at.step, result, job.eval, more)
+    metrics |= more | summary(result, prefix="eval/return_")
     metrics |= {"eval/length": float(result.lengths.mean()), "eval/episodes": float(len(result.returns))}
     if at.best is not None and metrics["eval/return_mean"] <= at.best:
         return False
@@ -162,13 +170,20 @@ def summary(result: Evaluation, prefix: str = "") -> dict[str, float]:
     return {prefix + name: float(value) for name, value in values.items()}
 
 
-def record_evaluation(folder: RunFolder, step: int, result: Evaluation, protocol: EvalConfig) -> dict[str, Any]:
-    """Write every return into `evals/`, in a file that names step and protocol; returns the summary."""
-    short: dict[str, Any] = summary(result) | {
-        "episodes": len(result.returns),
-        "deterministic": protocol.deterministic,
-        "seed": protocol.seed,
-    }
+def record_evaluation(
+    folder: RunFolder, step: int, result: Evaluation, protocol: EvalConfig, more: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """Write every return, and `more`, into `evals/`, in a file that names step and protocol; returns the summary."""
+    beside = {name.removeprefix("eval/"): value for name, value in (more or {}).items()}
+    short: dict[str, Any] = (
+        summary(result)
+        | beside
+        | {
+            "episodes": len(result.returns),
+            "deterministic": protocol.deterministic,
+            "seed": protocol.seed,
+        }
+    )
     full = {"step": step, **short, "returns": result.returns.tolist(), "lengths": result.lengths.tolist()}
     how = "mode" if protocol.deterministic else "sampled"
     name = f"step-{step:08d}-{how}-{len(result.returns)}-s{protocol.seed}.json"
