@@ -81,6 +81,26 @@ def test_a_map_a_world_and_files_are_models(solve, tmp_path):
         assert min(row["value"] for row in again["states"]) == pytest.approx(-3.0, abs=1e-6)
 
 
+def test_what_a_map_says_itself_is_not_assumed(solve, tmp_path):
+    path = tmp_path / "maze.map"
+    path.write_text("discount: 0.5\nterminal: GH\nreward G: 8\n\nS.G\n..H\n")
+    _, found, err = solve(str(path))
+    assert found["start_value"] == pytest.approx(4.0, abs=1e-6)
+    assert "Episodes end" not in err
+    assert "nothing says otherwise" not in err
+    _, found, _ = solve(str(path), "--discount", "0.25", "--env.kwargs.rewards", "{G = 16}")
+    assert found["start_value"] == pytest.approx(4.0, abs=1e-6)
+
+
+def test_prism_files_are_models(solve, tmp_path):
+    from operant.mdp.prism import to_prism
+
+    to_prism(open_model("cliff-walking", {})[1], tmp_path / "cliff.tra")
+    code, found, err = solve(str(tmp_path / "cliff.tra"))
+    assert code == 0, err
+    assert found["start_value"] == pytest.approx(-13.0, abs=1e-6)
+
+
 @pytest.mark.parametrize("name", sorted(worlds()))
 def test_every_world_opens_by_its_name(name):
     assert open_model(name, {})[1].num_states > 0

@@ -20,6 +20,9 @@ DISCOUNT = 0.99
 VERSIONED = re.compile(r"-v\d+$")
 """How the ids of Gymnasium's environments end."""
 
+HEADER = re.compile(r"^([a-z_]+)(?: .)? *:.*$", re.MULTILINE)
+"""A line with an option, before a map."""
+
 MAPS = (".txt", ".map")
 REWARDS = {"G": 1.0, "+": 1.0, "H": 0.0, "-": -1.0}
 """Cells of a text map that end an episode, and their reward, where no option says otherwise."""
@@ -83,38 +86,40 @@ def _file(path: Path, options: Mapping[str, Any], discount: float | None) -> tup
     if not path.is_file():
         names = [each.name for each in path.parent.iterdir() if each.is_file()] if path.parent.is_dir() else []
         raise ConfigError(f"{path}: no such file.{did_you_mean(nearest(path.name, names))}")
+    given, assumed = dict(options), list[str]()
     if path.suffix in MAPS:
-        return _map(path, options, discount)
-    if options:
-        raise ConfigError(f"{path} says all of the model itself: leave --env.kwargs.{next(iter(options))} out.")
+        given, assumed = _map(path, options, discount)
+    if discount is not None:
+        given["discount"] = discount
     from operant.mdp import formats
 
-    mdp: MDP = _called(str(path), formats.load, {"path": path})
-    return (mdp if discount is None else mdp.replace(discount=discount)), []
+    return _called(str(path), formats.load, {"path": path} | given), assumed
 
 
-def _map(path: Path, options: Mapping[str, Any], discount: float | None) -> tuple[MDP, list[str]]:
+def _map(path: Path, options: Mapping[str, Any], discount: float | None) -> tuple[dict[str, Any], list[str]]:
+    """The options of a map: those given, and, for what neither they nor the file say, what is usual."""
     from operant.mdp.grid import grid_world
 
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as text ({error}).") from None
     known = [name for name in inspect.signature(grid_world).parameters if name not in ("text", "discount")]
     for key in options:
         if key not in known:
             guess = did_you_mean(nearest(key, known))
             raise ConfigError(f"a map has no option {key!r}.{guess} It has {', '.join(known)}.")
-    assumed: list[str] = []
-    there = {sign: reward for sign, reward in REWARDS.items() if sign in text}
-    given: dict[str, Any] = {"discount": DISCOUNT if discount is None else discount} | dict(options)
-    if discount is None:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as text ({error}).") from None
+    said = set(HEADER.findall(text)) | options.keys()
+    given, assumed = dict(options), list[str]()
+    if discount is None and "discount" not in said:
+        given["discount"] = DISCOUNT
         assumed.append(_default_discount())
-    if there and "rewards" not in given and "terminal" not in given:
+    there = {sign: reward for sign, reward in REWARDS.items() if sign in HEADER.sub("", text)}
+    if there and not said & {"reward", "rewards", "terminal"}:
         given |= {"rewards": there, "terminal": "".join(there)}
         ends = ", ".join(f"{sign} with reward {reward:g}" for sign, reward in there.items())
         assumed.append(f"Episodes end in {ends} (--env.kwargs.terminal and --env.kwargs.rewards change that).")
-    return _called(str(path), grid_world, {"text": text} | given), assumed
+    return given, assumed
 
 
 def _environment(name: str, options: Mapping[str, Any], discount: float | None) -> tuple[MDP, list[str]]:
