@@ -74,4 +74,5 @@ def test_loss_and_gradient(tmp_path, beta, seed):
     data = Shuffled([replace(v) for v in verdicts], Streams(0))
     metrics = next(dpo(cfg.model_copy(update={"lr": 0.0}), data, policy, optimizer, total_steps=8))
     agree((float(metrics["loss/preference"]), gradients(policy.model)), want)
+    assert (float(metrics["policy/kl_reference"]) > 0.0) == (seed == 1)
     assert float(metrics["policy/kl_reference"]) == pytest.approx(trainer._metrics["train"]["kl"][-1], rel=1e-4)

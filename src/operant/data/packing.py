@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -89,7 +90,7 @@ def packed(examples: Sequence[Example], pad: int, *, length: int) -> Rows:
 
 
 def best_fit(sizes: Sequence[int], capacity: int) -> list[list[int]]:
-    """Which sizes share a bin: the largest first, each into the fullest bin that has room for it.
+    """Which sizes share a bin: the largest first, each into the fullest bin that has room for it (the first of equals).
 
     Args:
         sizes: of the items.
@@ -114,9 +115,9 @@ def best_fit(sizes: Sequence[int], capacity: int) -> list[list[int]]:
             bins.append([])
             place, room = len(bins) - 1, capacity
         else:
-            place = by_room[room].pop(0)
+            place = heapq.heappop(by_room[room])
         bins[place].append(item)
-        by_room.setdefault(room - sizes[item], []).append(place)
+        heapq.heappush(by_room.setdefault(room - sizes[item], []), place)
     return bins
 
 
