@@ -75,6 +75,10 @@ def test_names_and_options_that_do_not_exist_are_told_with_the_nearest(tmp_path:
         (("float(trace.completion.strip() == trace.gold)", "1.0"), r"train\[0\]: an empty completion scores 1"),
         (("float(trace.completion.strip() == trace.gold)", "float(trace.completion in trace.gold)"), "an empty compl"),
         (("float(trace.completion.strip() == trace.gold)", "1 / 0"), r"train\[0\]: .*ZeroDivisionError.*mytask.py:6\)"),
+        (
+            ("float(trace.completion.strip() == trace.gold)", "float(trace.completion.strip().isdigit())"),
+            r"of another exa",
+        ),
         (("test=examples[-1:]", "test=examples[:1]"), r"test\[0\] has the same prompt as say, train\[0\]"),
         (("train=examples[:-1]", "train=['x']"), r"train\[0\] is a str, not an operant.task.Example"),
     ],

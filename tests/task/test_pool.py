@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from operant.config.errors import ConfigError, OperantError
-from operant.reward import Exact, Trace, reward
+from operant.reward import Exact, MathEquivalence, Trace, reward
 from operant.task import score
 from operant.task.pool import Pool
 from operant.task.remote import decode_reward, decode_trace, encode_reward, encode_trace
@@ -76,6 +76,18 @@ def test_hanging_and_dying_cost_their_own_call_alone(bad, capfd):
         # the interpreter lock is no way out
         assert "took longer" in score(traces("a"), {"backtracks": bad.backtracks}, judge=pool).message
     assert "talks" not in capfd.readouterr().out
+
+
+def test_an_expression_that_takes_for_ever_is_ended_and_the_next_is_judged():
+    pytest.importorskip("math_verify")
+    given = [
+        Trace(prompt="p", completion=rf"\boxed{{{text}}}", gold="2") for text in (r"9^{9^{9^{9}}}", r"\frac{4}{2}")
+    ]
+    with Pool(1, timeout=2.0) as pool:
+        scores = score(given, {"equal": MathEquivalence()}, judge=pool)
+    assert scores.failed[:, 0].tolist() == [True, False]
+    assert scores.values[:, 0].tolist() == [0.0, 1.0]
+    assert "took longer than 2 s" in scores.message
 
 
 def test_a_reward_that_always_hangs_ends_the_run(bad):

@@ -43,6 +43,10 @@ class MathEquivalence:
         if importlib.util.find_spec("math_verify") is None:
             raise ConfigError("MathEquivalence needs a package that is not installed: run pip install math-verify")
 
+    def prepare(self) -> None:
+        """Load SymPy."""
+        _parsed("1")
+
     def __call__(self, trace: Trace) -> float:
         from math_verify import verify
 

@@ -22,7 +22,7 @@ def number(text: str, units: Sequence[str] = ()) -> Fraction | None:
     exponent, fractions (3/4, \\frac{3}{4}), mixed numbers (1 1/2), and a percent sign, which divides by 100. One of
     `units` may follow. A full stop may end it.
     """
-    text = text.strip().replace("−", "-").removesuffix(".").rstrip()
+    text = text.strip().replace("−", "-").replace("\\$", "$").removesuffix(".").rstrip()
     if len(text) > LONGEST:
         return None
     for unit in sorted(units, key=len, reverse=True):

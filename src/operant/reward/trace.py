@@ -37,7 +37,8 @@ Reward: TypeAlias = Callable[[Trace], float]
 """A plain function of a trace. It raises when it cannot judge: that counts as missing, never as 0.
 
 Two attributes may be set on it, by `reward` or in a class body: `best`, what a right solution scores (1.0 unless set;
-None where it depends on more than being right), and `pure` (see `reward`).
+None where it depends on more than being right), and `pure` (see `reward`). A worker process calls its method
+`prepare()`, where it has one, before its first trace: what takes long to load is loaded there, outside the time limit.
 """
 
 Function = TypeVar("Function", bound=Callable[..., float])
@@ -70,6 +71,13 @@ def best(of: Reward) -> float | None:
 def is_pure(of: Reward) -> bool:
     """Whether it may run in the training process: it says so, and so do the rewards inside it."""
     return getattr(of, "pure", False) is True and all(is_pure(inner) for inner in inner_rewards(of))
+
+
+def prepare(of: Reward) -> None:
+    """Have a reward, and those inside it, load what they need."""
+    for each in (of, *inner_rewards(of)):
+        if callable(load := getattr(each, "prepare", None)):
+            load()
 
 
 def inner_rewards(of: Reward) -> list[Reward]:

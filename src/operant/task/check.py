@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from operant.config.errors import ConfigError
 from operant.reward.trace import best
@@ -17,6 +17,12 @@ CHECKED = 200
 
 CLOSE = 1e-9
 
+Encode: TypeAlias = Callable[[str], Sequence[int]]
+"""Text to token ids."""
+
+Picked: TypeAlias = Sequence[tuple[str, Example]]
+"""Examples with their places."""
+
 EMPTY = {"an empty completion": "", "blanks": " \n"}
 """What must never be worth as much as a solution."""
 
@@ -25,13 +31,14 @@ def check_task(
     task: Task,
     *,
     judge: Judge | None = None,
-    encode: Callable[[str], Sequence[int]] | None = None,
+    encode: Encode | None = None,
     examples: int = CHECKED,
 ) -> None:
     """Score each example's solution, and what answers nothing.
 
     Every solution must get from each reward the best that it can give (`operant.reward.reward`), and more in all than
-    an empty completion; no prompt of test may be among those of train.
+    an empty completion; it must not be that the solution of another example always gets as much; and no prompt of test
+    may be among those of train.
 
     Args:
         task: to check; `examples` of train and of test are looked at, spread evenly.
@@ -70,7 +77,7 @@ def check_report(task: Task, **options: Any) -> list[str]:
     return lines
 
 
-def _check(task: Task, judge: Judge, encode: Callable[[str], Sequence[int]], examples: int) -> None:
+def _check(task: Task, judge: Judge, encode: Encode, examples: int) -> None:
     known: dict[Any, str] = {}
     for kind, all_of in (("train", task.train), ("test", task.test)):
         picked = [*_spread(all_of, examples, f"{task.name}, {kind}")]
@@ -80,31 +87,64 @@ def _check(task: Task, judge: Judge, encode: Callable[[str], Sequence[int]], exa
                 raise ConfigError(f"{place} has the same prompt as {known[key]}: a test example must be held out")
             if kind == "train":
                 known[key] = place
-        right = _scored(task, picked, None, judge, encode)
+        right = _scored(task, picked, [example.solution for _, example in picked], judge, encode)
         _whole(task, picked, right)
-        for what, text in EMPTY.items():
-            nothing = _scored(task, picked, text, judge, encode)
-            for n, (place, example) in enumerate(picked):
-                if example.solution.strip() and nothing.judged[n] and nothing.total[n] >= right.total[n] - CLOSE:
-                    raise ConfigError(
-                        f"{place}: {what} scores {nothing.total[n]:g}, its solution {right.total[n]:g} "
-                        f"({example.solution!r:.80}): the rewards must pay for the answer"
-                    )
+        _not_for_nothing(task, picked, right, judge, encode)
+        _not_for_anything(task, picked, right, judge, encode)
+
+
+def _not_for_nothing(
+    task: Task,
+    picked: Picked,
+    right: Scores,
+    judge: Judge,
+    encode: Encode,
+) -> None:
+    """Raise ConfigError for the first example that pays an empty completion as much as its solution."""
+    for what, text in EMPTY.items():
+        nothing = _scored(task, picked, [text] * len(picked), judge, encode)
+        for n, (place, example) in enumerate(picked):
+            if nothing.judged[n] and nothing.total[n] >= right.total[n] - CLOSE:
+                raise ConfigError(
+                    f"{place}: {what} scores {nothing.total[n]:g}, its solution {right.total[n]:g} "
+                    f"({example.solution!r:.80}): the rewards must pay for the answer"
+                )
+
+
+def _not_for_anything(
+    task: Task,
+    picked: Picked,
+    right: Scores,
+    judge: Judge,
+    encode: Encode,
+) -> None:
+    """Raise ConfigError if every example pays the solution of another, with another gold, as much as its own."""
+    others = [example for _, example in picked]
+    others = others[1:] + others[:1]
+    wrong = _scored(task, picked, [other.solution for other in others], judge, encode)
+    unlike = [n for n, (_, example) in enumerate(picked) if example.gold != others[n].gold]
+    paid = [n for n in unlike if not wrong.judged[n] or wrong.total[n] >= right.total[n] - CLOSE]
+    if unlike and len(paid) == len(unlike):
+        n = unlike[0]
+        raise ConfigError(
+            f"{picked[n][0]}: the solution of another example ({others[n].solution!r:.80}) scores as much as its own "
+            f"({picked[n][1].solution!r:.80}), and so it is with all {len(unlike)} that were tried: the rewards must "
+            "pay for the right answer alone"
+        )
 
 
 def _scored(
     task: Task,
-    picked: Sequence[tuple[str, Example]],
-    text: str | None,
+    picked: Picked,
+    written: Sequence[str],
     judge: Judge,
-    encode: Callable[[str], Sequence[int]],
+    encode: Encode,
 ) -> Scores:
-    written = [example.solution if text is None else text for _, example in picked]
     traces = [example.trace(w, encode(w)) for (_, example), w in zip(picked, written, strict=True)]
     return score(traces, task.rewards, task.weights, judge)
 
 
-def _whole(task: Task, picked: Sequence[tuple[str, Example]], right: Scores) -> None:
+def _whole(task: Task, picked: Picked, right: Scores) -> None:
     """Raise ConfigError for the first solution that is not judged, or not worth the best."""
     for n, (place, example) in enumerate(picked):
         shown = f"its solution {example.solution!r:.80}, its gold {example.gold!r:.80}"

@@ -49,6 +49,10 @@ class ReasoningGym:
     def __post_init__(self) -> None:
         check_places(self.answer)
 
+    def prepare(self) -> None:
+        """Load reasoning-gym."""
+        _data(self.name, self.config, self.seed)
+
     def __call__(self, trace: Trace) -> float:
         data = _data(self.name, self.config, self.seed)
         entry = data[int(trace.metadata["index"])]

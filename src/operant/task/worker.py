@@ -18,7 +18,7 @@ import sys
 
 from operant.config.errors import ConfigError
 from operant.env.wire import DONE, FAILED, MAKE, Gone, receive, send
-from operant.reward.trace import Reward
+from operant.reward.trace import Reward, prepare
 from operant.task.remote import decode_reward, decode_trace
 from operant.task.score import call
 
@@ -50,6 +50,7 @@ def _answer(kind: bytes, body: bytearray, rewards: list[Reward]) -> float | str:
         return 0.0
     if kind == LOAD:
         rewards.append(decode_reward(body.decode()))
+        prepare(rewards[-1])
         return 0.0
     (number,) = struct.unpack_from("<q", body)
     return call(rewards[number], decode_trace(body[8:].decode()))
