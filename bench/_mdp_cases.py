@@ -1,7 +1,6 @@
 """The models on which `bench/mdp.py` compares solvers, made with NumPy alone, the same for every side.
 
-A case is (pointer [S+1], indptr [L+1], indices, data, reward [L], terminal [S], γ, ε): rows are admissible pairs, states
-in order, terminal states without rows.
+Every state has the same number of actions; the rows of terminal states are empty.
 """
 
 from __future__ import annotations
@@ -118,7 +117,7 @@ def chain(states: int, discount: float, component: int = 100) -> Case:
 
 def frozen_lake(discount: float) -> Case:
     """FrozenLake 8×8 (slippery) as in Gymnasium."""
-    text = "SFFFFFFF FFFFFFFF FFFHFFFF FFFFFHFF FFFHFFFF FHHFFFHF FHFFHFHF FFFHFFFG".split()
+    text = ["SFFFFFFF", "FFFFFFFF", "FFFHFFFF", "FFFFFHFF", "FFFHFFFF", "FHHFFFHF", "FHFFHFHF", "FFFHFFFG"]
     letter = np.array([list(line) for line in text]).ravel()
     y, x = np.divmod(np.arange(64), 8)
     moved = np.stack(

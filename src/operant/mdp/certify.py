@@ -175,7 +175,7 @@ class Stopping:
             self.watch(self.iterations, gap, values)
         self.stalled = 0 if gap < 0.999 * self.best else self.stalled + 1
         self.best = min(self.best, gap)
-        return gap <= self.epsilon or self.spent or self.stuck(high - low, values)
+        return gap <= self.epsilon or self.spent or self.stuck(gap, values)
 
     def step(self, values: Floats) -> None:
         """Count one iteration that proves nothing by itself, such as a Gauss–Seidel sweep."""
@@ -188,11 +188,11 @@ class Stopping:
         """Are `max_iterations` done?"""
         return self.max_iterations is not None and self.iterations >= self.max_iterations
 
-    def stuck(self, span: float, values: Floats) -> bool:
-        """Is what still changes no more than rounding, so that further sweeps cannot help?"""
+    def stuck(self, gap: float, values: Floats) -> bool:
+        """Is the gap near what rounding alone leaves, and no longer falling, so that further sweeps cannot help?"""
         if self.stalled < 8:
             return False
-        return span <= 8 * self.contraction.noise(norm_of(values))
+        return gap <= 16 * self.contraction.gap(0.0, 0.0, norm_of(values))
 
     def verdict(self, gap: float, rounding: float, norm: float, method: str) -> str:
         """Why the run stopped, as a sentence, given what its certificate states.

@@ -115,9 +115,10 @@ def solve_component(states, label, own, pointer, indptr, indices, data, reward, 
     """Solve the states of one component, given the values of all that it leads to; passes over its states.
 
     Modified policy iteration in place, until a pass changes no value by more than `goal`. After each pass the
-    component is moved as a whole by what its mean change and its chance to stay predict, while that helps.
+    component is moved as a whole by what its mean change and its chance to stay predict; not for a while where that did
+    not help, twice as long every time.
     """
-    passes, last, shifting, stalled = 0, np.inf, True, 0
+    passes, last, stalled, wait, pause = 0, np.inf, 0, 0, 1
     while True:
         passes += 1
         largest, total, mass = 0.0, 0.0, 0.0
@@ -135,9 +136,12 @@ def solve_component(states, label, own, pointer, indptr, indices, data, reward, 
         stalled = 0 if largest < last else stalled + 1
         if largest <= goal or stalled > 50:
             return passes
-        shifting = shifting and largest < last
+        if largest >= last and wait == 0:
+            wait, pause = pause, 2 * pause
         last = min(last, largest)
-        if shifting:
+        if wait > 0:
+            wait -= 1
+        else:
             shift = discount * (total / len(states)) / max(1.0 - discount * mass / len(states), 1e-12)
             for i in range(len(states)):
                 v[states[i]] += shift

@@ -58,6 +58,8 @@ def prioritised_sweeping(
             )  # fmt: skip
             backups += done
             run.step(v)
-            if done < states or run.spent:
+            if run.spent:
+                return run.finish(v, method="prioritised-sweeping", why="prioritised sweeping", backups=backups)
+            if done < states:
                 break
         least *= 0.5

@@ -77,7 +77,7 @@ def gauss_seidel(
                 kernels.backup_backwards(*sweeps.arrays, mdp.discount, v, choice)
             run.step(v)
             if run.spent:
-                break
+                return run.finish(v, method="gauss-seidel", why="symmetric Gauss–Seidel value iteration")
 
 
 def red_black(
@@ -116,7 +116,7 @@ def red_black(
                 v[states] = out[: len(states)]
             run.step(v)
             if run.spent:
-                break
+                return run.finish(v, method="red-black", why="red-black value iteration")
 
 
 def q_value_iteration(
