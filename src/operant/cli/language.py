@@ -193,7 +193,7 @@ def sampling_of(cfg: LanguageRun, policy: LanguageModel, task: Task) -> Sampling
         tokens = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
         if len(tokens) != 1:
             raise ConfigError(
-                f"task {task.name}: the stop text {text!r} is {len(tokens)} tokens of this model; choose one that is one"
+                f"task {task.name}: the stop text {text!r} is {len(tokens)} tokens of this model; give one that is one"
             )
         stop.add(tokens[0])
     return Sampling(

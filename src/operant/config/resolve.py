@@ -20,8 +20,8 @@ from pydantic import ValidationError
 
 from operant.config.errors import ConfigError
 from operant.config.fields import Leaf, did_you_mean, leaf_of, leaves, nearest, nearest_keys, section
-from operant.config.locate import key_lines
 from operant.config.groups import PRESETS as PAPERS
+from operant.config.locate import key_lines
 from operant.config.models import LANGUAGE
 from operant.config.schema import PPORun, RunConfig
 from operant.config.tabular import TABULAR

@@ -38,7 +38,7 @@ def small_base(
 ) -> Path:
     """The folder of a base trained on a task's demonstrations, made at the first call and found at later ones.
 
-    It lies in `$OPERANT_CACHE`, or `~/.cache/operant`, under a hash of the settings and of the first demonstrations, and
+    It lies in `$OPERANT_CACHE`, or `~/.cache/operant`, under a hash of the settings and the first demonstrations, and
     appears there whole or not at all.
 
     Args:

@@ -1,4 +1,4 @@
-"""A language model and its optimiser as a checkpoint keeps them: a Hugging Face folder with what resuming needs beside."""
+"""A language model and its optimiser as a checkpoint keeps them: a Hugging Face folder, and what resuming needs."""
 
 from __future__ import annotations
 

@@ -1,0 +1,207 @@
+"""Training a language model through the run folder: what it leaves, how it resumes, what it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("transformers")
+
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import load_file
+
+import operant
+from operant.cli.main import main
+from operant.config.resolve import resolve
+from operant.training import checkpoint
+from reference.tiny_language import tiny_language
+
+QUICK = {
+    "quiet": True,
+    "eval.episodes": 4,
+    "eval.samples": 2,
+    "save.report": False,
+    "save.every": 2,
+    "threads": 1,
+    "sampling.max_tokens": 4,
+}
+GRPO = QUICK | {"algo.prompts": 2, "algo.samples": 4, "algo.batch": 4, "algo.lr": 1e-2}
+REWARD = """
+from operant.task import Example, Task, reward
+
+@reward(pure=True, best=1.0)
+def letters(trace):
+    return len(set(trace.completion)) / 10
+
+@reward(pure=True, best=None)
+def early(trace):
+    return sum(c == "e" for c in trace.completion)
+
+def task():
+    made = [Example(prompt=f"say {i}", gold="", solution="abcdefghij") for i in range(40)]
+    return Task(name="mine", train=made[:30], test=made[30:], rewards={"letters": letters, "early": early})
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("language")
+    tiny_language("llama").save(folder / "model")
+    (folder / "mine.py").write_text(REWARD)
+    lines = [{"prompt": f"{i} + 1 =", "completion": f" {i + 1}"} for i in range(30)]
+    (folder / "sums.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def train(place, runs, algorithm="grpo", task="mine.py", **settings):
+    path = str(place / task) if "." in task else task
+    return operant.train(algorithm, path, runs=place / runs, **{"model.path": str(place / "model")} | settings)
+
+
+def newest(run):
+    path, _ = checkpoint.newest(run.path)
+    return {file.name: file.read_bytes() for file in path.iterdir() if file.name not in ("state.json", "MANIFEST.json")}
+
+
+def rows(run):
+    frame = run.metrics
+    apart = [c for c in frame if c in ("time", "attempt") or c.split("/")[0] in ("phase", "speed", "time")]
+    return frame.drop(columns=apart)
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    return train(place, "whole", total_steps=6, **GRPO | {"algo.beta": 0.01, "algo.beta_schedule": "adaptive"})
+
+
+def test_a_run_leaves_its_completions_with_each_reward_and_both_accuracies(whole):
+    kept = pq.ParquetFile(whole.path / "rollouts" / "step-00000003.parquet").read().to_pylist()
+    assert len(kept) == 8
+    for row in kept:
+        assert row["reward"] == pytest.approx(row["reward/letters"] + row["reward/early"])
+        assert len(row["tokens"]) == len(row["logp"]) <= 4
+        assert row["finish"] == ("length" if len(row["tokens"]) == 4 and row["tokens"][-1] != 1 else "stop")
+    for group in {row["prompt_id"] for row in kept}:
+        assert sum(row["advantage"] for row in kept if row["prompt_id"] == group) == pytest.approx(0.0, abs=1e-4)
+    before = json.loads((whole.path / "evals" / "step-00000000-mode-4-s1000003.json").read_text())
+    assert {"accuracy_greedy", "accuracy_sampled", "deterministic", "seed"} <= before.keys()
+    held = pq.ParquetFile(whole.path / "rollouts" / "eval-step-00000006.parquet").read().to_pylist()
+    assert sorted(row["mode"] for row in held) == ["greedy"] * 4 + ["sampled"] * 8
+    assert {"reward/letters", "completion/length", "completion/truncated", "sampler/mismatch", "policy/entropy"} <= {
+        *whole.metrics.columns
+    }
+
+
+def test_a_checkpoint_is_a_folder_that_transformers_reads(whole):
+    from transformers import AutoModelForCausalLM
+
+    path, _ = checkpoint.newest(whole.path)
+    read = AutoModelForCausalLM.from_pretrained(path).state_dict()
+    stored = load_file(path / "model.safetensors")
+    assert all(torch.equal(x, read[name]) for name, x in stored.items())
+    assert any(
+        not torch.equal(x, load_file(whole.path.parents[1] / "model" / "model.safetensors")[n])
+        for n, x in stored.items()
+    )
+
+
+def test_a_resumed_run_is_the_run_that_was_never_stopped(place, whole):
+    """Killed inside a generation window: while the tokens of a step are drawn."""
+    code = (
+        "import os, signal, sys, operant\n"
+        "from operant.rollout.engine import Engine\n"
+        "generate, calls = Engine.generate, []\n"
+        "def killed(self, prompts, sampling, **rest):\n"
+        "    calls.append(sampling.temperature)\n"
+        "    found = generate(self, prompts, sampling, **rest)\n"
+        "    if len(calls) == 2 + 4:\n"  # two of the evaluation before, then the fourth step
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return found\n"
+        "Engine.generate = killed\n"
+        f"operant.train('grpo', {str(place / 'mine.py')!r}, runs={str(place / 'killed')!r}, total_steps=6, **{{"
+        f"'model.path': {str(place / 'model')!r}, **{GRPO!r}, 'algo.beta': 0.01, 'algo.beta_schedule': 'adaptive'}})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    (path,) = (place / "killed").iterdir()
+    assert checkpoint.newest(path)[1]["step"] == 2
+    again = operant.resume(path, quiet=True)
+    assert newest(again) == newest(whole)
+    assert rows(again).equals(rows(whole))
+    for name in ("step-00000003.parquet", "step-00000006.parquet", "eval-step-00000006.parquet"):
+        ours, theirs = (pq.ParquetFile(r.path / "rollouts" / name).read() for r in (again, whole))
+        assert ours.equals(theirs)
+
+
+def test_adapters_resume_bit_for_bit(place):
+    pytest.importorskip("peft")
+    settings = GRPO | {"model.lora_rank": 2, "algo.beta": 0.01}
+    once = train(place, "lora", total_steps=4, **settings)
+    part = train(place, "lora-part", total_steps=2, **settings)
+    again = operant.resume(part.path, to=4, quiet=True)
+    assert newest(again) == newest(once)
+    assert "adapters.safetensors" in newest(once)
+
+
+def test_sft_on_a_file_resumes_and_its_held_out_likelihood_rises(place):
+    settings = QUICK | {"save.every": 16, "algo.batch": 8, "algo.lr": 1e-2, "algo.lr_schedule": "constant"}
+    once = train(place, "sft", "sft", "sums.jsonl", total_steps=64, **settings)
+    part = train(place, "sft-part", "sft", "sums.jsonl", total_steps=32, **settings | {"algo.warmup": 0.0})
+    assert part.step == 32
+    before, after = (once.folder.info()[name]["mean"] for name in ("evaluation_before", "evaluation"))
+    assert after > before + 0.5
+
+
+def test_evaluating_a_run_gives_what_training_measured(whole):
+    measured = whole.evaluate(4)
+    assert measured["accuracy_greedy"] == whole.folder.info()["evaluation"]["accuracy_greedy"]
+    with pytest.raises(operant.config.errors.ConfigError, match="no pictures"):
+        whole.play()
+
+
+def test_what_cannot_work_is_refused_in_one_line(place, capsys):
+    model = ["--model", str(place / "model")]
+    for words, said in (
+        (["grpo", "arithmetics", *model], "no task"),
+        (["grpo", str(place / "none.py"), *model], "none.py"),
+        (["grpo", "arithmetic", "--model", str(place / "nothing")], "not a readable causal language model"),
+        (["grpo", "arithmetic", *model, "--sampling.max_tokens", "600"], "positions"),
+        (["grpo", "arithmetic", *model, "--task.options.digit", "3"], "digit"),
+        (["grpo", "arithmetic", *model, "--preset", "dr-grpo"], "dr_grpo"),
+        (["sft", str(place / "sums.jsonl")], "--model"),
+    ):
+        assert main(["train", *words, "--runs", str(place / "refused")]) == 2, words
+        error = capsys.readouterr().err
+        assert said in error, error
+        assert "Traceback" not in error
+
+
+def test_a_model_whose_padding_is_its_end_is_refused(place, tmp_path, capsys):
+    model = tiny_language("llama")
+    model.tokenizer.pad_token = model.tokenizer.eos_token
+    model.save(tmp_path / "model")
+    assert main(["train", "grpo", "arithmetic", "--model", str(tmp_path / "model"), "--runs", str(tmp_path)]) == 2
+    assert "padding" in capsys.readouterr().err
+
+
+def test_a_paper_s_settings_lie_beneath_one_s_own():
+    resolved = resolve("grpo", "arithmetic", overrides={"preset": "dr_grpo", "algo.scale": "batch", "model.path": "x"})
+    assert resolved.config.algo.reduce == "fixed"
+    assert resolved.config.algo.scale == "batch"
+    assert resolved.provenance["algo.reduce"] == "preset dr_grpo"
+    assert resolved.config.env.id == resolved.config.task.id == "arithmetic"
+    assert not any(key.startswith("env.") for key in resolved.provenance)
+
+
+def test_help_and_config_errors_import_neither_torch_nor_transformers():
+    for words in (["train", "grpo", "--help"], ["train", "grpo", "arithmetic", "--algo.samples", "x"]):
+        code = (
+            f"import sys\nfrom operant.cli.main import main\nmain({words!r})\n"
+            "assert not {'torch', 'transformers'} & sys.modules.keys()"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-500:]
