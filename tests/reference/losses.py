@@ -110,3 +110,48 @@ def kto(logp, ref_logp, desirable, point, beta, weight_d, weight_u):
         return weight_u - weight_u * sigmoid(beta * (max(point, 0.0) - reward))
 
     return each(one, logp, ref_logp, desirable)
+
+
+# ------------------------------------------------------------------ comparisons
+def bradley_terry(chosen, rejected, margin):
+    return each(lambda w, l, m: -math.log(sigmoid(w - l - m)), chosen, rejected, np.broadcast_to(margin, chosen.shape))
+
+
+def soft_label(first, second, probability):
+    return each(
+        lambda a, b, p: -p * math.log(sigmoid(a - b)) - (1 - p) * math.log(sigmoid(b - a)), first, second, probability
+    )
+
+
+def ranking(score, rank, present):
+    """Each prompt's mean over its pairs, and which prompts have one."""
+    found, some = [], []
+    for s, r, there in zip(score, rank, present, strict=True):
+        k = range(len(s))
+        pairs = [(i, j) for i in k for j in k if there[i] and there[j] and r[i] < r[j]]
+        some.append(bool(pairs))
+        found.append(sum(-math.log(sigmoid(s[i] - s[j])) for i, j in pairs) / max(len(pairs), 1))
+    return np.array(found), np.array(some)
+
+
+def step_correctness(logit, correct):
+    return each(lambda z, y: -y * math.log(sigmoid(z)) - (1 - y) * math.log(sigmoid(-z)), logit, correct)
+
+
+def rdpo(chosen, rejected, ref_chosen, ref_rejected, beta, flipped):
+    def one(w, l, rw, rl):
+        margin = beta * ((w - rw) - (l - rl))
+        return (-(1 - flipped) * math.log(sigmoid(margin)) + flipped * math.log(sigmoid(-margin))) / (1 - 2 * flipped)
+
+    return each(one, chosen, rejected, ref_chosen, ref_rejected)
+
+
+def hinge(chosen, rejected, ref_chosen, ref_rejected, beta):
+    return each(
+        lambda w, l, rw, rl: max(0.0, 1 - beta * ((w - rw) - (l - rl))), chosen, rejected, ref_chosen, ref_rejected
+    )
+
+
+def group_weights(weight, loss, count, step, adjustment):
+    new = [a * math.exp(step * (l + adjustment / math.sqrt(n))) for a, l, n in zip(weight, loss, count, strict=True)]
+    return np.array(new) / sum(new)
