@@ -10,6 +10,9 @@ A place is a text, so that a config can hold it:
 
 When a place is there but holds no answer, the later ones are not tried: else a spoilt tag would open the whole text to
 the search, and a number anywhere in it could score.
+
+An answer that the limit on the length cut off is none: the 12 of an unfinished 1234 is not 12. So where the completion
+was cut, "whole" holds no answer, nor does a line or a number that ends with the text.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import re
 from collections.abc import Sequence
 
 from operant.config.errors import ConfigError
+from operant.reward.trace import Trace
 
 PLACES = ("tag:NAME", "boxed", "after:MARK", "last_number", "whole")
 NUMBER = re.compile(
@@ -26,13 +30,24 @@ NUMBER = re.compile(
 """A number as people write it: sign, thousands separators, decimals, exponent, percent."""
 
 
-def extract(text: str, places: Sequence[str]) -> str | None:
-    """The answer in `text`, without the blanks around it; None where there is none."""
+def extract(text: str, places: Sequence[str], *, cut: bool = False) -> str | None:
+    """The answer in `text`, without the blanks around it; None where there is none.
+
+    Args:
+        text: the completion.
+        places: where to look, in this order.
+        cut: whether the completion was cut, and its end is not its end.
+    """
     for place in places:
-        there, answer = _look(text, place)
+        there, answer = _look(text, place, cut)
         if there:
             return answer.strip() if answer is not None else None
     return None
+
+
+def answer_of(trace: Trace, places: Sequence[str]) -> str | None:
+    """The answer in a trace's completion."""
+    return extract(trace.completion, places, cut=trace.finish == "length")
 
 
 def check_places(places: Sequence[str]) -> None:
@@ -45,7 +60,7 @@ def check_places(places: Sequence[str]) -> None:
         raise ConfigError(f"say where the answer stands, as a tuple of {', '.join(PLACES)}")
 
 
-def _look(text: str, place: str) -> tuple[bool, str | None]:
+def _look(text: str, place: str, cut: bool) -> tuple[bool, str | None]:
     """Whether the place is there, and what it holds."""
     kind, _, name = place.partition(":")
     match kind:
@@ -55,12 +70,14 @@ def _look(text: str, place: str) -> tuple[bool, str | None]:
             return "\\boxed" in text, boxed(text)
         case "after":
             _, mark, rest = text.rpartition(name)
-            return bool(mark), rest.split("\n", 1)[0]
+            line, ended, _ = rest.partition("\n")
+            return bool(mark), None if cut and not ended else line
         case "last_number":
             number = last_number(text)
-            return number is not None, number
+            unfinished = cut and number is not None and text.rstrip(".,").endswith(number)
+            return number is not None, None if unfinished else number
         case _:
-            return True, text
+            return True, None if cut else text
 
 
 def tagged(text: str, name: str) -> str | None:

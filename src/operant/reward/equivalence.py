@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from operant.config.errors import ConfigError
-from operant.reward.answer import check_places, extract
+from operant.reward.answer import answer_of, check_places
 from operant.reward.trace import GoldError, Trace
 from operant.reward.verifiable import gold_of
 
@@ -54,7 +54,7 @@ class MathEquivalence:
         right = _parsed(gold)
         if not right:
             raise GoldError(f"the gold answer {gold!r:.80} cannot be parsed as mathematics: mend the example")
-        text = extract(trace.completion, self.answer)
+        text = answer_of(trace, self.answer)
         if text is None or len(text) > LONGEST or text.count("=") > max(1, gold.count("=")) or not _closed(text):
             return 0.0
         given = _parsed(text)

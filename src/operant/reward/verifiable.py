@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any, ClassVar
 
 from operant.config.errors import ConfigError
-from operant.reward.answer import check_places, extract
+from operant.reward.answer import answer_of, check_places
 from operant.reward.number import number
 from operant.reward.trace import GoldError, Trace
 
@@ -66,7 +66,7 @@ class Exact:
 
     def __call__(self, trace: Trace) -> float:
         gold = self._plain(str(gold_of(trace)))
-        answer = extract(trace.completion, self.answer)
+        answer = answer_of(trace, self.answer)
         return float(answer is not None and self._plain(answer) == gold)
 
     def _plain(self, text: str) -> str:
@@ -100,7 +100,7 @@ class Numeric:
 
     def __call__(self, trace: Trace) -> float:
         gold = gold_number(trace, self.units)
-        answer = extract(trace.completion, self.answer)
+        answer = answer_of(trace, self.answer)
         value = None if answer is None else number(answer, self.units)
         if value is None:
             return 0.0
@@ -128,7 +128,7 @@ class RelativeAccuracy:
 
     def __call__(self, trace: Trace) -> float:
         gold = gold_number(trace, self.units)
-        answer = extract(trace.completion, self.answer)
+        answer = answer_of(trace, self.answer)
         value = None if answer is None else number(answer, self.units)
         if value is None:
             return 0.0

@@ -12,7 +12,7 @@ import numpy as np
 
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
-from operant.reward.answer import check_places, extract
+from operant.reward.answer import answer_of, check_places
 from operant.reward.trace import GoldError, Trace
 from operant.task.split import distinct, draw
 from operant.task.task import Example, Lazy, Task
@@ -58,7 +58,7 @@ class ReasoningGym:
         entry = data[int(trace.metadata["index"])]
         if entry["answer"] is not None and trace.gold != str(entry["answer"]):
             raise GoldError(f"problem {trace.metadata['index']} has another answer here: is reasoning-gym the same?")
-        text = extract(trace.completion, self.answer)
+        text = answer_of(trace, self.answer)
         if not text:
             return 0.0
         value = float(data.score_answer(text, entry))
