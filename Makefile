@@ -4,10 +4,11 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint type layers bench docs evidence setup clean
+.PHONY: help demo demo-language test lint type layers bench docs evidence setup clean
 
 help:
 	@echo "make demo     train PPO on CartPole, film it and write its report"
+	@echo "make demo-language     teach a small language model arithmetic by reward: GRPO, before and after"
 	@echo "make test     the whole suite, with lint, types and layers"
 	@echo "make lint | type | layers | bench | docs | evidence"
 
@@ -18,6 +19,11 @@ $(BIN)/.core: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install -c constraints.txt "torch==$(shell sed -n 's/^torch==//p' constraints.txt)"
 	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+# What language models need.
+$(BIN)/.language: $(BIN)/.core
+	@$(PIP) install -c constraints.txt -e ".[language]"
 	@touch $@
 
 # The tools of development, the simulators of the tests, and the peers of the benches.
@@ -33,6 +39,9 @@ setup: $(BIN)/.dev
 
 demo: $(BIN)/.core
 	@$(BIN)/operant train ppo CartPole-v1
+
+demo-language: $(BIN)/.language
+	@$(BIN)/operant train grpo arithmetic
 
 lint: $(BIN)/.dev
 	$(BIN)/ruff check src tests bench docs

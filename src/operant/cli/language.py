@@ -306,6 +306,7 @@ def rows_of(
     values: Mapping[tuple[int, int], Sequence[float]],
 ) -> list[Row]:
     """Completions as they are kept."""
+    metric = judge.task.metric
     names, shown = [*judge.task.rewards], {c.prompt.id: judge.example(c.prompt.id) for c in completions}
     return [
         Row(
@@ -316,7 +317,7 @@ def rows_of(
             gold=str(shown[c.prompt.id].gold),
             finish=c.finish,
             mode=mode,
-            rewards=dict(zip(names, values.get((c.prompt.id, c.sample), ()), strict=False)),
+            rewards=_first(metric, dict(zip(names, values.get((c.prompt.id, c.sample), ()), strict=False))),
             reward=None
             if total is None
             else float(total)
@@ -328,6 +329,11 @@ def rows_of(
         )
         for c, total in zip(completions, totals, strict=True)
     ]
+
+
+def _first(metric: str, rewards: dict[str, float]) -> dict[str, float]:
+    """The same with the metric first."""
+    return {metric: rewards[metric], **rewards} if metric in rewards else rewards
 
 
 def _told(loop: Iterator[Metrics], collect: Rollouts, judge: Judged) -> Iterator[Metrics]:

@@ -215,6 +215,18 @@ def env(args: argparse.Namespace) -> int:
     return 0
 
 
+def task(args: argparse.Namespace) -> None:
+    """Check a task."""
+    from operant.config.resolve import resolve
+    from operant.task.check import check_report
+    from operant.task.load import load_task
+
+    cfg = resolve("grpo", args.id, overrides={"model.path": "none", **args.overrides}).config
+    for line in check_report(load_task(args.id, cfg.model_dump()["task"]["options"])):
+        print(line)
+    _say(f"Next: operant train grpo {args.id} --model DIR")
+
+
 def doctor(args: argparse.Namespace) -> None:
     """Check this machine."""
     from operant.cli.doctor import examine
@@ -269,6 +281,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "list": listing,
     "config": config,
     "env": env,
+    "task": task,
     "doctor": doctor,
     "export": lambda args: _module("export").verb(args),
     "push": lambda args: _module("push").verb(args),

@@ -144,6 +144,8 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     _add_seed(check, 0, "seed of the check [0]")
     _add_json(check)
 
+    _add_task(verbs.add_parser("task", help="check a task for language models"))
+
     add_sharing(verbs, _add_run, _add_checkpoint, _add_json)
 
     doctor = verbs.add_parser(
@@ -175,6 +177,24 @@ def _add_solve(parser: _Parser) -> None:
     parser.set_defaults(overrides={})
     _add_json(parser)
     _add_runs(parser, "where the folder of the answer is made [runs]")
+
+
+def _add_task(parser: _Parser) -> None:
+    usage = "operant task check TASK [--task.options.NAME VALUE]"
+    parser.usage, parser.description = usage, "Look into tasks for language models."
+    whats = parser.commands("what")
+    check = whats.add_parser("check", help="see that its own solutions score, and that nothing else does", usage=usage)
+    check.description = "Say what a task is, and score its own solutions and what answers nothing."
+    check.add_argument("id", metavar="TASK", help="a built-in task, reasoning-gym:NAME, or a FILE.py")
+    leaf = leaves(ALGORITHMS["grpo"])["task", "options"]
+    check.add_argument(
+        "--task.options",
+        action=_Override,
+        leaf=leaf,
+        dest="overrides",
+        help="options of the task; one of them: --task.options.NAME VALUE",
+    )
+    check.set_defaults(overrides={})
 
 
 def _add_eval(parser: argparse.ArgumentParser) -> None:

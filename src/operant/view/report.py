@@ -16,6 +16,7 @@ from operant.config.errors import OperantError
 from operant.training.folder import RunFolder
 from operant.training.records import FILM, read_json
 from operant.view import panels, words
+from operant.view.completions import completions
 from operant.view.learnt import learnt
 from operant.view.page import environment, write_page
 from operant.view.rows import Series, read_series
@@ -75,6 +76,7 @@ def render(folder: RunFolder) -> str:
         restarts=_restarts(series),
         curve=panels.learning_curve(series, measured, until),
         learnt=learnt(folder.path),
+        written=completions(folder.path, series),
         videos=_videos(folder),
         diagnostics=panels.diagnostics(series),
         evaluations=measured,
