@@ -101,6 +101,28 @@ def test_at_the_reference_the_loss_is_log_two(policy, pairs):
     assert float(gradient.norm()) > 1e-3
 
 
+@pytest.mark.parametrize("loss", ["dpo", "cdpo", "rdpo", "ipo", "hinge", "gr_dpo", "gr_ipo", "kto"])
+def test_every_loss_learns(pairs, verdicts, loss):
+    """Within fifteen steps each tells all chosen answers from the rejected, by rewards that were equal at first."""
+    policy = tiny_language(seed=3)
+    if loss == "kto":
+        bare = [Verdict(answer=a, desirable=a is p.chosen) for p in pairs for a in (p.chosen, p.rejected)]
+        items = verdicts_with_reference(mismatch(bare, 64), policy)
+    else:
+        items = pairs_with_reference(pairs, policy)
+    cfg = DPOConfig(batch=len(items), loss=loss, lr=1e-3, lr_schedule="constant", warmup=0.0)
+    optimizer = torch.optim.Adam(policy.parameters(), lr=cfg.lr)
+    steps = dpo(cfg, Shuffled(items, Streams(0)), policy, optimizer, total_steps=10**6)
+    metrics = [next(steps) for _ in range(15)]
+    assert float(metrics[-1]["loss/preference"]) < float(metrics[0]["loss/preference"])
+    assert float(metrics[-1]["reward/accuracy"]) > 0.9
+    if loss == "kto":
+        assert float(metrics[-1]["reward/desirable"]) > float(metrics[-1]["reward/undesirable"]) + 0.1
+    else:
+        assert float(metrics[0]["reward/margin"]) == pytest.approx(0.0, abs=1e-5)
+        assert float(metrics[-1]["reward/margin"]) > 0.1
+
+
 def test_the_reference_of_an_adapted_model_is_the_one_before(pairs):
     """With adapters that have moved, and no model beside it."""
     before = tiny_language(seed=5)

@@ -29,6 +29,11 @@ from operant.policy.language import LanguageModel
 from operant.rollout.processes import share
 
 Loss = Callable[..., tuple[Tensor, Metrics]]
+SCORE = {
+    "reverse_kl": losses.reverse_kl,
+    "forward_kl": losses.forward_kl,
+    "jensen_shannon": losses.jensen_shannon,
+}
 METRICS = ("loss/preference", "reward/chosen", "reward/rejected", "reward/margin", "reward/accuracy")
 
 
@@ -94,6 +99,7 @@ def dpo(
     """
     if cfg.loss == "kto":
         yield from kto(cfg, data, policy, optimizer, total_steps=total_steps)
+        return
     items = _checked(data.items, policy)
     robust = cfg.loss in ("gr_dpo", "gr_ipo")
     if robust:
@@ -144,8 +150,7 @@ def pair_loss(cfg: DPOConfig, logp: Tensor, reference: Tensor, reduce: Reduction
             function = losses.hinge
         case _:
             function = losses.dpo
-    score = getattr(losses, cfg.divergence)
-    return function(*logp.unbind(-1), *reference.unbind(-1), beta=cfg.beta, score=score, reduce=reduce)
+    return function(*logp.unbind(-1), *reference.unbind(-1), beta=cfg.beta, score=SCORE[cfg.divergence], reduce=reduce)
 
 
 def _checked(items: Sequence[Pair | Verdict], policy: LanguageModel) -> list[Pair]:

@@ -5,6 +5,7 @@ Nothing here knows a model: a tokenizer of transformers is all that is needed, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -154,7 +155,7 @@ class Encoder:
             completion = [{"role": "assistant", "content": completion}]
         if isinstance(completion, str):
             said = list(self.tokenizer(completion, add_special_tokens=False)["input_ids"])
-            whole = start + said + [self.tokenizer.eos_token_id]
+            whole = start + self._ended(said)
         elif isinstance(prompt, str):
             raise ConfigError(f"{where}: the prompt is a text and the completion is messages; give both as messages")
         else:
@@ -189,7 +190,7 @@ class Encoder:
 
     def text(self, text: str, where: str = "") -> Example:
         """A plain text with an end token; all of it is acted but its first token."""
-        whole = [*self.tokenizer(text, add_special_tokens=True)["input_ids"], self.tokenizer.eos_token_id]
+        whole = self._ended(list(self.tokenizer(text, add_special_tokens=True)["input_ids"]))
         return self.fit(whole, [True] * len(whole), where)
 
     def fit(self, tokens: Sequence[int], acted: Sequence[bool], where: str = "") -> Example:
@@ -209,8 +210,12 @@ class Encoder:
         cut = slice(0, self.length)
         return Example(tokens=tuple(tokens[cut]), acted=tuple(bool(a) for a in acted[cut][1:]), where=where)
 
+    def _ended(self, tokens: list[int]) -> list[int]:
+        end = self.tokenizer.eos_token_id
+        return tokens if tokens[-1:] == [end] else [*tokens, end]
+
     def _assistant(self, messages: Sequence[Message], whole: list[int], where: str) -> list[bool]:
-        if "{% generation %}" in self.tokenizer.chat_template or "{%- generation" in self.tokenizer.chat_template:
+        if re.search(r"\{%[-+]?\s*generation\b", self.tokenizer.chat_template):
             marked = self.tokenizer.apply_chat_template(
                 [dict(m) for m in messages], tokenize=True, return_dict=True, return_assistant_tokens_mask=True
             )
