@@ -42,6 +42,7 @@ def test_a_row_says_where_the_policy_chose_and_how_it_ended() -> None:
     assert traj.group.tolist() == [4, 9]
     assert made.prompt.tolist() == [3, 4]
     assert made.cut.tolist() == [False, True]
+    assert made.length.tolist() == [8, 6]
     one = completion(4, 0, 5)
     assert isinstance(traj.obs, torch.Tensor)
     assert traj.action[0][traj.acted[0]].tolist() == list(one.tokens)
@@ -60,6 +61,7 @@ def test_a_reward_for_a_forced_token_goes_to_the_decision_before_it() -> None:
     made = episodes([completion(1, 0, 5, forced=(3, 4))], [1.0])
     assert made.traj.reward[0].nonzero().item() == made.traj.terminated[0].nonzero().item() == 4
     assert made.traj.acted[0].tolist() == [False, False, True, True, True, False, False]
+    assert made.length.tolist() == [6]
 
 
 def test_what_is_not_judged_is_truncated() -> None:

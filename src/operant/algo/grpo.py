@@ -151,7 +151,7 @@ def _update(
     rows = rows[pulls[rows].any(-1)]  # the others have no gradient
     sums = torch.zeros(5, dtype=torch.float64, device=adv.device)
     worst = 0.0
-    for part in share([rows[i] for i in by_length((batch.prompt + traj.acted.sum(-1))[rows], cfg.tokens)]):
+    for part in share([rows[i] for i in by_length(batch.length[rows], cfg.tokens)]):
         acted, old = traj.acted[part], traj.logp[part]
         logp = _logp(policy, batch, part, temperature)
         loss, told = group_loss(
@@ -190,7 +190,7 @@ def _reference(
     """log π_ref [N, T]; without a model of its own, the policy's with its adapters left out."""
     ref = torch.zeros_like(batch.traj.logp)
     with policy.reference() if reference is None else nullcontext():
-        for part in by_length(batch.prompt + batch.traj.acted.sum(-1), cfg.tokens):
+        for part in by_length(batch.length, cfg.tokens):
             ref[part] = _logp(reference or policy, batch, part, temperature)
     return ref
 

@@ -21,7 +21,7 @@ class GRPOConfig(Section):
     )
     epochs: PositiveInt = Field(default=1, description="passes over the completions of a step")
     tokens: PositiveInt = Field(
-        default=32_768, description="tokens of one forward and backward; those of a gradient step add up exactly"
+        default=8_192, description="tokens of one forward and backward; those of a gradient step add up exactly"
     )
     lr: PositiveFloat = Field(default=1e-6, description="AdamW's learning rate at the start")
     lr_schedule: Literal["constant", "linear"] = Field(

@@ -44,6 +44,12 @@ class Episodes:
         """N."""
         return len(self.prompt)
 
+    @property
+    def length(self) -> Tensor:
+        """[N]: tokens of a row up to the last decision, with it; 1 where there is none."""
+        acted = self.traj.acted
+        return (acted * torch.arange(2, acted.shape[1] + 2, device=acted.device)).amax(-1).clamp(min=1)
+
 
 def episodes(
     completions: Sequence[Completion], scores: Sequence[Score], *, device: torch.device | str = "cpu"
