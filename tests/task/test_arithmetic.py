@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import pytest
 
 from operant.config.errors import ConfigError
+from operant.reward import token_ends
 from operant.task import score
 from operant.task.arithmetic import arithmetic
 
@@ -81,6 +83,33 @@ def test_noise_in_a_chain_is_carried_through_its_steps():
         assert right - value(second) in (0, 10)  # one slip in all
         slipped += value(second) != right
     assert slipped > 100
+
+
+def test_steps_are_judged_one_by_one():
+    task = arithmetic(terms=4, steps=True, test=20)
+    assert arithmetic(test=20).step_reward is None
+    judge = task.step_reward
+    assert judge is not None
+    for example in task.test:
+        a, b, c = example.solution.split("=")
+        ends = [len(a), len(a) + 1 + len(b), len(example.solution)]
+        right = judge(example.trace(example.solution))
+        assert right == [(end, pytest.approx(1 / 3)) for end in ends]
+        assert [v > 0 for _, v in judge(example.trace(f"{a}={b}0={c}"))] == [True, False, True]
+        assert [v > 0 for _, v in judge(example.trace(f"{a}={b}={c}", (), "length"))] == [True, True, False]
+        for stuffed in (c, f"{c}={c}={a}", "=", "", f"{b}={a}={b}"):  # right somewhere else
+            assert not any(v for _, v in judge(example.trace(stuffed)))
+        assert sum(v for _, v in judge(example.trace("=".join([a, b, c, c, c, a])))) == pytest.approx(1.0)
+
+
+def test_the_ends_of_steps_are_found_among_tokens_of_several_characters():
+    pieces = ["4", "6-", "5=4", "1", ""]
+
+    def decode(ids: Sequence[int]) -> str:
+        return "".join(pieces[i] for i in ids)
+
+    assert token_ends([(4, 0.5), (7, 0.25)], range(5), decode) == [(2, 0.5), (3, 0.25)]
+    assert token_ends([(0, 1.0), (99, 0.5)], range(5), decode) == [(0, 1.0), (4, 0.5)]
 
 
 @pytest.mark.parametrize("completion", ["", "=", "1 2 3 4 5", "12=", "abc", "0=1=2=3"])

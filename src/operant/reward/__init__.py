@@ -4,13 +4,14 @@ from operant.reward.answer import boxed, extract, last_number, tagged
 from operant.reward.equivalence import MathEquivalence
 from operant.reward.number import number
 from operant.reward.shape import CosineLength, Overlong, Repetition
-from operant.reward.steps import KeySteps, StepOrder
-from operant.reward.trace import GoldError, Reward, Trace, reward
+from operant.reward.steps import ExactSteps, KeySteps, StepOrder, token_ends
+from operant.reward.trace import GoldError, Reward, StepReward, Trace, reward
 from operant.reward.verifiable import Exact, Format, Numeric, RelativeAccuracy
 
 __all__ = [
     "CosineLength",
     "Exact",
+    "ExactSteps",
     "Format",
     "GoldError",
     "KeySteps",
@@ -21,6 +22,7 @@ __all__ = [
     "Repetition",
     "Reward",
     "StepOrder",
+    "StepReward",
     "Trace",
     "boxed",
     "extract",
@@ -28,4 +30,5 @@ __all__ = [
     "number",
     "reward",
     "tagged",
+    "token_ends",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -102,6 +102,57 @@ class StepOrder:
                 return section, line[len(section) :]
         found = number.match(line)
         return (str(int(found[1])), found[2]) if found else (None, line)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExactSteps:
+    """A step reward: 1/n for each of the n steps in `metadata["steps"]` that stands at its place, blanks aside, else 0.
+
+    Steps beyond the n-th get 0 and so do right ones at another place, so that no way of writing is worth more than the
+    solution's, which is worth 1. The last step is judged only where the completion ended by itself.
+
+    Args:
+        separator: between steps.
+    """
+
+    separator: str = "="
+
+    pure: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not self.separator:
+            raise ConfigError("ExactSteps needs the text that stands between steps")
+
+    def __call__(self, trace: Trace) -> list[tuple[int, float]]:
+        steps: Any = trace.metadata.get("steps")
+        if not isinstance(steps, Sequence) or isinstance(steps, str) or not steps:
+            raise GoldError('the example has no metadata["steps"]: a list of texts')
+        wanted = [str(step).strip() for step in cast(Sequence[Any], steps)]
+        written = trace.completion.split(self.separator)
+        found: list[tuple[int, float]] = []
+        end = 0
+        for i, text in enumerate(written):
+            end += len(text)
+            cut = trace.finish == "length" and i + 1 == len(written)
+            right = i < len(wanted) and text.strip() == wanted[i] and not cut
+            found.append((end, right / len(wanted)))
+            end += len(self.separator)
+        return found
+
+
+def token_ends(
+    steps: Sequence[tuple[int, float]], tokens: Sequence[int], decode: Callable[[Sequence[int]], str]
+) -> list[tuple[int, float]]:
+    """Step rewards at tokens: (index of the first token by which the step is written, reward).
+
+    Args:
+        steps: (characters, reward), as a step reward gives them.
+        tokens: of the completion; there must be one at least.
+        decode: token ids to text.
+    """
+    lengths = [len(decode(tokens[: i + 1])) for i in range(len(tokens))]
+    last = len(tokens) - 1
+    return [(next((i for i, n in enumerate(lengths) if n >= end), last), value) for end, value in steps]
 
 
 def key_steps(trace: Trace) -> list[list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
@@ -40,6 +40,9 @@ Two attributes may be set on it, by `reward` or in a class body: `best`, what a 
 None where it depends on more than being right), and `pure` (see `reward`). A worker process calls its method
 `prepare()`, where it has one, before its first trace: what takes long to load is loaded there, outside the time limit.
 """
+
+StepReward: TypeAlias = Callable[[Trace], Sequence[tuple[int, float]]]
+"""For process supervision: (characters of the completion up to the end of a step, the step's reward), in order."""
 
 Function = TypeVar("Function", bound=Callable[..., float])
 

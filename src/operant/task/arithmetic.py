@@ -11,6 +11,7 @@ import numpy as np
 
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
+from operant.reward.steps import ExactSteps
 from operant.reward.verifiable import Exact
 from operant.task.split import make_task
 from operant.task.task import Task
@@ -47,7 +48,8 @@ def arithmetic(
         digits: of every number; the first digit is not 0 unless it is the only one.
         terms: how many numbers, 2 or more.
         operators: drawn from, "+", "-" or "+-". A difference may be negative.
-        steps: whether the completion works the chain out term by term. Only the last number is judged.
+        steps: whether the completion works the chain out term by term. The reward judges the last number alone, the
+            step reward every rewriting.
         units_first: whether numbers are written from the units on in prompt and completion, as sums are computed.
         forgets_carry: probability that a demonstration forgets a carry.
         train, test, demonstrations: how many. The problems of `test` occur in neither of the others.
@@ -77,6 +79,7 @@ def arithmetic(
         rewards={"correct": Exact(answer=("after:=", "whole") if steps else ("whole",))},
         sizes=(train, test, demonstrations),
         max_tokens=_longest(digits, terms, steps),
+        step_reward=ExactSteps() if steps else None,
     )
 
 

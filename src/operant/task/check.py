@@ -87,10 +87,24 @@ def _check(task: Task, judge: Judge, encode: Encode, examples: int) -> None:
                 raise ConfigError(f"{place} has the same prompt as {known[key]}: a test example must be held out")
             if kind == "train":
                 known[key] = place
+        _step_by_step(task, picked)
         right = _scored(task, picked, [example.solution for _, example in picked], judge, encode)
         _whole(task, picked, right)
         _not_for_nothing(task, picked, right, judge, encode)
         _not_for_anything(task, picked, right, judge, encode)
+
+
+def _step_by_step(task: Task, picked: Picked) -> None:
+    """Raise ConfigError for the first solution whose steps cannot be judged, or of which one is worth nothing."""
+    if task.step_reward is None:
+        return
+    for place, example in picked:
+        try:
+            steps = task.step_reward(example.trace(example.solution))
+        except Exception as error:
+            raise ConfigError(f"{place}: the step reward raised {type(error).__name__}: {error}") from error
+        if not steps or min(value for _, value in steps) <= 0:
+            raise ConfigError(f"{place}: a step of the solution {example.solution!r:.80} earns nothing: {steps!r:.80}")
 
 
 def _not_for_nothing(

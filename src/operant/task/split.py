@@ -14,6 +14,7 @@ import numpy as np
 
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
+from operant.reward.steps import ExactSteps
 from operant.reward.trace import Reward
 from operant.task.task import Demonstration, Example, Lazy, Task
 
@@ -89,6 +90,7 @@ def make_task(
     sizes: tuple[int, int, int],
     max_tokens: int,
     solution: Callable[[Problem], str] | None = None,
+    step_reward: ExactSteps | None = None,
 ) -> Task:
     """A task from a way to draw a problem and to write it down.
 
@@ -102,6 +104,7 @@ def make_task(
         rewards: by name.
         sizes: examples of train, of test, and demonstrations.
         max_tokens: as in `Task`.
+        step_reward: as in `Task`; the steps are those of the solution.
 
     Raises:
         ConfigError: if `mistakes` is no probability.
@@ -112,7 +115,9 @@ def make_task(
     train, test, shown = sizes
 
     def example(made: Problem) -> Example:
-        return Example(prompt=prompt(made), gold=gold(made), solution=solved(made))
+        text = solved(made)
+        steps = {} if step_reward is None else {"steps": text.split(step_reward.separator)}
+        return Example(prompt=prompt(made), gold=gold(made), solution=text, metadata=steps)
 
     def demonstration(index: int) -> Demonstration:
         made = draw(streams, "demonstrations", index, problem, prompt)
@@ -126,4 +131,5 @@ def make_task(
         rewards=rewards,
         demonstrations=Lazy(shown, demonstration),
         max_tokens=max_tokens,
+        step_reward=step_reward,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
 from operant.config.errors import ConfigError
-from operant.reward.trace import Messages, Reward, Trace
+from operant.reward.trace import Messages, Reward, StepReward, Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,7 @@ class Task:
         stop: texts that end a completion.
         max_tokens: tokens that a right completion may need; None where nobody knows.
         metric: the reward that is the accuracy; the first where empty.
+        step_reward: for process supervision: which steps of a completion are right.
 
     Raises:
         ConfigError: for no reward, no example, or a weight without its reward.
@@ -103,6 +104,7 @@ class Task:
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
     metric: str = ""
+    step_reward: StepReward | None = None
 
     def __post_init__(self) -> None:
         if not self.rewards:
