@@ -19,7 +19,11 @@ from torch import Tensor, nn
 
 from operant.config.errors import ConfigError, OperantError
 from operant.env.spaces import Actions
-from operant.policy.stored import AnyAgent
+from operant.policy.agent import Agent
+from operant.policy.table import TablePolicy
+
+Graphed = Agent | TablePolicy
+"""Policies that have an ONNX form."""
 
 OPSET = 18
 TOLERANCE = 1e-5
@@ -37,7 +41,7 @@ class Deployed(nn.Module):
     low: Tensor
     high: Tensor
 
-    def __init__(self, agent: AnyAgent, space: gymnasium.Space[Any]) -> None:
+    def __init__(self, agent: Graphed, space: gymnasium.Space[Any]) -> None:
         super().__init__()
         self.policy = agent.policy
         self.shape = tuple(space.shape or ())
@@ -72,7 +76,7 @@ class Agreement:
     ties: int  # rows of discrete choices that lie within the tolerance of each other and were decided differently
 
 
-def write(agent: AnyAgent, space: gymnasium.Space[Any], path: Path, about: Mapping[str, str]) -> None:
+def write(agent: Graphed, space: gymnasium.Space[Any], path: Path, about: Mapping[str, str]) -> None:
     """Write the mode of a policy as ONNX: input `obs` [N, D] float32, output `action` [N, *shape], N free.
 
     Args:
@@ -123,7 +127,7 @@ def run(path: Path, obs: NDArray[np.float32]) -> NDArray[Any]:
     return session.run(["action"], {"obs": obs})[0]
 
 
-def verify(path: Path, agent: AnyAgent, space: gymnasium.Space[Any], obs: NDArray[np.float32]) -> Agreement:
+def verify(path: Path, agent: Graphed, space: gymnasium.Space[Any], obs: NDArray[np.float32]) -> Agreement:
     """Hold a graph against torch and against the path by which the library acts, on raw observations [N, D].
 
     Continuous actions may differ by `TOLERANCE`, where rounded to whole numbers by a step. Of two choices whose scores

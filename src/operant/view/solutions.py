@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LISTED = 1_000
 """States that `solution.json` lists at most; the arrays hold all of them."""
 
+CELLS = 10_000
+"""Cells up to which a map is kept, and drawn."""
+
 TIED = 2_000_000
 """Pairs of state and action up to which all optimal actions are kept, not one."""
 
@@ -192,7 +195,7 @@ def _grid(solution: Solution) -> dict[str, Any] | None:
     from operant.view.grid_picture import layout_of
 
     layout = layout_of(solution.mdp)
-    if layout is None:
+    if layout is None or layout.states.size > CELLS:
         return None
     return {
         "states": layout.states.tolist(),

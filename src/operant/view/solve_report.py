@@ -20,9 +20,6 @@ from operant.view.page import environment, png, write_page
 from operant.view.report import EMBEDDED, command, machine
 from operant.view.solutions import Record
 
-CELLS = 10_000
-"""Cells of a map up to which it is drawn."""
-
 LISTED = 60
 """States that the page lists."""
 
@@ -56,7 +53,7 @@ def render(folder: RunFolder, record: Record) -> str:
     files = resources.files("operant.view").joinpath("templates")
     script = files.joinpath("report.js").read_text("utf-8")
     layout = record.layout
-    drawn = layout is not None and layout.states.size <= CELLS
+    drawn = layout is not None
     states = about["states"][:LISTED]
     return (
         environment()
