@@ -33,7 +33,7 @@ TEMPLATE = (
 
 NOT_PREFIX_PRESERVING = TEMPLATE.replace(
     "{{ message['content'] }}<end>{% endgeneration %}",
-    "{% if loop.last %}{{ message['content'] }}{% else %}{{ message['content'][:2] }}{% endif %}<end>{% endgeneration %}",
+    "{{ message['content'] if loop.last else message['content'][:2] }}<end>{% endgeneration %}",
 )
 """The same, but what the assistant said is cut to two letters as soon as something follows (as some drop thoughts)."""
 
