@@ -205,3 +205,35 @@ def test_help_and_config_errors_import_neither_torch_nor_transformers():
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-500:]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "line", "settings"),
+    [
+        ("reward-model", {"chosen": "yes", "rejected": "no no"}, {}),
+        ("dpo", {"chosen": "yes", "rejected": "no no"}, {}),
+        ("dpo", {"chosen": "yes", "rejected": "no no", "group": "%g"}, {"algo.loss": "gr_dpo"}),
+        ("dpo", {"completion": "yes", "label": True}, {"algo.loss": "kto"}),
+    ],
+)
+def test_what_learns_from_judgements_resumes_bit_for_bit_and_agrees_with_them(
+    place, tmp_path, algorithm, line, settings
+):
+    lines = [{"prompt": f"say {i}:"} | line for i in range(24)]
+    for i, each in enumerate(lines):
+        if "group" in each:
+            each["group"] = "ab"[i % 2]
+        if "label" in each and i % 2:
+            each |= {"completion": "no no", "label": False}
+    (tmp_path / "judged.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    common = {"model.path": str(place / "model"), **QUICK, "save.every": 16, "algo.batch": 8, "algo.lr": 1e-2}
+    common |= {"algo.lr_schedule": "constant", "algo.warmup": 0.0} | settings
+
+    def run(steps, name):
+        return operant.train(
+            algorithm, str(tmp_path / "judged.jsonl"), runs=tmp_path / name, total_steps=steps, **common
+        )
+
+    whole, part = run(32, "whole"), run(16, "part")
+    assert newest(operant.resume(part.path, to=32, quiet=True)) == newest(whole)
+    assert whole.folder.info()["evaluation"]["agreement"] == 1.0

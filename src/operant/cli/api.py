@@ -23,13 +23,15 @@ from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.env.screen import has_screen
 from operant.policy.actor import Actor
-from operant.policy.stored import AnyAgent
 from operant.training import checkpoint, exported
 from operant.training.records import settings
 from operant.training.run import record_evaluation, summary
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from operant.cli.language import Measure
+    from operant.policy.language import LanguageModel
 
 
 class Run:
@@ -58,12 +60,15 @@ class Run:
         return self.folder.path
 
     @cached_property
-    def _loaded(self) -> tuple[AnyAgent, int]:
+    def _loaded(self) -> tuple[Any, int]:
         return (exported.load if self.exported else checkpoint.load_agent)(self.path, self.name)
 
     @property
-    def policy(self) -> AnyAgent:
-        """The agent: `policy.act(obs)` is the action, its `.policy` and `.critic` are torch modules."""
+    def policy(self) -> Any:
+        """The agent: `policy.act(obs)` is the action, its `.policy` and `.critic` are torch modules.
+
+        Of a run on a language model, the `LanguageModel`: its `.model` and `.tokenizer` are of transformers.
+        """
         return self._loaded[0]
 
     @property
@@ -107,7 +112,7 @@ class Run:
             short = record_evaluation(self.folder, self.step, result, protocol, more)
         return short | {"returns": result.returns.tolist(), "lengths": result.lengths.tolist()}
 
-    def _evaluator(self) -> Evaluator:
+    def _evaluator(self) -> Evaluator | Measure:
         if isinstance(self.config, LanguageRun):
             from operant.cli.language import measure_of
 
@@ -191,7 +196,7 @@ def resume(
     return resume(run, fork=fork, to=to, env=env, quiet=quiet)
 
 
-def loop(algorithm: str, env: EnvLike, **overrides: Any) -> tuple[Iterator[Metrics], Actor]:
+def loop(algorithm: str, env: EnvLike, **overrides: Any) -> tuple[Iterator[Metrics], Actor | LanguageModel]:
     """The algorithm itself, to be driven by hand: an endless iterator of metrics, and the agent it trains.
 
     Nothing is written to disk. Arguments and errors are those of `train`.

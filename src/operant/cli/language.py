@@ -46,26 +46,17 @@ def build_grpo(cfg: GRPORun, env: object, say: Say = lambda line: None) -> Job:
     task = load_task(cfg.task.id, cfg.task.options)
     policy = model_of(cfg, task, say)
     check_task(task, encode=lambda text: policy.tokenizer(text, add_special_tokens=False)["input_ids"])
-    streams, settings = Streams(cfg.seed), cfg.algo
-    sampling = sampling_of(cfg, policy, task)
-    encoder = Encoder(tokenizer=policy.tokenizer, length=policy.max_positions)
-    prompts = Prompts(_Encoded(task.train, encoder), seed=cfg.seed)
-    judge = Judged(task, policy.tokenizer, lambda i: task.train[prompts.example(i)])
-    collect = Rollouts(
-        Engine(policy, seed=streams.integer("sampler"), slots=cfg.sampling.slots),
-        prompts,
-        judge,
-        sampling,
-        samples=settings.samples,
-        resample=settings.resample,
-        overlong=settings.overlong,
+    settings = cfg.algo
+    collect, judge = rollouts_of(
+        cfg, task, policy, samples=settings.samples, resample=settings.resample, overlong=settings.overlong
     )
+    prompts, sampling = collect.prompts, collect.sampling
     reference = None
     if settings.beta > 0.0 and not policy.adapted:
         reference = model_of(cfg, task, say)
         reference.requires_grad_(False)
-    optimizer = _adam(policy, settings.lr, settings.weight_decay)
-    order = streams.numpy("minibatch")
+    optimizer = adam([policy], settings.lr, settings.weight_decay)
+    order = Streams(cfg.seed).numpy("minibatch")
     penalty = Penalty(settings.beta, settings.beta_schedule, settings.kl_target, settings.kl_horizon)
     measure = Measure(cfg, policy, task, sampling)
 
@@ -92,7 +83,7 @@ def build_grpo(cfg: GRPORun, env: object, say: Say = lambda line: None) -> Job:
         settings, collect, policy, optimizer, order, total_steps=cfg.total_steps, reference=reference, penalty=penalty
     )
     return Job(
-        algorithm=_told(loop, collect, judge),
+        algorithm=told(loop, collect, judge),
         learned=Language(
             policy,
             optimizer,
@@ -111,6 +102,26 @@ def build_grpo(cfg: GRPORun, env: object, say: Say = lambda line: None) -> Job:
     )
 
 
+def rollouts_of(
+    cfg: LanguageRun, task: Task, policy: LanguageModel, *, samples: int, resample: int = 0, overlong: float = 0.0
+) -> tuple[Rollouts, Judged]:
+    """What samples and scores the task's prompts, and its judge."""
+    encoder = Encoder(tokenizer=policy.tokenizer, length=policy.max_positions)
+    prompts = Prompts(_Encoded(task.train, encoder), seed=cfg.seed)
+    judge = Judged(task, policy.tokenizer, lambda i: task.train[prompts.example(i)])
+    engine = Engine(policy, seed=Streams(cfg.seed).integer("sampler"), slots=cfg.sampling.slots)
+    collect = Rollouts(
+        engine,
+        prompts,
+        judge,
+        sampling_of(cfg, policy, task),
+        samples=samples,
+        resample=resample,
+        overlong=overlong,
+    )
+    return collect, judge
+
+
 def build_sft(cfg: SFTRun, env: object, say: Say = lambda line: None) -> Job:
     """Everything that supervised fine-tuning needs, made from a config and one seed."""
     torch.set_num_threads(cfg.threads)
@@ -121,12 +132,14 @@ def build_sft(cfg: SFTRun, env: object, say: Say = lambda line: None) -> Job:
     held: list[Example] = []
     if task is None:
         examples = read_conversations(cfg.task.id, encoder, learn=cfg.algo.learn)
-        count = min(cfg.eval.episodes, len(examples) // 10)
+        count = max(1, min(cfg.eval.episodes, len(examples) // 10)) if len(examples) > 1 else 0
+        if not count:
+            raise ConfigError(f"{cfg.task.id} has too few texts to learn from and to hold one out: give two or more")
         examples, held = examples[: len(examples) - count], examples[len(examples) - count :]
     else:
         examples = imitated(task, encoder)
     data = Shuffled(examples, Streams(cfg.seed))
-    optimizer = _adam(policy, cfg.algo.lr, cfg.algo.weight_decay)
+    optimizer = adam([policy], cfg.algo.lr, cfg.algo.weight_decay)
     measure: Measure | Likelihood
     measure = Likelihood(policy, held) if task is None else Measure(cfg, policy, task, sampling_of(cfg, policy, task))
 
@@ -135,7 +148,7 @@ def build_sft(cfg: SFTRun, env: object, say: Say = lambda line: None) -> Job:
 
     return Job(
         algorithm=sft(cfg.algo, data, policy, optimizer, total_steps=cfg.total_steps),
-        learned=Language(policy, optimizer, counters=lambda: {}, restore=lambda counters: None),
+        learned=Language(policy, optimizer),
         counter=data,
         begin=begin,
         evaluate=measure,
@@ -188,7 +201,7 @@ def sampling_of(cfg: LanguageRun, policy: LanguageModel, task: Task) -> Sampling
     """How completions are drawn: the settings, and the stops of the model and the task."""
     own = cfg.sampling
     ends = getattr(policy.base.generation_config, "eos_token_id", None)
-    stop = {policy.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
+    stop: set[Any] = {policy.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
     for text in task.stop:
         tokens = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
         if len(tokens) != 1:
@@ -278,9 +291,7 @@ class Likelihood:
             tokens = torch.tensor([e.tokens], device=self.policy.device)
             acted = torch.tensor([e.acted], device=self.policy.device)
             found.append(float(self.policy.evaluate(tokens, acted)[0].sum() / acted.sum()))
-        return Evaluation(
-            np.array(found or [math.nan]), np.array([len(e.tokens) for e in self.examples[:episodes]] or [0])
-        )
+        return Evaluation(np.array(found), np.array([len(e.tokens) for e in self.examples[:episodes]]))
 
     def keep(self, run: Path, step: int) -> dict[str, float]:
         """Nothing besides."""
@@ -336,7 +347,7 @@ def _first(metric: str, rewards: dict[str, float]) -> dict[str, float]:
     return {metric: rewards[metric], **rewards} if metric in rewards else rewards
 
 
-def _told(loop: Iterator[Metrics], collect: Rollouts, judge: Judged) -> Iterator[Metrics]:
+def told(loop: Iterator[Metrics], collect: Rollouts, judge: Judged) -> Iterator[Metrics]:
     """The loop, with the mean of each reward beside its metrics."""
     while True:
         judge.forget()
@@ -361,8 +372,10 @@ class _Encoded(Sequence[Sequence[int]]):
         return self.encoder.prompt(self.examples[index].prompt)
 
 
-def _adam(policy: LanguageModel, lr: float, decay: float) -> torch.optim.AdamW:
-    return torch.optim.AdamW([p for p in policy.parameters() if p.requires_grad], lr=lr, weight_decay=decay)
+def adam(modules: Sequence[torch.nn.Module], lr: float, decay: float) -> torch.optim.AdamW:
+    """AdamW on what is trainable in some modules."""
+    trained = [p for module in modules for p in module.parameters() if p.requires_grad]
+    return torch.optim.AdamW(trained, lr=lr, weight_decay=decay)
 
 
 def _warm(sampling: Sampling) -> Sampling:

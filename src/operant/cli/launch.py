@@ -174,6 +174,9 @@ def _measure(job: Job, folder: RunFolder, say: Say, when: str = "") -> None:
     if more:
         folder.writer.write(step, job.at.seconds, more)
     folder.update(**{"phases": job.phases, ("evaluation_before" if when else "evaluation"): short})
+    if "agreement" in short:
+        count = short["episodes"]
+        return say(f"{when or 'After'}: agrees with {short['agreement']:.1%} of {count} held-out judgements.")
     if "accuracy_greedy" in short:
         sampled = f", {short['accuracy_sampled']:.1%} sampled" if "accuracy_sampled" in short else ""
         said = f"{when or 'After'}: {short['accuracy_greedy']:.1%} of {short['episodes']} held-out prompts right"

@@ -69,6 +69,9 @@ Settings come from the defaults in brackets, then the environment's preset, then
   operant train q-learning CliffWalking-v1
   operant train ppo LunarLander-v3 --seed 2 --algo.lr 1e-3 --env.num 32
   operant train ppo Pendulum-v1 @mine.toml --dry-run
+  operant train grpo arithmetic
+  operant train grpo mytask.py --model DIR --preset dr_grpo
+  operant train sft texts.jsonl --model DIR
 """
 
 

@@ -15,6 +15,8 @@ from operant.algo.tabular.configured import settings_of
 from operant.algo.tabular.learner import Learner
 from operant.algo.tabular.online import Online
 from operant.cli.language import build_grpo, build_sft
+from operant.cli.preferences import build_dpo, build_process_reward, build_reward_model
+from operant.cli.rlhf import build_rlhf
 from operant.config.errors import ConfigError
 from operant.config.models import LanguageRun
 from operant.config.schema import CopiesConfig, PPORun, RunConfig
@@ -212,6 +214,10 @@ BUILD: dict[str, Callable[..., Job]] = {
     **dict.fromkeys(TABULAR, build_tabular),
     "sft": build_sft,
     "grpo": build_grpo,
+    "reward-model": build_reward_model,
+    "process-reward": build_process_reward,
+    "dpo": build_dpo,
+    "rlhf": build_rlhf,
 }
 """From the name on the command line to the builder; `operant.config.resolve.ALGORITHMS` has the config classes."""
 

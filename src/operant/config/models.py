@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from operant.config.groups import PRESETS, GRPOConfig
-from operant.config.language import SFTConfig
+from operant.config.language import DPOConfig, ProcessRewardConfig, RewardModelConfig, SFTConfig
+from operant.config.rlhf import RLHFConfig
 from operant.config.schema import EnvConfig, EvalConfig, RunConfig, SaveConfig, Section
 
 
@@ -27,11 +28,11 @@ class BaseConfig(Section):
     """The small base that stands in where no model is named: a Llama made and trained here, and kept."""
 
     width: PositiveInt = Field(default=128, description="of the hidden states")
-    layers: PositiveInt = Field(default=4, description="blocks")
+    layers: PositiveInt = Field(default=2, description="blocks")
     heads: PositiveInt = Field(default=4, description="of attention")
     positions: PositiveInt = Field(default=256, description="the longest text, in tokens")
-    examples: PositiveInt = Field(default=160_000, description="worked examples it is trained on, repeats counted")
-    batch: PositiveInt = Field(default=256, description="worked examples in a gradient step")
+    examples: PositiveInt = Field(default=60_000, description="worked examples it is trained on, repeats counted")
+    batch: PositiveInt = Field(default=64, description="worked examples in a gradient step")
     lr: PositiveFloat = Field(default=2e-3, description="AdamW's learning rate after the warm-up")
     seed: int = Field(default=0, description="of its weights and of the order of its examples", ge=0)
 
@@ -39,9 +40,7 @@ class BaseConfig(Section):
 class TaskConfig(Section):
     """The task."""
 
-    id: str = Field(
-        default="", description="a built-in task, reasoning-gym:NAME, a FILE.py, or a FILE.jsonl to imitate"
-    )
+    id: str = Field(default="", description="a built-in task, reasoning-gym:NAME, a FILE.py, or a FILE.jsonl")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the task")
 
 
@@ -125,5 +124,58 @@ class SFTRun(LanguageRun):
     save: SFTSaveConfig = Field(default_factory=SFTSaveConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
-LANGUAGE: dict[str, type[LanguageRun]] = {"sft": SFTRun, "grpo": GRPORun}
+class JudgedRun(LanguageRun):
+    """A run that learns from a file of judged answers."""
+
+    total_steps: PositiveInt = Field(default=10_000, description="judgements to learn from, repeats counted")
+    save: SFTSaveConfig = Field(default_factory=SFTSaveConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+class RewardModelRun(JudgedRun):
+    """A run of a reward model."""
+
+    algorithm: str = Field(default="reward-model", description="name of the algorithm")
+    algo: RewardModelConfig = Field(default_factory=RewardModelConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+class ProcessRewardRun(JudgedRun):
+    """A run of a process reward model."""
+
+    algorithm: str = Field(default="process-reward", description="name of the algorithm")
+    algo: ProcessRewardConfig = Field(default_factory=ProcessRewardConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+class DPORun(JudgedRun):
+    """A run of direct preference optimisation or a relative."""
+
+    algorithm: str = Field(default="dpo", description="name of the algorithm")
+    algo: DPOConfig = Field(default_factory=DPOConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+class RewardConfig(Section):
+    """The learnt reward."""
+
+    path: str = Field(
+        default="", description="run folder or checkpoint of a reward model; the task's own rewards if empty"
+    )
+    offset: float = Field(default=0.0, description="subtracted from every score")
+
+
+class RLHFRun(LanguageRun):
+    """A run of PPO on a learnt reward."""
+
+    algorithm: str = Field(default="rlhf", description="name of the algorithm")
+    total_steps: PositiveInt = Field(default=200, description="steps: each samples algo.prompts prompts and learns")
+    algo: RLHFConfig = Field(default_factory=RLHFConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
+    reward: RewardConfig = Field(default_factory=RewardConfig)
+
+
+LANGUAGE: dict[str, type[LanguageRun]] = {
+    "sft": SFTRun,
+    "reward-model": RewardModelRun,
+    "process-reward": ProcessRewardRun,
+    "dpo": DPORun,
+    "rlhf": RLHFRun,
+    "grpo": GRPORun,
+}
 """The config class of each algorithm that trains a language model."""

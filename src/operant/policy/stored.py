@@ -11,10 +11,10 @@ from operant.policy.agent import Agent
 from operant.policy.language import LanguageModel
 from operant.policy.table import TablePolicy
 
-AnyAgent = Agent | TablePolicy | LanguageModel
+AnyAgent = Agent | TablePolicy
 
 
-def read_agent(folder: Path) -> AnyAgent:
+def read_agent(folder: Path) -> AnyAgent | LanguageModel:
     """Read `policy.json` and `model.safetensors`; `kind` in the first says what they are, networks where it is absent.
 
     Raises:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from operant.config.errors import ConfigError
+from operant.policy.language import LanguageModel
 from operant.policy.stored import AnyAgent, read_agent
 from operant.training.disk import writing
 from operant.training.learned import Learned
@@ -165,7 +166,7 @@ def load(checkpoint: Path, learned: Learned) -> dict[str, Any]:
     return state
 
 
-def load_agent(run: Path, name: str = "latest") -> tuple[AnyAgent, int]:
+def load_agent(run: Path, name: str = "latest") -> tuple[AnyAgent | LanguageModel, int]:
     """The agent of a checkpoint, verified, and its step. `latest` is the newest valid one; another name is taken as is.
 
     Warns:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from operant.config.errors import ConfigError
 from operant.data.finite import State
@@ -19,19 +19,21 @@ from operant.training.networks import read_moments, store_moments
 
 ADAPTERS = "adapters.safetensors"
 REFERENCE = "reference.safetensors"
+BESIDE = "beside.safetensors"
 
 
 class Language:
     """A language model and the optimiser that trains it: `Learned` by gradient.
 
     `model.safetensors`, `config.json` and the tokenizer's files are a folder that transformers reads, adapters merged.
-    Beside them stand `optim.safetensors`, `policy.json` with the counters, and, bit for bit, the adapters and a moving
-    reference where there are any.
+    Beside them stand `optim.safetensors`, `policy.json` with the counters, and, bit for bit, the adapters, a reward's
+    head or other modules, and a moving reference, where there are any.
 
     Args:
         agent: the model.
         optimizer: its state, and its settings.
         counters: gives what else training changes, as JSON; `restore` takes it back.
+        modules: what else is learnt: a reward's head, the weights of groups; by name.
         reference: a reference model that moves, or None.
     """
 
@@ -40,13 +42,15 @@ class Language:
         agent: LanguageModel,
         optimizer: torch.optim.Optimizer,
         *,
-        counters: Callable[[], Mapping[str, Any]],
-        restore: Callable[[Mapping[str, Any]], None],
+        counters: Callable[[], Mapping[str, Any]] = dict,
+        restore: Callable[[Mapping[str, Any]], object] = dict,
+        modules: Mapping[str, nn.Module] | None = None,
         reference: LanguageModel | None = None,
     ) -> None:
         self.agent, self.optimizer, self.reference = agent, optimizer, reference
         self._counters, self._restore = counters, restore
-        self._state = State(agent, optimizer)
+        self.modules = nn.ModuleDict(dict(modules or {}))
+        self._state = State(nn.ModuleDict({"model": agent, "beside": self.modules}), optimizer)
 
     @property
     def parameters(self) -> int:
@@ -69,6 +73,8 @@ class Language:
             save_file(self._trained(), str(folder / ADAPTERS))
         if self.reference is not None:
             save_file(_unshared(self.reference), str(folder / REFERENCE))
+        if self.modules:
+            save_file(self._beside(), str(folder / BESIDE))
         spec = {"kind": "language", "counters": dict(self._counters())}
         (folder / "policy.json").write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
         store_moments(self.optimizer, folder / "optim.safetensors")
@@ -83,6 +89,7 @@ class Language:
             spec: Any = json.loads((folder / "policy.json").read_bytes())
             stored = load_file(folder / (ADAPTERS if self.agent.adapted else "model.safetensors"))
             moved = load_file(folder / REFERENCE) if self.reference is not None else {}
+            beside = load_file(folder / BESIDE) if self.modules else {}
         except (OSError, ValueError, RecursionError, SafetensorError) as error:
             raise ConfigError(f"{folder}: its files cannot be read ({error}). Use another checkpoint.") from error
         if not isinstance(spec, dict) or spec.get("kind") != "language" or not isinstance(spec.get("counters"), dict):
@@ -91,12 +98,15 @@ class Language:
         _fits(stored, into, folder)
         also = {} if self.reference is None else _unshared(self.reference)
         _fits(moved, also, folder)
+        _fits(beside, self._beside(), folder)
         fill = read_moments(self.optimizer, folder / "optim.safetensors")
         with torch.no_grad():
             for name, x in into.items():
                 x.copy_(stored[name])
             for name, x in also.items():
                 x.copy_(moved[name])
+            for name, x in self._beside().items():
+                x.copy_(beside[name])
             fill()
         self._restore(spec["counters"])
 
@@ -107,6 +117,11 @@ class Language:
     def named(self) -> dict[str, Tensor]:
         """Parameters and moments by name."""
         return self._state.named()
+
+    def _beside(self) -> dict[str, Tensor]:
+        """Parameters, a tied one once, and the buffers that a state holds."""
+        kept = self.modules.state_dict()
+        return dict(self.modules.named_parameters()) | {n: b for n, b in self.modules.named_buffers() if n in kept}
 
     def _trained(self) -> dict[str, Tensor]:
         return {name: p for name, p in self.agent.model.named_parameters() if p.requires_grad}

@@ -27,9 +27,12 @@ from operant.training.progress import Progress
 class Counter(Protocol):
     """Whatever counts the environment's steps; a collector does."""
 
-    steps: int
-    episodes: int
-    seconds: float
+    @property
+    def steps(self) -> int: ...
+    @property
+    def episodes(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,159 @@
+"""Builders of runs that learn from judged answers: reward models, process reward models, direct preference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from operant.algo.dpo import GroupWeights, dpo
+from operant.algo.process_reward import process_reward
+from operant.algo.reference import all_logp, pairs_with_reference, verdicts_with_reference
+from operant.algo.reward_model import answers, reward_model, score
+from operant.cli.language import Say, adam, model_of
+from operant.config.errors import ConfigError
+from operant.config.models import DPORun, JudgedRun, ProcessRewardRun, RewardModelRun
+from operant.data.conversation import Encoder
+from operant.data.order import Shuffled
+from operant.data.packing import padded
+from operant.data.pairs import mismatch, read_pairs, read_rankings, read_steps, read_verdicts
+from operant.data.streams import Streams
+from operant.data.trajectory import Metrics
+from operant.policy.language import LanguageModel, Scalar
+from operant.rollout.evaluate import Evaluation
+from operant.training.language import Language
+from operant.training.run import Job, Position
+
+
+def build_dpo(cfg: DPORun, env: object, say: Say = lambda line: None) -> Job:
+    """Everything that direct preference optimisation needs; the reference is the model as it is named."""
+    policy, encoder = _begin(cfg, say)
+    if cfg.algo.loss == "kto":
+        judged, held = _held_out(read_verdicts(cfg.task.id, encoder), cfg.eval.episodes)
+        data: list[Any] = verdicts_with_reference(mismatch(judged, encoder.length), policy, tokens=cfg.algo.tokens)
+        reference = all_logp(policy, [(v.answer,) for v in held], cfg.algo.tokens)[:, 0].cpu()
+    else:
+        data, held = _held_out(read_pairs(cfg.task.id, encoder), cfg.eval.episodes)
+        data = pairs_with_reference(data, policy, tokens=cfg.algo.tokens)
+        held = pairs_with_reference(held, policy, tokens=cfg.algo.tokens)
+        reference = torch.tensor([p.reference for p in held])
+    items: Shuffled[Any] = Shuffled(data, Streams(cfg.seed))
+    optimizer = adam([policy], cfg.algo.lr, cfg.algo.weight_decay)
+    groups = GroupWeights(data).to(policy.device) if cfg.algo.loss in ("gr_dpo", "gr_ipo") else None
+    loop = dpo(cfg.algo, items, policy, optimizer, total_steps=cfg.total_steps, groups=groups)
+
+    def margins(judged: Sequence[Any]) -> list[float]:
+        if cfg.algo.loss == "kto":
+            moved = (
+                all_logp(policy, [(v.answer,) for v in judged], cfg.algo.tokens)[:, 0].cpu() - reference[: len(judged)]
+            )
+            return [float(x) if v.desirable else -float(x) for x, v in zip(moved, judged, strict=True)]
+        logp = all_logp(policy, [(p.chosen, p.rejected) for p in judged], cfg.algo.tokens).cpu()
+        ratio = logp - reference[: len(judged)]  # [N, 2]
+        return (ratio[:, 0] - ratio[:, 1]).tolist()
+
+    learned = Language(policy, optimizer, modules={} if groups is None else {"groups": groups})
+    return _job(cfg, loop, items, learned, _Right(held, margins))
+
+
+def build_reward_model(cfg: RewardModelRun, env: object, say: Say = lambda line: None) -> Job:
+    """Everything that a reward model needs: a model whose last hidden state is read."""
+    policy, encoder = _begin(cfg, say)
+    model = Scalar(policy).to(policy.device)
+    read: Callable[..., list[Any]] = read_rankings if cfg.algo.loss == "ranking" else read_pairs
+    data, held = _held_out(read(cfg.task.id, encoder), cfg.eval.episodes)
+    items: Shuffled[Any] = Shuffled(data, Streams(cfg.seed))
+    optimizer = adam([model], cfg.algo.lr, cfg.algo.weight_decay)
+    loop = reward_model(cfg.algo, items, model, optimizer, total_steps=cfg.total_steps)
+
+    def margins(judged: Sequence[Any]) -> list[float]:
+        found: list[float] = []
+        for item in judged:
+            rows = padded(answers(item), policy.tokenizer.pad_token_id).to(policy.device)
+            scores = score(model, rows).tolist()
+            found.append(scores[0] - scores[-1])
+        return found
+
+    return _job(cfg, loop, items, Language(policy, optimizer, modules={"head": model.head}), _Right(held, margins))
+
+
+def build_process_reward(cfg: ProcessRewardRun, env: object, say: Say = lambda line: None) -> Job:
+    """Everything that a process reward model needs: a model that is read at the end of every step."""
+    policy, encoder = _begin(cfg, say)
+    model = Scalar(policy).to(policy.device)
+    data, held = _held_out(read_steps(cfg.task.id, encoder, separator=cfg.algo.separator), cfg.eval.episodes)
+    items = Shuffled(data, Streams(cfg.seed))
+    optimizer = adam([model], cfg.algo.lr, cfg.algo.weight_decay)
+    loop = process_reward(cfg.algo, items, model, optimizer, total_steps=cfg.total_steps)
+
+    def margins(judged: Sequence[Any]) -> list[float]:
+        found: list[float] = []
+        for item in judged:
+            rows = padded([item.solution], policy.tokenizer.pad_token_id).to(policy.device)
+            logit = model(rows.tokens)[:, 1:][rows.acted]
+            right = torch.tensor(item.correct, device=logit.device) > 0.5
+            found += torch.where(right, logit, -logit).tolist()
+        return found
+
+    return _job(cfg, loop, items, Language(policy, optimizer, modules={"head": model.head}), _Right(held, margins))
+
+
+class _Right:
+    """The share of held-out judgements that the model agrees with: a return of 1 where its margin is above 0."""
+
+    def __init__(self, held: Sequence[Any], margins: Callable[[Sequence[Any]], list[float]]) -> None:
+        self.held, self.margins, self.share = held, margins, 0.0
+
+    @torch.no_grad()
+    def __call__(self, episodes: int) -> Evaluation:
+        """Of the first `episodes`."""
+        right = np.array([float(m > 0.0) for m in self.margins(self.held[:episodes])])
+        self.share = float(right.mean())
+        return Evaluation(right, np.ones(len(right), np.int64))
+
+    def keep(self, run: Path, step: int) -> dict[str, float]:
+        """The share of the last measurement, as a metric."""
+        return {"eval/agreement": self.share}
+
+
+def _begin(cfg: JudgedRun, say: Say) -> tuple[LanguageModel, Encoder]:
+    torch.set_num_threads(cfg.threads)
+    if not Path(cfg.task.id).suffix == ".jsonl":
+        raise ConfigError(f"{cfg.task.id}: {cfg.algorithm} learns from a file of judged answers, FILE.jsonl")
+    policy = model_of(cfg, None, say)
+    length: int = getattr(cfg.algo, "length", policy.max_positions)
+    return policy, Encoder(tokenizer=policy.tokenizer, length=min(length, policy.max_positions))
+
+
+def _held_out(items: list[Any], most: int) -> tuple[list[Any], list[Any]]:
+    """The last tenth, `most` at most and one at least, apart.
+
+    Raises:
+        ConfigError: if there are fewer than three.
+    """
+    if len(items) < 3:
+        raise ConfigError(
+            f"{len(items)} judged answers are too few to learn from and to hold some out: give three or more"
+        )
+    count = max(1, min(most, len(items) // 10))
+    return items[: len(items) - count], items[len(items) - count :]
+
+
+def _job(cfg: JudgedRun, loop: Iterator[Metrics], data: Shuffled[Any], learned: Language, measure: _Right) -> Job:
+    def begin(at: Position) -> None:
+        data.steps = at.step
+
+    return Job(
+        algorithm=loop,
+        learned=learned,
+        counter=data,
+        begin=begin,
+        evaluate=measure,
+        keep_evaluation=measure.keep,
+        total_steps=cfg.total_steps,
+        eval=cfg.eval,
+        save=cfg.save,
+    )

@@ -1,0 +1,109 @@
+"""The builder of PPO on a learnt reward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from operant.algo.learnt import Learnt, critic_from
+from operant.algo.penalty import Penalty
+from operant.algo.rlhf import rlhf
+from operant.cli.language import Measure, Say, adam, imitated, model_of, rollouts_of, told
+from operant.config.errors import ConfigError
+from operant.config.models import RLHFRun
+from operant.data.conversation import Encoder
+from operant.data.order import Shuffled
+from operant.data.streams import Streams
+from operant.policy.language import LanguageModel, Scalar
+from operant.rollout.episodes import Score
+from operant.rollout.sampling import Completion
+from operant.task.check import check_task
+from operant.task.load import load_task
+from operant.training.language import BESIDE, Language
+from operant.training.run import Job, Position
+
+
+def build_rlhf(cfg: RLHFRun, env: object, say: Say = lambda line: None) -> Job:
+    """Everything that PPO on a learnt reward needs; without a reward model the task's own rewards are the reward."""
+    torch.set_num_threads(cfg.threads)
+    task = load_task(cfg.task.id, cfg.task.options)
+    policy = model_of(cfg, task, say)
+    check_task(task, encode=lambda text: policy.tokenizer(text, add_special_tokens=False)["input_ids"])
+    settings = cfg.algo
+    collect, judge = rollouts_of(cfg, task, policy, samples=settings.samples)
+    critic = critic_from(policy)
+    if cfg.reward.path:
+        model = read_reward(cfg.reward.path, str(policy.device))
+        learnt = Learnt(model, offset=cfg.reward.offset)
+        critic = critic_from(model)
+        own = collect.score
+
+        def score(completions: Sequence[Completion]) -> Sequence[Score]:
+            own(completions)  # beside it, for the record
+            return learnt(completions)
+
+        collect.score = score
+    critic.requires_grad_(True)
+    reference = None
+    if settings.beta > 0.0 and not policy.adapted:
+        reference = model_of(cfg, task, say)
+        reference.requires_grad_(False)
+    texts = None
+    if settings.ptx_coef > 0.0:
+        encoder = Encoder(tokenizer=policy.tokenizer, length=policy.max_positions)
+        texts = Shuffled(imitated(task, encoder), Streams(cfg.seed))
+    optimizer = adam([policy, critic], settings.lr, settings.weight_decay)
+    order = Streams(cfg.seed).numpy("minibatch")
+    penalty = Penalty(settings.beta, settings.beta_schedule, settings.kl_target, settings.kl_horizon)
+    measure = Measure(cfg, policy, task, collect.sampling)
+
+    def counters() -> dict[str, Any]:
+        return {"drawn": collect.prompts.drawn, "beta": penalty.value, "texts": 0 if texts is None else texts.steps}
+
+    def restore(found: Mapping[str, Any]) -> None:
+        collect.prompts.drawn, penalty.value = int(found["drawn"]), float(found["beta"])
+        if texts is not None:
+            texts.steps = int(found["texts"])
+
+    def begin(at: Position) -> None:
+        Streams(cfg.seed, at.seam).rekey(order, "minibatch")
+        collect.steps, collect.episodes = at.step, at.episodes
+
+    loop = rlhf(
+        settings, collect, policy, critic, optimizer, order,
+        total_steps=cfg.total_steps, reference=reference, penalty=penalty, texts=texts,
+    )  # fmt: skip
+    return Job(
+        algorithm=told(loop, collect, judge),
+        learned=Language(policy, optimizer, counters=counters, restore=restore, modules={"critic": critic}),
+        counter=collect,
+        begin=begin,
+        evaluate=measure,
+        keep_evaluation=measure.keep,
+        total_steps=cfg.total_steps,
+        eval=cfg.eval,
+        save=cfg.save,
+    )
+
+
+def read_reward(path: str, device: str) -> Scalar:
+    """A reward model: a checkpoint of `operant train reward-model`, or the run folder.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    folder = Path(path)
+    folder = folder / "checkpoints" / "latest" if (folder / "checkpoints").is_dir() else folder
+    model = Scalar(LanguageModel.load(folder.resolve()))
+    try:
+        model.head.load_state_dict({"weight": load_file(folder / BESIDE)["head.weight"]})
+    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ConfigError(
+            f"{path} holds no reward model ({error}): name a run of `operant train reward-model`"
+        ) from error
+    return model.to(device).requires_grad_(False)
