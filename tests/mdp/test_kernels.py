@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba.core import config
 
-from operant.mdp import MDP, ModelError, kernels
+from operant.mdp import MDP, ModelError, kernels, sweeps
 from operant.mdp.ordering import permuted, restored, spread, two_colours
 from operant.mdp.sweeps import PaddedSweeps, PolicySweeps, Sweeps, chunks_of, thread_count
 from reference import mdp as slow
@@ -15,6 +15,13 @@ MODELS = [
     slow.random_mdp(np.random.default_rng(seed), states, 0.9, terminal=seed % 2 == 1, leak=seed % 3 == 2)
     for seed, states in enumerate([1, 2, 7, 30, 200, 31])
 ]
+
+
+@pytest.fixture(autouse=True)
+def small_models_run_on_threads_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "SMALL", 0)
+
+
 THREADS = sorted({1, min(2, config.NUMBA_NUM_THREADS)})
 
 
@@ -98,6 +105,7 @@ def test_chunks_cover_and_balance() -> None:
 
 
 def test_threads_that_are_not_there() -> None:
+    assert thread_count(1, 10**9) == 1
     with pytest.raises(ModelError, match="threads is 0"):
         thread_count(0, 10)
     with pytest.raises(ModelError, match="NUMBA_NUM_THREADS"):

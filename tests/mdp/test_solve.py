@@ -139,10 +139,14 @@ def test_methods_without_a_start_say_so(model: MDP) -> None:
         solve(model, method="linear-programming", initial=np.zeros(40))
 
 
-def test_auto_small_models_exactly() -> None:
+def test_auto_small_models() -> None:
     found = solve(slow.random_mdp(np.random.default_rng(1), 20, 0.999), 1e-8)
-    assert found.method == "policy-iteration"
-    assert found.why.startswith("20 states: policies are evaluated exactly")
+    assert found.iterations == 1
+    assert found.why.startswith("20 states: modified policy iteration in place, in one call")
+    slowly = grid(15, 0.99999)
+    found = solve(slowly, 1e-6)
+    assert found.method == "policy-iteration" or found.iterations == 1
+    assert np.abs(found.values - slow.best_values(slowly)).max() <= 1e-6
 
 
 def test_auto_a_model_that_mixes() -> None:
@@ -169,8 +173,8 @@ def test_auto_components_in_order() -> None:
 
 
 def test_auto_one_component() -> None:
-    mdp = grid(32, 0.99)
-    found = solve(mdp, 1e-6)
+    mdp = grid(32, 0.9)
+    found = solve(mdp, 1e-11)
     assert found.method == "modified-policy-iteration"
     assert "one large component" in found.why
     assert np.abs(found.values - slow.policy_values(mdp, found.rows)).max() <= 2e-6

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from operant.mdp.certify import Progress
+from operant.mdp.certify import Progress, begin
 from operant.mdp.graph import components
 from operant.mdp.krylov import inexact_policy_iteration, promising
 from operant.mdp.model import MDP, Floats
 from operant.mdp.policy_iteration import SMALL, Modified, policy_iteration
 from operant.mdp.solution import Solution, Watch
-from operant.mdp.topological import topological
+from operant.mdp.sweeps import Sweeps
+from operant.mdp.topological import in_place, topological
 
+PASSES = 200
+"""Improvements in place on a small model, before its policies are evaluated exactly."""
 TRIAL = 10
 """Improvements of modified policy iteration after which a model that is not solved is looked at more closely."""
 LONG = 100
@@ -30,7 +33,7 @@ def auto(
 ) -> Solution:
     """Solve a discounted model by the method that its structure suggests.
 
-    Up to 300 states: exact policy iteration. Else modified policy iteration, which ends at once on models that mix. If
+    Up to 300 states: modified policy iteration in place, then exact policy iteration if that was slow. Else modified policy iteration, which ends at once on models that mix. If
     it has not ended after ten improvements: where no strongly connected component has more than half of the states,
     topological; where a hundred more improvements are predicted and a trial of BiCGStab reduces the residual tenfold,
     inexact policy iteration; otherwise on as before. The choice depends on the model alone, never on a clock.
@@ -38,12 +41,16 @@ def auto(
     Raises:
         ModelError: if γ = 1, or ε is below what double precision can certify.
     """
-    if mdp.num_states <= SMALL:
-        found = policy_iteration(
-            mdp, epsilon=epsilon, watch=watch, max_iterations=max_iterations, threads=threads, initial=initial
-        )
-        return dataclasses.replace(found, why=f"{mdp.num_states} states: policies are evaluated exactly; {found.why}")
     run = Progress(mdp, epsilon, watch, max_iterations, threads)
+    if mdp.num_states <= SMALL:
+        v = begin(mdp, initial)
+        if in_place(run, Sweeps(mdp, threads), v, PASSES):
+            why = f"{mdp.num_states} states: modified policy iteration in place, in one call"
+            return run.finish(v, method="modified-policy-iteration", why=why)
+        found = policy_iteration(
+            mdp, epsilon=epsilon, watch=run.later(), max_iterations=run.left, threads=threads, initial=v
+        )
+        return run.joined(found, f"{mdp.num_states} states, and sweeps are slow: policies are evaluated exactly")
     modified = Modified(mdp, threads, initial)
     method, why = "modified-policy-iteration", "modified policy iteration: the model was solved before a choice was due"
     if not modified.advance(run, TRIAL):
@@ -72,7 +79,7 @@ def auto(
             return run.joined(found, "sweeps are slow here, and a trial of BiCGStab reduced the residual tenfold")
         why = "modified policy iteration: one large component, and nothing that promises more than sweeps"
         modified.advance(run)
-    return run.finish(modified.release(), method=method, why=why)
+    return run.finish(modified.release(), method=method, why=why, evaluations=modified.evaluations)
 
 
 def predicted(history: list[tuple[int, float]], epsilon: float) -> float:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from operant.mdp.kernels import ONE, best_row, row_value, serial
+from operant.mdp.kernels import ONE, best_row, serial
 
 LEVELS = 64
 """Buckets of the priority queue: one for each power of two below the greatest priority."""
@@ -111,10 +111,10 @@ def queue_all(priority, least, top, level, heads, after, before):
 
 
 @serial
-def solve_component(states, label, own, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner):
+def solve_component(states, label, own, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner, most):
     """Solve the states of one component, given the values of all that it leads to; passes over its states.
 
-    Modified policy iteration in place, until a pass changes no value by more than `goal`. After each pass the
+    Modified policy iteration in place, until a pass changes no value by more than `goal`, or for `most` passes. After each pass the
     component is moved as a whole by what its mean change and its chance to stay predict; not for a while where that did
     not help, twice as long every time.
     """
@@ -124,9 +124,14 @@ def solve_component(states, label, own, pointer, indptr, indices, data, reward, 
         largest, total, mass = 0.0, 0.0, 0.0
         for i in range(len(states)):
             s = np.uint64(states[i])
-            best, row = best_row(
-                np.uint64(pointer[s]), np.uint64(pointer[s + ONE]), indptr, indices, data, reward, discount, v
-            )
+            best, row = -np.inf, np.uint64(0)
+            for r in range(np.uint64(pointer[s]), np.uint64(pointer[s + ONE])):
+                q = 0.0
+                for k in range(np.uint64(indptr[r]), np.uint64(indptr[r + ONE])):  # `row_value`, written out
+                    q += data[k] * v[indices[k]]
+                q = reward[r] + discount * q
+                better = q > best
+                best, row = q if better else best, r if better else row
             change = best - v[s]
             v[s], choice[s] = best, np.int64(row)
             largest, total = max(largest, abs(change)), total + change
@@ -134,7 +139,7 @@ def solve_component(states, label, own, pointer, indptr, indices, data, reward, 
                 if label[indices[k]] == own:
                     mass += data[k]
         stalled = 0 if largest < last else stalled + 1
-        if largest <= goal or stalled > 50:
+        if largest <= goal or stalled > 50 or passes == most:
             return passes
         if largest >= last and wait == 0:
             wait, pause = pause, 2 * pause
@@ -145,10 +150,14 @@ def solve_component(states, label, own, pointer, indptr, indices, data, reward, 
             shift = discount * (total / len(states)) / max(1.0 - discount * mass / len(states), 1e-12)
             for i in range(len(states)):
                 v[states[i]] += shift
-        for _ in range(inner):
+        for turn in range(inner):
             for i in range(len(states)):
-                s = np.uint64(states[i])
-                v[s] = row_value(np.uint64(choice[s]), indptr, indices, data, reward, discount, v)
+                s = np.uint64(states[i] if turn % 2 else states[len(states) - 1 - i])  # backwards, then forwards
+                row = np.uint64(choice[s])
+                q = 0.0
+                for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + ONE])):
+                    q += data[k] * v[indices[k]]
+                v[s] = reward[row] + discount * q
 
 
 @serial
@@ -176,6 +185,6 @@ def solve_components(order, start, label, pointer, indptr, indices, data, reward
                 backups += 1
                 continue
         backups += (last - first) * solve_component(
-            order[first:last], label, c, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner
+            order[first:last], label, c, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner, -1
         )
     return backups

@@ -88,7 +88,12 @@ def modified_policy_iteration(
     run = Progress(mdp, epsilon, watch, max_iterations, threads)
     modified = Modified(mdp, threads, initial, sweeps)
     modified.advance(run)
-    return run.finish(modified.release(), method="modified-policy-iteration", why="modified policy iteration")
+    return run.finish(
+        modified.release(),
+        method="modified-policy-iteration",
+        why="modified policy iteration",
+        evaluations=modified.evaluations,
+    )
 
 
 class Modified:
@@ -101,6 +106,7 @@ class Modified:
         self.part = 0.3 if mdp.discount > 0.999 else 0.1
         self.v, self.choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
         self.out = np.empty_like(self.v)
+        self.evaluations = 0
 
     def advance(self, run: Progress, improvements: int | None = None) -> bool:
         """Improve and evaluate until `run` is done, or for so many improvements; is it done?"""
@@ -114,6 +120,7 @@ class Modified:
             for _ in range(self.most):
                 low, high = self.own.evaluate(self.v, self.out)
                 self.v, self.out = self.out, self.v
+                self.evaluations += 1
                 if high - low <= enough:
                     break
         return False

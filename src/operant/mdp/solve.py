@@ -7,6 +7,7 @@ import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -29,6 +30,12 @@ class Method:
 
     def __call__(self, mdp: MDP, **options: Any) -> Solution:
         return self.load()(mdp, **options)
+
+
+@cache
+def parameters(method: Method) -> frozenset[str]:
+    """The names of what a method takes."""
+    return frozenset(inspect.signature(method.load()).parameters)
 
 
 def _method(where: str, *fits: str) -> Method:
@@ -100,7 +107,7 @@ def solve(
         fitting = ", ".join(name for name, other in METHODS.items() if kind in other.fits)
         raise ModelError(f"{method} does not solve a {kind} problem: use one of {fitting}, or auto.")
     given: dict[str, Any] = {"epsilon": epsilon, "watch": watch, "max_iterations": max_iterations}
-    known = inspect.signature(chosen.load()).parameters
+    known = parameters(chosen)
     for name, value in (("threads", threads), ("initial", initial)):
         if name in known:
             given[name] = value

@@ -19,17 +19,15 @@ SMALL = 50_000
 
 
 def thread_count(threads: int | None, entries: int) -> int:
-    """What was asked for, or all threads that Numba may use, or one for a small model.
+    """At most what was asked for, or all threads that Numba may use; one for a small model.
 
     Raises:
         ModelError: if there are not that many.
     """
     most = int(config.NUMBA_NUM_THREADS)  # pyright: ignore[reportAttributeAccessIssue]
-    if threads is None:
-        return 1 if entries < SMALL else most
-    if not 1 <= threads <= most:
+    if threads is not None and not 1 <= threads <= most:
         raise ModelError(f"threads is {threads}: this process may use 1 to {most} (NUMBA_NUM_THREADS).")
-    return threads
+    return 1 if entries < SMALL else threads or most
 
 
 @contextmanager
@@ -45,6 +43,8 @@ def using(threads: int) -> Generator[None]:
 
 def chunks_of(cost: Integers, threads: int) -> NDArray[np.uint64]:
     """The states at which chunks of equal cost begin; cost [S+1] is cumulative."""
+    if threads == 1:
+        return np.array([0, len(cost) - 1], dtype=np.uint64)
     wanted = np.linspace(0, float(cost[-1]), 4 * threads + 1)[1:-1]
     inner = np.searchsorted(cost, wanted)
     return np.concatenate(([0], inner, [len(cost) - 1])).astype(np.uint64)

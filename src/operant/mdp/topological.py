@@ -38,9 +38,7 @@ def topological(
     found = found or components(mdp)
     v, choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
     out = np.empty_like(v)
-    rate = mdp.discount * run.contraction.most
-    goal = 0.25 * epsilon * (1 - rate) / max(rate, 1e-3)
-    backups = 0
+    goal, backups = goal_of(run), 0
     while True:
         backups += kernels.solve_components(
             found.order, found.start, found.label, *sweeps.arrays, mdp.discount, v, choice, goal, INNER
@@ -52,3 +50,26 @@ def topological(
             largest = int(found.sizes.max(initial=0))
             why = f"{found.count:,} strongly connected components in order, the largest of {largest:,} states"
             return run.finish(v, method="topological", why=why, components=found.count, backups=backups)
+
+
+def in_place(run: Progress, sweeps: Sweeps, v: Floats, most: int) -> bool:
+    """All states as one component, in one compiled call of at most `most` passes, then a Jacobi sweep; is it done?
+
+    For small models, on which a call costs more than a sweep. v [S] is moved in place.
+    """
+    mdp, choice = run.mdp, np.empty(run.mdp.num_states, dtype=np.int64)
+    states = np.flatnonzero(~mdp.rows.terminal)
+    label = np.zeros(mdp.num_states, dtype=np.int64)
+    if len(states):
+        goal = goal_of(run)
+        kernels.solve_component(states, label, 0, *sweeps.arrays, mdp.discount, v, choice, goal, INNER, most)
+    out = np.empty_like(v)
+    low, high = sweeps.backup(v, out, choice)
+    v[:] = out
+    return run.done(low, high, v)
+
+
+def goal_of(run: Progress) -> float:
+    """The change of a pass in place below which a Jacobi sweep certifies ε."""
+    rate = run.mdp.discount * run.contraction.most
+    return 0.45 * run.epsilon * (1 - rate) / max(rate, 1e-3)
