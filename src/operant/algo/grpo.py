@@ -148,10 +148,10 @@ def _update(
     for p in parameters:
         p.grad = torch.zeros_like(p) if p.grad is None else p.grad.zero_()
     pulls = adv != 0.0 if beta == 0.0 or cfg.kl_in == "reward" else traj.acted
-    rows = rows[pulls[rows].any(-1)]  # the others have no gradient
+    rows = rows[pulls[rows].any(-1)].sort().values  # the others have no gradient; a group's stand together
     sums = torch.zeros(5, dtype=torch.float64, device=adv.device)
     worst = 0.0
-    for part in share([rows[i] for i in by_length(batch.length[rows], cfg.tokens)]):
+    for part in share([rows[i] for i in by_length(batch.length[rows], _tokens(cfg, batch))]):
         acted, old = traj.acted[part], traj.logp[part]
         logp = _logp(policy, batch, part, temperature)
         loss, told = group_loss(
@@ -183,6 +183,11 @@ def _logp(model: LanguageModel, batch: Episodes, rows: Tensor, temperature: floa
     )
 
 
+def _tokens(cfg: GRPOConfig, batch: Episodes) -> int:
+    """Tokens of one forward and backward."""
+    return cfg.tokens or (1_536 if batch.prompt.device.type == "cpu" else 65_536)
+
+
 @torch.no_grad()
 def _reference(
     cfg: GRPOConfig, policy: LanguageModel, reference: LanguageModel | None, batch: Episodes, temperature: float
@@ -190,7 +195,7 @@ def _reference(
     """log π_ref [N, T]; without a model of its own, the policy's with its adapters left out."""
     ref = torch.zeros_like(batch.traj.logp)
     with policy.reference() if reference is None else nullcontext():
-        for part in by_length(batch.length, cfg.tokens):
+        for part in by_length(batch.length, _tokens(cfg, batch)):
             ref[part] = _logp(reference or policy, batch, part, temperature)
     return ref
 

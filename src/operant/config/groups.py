@@ -20,8 +20,10 @@ class GRPOConfig(Section):
         default=None, description="completions in a gradient step, drawn regardless of their group; all if unset"
     )
     epochs: PositiveInt = Field(default=1, description="passes over the completions of a step")
-    tokens: PositiveInt = Field(
-        default=8_192, description="tokens of one forward and backward; those of a gradient step add up exactly"
+    tokens: PositiveInt | None = Field(
+        default=None,
+        description="tokens of one forward and backward; those of a gradient step add up exactly. If unset, 1,536 on a "
+        "CPU, whose cache they fit, and 65,536 elsewhere",
     )
     lr: PositiveFloat = Field(default=1e-6, description="AdamW's learning rate at the start")
     lr_schedule: Literal["constant", "linear"] = Field(
