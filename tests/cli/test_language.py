@@ -237,3 +237,25 @@ def test_what_learns_from_judgements_resumes_bit_for_bit_and_agrees_with_them(
     whole, part = run(32, "whole"), run(16, "part")
     assert newest(operant.resume(part.path, to=32, quiet=True)) == newest(whole)
     assert whole.folder.info()["evaluation"]["agreement"] == 1.0
+
+
+def test_a_learnt_reward_trains_and_resumes_bit_for_bit(place, tmp_path):
+    lines = [{"prompt": f"say {i}:", "chosen": "yes", "rejected": "no no"} for i in range(12)]
+    (tmp_path / "judged.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    common = {"model.path": str(place / "model"), **QUICK, "algo.lr": 1e-3}
+    judge = operant.train(
+        "reward-model",
+        str(tmp_path / "judged.jsonl"),
+        runs=tmp_path / "rm",
+        total_steps=8,
+        **common,
+        **{"algo.batch": 4},
+    )
+    common |= {"reward.path": str(judge.path), "algo.prompts": 4, "algo.samples": 2, "algo.epochs": 2, "algo.batch": 4}
+
+    def run(steps, name):
+        return operant.train("rlhf", str(place / "mine.py"), runs=tmp_path / name, total_steps=steps, **common)
+
+    whole, part = run(4, "whole"), run(2, "part")
+    assert newest(operant.resume(part.path, to=4, quiet=True)) == newest(whole)
+    assert {"reward/letters", "value/explained_variance", "policy/kl_reference"} <= {*whole.metrics.columns}

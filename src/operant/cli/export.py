@@ -22,6 +22,7 @@ from operant.cli.registry import EVAL_COPIES, EnvLike, Evaluator
 from operant.cli.registry import copies as made_copies
 from operant.cli.runs import find
 from operant.config.errors import ConfigError, DiskError
+from operant.config.models import LanguageRun
 from operant.config.schema import RunConfig
 from operant.data.stats import bootstrap_ci, iqm
 from operant.data.streams import Streams
@@ -82,6 +83,10 @@ def export(path: Path, *, out: Path | None = None, name: str = "latest", env: En
     for package in ("onnx", "onnxscript", "onnxruntime"):
         onnx.needs(package)
     run = Run(path, name=name, env=env)
+    if isinstance(run.config, LanguageRun):
+        raise ConfigError(
+            f"a language model needs no export: {path / 'checkpoints' / 'latest'} is a folder that transformers reads"
+        )
     final = out or run.path / "export"
     if final.exists() and (not final.is_dir() or (any(final.iterdir()) and not exported.is_exported(final))):
         raise ConfigError(f"{final} holds something else than an exported policy. Choose another --out.")

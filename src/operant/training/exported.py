@@ -9,6 +9,7 @@ from typing import Any
 
 from operant.config.errors import ConfigError
 from operant.config.schema import EvalConfig
+from operant.policy.language import LanguageModel
 from operant.policy.stored import AnyAgent, read_agent
 from operant.training.folder import write_json
 
@@ -59,7 +60,10 @@ def load(folder: Path, name: str = "latest") -> tuple[AnyAgent, int]:
         raise ConfigError(f"{folder / 'run.json'} does not say which step was exported. Export it anew.")
     if name not in ("latest", about.get("checkpoint"), f"step-{step:08d}"):
         raise ConfigError(f"{folder} holds one policy, that of step {step}, not '{name}'. Leave out --checkpoint.")
-    return read_agent(folder), step
+    agent = read_agent(folder)
+    if isinstance(agent, LanguageModel):
+        raise ConfigError(f"{folder} is no exported policy: it holds a language model")
+    return agent, step
 
 
 def protocol(folder: Path, eval: EvalConfig) -> EvalConfig:
