@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 from operant.mdp.certify import Progress, begin
@@ -33,10 +32,11 @@ def auto(
 ) -> Solution:
     """Solve a discounted model by the method that its structure suggests.
 
-    Up to 300 states: modified policy iteration in place, then exact policy iteration if that was slow. Else modified policy iteration, which ends at once on models that mix. If
-    it has not ended after ten improvements: where no strongly connected component has more than half of the states,
-    topological; where a hundred more improvements are predicted and a trial of BiCGStab reduces the residual tenfold,
-    inexact policy iteration; otherwise on as before. The choice depends on the model alone, never on a clock.
+    Up to 300 states: modified policy iteration in place, then exact policy iteration if that was slow. Else modified
+    policy iteration, which ends at once on models that mix. If it has not ended after ten improvements: where no
+    strongly connected component has more than half of the states, topological; where a hundred more improvements are
+    predicted and a trial of BiCGStab reduces the residual tenfold, inexact policy iteration; otherwise on as before.
+    The choice depends on the model alone, never on a clock, so that answers are the same on every machine and thread.
 
     Raises:
         ModelError: if γ = 1, or ε is below what double precision can certify.

@@ -114,9 +114,9 @@ def queue_all(priority, least, top, level, heads, after, before):
 def solve_component(states, label, own, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner, most):
     """Solve the states of one component, given the values of all that it leads to; passes over its states.
 
-    Modified policy iteration in place, until a pass changes no value by more than `goal`, or for `most` passes. After each pass the
-    component is moved as a whole by what its mean change and its chance to stay predict; not for a while where that did
-    not help, twice as long every time.
+    Modified policy iteration in place, until a pass changes no value by more than `goal`, or for `most` passes. After
+    each pass the component is moved as a whole by what its mean change and its chance to stay predict; not for a while
+    where that did not help, twice as long every time.
     """
     passes, last, stalled, wait, pause = 0, np.inf, 0, 0, 1
     while True:
