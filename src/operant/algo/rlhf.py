@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from operant.algo.grpo_faults import examine, examine_mismatch
 from operant.algo.learnt import keep_likely
@@ -30,6 +31,7 @@ from operant.math.divergence import k1
 from operant.math.objective import clipped_surrogate, clipped_value_loss, value_loss
 from operant.math.reduce import token_mean
 from operant.policy.language import LanguageModel, Scalar
+from operant.policy.shared import evaluate_groups
 from operant.rollout.episodes import Episodes, Rollouts, by_length
 from operant.rollout.processes import add_up, gather, share
 
@@ -149,14 +151,13 @@ def _update(
         p.grad = torch.zeros_like(p) if p.grad is None else p.grad.zero_()
     sums = torch.zeros(7, dtype=torch.float64, device=adv.device)
     worst = 0.0
-    for part in share([rows[i] for i in by_length((batch.prompt + traj.acted.sum(-1))[rows], cfg.tokens)]):
-        assert isinstance(traj.obs, Tensor)
-        obs, acted, old = traj.obs[part], traj.acted[part], traj.logp[part]
-        logp, _ = policy.evaluate(obs, acted, temperature=temperature)
+    for part in share([rows[i] for i in by_length(batch.length[rows], cfg.tokens)]):
+        acted, old = traj.acted[part], traj.logp[part]
+        logp = _logp(policy, batch, part, temperature)
         policy_loss, told = clipped_surrogate(
             logp, old, adv[part], acted, clip=cfg.clip, clip_high=cfg.clip_high, reduce=reduce
         )
-        now = critic(obs)[:, :-1]
+        now = _value(critic, batch, part)[:, :-1]
         if cfg.value_clip is None:
             critic_loss, _ = value_loss(now, target[part], acted, reduce=reduce)
         else:
@@ -183,13 +184,28 @@ def _update(
     }
 
 
+def _logp(model: LanguageModel, batch: Episodes, rows: Tensor, temperature: float) -> Tensor:
+    """log π [R, T] of some rows."""
+    traj = batch.traj
+    assert isinstance(traj.obs, Tensor)
+    return evaluate_groups(
+        model, traj.obs[rows], traj.acted[rows], batch.prompt[rows], traj.group[rows], temperature=temperature
+    )
+
+
+def _value(critic: Scalar, batch: Episodes, rows: Tensor) -> Tensor:
+    """V [R, T+1] of some rows; 0 behind the state that follows the last decision of all of them."""
+    assert isinstance(batch.traj.obs, Tensor)
+    width, end = batch.traj.obs.shape[1], int(batch.length[rows].max())
+    return F.pad(critic(batch.traj.obs[rows, :end]), (0, width - end))
+
+
 @torch.no_grad()
 def _values(cfg: RLHFConfig, critic: Scalar, batch: Episodes) -> Tensor:
     """V [N, T+1]."""
-    assert isinstance(batch.traj.obs, Tensor)
-    value = batch.traj.logp.new_zeros(batch.traj.obs.shape)
-    for part in by_length(batch.prompt + batch.traj.acted.sum(-1), cfg.tokens):
-        value[part] = critic(batch.traj.obs[part])
+    value = batch.traj.logp.new_zeros(batch.rows, batch.traj.logp.shape[1] + 1)
+    for part in by_length(batch.length, cfg.tokens):
+        value[part] = _value(critic, batch, part)
     return value
 
 
@@ -199,9 +215,7 @@ def _reference(
 ) -> Tensor:
     """log π_ref [N, T]; without a model of its own, the policy's with its adapters left out."""
     ref = torch.zeros_like(batch.traj.logp)
-    assert isinstance(batch.traj.obs, Tensor)
     with policy.reference() if reference is None else nullcontext():
-        for part in by_length(batch.prompt + batch.traj.acted.sum(-1), cfg.tokens):
-            obs, acted = batch.traj.obs[part], batch.traj.acted[part]
-            ref[part] = (reference or policy).evaluate(obs, acted, temperature=temperature)[0]
+        for part in by_length(batch.length, cfg.tokens):
+            ref[part] = _logp(reference or policy, batch, part, temperature)
     return ref
