@@ -21,8 +21,18 @@ SHOWN = (
     ("value", "value/explained_variance"),
     ("ε", "policy/epsilon"),
     ("change", "value/change"),
+    ("loss", "loss/nll"),
+    ("loss", "loss/preference"),
+    ("length", "completion/length"),
+    ("cut", "completion/truncated"),
+    ("mismatch", "sampler/mismatch"),
+    ("greedy", "eval/accuracy_greedy"),
+    ("sampled", "eval/accuracy_sampled"),
 )
 """Metrics that the panel shows where they are measured, and what it calls them."""
+
+RECENT = {"reward/mean": "reward", "train/return": "return", "loss/nll": "loss", "loss/preference": "loss"}
+"""What a plain line tells, the first that is measured, and what it calls it."""
 
 LINE_EVERY = 30.0
 """Seconds between the plain lines."""
@@ -72,19 +82,19 @@ class _Lines(AbstractContextManager[Progress]):
     def __init__(self, title: str, clock: _Clock) -> None:
         self.title, self.total, self.clock = title, clock.total, clock
         self.last = time.monotonic()
-        self.recent = float("nan")
+        self.recent = "nothing measured yet"
 
     def __enter__(self) -> Progress:
         return self.tell
 
     def tell(self, step: int, metrics: Mapping[str, float], phases: Mapping[str, float]) -> None:
-        self.recent = metrics.get("train/return", self.recent)
+        if (named := next((name for name in RECENT if name in metrics), None)) is not None:
+            self.recent = f"{RECENT[named]} {metrics[named]:.{1 if named == 'train/return' else 3}f}"
         if time.monotonic() - self.last >= LINE_EVERY:
             self.last = time.monotonic()
             speed, left = self.clock(step)
             print(
-                f"{self.title}: {step:,} of {self.total:,} steps, {speed:,.0f} steps/s, "
-                f"return {self.recent:.1f}, {left} left",
+                f"{self.title}: {step:,} of {self.total:,} steps, {rate(speed)} steps/s, {self.recent}, {left} left",
                 file=sys.stderr,
                 flush=True,
             )
@@ -115,7 +125,7 @@ class _Panel(AbstractContextManager[Progress]):
         grid.add_column(justify="right", no_wrap=True)
         grid.add_column(ratio=1)
         grid.add_row("steps", f"{step:,}", ProgressBar(total=self.total, completed=min(step, self.total), width=40))
-        grid.add_row("speed", f"{speed:,.0f}/s", f"[dim]{left} left[/]")
+        grid.add_row("speed", f"{rate(speed)}/s", f"[dim]{left} left[/]")
         if self.returns:
             grid.add_row("return", f"{self.returns[-1]:.1f}", sparkline(self.returns, 40))
         for label, name in SHOWN:
@@ -129,6 +139,11 @@ class _Panel(AbstractContextManager[Progress]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.live.__exit__(kind, error, trace)
+
+
+def rate(speed: float) -> str:
+    """A speed: whole from ten on, with two digits after the point below."""
+    return f"{speed:,.0f}" if speed >= 10.0 else f"{speed:.2f}"
 
 
 def duration(seconds: float) -> str:
