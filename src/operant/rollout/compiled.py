@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from operant.policy.language import LanguageModel
 from operant.policy.slim import Absolute
@@ -69,7 +68,7 @@ def _activation(block: Any) -> Any:
     return block.mlp.act_fn if hasattr(block.mlp, "act_fn") else block.mlp.act
 
 
-def _weight(module: Any) -> tuple[Tensor, Tensor]:
+def _weight(module: Any) -> Linear:
     """Weight [outputs, inputs] and bias [outputs] of a linear module, with its active adapters merged."""
     plain = module.get_base_layer() if hasattr(module, "get_base_layer") else module
     weight = plain.weight
@@ -82,24 +81,28 @@ def _weight(module: Any) -> tuple[Tensor, Tensor]:
     return weight, bias
 
 
-def _blocks(weight: Tensor) -> Tensor:
-    """[O, I] to [⌈O / 64⌉, I, 64]."""
-    padded = F.pad(weight, (0, 0, 0, -len(weight) % WIDE))
-    return padded.unflatten(0, (-1, WIDE)).transpose(1, 2)
+Linear = tuple[Tensor, Tensor]
 
 
-def _pair(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Several projections of one input as one, each padded to whole blocks only where there are several."""
-    if len(parts) == 1:
-        weight, bias = parts[0]
-        return _blocks(weight), F.pad(bias, (0, -len(bias) % WIDE))
-    weights = [F.pad(w, (0, 0, 0, -len(w) % WIDE)) for w, _ in parts]
-    return _blocks(torch.cat(weights)), torch.cat([F.pad(b, (0, -len(b) % WIDE)) for _, b in parts])
+def _blocks(layers: Sequence[Sequence[Linear]], inputs: int = 0, apart: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Weights [layer, B, I, 64] and biases [layer, B 64] of projections of one input, side by side in each layer.
 
-
-def _stack(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
-    weight, bias = (torch.stack(x).contiguous().numpy() for x in zip(*pairs, strict=True))
-    return weight, bias
+    Args:
+        layers: weight [O, I] and bias [O] of each projection.
+        inputs: at least this many, the rest zero.
+        apart: each projection begins a block.
+    """
+    unit = WIDE if apart else 1
+    places = np.cumsum([0] + [-(-len(bias) // unit) * unit for _, bias in layers[0]])
+    count = -(-int(places[-1]) // WIDE)
+    rows = max(inputs, layers[0][0][0].shape[1])
+    weights = np.zeros((len(layers), count, rows, WIDE), np.float32)
+    biases = np.zeros((len(layers), count * WIDE), np.float32)
+    for packed, shifts, parts in zip(weights, biases, layers, strict=True):
+        for first, (weight, bias) in zip(places.tolist(), parts, strict=False):
+            kernels.pack(weight.detach().numpy(), packed, first)
+            shifts[first : first + len(bias)] = bias.detach().numpy()
+    return weights, biases
 
 
 def weights(policy: LanguageModel, longest: int) -> Weights:
@@ -119,10 +122,10 @@ def weights(policy: LanguageModel, longest: int) -> Weights:
         cos = sin = none
         norms = [norm(m) for b in blocks for m in (b.ln_1, b.ln_2)] + [norm(decoder.model.ln_f)]
         eps, heads_norm, heads_eps = decoder.model.ln_f.eps, np.zeros((0, 2, d), np.float32), 0.0
-        qkv = _stack([_pair([_weight(b.attn.c_attn)]) for b in blocks])
-        out = _stack([_pair([_weight(b.attn.c_proj)]) for b in blocks])
-        up = _stack([_pair([_weight(b.mlp.c_fc)]) for b in blocks])
-        last = [_weight(b.mlp.c_proj) for b in blocks]
+        qkv = _blocks([[_weight(b.attn.c_attn)] for b in blocks])
+        out = _blocks([[_weight(b.attn.c_proj)] for b in blocks])
+        up = _blocks([[_weight(b.mlp.c_fc)] for b in blocks])
+        last = [[_weight(b.mlp.c_proj)] for b in blocks]
     else:
         table, places = decoder.model.embed_tokens, np.zeros((0, width), np.float32)
         turns = decoder.model.rotary_emb(table.weight[:1], position_ids=torch.arange(longest)[None])
@@ -136,12 +139,11 @@ def weights(policy: LanguageModel, longest: int) -> Weights:
             scales = [torch.stack([b.self_attn.q_norm.weight, b.self_attn.k_norm.weight]) for b in blocks]
             heads_norm, heads_eps = torch.stack(scales).numpy(), first.q_norm.variance_epsilon
         sides = [[_weight(m) for m in (b.self_attn.q_proj, b.self_attn.k_proj, b.self_attn.v_proj)] for b in blocks]
-        joint = [[(torch.cat([w for w, _ in side]), torch.cat([b for _, b in side]))] for side in sides]
-        qkv = _stack([_pair(side) for side in joint])
-        out = _stack([_pair([_weight(b.self_attn.o_proj)]) for b in blocks])
-        up = _stack([_pair([_weight(b.mlp.gate_proj), _weight(b.mlp.up_proj)]) for b in blocks])
-        last = [_weight(b.mlp.down_proj) for b in blocks]
-    down = _stack([_pair([(F.pad(w, (0, -w.shape[1] % WIDE)), b)]) for w, b in last])
+        qkv = _blocks(sides)
+        out = _blocks([[_weight(b.self_attn.o_proj)] for b in blocks])
+        up = _blocks([[_weight(b.mlp.gate_proj), _weight(b.mlp.up_proj)] for b in blocks], apart=True)
+        last = [[_weight(b.mlp.down_proj)] for b in blocks]
+    down = _blocks(last, inputs=up[0].shape[1] * WIDE // (1 if absolute else 2))
     stretch = decoder.stretch if not absolute and decoder.stretch is not None else getattr(table, "embed_scale", 1.0)
     return Weights(
         embed=table.weight.detach().numpy(),
@@ -164,7 +166,7 @@ def weights(policy: LanguageModel, longest: int) -> Weights:
         activation=ACTIVATIONS[type(_activation(blocks[0])).__name__],
         down=down[0],
         down_bias=down[1],
-        head=_blocks(_weight(decoder.lm_head)[0]).contiguous().numpy(),
+        head=_blocks([[_weight(decoder.lm_head)]])[0][0],
         heads=decoder.heads,
         kv_heads=decoder.kv_heads,
         scale=np.float32(decoder.scale),
@@ -193,12 +195,12 @@ class Compiled:
         self.slots = Slots(count, columns, seed, torch.device("cpu"))
         self.weights = weights(policy, longest + columns)
         depth, k, d = self.decoder.depth, self.decoder.kv_heads, self.decoder.head_dim
-        blocks, behind = -(-longest // LANES), -(-columns // LANES)
-        self.cache = Cache(
-            prompt_k=np.empty((depth, len(self.empty), k, blocks, d, LANES), np.float32),
-            prompt_v=np.empty((depth, len(self.empty), k, blocks * LANES, d), np.float32),
-            k=np.empty((depth, count, k, behind, d, LANES), np.float32),
-            v=np.empty((depth, count, k, behind * LANES, d), np.float32),
+        before, behind = (-(-size // LANES) * LANES for size in (longest, columns))
+        self.cache = Cache(  # memory is taken as it is written
+            prompt_k=np.zeros((depth, len(self.empty), k, d, before), np.float32),
+            prompt_v=np.zeros((depth, len(self.empty), k, before, d), np.float32),
+            k=np.zeros((depth, count, k, d, behind), np.float32),
+            v=np.zeros((depth, count, k, behind, d), np.float32),
         )
         s = self.slots
         self.rows = Rows(
@@ -260,10 +262,8 @@ class Compiled:
         if width == 0:
             return
         keys, values = prefill(self.decoder, beside(some, torch.device("cpu")))
-        blocks = -(-width // LANES)
         for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
-            k = F.pad(k, (0, 0, 0, -width % LANES)).unflatten(2, (blocks, LANES)).transpose(-1, -2)
-            self.cache.prompt_k[layer, places, :, :blocks] = k.numpy()
+            self.cache.prompt_k[layer, places, :, :, :width] = k.transpose(-1, -2).numpy()
             self.cache.prompt_v[layer, places, :, :width] = v.numpy()
 
     def _scratch(self, rows: int, positions: int, vocab: int) -> Scratch:

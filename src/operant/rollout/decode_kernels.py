@@ -2,8 +2,8 @@
 
 One row per sequence. Weights stand in blocks of 64 outputs, [block, inputs, 64], and each product goes to the BLAS of
 SciPy in pieces so small that it computes them on the calling thread, with the kernels it keeps for small matrices;
-callers run shares of the rows on threads of their own. Keys stand in blocks of 16 positions, [block, d, 16], so that
-scores of 16 positions are computed side by side.
+callers run shares of the rows on threads of their own. Keys stand as [d, positions], so that scores are computed for
+many positions side by side.
 
 All kernels stand in one file because Numba's cache on disk does not notice a change in another.
 """
@@ -25,7 +25,7 @@ WIDE = 64
 SINGLE_THREADED = 64**3
 """Multiplications up to which OpenBLAS computes a product on the calling thread."""
 LANES = 16
-"""Positions in a block of keys."""
+"""Positions are allocated, and scored, in multiples of this."""
 
 SILU, GELU_TANH, GELU, RELU = 0, 1, 2, 3
 
@@ -62,9 +62,9 @@ class Weights(NamedTuple):
 class Cache(NamedTuple):
     """Keys and values: of prompts (shared by their samples), and of each row since."""
 
-    prompt_k: Array  # [depth, G, K, blocks, d, 16]
+    prompt_k: Array  # [depth, G, K, d, positions]
     prompt_v: Array  # [depth, G, K, positions, d]
-    k: Array  # [depth, S, K, blocks, d, 16]
+    k: Array  # [depth, S, K, d, columns]
     v: Array  # [depth, S, K, columns, d]
 
 
@@ -125,12 +125,14 @@ def _jit(flags: set[str]) -> Callable[[F], F]:
 
 _fast = _jit({"reassoc", "contract", "arcp", "nsz"})  # NaN and infinity stay what they are
 _strict = _jit({"contract"})
+_loose = _jit({"reassoc", "contract", "arcp", "nsz", "nnan"})  # for a maximum alone: which of NaN it is does not matter
 
 
 @_strict
 def _exp(x: Any) -> Any:
     """e^x to 2e-7 of itself, for x in [-87, 88] (clamped): Cephes' `expf`, without a branch."""
-    x = max(np.float32(-87.0), min(np.float32(88.0), x))
+    x = np.float32(-87.0) if x < np.float32(-87.0) else x  # written so that NaN passes
+    x = np.float32(88.0) if x > np.float32(88.0) else x
     n = np.floor(x * np.float32(1.44269504088896341) + np.float32(0.5))
     r = x - n * np.float32(0.693359375)
     r = r + n * np.float32(2.12194440e-4)
@@ -142,6 +144,25 @@ def _exp(x: Any) -> Any:
     p = p * r + np.float32(5.0000001201e-1)
     p = p * (r * r) + r + np.float32(1.0)
     return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@_loose
+def _top(x: Array, n: int) -> Any:
+    top = x[0]
+    for i in range(n):
+        top = max(top, x[i])
+    return top
+
+
+@_fast
+def pack(w: Array, blocks: Array, first: int) -> None:
+    """Weights w [O, I] as outputs first … first + O - 1 of blocks [B, ≥ I, 64]."""
+    for o in range(0, w.shape[0], LANES):
+        for i in range(0, w.shape[1], LANES):
+            for a in range(o, min(o + LANES, w.shape[0])):
+                block, lane = blocks[(first + a) // WIDE], (first + a) % WIDE
+                for c in range(i, min(i + LANES, w.shape[1])):
+                    block[c, lane] = w[a, c]
 
 
 @_fast
@@ -182,15 +203,6 @@ def _normalise(x: Array, norm: Array, centred: bool, eps: Any, y: Array, n: int)
 
 
 @_fast
-def _gather(z: Array, bias: Array, r: int, blocks: int, one: Array) -> None:
-    """One row of a product's blocks side by side, with the bias."""
-    for b in range(blocks):
-        part, given, to = z[b, r], bias[b * WIDE : (b + 1) * WIDE], one[b * WIDE : (b + 1) * WIDE]
-        for j in range(WIDE):
-            to[j] = part[j] + given[j]
-
-
-@_fast
 def _add(z: Array, bias: Array, x: Array, n: int) -> None:
     """x += a product and its bias."""
     width = x.shape[1]
@@ -202,6 +214,15 @@ def _add(z: Array, bias: Array, x: Array, n: int) -> None:
             to, part = x[r, first : first + count], z[b, r]
             for j in range(count):
                 to[j] += part[j] + given[j]
+
+
+@_fast
+def _gather(z: Array, bias: Array, r: int, blocks: int, one: Array) -> None:
+    """One row of a product's blocks side by side, with the bias."""
+    for b in range(blocks):
+        part, given, to = z[b, r], bias[b * WIDE : (b + 1) * WIDE], one[b * WIDE : (b + 1) * WIDE]
+        for j in range(WIDE):
+            to[j] = part[j] + given[j]
 
 
 @_fast
@@ -225,19 +246,25 @@ def _rotate(x: Array, cos: Array, sin: Array) -> None:
 
 @_fast
 def _scores(q: Array, k: Array, count: int, score: Array) -> None:
-    """score[t] = q · k_t for the first `count` positions of k [blocks, d, 16]; d is a multiple of 4.
+    """score[t] = q · k_t for the first `count` positions of k [d, positions]; d is a multiple of 4.
 
     Up to 15 numbers behind are written too.
     """
-    for b in range((count + LANES - 1) // LANES):
-        block, to = k[b], score[b * LANES : (b + 1) * LANES]
-        for j in range(LANES):
-            to[j] = np.float32(0.0)
-        for i in range(0, q.size, 4):
-            q0, q1, q2, q3 = q[i], q[i + 1], q[i + 2], q[i + 3]
-            k0, k1, k2, k3 = block[i], block[i + 1], block[i + 2], block[i + 3]
-            for j in range(LANES):
-                to[j] += q0 * k0[j] + q1 * k1[j] + q2 * k2[j] + q3 * k3[j]
+    most = (count + LANES - 1) // LANES * LANES
+    for t in range(most):
+        score[t] = np.float32(0.0)
+    i = 0
+    while i + 8 <= q.size:
+        q0, q1, q2, q3, q4, q5, q6, q7 = q[i], q[i + 1], q[i + 2], q[i + 3], q[i + 4], q[i + 5], q[i + 6], q[i + 7]
+        for t in range(most):
+            near = q0 * k[i, t] + q1 * k[i + 1, t] + (q2 * k[i + 2, t] + q3 * k[i + 3, t])
+            far = q4 * k[i + 4, t] + q5 * k[i + 5, t] + (q6 * k[i + 6, t] + q7 * k[i + 7, t])
+            score[t] += near + far
+        i += 8
+    if i < q.size:
+        q0, q1, q2, q3 = q[i], q[i + 1], q[i + 2], q[i + 3]
+        for t in range(most):
+            score[t] += q0 * k[i, t] + q1 * k[i + 1, t] + (q2 * k[i + 2, t] + q3 * k[i + 3, t])
 
 
 @_fast
@@ -245,12 +272,13 @@ def _blend(p: Array, v: Array, count: int, to: Array) -> None:
     """to += Σ_t p_t v_t over the first `count` rows of v [positions, d]."""
     d = to.size
     t = 0
-    while t + 4 <= count:
-        p0, p1, p2, p3 = p[t], p[t + 1], p[t + 2], p[t + 3]
-        v0, v1, v2, v3 = v[t], v[t + 1], v[t + 2], v[t + 3]
+    while t + 8 <= count:
+        p0, p1, p2, p3, p4, p5, p6, p7 = p[t], p[t + 1], p[t + 2], p[t + 3], p[t + 4], p[t + 5], p[t + 6], p[t + 7]
         for i in range(d):
-            to[i] += p0 * v0[i] + p1 * v1[i] + p2 * v2[i] + p3 * v3[i]
-        t += 4
+            near = p0 * v[t, i] + p1 * v[t + 1, i] + (p2 * v[t + 2, i] + p3 * v[t + 3, i])
+            far = p4 * v[t + 4, i] + p5 * v[t + 5, i] + (p6 * v[t + 6, i] + p7 * v[t + 7, i])
+            to[i] += near + far
+        t += 8
     while t < count:
         p0, v0 = p[t], v[t]
         for i in range(d):
@@ -259,49 +287,54 @@ def _blend(p: Array, v: Array, count: int, to: Array) -> None:
 
 
 @_fast
-def _attend(w: Weights, cache: Cache, rows: Rows, layer: int, row: int, one: Array, score: Array, to: Array) -> None:
-    """Rotate and store what `one` holds of queries, keys and values; attend from it: to [H d]."""
-    d = cache.k.shape[4]
-    at, start, prompt = rows.at[row], rows.start[row], rows.prompt[row]
-    position = start + at
+def _turn(w: Weights, layer: int, position: int, one: Array, d: int) -> None:
+    """Normalise and rotate the queries and keys of a row, whose outputs stand side by side."""
     for h in range(w.heads + w.kv_heads):
         x = one[h * d : (h + 1) * d]
         if w.heads_norm.shape[0] > 0:
             _head_norm(x, w.heads_norm[layer, 0 if h < w.heads else 1], w.heads_eps)
         if w.cos.shape[0] > 0:
             _rotate(x, w.cos[position], w.sin[position])
-    each = w.heads // w.kv_heads
-    for g in range(w.kv_heads):
-        k, v = cache.k[layer, row, g], cache.v[layer, row, g]
-        first = (w.heads + g) * d
-        lane, block = at % LANES, k[at // LANES]
-        for i in range(d):
-            block[i, lane] = one[first + i]
-        first += w.kv_heads * d
-        newest = v[at]
-        for i in range(d):
-            newest[i] = one[first + i]
-        for h in range(g * each, (g + 1) * each):
-            q, out = one[h * d : (h + 1) * d], to[h * d : (h + 1) * d]
-            count = position + 1
-            if start > 0:
-                _scores(q, cache.prompt_k[layer, prompt, g], start, score)
-            _scores(q, k, at + 1, score[start:])
-            top = score[0]
-            for t in range(count):
-                top = max(top, score[t])
-            total = np.float32(0.0)
-            for t in range(count):
-                p = _exp((score[t] - top) * w.scale)
-                score[t] = p
-                total += p
+
+
+@_fast
+def _attend(w: Weights, cache: Cache, rows: Rows, layer: int, s: Scratch, n: int) -> None:
+    """Store keys and values of the product in `s.z`, and attend: to `s.q` [n, H d]."""
+    all_k, all_v, prompt_k, prompt_v = cache.k[layer], cache.v[layer], cache.prompt_k[layer], cache.prompt_v[layer]
+    d, each, kv_heads, scale = all_v.shape[3], w.heads // w.kv_heads, w.kv_heads, w.scale
+    bias, blocks, one, score = w.qkv_bias[layer], w.qkv.shape[1], s.one, s.score
+    for r in range(n):
+        row = s.active[r]
+        at, start, prompt, to = int(rows.at[row]), int(rows.start[row]), int(rows.prompt[row]), s.q[r]
+        count = start + at + 1
+        _gather(s.z, bias, r, blocks, one)
+        _turn(w, layer, start + at, one, d)
+        for g in range(kv_heads):
+            k, v = all_k[row, g], all_v[row, g]
+            key = one[(kv_heads * each + g) * d : (kv_heads * each + g + 1) * d]
+            value = one[(kv_heads * (each + 1) + g) * d : (kv_heads * (each + 1) + g + 1) * d]
             for i in range(d):
-                out[i] = np.float32(0.0)
-            if start > 0:
-                _blend(score, cache.prompt_v[layer, prompt, g], start, out)
-            _blend(score[start:], v, at + 1, out)
+                k[i, at] = key[i]
+            newest = v[at]
             for i in range(d):
-                out[i] /= total
+                newest[i] = value[i]
+            for h in range(g * each, (g + 1) * each):
+                q, out = one[h * d : (h + 1) * d], to[h * d : (h + 1) * d]
+                if start > 0:
+                    _scores(q, prompt_k[prompt, g], start, score)
+                _scores(q, k, at + 1, score[start:])
+                top, total = _top(score, count), np.float32(0.0)
+                for t in range(count):
+                    p = _exp((score[t] - top) * scale)
+                    score[t] = p
+                    total += p
+                for i in range(d):
+                    out[i] = np.float32(0.0)
+                if start > 0:
+                    _blend(score, prompt_v[prompt, g], start, out)
+                _blend(score[start:], v, at + 1, out)
+                for i in range(d):
+                    out[i] /= total
 
 
 @_fast
@@ -387,11 +420,7 @@ def _pick(w: Weights, rows: Rows, how: How, row: int, scratch: Scratch) -> None:
     logits, share, allowed = scratch.logits, scratch.share, scratch.allowed
     vocab = logits.size
     column = rows.at[row] + 1
-    best = 0
-    for i in range(vocab):
-        if logits[i] > logits[best]:
-            best = i
-    top, greedy = logits[best], how.temperature == np.float32(0.0)
+    top, greedy = _top(logits, vocab), how.temperature == np.float32(0.0)
     inverse = np.float32(1.0) if greedy else np.float32(1.0) / how.temperature
     for i in range(vocab):
         share[i] = (logits[i] - top) * inverse
@@ -399,8 +428,11 @@ def _pick(w: Weights, rows: Rows, how: How, row: int, scratch: Scratch) -> None:
     total = 0.0
     for i in range(vocab):
         total += share[i]
-    token, kept = best, np.float32(0.0)
-    if not greedy:
+    token, kept = 0, np.float32(0.0)
+    if greedy:
+        while token + 1 < vocab and logits[token] < top:
+            token += 1
+    else:
         left = total
         cuts = how.top_k > 0 or how.top_p < 1.0 or how.min_p > 0.0
         if cuts:
@@ -450,9 +482,7 @@ def advance(w: Weights, cache: Cache, rows: Rows, how: How, s: Scratch, mine: Ar
         for layer in range(depth):
             _normalise(s.x, w.norms[2 * layer], w.centred, w.eps, s.y, n)
             product(s.y, w.qkv[layer], s.z, n)
-            for r in range(n):
-                _gather(s.z, w.qkv_bias[layer], r, w.qkv.shape[1], s.one)
-                _attend(w, cache, rows, layer, s.active[r], s.one, s.score, s.q[r])
+            _attend(w, cache, rows, layer, s, n)
             product(s.q, w.out[layer], s.z, n)
             _add(s.z, w.out_bias[layer], s.x, n)
             _normalise(s.x, w.norms[2 * layer + 1], w.centred, w.eps, s.y, n)
