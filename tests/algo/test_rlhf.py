@@ -263,6 +263,22 @@ def test_cut_completions_are_scored_punished_or_followed_by_the_critic(five) -> 
     assert torch.equal(terminated.any(-1), ~cut)
 
 
+def test_the_value_behind_a_cut_completion_is_read() -> None:
+    policy = loops.token_policy(8)
+    critic = scored_critic(policy)
+    old, kept = copy.deepcopy(critic), list[Episodes]()
+    cfg = RLHFConfig(prompts=8, epochs=1, lr=0.05, beta=0.0, truncated="bootstrap", value_clip=None)
+    collect = _Kept(rollouts(policy, length=3), kept)
+    step = next(rlhf(cfg, collect, policy, critic, sgd(policy, critic), generator(), total_steps=9))
+    traj = kept[0].traj
+    assert bool(kept[0].cut.any())
+    with torch.no_grad():
+        value = old(traj.obs)
+    reward, terminated, truncated = token_rewards(cfg, kept[0], torch.zeros_like(traj.reward))
+    adv = gae(reward, value, terminated, truncated, traj.acted, discount=1.0, lam=0.95)
+    assert float(step["loss/value"]) == pytest.approx(float(0.5 * adv[traj.acted].square().mean()), rel=1e-5)
+
+
 def test_scaled_rewards_keep_their_mean_and_have_unit_deviation(five) -> None:
     _, _, batch = five
     acted = batch.traj.acted
