@@ -27,8 +27,7 @@ ROOM = 64
 @lru_cache(maxsize=16)
 def compiled(transition: Any) -> tuple[Any, Any]:
     """(count, fill) of one transition function; compiled once in each process, as Numba cannot cache a closure."""
-    options: dict[str, Any] = {**OPTIONS, "cache": False}
-    serial = cast("Any", numba.njit)(**options)
+    serial = cast("Any", numba.njit)(**OPTIONS)
     step = transition if isinstance(transition, Dispatcher) else cast("Any", numba.njit)(transition)
 
     @serial

@@ -7,10 +7,13 @@ entry a constant number of times per round.
 
 from __future__ import annotations
 
-import numba
+from functools import partial
+
 import numpy as np
 
-kernel = numba.njit(nogil=True, cache=True, error_model="numpy")
+from operant.data.compiled import compiled
+
+kernel = partial(compiled, nogil=True, error_model="numpy")
 
 
 @kernel

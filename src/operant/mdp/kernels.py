@@ -15,14 +15,17 @@ begin; bounds [chunks, 2] the least and the greatest change of each chunk.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numba
 import numpy as np
 
-OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": {"contract"}, "error_model": "numpy"}
-parallel = numba.njit(parallel=True, **OPTIONS)
-serial = numba.njit(**OPTIONS)
+from operant.data.compiled import compiled
+
+OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
+parallel = partial(compiled, parallel=True, **OPTIONS)
+serial = partial(compiled, **OPTIONS)
 ONE = np.uint64(1)
 
 
@@ -100,7 +103,7 @@ def evaluate_range(begin, end, indptr, indices, data, reward, discount, v, out):
 
 @parallel
 def evaluate(starts, indptr, indices, data, reward, discount, v, out, bounds):
-    """One synchronous sweep of a policy's own rows (see `extract`): out = r + γ P v."""
+    """One synchronous sweep of a policy's own rows (see `copy_policy`): out = r + γ P v."""
     for chunk in numba.prange(len(bounds)):
         bounds[chunk, 0], bounds[chunk, 1] = evaluate_range(
             np.uint64(starts[chunk]), np.uint64(starts[chunk + 1]), indptr, indices, data, reward, discount, v, out
@@ -159,7 +162,7 @@ def pad(starts, choice, held, indptr, indices, data, reward, fixed, length, own_
 
 
 @serial
-def extract(choice, indptr, indices, data, reward, fixed, own_indptr, own_indices, own_data, own_reward):
+def copy_policy(choice, indptr, indices, data, reward, fixed, own_indptr, own_indices, own_data, own_reward):
     """The rows of a policy, one per state, into own_*; a state without rows gets an empty one with reward `fixed`."""
     at = np.uint64(0)
     own_indptr[0] = 0

@@ -25,8 +25,7 @@ def compiled(transition: Any) -> tuple[Any, Any, Any]:
 
     They are compiled anew in each process: Numba cannot cache a function that holds another one.
     """
-    options: dict[str, Any] = {**OPTIONS, "cache": False}
-    serial = numba.njit(**options)
+    serial = numba.njit(**OPTIONS)
 
     @serial
     def action_value(s, a, discount, v, successor, probability, reward):

@@ -183,7 +183,7 @@ class _Part:
         """About the value of the greedy policy: the Krylov method from Tv, collectively."""
         reward = np.empty(self.last - self.first)
         rows, own = self.rows, self._own
-        kernels.extract(
+        kernels.copy_policy(
             step.choice, rows.indptr, rows.indices, rows.data, rows.reward, rows.terminal_value, *own, reward
         )
         end = int(own[0][-1])

@@ -144,7 +144,9 @@ class PolicySweeps:
         if changes == 0:
             return 0
         rows = self.mdp.rows
-        kernels.extract(choice, rows.indptr, rows.indices, rows.data, rows.reward, rows.terminal_value, *self.arrays)
+        kernels.copy_policy(
+            choice, rows.indptr, rows.indices, rows.data, rows.reward, rows.terminal_value, *self.arrays
+        )
         self.choice = choice.copy()
         self.starts = chunks_of(self.indptr, self.threads)
         self.bounds = np.empty((len(self.starts) - 1, 2))
