@@ -438,7 +438,7 @@ def test_every_preset_resolves_and_is_used_whole(preset: room.Preset):
         at: Any = found.config
         for part in above:
             at = getattr(at, part)
-        given = getattr(at, name)
+        given = at[name] if isinstance(at, dict) else getattr(at, name)
         assert (list(given) if isinstance(given, tuple) else given) == value
         assert found.provenance[".".join((*above, name))] == f"preset {preset.env}"
     if isinstance(found.config, PPORun):
