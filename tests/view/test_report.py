@@ -298,7 +298,8 @@ def test_every_diagnostic_is_drawn_with_its_range(tmp_path: Path) -> None:
     metrics = rows()
     for row in metrics:
         row["policy/std"] = 0.6
-        row |= dict.fromkeys(("value/change", "policy/changed", "value/coverage", "policy/epsilon"), 0.5)
+        for diagnostic in DIAGNOSTICS:  # those of other kinds of algorithm
+            row.setdefault(diagnostic.metric, 0.5)
     page = Page(write_report(write_run(tmp_path / "run", metrics=metrics)))
     text = page.sections["Diagnostics"]
     for row in DIAGNOSTICS:
