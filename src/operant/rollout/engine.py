@@ -46,6 +46,7 @@ class Engine:
 
     def __init__(self, policy: LanguageModel, *, seed: int, slots: int = 64) -> None:
         self.policy, self.seed, self.slots = policy, seed, slots
+        self.compiles = policy.whole is None and compiled.obstacle(policy) is None
         self.tokens, self.seconds = 0, 0.0
 
     def generate(
@@ -72,14 +73,16 @@ class Engine:
             for i, prompt in enumerate(prompts)
             for k in range(samples)
         ]
-        training = self.policy.training
-        self.policy.eval()
+        training = self.policy.training and self.policy.adapted  # nothing else follows the mode, and walking costs
+        if training:
+            self.policy.eval()
         try:
             # modules of transformers may keep what they compute, which must not be an inference tensor
             with torch.inference_mode() if self.policy.whole is None else torch.no_grad():
                 found = self._run(jobs, sampling, samples, after)
         finally:
-            self.policy.train(training)
+            if training:
+                self.policy.train()
         self.tokens += sum(sum(c.acted) for c in found)
         self.seconds += time.perf_counter() - began
         return found
@@ -120,6 +123,6 @@ class Engine:
         count = min(self.slots, len(jobs))
         if self.policy.whole is not None:
             return Through(self.policy, jobs, sampling, self.seed, count)
-        if compiled.obstacle(self.policy) is None:
+        if self.compiles:
             return Compiled(self.policy, jobs, sampling, self.seed, count, samples)
         return Eager(self.policy, jobs, sampling, self.seed, count)
