@@ -299,7 +299,7 @@ def test_every_diagnostic_is_drawn_with_its_range(tmp_path: Path) -> None:
     for row in metrics:
         row["policy/std"] = 0.6
         for diagnostic in DIAGNOSTICS:  # those of other kinds of algorithm
-            row.setdefault(diagnostic.metric, 0.5)
+            row.setdefault(diagnostic.metric, 0.5 * ((diagnostic.low or 0.0) + (diagnostic.high or 1.0)))
     page = Page(write_report(write_run(tmp_path / "run", metrics=metrics)))
     text = page.sections["Diagnostics"]
     for row in DIAGNOSTICS:
