@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from operant.mdp import MDP, METHODS, ModelError, solve
+from operant.mdp import MDP, METHODS, ModelError, auto, ordering, solve
 from operant.mdp.auto import predicted
 from operant.mdp.krylov import promising
 from reference import mdp as slow
@@ -178,6 +178,23 @@ def test_auto_one_component() -> None:
     assert found.method == "modified-policy-iteration"
     assert "one large component" in found.why
     assert np.abs(found.values - slow.policy_values(mdp, found.rows)).max() <= 2e-6
+
+
+def test_auto_numbers_a_scattered_model_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shuffled grid: found local again, and the answer is in the user's order."""
+    mdp = grid(32, 0.99)
+    shuffled = ordering.permuted(mdp, np.random.default_rng(0).permutation(mdp.num_states))
+    monkeypatch.setattr(ordering, "LARGE", 1000)
+    assert ordering.local(mdp) is None
+    found = ordering.local(shuffled)
+    assert found is not None
+    assert ordering.spread(found[0]) < 0.1 * ordering.spread(shuffled)
+    monkeypatch.setattr(auto, "LONG", np.inf)
+    seen: list[np.ndarray] = []
+    solution = solve(shuffled, 1e-6, watch=lambda i, gap, v: seen.append(v.copy()))
+    assert "numbered anew" in solution.why
+    assert np.abs(solution.values - slow.policy_values(shuffled, solution.rows)).max() <= 2e-6
+    assert np.ptp((seen[-1] - solution.values)[~shuffled.rows.terminal]) < 1e-7
 
 
 def test_auto_krylov_where_the_end_is_far() -> None:

@@ -8,6 +8,7 @@ from operant.mdp.certify import Progress, begin
 from operant.mdp.graph import components
 from operant.mdp.krylov import inexact_policy_iteration, promising
 from operant.mdp.model import MDP, Floats
+from operant.mdp.ordering import local, restored
 from operant.mdp.policy_iteration import SMALL, Modified, policy_iteration
 from operant.mdp.solution import Solution, Watch
 from operant.mdp.sweeps import Sweeps
@@ -16,9 +17,10 @@ from operant.mdp.topological import in_place, topological
 PASSES = 200
 """Improvements in place on a small model, before its policies are evaluated exactly."""
 TRIAL = 10
-"""Improvements of modified policy iteration after which a model that is not solved is looked at more closely."""
-LONG = 100
-"""Improvements still to come, as predicted, from which a trial of BiCGStab is worth its cost."""
+"""Improvements of modified policy iteration after which components are looked for; as many more until BiCGStab is."""
+LONG = 500
+"""Improvements still to come, as predicted, from which a trial of BiCGStab is worth its cost: while policies still
+change much the prediction is too high."""
 
 
 def auto(
@@ -33,10 +35,11 @@ def auto(
     """Solve a discounted model by the method that its structure suggests.
 
     Up to 300 states: modified policy iteration in place, then exact policy iteration if that was slow. Else modified
-    policy iteration, which ends at once on models that mix. If it has not ended after ten improvements: where no
-    strongly connected component has more than half of the states, topological; where a hundred more improvements are
-    predicted and a trial of BiCGStab reduces the residual tenfold, inexact policy iteration; otherwise on as before.
-    The choice depends on the model alone, never on a clock, so that answers are the same on every machine and thread.
+    policy iteration, which ends at once on models that mix. If it has not ended after ten improvements and no strongly
+    connected component has more than half of the states: topological. If it has not after twenty, five hundred more
+    are predicted and a trial of BiCGStab reduces the residual tenfold: inexact policy iteration. Otherwise on as
+    before, on the model numbered anew if it is large and its neighbours are far apart in memory. The choice depends on
+    the model alone, never on a clock, so that answers are the same for any machine and number of threads.
 
     Raises:
         ModelError: if γ = 1, or ε is below what double precision can certify.
@@ -52,7 +55,7 @@ def auto(
         )
         return run.joined(found, f"{mdp.num_states} states, and sweeps are slow: policies are evaluated exactly")
     modified = Modified(mdp, threads, initial)
-    method, why = "modified-policy-iteration", "modified policy iteration: the model was solved before a choice was due"
+    why = "modified policy iteration: the model was solved before a choice was due"
     if not modified.advance(run, TRIAL):
         graph = components(mdp)
         largest = int(graph.sizes.max())
@@ -67,19 +70,41 @@ def auto(
                 found=graph,
             )
             return run.joined(found, f"no component has more than {largest:,} of {mdp.num_states:,} states")
-        if predicted(run.history, epsilon) > LONG and promising(mdp, modified.v, threads):
-            found = inexact_policy_iteration(
-                mdp,
-                epsilon=epsilon,
-                watch=run.later(),
-                max_iterations=run.left,
-                threads=threads,
-                initial=modified.release(),
-            )
-            return run.joined(found, "sweeps are slow here, and a trial of BiCGStab reduced the residual tenfold")
         why = "modified policy iteration: one large component, and nothing that promises more than sweeps"
+        if not modified.advance(run, TRIAL):
+            if predicted(run.history, epsilon) > LONG and promising(mdp, modified.v, threads):
+                found = inexact_policy_iteration(
+                    mdp,
+                    epsilon=epsilon,
+                    watch=run.later(),
+                    max_iterations=run.left,
+                    threads=threads,
+                    initial=modified.release(),
+                )
+                return run.joined(found, "sweeps are slow here, and a trial of BiCGStab reduced the residual tenfold")
+            why += renumbered(run, modified)
+    return run.finish(modified.release(), method="modified-policy-iteration", why=why, evaluations=modified.evaluations)
+
+
+def renumbered(run: Progress, modified: Modified) -> str:
+    """Go on to the end, on the model with its states in a local order if that pays; what was done, for `why`."""
+    found = local(run.mdp)
+    if found is None:
         modified.advance(run)
-    return run.finish(modified.release(), method=method, why=why, evaluations=modified.evaluations)
+        return ""
+    moved, order = found
+    watch, inner = run.watch, Modified(moved, modified.whole.threads, modified.v[order])
+
+    def in_old_order(iteration: int, gap: float, values: Floats) -> None:
+        if watch is not None:
+            watch(iteration, gap, restored(values, order))
+
+    run.watch = None if watch is None else in_old_order
+    inner.advance(run)
+    run.watch = watch
+    modified.evaluations += inner.evaluations
+    modified.v = restored(inner.release(), order)
+    return ", states numbered anew so that neighbours are near in memory"
 
 
 def predicted(history: list[tuple[int, float]], epsilon: float) -> float:

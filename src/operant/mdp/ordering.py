@@ -12,8 +12,8 @@ from operant.mdp import local_kernels as kernels
 from operant.mdp.graph import Graph
 from operant.mdp.model import MDP, Floats
 
-LARGE = 200_000
-"""States from which the values no longer fit into a core's own cache."""
+LARGE, LARGEST = 200_000, 20_000_000
+"""States from which the values no longer fit into a core's own cache, and up to which a second copy of a model does."""
 
 
 def two_colours(mdp: MDP) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -44,12 +44,15 @@ def local(mdp: MDP) -> tuple[MDP, NDArray[np.int64]] | None:
 
     None where it would not pay: a small model, one that is local already, or one that no numbering makes local.
     """
-    if mdp.num_states < LARGE or spread(mdp) < mdp.num_states / 20:
+    if not LARGE <= mdp.num_states <= LARGEST or spread(mdp) < mdp.num_states / 20:
         return None
     rows = mdp.rows
-    state = np.repeat(mdp.row_state, np.diff(rows.indptr.astype(np.int64)))
-    pattern = sp.csr_array((np.ones(mdp.nnz, dtype=np.int8), (state, rows.indices.astype(np.int64))))
-    pattern.resize((mdp.num_states, mdp.num_states))
+    signed = np.int32 if mdp.nnz < 2**31 else np.int64
+    pattern = sp.csr_array(
+        (np.ones(mdp.nnz, dtype=np.int8), rows.indices.astype(signed), rows.indptr[rows.pointer].astype(signed)),
+        shape=(mdp.num_states, mdp.num_states),
+    )
+    pattern.sum_duplicates()
     order = np.asarray(sp.csgraph.reverse_cuthill_mckee(pattern, symmetric_mode=False)).astype(np.int64)
     moved = permuted(mdp, order)
     return (moved, order) if spread(moved) < spread(mdp) / 4 else None
