@@ -195,12 +195,12 @@ class Compiled:
         self.slots = Slots(count, columns, seed, torch.device("cpu"))
         self.weights = weights(policy, longest + columns)
         depth, k, d = self.decoder.depth, self.decoder.kv_heads, self.decoder.head_dim
-        before, behind = (-(-size // LANES) * LANES for size in (longest, columns))
+        before, behind = -(-longest // LANES), -(-columns // LANES)
         self.cache = Cache(  # memory is taken as it is written
-            prompt_k=np.zeros((depth, len(self.empty), k, d, before), np.float32),
-            prompt_v=np.zeros((depth, len(self.empty), k, before, d), np.float32),
-            k=np.zeros((depth, count, k, d, behind), np.float32),
-            v=np.zeros((depth, count, k, behind, d), np.float32),
+            prompt_k=np.zeros((depth, before, len(self.empty), k, d, LANES), np.float32),
+            prompt_v=np.zeros((depth, before, len(self.empty), k, LANES, d), np.float32),
+            k=np.zeros((depth, behind, count, k, d, LANES), np.float32),
+            v=np.zeros((depth, behind, count, k, LANES, d), np.float32),
         )
         s = self.slots
         self.rows = Rows(
@@ -263,8 +263,10 @@ class Compiled:
             return
         keys, values = prefill(self.decoder, beside(some, torch.device("cpu")))
         for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
-            self.cache.prompt_k[layer, places, :, :, :width] = k.transpose(-1, -2).numpy()
-            self.cache.prompt_v[layer, places, :, :width] = v.numpy()
+            for b in range(-(-width // LANES)):
+                some, stop = slice(b * LANES, (b + 1) * LANES), min(LANES, width - b * LANES)
+                self.cache.prompt_k[layer, b, places, :, :, :stop] = k[:, :, some].transpose(-1, -2).numpy()
+                self.cache.prompt_v[layer, b, places, :, :stop] = v[:, :, some].numpy()
 
     def _scratch(self, rows: int, positions: int, vocab: int) -> Scratch:
         w = self.weights

@@ -2,8 +2,8 @@
 
 One row per sequence. Weights stand in blocks of 64 outputs, [block, inputs, 64], and each product goes to the BLAS of
 SciPy in pieces so small that it computes them on the calling thread, with the kernels it keeps for small matrices;
-callers run shares of the rows on threads of their own. Keys stand as [d, positions], so that scores are computed for
-many positions side by side.
+callers run shares of the rows on threads of their own. Keys stand in blocks of 32 positions, [block, d, 32]: scores
+are computed side by side, and memory is read from one end to the other.
 
 All kernels stand in one file because Numba's cache on disk does not notice a change in another.
 """
@@ -24,8 +24,8 @@ WIDE = 64
 """Outputs in a block of weights."""
 SINGLE_THREADED = 64**3
 """Multiplications up to which OpenBLAS computes a product on the calling thread."""
-LANES = 16
-"""Positions are allocated, and scored, in multiples of this."""
+LANES = 32
+"""Positions in a block of keys."""
 
 SILU, GELU_TANH, GELU, RELU = 0, 1, 2, 3
 
@@ -62,10 +62,10 @@ class Weights(NamedTuple):
 class Cache(NamedTuple):
     """Keys and values: of prompts (shared by their samples), and of each row since."""
 
-    prompt_k: Array  # [depth, G, K, d, positions]
-    prompt_v: Array  # [depth, G, K, positions, d]
-    k: Array  # [depth, S, K, d, columns]
-    v: Array  # [depth, S, K, columns, d]
+    prompt_k: Array  # [depth, blocks, G, K, d, LANES]
+    prompt_v: Array  # [depth, blocks, G, K, LANES, d]
+    k: Array  # [depth, blocks, S, K, d, LANES]: a block of every row side by side, as a step reads them
+    v: Array  # [depth, blocks, S, K, LANES, d]
 
 
 class Rows(NamedTuple):
@@ -157,11 +157,11 @@ def _top(x: Array, n: int) -> Any:
 @_fast
 def pack(w: Array, blocks: Array, first: int) -> None:
     """Weights w [O, I] as outputs first … first + O - 1 of blocks [B, ≥ I, 64]."""
-    for o in range(0, w.shape[0], LANES):
-        for i in range(0, w.shape[1], LANES):
-            for a in range(o, min(o + LANES, w.shape[0])):
+    for o in range(0, w.shape[0], 16):
+        for i in range(0, w.shape[1], 16):
+            for a in range(o, min(o + 16, w.shape[0])):
                 block, lane = blocks[(first + a) // WIDE], (first + a) % WIDE
-                for c in range(i, min(i + LANES, w.shape[1])):
+                for c in range(i, min(i + 16, w.shape[1])):
                     block[c, lane] = w[a, c]
 
 
@@ -245,45 +245,49 @@ def _rotate(x: Array, cos: Array, sin: Array) -> None:
 
 
 @_fast
-def _scores(q: Array, k: Array, count: int, score: Array) -> None:
-    """score[t] = q · k_t for the first `count` positions of k [d, positions]; d is a multiple of 4.
+def _scores(q: Array, k: Array, row: int, g: int, count: int, score: Array) -> None:
+    """score[t] = q · k_t for the first `count` positions of k [blocks, row, g, d, LANES]; d is a multiple of 4.
 
-    Up to 15 numbers behind are written too.
+    Up to LANES - 1 numbers behind are written too.
     """
-    most = (count + LANES - 1) // LANES * LANES
-    for t in range(most):
-        score[t] = np.float32(0.0)
-    i = 0
-    while i + 8 <= q.size:
-        q0, q1, q2, q3, q4, q5, q6, q7 = q[i], q[i + 1], q[i + 2], q[i + 3], q[i + 4], q[i + 5], q[i + 6], q[i + 7]
-        for t in range(most):
-            near = q0 * k[i, t] + q1 * k[i + 1, t] + (q2 * k[i + 2, t] + q3 * k[i + 3, t])
-            far = q4 * k[i + 4, t] + q5 * k[i + 5, t] + (q6 * k[i + 6, t] + q7 * k[i + 7, t])
-            score[t] += near + far
-        i += 8
-    if i < q.size:
-        q0, q1, q2, q3 = q[i], q[i + 1], q[i + 2], q[i + 3]
-        for t in range(most):
-            score[t] += q0 * k[i, t] + q1 * k[i + 1, t] + (q2 * k[i + 2, t] + q3 * k[i + 3, t])
+    for b in range((count + LANES - 1) // LANES):
+        block, to = k[b, row, g], score[b * LANES : (b + 1) * LANES]
+        for t in range(LANES):
+            to[t] = np.float32(0.0)
+        i = 0
+        while i + 8 <= q.size:
+            q0, q1, q2, q3, q4, q5, q6, q7 = q[i], q[i + 1], q[i + 2], q[i + 3], q[i + 4], q[i + 5], q[i + 6], q[i + 7]
+            for t in range(LANES):
+                near = q0 * block[i, t] + q1 * block[i + 1, t] + (q2 * block[i + 2, t] + q3 * block[i + 3, t])
+                far = q4 * block[i + 4, t] + q5 * block[i + 5, t] + (q6 * block[i + 6, t] + q7 * block[i + 7, t])
+                to[t] += near + far
+            i += 8
+        if i < q.size:
+            q0, q1, q2, q3 = q[i], q[i + 1], q[i + 2], q[i + 3]
+            for t in range(LANES):
+                to[t] += q0 * block[i, t] + q1 * block[i + 1, t] + (q2 * block[i + 2, t] + q3 * block[i + 3, t])
 
 
 @_fast
-def _blend(p: Array, v: Array, count: int, to: Array) -> None:
-    """to += Σ_t p_t v_t over the first `count` rows of v [positions, d]."""
+def _blend(p: Array, v: Array, row: int, g: int, count: int, to: Array) -> None:
+    """to += Σ_t p_t v_t over the first `count` positions of v [blocks, row, g, LANES, d]."""
     d = to.size
-    t = 0
-    while t + 8 <= count:
-        p0, p1, p2, p3, p4, p5, p6, p7 = p[t], p[t + 1], p[t + 2], p[t + 3], p[t + 4], p[t + 5], p[t + 6], p[t + 7]
-        for i in range(d):
-            near = p0 * v[t, i] + p1 * v[t + 1, i] + (p2 * v[t + 2, i] + p3 * v[t + 3, i])
-            far = p4 * v[t + 4, i] + p5 * v[t + 5, i] + (p6 * v[t + 6, i] + p7 * v[t + 7, i])
-            to[i] += near + far
-        t += 8
-    while t < count:
-        p0, v0 = p[t], v[t]
-        for i in range(d):
-            to[i] += p0 * v0[i]
-        t += 1
+    for b in range((count + LANES - 1) // LANES):
+        block, share, most = v[b, row, g], p[b * LANES :], min(LANES, count - b * LANES)
+        t = 0
+        while t + 8 <= most:
+            p0, p1, p2, p3 = share[t], share[t + 1], share[t + 2], share[t + 3]
+            p4, p5, p6, p7 = share[t + 4], share[t + 5], share[t + 6], share[t + 7]
+            for i in range(d):
+                near = p0 * block[t, i] + p1 * block[t + 1, i] + (p2 * block[t + 2, i] + p3 * block[t + 3, i])
+                far = p4 * block[t + 4, i] + p5 * block[t + 5, i] + (p6 * block[t + 6, i] + p7 * block[t + 7, i])
+                to[i] += near + far
+            t += 8
+        while t < most:
+            p0 = share[t]
+            for i in range(d):
+                to[i] += p0 * block[t, i]
+            t += 1
 
 
 @_fast
@@ -301,7 +305,7 @@ def _turn(w: Weights, layer: int, position: int, one: Array, d: int) -> None:
 def _attend(w: Weights, cache: Cache, rows: Rows, layer: int, s: Scratch, n: int) -> None:
     """Store keys and values of the product in `s.z`, and attend: to `s.q` [n, H d]."""
     all_k, all_v, prompt_k, prompt_v = cache.k[layer], cache.v[layer], cache.prompt_k[layer], cache.prompt_v[layer]
-    d, each, kv_heads, scale = all_v.shape[3], w.heads // w.kv_heads, w.kv_heads, w.scale
+    d, each, kv_heads, scale = all_v.shape[4], w.heads // w.kv_heads, w.kv_heads, w.scale
     bias, blocks, one, score = w.qkv_bias[layer], w.qkv.shape[1], s.one, s.score
     for r in range(n):
         row = s.active[r]
@@ -310,19 +314,19 @@ def _attend(w: Weights, cache: Cache, rows: Rows, layer: int, s: Scratch, n: int
         _gather(s.z, bias, r, blocks, one)
         _turn(w, layer, start + at, one, d)
         for g in range(kv_heads):
-            k, v = all_k[row, g], all_v[row, g]
             key = one[(kv_heads * each + g) * d : (kv_heads * each + g + 1) * d]
             value = one[(kv_heads * (each + 1) + g) * d : (kv_heads * (each + 1) + g + 1) * d]
+            block, lane = all_k[at // LANES, row, g], at % LANES
             for i in range(d):
-                k[i, at] = key[i]
-            newest = v[at]
+                block[i, lane] = key[i]
+            newest = all_v[at // LANES, row, g, lane]
             for i in range(d):
                 newest[i] = value[i]
             for h in range(g * each, (g + 1) * each):
                 q, out = one[h * d : (h + 1) * d], to[h * d : (h + 1) * d]
                 if start > 0:
-                    _scores(q, prompt_k[prompt, g], start, score)
-                _scores(q, k, at + 1, score[start:])
+                    _scores(q, prompt_k, prompt, g, start, score)
+                _scores(q, all_k, row, g, at + 1, score[start:])
                 top, total = _top(score, count), np.float32(0.0)
                 for t in range(count):
                     p = _exp((score[t] - top) * scale)
@@ -331,8 +335,8 @@ def _attend(w: Weights, cache: Cache, rows: Rows, layer: int, s: Scratch, n: int
                 for i in range(d):
                     out[i] = np.float32(0.0)
                 if start > 0:
-                    _blend(score, prompt_v[prompt, g], start, out)
-                _blend(score[start:], v, at + 1, out)
+                    _blend(score, prompt_v, prompt, g, start, out)
+                _blend(score[start:], all_v, row, g, at + 1, out)
                 for i in range(d):
                     out[i] /= total
 
