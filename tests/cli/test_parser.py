@@ -33,6 +33,7 @@ VERBS = [
     "list",
     "config",
     "env",
+    "task",
     "export",
     "push",
     "doctor",

@@ -117,6 +117,13 @@ class Answer(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.fixture(autouse=True)
+def _online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests of language models keep the hub's client offline; these speak to a hub of their own."""
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
 @pytest.fixture
 def hub(monkeypatch):
     """A hub, a token in the environment, and no way to anywhere else."""

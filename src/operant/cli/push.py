@@ -100,7 +100,10 @@ def _hub() -> Any:
     for name in ("TELEMETRY", "XET", "PROGRESS_BARS"):
         os.environ.setdefault(f"HF_HUB_DISABLE_{name}", "1")
     try:
-        return importlib.import_module("huggingface_hub")
+        hub = importlib.import_module("huggingface_hub")
+        for name in ("TELEMETRY", "XET"):  # read at import, which may have been long ago
+            setattr(importlib.import_module("huggingface_hub.constants"), f"HF_HUB_DISABLE_{name}", True)
+        return hub
     except ImportError as error:
         raise ConfigError('push needs huggingface_hub: run pip install "operant[hub]"') from error
 
