@@ -4,8 +4,6 @@ One row per sequence. Weights stand in blocks of 64 outputs, [block, inputs, 64]
 SciPy in pieces so small that it computes them on the calling thread, with the kernels it keeps for small matrices;
 callers run shares of the rows on threads of their own. Keys stand in blocks of 32 positions, [block, d, 32]: scores
 are computed side by side, and memory is read from one end to the other.
-
-All kernels stand in one file because Numba's cache on disk does not notice a change in another.
 """
 
 from __future__ import annotations
@@ -14,8 +12,9 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-import numba
 import numpy as np
+
+from operant.data.compiled import compiled
 
 Array = np.ndarray
 F = TypeVar("F", bound=Callable[..., Any])
@@ -113,12 +112,7 @@ class How(NamedTuple):
 
 def _jit(flags: set[str]) -> Callable[[F], F]:
     def wrap(function: F) -> F:
-        options: dict[str, Any] = {"fastmath": flags, "error_model": "numpy", "nogil": True}
-        try:
-            compiled: Any = numba.njit(cache=True, **options)(function)
-        except RuntimeError:  # neither the package's folder nor the user's cache can be written
-            compiled = numba.njit(**options)(function)
-        return compiled
+        return compiled(function, fastmath=flags, error_model="numpy", nogil=True)
 
     return wrap
 
