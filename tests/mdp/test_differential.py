@@ -27,7 +27,7 @@ models = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(models, st.sampled_from([1e-2, 1e-5, 1e-8]))
 def test_every_solver_equals_every_other(mdp: MDP, epsilon: float) -> None:
     found = {name: solve(mdp, epsilon, name, threads=1) for name in [*DISCOUNTED, "auto"]}
@@ -37,7 +37,7 @@ def test_every_solver_equals_every_other(mdp: MDP, epsilon: float) -> None:
             assert np.abs(one.values - other.values).max() <= epsilon
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(0, 10**6), st.integers(2, 8), st.integers(1, 4), st.sampled_from(["array", "list", "pairs"]))
 def test_dense_equals_sparse(seed: int, states: int, actions: int, form: str) -> None:
     """The same numbers given as an array, as a list of matrices and as pairs give the same bits."""
@@ -71,8 +71,8 @@ def test_dense_equals_sparse(seed: int, states: int, actions: int, form: str) ->
 )
 def test_two_threads_give_the_same_bits(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeps, "SMALL", 0)  # this model is small
-    mdp = grid(40, 0.97)
-    one, two = (solve(mdp, 1e-4, method, threads=threads) for threads in (1, 2))
+    mdp = grid(40, 0.8)
+    one, two = (solve(mdp, 1e-2, method, threads=threads) for threads in (1, 2))
     assert one.iterations == two.iterations
     assert one.history == two.history
     assert one.values.tobytes() == two.values.tobytes()

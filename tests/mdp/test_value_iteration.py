@@ -77,3 +77,11 @@ def test_a_model_that_never_ends_is_recentred() -> None:
     mdp = slow.random_mdp(np.random.default_rng(8), 30, 0.9999)
     for solver in (gauss_seidel, red_black):
         assert solver(mdp, epsilon=1e-4).iterations < 2000
+
+
+@pytest.mark.parametrize(("seed", "states"), [(634413, 38), (76910, 30), (419925, 26)])
+def test_moving_the_middle_does_not_undo_the_sweeps_for_ever(seed: int, states: int) -> None:
+    """Models on which every move of all values undoes what eight sweeps in place have done."""
+    mdp = slow.random_mdp(np.random.default_rng(seed), states, 0.99)
+    found = gauss_seidel(mdp, epsilon=1e-8, max_iterations=5000)
+    assert found.certificate.gap <= 1e-8

@@ -223,14 +223,23 @@ class Progress(Stopping):
         started = time.perf_counter()
         super().__init__(Contraction.of(mdp), epsilon, watch, max_iterations)
         self.mdp, self.threads, self.started = mdp, threads, started
+        self.wait, self.pause = 0, 1
         self.closed = not bool(mdp.rows.terminal.any()) and self.contraction.least > 1 - 1e-6
 
     def recentre(self, values: Floats, low: float, high: float) -> None:
         """Move all values by the middle of what a Jacobi sweep left, in a model that nothing leaves.
 
-        There a constant error dies out at the rate γ alone, however well mixed the model is.
+        There a constant error dies out at the rate γ alone, however well mixed the model is. A move may also undo what
+        sweeps in place have done, for ever: after one that brought no better gap there is a pause, each time twice as
+        long, in which the sweeps converge by themselves.
         """
-        if self.closed:
+        if not self.closed:
+            return
+        if self.wait > 0:
+            self.wait -= 1
+        elif self.stalled > 0:
+            self.wait, self.pause = self.pause, 2 * self.pause
+        else:
             values += self.mdp.discount / (1 - self.mdp.discount) * (low + high) / 2
 
     @property
