@@ -111,6 +111,14 @@ def test_a_sample_is_the_same_whatever_its_batch_and_slot(way):
     assert len({c.tokens for c in whole[8:12]}) == 4
 
 
+def test_shares_of_the_rows_on_threads_draw_the_same(models, monkeypatch):
+    prompts, sampling = prompts_of((6, 3, 11, 1, 8)), Sampling(max_tokens=20, stop=tuple(range(2, 30)))
+    alone = Engine(models["qwen3"], seed=5, slots=17).generate(prompts, sampling, samples=5)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    shared = Engine(models["qwen3"], seed=5, slots=17).generate(prompts, sampling, samples=5)
+    assert [c.tokens for c in shared] == [c.tokens for c in alone]
+
+
 def test_a_completion_cut_half_way_goes_on_as_it_would_have(way):
     sampling = Sampling(max_tokens=16, stop=(5, 6))
     prompts = prompts_of((6, 3))

@@ -31,8 +31,8 @@ class Engine:
     """Samples from a language model.
 
     A row that ends is filled with the next completion; a prompt's keys and values are computed once for all its
-    samples. Tiny float32 models on a CPU are decoded by compiled code (its first call in a process compiles for some
-    seconds, or reads what an earlier process left on disk), others by torch; models that the slim forward does not
+    samples. Tiny float32 models on a CPU are decoded by compiled code (its first call on a machine compiles for about
+    twenty seconds, later processes read what it left on disk), others by torch; models that the slim forward does not
     read by transformers, without refilling.
 
     Args:
