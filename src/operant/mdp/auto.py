@@ -35,11 +35,12 @@ def auto(
     """Solve a discounted model by the method that its structure suggests.
 
     Up to 300 states: modified policy iteration in place, then exact policy iteration if that was slow. Else modified
-    policy iteration, which ends at once on models that mix. If it has not ended after ten improvements and no strongly
-    connected component has more than half of the states: topological. If it has not after twenty, five hundred more
-    are predicted and a trial of BiCGStab reduces the residual tenfold: inexact policy iteration. Otherwise on as
-    before, on the model numbered anew if it is large and its neighbours are far apart in memory. The choice depends on
-    the model alone, never on a clock, so that answers are the same for any machine and number of threads.
+    policy iteration, which ends at once on models that mix. If it has not ended after ten improvements, or a policy
+    took all of its sweeps, and no strongly connected component has more than half of the states: topological. If it
+    has not after twenty, five hundred more are predicted and a trial of BiCGStab reduces the residual tenfold: inexact
+    policy iteration. Otherwise on as before, on the model numbered anew if it is large and its neighbours are far apart
+    in memory. The choice depends on the model alone, never on a clock, so that answers are the same for any machine
+    and number of threads.
 
     Raises:
         ModelError: if γ = 1, or ε is below what double precision can certify.
@@ -56,7 +57,7 @@ def auto(
         return run.joined(found, f"{mdp.num_states} states, and sweeps are slow: policies are evaluated exactly")
     modified = Modified(mdp, threads, initial)
     why = "modified policy iteration: the model was solved before a choice was due"
-    if not modified.advance(run, TRIAL):
+    if not tried(run, modified):
         graph = components(mdp)
         largest = int(graph.sizes.max())
         if largest <= mdp.num_states / 2:
@@ -71,7 +72,7 @@ def auto(
             )
             return run.joined(found, f"no component has more than {largest:,} of {mdp.num_states:,} states")
         why = "modified policy iteration: one large component, and nothing that promises more than sweeps"
-        if not modified.advance(run, TRIAL):
+        if not modified.advance(run, 2 * TRIAL - run.iterations):
             if predicted(run.history, epsilon) > LONG and promising(mdp, modified.v, threads):
                 found = inexact_policy_iteration(
                     mdp,
@@ -84,6 +85,16 @@ def auto(
                 return run.joined(found, "sweeps are slow here, and a trial of BiCGStab reduced the residual tenfold")
             why += renumbered(run, modified)
     return run.finish(modified.release(), method="modified-policy-iteration", why=why, evaluations=modified.evaluations)
+
+
+def tried(run: Progress, modified: Modified) -> bool:
+    """Improve ten times, or until a policy takes all of its sweeps, a sign of slow mixing; is it done?"""
+    for _ in range(TRIAL):
+        if modified.advance(run, 1):
+            return True
+        if modified.slow:
+            break
+    return False
 
 
 def renumbered(run: Progress, modified: Modified) -> str:

@@ -106,7 +106,7 @@ class Modified:
         self.part = 0.3 if mdp.discount > 0.999 else 0.1
         self.v, self.choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
         self.out = np.empty_like(self.v)
-        self.evaluations = 0
+        self.evaluations, self.slow = 0, False
 
     def advance(self, run: Progress, improvements: int | None = None) -> bool:
         """Improve and evaluate until `run` is done, or for so many improvements; is it done?"""
@@ -123,6 +123,8 @@ class Modified:
                 self.evaluations += 1
                 if high - low <= enough:
                     break
+            else:
+                self.slow = True  # a policy took all of its sweeps
         return False
 
     def release(self) -> Floats:
