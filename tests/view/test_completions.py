@@ -11,7 +11,8 @@ def row(prompt_id, text, right, **rest):
     told = {"correct": right, "short": math.nan if right is None else 0.5}
     fields = {
         "prompt_id": prompt_id, "sample": 0, "prompt": f"{prompt_id}+1=", "completion": text,
-        "gold": str(prompt_id + 1), "finish": "stop", "mode": "greedy", "rewards": told, "reward": None if right is None else right + 0.5,
+        "gold": str(prompt_id + 1),
+        "finish": "stop", "mode": "greedy", "rewards": told, "reward": None if right is None else right + 0.5,
         "advantage": None, "tokens": [1, 2], "logp": [-0.5, -0.25],
     }  # fmt: skip
     return Row(**(fields | rest))
