@@ -9,7 +9,8 @@ import torch
 
 import operant
 from operant.algo.ppo import _update, ppo
-from operant.cli.registry import BUILD, Evaluator
+from operant.cli.control import Evaluator
+from operant.cli.registry import BUILD
 from operant.config.resolve import resolve
 from operant.data.trajectory import flatten, minibatches
 

@@ -44,7 +44,7 @@ def test_every_method_can_be_loaded() -> None:
         "interval-iteration", "optimistic-value-iteration",
     ]  # fmt: skip
     for name, method in METHODS.items():
-        assert callable(method.load()), name
+        assert all(callable(method.load(kind)) for kind in method.fits), name
 
 
 def test_unknown_names_get_the_nearest(model: MDP) -> None:
@@ -63,7 +63,7 @@ def test_a_method_that_does_not_fit_names_those_that_do(model: MDP) -> None:
     with pytest.raises(ModelError, match="value-iteration does not solve a finite-horizon problem: use one of finite"):
         solve(model.replace(horizon=3), method="value-iteration")
     total = model.replace(discount=1.0)
-    with pytest.raises(ModelError, match="does not solve a total problem: use one of interval-iteration, optimistic"):
+    with pytest.raises(ModelError, match="does not solve a total problem: use one of policy-iteration, linear"):
         solve(total, method="topological")
 
 
@@ -77,6 +77,22 @@ def test_other_criteria_are_dispatched(model: MDP) -> None:
     assert "average" in found.why
     walk = MDP(np.array([[[0.5, 0.5]], [[0.0, 1.0]]]), np.array([[-1.0], [0.0]]), 1.0, terminal=[1])
     assert solve(walk).values[0] == pytest.approx(-2.0, abs=1e-6)
+
+
+def test_total_reward_by_every_method_that_fits_and_only_policies_that_end_if_asked() -> None:
+    """Staying is free and ending costs one: staying wins, unless only policies that terminate count."""
+    costly = MDP(
+        np.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]]), [[0.0, -1.0], [0.0, 0.0]], 1.0, terminal=[1]
+    )
+    for name, method in METHODS.items():
+        if "total" in method.fits and name != "linear-programming":
+            assert solve(costly, method=name).values[0] == pytest.approx(0.0, abs=1e-6), name
+    for name in ("interval-iteration", "optimistic-value-iteration", "policy-iteration", "auto"):
+        assert solve(costly, method=name, must_terminate=True).values[0] == pytest.approx(-1.0, abs=1e-6), name
+    with pytest.raises(ModelError, match="the program counts only policies that end"):
+        solve(costly, method="linear-programming")
+    with pytest.raises(ModelError, match="value-iteration does not ask whether policies terminate"):
+        solve(costly.replace(discount=0.9), method="value-iteration", must_terminate=True)
 
 
 @pytest.mark.parametrize("method", SWEEPING)

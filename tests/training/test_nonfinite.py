@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 import operant.algo.ppo as module
 from operant.algo.ppo_fused import Fused
-from operant.cli import registry
+from operant.cli import control, registry
 from operant.cli.main import main
 from operant.env.gymvector import GymVector
 from operant.rollout.collector import Collector
@@ -51,7 +51,7 @@ def run(tmp_path, monkeypatch, capsys):
 
     def train(prepare=lambda job: None, **settings):
         def build(cfg, env):
-            job = registry.build_ppo(cfg, env)
+            job = control.build_ppo(cfg, env)
             prepare(job)
             return job
 
@@ -296,9 +296,9 @@ def test_a_parameter_after_the_last_minibatch(run, after, fused):
 @both
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_learning_rate(run, monkeypatch, fused, bad):
-    original = registry.ppo
+    original = control.ppo
     changed = lambda cfg, *a, **k: original(cfg.model_copy(update={"lr": bad, "lr_schedule": "constant"}), *a, **k)  # noqa: E731
-    monkeypatch.setattr(registry, "ppo", changed)
+    monkeypatch.setattr(control, "ppo", changed)
     fault = run(**{"algo.fused": fused})
     sound(fault, "learning rate", f"the learning rate is {bad}", iteration=0)
 

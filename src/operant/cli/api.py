@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from operant.cli.registry import BUILD, EnvLike, Evaluator
-from operant.cli.registry import copies as made_copies
+from operant.cli.control import EnvLike, Evaluator
+from operant.cli.control import copies as made_copies
+from operant.cli.registry import BUILD
 from operant.cli.runs import find as find
 from operant.cli.runs import list_runs as list_runs
 from operant.cli.runs import trained

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from operant.cli.api import Run
-from operant.cli.registry import EVAL_COPIES, EnvLike, Evaluator
-from operant.cli.registry import copies as made_copies
+from operant.cli.control import EVAL_COPIES, EnvLike, Evaluator
+from operant.cli.control import copies as made_copies
 from operant.cli.runs import find
 from operant.config.errors import ConfigError, DiskError
 from operant.config.models import LanguageRun

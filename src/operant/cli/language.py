@@ -23,9 +23,9 @@ from operant.data.trajectory import Metrics
 from operant.policy.language import LanguageModel
 from operant.policy.lora import LoraSpec
 from operant.rollout.engine import Engine
-from operant.rollout.episodes import Prompts, Rollouts, episodes
+from operant.rollout.episodes import Prompts, Rollouts, Score, episodes, total_of
 from operant.rollout.evaluate import Evaluation
-from operant.rollout.judged import Judged, greedy, prompts_of
+from operant.rollout.judged import Judged, Stepwise, Supervision, greedy, prompts_of
 from operant.rollout.sampling import Completion, Sampling
 from operant.task.check import check_task
 from operant.task.load import load_task
@@ -48,8 +48,9 @@ def build_grpo(cfg: GRPORun, env: object, say: Say = lambda line: None) -> Job:
     check_task(task, encode=lambda text: policy.tokenizer(text, add_special_tokens=False)["input_ids"])
     settings = cfg.algo
     collect, judge = rollouts_of(
-        cfg, task, policy, samples=settings.samples, resample=settings.resample, overlong=settings.overlong
-    )
+        cfg, task, policy, samples=settings.samples, resample=settings.resample, overlong=settings.overlong,
+        supervision=settings.supervision,
+    )  # fmt: skip
     prompts, sampling = collect.prompts, collect.sampling
     reference = None
     if settings.beta > 0.0 and not policy.adapted:
@@ -103,12 +104,22 @@ def build_grpo(cfg: GRPORun, env: object, say: Say = lambda line: None) -> Job:
 
 
 def rollouts_of(
-    cfg: LanguageRun, task: Task, policy: LanguageModel, *, samples: int, resample: int = 0, overlong: float = 0.0
+    cfg: LanguageRun,
+    task: Task,
+    policy: LanguageModel,
+    *,
+    samples: int,
+    resample: int = 0,
+    overlong: float = 0.0,
+    supervision: Supervision = "outcome",
+    steps: Stepwise | None = None,
 ) -> tuple[Rollouts, Judged]:
     """What samples and scores the task's prompts, and its judge."""
     encoder = Encoder(tokenizer=policy.tokenizer, length=policy.max_positions)
     prompts = Prompts(_Encoded(task.train, encoder), seed=cfg.seed)
-    judge = Judged(task, policy.tokenizer, lambda i: task.train[prompts.example(i)])
+    judge = Judged(
+        task, policy.tokenizer, lambda i: task.train[prompts.example(i)], supervision=supervision, steps=steps
+    )
     engine = Engine(policy, seed=Streams(cfg.seed).integer("sampler"), slots=cfg.sampling.slots)
     collect = Rollouts(
         engine,
@@ -167,7 +178,7 @@ def model_of(cfg: LanguageRun, task: Task | None, say: Say = lambda line: None) 
     """
     from transformers.utils import logging
 
-    from operant.cli.registry import device
+    from operant.cli.control import device
 
     logging.disable_progress_bar()
     where = str(device(cfg))
@@ -311,7 +322,7 @@ def accuracies(rows: Sequence[Row], metric: str) -> dict[str, float]:
 def rows_of(
     judge: Judged,
     completions: Sequence[Completion],
-    totals: Sequence[Any],
+    totals: Sequence[Score],
     *,
     mode: str,
     values: Mapping[tuple[int, int], Sequence[float]],
@@ -329,11 +340,7 @@ def rows_of(
             finish=c.finish,
             mode=mode,
             rewards=_first(metric, dict(zip(names, values.get((c.prompt.id, c.sample), ()), strict=False))),
-            reward=None
-            if total is None
-            else float(total)
-            if isinstance(total, int | float)
-            else sum(r for _, r in total),
+            reward=total_of(total),
             advantage=None,
             tokens=c.tokens,
             logp=c.logp,

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from operant.cli.api import Run
-from operant.cli.registry import BUILD, EnvLike
+from operant.cli.control import EnvLike
+from operant.cli.registry import BUILD
 from operant.cli.runs import trained
 from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.config.models import LanguageRun

@@ -11,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from operant.cli.registry import EnvLike
+from operant.cli.control import EnvLike
 from operant.cli.runs import find
 from operant.config.errors import ConfigError, OperantError
 from operant.training import exported

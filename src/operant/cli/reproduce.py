@@ -17,8 +17,8 @@ import pandas as pd
 from safetensors.torch import load_file
 from torch import Tensor
 
+from operant.cli.control import EnvLike
 from operant.cli.launch import Say, start
-from operant.cli.registry import EnvLike
 from operant.cli.runs import find, trained
 from operant.config.errors import ConfigError
 from operant.config.resolve import Resolved, load

@@ -6,12 +6,8 @@ notes the copy that it is about to call, so that the other side knows where it w
 
 from __future__ import annotations
 
-import fcntl
 import json
 import mmap
-import os
-import select
-import signal
 import socket
 import struct
 import sys
@@ -24,6 +20,7 @@ import numpy as np
 from operant.config.errors import EnvError
 from operant.env.inprocess import InProcess
 from operant.env.make import make_one
+from operant.env.orphan import end_with_parent
 from operant.env.spaces import action_dtype
 from operant.env.wire import DONE, FAILED, MAKE, PICTURE, RESET, Gone, encode_space, receive, send
 
@@ -108,16 +105,6 @@ def _answer(envs: InProcess, kind: bytes, step: int, body: bytearray) -> list[by
     return [part.tobytes() for part in (parts if said.final_obs is None else [*parts, said.final_obs])]
 
 
-def _end_with_parent() -> None:
-    """Have the kernel end this process when the other end of standard input, which nobody writes to, is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the parent, which then closes the socket
-    signal.signal(signal.SIGIO, signal.SIG_DFL)
-    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
-    if select.select([0], [], [], 0)[0]:  # it was closed before the kernel was asked
-        sys.exit()
-
-
 if __name__ == "__main__":
-    _end_with_parent()
+    end_with_parent()
     main(socket.socket(fileno=int(sys.argv[1])), mmap.mmap(int(sys.argv[2]), 8))

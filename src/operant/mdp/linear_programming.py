@@ -77,6 +77,11 @@ def linear_programming(
     program[has] = inner
     values, rows, certificate = _certified(mdp, program, occupancy)
     if not certificate.gap <= 2 * epsilon:
+        if mdp.criterion == "total" and not np.isfinite(certificate.gap):
+            raise ModelError(
+                "the program counts only policies that end, and here one may also go on for ever without a loss: use "
+                "interval-iteration."
+            )
         raise ModelError(
             f"the basis that HiGHS found is certified to {certificate.gap / 2:.2g} only, not to epsilon={epsilon:g}: "
             "raise epsilon, or use another method."

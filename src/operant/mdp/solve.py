@@ -18,52 +18,55 @@ from operant.mdp.solution import Solution, Watch
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A solver that is imported when it is first called; `fits` are the kinds of problems that it solves."""
+    """A solver: for each kind of problem that it fits, the function `module:name`, imported when first called."""
 
-    where: str
-    fits: frozenset[str]
+    where: tuple[tuple[str, str], ...]
 
-    def load(self) -> Callable[..., Solution]:
-        """The function itself."""
-        module, name = self.where.split(":")
+    @property
+    def fits(self) -> frozenset[str]:
+        """The kinds of problems that it solves."""
+        return frozenset(kind for kind, _ in self.where)
+
+    def load(self, kind: str) -> Callable[..., Solution]:
+        """The function for a kind of problem."""
+        module, name = dict(self.where)[kind].split(":")
         return getattr(import_module(f"operant.mdp.{module}"), name)
-
-    def __call__(self, mdp: MDP, **options: Any) -> Solution:
-        return self.load()(mdp, **options)
 
 
 @cache
-def parameters(method: Method) -> frozenset[str]:
-    """The names of what a method takes."""
-    return frozenset(inspect.signature(method.load()).parameters)
+def parameters(function: Callable[..., Solution]) -> frozenset[str]:
+    """The names of what a solver takes."""
+    return frozenset(inspect.signature(function).parameters)
 
 
-def _method(where: str, *fits: str) -> Method:
-    return Method(where, frozenset(fits))
+def _method(**where: str) -> Method:
+    return Method(tuple((kind.replace("_", "-"), at) for kind, at in where.items()))
 
 
 METHODS: dict[str, Method] = {
-    "value-iteration": _method("value_iteration:value_iteration", "discounted"),
-    "gauss-seidel": _method("value_iteration:gauss_seidel", "discounted"),
-    "red-black": _method("value_iteration:red_black", "discounted"),
-    "q-value-iteration": _method("value_iteration:q_value_iteration", "discounted"),
-    "policy-iteration": _method("policy_iteration:policy_iteration", "discounted"),
-    "modified-policy-iteration": _method("policy_iteration:modified_policy_iteration", "discounted"),
-    "inexact-policy-iteration": _method("krylov:inexact_policy_iteration", "discounted"),
-    "prioritised-sweeping": _method("prioritised:prioritised_sweeping", "discounted"),
-    "topological": _method("topological:topological", "discounted"),
-    "anderson": _method("anderson:anderson", "discounted"),
-    "linear-programming": _method("linear_programming:linear_programming", "discounted"),
-    "finite-horizon": _method("finite_horizon:finite_horizon", "finite-horizon"),
-    "relative-value-iteration": _method("average:relative_value_iteration", "average"),
-    "multichain-policy-iteration": _method("average:multichain_policy_iteration", "average"),
-    "interval-iteration": _method("total:interval_iteration", "total"),
-    "optimistic-value-iteration": _method("total:optimistic_value_iteration", "total"),
+    "value-iteration": _method(discounted="value_iteration:value_iteration"),
+    "gauss-seidel": _method(discounted="value_iteration:gauss_seidel"),
+    "red-black": _method(discounted="value_iteration:red_black"),
+    "q-value-iteration": _method(discounted="value_iteration:q_value_iteration"),
+    "policy-iteration": _method(discounted="policy_iteration:policy_iteration", total="total:policy_iteration"),
+    "modified-policy-iteration": _method(discounted="policy_iteration:modified_policy_iteration"),
+    "inexact-policy-iteration": _method(discounted="krylov:inexact_policy_iteration"),
+    "prioritised-sweeping": _method(discounted="prioritised:prioritised_sweeping"),
+    "topological": _method(discounted="topological:topological"),
+    "anderson": _method(discounted="anderson:anderson"),
+    "linear-programming": _method(
+        discounted="linear_programming:linear_programming", total="linear_programming:linear_programming"
+    ),
+    "finite-horizon": _method(finite_horizon="finite_horizon:finite_horizon"),
+    "relative-value-iteration": _method(average="average:relative_value_iteration"),
+    "multichain-policy-iteration": _method(average="average:multichain_policy_iteration"),
+    "interval-iteration": _method(total="total:interval_iteration"),
+    "optimistic-value-iteration": _method(total="total:optimistic_value_iteration"),
 }
 """Every method by its name, and the kinds of problems that it fits."""
 
 
-AUTO = _method("auto:auto", "discounted")
+AUTO = _method(discounted="auto:auto")
 """What "auto" runs for a discounted model."""
 
 
@@ -81,6 +84,7 @@ def solve(
     max_iterations: int | None = None,
     threads: int | None = None,
     initial: Floats | None = None,
+    must_terminate: bool = False,
 ) -> Solution:
     """Solve a model: values within ε of v*, a policy that loses at most ε, and the certificate of both.
 
@@ -92,6 +96,7 @@ def solve(
         max_iterations: stop then, with whatever the certificate states.
         threads: how many; None for all, or one if the model is small. The answer does not depend on it.
         initial: values [S] to start from; None always starts cold.
+        must_terminate: under total reward, only policies that terminate almost surely count (see `operant.mdp.total`).
 
     Raises:
         ModelError: for an unknown method, one that does not fit the problem, or an ε that cannot be certified.
@@ -106,14 +111,20 @@ def solve(
     if kind not in chosen.fits:
         fitting = ", ".join(name for name, other in METHODS.items() if kind in other.fits)
         raise ModelError(f"{method} does not solve a {kind} problem: use one of {fitting}, or auto.")
+    function = chosen.load(kind)
     given: dict[str, Any] = {"epsilon": epsilon, "watch": watch, "max_iterations": max_iterations}
-    known = parameters(chosen)
-    for name, value in (("threads", threads), ("initial", initial)):
-        if name in known:
-            given[name] = value
-        elif name == "initial" and value is not None:
+    known = parameters(function)
+    if threads is not None and "threads" in known:
+        given["threads"] = threads
+    if initial is not None:
+        if "initial" not in known:
             raise ModelError(f"{method} does not start from values: leave `initial` out.")
-    solution = chosen(mdp, **given)
+        given["initial"] = initial
+    if must_terminate:
+        if "must_terminate" not in known:
+            raise ModelError(f"{method} does not ask whether policies terminate: leave `must_terminate` out.")
+        given["must_terminate"] = True
+    solution = function(mdp, **given)
     return dataclasses.replace(solution, why=f"{why}; {solution.why}") if why else solution
 
 

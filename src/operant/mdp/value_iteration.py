@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from operant.mdp import kernels
@@ -9,7 +11,7 @@ from operant.mdp.certify import Progress, begin
 from operant.mdp.model import MDP, Floats
 from operant.mdp.ordering import two_colours
 from operant.mdp.solution import Solution, Watch
-from operant.mdp.sweeps import Sweeps, chunks_of, using
+from operant.mdp.sweeps import Choice, Sweeps, chunks_of, using
 
 CHECK = 8
 """In-place sweeps between two Jacobi sweeps: only these prove span bounds."""
@@ -60,24 +62,16 @@ def gauss_seidel(
     Raises:
         ModelError: if γ = 1, or ε is below what double precision can certify.
     """
-    run = Progress(mdp, epsilon, watch, max_iterations, threads)
-    sweeps = Sweeps(mdp, threads)
-    v, choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
-    out, states = np.empty_like(v), np.uint64(mdp.num_states)
-    while True:
-        low, high = sweeps.backup(v, out, choice)
-        v, out = out, v
-        if run.done(low, high, v):
-            return run.finish(v, method="gauss-seidel", why="symmetric Gauss–Seidel value iteration")
-        run.recentre(v, low, high)
-        for sweep in range(CHECK):
-            if sweep % 2 == 0:
-                kernels.backup_range(np.uint64(0), states, *sweeps.arrays, mdp.discount, v, v, choice)
-            else:
-                kernels.backup_backwards(*sweeps.arrays, mdp.discount, v, choice)
-            run.step(v)
-            if run.spent:
-                return run.finish(v, method="gauss-seidel", why="symmetric Gauss–Seidel value iteration")
+    run, sweeps = Progress(mdp, epsilon, watch, max_iterations, threads), Sweeps(mdp, threads)
+    states = np.uint64(mdp.num_states)
+
+    def sweep(number: int, v: Floats, out: Floats, choice: Choice) -> None:
+        if number % 2 == 0:
+            kernels.backup_range(np.uint64(0), states, *sweeps.arrays, mdp.discount, v, v, choice)
+        else:
+            kernels.backup_backwards(*sweeps.arrays, mdp.discount, v, choice)
+
+    return _in_place(run, sweeps, sweep, initial, "gauss-seidel", "symmetric Gauss–Seidel value iteration")
 
 
 def red_black(
@@ -97,26 +91,41 @@ def red_black(
     Raises:
         ModelError: if γ = 1, or ε is below what double precision can certify.
     """
-    run = Progress(mdp, epsilon, watch, max_iterations, threads)
-    sweeps = Sweeps(mdp, threads)
-    v, choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
-    out = np.empty_like(v)
+    run, sweeps = Progress(mdp, epsilon, watch, max_iterations, threads), Sweeps(mdp, threads)
     colours = two_colours(mdp)
     chunks = [chunks_of(np.arange(len(states) + 1), sweeps.threads) for states in colours]
+
+    def sweep(number: int, v: Floats, out: Floats, choice: Choice) -> None:
+        for states, starts in zip(colours, chunks, strict=True):
+            with using(sweeps.threads):
+                kernels.backup_some(starts, states, *sweeps.arrays, mdp.discount, v, out, choice)
+            v[states] = out[: len(states)]
+
+    return _in_place(run, sweeps, sweep, initial, "red-black", "red-black value iteration")
+
+
+def _in_place(
+    run: Progress,
+    sweeps: Sweeps,
+    sweep: Callable[[int, Floats, Floats, Choice], None],
+    initial: Floats | None,
+    method: str,
+    why: str,
+) -> Solution:
+    """`CHECK` sweeps in place, `sweep(number, v, out, choice)`, between each two Jacobi sweeps, until one proves ε."""
+    v, choice = begin(run.mdp, initial), np.empty(run.mdp.num_states, dtype=np.int64)
+    out = np.empty_like(v)
     while True:
         low, high = sweeps.backup(v, out, choice)
         v, out = out, v
         if run.done(low, high, v):
-            return run.finish(v, method="red-black", why="red-black value iteration")
+            return run.finish(v, method=method, why=why)
         run.recentre(v, low, high)
-        for _ in range(CHECK):
-            for states, starts in zip(colours, chunks, strict=True):
-                with using(sweeps.threads):
-                    kernels.backup_some(starts, states, *sweeps.arrays, mdp.discount, v, out, choice)
-                v[states] = out[: len(states)]
+        for number in range(CHECK):
+            sweep(number, v, out, choice)
             run.step(v)
             if run.spent:
-                return run.finish(v, method="red-black", why="red-black value iteration")
+                return run.finish(v, method=method, why=why)
 
 
 def q_value_iteration(

@@ -7,16 +7,13 @@ is none.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import select
-import signal
 import socket
 import struct
 import sys
 
 from operant.config.errors import ConfigError
+from operant.env.orphan import end_with_parent
 from operant.env.wire import DONE, FAILED, MAKE, Gone, receive, send
 from operant.reward.trace import Reward, prepare
 from operant.task.remote import decode_reward, decode_trace
@@ -56,16 +53,6 @@ def _answer(kind: bytes, body: bytearray, rewards: list[Reward]) -> float | str:
     return call(rewards[number], decode_trace(body[8:].decode()))
 
 
-def _end_with_parent() -> None:
-    """Have the kernel end this process when the other end of standard input, which nobody writes to, is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the parent, which then closes the socket
-    signal.signal(signal.SIGIO, signal.SIG_DFL)
-    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
-    if select.select([0], [], [], 0)[0]:  # it was closed before the kernel was asked
-        sys.exit()
-
-
 if __name__ == "__main__":
-    _end_with_parent()
+    end_with_parent()
     main(socket.socket(fileno=int(sys.argv[1])))

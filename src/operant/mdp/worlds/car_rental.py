@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import poisson
 
 from operant.mdp.model import MDP, Floats, Rows, unsigned
 
@@ -13,6 +12,8 @@ def _overnight(request: float, back: float, most: int) -> tuple[Floats, Floats]:
 
     The tail of the requests falls on "all cars rented", that of the returns on "the lot is full": nothing is cut.
     """
+    from scipy.stats import poisson  # a second to import
+
     size = most + 1
     wanted, returned = poisson.pmf(np.arange(size), request), poisson.pmf(np.arange(size), back)
     move, rented = np.zeros((size, size)), np.zeros(size)
