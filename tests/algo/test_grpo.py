@@ -25,7 +25,7 @@ from operant.math.baseline import whiten
 from operant.math.objective import policy_gradient
 from operant.policy.language import LanguageModel
 from operant.rollout.engine import Engine, Sampling
-from operant.rollout.episodes import Episodes, Prompts, Rollouts, Score, episodes
+from operant.rollout.episodes import Episodes, Graded, Prompts, Rollouts, Score, episodes
 from reference.groups import completion, outcome, process
 
 pytest.importorskip("transformers")
@@ -60,6 +60,18 @@ def test_process_advantages_are_the_papers() -> None:
     adv = advantages(GRPOConfig(supervision="process"), made)
     for row, expected in enumerate(process(steps, [1, 2, 3, 4])):
         torch.testing.assert_close(adv[row][made.traj.acted[row]], torch.tensor(expected, dtype=torch.float32))
+
+
+def test_both_advantages_are_added() -> None:
+    steps: list[Any] = [[(0, 1.0)], [(0, 0.0), (1, 1.0)], [(1, 0.5), (2, 0.0)], [(0, 1.0), (2, 0.25), (3, 0.0)]]
+    wholes = [1.0, 0.0, 0.0, 3.0]
+    made = batch([[Graded(outcome=o, steps=s) for o, s in zip(wholes, steps, strict=True)]])
+    adv = advantages(GRPOConfig(supervision="both"), made)
+    by_step, by_whole = process(steps, [1, 2, 3, 4]), outcome([wholes])[0]
+    for row, expected in enumerate(by_step):
+        wanted = torch.tensor(expected, dtype=torch.float32) + by_whole[row]
+        torch.testing.assert_close(adv[row][made.traj.acted[row]], wanted)
+    assert made.traj.reward.sum(-1).tolist() == [2.0, 1.0, 0.5, 4.25]  # what is reported is all that was earned
 
 
 def test_one_reward_at_the_end_makes_process_outcome() -> None:

@@ -108,7 +108,8 @@ def test_the_ends_of_steps_are_found_among_tokens_of_several_characters():
     def decode(ids: Sequence[int]) -> str:
         return "".join(pieces[i] for i in ids)
 
-    assert token_ends([(4, 0.5), (7, 0.25)], range(5), decode) == [(2, 0.5), (3, 0.25)]
+    assert token_ends([(4, 0.5), (6, 0.25)], range(5), decode) == [(2, 0.5), (2, 0.25)]
+    assert token_ends([(2, 0.5), (7, 0.25)], range(5), decode) == [(1, 0.5), (4, 0.25)]  # with the stop token
     assert token_ends([(0, 1.0), (99, 0.5)], range(5), decode) == [(0, 1.0), (4, 0.5)]
 
 

@@ -19,7 +19,7 @@ from operant.data.order import Shuffled
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.policy.language import LanguageModel
-from operant.rollout.episodes import Rollouts, Score
+from operant.rollout.episodes import Rollouts, Score, total_of
 from operant.rollout.sampling import Completion
 
 
@@ -68,9 +68,9 @@ def keep(cfg: ExpertIterationConfig, completions: Sequence[Completion], scores: 
     """
     best: dict[tuple[int, ...], tuple[float, Completion]] = {}
     for c, score in zip(completions, scores, strict=True):
-        if score is None or c.finish != "stop" or not any(c.acted):
+        total = total_of(score)
+        if total is None or c.finish != "stop" or not any(c.acted):
             continue
-        total = float(score) if isinstance(score, int | float) else sum(r for _, r in score)
         place = (c.prompt.id,) if cfg.keep == "best" else (c.prompt.id, *c.tokens)
         if total >= cfg.threshold and (place not in best or total > best[place][0]):
             best[place] = (total, c)

@@ -104,9 +104,11 @@ def grpo(
 def group_advantages(cfg: GRPOConfig, batch: Episodes, charge: Tensor) -> Tensor:
     """[N, T]: the rewards, less `charge` [N, T] (a divergence), through `gae` with the group as the critic.
 
-    Outcome: every token carries the completion's return less the group's baseline, the value of all of its states.
-    Process: each step's reward less the mean of all of the group's, over their deviation, summed from each token on
-    (DeepSeekMath, section 4.1.3). A completion that is not judged says nothing and gets 0: it is truncated.
+    With credit to the whole every token carries the completion's return less the group's baseline, the value of all of
+    its states. With credit onward each step's reward, less the mean of all of the group's, over their deviation, is
+    summed from each token on (DeepSeekMath, section 4.1.3); where the whole was judged too, its own advantage is added
+    (as in PRIME, Cui et al. 2025, arXiv:2502.01456). A completion that is not judged says nothing and gets
+    0: it is truncated.
     """
     traj, known = batch.traj, batch.known & batch.traj.acted.any(-1)
     ended = traj.terminated | traj.truncated
@@ -115,16 +117,20 @@ def group_advantages(cfg: GRPOConfig, batch: Episodes, charge: Tensor) -> Tensor
     if cfg.baseline == "leave_one_out":
         known = known & _in_company(known, traj.group)
     terminated, truncated = ended & known[:, None], ended & ~known[:, None]
-    if cfg.supervision == "outcome":
+    if not cfg.onward:
         ret = torch.where(known, (traj.reward - charge).sum(-1), 0.0)  # [N]
         value, deviation = _weigh(cfg, ret, known, traj.group)
         reward = torch.where(ended, ret[:, None], 0.0)
         critic = value[:, None].expand(-1, reward.shape[1] + 1)  # [N, T+1]
         adv = gae(reward, critic, terminated, truncated, traj.acted, discount=1.0, lam=1.0) / deviation[:, None]
     else:
-        given = batch.marked & known[:, None]
-        value, deviation = _weigh(cfg, traj.reward, given, traj.group[:, None].expand_as(given))
-        reward = torch.where(given, (traj.reward - value) / deviation, 0.0) - charge * known[:, None]
+        given, outcome = batch.marked & known[:, None], batch.outcome
+        step = traj.reward if outcome is None else traj.reward - torch.where(ended, outcome[:, None], 0.0)
+        value, deviation = _weigh(cfg, step, given, traj.group[:, None].expand_as(given))
+        reward = torch.where(given, (step - value) / deviation, 0.0) - charge * known[:, None]
+        if outcome is not None:
+            value, deviation = _weigh(cfg, outcome, known, traj.group)
+            reward = reward + torch.where(terminated, ((outcome - value) / deviation)[:, None], 0.0)
         critic = reward.new_zeros(reward.shape[0], reward.shape[1] + 1)
         adv = gae(reward, critic, terminated, truncated, traj.acted, discount=1.0, lam=1.0)
     return whiten(adv, traj.acted & known[:, None], cfg.scale_eps) if cfg.scale == "tokens" else adv

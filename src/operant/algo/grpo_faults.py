@@ -26,12 +26,25 @@ def examine(batch: Episodes, *, first: bool) -> Metrics:
     """
     ret, group = batch.traj.reward.sum(-1), batch.traj.group
     known = batch.known & batch.traj.acted.any(-1)
-    flat = group_scale(ret[known].double(), group[known], eps=0.0) < 1e-9
+    flat = _spread(batch, known)[known] < 1e-9
     cut = batch.cut.double().mean()
     if first:
         _refuse(batch, known)
         _warn(ret[known], flat, float(cut), size=int(torch.unique(group, return_counts=True)[1].max()))
     return {"group/equal": flat.double().mean()}
+
+
+def _spread(batch: Episodes, known: Tensor) -> Tensor:
+    """[N]: the deviation of the rewards of each completion's group: of its steps, or of the wholes, the larger one."""
+    traj, given = batch.traj, batch.marked & known[:, None]
+    step = traj.reward.double()
+    whole = torch.zeros_like(step[:, 0])
+    if batch.outcome is not None:
+        step = step - torch.where(traj.terminated | traj.truncated, batch.outcome[:, None], 0.0)
+        whole[known] = group_scale(batch.outcome[known].double(), traj.group[known], eps=0.0)
+    by_step = torch.zeros_like(step)
+    by_step[given] = group_scale(step[given], traj.group[:, None].expand_as(given)[given], eps=0.0)
+    return torch.maximum(by_step.amax(-1), whole)
 
 
 def _refuse(batch: Episodes, known: Tensor) -> None:
@@ -53,7 +66,7 @@ def _warn(ret: Tensor, flat: Tensor, cut: float, size: int) -> None:
             f"{cut:.0%} of the completions were cut at the limit before they ended, so what they were about to say is "
             "not what is scored: raise the limit, or check that the stop token is one the model was trained to write"
         )
-    if len(ret) > 1 and float(ret.max() - ret.min()) < 1e-9:
+    if len(ret) > 1 and float(ret.max() - ret.min()) < 1e-9 and bool(flat.all()):
         _say(
             f"every completion scored {float(ret[0]):g}: a constant reward teaches nothing. Look at some completions; "
             "begin from a model that is right sometimes, or take easier prompts or a reward with parts"

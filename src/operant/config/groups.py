@@ -49,9 +49,15 @@ class GRPOConfig(Section):
         "tokens: shifted and scaled over all tokens of the step",
     )
     scale_eps: NonNegativeFloat = Field(default=1e-4, description="added to the deviation")
-    supervision: Literal["outcome", "process"] = Field(
+    supervision: Literal["outcome", "process", "both"] = Field(
         default="outcome",
-        description="outcome: a token carries the whole return of its completion; process: the rewards from it on",
+        description="what is judged. outcome: the completion, by the task's rewards; process: its steps, by the task's "
+        "step reward or process.model; both: their advantages are added",
+    )
+    credit: Literal["whole", "onward"] | None = Field(
+        default=None,
+        description="whole: a token carries the whole return of its completion; onward: the rewards from it on. If "
+        "unset, whole where supervision = outcome, else onward",
     )
     reduce: Literal["token", "sequence", "fixed"] = Field(
         default="token",
@@ -94,11 +100,20 @@ class GRPOConfig(Section):
         default=0.05, description="mean |log π of the sampler − log π of the trainer| above which a step warns"
     )
 
+    @property
+    def onward(self) -> bool:
+        """Whether a token carries the rewards from it on."""
+        return self.supervision != "outcome" if self.credit is None else self.credit == "onward"
+
 
 PRESETS: Mapping[str, GRPOConfig] = MappingProxyType(
     {
         "deepseekmath": GRPOConfig(
             prompts=16, samples=64, reduce="sequence", beta=0.04, kl="k3", kl_corrected=False, lr=1e-6
+        ),
+        "deepseekmath_process": GRPOConfig(
+            prompts=16, samples=64, reduce="sequence", beta=0.04, kl="k3", kl_corrected=False, lr=1e-6,
+            supervision="process",
         ),
         "dr_grpo": GRPOConfig(samples=8, scale="none", reduce="fixed"),
         "dapo": GRPOConfig(
@@ -111,12 +126,13 @@ PRESETS: Mapping[str, GRPOConfig] = MappingProxyType(
             beta=0.05, kl="k1", kl_in="reward",
         ),
         "reinforce_pp": GRPOConfig(
-            samples=1, prompts=128, baseline="none", scale="tokens", supervision="process", reduce="token",
+            samples=1, prompts=128, baseline="none", scale="tokens", credit="onward", reduce="token",
             beta=0.01, kl="k1", kl_in="reward",
         ),
         "loop": GRPOConfig(samples=6, baseline="leave_one_out", scale="none", reduce="token", epochs=2, batch=64),
         "trl_1_16": GRPOConfig(samples=8, prompts=1, reduce="token", lr=1e-6, lr_schedule="linear"),
     }
 )  # fmt: skip
-"""By paper: DeepSeekMath (arXiv:2402.03300), Dr. GRPO (2503.20783), DAPO (2503.14476), GSPO (2507.18071), MiniMax-M1
-(CISPO, 2506.13585), RLOO (2402.14740), REINFORCE++ (2501.03262), LOOP (2502.01600); by library: the defaults of TRL."""
+"""By paper: DeepSeekMath (arXiv:2402.03300; also with process supervision), Dr. GRPO (2503.20783), DAPO (2503.14476),
+GSPO (2507.18071), MiniMax-M1 (CISPO, 2506.13585), RLOO (2402.14740), REINFORCE++ (2501.03262), LOOP (2502.01600); by
+library: the defaults of TRL."""

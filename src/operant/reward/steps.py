@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -145,14 +146,21 @@ def token_ends(
 ) -> list[tuple[int, float]]:
     """Step rewards at tokens: (index of the first token by which the step is written, reward).
 
+    A step that closes the completion has its last token: the decision to end belongs to it.
+
     Args:
         steps: (characters, reward), as a step reward gives them.
         tokens: of the completion; there must be one at least.
-        decode: token ids to text.
+        decode: token ids to text; of more tokens it gives no fewer characters.
     """
-    lengths = [len(decode(tokens[: i + 1])) for i in range(len(tokens))]
-    last = len(tokens) - 1
-    return [(next((i for i, n in enumerate(lengths) if n >= end), last), value) for end, value in steps]
+    whole, last = len(decode(tokens)), len(tokens) - 1
+
+    def at(end: int) -> int:
+        if end >= whole:
+            return last
+        return bisect_left(range(last), end, key=lambda i: len(decode(tokens[: i + 1])))
+
+    return [(at(end), value) for end, value in steps]
 
 
 def key_steps(trace: Trace) -> list[list[str]]:

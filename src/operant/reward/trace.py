@@ -44,7 +44,7 @@ None where it depends on more than being right), and `pure` (see `reward`). A wo
 StepReward: TypeAlias = Callable[[Trace], Sequence[tuple[int, float]]]
 """For process supervision: (characters of the completion up to the end of a step, the step's reward), in order."""
 
-Function = TypeVar("Function", bound=Callable[..., float])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class GoldError(ConfigError):
@@ -71,7 +71,7 @@ def best(of: Reward) -> float | None:
     return getattr(of, "best", 1.0)
 
 
-def is_pure(of: Reward) -> bool:
+def is_pure(of: Reward | StepReward) -> bool:
     """Whether it may run in the training process: it says so, and so do the rewards inside it."""
     return getattr(of, "pure", False) is True and all(is_pure(inner) for inner in inner_rewards(of))
 
@@ -83,7 +83,7 @@ def prepare(of: Reward) -> None:
             load()
 
 
-def inner_rewards(of: Reward) -> list[Reward]:
+def inner_rewards(of: Reward | StepReward) -> list[Reward]:
     """The rewards that a reward of this package is made of."""
     names = [str(name) for name in getattr(of, "__dataclass_fields__", {})]
     values: list[Any] = [getattr(of, name) for name in names]

@@ -16,9 +16,20 @@ from operant.data.trajectory import Metrics, Trajectory
 from operant.rollout.engine import Completion, Engine, Prompt, Sampling
 from operant.rollout.processes import gather, here, share
 
-Score = float | Sequence[tuple[int, float]] | None
-"""What a completion earned: one number for all of it; or (index of a step's last token, reward) for each step, counted
-from the completion's first token; or None where it could not be judged."""
+Steps = Sequence[tuple[int, float]]
+"""(Index of a step's last token, reward) for each step, counted from the completion's first token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graded:
+    """What a completion earned that was judged as a whole and step by step."""
+
+    outcome: float
+    steps: Steps
+
+
+Score = float | Steps | Graded | None
+"""What a completion earned: one number for all of it; or one for each step; or both; None where it was not judged."""
 
 Scorer = Callable[[Sequence[Completion]], Sequence[Score]]
 
@@ -34,7 +45,12 @@ class Episodes:
 
     traj: Trajectory
     kept: Tensor  # [N, T]; log of the probability that the cuts left: log μ(token) is logp − kept
-    marked: Tensor  # [N, T] bool; a reward, perhaps of 0, was given here
+    marked: (
+        Tensor  # [N, T] bool; a reward, perhaps of 0, was given here: of the steps alone where `outcome` is not None
+    )
+    outcome: (
+        Tensor | None
+    )  # [N]; what of the return the whole earned, where the steps did too: it is at the last decision
     prompt: Tensor  # [N] int64; tokens of the prompt
     cut: Tensor  # [N] bool; ended by the limit on its length
     known: Tensor  # [N] bool; judged
@@ -69,6 +85,7 @@ def episodes(
     obs = torch.zeros(n, width, dtype=torch.int64)
     logp, kept, reward = torch.zeros(3, n, width - 1)
     acted, terminated, truncated, marked = torch.zeros(4, n, width - 1, dtype=torch.bool)
+    outcome = torch.zeros(n)
     for row, (c, score) in enumerate(zip(completions, scores, strict=True)):
         start, end = len(c.prompt.tokens) - 1, len(c.prompt.tokens) + len(c.tokens) - 1
         obs[row, : end + 1] = torch.tensor((*c.prompt.tokens, *c.tokens))
@@ -81,7 +98,11 @@ def episodes(
         ended[row, start + own[-1]] = True
         if score is None:
             continue
-        for index, value in [(len(c.tokens) - 1, score)] if isinstance(score, int | float) else score:
+        if isinstance(score, Graded):
+            outcome[row] = score.outcome
+            reward[row, start + own[-1]] += score.outcome
+        steps = score.steps if isinstance(score, Graded) else score
+        for index, value in [(len(c.tokens) - 1, steps)] if isinstance(steps, int | float) else steps:
             if not 0 <= index < len(c.tokens):
                 where = f"sample {c.sample} of prompt {c.prompt.id}"
                 raise ConfigError(
@@ -98,6 +119,7 @@ def episodes(
         traj=traj, kept=kept, marked=marked, prompt=torch.tensor([len(c.prompt.tokens) for c in completions]),
         cut=torch.tensor([c.finish == "length" for c in completions]),
         known=torch.tensor([score is not None for score in scores]),
+        outcome=outcome if any(isinstance(score, Graded) for score in scores) else None,
     )  # fmt: skip
     return made if torch.device(device).type == "cpu" else _to(made, device)
 
@@ -174,7 +196,7 @@ class Rollouts:
             rows = self._round(n - len(found) // self.samples)
             for i in range(0, len(rows), self.samples):
                 group = rows[i : i + self.samples]
-                if self.resample and len({_total(score) for _, score in group}) == 1:
+                if self.resample and _equal([score for _, score in group]):
                     equal += group
                     self.dropped += 1
                 else:
@@ -191,7 +213,7 @@ class Rollouts:
 
     def stats(self) -> Metrics:
         """Of the last call."""
-        total = torch.tensor([x for x in map(_total, self.scores) if x is not None], dtype=torch.float64)
+        total = torch.tensor([x for x in map(total_of, self.scores) if x is not None], dtype=torch.float64)
         length = torch.tensor([len(c.tokens) for c in self.completions], dtype=torch.float64)
         rows = max(len(self.scores), 1)
         return {
@@ -223,8 +245,8 @@ class Rollouts:
         self._scoring += time.perf_counter() - start
         if here()[1] == 1:
             return list(zip(done, scores, strict=True))
-        parts = gather([[asdict(c), s] for c, s in zip(done, scores, strict=True)])
-        rows = [(_completion(c), s) for part in parts for c, s in part]
+        parts = gather([[asdict(c), _plain(s)] for c, s in zip(done, scores, strict=True)])
+        rows = [(_completion(c), _score(s)) for part in parts for c, s in part]
         place = {prompt.id: i for i, prompt in enumerate(prompts)}
         return sorted(rows, key=lambda row: (place[row[0].prompt.id], row[0].sample))
 
@@ -236,6 +258,8 @@ class Rollouts:
             return score
         if isinstance(score, int | float):
             return score - over
+        if isinstance(score, Graded):
+            return Graded(outcome=score.outcome - over, steps=score.steps)
         return [*score, (len(c.tokens) - 1, -over)]
 
 
@@ -256,8 +280,33 @@ def by_length(length: Tensor, tokens: int) -> list[Tensor]:
     return parts
 
 
-def _total(score: Score) -> float | None:
+def total_of(score: Score) -> float | None:
+    """All that a completion earned; None where it was not judged."""
+    if isinstance(score, Graded):
+        return score.outcome + sum(r for _, r in score.steps)
     return float(score) if isinstance(score, int | float) else None if score is None else sum(r for _, r in score)
+
+
+def _equal(scores: Sequence[Score]) -> bool:
+    """Whether nothing in a group is better than anything else in it: no whole, and no step."""
+    outcomes: set[float | None] = {
+        s.outcome if isinstance(s, Graded) else s for s in scores if not isinstance(s, Sequence)
+    }
+    steps = {r for s in scores for _, r in _steps(s)}
+    return len(outcomes) < 2 and len(steps) < 2
+
+
+def _steps(score: Score) -> Steps:
+    return score.steps if isinstance(score, Graded) else score if isinstance(score, Sequence) else ()
+
+
+def _plain(score: Score) -> Any:
+    return asdict(score) if isinstance(score, Graded) else score
+
+
+def _score(told: Any) -> Score:
+    """From what `_plain` and JSON made of one."""
+    return Graded(**told) if isinstance(told, dict) else told
 
 
 def _completion(fields: Mapping[str, Any]) -> Completion:
@@ -270,4 +319,5 @@ def _completion(fields: Mapping[str, Any]) -> Completion:
 def _to(made: Episodes, device: torch.device | str) -> Episodes:
     traj = Trajectory(**{k: v.to(device) for k, v in asdict(made.traj).items()})
     rest = {k: getattr(made, k).to(device) for k in ("kept", "marked", "prompt", "cut", "known")}
-    return Episodes(traj=traj, **rest)
+    outcome = None if made.outcome is None else made.outcome.to(device)
+    return Episodes(traj=traj, outcome=outcome, **rest)
