@@ -12,7 +12,7 @@ from operant.algo.dpo import GroupWeights, dpo, pair_loss
 from operant.algo.reference import all_logp, pairs_with_reference, verdicts_with_reference
 from operant.config.errors import ConfigError
 from operant.config.language import DPOConfig
-from operant.data.conversation import Encoder, Example
+from operant.data.conversation import Encoded, Encoder
 from operant.data.order import Shuffled
 from operant.data.pairs import Pair, Verdict, mismatch
 from operant.data.streams import Streams
@@ -150,7 +150,7 @@ def test_the_minimiser_is_the_closed_form():
     policy = tiny_language("gpt2", layers=1, vocabulary=300, seed=1)
     answers, beta = (10, 11, 12, 13, 14), 0.5
     reward = np.array([0.4, -0.2, 0.1, 0.5, -0.6])
-    example = [Example(tokens=(2, 3, a), acted=(False, True)) for a in answers]
+    example = [Encoded(tokens=(2, 3, a), acted=(False, True)) for a in answers]
     ordered = list(itertools.permutations(range(5), 2))
     pairs = pairs_with_reference([Pair(chosen=example[i], rejected=example[j]) for i, j in ordered], policy)
     win = torch.tensor([1 / (1 + np.exp(reward[j] - reward[i])) for i, j in ordered], dtype=torch.float32)
@@ -212,7 +212,7 @@ def test_group_robust_lifts_the_worst_group():
         policy = tiny_language(layers=1, seed=7)
         made = []
         for i in range(40):
-            a, b = (Example(tokens=(3, 20 + i % 4, t), acted=(False, True)) for t in (80, 81))
+            a, b = (Encoded(tokens=(3, 20 + i % 4, t), acted=(False, True)) for t in (80, 81))
             few = i % 10 == 0
             made.append(Pair(chosen=b if few else a, rejected=a if few else b, group="few" if few else "many"))
         data = Shuffled(pairs_with_reference(made, policy), Streams(0))

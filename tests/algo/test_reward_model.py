@@ -9,7 +9,7 @@ from operant.algo.process_reward import process_reward
 from operant.algo.reward_model import answers, judge, reward_model, score
 from operant.config.errors import ConfigError
 from operant.config.language import ProcessRewardConfig, RewardModelConfig
-from operant.data.conversation import Example
+from operant.data.conversation import Encoded
 from operant.data.order import Shuffled
 from operant.data.packing import padded
 from operant.data.pairs import Pair, Ranking, Steps
@@ -32,7 +32,7 @@ def model():
 
 
 def answer(prompt, *tokens, where=""):
-    return Example(tokens=(*prompt, *tokens), acted=(False,) * (len(prompt) - 1) + (True,) * len(tokens), where=where)
+    return Encoded(tokens=(*prompt, *tokens), acted=(False,) * (len(prompt) - 1) + (True,) * len(tokens), where=where)
 
 
 def rankings(sizes=(4, 2, 3, 4)):
@@ -144,7 +144,7 @@ def test_refusals(model):
         one_step(model, [replace(p, margin=0.0) for p in pairs()])
     with pytest.raises(ConfigError, match=r"a pair with a margin; set algo\.loss = bradley_terry"):
         one_step(model, pairs(), loss="soft_label")
-    empty = Example(tokens=(3, 4), acted=(False,), where="f:2")
+    empty = Encoded(tokens=(3, 4), acted=(False,), where="f:2")
     with pytest.raises(ConfigError, match="f:2: no token to learn from"):
         one_step(model, [Pair(chosen=empty, rejected=empty)])
 
@@ -160,7 +160,7 @@ def solutions(count=24):
         acted = [False] + [flag for _ in first for flag in (False, True)]
         found.append(
             Steps(
-                solution=Example(tokens=tuple(tokens), acted=tuple(acted)), correct=tuple(float(x < 60) for x in first)
+                solution=Encoded(tokens=tuple(tokens), acted=tuple(acted)), correct=tuple(float(x < 60) for x in first)
             )
         )
     return found

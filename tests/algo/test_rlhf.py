@@ -17,7 +17,7 @@ from operant.algo.learnt import Learnt, critic_from
 from operant.algo.rlhf import rlhf, token_rewards
 from operant.config.errors import ConfigError
 from operant.config.rlhf import RLHFConfig
-from operant.data.conversation import Example
+from operant.data.conversation import Encoded
 from operant.data.order import Shuffled
 from operant.data.streams import Streams
 from operant.math.advantage import gae
@@ -230,7 +230,7 @@ def test_advantages_of_a_padded_row_are_those_of_the_row_alone(five) -> None:
 
 def test_parts_add_up_to_the_whole() -> None:
     """The same step, in one forward and row by row, with texts to keep likely."""
-    texts = [Example(tokens=(2, 3, 4, 5)[:n], acted=(True,) * (n - 1)) for n in (2, 3, 4)]
+    texts = [Encoded(tokens=(2, 3, 4, 5)[:n], acted=(True,) * (n - 1)) for n in (2, 3, 4)]
     moved: list[torch.Tensor] = []
     for tokens in (10_000, 1):
         policy, ref = loops.token_policy(8, sharp=10.0), loops.token_policy(8, seed=1)

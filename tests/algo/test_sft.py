@@ -8,7 +8,7 @@ pytest.importorskip("transformers")
 from operant.algo.sft import rows_of, sft
 from operant.config.errors import ConfigError
 from operant.config.language import SFTConfig
-from operant.data.conversation import Encoder, Example
+from operant.data.conversation import Encoded, Encoder
 from operant.data.order import Shuffled
 from operant.data.streams import Streams
 from reference.tiny_language import tiny_language
@@ -99,10 +99,10 @@ def test_it_learns():
 
 
 def test_refusals_name_the_example(policy, examples):
-    nothing = Example(tokens=(5, 6, 7), acted=(False, False), where="data.jsonl:3")
+    nothing = Encoded(tokens=(5, 6, 7), acted=(False, False), where="data.jsonl:3")
     optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
     with pytest.raises(ConfigError, match=r"data\.jsonl:3: no token to learn from"):
         next(sft(SFTConfig(), Shuffled([examples[0], nothing], Streams(0)), policy, optimizer, total_steps=1))
-    long = Example(tokens=(5,) * 600, acted=(True,) * 599, where="data.jsonl:4")
+    long = Encoded(tokens=(5,) * 600, acted=(True,) * 599, where="data.jsonl:4")
     with pytest.raises(ConfigError, match=r"data\.jsonl:4: 600 tokens, but the model has 512 positions"):
         next(sft(SFTConfig(), Shuffled([long], Streams(0)), policy, optimizer, total_steps=1))

@@ -14,7 +14,7 @@ pytest.importorskip("trl")
 from operant.algo.dpo import dpo
 from operant.algo.reference import verdicts_with_reference
 from operant.config.language import DPOConfig
-from operant.data.conversation import Encoder, Example
+from operant.data.conversation import Encoded, Encoder
 from operant.data.order import Shuffled
 from operant.data.pairs import Verdict
 from operant.data.streams import Streams
@@ -66,7 +66,7 @@ def test_loss_and_gradient(tmp_path, beta, seed):
         assert list(answer.tokens) == batch["input_ids"][i][batch["attention_mask"][i].bool()].tolist()
         there = batch["KL_attention_mask"][i].bool()
         acted = batch["KL_completion_mask"][i][there].bool().tolist()
-        other = Example(tokens=tuple(batch["KL_input_ids"][i][there].tolist()), acted=tuple(acted[1:]))
+        other = Encoded(tokens=tuple(batch["KL_input_ids"][i][there].tolist()), acted=tuple(acted[1:]))
         verdicts.append(Verdict(answer=answer, desirable=label, mismatched=other))
     verdicts = verdicts_with_reference(verdicts, policy, reference=tiny_language(seed=2))
     cfg = DPOConfig(loss="kto", batch=4, beta=beta, max_grad_norm=1e9, warmup=0.0, **weights)

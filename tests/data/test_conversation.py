@@ -3,7 +3,7 @@ import pytest
 pytest.importorskip("transformers")
 
 from operant.config.errors import ConfigError
-from operant.data.conversation import Encoder, Example, check_padding, check_template
+from operant.data.conversation import Encoded, Encoder, check_padding, check_template
 from reference.tiny_language import NOT_PREFIX_PRESERVING, TEMPLATE, tiny_tokenizer
 
 TALK = [
@@ -122,4 +122,4 @@ def test_padding(tokenizer):
 
 def test_masks_and_tokens_fit():
     with pytest.raises(ValueError, match="x: 3 tokens need one mask fewer, got 3"):
-        Example(tokens=(1, 2, 3), acted=(True, True, True), where="x")
+        Encoded(tokens=(1, 2, 3), acted=(True, True, True), where="x")

@@ -4,13 +4,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operant.data.conversation import Example
+from operant.data.conversation import Encoded
 from operant.data.packing import best_fit, packed, padded, within
 
 
 def example(start, size, seed=0):
     acted = np.random.default_rng(seed + start).random(size - 1) < 0.5
-    return Example(tokens=tuple(range(start, start + size)), acted=tuple(acted.tolist()))
+    return Encoded(tokens=tuple(range(start, start + size)), acted=tuple(acted.tolist()))
 
 
 def test_padding_is_never_acted():
@@ -35,7 +35,7 @@ def test_packed_rows_hold_each_example_once(sizes, length):
         for number in range(1, int(rows.segment[n].max()) + 1):
             at = (rows.segment[n] == number).nonzero()[:, 0]
             assert rows.position[n, at].tolist() == list(range(len(at)))
-            e = Example(tokens=tuple(rows.tokens[n, at].tolist()), acted=tuple(rows.acted[n, at[:-1]].tolist()))
+            e = Encoded(tokens=tuple(rows.tokens[n, at].tolist()), acted=tuple(rows.acted[n, at[:-1]].tolist()))
             found.append(e)
     assert sorted(found, key=lambda e: e.tokens) == examples
     between = rows.segment[:, 1:] != rows.segment[:, :-1]

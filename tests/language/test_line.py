@@ -28,7 +28,7 @@ from operant.algo.rlhf import rlhf
 from operant.algo.sft import sft
 from operant.config.language import DPOConfig, RewardModelConfig, SFTConfig
 from operant.config.rlhf import RLHFConfig
-from operant.data.conversation import Encoder, Example
+from operant.data.conversation import Encoded, Encoder
 from operant.data.order import Shuffled
 from operant.data.packing import padded
 from operant.data.pairs import Pair, dialogue, lines
@@ -66,8 +66,8 @@ def sample(policy: LanguageModel, n: int, seed: int) -> list[Completion]:
     return Engine(policy, seed=seed, slots=256).generate([Prompt(id=0, tokens=(2,))], SAMPLING, samples=n)
 
 
-def as_example(c: Completion) -> Example:
-    return Example(tokens=c.prompt.tokens + c.tokens, acted=c.acted)
+def as_example(c: Completion) -> Encoded:
+    return Encoded(tokens=c.prompt.tokens + c.tokens, acted=c.acted)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def line(seed: int) -> Line:
     rng = streams.numpy("data")
     policy = loops.token_policy(8, seed=seed)
     shown = [
-        Example(tokens=(2, *map(int, letters)), acted=(True,) * LENGTH)
+        Encoded(tokens=(2, *map(int, letters)), acted=(True,) * LENGTH)
         for letters in rng.choice([LIKED, 4, 5, 6, 7], p=[0.15, 0.2, 0.2, 0.2, 0.25], size=(400, LENGTH))
     ]
     tuning = SFTConfig(batch=64, lr=1e-2, packing=False)

@@ -16,7 +16,7 @@ import torch
 
 from operant.config.errors import ConfigError
 from operant.config.rlhf import ConstitutionalConfig
-from operant.data.conversation import Encoder, Example, Message, render
+from operant.data.conversation import Encoded, Encoder, Message, render
 from operant.data.packing import padded
 from operant.data.pairs import Pair
 from operant.policy.language import LanguageModel
@@ -125,7 +125,7 @@ def revise(
     return found
 
 
-def demonstrations(revised: Sequence[Revised], encoder: Encoder) -> list[Example]:
+def demonstrations(revised: Sequence[Revised], encoder: Encoder) -> list[Encoded]:
     """What the first stage learns: each prompt with its last revision; empty ones are left out.
 
     (The paper learns every revision, and answers to harmless prompts beside them: add them to the list.)
@@ -204,11 +204,11 @@ def _choose(model: LanguageModel, prompt: str, a: str, b: str, question: str) ->
     asked = f"Consider this exchange:\n\n{_text([{'role': 'user', 'content': prompt}])}\n\n{question}\n(A) {a}\n(B) {b}"
     start = [*opened(model, [{"role": "user", "content": asked}])]
     lead = list(model.tokenizer("The answer is: (", add_special_tokens=False)["input_ids"])
-    rows: list[Example] = []
+    rows: list[Encoded] = []
     for letter in "AB":
         word = list(model.tokenizer(letter, add_special_tokens=False)["input_ids"])
         tokens = (*start, *lead, *word)
-        rows.append(Example(tokens=tokens, acted=(False,) * (len(tokens) - len(word) - 1) + (True,) * len(word)))
+        rows.append(Encoded(tokens=tokens, acted=(False,) * (len(tokens) - len(word) - 1) + (True,) * len(word)))
     if (longest := max(len(r.tokens) for r in rows)) > model.max_positions:
         raise ConfigError(
             f"a comparison has {longest} tokens, but the feedback model has {model.max_positions} positions; compare "

@@ -14,7 +14,7 @@ import torch
 from operant.algo.sft import sft
 from operant.config.language import SFTConfig
 from operant.config.rlhf import ExpertIterationConfig
-from operant.data.conversation import Example
+from operant.data.conversation import Encoded
 from operant.data.order import Shuffled
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
@@ -77,9 +77,9 @@ def keep(cfg: ExpertIterationConfig, completions: Sequence[Completion], scores: 
     return [c for _, c in best.values()]
 
 
-def example(c: Completion) -> Example:
+def example(c: Completion) -> Encoded:
     """A completion to imitate: what the policy chose in it, not what was forced."""
-    return Example(
+    return Encoded(
         tokens=c.prompt.tokens + c.tokens,
         acted=(False,) * (len(c.prompt.tokens) - 1) + c.acted,
         where=f"sample {c.sample} of prompt {c.prompt.id}",

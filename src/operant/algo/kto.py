@@ -16,7 +16,7 @@ from operant.algo.learning import Tally, check_lengths, rate, set_rate, step
 from operant.algo.reference import all_logp, answer_logp
 from operant.config.errors import ConfigError
 from operant.config.language import DPOConfig
-from operant.data.conversation import Example
+from operant.data.conversation import Encoded
 from operant.data.order import Shuffled
 from operant.data.packing import within
 from operant.data.pairs import Verdict
@@ -87,7 +87,7 @@ def kto(
         yield metrics | {"grad/norm": norm, "schedule/lr": torch.tensor(lr)} | data.stats()
 
 
-def _mismatched(verdict: Verdict) -> Example:
+def _mismatched(verdict: Verdict) -> Encoded:
     if verdict.mismatched is None or verdict.reference is None:
         raise ConfigError(
             f"{verdict.answer.where}: a verdict without its mismatched answer or its reference; "

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from operant.config.errors import ConfigError
-from operant.data.conversation import Example
+from operant.data.conversation import Encoded
 from operant.data.trajectory import Metrics
 from operant.rollout.processes import add_up, here
 
@@ -75,7 +75,7 @@ class Tally:
         return dict(zip(self.total, (totals / weight).unbind(), strict=True))
 
 
-def check_lengths(examples: Iterable[Example], longest: int) -> None:
+def check_lengths(examples: Iterable[Encoded], longest: int) -> None:
     """Every example has a token to learn from and fits the model.
 
     Raises:
@@ -89,6 +89,6 @@ def check_lengths(examples: Iterable[Example], longest: int) -> None:
             raise ConfigError(f"{where}: {len(e.tokens)} tokens, but the model has {longest} positions; lower length")
 
 
-def widths(units: Sequence[Sequence[Example]]) -> list[int]:
+def widths(units: Sequence[Sequence[Encoded]]) -> list[int]:
     """Of several examples each, the longest's tokens."""
     return [max(len(e.tokens) for e in unit) for unit in units]

@@ -10,7 +10,7 @@ import torch
 
 from operant.algo.reward_model import score
 from operant.config.rlhf import RLHFConfig
-from operant.data.conversation import Example
+from operant.data.conversation import Encoded
 from operant.data.order import Shuffled
 from operant.data.packing import padded, within
 from operant.math.objective import nll
@@ -41,7 +41,7 @@ class Learnt:
         result = [0.0] * len(rows)
         pad = self.model.backbone.tokenizer.pad_token_id
         for part in within([len(r) for r in rows], [1] * len(rows), self.tokens):
-            read = padded([Example(tokens=rows[i], acted=(False,) * (len(rows[i]) - 1)) for i in part], pad)
+            read = padded([Encoded(tokens=rows[i], acted=(False,) * (len(rows[i]) - 1)) for i in part], pad)
             for i, found in zip(part, score(self.model, read.to(self.model.backbone.device)).tolist(), strict=True):
                 result[i] = found - self.offset
         return result
@@ -55,7 +55,7 @@ def critic_from(model: LanguageModel | Scalar) -> Scalar:
     return copy.deepcopy(model) if isinstance(model, Scalar) else Scalar(copy.deepcopy(model))
 
 
-def keep_likely(cfg: RLHFConfig, policy: LanguageModel, texts: Shuffled[Example]) -> float:
+def keep_likely(cfg: RLHFConfig, policy: LanguageModel, texts: Shuffled[Encoded]) -> float:
     """Add the gradient of γ times a batch of texts' −log π, its mean over tokens; returns this process's part of it.
 
     Source: Ouyang et al. (2022), equation 2 (there summed over each text, so γ there is of another size).

@@ -11,20 +11,20 @@ from torch import Tensor
 
 from operant.algo.learning import widths
 from operant.config.errors import ConfigError
-from operant.data.conversation import Example
+from operant.data.conversation import Encoded
 from operant.data.packing import padded, within
 from operant.data.pairs import Pair, Verdict
 from operant.policy.language import LanguageModel
 
 
-def answer_logp(policy: LanguageModel, examples: Sequence[Example]) -> Tensor:
+def answer_logp(policy: LanguageModel, examples: Sequence[Encoded]) -> Tensor:
     """[N]: Σ log π over the acted tokens of each example, in one forward."""
     rows = padded(examples, policy.tokenizer.pad_token_id).to(policy.device)
     return policy.evaluate(rows.tokens, rows.acted)[0].sum(-1)
 
 
 @torch.no_grad()
-def all_logp(policy: LanguageModel, units: Sequence[Sequence[Example]], tokens: int) -> Tensor:
+def all_logp(policy: LanguageModel, units: Sequence[Sequence[Encoded]], tokens: int) -> Tensor:
     """[N, K]: `answer_logp` of N units of K examples, at most `tokens` tokens at a time, without a graph."""
     found = torch.zeros(len(units), len(units[0]), device=policy.device)
     for part in within(widths(units), [len(u) for u in units], tokens):
@@ -56,7 +56,7 @@ def verdicts_with_reference(
     Raises:
         ConfigError: if one has no mismatched answer.
     """
-    units: list[tuple[Example, Example]] = []
+    units: list[tuple[Encoded, Encoded]] = []
     for v in verdicts:
         if v.mismatched is None:
             raise ConfigError(f"{v.answer.where}: no mismatched answer beside the verdict; call mismatch first")
@@ -66,7 +66,7 @@ def verdicts_with_reference(
 
 
 def _under_reference(
-    units: Sequence[Sequence[Example]], policy: LanguageModel, reference: LanguageModel | None, tokens: int
+    units: Sequence[Sequence[Encoded]], policy: LanguageModel, reference: LanguageModel | None, tokens: int
 ) -> list[tuple[float, float]]:
     without = policy.reference() if reference is None and policy.adapted else contextlib.nullcontext()
     with without:

@@ -14,7 +14,7 @@ from torch import Tensor
 from operant.algo.learning import Tally, check_lengths, rate, set_rate, step, widths
 from operant.config.errors import ConfigError
 from operant.config.language import RewardModelConfig
-from operant.data.conversation import Example
+from operant.data.conversation import Encoded
 from operant.data.order import Shuffled
 from operant.data.packing import Rows, padded, within
 from operant.data.pairs import Pair, Ranking
@@ -67,7 +67,7 @@ def reward_model(
         yield tally.means(len(batch)) | {"grad/norm": norm, "schedule/lr": torch.tensor(lr)} | data.stats()
 
 
-def answers(item: Pair | Ranking) -> tuple[Example, ...]:
+def answers(item: Pair | Ranking) -> tuple[Encoded, ...]:
     """The answers that were judged together."""
     return (item.chosen, item.rejected) if isinstance(item, Pair) else item.answers
 

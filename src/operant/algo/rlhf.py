@@ -22,7 +22,7 @@ from operant.algo.learnt import keep_likely
 from operant.algo.penalty import Penalty
 from operant.config.errors import ConfigError
 from operant.config.rlhf import RLHFConfig
-from operant.data.conversation import Example
+from operant.data.conversation import Encoded
 from operant.data.order import Shuffled
 from operant.data.trajectory import Metrics, shuffled
 from operant.math.advantage import gae
@@ -47,7 +47,7 @@ def rlhf(
     total_steps: int,
     reference: LanguageModel | None = None,
     penalty: Penalty | None = None,
-    texts: Shuffled[Example] | None = None,
+    texts: Shuffled[Encoded] | None = None,
 ) -> Iterator[Metrics]:
     """Sample completions, score them, weigh them, step through them, yield metrics; for ever.
 
@@ -140,7 +140,7 @@ def _update(
     target: Tensor,
     value: Tensor,
     temperature: float,
-    texts: Shuffled[Example] | None,
+    texts: Shuffled[Encoded] | None,
     rows: Tensor,
 ) -> Metrics:
     """One gradient step on some rows: micro-batches, of all processes, that add up to the loss of the whole."""

@@ -13,7 +13,7 @@ import torch
 
 from operant.algo.learning import Tally, check_lengths, rate, set_rate, step
 from operant.config.language import SFTConfig
-from operant.data.conversation import Example
+from operant.data.conversation import Encoded
 from operant.data.order import Shuffled
 from operant.data.packing import Rows, packed, padded, within
 from operant.data.trajectory import Metrics
@@ -25,7 +25,7 @@ from operant.rollout.processes import share
 
 def sft(
     cfg: SFTConfig,
-    data: Shuffled[Example],
+    data: Shuffled[Encoded],
     policy: LanguageModel,
     optimizer: torch.optim.Optimizer,
     *,
@@ -67,7 +67,7 @@ def sft(
         yield metrics | {"schedule/lr": torch.tensor(lr), "data/tokens": torch.tensor(float(count))} | data.stats()
 
 
-def rows_of(cfg: SFTConfig, batch: Sequence[Example], pad: int) -> list[Rows]:
+def rows_of(cfg: SFTConfig, batch: Sequence[Encoded], pad: int) -> list[Rows]:
     """A batch in parts of at most `cfg.tokens` tokens: packed, or padded with examples of like length together."""
     sizes = [len(e.tokens) for e in batch]
     if not cfg.packing:

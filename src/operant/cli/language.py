@@ -15,7 +15,7 @@ from operant.algo.penalty import Penalty
 from operant.algo.sft import sft
 from operant.config.errors import ConfigError
 from operant.config.models import GRPORun, LanguageRun, SFTRun
-from operant.data.conversation import Encoder, Example
+from operant.data.conversation import Encoded, Encoder
 from operant.data.order import Shuffled
 from operant.data.pairs import read_conversations
 from operant.data.streams import Streams
@@ -116,7 +116,7 @@ def rollouts_of(
 ) -> tuple[Rollouts, Judged]:
     """What samples and scores the task's prompts, and its judge."""
     encoder = Encoder(tokenizer=policy.tokenizer, length=policy.max_positions)
-    prompts = Prompts(_Encoded(task.train, encoder), seed=cfg.seed)
+    prompts = Prompts(_Prompts(task.train, encoder), seed=cfg.seed)
     judge = Judged(
         task, policy.tokenizer, lambda i: task.train[prompts.example(i)], supervision=supervision, steps=steps
     )
@@ -140,7 +140,7 @@ def build_sft(cfg: SFTRun, env: object, say: Say = lambda line: None) -> Job:
     task = None if from_file else load_task(cfg.task.id, cfg.task.options)
     policy = model_of(cfg, task, say)
     encoder = Encoder(tokenizer=policy.tokenizer, length=min(cfg.algo.length, policy.max_positions))
-    held: list[Example] = []
+    held: list[Encoded] = []
     if task is None:
         examples = read_conversations(cfg.task.id, encoder, learn=cfg.algo.learn)
         count = max(1, min(cfg.eval.episodes, len(examples) // 10)) if len(examples) > 1 else 0
@@ -230,7 +230,7 @@ def sampling_of(cfg: LanguageRun, policy: LanguageModel, task: Task) -> Sampling
     )
 
 
-def imitated(task: Task, encoder: Encoder) -> list[Example]:
+def imitated(task: Task, encoder: Encoder) -> list[Encoded]:
     """A task's demonstrations, or its solutions where it has none, as examples to imitate."""
     pairs = [(d.prompt, d.completion) for d in task.demonstrations] or [(e.prompt, e.solution) for e in task.train]
     return [encoder.completion(p, c, f"{task.name}, demonstration {i}") for i, (p, c) in enumerate(pairs)]
@@ -291,7 +291,7 @@ class Measure:
 class Likelihood:
     """Mean log-likelihood per token of texts held out, where there is no task to be right at."""
 
-    def __init__(self, policy: LanguageModel, examples: Sequence[Example]) -> None:
+    def __init__(self, policy: LanguageModel, examples: Sequence[Encoded]) -> None:
         self.policy, self.examples = policy, examples
 
     @torch.no_grad()
@@ -366,7 +366,7 @@ def told(loop: Iterator[Metrics], collect: Rollouts, judge: Judged) -> Iterator[
         yield metrics | {"train/return": metrics["reward/mean"]}
 
 
-class _Encoded(Sequence[Sequence[int]]):
+class _Prompts(Sequence[Sequence[int]]):
     """The prompts of examples as tokens, made when asked for."""
 
     def __init__(self, examples: Sequence[Any], encoder: Encoder) -> None:

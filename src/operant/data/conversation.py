@@ -28,7 +28,7 @@ PROBE: tuple[Message, ...] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
+class Encoded:
     """One sequence of tokens, and which of them the policy is to be held responsible for.
 
     `acted[t]` belongs to the action at t, which is `tokens[t + 1]`, as in a trajectory.
@@ -141,7 +141,7 @@ class Encoder:
             return list(self.tokenizer(text, add_special_tokens=True)["input_ids"])
         return render(self.tokenizer, text, prompt=True)
 
-    def completion(self, prompt: Text, completion: Text, where: str = "") -> Example:
+    def completion(self, prompt: Text, completion: Text, where: str = "") -> Encoded:
         """A prompt and what is to be said there; only the latter is acted, and of several messages the assistant's.
 
         A plain completion gets the end token, and its tokens are those of the completion alone: in sampling too, the
@@ -170,7 +170,7 @@ class Encoder:
 
     def conversation(
         self, messages: Sequence[Message], *, learn: Literal["completion", "assistant", "all"], where: str = ""
-    ) -> Example:
+    ) -> Encoded:
         """A conversation: its last answer is learnt, or all that the assistant said, or everything.
 
         What the assistant said is what the template marks with `{% generation %}`; where it marks nothing, what each
@@ -188,12 +188,12 @@ class Encoder:
             return self.fit(whole, [True] * len(whole), where)
         return self.fit(whole, self._assistant(messages, whole, where), where)
 
-    def text(self, text: str, where: str = "") -> Example:
+    def text(self, text: str, where: str = "") -> Encoded:
         """A plain text with an end token; all of it is acted but its first token."""
         whole = self._ended(list(self.tokenizer(text, add_special_tokens=True)["input_ids"]))
         return self.fit(whole, [True] * len(whole), where)
 
-    def fit(self, tokens: Sequence[int], acted: Sequence[bool], where: str = "") -> Example:
+    def fit(self, tokens: Sequence[int], acted: Sequence[bool], where: str = "") -> Encoded:
         """An example of at most `length` tokens, the first ones; `acted` [L] marks tokens.
 
         Raises:
@@ -208,7 +208,7 @@ class Encoder:
                 f"{first + 1} of {len(tokens)}); raise the length, or leave the example out"
             )
         cut = slice(0, self.length)
-        return Example(tokens=tuple(tokens[cut]), acted=tuple(bool(a) for a in acted[cut][1:]), where=where)
+        return Encoded(tokens=tuple(tokens[cut]), acted=tuple(bool(a) for a in acted[cut][1:]), where=where)
 
     def _ended(self, tokens: list[int]) -> list[int]:
         end = self.tokenizer.eos_token_id

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from operant.data.conversation import Example
+from operant.data.conversation import Encoded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Rows:
         )
 
 
-def padded(examples: Sequence[Example], pad: int) -> Rows:
+def padded(examples: Sequence[Encoded], pad: int) -> Rows:
     """One example a row, as wide as the longest.
 
     Args:
@@ -58,7 +58,7 @@ def padded(examples: Sequence[Example], pad: int) -> Rows:
     return Rows(tokens=tokens, acted=acted, length=torch.tensor([len(e.tokens) for e in examples]))
 
 
-def packed(examples: Sequence[Example], pad: int, *, length: int) -> Rows:
+def packed(examples: Sequence[Encoded], pad: int, *, length: int) -> Rows:
     """Examples side by side in as few rows of `length` tokens as best-fit decreasing finds.
 
     No token sees another example's, none is learnt from another's last, and positions start anew: the loss is that of

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from operant.config.errors import ConfigError
-from operant.data.conversation import Encoder, Example, Message, Text
+from operant.data.conversation import Encoded, Encoder, Message, Text
 
 T = TypeVar("T")
 
@@ -23,8 +23,8 @@ T = TypeVar("T")
 class Pair:
     """Two answers to one prompt, the better one first."""
 
-    chosen: Example
-    rejected: Example
+    chosen: Encoded
+    rejected: Encoded
     margin: float = 0.0  # by how much it is better, in units of a reward model's score
     probability: float = 1.0  # that `chosen` is the better one, where a judge is not sure
     group: str = ""  # who preferred it
@@ -35,7 +35,7 @@ class Pair:
 class Ranking:
     """Several answers to one prompt. Smaller ranks are better; equal ranks are not compared."""
 
-    answers: tuple[Example, ...]
+    answers: tuple[Encoded, ...]
     rank: tuple[int, ...]
 
 
@@ -43,9 +43,9 @@ class Ranking:
 class Verdict:
     """One answer, and whether it is desirable."""
 
-    answer: Example
+    answer: Encoded
     desirable: bool
-    mismatched: Example | None = None  # another prompt's answer to this prompt
+    mismatched: Encoded | None = None  # another prompt's answer to this prompt
     reference: tuple[float, float] | None = None  # log π_ref of both, once computed
 
 
@@ -53,7 +53,7 @@ class Verdict:
 class Steps:
     """A solution in steps; `acted` of the example is True at the last token of each step that has a verdict."""
 
-    solution: Example
+    solution: Encoded
     correct: tuple[float, ...]  # of each such step, in [0, 1]
 
 
@@ -74,21 +74,21 @@ def mismatch(verdicts: Sequence[Verdict], length: int) -> list[Verdict]:
         own, other = verdict.answer, verdicts[(i + 1) % len(verdicts)].answer
         tokens = (own.tokens[: own.prompt] + other.tokens[other.prompt :])[:length]
         acted = tuple(t >= own.prompt for t in range(1, len(tokens)))
-        result.append(replace(verdict, mismatched=Example(tokens=tokens, acted=acted, where=own.where)))
+        result.append(replace(verdict, mismatched=Encoded(tokens=tokens, acted=acted, where=own.where)))
     return result
 
 
 # ---------------------------------------------------------------------------------------------------- files
 def read_conversations(
     path: Path | str, encoder: Encoder, *, learn: Literal["completion", "assistant", "all"] = "assistant"
-) -> list[Example]:
+) -> list[Encoded]:
     """Lines with `messages`, with `prompt` and `completion`, or with `text`.
 
     Raises:
         ConfigError: if the file cannot be read, a line has other fields, or nothing in it is to be learnt.
     """
 
-    def one(line: dict[str, Any], where: str) -> Example:
+    def one(line: dict[str, Any], where: str) -> Encoded:
         if "messages" in line:
             return encoder.conversation(_messages(line["messages"], "messages", where), learn=learn, where=where)
         if "text" in line:
