@@ -1,6 +1,8 @@
 """Draw the pictures of the pages again: run the pages and keep what they save, with 128 colours.
 
 python docs/tabular/figures/regenerate.py [page.md ...]
+
+A page's pictures go to the folder `figures` beside it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ LARGEST = 60_000
 
 
 def main(names: list[str]) -> int:
-    """Run the named pages of docs/tabular, or all, and copy their pictures; 1 if a page fails or a picture is large."""
+    """Run the named pages, or all of docs/tabular, and copy their pictures; 1 if a page fails or a picture is large."""
     pages = [Path(name).resolve() for name in names] or sorted(HERE.parent.glob("*.md"))
     wrong: list[str] = []
     for page in pages:
@@ -34,8 +36,9 @@ def main(names: list[str]) -> int:
             for drawn in sorted(Path(folder).glob("*.png")):
                 with Image.open(drawn) as picture:
                     small = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
-                small.save(HERE / drawn.name, optimize=True)
-                size = (HERE / drawn.name).stat().st_size
+                kept = page.parent / "figures" / drawn.name
+                small.save(kept, optimize=True)
+                size = kept.stat().st_size
                 print(f"{page.name}: {drawn.name}, {size:,} bytes")
                 wrong += [f"{drawn.name} has {size:,} bytes, more than {LARGEST:,}"] if size > LARGEST else []
     print("\n".join(wrong), file=sys.stderr)
