@@ -15,8 +15,10 @@ import torch
 from safetensors.torch import load_file
 
 import operant
+from operant.cli.learnt import read_verifier
 from operant.cli.main import main
 from operant.config.resolve import resolve
+from operant.reward.trace import Trace
 from operant.training import checkpoint
 from reference.tiny_language import tiny_language
 
@@ -259,3 +261,117 @@ def test_a_learnt_reward_trains_and_resumes_bit_for_bit(place, tmp_path):
     whole, part = run(4, "whole"), run(2, "part")
     assert newest(operant.resume(part.path, to=4, quiet=True)) == newest(whole)
     assert {"reward/letters", "value/explained_variance", "policy/kl_reference"} <= {*whole.metrics.columns}
+
+
+STEPS = """
+from operant.reward import ExactSteps
+from operant.task import Example, Task, reward
+
+@reward(pure=True, best=1.0)
+def correct(trace):
+    return float(trace.completion == trace.gold)
+
+def task():
+    made = [
+        Example(prompt=f"{i} ", gold=f"a{i}=b{i}", solution=f"a{i}=b{i}", metadata={"steps": [f"a{i}", f"b{i}"]})
+        for i in range(24)
+    ]
+    return Task(name="steps", train=made[:16], test=made[16:], rewards={"correct": correct}, step_reward=ExactSteps())
+"""
+
+VOWELS = """
+from operant.task import Example, Task, reward
+
+@reward(pure=True, best=None)
+def length(trace):
+    return len(trace.completion)
+
+@reward(pure=True)
+def each(trace):
+    return [(i + 1, float(c in "aeiou")) for i, c in enumerate(trace.completion)]
+
+def task():
+    made = [Example(prompt=f"say {i}", gold="", solution="aeiou") for i in range(24)]
+    return Task(name="vowels", train=made[:16], test=made[16:], rewards={"length": length}, step_reward=each)
+"""
+
+
+@pytest.fixture(scope="module")
+def verifier(place):
+    """A process reward model of a file: a step is right if it begins with a."""
+    (place / "steps.py").write_text(STEPS)
+    (place / "vowels.py").write_text(VOWELS)
+    lines = [
+        {"prompt": f"{i} ", "steps": [f"a{i}", ["a", "b"][i % 2] + str(i)], "labels": [True, i % 2 == 0]}
+        for i in range(24)
+    ]
+    (place / "steps.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+
+    def run(name, steps):
+        return train(
+            place, name, "process-reward", "steps.jsonl", total_steps=steps,
+            **QUICK | {"save.every": 32, "algo.batch": 8, "algo.lr": 1e-2, "algo.lr_schedule": "constant"},
+            **{"algo.separator": "=", "algo.warmup": 0.0},
+        )  # fmt: skip
+
+    return run
+
+
+def test_a_process_reward_model_learns_from_a_file_and_resumes_bit_for_bit(place, verifier):
+    whole, part = verifier("prm", 128), verifier("prm-part", 64)
+    assert newest(operant.resume(part.path, to=128, quiet=True)) == newest(whole)
+    assert whole.folder.info()["evaluation"]["agreement"] == 1.0
+    judge = read_verifier(str(whole.path), "cpu")
+    good, bad, cut = judge(
+        [
+            Trace(prompt="3 ", completion="a3=a3"),
+            Trace(prompt="3 ", completion="a3=b3"),
+            Trace(prompt="3 ", completion="a3=a3", finish="length"),
+        ]
+    )
+    assert [end for end, _ in good] == [3, 5]
+    assert good[1][1] > 0.5 > bad[1][1]
+    assert cut == [good[0], (5, 0.0)]
+    long = judge([Trace(prompt="3 ", completion="a3=" * 400)])
+    assert isinstance(long[0], str)
+
+
+def test_a_process_reward_model_learns_from_a_task_whose_steps_are_judged(place, verifier):
+    run = train(
+        place, "prm-task", "process-reward", "steps.py", total_steps=16,
+        **QUICK | {"algo.batch": 8, "algo.separator": "=", "algo.samples": 64, "sampling.max_tokens": 16},
+    )  # fmt: skip
+    assert run.step == 16
+    with pytest.raises(operant.config.errors.ConfigError, match="no task to measure"):
+        run.evaluate(2)
+    with pytest.raises(operant.config.errors.ConfigError, match="no step reward"):
+        train(place, "refused", "process-reward", "mine.py", total_steps=16, **QUICK)
+
+
+@pytest.mark.parametrize("supervision", ["process", "both"])
+def test_grpo_learns_from_steps_and_resumes_bit_for_bit(place, verifier, supervision):
+    learnt = {"process.model": str(verifier("prm-for-grpo", 16).path)} if supervision == "both" else {}
+    settings = GRPO | {"algo.supervision": supervision, **learnt}
+    whole = train(place, f"steps-{supervision}", task="vowels.py", total_steps=4, **settings)
+    part = train(place, f"steps-{supervision}-part", task="vowels.py", total_steps=2, **settings)
+    assert newest(operant.resume(part.path, to=4, quiet=True)) == newest(whole)
+    found = [
+        row
+        for step in range(1, 5)
+        for row in pq.ParquetFile(whole.path / "rollouts" / f"step-0000000{step}.parquet").read().to_pylist()
+    ]
+    if supervision == "process":  # the steps alone are learnt from
+        assert [row["reward"] for row in found] == [sum(c in "aeiou" for c in row["completion"]) for row in found]
+        assert any(row["reward"] for row in found)
+    else:
+        assert all(row["reward"] >= row["reward/length"] for row in found)
+
+
+def test_what_cannot_judge_steps_is_refused(place, verifier):
+    for settings, said in (
+        ({"algo.supervision": "process"}, "no step reward"),
+        ({"process.model": "runs"}, "supervision is outcome"),
+        ({"process.model": str(place / "model"), "algo.supervision": "both"}, "holds no judge"),
+    ):
+        with pytest.raises(operant.config.errors.ConfigError, match=said):
+            train(place, "refused", total_steps=2, **GRPO | settings)

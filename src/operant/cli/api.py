@@ -31,7 +31,7 @@ from operant.training.run import record_evaluation, summary
 if TYPE_CHECKING:
     import pandas as pd
 
-    from operant.cli.language import Measure
+    from operant.cli.measure import Measure
     from operant.policy.language import LanguageModel
 
 
@@ -115,7 +115,7 @@ class Run:
 
     def _evaluator(self) -> Evaluator | Measure:
         if isinstance(self.config, LanguageRun):
-            from operant.cli.language import measure_of
+            from operant.cli.measure import measure_of
 
             return measure_of(self.config, self.policy)
         return Evaluator(self.config, self._env, self.policy)

@@ -1,4 +1,4 @@
-"""Builders of runs on language models, and how a language model is measured."""
+"""Builders of runs on language models: GRPO, supervised fine-tuning, and what the others begin with too."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from operant.algo.grpo import group_advantages, grpo
 from operant.algo.penalty import Penalty
 from operant.algo.sft import sft
+from operant.cli.learnt import read_verifier
+from operant.cli.measure import Likelihood, Measure, rows_of, sampling_of
 from operant.config.errors import ConfigError
 from operant.config.models import GRPORun, LanguageRun, SFTRun
 from operant.data.conversation import Encoded, Encoder
@@ -23,10 +24,8 @@ from operant.data.trajectory import Metrics
 from operant.policy.language import LanguageModel
 from operant.policy.lora import LoraSpec
 from operant.rollout.engine import Engine
-from operant.rollout.episodes import Prompts, Rollouts, Score, episodes, total_of
-from operant.rollout.evaluate import Evaluation
-from operant.rollout.judged import Judged, Stepwise, Supervision, greedy, prompts_of
-from operant.rollout.sampling import Completion, Sampling
+from operant.rollout.episodes import Prompts, Rollouts, episodes
+from operant.rollout.judged import Judged, Stepwise, Supervision
 from operant.task.check import check_task
 from operant.task.load import load_task
 from operant.task.task import Task
@@ -34,28 +33,19 @@ from operant.training.language import Language
 from operant.training.rollouts import Row, write_rollouts
 from operant.training.run import Job, Position
 
-MAX_TOKENS = 256
-"""The limit on a completion where neither the settings nor the task name one."""
-
 Say = Callable[[str], None]
 
 
 def build_grpo(cfg: GRPORun, env: object, say: Say = lambda line: None) -> Job:
     """Everything that GRPO needs, made from a config and one seed."""
-    torch.set_num_threads(cfg.threads)
-    task = load_task(cfg.task.id, cfg.task.options)
-    policy = model_of(cfg, task, say)
-    check_task(task, encode=lambda text: policy.tokenizer(text, add_special_tokens=False)["input_ids"])
+    task, policy = begun(cfg, say)
     settings = cfg.algo
     collect, judge = rollouts_of(
         cfg, task, policy, samples=settings.samples, resample=settings.resample, overlong=settings.overlong,
-        supervision=settings.supervision,
+        supervision=settings.supervision, steps=_steps(cfg, policy),
     )  # fmt: skip
     prompts, sampling = collect.prompts, collect.sampling
-    reference = None
-    if settings.beta > 0.0 and not policy.adapted:
-        reference = model_of(cfg, task, say)
-        reference.requires_grad_(False)
+    reference = reference_of(cfg, task, policy, settings.beta, say)
     optimizer = adam([policy], settings.lr, settings.weight_decay)
     order = Streams(cfg.seed).numpy("minibatch")
     penalty = Penalty(settings.beta, settings.beta_schedule, settings.kl_target, settings.kl_horizon)
@@ -101,6 +91,31 @@ def build_grpo(cfg: GRPORun, env: object, say: Say = lambda line: None) -> Job:
         eval=cfg.eval,
         save=cfg.save,
     )
+
+
+def _steps(cfg: GRPORun, policy: LanguageModel) -> Stepwise | None:
+    """The process reward model that a config names."""
+    if not cfg.process.model:
+        return None
+    if cfg.algo.supervision == "outcome":
+        raise ConfigError("process.model judges steps, but algo.supervision is outcome: set it to process, or to both")
+    return read_verifier(cfg.process.model, str(policy.device))
+
+
+def begun(cfg: LanguageRun, say: Say) -> tuple[Task, LanguageModel]:
+    """The task that a config names, checked, and the model."""
+    torch.set_num_threads(cfg.threads)
+    task = load_task(cfg.task.id, cfg.task.options)
+    policy = model_of(cfg, task, say)
+    check_task(task, encode=lambda text: policy.tokenizer(text, add_special_tokens=False)["input_ids"])
+    return task, policy
+
+
+def reference_of(cfg: LanguageRun, task: Task, policy: LanguageModel, beta: float, say: Say) -> LanguageModel | None:
+    """The model as it is named, frozen, where a divergence from it counts and no adapters can be left out."""
+    if beta == 0.0 or policy.adapted:
+        return None
+    return model_of(cfg, task, say).requires_grad_(False)
 
 
 def rollouts_of(
@@ -196,162 +211,10 @@ def model_of(cfg: LanguageRun, task: Task | None, say: Say = lambda line: None) 
     return LanguageModel.load(path, dtype=getattr(torch, cfg.model.dtype), device=where, lora=lora)
 
 
-def measure_of(cfg: LanguageRun, policy: LanguageModel) -> Measure:
-    """The evaluation of a run's model outside of training.
-
-    Raises:
-        ConfigError: if the run imitated a file, so that there is nothing to be right at.
-    """
-    if cfg.task.id.endswith(".jsonl"):
-        raise ConfigError(f"this run imitated {cfg.task.id}: there is no task to measure it on")
-    task = load_task(cfg.task.id, cfg.task.options)
-    return Measure(cfg, policy, task, sampling_of(cfg, policy, task))
-
-
-def sampling_of(cfg: LanguageRun, policy: LanguageModel, task: Task) -> Sampling:
-    """How completions are drawn: the settings, and the stops of the model and the task."""
-    own = cfg.sampling
-    ends = getattr(policy.base.generation_config, "eos_token_id", None)
-    stop: set[Any] = {policy.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
-    for text in task.stop:
-        tokens = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
-        if len(tokens) != 1:
-            raise ConfigError(
-                f"task {task.name}: the stop text {text!r} is {len(tokens)} tokens of this model; give one that is one"
-            )
-        stop.add(tokens[0])
-    return Sampling(
-        temperature=own.temperature,
-        top_k=own.top_k,
-        top_p=own.top_p,
-        min_p=own.min_p,
-        max_tokens=own.max_tokens or task.max_tokens or MAX_TOKENS,
-        stop=tuple(sorted(int(token) for token in stop)),
-    )
-
-
 def imitated(task: Task, encoder: Encoder) -> list[Encoded]:
     """A task's demonstrations, or its solutions where it has none, as examples to imitate."""
     pairs = [(d.prompt, d.completion) for d in task.demonstrations] or [(e.prompt, e.solution) for e in task.train]
     return [encoder.completion(p, c, f"{task.name}, demonstration {i}") for i, (p, c) in enumerate(pairs)]
-
-
-class Measure:
-    """Accuracy on held-out prompts: greedily decoded, and sampled.
-
-    Args:
-        cfg: the protocol.
-        policy: what is measured, as it stands at each call.
-        task: the test examples and the rewards.
-        sampling: the limits; the temperature of the samples (1 where that is 0), from the whole vocabulary or not.
-    """
-
-    def __init__(self, cfg: LanguageRun, policy: LanguageModel, task: Task, sampling: Sampling) -> None:
-        self.cfg, self.policy, self.task, self.sampling = cfg, policy, task, sampling
-        self.judge = Judged(task, policy.tokenizer, lambda i: task.test[i])
-        self.rows: list[Row] = []
-        self.sampled: Evaluation | None = None
-
-    def __call__(self, episodes: int, *, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
-        """The metric of the first `episodes` test prompts under greedy decoding; samples of them beside it."""
-        encoder = Encoder(tokenizer=self.policy.tokenizer, length=self.policy.max_positions)
-        examples = self.task.test[: min(episodes, len(self.task.test))]
-        prompts = prompts_of(examples, encoder)
-        engine = Engine(self.policy, seed=self.cfg.eval.seed if seed is None else seed, slots=self.cfg.sampling.slots)
-        self.rows, self.sampled = [], None
-        best = self._judge(engine.generate(prompts, greedy(self.sampling)), "greedy")
-        if self.cfg.eval.samples:
-            warm = self.sampling if self.sampling.temperature > 0.0 else _warm(self.sampling)
-            done = engine.generate(prompts, warm, samples=self.cfg.eval.samples)
-            self.sampled = self._judge(done, "sampled")
-        wanted = self.cfg.eval.deterministic if deterministic is None else deterministic
-        return best if wanted or self.sampled is None else self.sampled
-
-    def close(self) -> None:
-        """End the worker processes of the rewards."""
-        self.judge.close()
-
-    def keep(self, run: Path, step: int) -> dict[str, float]:
-        """Write the last measurement's completions; the accuracies as metrics."""
-        write_rollouts(run / "rollouts" / f"eval-step-{step:08d}.parquet", step, self.rows)
-        return accuracies(self.rows, self.task.metric)
-
-    def _judge(self, completions: Sequence[Completion], mode: str) -> Evaluation:
-        scores = self.judge.scores(completions)
-        metric = scores.values[:, scores.names.index(self.task.metric)]
-        values = {
-            (c.prompt.id, c.sample): np.where(bad, np.nan, row).tolist()
-            for c, row, bad in zip(completions, scores.values, scores.failed, strict=True)
-        }
-        totals = [float(x) if ok else None for x, ok in zip(scores.total, scores.judged, strict=True)]
-        self.rows += rows_of(self.judge, completions, totals, mode=mode, values=values)
-        return Evaluation(metric, np.array([len(c.tokens) for c in completions]))
-
-
-class Likelihood:
-    """Mean log-likelihood per token of texts held out, where there is no task to be right at."""
-
-    def __init__(self, policy: LanguageModel, examples: Sequence[Encoded]) -> None:
-        self.policy, self.examples = policy, examples
-
-    @torch.no_grad()
-    def __call__(self, episodes: int) -> Evaluation:
-        """Of each of the first `episodes` texts."""
-        found: list[float] = []
-        for e in self.examples[:episodes]:
-            tokens = torch.tensor([e.tokens], device=self.policy.device)
-            acted = torch.tensor([e.acted], device=self.policy.device)
-            found.append(float(self.policy.evaluate(tokens, acted)[0].sum() / acted.sum()))
-        return Evaluation(np.array(found), np.array([len(e.tokens) for e in self.examples[:episodes]]))
-
-    def keep(self, run: Path, step: int) -> dict[str, float]:
-        """Nothing besides."""
-        return {}
-
-
-def accuracies(rows: Sequence[Row], metric: str) -> dict[str, float]:
-    """The mean of the metric by mode; what could not be judged counts as wrong."""
-    found: dict[str, float] = {}
-    for mode in ("greedy", "sampled"):
-        values = [row.rewards[metric] for row in rows if row.mode == mode]
-        if values:
-            found[f"eval/accuracy_{mode}"] = float(np.nan_to_num(values).mean())
-    return found
-
-
-def rows_of(
-    judge: Judged,
-    completions: Sequence[Completion],
-    totals: Sequence[Score],
-    *,
-    mode: str,
-    values: Mapping[tuple[int, int], Sequence[float]],
-) -> list[Row]:
-    """Completions as they are kept."""
-    metric = judge.task.metric
-    names, shown = [*judge.task.rewards], {c.prompt.id: judge.example(c.prompt.id) for c in completions}
-    return [
-        Row(
-            prompt_id=c.prompt.id,
-            sample=c.sample,
-            prompt=_text(shown[c.prompt.id].prompt),
-            completion=judge.text(c),
-            gold=str(shown[c.prompt.id].gold),
-            finish=c.finish,
-            mode=mode,
-            rewards=_first(metric, dict(zip(names, values.get((c.prompt.id, c.sample), ()), strict=False))),
-            reward=total_of(total),
-            advantage=None,
-            tokens=c.tokens,
-            logp=c.logp,
-        )
-        for c, total in zip(completions, totals, strict=True)
-    ]
-
-
-def _first(metric: str, rewards: dict[str, float]) -> dict[str, float]:
-    """The same with the metric first."""
-    return {metric: rewards[metric], **rewards} if metric in rewards else rewards
 
 
 def told(loop: Iterator[Metrics], collect: Rollouts, judge: Judged) -> Iterator[Metrics]:
@@ -385,15 +248,7 @@ def adam(modules: Sequence[torch.nn.Module], lr: float, decay: float) -> torch.o
     return torch.optim.AdamW(trained, lr=lr, weight_decay=decay)
 
 
-def _warm(sampling: Sampling) -> Sampling:
-    return Sampling(temperature=1.0, max_tokens=sampling.max_tokens, stop=sampling.stop)
-
-
 def _with(row: Row, *, advantage: float) -> Row:
     from dataclasses import replace
 
     return replace(row, advantage=advantage)
-
-
-def _text(prompt: Any) -> str:
-    return prompt if isinstance(prompt, str) else "\n".join(f"{m['role']}: {m['content']}" for m in prompt)

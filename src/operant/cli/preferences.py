@@ -10,20 +10,24 @@ import numpy as np
 import torch
 
 from operant.algo.dpo import GroupWeights, dpo
-from operant.algo.process_reward import process_reward
+from operant.algo.process_reward import process_reward, verdicts
 from operant.algo.reference import all_logp, pairs_with_reference, verdicts_with_reference
 from operant.algo.reward_model import answers, reward_model, score
-from operant.cli.language import Say, adam, model_of
+from operant.cli.language import Say, adam, begun, model_of
+from operant.cli.measure import sampling_of
 from operant.config.errors import ConfigError
 from operant.config.models import DPORun, JudgedRun, ProcessRewardRun, RewardModelRun
 from operant.data.conversation import Encoder
 from operant.data.order import Shuffled
 from operant.data.packing import padded
-from operant.data.pairs import mismatch, read_pairs, read_rankings, read_steps, read_verdicts
+from operant.data.pairs import Steps, encode_steps, mismatch, read_pairs, read_rankings, read_steps, read_verdicts
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.policy.language import LanguageModel, Scalar
+from operant.rollout.engine import Engine
 from operant.rollout.evaluate import Evaluation
+from operant.rollout.judged import Judged, prompts_of, stepwise
+from operant.task.task import Task
 from operant.training.language import Language
 from operant.training.run import Job, Position
 
@@ -82,9 +86,15 @@ def build_reward_model(cfg: RewardModelRun, env: object, say: Say = lambda line:
 
 def build_process_reward(cfg: ProcessRewardRun, env: object, say: Say = lambda line: None) -> Job:
     """Everything that a process reward model needs: a model that is read at the end of every step."""
-    policy, encoder = _begin(cfg, say)
+    if cfg.task.id.endswith(".jsonl"):
+        policy, encoder = _begin(cfg, say)
+        judged = read_steps(cfg.task.id, encoder, separator=cfg.algo.separator)
+    else:
+        task, policy = begun(cfg, say)
+        encoder = Encoder(tokenizer=policy.tokenizer, length=min(cfg.algo.length, policy.max_positions))
+        judged = _labelled(cfg, task, policy, encoder)
     model = Scalar(policy).to(policy.device)
-    data, held = _held_out(read_steps(cfg.task.id, encoder, separator=cfg.algo.separator), cfg.eval.episodes)
+    data, held = _held_out(judged, cfg.eval.episodes)
     items = Shuffled(data, Streams(cfg.seed))
     optimizer = adam([model], cfg.algo.lr, cfg.algo.weight_decay)
     loop = process_reward(cfg.algo, items, model, optimizer, total_steps=cfg.total_steps)
@@ -98,7 +108,28 @@ def build_process_reward(cfg: ProcessRewardRun, env: object, say: Say = lambda l
             found += torch.where(right, logit, -logit).tolist()
         return found
 
-    return _job(cfg, loop, items, Language(policy, optimizer, modules={"head": model.head}), _Right(held, margins))
+    learned = Language(
+        policy, optimizer, modules={"head": model.head}, counters=lambda: {"separator": cfg.algo.separator}
+    )
+    return _job(cfg, loop, items, learned, _Right(held, margins))
+
+
+def _labelled(cfg: ProcessRewardRun, task: Task, policy: LanguageModel, encoder: Encoder) -> list[Steps]:
+    """Completions of a task's prompts by the model that is to judge, their steps labelled by the task's step reward."""
+    judge, examples = stepwise(task), task.train[: min(cfg.algo.prompts, len(task.train))]
+    engine = Engine(policy, seed=Streams(cfg.seed).integer("sampler"), slots=cfg.sampling.slots)
+    sampling = sampling_of(cfg, policy, task)
+    done = engine.generate(prompts_of(examples, encoder), sampling, samples=cfg.algo.samples)
+    traces = Judged(task, policy.tokenizer, lambda i: examples[i]).traces(done)
+    found: list[Steps] = []
+    for number, (trace, steps) in enumerate(zip(traces, judge(traces), strict=True)):
+        where = f"{task.name}, completion {number}"
+        if isinstance(steps, str):
+            raise ConfigError(f"{where}: the step reward {steps}")
+        texts, labels = verdicts(trace, steps, cfg.algo.separator)
+        if any(label is not None for label in labels):
+            found.append(encode_steps(encoder, trace.prompt, texts, labels, separator=cfg.algo.separator, where=where))
+    return found
 
 
 class _Right:

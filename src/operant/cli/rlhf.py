@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from operant.algo.learnt import Learnt, critic_from
 from operant.algo.penalty import Penalty
 from operant.algo.rlhf import rlhf
-from operant.cli.language import Measure, Say, adam, imitated, model_of, rollouts_of, told
-from operant.config.errors import ConfigError
+from operant.cli.language import Say, adam, begun, imitated, reference_of, rollouts_of, told
+from operant.cli.learnt import read_reward
+from operant.cli.measure import Measure
 from operant.config.models import RLHFRun
 from operant.data.conversation import Encoder
 from operant.data.order import Shuffled
 from operant.data.streams import Streams
-from operant.policy.language import LanguageModel, Scalar
 from operant.rollout.episodes import Score
 from operant.rollout.sampling import Completion
-from operant.task.check import check_task
-from operant.task.load import load_task
-from operant.training.language import BESIDE, Language
+from operant.training.language import Language
 from operant.training.run import Job, Position
 
 
 def build_rlhf(cfg: RLHFRun, env: object, say: Say = lambda line: None) -> Job:
     """Everything that PPO on a learnt reward needs; without a reward model the task's own rewards are the reward."""
-    torch.set_num_threads(cfg.threads)
-    task = load_task(cfg.task.id, cfg.task.options)
-    policy = model_of(cfg, task, say)
-    check_task(task, encode=lambda text: policy.tokenizer(text, add_special_tokens=False)["input_ids"])
+    task, policy = begun(cfg, say)
     settings = cfg.algo
     collect, judge = rollouts_of(cfg, task, policy, samples=settings.samples)
     critic = critic_from(policy)
@@ -49,10 +39,7 @@ def build_rlhf(cfg: RLHFRun, env: object, say: Say = lambda line: None) -> Job:
 
         collect.score = score
     critic.requires_grad_(True)
-    reference = None
-    if settings.beta > 0.0 and not policy.adapted:
-        reference = model_of(cfg, task, say)
-        reference.requires_grad_(False)
+    reference = reference_of(cfg, task, policy, settings.beta, say)
     texts = None
     if settings.ptx_coef > 0.0:
         encoder = Encoder(tokenizer=policy.tokenizer, length=policy.max_positions)
@@ -89,21 +76,3 @@ def build_rlhf(cfg: RLHFRun, env: object, say: Say = lambda line: None) -> Job:
         eval=cfg.eval,
         save=cfg.save,
     )
-
-
-def read_reward(path: str, device: str) -> Scalar:
-    """A reward model: a checkpoint of `operant train reward-model`, or the run folder.
-
-    Raises:
-        ConfigError: if there is none.
-    """
-    folder = Path(path)
-    folder = folder / "checkpoints" / "latest" if (folder / "checkpoints").is_dir() else folder
-    model = Scalar(LanguageModel.load(folder.resolve()))
-    try:
-        model.head.load_state_dict({"weight": load_file(folder / BESIDE)["head.weight"]})
-    except (OSError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ConfigError(
-            f"{path} holds no reward model ({error}): name a run of `operant train reward-model`"
-        ) from error
-    return model.to(device).requires_grad_(False)

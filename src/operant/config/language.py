@@ -65,8 +65,12 @@ class ProcessRewardConfig(Section):
     )
     length: PositiveInt = Field(default=1024, description="longest prompt and solution, in tokens")
     separator: str = Field(
-        default="\n", description="the text that closes a step; the verdict stands on its last token"
+        default="\n", description="the text that closes a step; the verdict stands on its last token", min_length=1
     )
+    prompts: PositiveInt = Field(
+        default=1000, description="of a task in place of a file: prompts whose completions its step reward labels"
+    )
+    samples: PositiveInt = Field(default=4, description="completions of each of these prompts, sampled from the model")
     lr: PositiveFloat = Field(default=1e-5, description="AdamW's learning rate after the warm-up")
     lr_schedule: Literal["constant", "linear", "cosine"] = Field(
         default="linear", description="linear and cosine fall to 0 at total_steps"

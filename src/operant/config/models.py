@@ -104,6 +104,15 @@ class LanguageRun(RunConfig):
         return {**data, "env": {"id": name}} if isinstance(name, str) else data
 
 
+class StepJudgeConfig(Section):
+    """What judges the steps of completions, where algo.supervision is process or both."""
+
+    model: str = Field(
+        default="",
+        description="run folder or checkpoint of a process reward model; the task's own step reward if empty",
+    )
+
+
 class GRPORun(LanguageRun):
     """A run of GRPO or a relative."""
 
@@ -113,6 +122,7 @@ class GRPORun(LanguageRun):
         default=None, description="settings of a paper or a library, beneath your own"
     )
     algo: GRPOConfig = Field(default_factory=GRPOConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
+    process: StepJudgeConfig = Field(default_factory=StepJudgeConfig)
 
 
 class SFTRun(LanguageRun):

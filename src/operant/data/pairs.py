@@ -178,19 +178,47 @@ def read_steps(path: Path | str, encoder: Encoder, *, separator: str = "\n") -> 
         steps, labels = line.get("steps"), line.get("labels")
         if not isinstance(steps, list) or not isinstance(labels, list) or len(steps) != len(labels) or not steps:
             raise ConfigError(f"{where}: steps and labels are not two lists of one length, at least one step each")
-        tokens, judged, correct = encoder.prompt(_text(line, "prompt", where)), list[bool](), list[float]()
-        judged += [False] * len(tokens)
-        for step, label in zip(steps, labels, strict=True):
-            text = _string(step, "steps", where) + separator
-            more = list(encoder.tokenizer(text, add_special_tokens=False)["input_ids"])
-            tokens += more
-            judged += [False] * (len(more) - 1) + [label is not None]
-            if label is not None:
-                correct.append(_number(float(label) if isinstance(label, bool) else label, "labels", where, 0.0, 1.0))
-        solution = encoder.fit(tokens, judged, where)
-        return Steps(solution=solution, correct=tuple(correct[: sum(solution.acted)]))
+        correct = [
+            None if y is None else _number(float(y) if isinstance(y, bool) else y, "labels", where, 0.0, 1.0)
+            for y in labels
+        ]
+        texts = [_string(step, "steps", where) for step in steps]
+        return encode_steps(encoder, _text(line, "prompt", where), texts, correct, separator=separator, where=where)
 
     return _read(path, one)
+
+
+def encode_steps(
+    encoder: Encoder,
+    prompt: Text,
+    steps: Sequence[str],
+    labels: Sequence[float | None],
+    *,
+    separator: str,
+    where: str = "",
+) -> Steps:
+    """A solution as tokens: each step by itself, closed by the separator, on whose last token its verdict stands.
+
+    Args:
+        encoder: cuts what is too long; verdicts behind the cut are dropped.
+        prompt: text or messages.
+        steps: texts.
+        labels: of each step; None: not judged.
+        separator: at least one token.
+        where: for messages.
+
+    Raises:
+        ConfigError: if no verdict is left.
+    """
+    tokens = encoder.prompt(prompt)
+    judged = [False] * len(tokens)
+    for step, label in zip(steps, labels, strict=True):
+        more = list(encoder.tokenizer(step + separator, add_special_tokens=False)["input_ids"])
+        tokens = tokens + more
+        judged += [False] * (len(more) - 1) + [label is not None]
+    solution = encoder.fit(tokens, judged, where)
+    correct = tuple(label for label in labels if label is not None)
+    return Steps(solution=solution, correct=correct[: sum(solution.acted)])
 
 
 # ---------------------------------------------------------------------------------------------------- lines

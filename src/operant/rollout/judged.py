@@ -59,7 +59,7 @@ class Judged:
 
     def __call__(self, completions: Sequence[Completion]) -> Sequence[Score]:
         """What each earned, None where a reward failed; the first failure of a run is told as a warning."""
-        traces = self._traces(completions)
+        traces = self.traces(completions)
         found = score(traces, self.task.rewards, self.task.weights, self._pool)
         self._tell(found.message)
         for c, values, failed in zip(completions, found.values, found.failed, strict=True):
@@ -75,13 +75,14 @@ class Judged:
 
     def scores(self, completions: Sequence[Completion]) -> Scores:
         """What every reward gives every completion."""
-        return score(self._traces(completions), self.task.rewards, self.task.weights, self._pool)
+        return score(self.traces(completions), self.task.rewards, self.task.weights, self._pool)
 
     def text(self, completion: Completion) -> str:
         """What a completion says, without its stop token."""
         return self._decode(completion.tokens)
 
-    def _traces(self, completions: Sequence[Completion]) -> list[Trace]:
+    def traces(self, completions: Sequence[Completion]) -> list[Trace]:
+        """What the rewards see of each."""
         known = {i: self.example(i) for i in {c.prompt.id for c in completions}}
         return [known[c.prompt.id].trace(self.text(c), c.tokens, c.finish) for c in completions]
 
