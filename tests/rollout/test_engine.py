@@ -10,7 +10,7 @@ from scipy import stats
 from operant.config.errors import ConfigError
 from operant.policy.language import LanguageModel
 from operant.policy.lora import LoraSpec
-from operant.rollout import compiled
+from operant.rollout import compiled, static
 from operant.rollout.engine import Completion, Engine, Prompt, Sampling
 from operant.rollout.sampling import keep
 from reference import tiny
@@ -18,7 +18,7 @@ from reference import tiny
 pytest.importorskip("transformers")
 
 FAMILIES = (*tiny.SLIM, *tiny.WHOLE)
-WAYS = {"compiled": "qwen3", "eager": "qwen3", "through": "mistral"}
+WAYS = {"compiled": "qwen3", "eager": "qwen3", "static": "qwen3", "through": "mistral"}
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,9 @@ def models():
 @pytest.fixture(params=WAYS)
 def way(request, monkeypatch, models):
     """A policy, and the decoding forced upon it."""
-    if request.param == "eager":
+    if request.param in ("eager", "static"):
         monkeypatch.setattr(compiled, "obstacle", lambda policy: "a test")
+    monkeypatch.setattr(static, "serves", lambda policy: request.param == "static")
     policy = models[WAYS[request.param]]
     if request.param == "compiled":
         assert compiled.obstacle(policy) is None
@@ -176,7 +177,9 @@ CUTS = {
 @pytest.mark.parametrize("cut", CUTS)
 def test_fifty_thousand_draws_follow_the_softmax(way, cut, request):
     """Chi-square of the first token against the softmax, cut as told; the second token has other numbers."""
-    count = {"compiled": 50_000, "eager": 10_000, "through": 2_000}[request.node.callspec.params["way"]]
+    count = {"compiled": 50_000, "eager": 10_000, "static": 10_000, "through": 2_000}[
+        request.node.callspec.params["way"]
+    ]
     sampling = Sampling(max_tokens=1, **CUTS[cut])
     prompt = prompts_of((4,), seed=2)[0]
     found = Engine(way, seed=11, slots=1000).generate([prompt], sampling, samples=count)

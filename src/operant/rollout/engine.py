@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from operant.policy.language import LanguageModel
-from operant.rollout import compiled
+from operant.rollout import compiled, static
 from operant.rollout.compiled import Compiled
 from operant.rollout.decode import Eager
 from operant.rollout.sampling import Completion, Prompt, Sampling, draw, keep, uniform
@@ -48,6 +48,7 @@ class Engine:
         self.policy, self.seed, self.slots = policy, seed, slots
         self.compiles = policy.whole is None and compiled.obstacle(policy) is None
         self.tokens, self.seconds = 0, 0.0
+        self._static: static.Static | None = None
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, samples: int = 1, after: After | None = None
@@ -125,4 +126,7 @@ class Engine:
             return Through(self.policy, jobs, sampling, self.seed, count)
         if self.compiles:
             return Compiled(self.policy, jobs, sampling, self.seed, count, samples)
+        if static.serves(self.policy):
+            self._static = static.reopened(self._static, self.policy, jobs, sampling, self.seed, count, samples)
+            return self._static
         return Eager(self.policy, jobs, sampling, self.seed, count)
