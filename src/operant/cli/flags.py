@@ -1,4 +1,4 @@
-"""The flags of `compare`, `sweep` and `--seeds`, and the whole numbers that flags take."""
+"""Flags that several verbs have, those of `compare` and `sweep`, and the numbers that flags take."""
 
 from __future__ import annotations
 
@@ -21,12 +21,40 @@ def seed(text: str) -> int:
 
 def positive(text: str) -> float:
     """A number above 0."""
-    return _number(text, "a number above 0", lambda value: value > 0)
+    return number(text, "a number above 0", lambda value: value > 0)
 
 
 def share(text: str) -> float:
     """A number from 0 to 1."""
-    return _number(text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+    return number(text, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The word RUN, and `--runs`."""
+    parser.add_argument("run", metavar="RUN", help="a run's folder, the start of its name, or `last`")
+    add_runs(parser, "where the run folders are [runs]")
+
+
+def add_runs(parser: argparse.ArgumentParser, text: str) -> None:
+    """`--runs DIR`."""
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help=text)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_seed(parser: argparse.ArgumentParser, default: int | None, text: str) -> None:
+    """`--seed N`."""
+    parser.add_argument("--seed", type=seed, default=default, metavar="N", help=text)
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """`--checkpoint NAME`."""
+    parser.add_argument(
+        "--checkpoint", default="latest", metavar="NAME", help="which checkpoint, as step-00100000 [latest]"
+    )
 
 
 def add_seeds(parser: argparse.ArgumentParser, default: int | None, text: str) -> None:
@@ -78,7 +106,8 @@ def _file(text: str) -> Path:
     raise argparse.ArgumentTypeError(f"is {text!r}, expected a file of settings to search, written @space.toml.")
 
 
-def _number(text: str, expected: str, fits: Callable[[float], bool]) -> float:
+def number(text: str, expected: str, fits: Callable[[float], bool]) -> float:
+    """A finite number that fits."""
     with suppress(ValueError):
         if math.isfinite(value := float(text)) and fits(value):
             return value

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-Add = Callable[[argparse.ArgumentParser], None]
+from operant.cli.flags import add_checkpoint, add_json, add_run
 
 
-def add_sharing(verbs: Any, run: Add, checkpoint: Add, json: Add) -> None:
-    """Add the three verbs.
-
-    Args:
-        verbs: the commands of the parser.
-        run: adds the word RUN and `--runs`.
-        checkpoint: adds `--checkpoint`.
-        json: adds `--json`.
-    """
+def add_sharing(verbs: Any) -> None:
+    """Add the three verbs to the commands of the parser."""
     usage = "operant export RUN [--out DIR] [--checkpoint NAME]"
     export = verbs.add_parser("export", help="write a policy as a folder to share, with ONNX", usage=usage)
     export.description = "Write a policy as a folder to share: ONNX, settings, return, video, card."
-    run(export)
+    add_run(export)
     export.add_argument("--out", type=Path, metavar="DIR", help="the folder to write [export in the run folder]")
-    checkpoint(export)
+    add_checkpoint(export)
 
     usage = "operant push RUN NAME/REPOSITORY [--endpoint URL] [--private]"
     push = verbs.add_parser("push", help="upload an exported policy to a hub of models", usage=usage)
     push.description = "Upload an exported policy, or a run. The token is read from HF_TOKEN."
-    run(push)
+    add_run(push)
     push.add_argument("repo", metavar="NAME/REPOSITORY", help="where to; made if it is not there")
     push.add_argument("--endpoint", metavar="URL", help="the hub [HF_ENDPOINT, or https://huggingface.co]")
     push.add_argument("--private", action="store_true", help="visible to you only, where it is made now")
@@ -37,5 +28,5 @@ def add_sharing(verbs: Any, run: Add, checkpoint: Add, json: Add) -> None:
     usage = "operant reproduce RUN [--runs DIR] [--json]"
     reproduce = verbs.add_parser("reproduce", help="make a run again and compare", usage=usage)
     reproduce.description = "Make a run again from its settings and seed, and compare the results."
-    run(reproduce)
-    json(reproduce)
+    add_run(reproduce)
+    add_json(reproduce)

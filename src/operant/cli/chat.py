@@ -1,0 +1,196 @@
+"""`operant chat`: a conversation with a language model in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from operant.cli.speaker import prompt_of, sampling_of, seed_of, shown, speaker
+from operant.config.errors import ConfigError
+
+if TYPE_CHECKING:
+    from operant.policy.language import LanguageModel
+    from operant.serve.scheduler import Delta, Scheduler
+
+MOST = 1024
+"""Tokens of an answer where no flag says how many."""
+
+HELP = """\
+/reset              begin again
+/system TEXT        say who the model is, and begin again; without a text, nobody
+/save FILE.jsonl    add the conversation to a file that `operant train sft` reads
+/exit               leave, as Ctrl-D; Ctrl-C stops an answer"""
+
+Message = dict[str, str]
+
+
+def verb(args: argparse.Namespace) -> None:
+    """Talk until the other side has had enough."""
+    from operant.serve.scheduler import Scheduler
+
+    name, policy = speaker(args)
+    with suppress(ImportError):
+        import_module("readline")  # lines can be edited, and called back
+    chat = Chat(args, policy)
+    chat.prompt()  # tells what is missing before anything is typed
+    _say(f"{name}. /help says what else there is; Ctrl-D ends.")
+    with Scheduler(policy, slots=1) as scheduler:
+        while (line := _ask()) is not None:
+            if not line.strip():
+                continue
+            try:
+                if line.startswith("/"):
+                    if not chat.command(line):
+                        return
+                else:
+                    chat.answer(scheduler, line)
+            except ConfigError as error:
+                _say(f"error: {error}")
+
+
+class Chat:
+    """What was said so far, and how to go on.
+
+    Args:
+        args: the flags.
+        policy: the model.
+
+    Attributes:
+        messages: the conversation.
+    """
+
+    def __init__(self, args: argparse.Namespace, policy: LanguageModel) -> None:
+        self.args, self.policy = args, policy
+        self.system: str | None = args.system
+        self.seed, self.turns = seed_of(args), 0
+        self.messages: list[Message] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin again."""
+        self.messages = [{"role": "system", "content": self.system}] if self.system else []
+
+    def prompt(self) -> tuple[int, ...]:
+        """The tokens of the conversation, up to where the model speaks."""
+        asked = self.messages if self.messages and self.messages[-1]["role"] == "user" else None
+        return prompt_of(self.policy, asked or [*self.messages, {"role": "user", "content": "?"}], chat=True)
+
+    def answer(self, scheduler: Scheduler, text: str) -> None:
+        """Say something to the model, and show what it answers as it is made.
+
+        Raises:
+            ConfigError: if there is no room for an answer; nothing was said then.
+        """
+        from operant.serve.scheduler import Ask
+
+        self.messages.append({"role": "user", "content": text})
+        news: queue.SimpleQueue[Delta] = queue.SimpleQueue()
+        try:
+            tokens = self.prompt()
+            if len(tokens) >= self.policy.max_positions:
+                raise ConfigError(
+                    f"the conversation has {len(tokens)} tokens, and the model {self.policy.max_positions} positions: "
+                    "/reset begins again"
+                )
+            sampling = sampling_of(self.args, self.policy, len(tokens), MOST)
+            ask = Ask(tokens=tokens, sampling=sampling, seed=self.seed, id=self.turns, tell=news.put)
+            scheduler.submit(ask)
+        except ConfigError:
+            self.messages.pop()
+            raise
+        self.turns += 1
+        said, note = "", ""
+        try:
+            for delta in _until_last(news):
+                said += delta.text
+                _write(shown(delta.text))
+                note = delta.error or ("cut: the limit on tokens" if delta.finish == "length" else "")
+        except KeyboardInterrupt:
+            ask.cancel()
+            note = "stopped"
+        _write("\n")
+        if note:
+            _say(f"({note})")
+        self.messages.append({"role": "assistant", "content": said})
+
+    def command(self, line: str) -> bool:
+        """Do what a line that begins with / says; False where it ends the conversation.
+
+        Raises:
+            ConfigError: for an unknown command or a file that cannot be written.
+        """
+        name, _, rest = line.strip().partition(" ")
+        rest = rest.strip()
+        if name in ("/exit", "/quit"):
+            return False
+        if name == "/help":
+            _say(HELP)
+        elif name == "/reset":
+            self.reset()
+            _say("(a new conversation)")
+        elif name == "/system":
+            self.system = rest or None
+            self.reset()
+            _say("(a new conversation, with these words before it)" if rest else "(a new conversation)")
+        elif name == "/save":
+            self.save(rest)
+        else:
+            raise ConfigError(f"there is no {name}: /reset, /system, /save, /help, /exit")
+        return True
+
+    def save(self, file: str) -> None:
+        """Add the conversation to a JSONL file.
+
+        Raises:
+            ConfigError: if there is no name, nothing to keep, or the file cannot be written.
+        """
+        if not file:
+            raise ConfigError("/save needs the name of a file, as in /save talk.jsonl")
+        if not any(m["role"] == "assistant" for m in self.messages):
+            raise ConfigError("nothing was said yet that could be kept")
+        try:
+            with Path(file).expanduser().open("a", encoding="utf-8") as out:
+                out.write(json.dumps({"messages": self.messages}, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise ConfigError(f"{file}: cannot be written ({error.strerror})") from None
+        _say(f"(kept in {file})")
+
+
+def _until_last(news: queue.SimpleQueue[Delta]) -> Iterator[Delta]:
+    while True:
+        delta = news.get()
+        yield delta
+        if delta.finish:
+            return
+
+
+def _ask() -> str | None:
+    """A line of the person's; None at the end. Ctrl-C throws away what was typed."""
+    while True:
+        try:
+            return input("> " if sys.stdin.isatty() else "")
+        except EOFError:
+            if sys.stdin.isatty():
+                _write("\n")
+            return None
+        except KeyboardInterrupt:
+            _write("\n")
+        except UnicodeDecodeError:
+            _say("error: that is not UTF-8 text")
+
+
+def _write(text: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+    sys.stdout.flush()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

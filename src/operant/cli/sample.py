@@ -1,0 +1,138 @@
+"""`operant sample`: what a language model writes after a prompt."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from operant.cli.speaker import prompt_of, sampling_of, seed_of, shown, speaker
+from operant.config.errors import ConfigError, OperantError
+
+if TYPE_CHECKING:
+    from operant.policy.language import LanguageModel
+    from operant.serve.scheduler import Delta, Token
+
+MOST = 256
+"""Tokens of a completion where no flag says how many."""
+
+
+@dataclass(slots=True)
+class Said:
+    """One completion."""
+
+    text: str = ""
+    tokens: list[Token] = field(default_factory=list)
+    finish: str = ""
+    drawn: int = 0
+
+
+def verb(args: argparse.Namespace) -> None:
+    """Sample, and print the completions."""
+    text = _read() if args.prompt == "-" else args.prompt
+    name, policy = speaker(args)
+    seed = seed_of(args)
+    said, prompt = sample(args, policy, text, seed)
+    if args.json:
+        print(json.dumps(_json(args, name, policy, text, prompt, seed, said), ensure_ascii=False, allow_nan=False))
+        return
+    _print(said)
+    again = "" if args.seed is not None else f"The same again: --seed {seed}. "
+    print(f"{again}Token by token, with log-probabilities: --json", file=sys.stderr)
+
+
+def sample(args: argparse.Namespace, policy: LanguageModel, text: str, seed: int) -> tuple[list[Said], tuple[int, ...]]:
+    """The completions of a text, and the tokens of the prompt.
+
+    Raises:
+        ConfigError: if the prompt cannot be gone on from.
+        OperantError: if the model fails.
+    """
+    from operant.serve.scheduler import Ask, Scheduler
+
+    messages = [{"role": "user", "content": text}]
+    prompt = prompt_of(policy, messages if args.chat else text, chat=args.chat)
+    news: queue.SimpleQueue[Delta] = queue.SimpleQueue()
+    stops = tuple(stop.replace("\\n", "\n").replace("\\t", "\t") for stop in args.stop)
+    if "" in stops:
+        raise ConfigError("--stop is empty: give a text that ends a completion")
+    ask = Ask(
+        tokens=prompt, sampling=sampling_of(args, policy, len(prompt), MOST), seed=seed, samples=args.samples,
+        stops=stops, tell=news.put,
+    )  # fmt: skip
+    said = [Said() for _ in range(args.samples)]
+    with Scheduler(policy, slots=64, waiting=args.samples) as scheduler:
+        scheduler.submit(ask)
+        left = args.samples
+        while left:
+            delta = news.get()
+            if delta.error:
+                raise OperantError(delta.error)
+            one = said[delta.sample]
+            one.text += delta.text
+            one.tokens += delta.tokens
+            one.drawn = delta.drawn
+            if delta.finish:
+                one.finish = delta.finish
+                left -= 1
+    return said, prompt
+
+
+def _read() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"standard input is not UTF-8 text ({error})") from None
+
+
+def _print(said: list[Said]) -> None:
+    from rich.console import Console
+    from rich.rule import Rule
+
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    for i, one in enumerate(said):
+        if len(said) > 1:
+            logp = sum(token.logp for token in one.tokens)
+            about = f"{i + 1} of {len(said)}: {one.drawn} tokens, {_ended(one)}, log-probability {logp:.2f}"
+            console.print(Rule(about, align="left", style="dim") if console.is_terminal else f"--- {about}")
+        print(shown(one.text) if console.is_terminal else one.text, flush=True)
+
+
+def _ended(one: Said) -> str:
+    return "ended" if one.finish == "stop" else "cut"
+
+
+def _json(
+    args: argparse.Namespace,
+    name: str,
+    policy: LanguageModel,
+    text: str,
+    prompt: tuple[int, ...],
+    seed: int,
+    said: list[Said],
+) -> dict[str, Any]:
+    from operant.serve.words import Spelling
+
+    spell = Spelling(policy.tokenizer)
+    return {
+        "model": name,
+        "prompt": text,
+        "prompt_tokens": list(prompt),
+        "seed": seed,
+        "temperature": args.temperature,
+        "completions": [
+            {
+                "text": one.text,
+                "finish": one.finish,
+                "drawn": one.drawn,
+                "tokens": [t.id for t in one.tokens],
+                "pieces": [spell(t.id) for t in one.tokens],
+                "logp": [t.logp for t in one.tokens],
+                "kept": [t.kept for t in one.tokens],
+            }
+            for one in said
+        ],
+    }

@@ -1,0 +1,29 @@
+"""`operant serve`: a language model over HTTP, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from operant.cli.speaker import speaker
+from operant.config.errors import ConfigError
+
+
+def verb(args: argparse.Namespace) -> None:
+    """Serve until interrupted."""
+    try:
+        from operant.serve.http import Server, served
+    except ImportError as error:
+        raise ConfigError(f'a server needs more packages ({error}): pip install "operant[serve]"') from None
+    name, policy = speaker(args)
+    what = served(args.name or name, policy, args.length)
+    server = Server(what, port=args.port, slots=args.slots)
+    chats = getattr(policy.tokenizer, "chat_template", None) is not None
+    where = "chat/completions and completions" if chats else "completions (it has no chat template)"
+    _say(f"{what.name} at {server.url}: {where}, up to {what.length:,} tokens. Ctrl-C ends it.")
+    server.run()
+    _say("The server has ended.")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,84 @@
+"""The settings of an algorithm as words and flags: ALGO, ENV, @FILE.toml, and a flag for each."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, cast
+
+from operant.cli.grammar import Override, Parser
+from operant.config.fields import Leaf, leaves, section, title
+from operant.config.resolve import ALGORITHMS
+from operant.config.write import toml_value
+
+
+def add_settings(parser: Parser, algorithm: str) -> None:
+    """ALGO, ENV, @FILE and a flag for each setting, grouped by section."""
+    model = ALGORITHMS[algorithm]
+    parser.add_argument("algorithm", metavar="ALGO", choices=list(ALGORITHMS), help=", ".join(ALGORITHMS))
+    parser.add_argument(
+        "env",
+        nargs="*",
+        action=_Target,
+        metavar="TASK" if model.target[0] == "task" else "ENV",
+        help=f"{_lower(leaves(model)[model.target].help)}; @FILE.toml after it reads settings",
+    )
+    parser.set_defaults(env="", file=None, overrides={})
+    parser.model = model
+    groups: dict[str, Any] = {}
+    for path, leaf in leaves(model).items():
+        if path == ("algorithm",):
+            continue
+        name = path[0] if len(path) > 1 else ""
+        if name not in groups:
+            inner = section(model, (name,)) if name else None
+            groups[name] = parser.add_argument_group(f"{name}: {_lower(title(inner))}" if inner else "the run")
+        hidden = path == model.target  # it has its own word
+        flag = "--" + leaf.key.replace("_", "-")
+        flags = [flag, "--no-" + flag[2:]] if leaf.kind == "boolean" else [flag]
+        flags += ["--model"] if path == ("model", "path") else []
+        groups[name].add_argument(
+            *flags, action=Override, leaf=leaf, dest="overrides", help=argparse.SUPPRESS if hidden else _help(leaf)
+        )
+
+
+def _help(leaf: Leaf) -> str:
+    default = leaf.default
+    if leaf.kind == "array" and isinstance(default, tuple):
+        text = ",".join(map(str, cast("tuple[object, ...]", default)))
+    elif default is None or isinstance(default, str):
+        text = default or ""
+    else:
+        text = toml_value(default) if default != {} else ""
+    one = f"; one of them: --{leaf.key.replace('_', '-')}.NAME VALUE" if leaf.free else ""
+    return (leaf.help + one + (f" [{text}]" if text else "")).replace("%", "%%")
+
+
+def _lower(text: str) -> str:
+    """A sentence as the second half of another; a name in capitals stays."""
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]
+
+
+class _Target(argparse.Action):
+    """The words after ALGO: ENV and @FILE.toml, each at most once and in either order."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        files = [word[1:] for word in values if word.startswith("@")]
+        envs = [word for word in values if not word.startswith("@")]
+        if len(envs) > 1:
+            hint = f"A file of settings is written @{envs[1]}." if envs[1].endswith(".toml") else "Give one."
+            parser.error(f"two environments: {envs[0]!r} and {envs[1]!r}. {hint}")
+        if len(files) > 1:
+            parser.error(f"two files of settings: {files[0]!r} and {files[1]!r}. Give one.")
+        if files == [""]:
+            parser.error("@ needs the name of a file, as in @config.toml.")
+        target = parser.model.target
+        if not envs and not files and ".".join(target) not in namespace.overrides:
+            what = (
+                "task. Name one, as in arithmetic"
+                if target[0] == "task"
+                else "environment. Name one, as in CartPole-v1"
+            )
+            parser.error(f"no {what}, or a file that does, as in @config.toml.")
+        namespace.env = envs[0] if envs else ""
+        namespace.file = Path(files[0]) if files else None
