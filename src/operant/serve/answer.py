@@ -6,7 +6,6 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from typing import Any
 
 from operant.serve.protocol import Served, Wanted
@@ -32,12 +31,12 @@ class Answer(ABC):
         count = len(wanted.prompts) * wanted.samples
         self.texts, self.finish, self.drawn = [""] * count, [""] * count, [0] * count
         self.tokens: list[list[Token]] = [[] for _ in range(count)]
-        self._begun, self._echoed = [False] * count, [not wanted.echo] * count
+        self._begun, self._echoed = [False] * count, [""] * count
         self._head = {"id": f"{self.prefix}-{secrets.token_hex(12)}", "created": int(time.time()), "model": served.name}
 
     @abstractmethod
-    def logprobs(self, tokens: Sequence[Token], offset: int) -> Any:
-        """Log-probabilities of tokens whose text begins at a character."""
+    def logprobs(self, tokens: Sequence[Token], before: int) -> Any:
+        """Log-probabilities of tokens, of a completion that so many characters stand before."""
         ...
 
     @abstractmethod
@@ -62,7 +61,7 @@ class Answer(ABC):
             {
                 "index": i,
                 **self.choice(i),
-                "logprobs": None if self.wanted.top is None else self.logprobs(self.tokens[i], 0),
+                "logprobs": None if self.wanted.top is None else self.logprobs(self.tokens[i], len(self._echoed[i])),
                 "finish_reason": self.finish[i],
             }
             for i in range(len(self.texts))
@@ -72,11 +71,8 @@ class Answer(ABC):
     def chunks(self, choice: int, delta: Delta) -> Iterator[dict[str, Any]]:
         """What is new, as the events of a stream."""
         first = not self._begun[choice]
-        self._begun[choice] = True
-        offset = len(self.texts[choice])
         text, tokens = self._new(choice, delta)
-        self.texts[choice] += text
-        logprobs = None if self.wanted.top is None else self.logprobs(tokens, offset)
+        logprobs = None if self.wanted.top is None else self.logprobs(tokens, len(self._echoed[choice]))
         if text or tokens or first:
             yield self._chunk([self._one(choice, self.delta(text, first), logprobs, None)])
         if delta.finish:
@@ -95,9 +91,11 @@ class Answer(ABC):
     def _new(self, choice: int, delta: Delta) -> tuple[str, list[Token]]:
         """Text and tokens; the end of a choice is noted. A stop token has no text, and is not listed."""
         text = delta.text
-        if not self._echoed[choice]:
-            self._echoed[choice] = True
-            text = decode(self.served.policy.tokenizer, self.wanted.prompts[choice // self.wanted.samples]) + text
+        if self.wanted.echo and not self._begun[choice]:
+            prompt = self.wanted.prompts[choice // self.wanted.samples]
+            self._echoed[choice] = decode(self.served.policy.tokenizer, prompt)
+            text = self._echoed[choice] + text
+        self._begun[choice] = True
         self.drawn[choice], self.finish[choice] = delta.drawn, delta.finish or ""
         return text, [t for t in delta.tokens if not t.end]
 
@@ -113,7 +111,7 @@ class ChatAnswer(Answer):
 
     prefix, kind, chunk = "chatcmpl", "chat.completion", "chat.completion.chunk"
 
-    def logprobs(self, tokens: Sequence[Token], offset: int) -> Any:
+    def logprobs(self, tokens: Sequence[Token], before: int) -> Any:
         """`content`, with bytes where a token is whole characters."""
         return {"content": [{**self._entry(t.id, t.logp), "top_logprobs": self._top(t)} for t in tokens]}
 
@@ -139,16 +137,15 @@ class CompletionAnswer(Answer):
 
     prefix, kind, chunk = "cmpl", "text_completion", "text_completion"
 
-    def logprobs(self, tokens: Sequence[Token], offset: int) -> Any:
+    def logprobs(self, tokens: Sequence[Token], before: int) -> Any:
         """Lists side by side."""
         texts = [self.spell(t.id) for t in tokens]
-        offsets = [*accumulate(map(len, texts), initial=offset)][:-1]
         tops = [{self.spell(i): logp for i, logp in t.top} if t.top else None for t in tokens]
         return {
             "tokens": texts,
             "token_logprobs": [None if t.logp != t.logp else t.logp for t in tokens],
             "top_logprobs": tops if self.wanted.top else None,
-            "text_offset": offsets,
+            "text_offset": [before + t.begin for t in tokens],
         }
 
     def choice(self, index: int) -> dict[str, Any]:

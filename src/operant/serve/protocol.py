@@ -45,6 +45,10 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _parts(value: Any) -> Any:
+    return [{"type": "text", "text": value}] if isinstance(value, str) else value
+
+
 def _prompts(value: Any) -> Any:
     """One prompt as a list of one."""
     single = isinstance(value, str) or (isinstance(value, list) and value and all(type(x) is int for x in value))
@@ -62,7 +66,7 @@ class _Part(_Strict):
 
 class _Message(_Strict):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[_Part]
+    content: Annotated[list[_Part], BeforeValidator(_parts)]
     name: str | None = None
 
 
@@ -273,10 +277,10 @@ def _without_null(value: Any) -> Any:
 
 
 def _plain(message: _Message) -> dict[str, str]:
-    content = message.content
-    text = content if isinstance(content, str) else "".join(part.text for part in content)
     role = "system" if message.role == "developer" else message.role
-    return {"role": role, "content": text} | ({"name": message.name} if message.name else {})
+    return {"role": role, "content": "".join(part.text for part in message.content)} | (
+        {"name": message.name} if message.name else {}
+    )
 
 
 REFUSED = {

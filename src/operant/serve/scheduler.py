@@ -43,6 +43,7 @@ class Token:
     )
     kept: float  # log of the mass that top-k, top-p and min-p kept
     top: tuple[tuple[int, float], ...]  # the most probable tokens and their log π
+    begin: int  # characters of the completion before it; negative in the prompt
     end: bool = False  # a stop token, which has no text
 
 
@@ -103,7 +104,7 @@ class _Row:
     words: Words
     how: Sampling  # what matters for a draw, so that rows alike are drawn together
     drawn: int = 0
-    pending: list[tuple[int, Token]] = field(default_factory=list[tuple[int, Token]])  # (first character, token)
+    pending: list[Token] = field(default_factory=list[Token])  # those whose text was not given yet
 
 
 class Scheduler:
@@ -221,7 +222,8 @@ class Scheduler:
             scores = logits if len(some) == len(rows) else logits[some]
             table = [x.tolist() for x in draw(scores, how, u[some])]
             for i, token, logp, kept in zip(some, *table, strict=True):
-                found[i] = Token(id=token, logp=logp, kept=kept, top=_top(logits[i], rows[i]))
+                begin = rows[i].words.reached
+                found[i] = Token(id=token, logp=logp, kept=kept, top=_top(logits[i], rows[i]), begin=begin)
         for i in reversed(range(len(rows))):  # the last moves to where one leaves
             if self._draw(rows[i], found[i]):
                 self._leave(i)
@@ -234,20 +236,20 @@ class Scheduler:
             ask.tell(Delta(sample=row.sample, text="", tokens=(), finish="failed", drawn=row.drawn, error=why))
             return True
         row.token, row.place, row.drawn = token.id, row.place + 1, row.drawn + 1
-        first, text = words.reached, ""
+        text = ""
         if token.id in ask.sampling.stop:
             token = replace(token, end=True)
         else:
             text = words.push(token.id)
-        row.pending.append((first, token))
+        row.pending.append(token)
         finish: Finish | None = None
         if token.end or words.stopped or row.drawn == ask.sampling.max_tokens:
             text += words.end()
             finish = "stop" if token.end or words.stopped else "length"
         whole = finish is not None and not words.stopped
-        told = [t for at, t in row.pending if whole or at < words.length]
+        told = [t for t in row.pending if whole or t.begin < words.length]
         if text or finish:
-            row.pending = [(at, t) for at, t in row.pending if at >= words.length]
+            row.pending = [t for t in row.pending if t.begin >= words.length]
             ask.tell(Delta(sample=row.sample, text=text, tokens=tuple(told), finish=finish, drawn=row.drawn))
         return finish is not None
 
@@ -257,7 +259,13 @@ class Scheduler:
         tokens = torch.tensor([ask.tokens], device=policy.device)
         place = torch.arange(tokens.shape[1], device=policy.device)[None]
         states = policy.hidden(tokens)[0] if policy.whole is None else policy.whole.logits(tokens, place)[0]
-        found = [Token(id=ask.tokens[0], logp=math.nan, kept=0.0, top=())]
+        words, begin = Words(policy.tokenizer), list[int]()
+        for token in ask.tokens:
+            begin.append(words.reached)
+            words.push(token)
+        words.end()
+        begin = [at - words.length for at in begin]
+        found = [Token(id=ask.tokens[0], logp=math.nan, kept=0.0, top=(), begin=begin[0])]
         size, following = max(1, CHUNK // policy.vocab), tokens[0, 1:]
         for part, next_ in zip(states[:-1].split(size), following.split(size), strict=True):
             logits = (part if policy.whole is not None else policy.decoder.head(part)).float()
@@ -265,7 +273,8 @@ class Scheduler:
             told = logp.gather(-1, next_[:, None])[:, 0].tolist()
             best = logp.topk(min(ask.top, logp.shape[-1]))
             for token, own, values, ids in zip(next_.tolist(), told, *(x.tolist() for x in best), strict=True):
-                found.append(Token(id=token, logp=own, kept=0.0, top=tuple(zip(ids, values, strict=True))))
+                top = tuple(zip(ids, values, strict=True))
+                found.append(Token(id=token, logp=own, kept=0.0, top=top, begin=begin[len(found)]))
         return tuple(found)
 
     def _leave(self, row: int) -> None:
