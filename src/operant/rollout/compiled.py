@@ -284,7 +284,7 @@ class Compiled:
             h=floats(rows, inner),
             z=floats(blocks, rows, WIDE),
             one=floats(max(w.qkv.shape[1], w.head.shape[0]) * WIDE),
-            score=floats(positions + 2 * LANES),
+            score=floats(positions + 3 * LANES),
             logits=floats(vocab),
             share=floats(vocab),
             allowed=np.empty(vocab, bool),

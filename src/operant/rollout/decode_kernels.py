@@ -2,8 +2,8 @@
 
 One row per sequence. Weights stand in blocks of 64 outputs, [block, inputs, 64], and each product goes to the BLAS of
 SciPy in pieces so small that it computes them on the calling thread, with the kernels it keeps for small matrices;
-callers run shares of the rows on threads of their own. Keys stand in blocks of 32 positions, [block, d, 32]: scores
-are computed side by side, and memory is read from one end to the other.
+callers run shares of the rows on threads of their own. Attention stands in
+`operant.rollout.attention_kernels`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from operant.data.compiled import compiled
+from operant.rollout.attention_kernels import FAST, LANES, attend_one, exp, inner, largest
 
 Array = np.ndarray
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,9 +24,6 @@ WIDE = 64
 """Outputs in a block of weights."""
 SINGLE_THREADED = 64**3
 """Multiplications up to which OpenBLAS computes a product on the calling thread."""
-LANES = 32
-"""Positions in a block of keys."""
-
 SILU, GELU_TANH, GELU, RELU = 0, 1, 2, 3
 
 
@@ -117,35 +115,8 @@ def _jit(flags: set[str]) -> Callable[[F], F]:
     return wrap
 
 
-_fast = _jit({"reassoc", "contract", "arcp", "nsz"})  # NaN and infinity stay what they are
+_fast = _jit(set(FAST))
 _strict = _jit({"contract"})
-_loose = _jit({"reassoc", "contract", "arcp", "nsz", "nnan"})  # for a maximum alone: which of NaN it is does not matter
-
-
-@_strict
-def _exp(x: Any) -> Any:
-    """e^x to 2e-7 of itself, for x in [-87, 88] (clamped): Cephes' `expf`, without a branch."""
-    x = np.float32(-87.0) if x < np.float32(-87.0) else x  # written so that NaN passes
-    x = np.float32(88.0) if x > np.float32(88.0) else x
-    n = np.floor(x * np.float32(1.44269504088896341) + np.float32(0.5))
-    r = x - n * np.float32(0.693359375)
-    r = r + n * np.float32(2.12194440e-4)
-    p = np.float32(1.9875691500e-4)
-    p = p * r + np.float32(1.3981999507e-3)
-    p = p * r + np.float32(8.3334519073e-3)
-    p = p * r + np.float32(4.1665795894e-2)
-    p = p * r + np.float32(1.6666665459e-1)
-    p = p * r + np.float32(5.0000001201e-1)
-    p = p * (r * r) + r + np.float32(1.0)
-    return p * np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
-
-
-@_loose
-def _top(x: Array, n: int) -> Any:
-    top = x[0]
-    for i in range(n):
-        top = max(top, x[i])
-    return top
 
 
 @_fast
@@ -163,7 +134,7 @@ def pack(w: Array, blocks: Array, first: int) -> None:
 def exponential(x: Array, y: Array, n: int) -> None:
     """y[:n] = e^x[:n]."""
     for i in range(n):
-        y[i] = _exp(x[i])
+        y[i] = exp(x[i])
 
 
 @_fast
@@ -210,7 +181,7 @@ def _add(z: Array, bias: Array, x: Array, n: int) -> None:
                 to[j] += part[j] + given[j]
 
 
-@_fast
+@inner
 def _gather(z: Array, bias: Array, r: int, blocks: int, one: Array) -> None:
     """One row of a product's blocks side by side, with the bias."""
     for b in range(blocks):
@@ -219,7 +190,7 @@ def _gather(z: Array, bias: Array, r: int, blocks: int, one: Array) -> None:
             to[j] = part[j] + given[j]
 
 
-@_fast
+@inner
 def _head_norm(x: Array, scale: Array, eps: Any) -> None:
     square = np.float32(0.0)
     for i in range(x.size):
@@ -229,7 +200,7 @@ def _head_norm(x: Array, scale: Array, eps: Any) -> None:
         x[i] = x[i] * k * scale[i]
 
 
-@_fast
+@inner
 def _rotate(x: Array, cos: Array, sin: Array) -> None:
     half = x.size // 2
     for i in range(half):
@@ -238,53 +209,7 @@ def _rotate(x: Array, cos: Array, sin: Array) -> None:
         x[i + half] = b * cos[i + half] + a * sin[i + half]
 
 
-@_fast
-def _scores(q: Array, k: Array, row: int, g: int, count: int, score: Array) -> None:
-    """score[t] = q · k_t for the first `count` positions of k [blocks, row, g, d, LANES]; d is a multiple of 4.
-
-    Up to LANES - 1 numbers behind are written too.
-    """
-    for b in range((count + LANES - 1) // LANES):
-        block, to = k[b, row, g], score[b * LANES : (b + 1) * LANES]
-        for t in range(LANES):
-            to[t] = np.float32(0.0)
-        i = 0
-        while i + 8 <= q.size:
-            q0, q1, q2, q3, q4, q5, q6, q7 = q[i], q[i + 1], q[i + 2], q[i + 3], q[i + 4], q[i + 5], q[i + 6], q[i + 7]
-            for t in range(LANES):
-                near = q0 * block[i, t] + q1 * block[i + 1, t] + (q2 * block[i + 2, t] + q3 * block[i + 3, t])
-                far = q4 * block[i + 4, t] + q5 * block[i + 5, t] + (q6 * block[i + 6, t] + q7 * block[i + 7, t])
-                to[t] += near + far
-            i += 8
-        if i < q.size:
-            q0, q1, q2, q3 = q[i], q[i + 1], q[i + 2], q[i + 3]
-            for t in range(LANES):
-                to[t] += q0 * block[i, t] + q1 * block[i + 1, t] + (q2 * block[i + 2, t] + q3 * block[i + 3, t])
-
-
-@_fast
-def _blend(p: Array, v: Array, row: int, g: int, count: int, to: Array) -> None:
-    """to += Σ_t p_t v_t over the first `count` positions of v [blocks, row, g, LANES, d]."""
-    d = to.size
-    for b in range((count + LANES - 1) // LANES):
-        block, share, most = v[b, row, g], p[b * LANES :], min(LANES, count - b * LANES)
-        t = 0
-        while t + 8 <= most:
-            p0, p1, p2, p3 = share[t], share[t + 1], share[t + 2], share[t + 3]
-            p4, p5, p6, p7 = share[t + 4], share[t + 5], share[t + 6], share[t + 7]
-            for i in range(d):
-                near = p0 * block[t, i] + p1 * block[t + 1, i] + (p2 * block[t + 2, i] + p3 * block[t + 3, i])
-                far = p4 * block[t + 4, i] + p5 * block[t + 5, i] + (p6 * block[t + 6, i] + p7 * block[t + 7, i])
-                to[i] += near + far
-            t += 8
-        while t < most:
-            p0 = share[t]
-            for i in range(d):
-                to[i] += p0 * block[t, i]
-            t += 1
-
-
-@_fast
+@inner
 def _turn(w: Weights, layer: int, position: int, one: Array, d: int) -> None:
     """Normalise and rotate the queries and keys of a row, whose outputs stand side by side."""
     for h in range(w.heads + w.kv_heads):
@@ -298,41 +223,25 @@ def _turn(w: Weights, layer: int, position: int, one: Array, d: int) -> None:
 @_fast
 def _attend(w: Weights, cache: Cache, rows: Rows, layer: int, s: Scratch, n: int) -> None:
     """Store keys and values of the product in `s.z`, and attend: to `s.q` [n, H d]."""
-    all_k, all_v, prompt_k, prompt_v = cache.k[layer], cache.v[layer], cache.prompt_k[layer], cache.prompt_v[layer]
-    d, each, kv_heads, scale = all_v.shape[4], w.heads // w.kv_heads, w.kv_heads, w.scale
-    bias, blocks, one, score = w.qkv_bias[layer], w.qkv.shape[1], s.one, s.score
+    caches = cache.prompt_k[layer], cache.prompt_v[layer], cache.k[layer], cache.v[layer]
+    keys, values = caches[2], caches[3]
+    d, each, kv_heads = values.shape[4], w.heads // w.kv_heads, w.kv_heads
+    bias, blocks, one = w.qkv_bias[layer], w.qkv.shape[1], s.one
     for r in range(n):
         row = s.active[r]
-        at, start, prompt, to = int(rows.at[row]), int(rows.start[row]), int(rows.prompt[row]), s.q[r]
-        count = start + at + 1
+        at, start, prompt = int(rows.at[row]), int(rows.start[row]), int(rows.prompt[row])
+        to = s.q[r]
         _gather(s.z, bias, r, blocks, one)
         _turn(w, layer, start + at, one, d)
+        block, lane = at // LANES, at % LANES
         for g in range(kv_heads):
-            key = one[(kv_heads * each + g) * d : (kv_heads * each + g + 1) * d]
-            value = one[(kv_heads * (each + 1) + g) * d : (kv_heads * (each + 1) + g + 1) * d]
-            block, lane = all_k[at // LANES, row, g], at % LANES
+            key, value = (kv_heads * each + g) * d, (kv_heads * (each + 1) + g) * d
             for i in range(d):
-                block[i, lane] = key[i]
-            newest = all_v[at // LANES, row, g, lane]
+                keys[block, row, g, i, lane] = one[key + i]
             for i in range(d):
-                newest[i] = value[i]
+                values[block, row, g, lane, i] = one[value + i]
             for h in range(g * each, (g + 1) * each):
-                q, out = one[h * d : (h + 1) * d], to[h * d : (h + 1) * d]
-                if start > 0:
-                    _scores(q, prompt_k, prompt, g, start, score)
-                _scores(q, all_k, row, g, at + 1, score[start:])
-                top, total = _top(score, count), np.float32(0.0)
-                for t in range(count):
-                    p = _exp((score[t] - top) * scale)
-                    score[t] = p
-                    total += p
-                for i in range(d):
-                    out[i] = np.float32(0.0)
-                if start > 0:
-                    _blend(score, prompt_v, prompt, g, start, out)
-                _blend(score[start:], all_v, row, g, at + 1, out)
-                for i in range(d):
-                    out[i] /= total
+                attend_one(one, h * d, to, h * d, caches, prompt, row, g, start, at + 1, s.score, w.scale)
 
 
 @_fast
@@ -347,12 +256,12 @@ def _activate(w: Weights, layer: int, z: Array, h: Array, n: int) -> None:
             if w.activation == SILU:
                 for j in range(WIDE):
                     a = part[j] + first[j]
-                    to[j] = a / (np.float32(1.0) + _exp(-a))
+                    to[j] = a / (np.float32(1.0) + exp(-a))
             elif w.activation == GELU_TANH:
                 for j in range(WIDE):
                     a = part[j] + first[j]
                     s = np.float32(1.5957691216057308) * (a + np.float32(0.044715) * a * a * a)
-                    to[j] = a / (np.float32(1.0) + _exp(-s))
+                    to[j] = a / (np.float32(1.0) + exp(-s))
             elif w.activation == GELU:
                 for j in range(WIDE):
                     a = part[j] + first[j]
@@ -418,7 +327,7 @@ def _pick(w: Weights, rows: Rows, how: How, row: int, scratch: Scratch) -> None:
     logits, share, allowed = scratch.logits, scratch.share, scratch.allowed
     vocab = logits.size
     column = rows.at[row] + 1
-    top, greedy = _top(logits, vocab), how.temperature == np.float32(0.0)
+    top, greedy = largest(logits, vocab), how.temperature == np.float32(0.0)
     inverse = np.float32(1.0) if greedy else np.float32(1.0) / how.temperature
     for i in range(vocab):
         share[i] = (logits[i] - top) * inverse
