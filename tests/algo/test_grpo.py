@@ -253,6 +253,22 @@ def test_the_alarm_sounds_when_the_sampler_has_other_weights(weights: dict[str, 
         assert float(next(run)["sampler/alarm"]) == 1.0
 
 
+def test_what_another_sampler_drew_is_weighed_and_the_ratio_is_the_trainers_own(weights: dict[str, Tensor]) -> None:
+    cfg = GRPOConfig(prompts=3, samples=4, mismatch_alarm=10.0)
+    found = {}
+    for how in ("none", "step_truncate", "step_mask"):
+        change = {"correction": how, "correction_min": 0.9, "correction_max": 1.1}
+        run, _, collect = start(weights, cfg.model_copy(update=change), small_tokens)
+        collect.engine = Engine(start({k: 1.2 * v for k, v in weights.items()}, cfg, small_tokens)[1], seed=1)
+        found[how] = next(run)
+    assert float(found["none"]["policy/kl"]) > 1e-3
+    for how in ("step_truncate", "step_mask"):
+        assert float(found[how]["policy/kl"]) == pytest.approx(0.0, abs=1e-6)
+        assert float(found[how]["sampler/mismatch"]) > 1e-2  # what is measured is not what was corrected
+    norms = [float(m["grad/norm"]) for m in found.values()]
+    assert len({round(x, 6) for x in norms}) == 3
+
+
 def test_iterative_grpo_moves_the_reference(weights: dict[str, Tensor]) -> None:
     cfg = GRPOConfig(prompts=3, samples=4, lr=1e-2, beta=0.1, reference_every=2)
     reference = start(weights, cfg, small_tokens, reference=1)[1]

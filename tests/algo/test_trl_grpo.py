@@ -10,7 +10,7 @@ Known disagreements:
 - Masked truncated completions: TRL leaves their rewards in the group's mean and their tokens out of the denominator;
   here it is the other way round.
 
-Not here: TRL's losses sapo and vespo, its importance-sampling modes for vLLM, its off-policy sequence mask and GDPO.
+Not here: TRL's losses sapo and vespo, and GDPO.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ import torch
 from torch import Tensor
 
 from operant.algo.grpo import group_advantages
-from operant.algo.grpo_loss import group_loss, reduction
+from operant.algo.grpo_loss import correction, group_loss, reduction
 from operant.config.groups import PRESETS, GRPOConfig
 from operant.math.objective import cispo
-from operant.math.ratio import sequence_level
+from operant.math.ratio import near, sequence_level
 from operant.policy.language import LanguageModel
 from operant.policy.shared import evaluate_groups
 from operant.rollout.engine import Completion
@@ -84,12 +84,12 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return trainer_of("GRPO", "llama", tmp_path_factory.mktemp("grpo"))
 
 
-def given(trainer: Any, rewards: list[Score], *, rloo: bool = False) -> dict[str, Any]:
+def given(trainer: Any, rewards: list[Score], *, rloo: bool = False, sampled: Any = None) -> dict[str, Any]:
     """What TRL makes of these completions and rewards: padded ids, masks, advantages."""
     cs = completions()
     ids = [list(c.prompt.tokens) for c in cs], [list(c.tokens) for c in cs]
     text = [""] * len(cs)
-    trainer._generate = lambda prompts: (*ids, text) if rloo else (*ids, None, text, None, {}, None, None)
+    trainer._generate = lambda prompts: (*ids, text) if rloo else (*ids, None, text, sampled, {}, None, None)
     column = [float("nan") if r is None else r for r in rewards]
     trainer._calculate_rewards = lambda *_: torch.tensor(column)[:, None]
     return trainer._generate_and_score_completions([{"prompt": "a"}] * len(cs))
@@ -220,6 +220,61 @@ def test_advantages(trainer: Any, scale: Any, rewards: list[Score]) -> None:
     made = episodes(completions(), rewards)
     ours = group_advantages(GRPOConfig(scale=scale), made, torch.zeros_like(made.traj.logp))
     torch.testing.assert_close(ours.sum(-1) / made.traj.acted.sum(-1), peer, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"])
+@pytest.mark.parametrize("low", [None, 0.7])
+def test_what_corrects_for_another_sampler(trainer: Any, made: Episodes, mode: str, low: float | None) -> None:
+    """D11: four ways, with and without a lower bound, which its own settings leave out."""
+    logp = scored(trainer, made)
+    sampled = moved(made, logp, 5, 0.6)
+    lists = [x[own].tolist() for x, own in zip(sampled, made.traj.acted, strict=True)]
+    trainer.use_vllm, trainer.vllm_importance_sampling_correction = True, True
+    trainer.vllm_importance_sampling_mode = mode
+    trainer.vllm_importance_sampling_clip_min, trainer.vllm_importance_sampling_clip_max = low, 1.5
+    trainer.loss_type, trainer.importance_sampling_level, trainer.epsilon_high = "dapo", "token", 0.2
+    inputs = given(trainer, REWARDS, sampled=lists)
+    peer = theirs(trainer, inputs)
+    trainer.use_vllm = False
+
+    cfg = GRPOConfig.model_validate(
+        {"correction": mode.replace("token", "step"), "correction_min": low or 0.0, "correction_max": 1.5}
+    )
+    acted = made.traj.acted
+    weight = correction(cfg, logp.detach(), sampled, acted)
+    there = inputs["completion_mask"].bool()
+    torch.testing.assert_close(
+        as_trl(made, weight, inputs["completion_ids"])[there],
+        inputs["importance_sampling_ratio"].expand_as(there)[there],
+        atol=1e-5, rtol=1e-5,
+    )  # fmt: skip
+    assert len({round(float(w), 4) for w in weight[acted]} & {1.5, 0.0, 0.7}) > 0  # a bound was met
+    adv = group_advantages(cfg, made, torch.zeros_like(logp)) * weight
+    reduce = reduction(cfg, acted, LIMIT)
+    loss, _ = group_loss(cfg, logp, logp.detach(), None, adv, acted, beta=0.0, reduce=reduce)
+    same(peer, (loss.detach(), grads(loss, trainer.model)))
+
+
+@pytest.mark.parametrize("threshold", [0.0, 10.0])
+def test_the_off_policy_mask(trainer: Any, made: Episodes, threshold: float) -> None:
+    """D12: of the sampler's log-probabilities, beside old ones of the trainer's own."""
+    logp = scored(trainer, made)
+    old, sampled = moved(made, logp, 1, 0.3), moved(made, logp, 7, 0.5)
+    inputs = given(trainer, REWARDS)
+    inputs |= {"old_per_token_logps": as_trl(made, old, inputs["completion_ids"])}
+    inputs |= {"sampling_per_token_logps": as_trl(made, sampled, inputs["completion_ids"])}
+    trainer.loss_type, trainer.importance_sampling_level, trainer.epsilon_high = "dapo", "token", 0.2
+    trainer.off_policy_mask_threshold = threshold
+    peer = theirs(trainer, inputs)
+    trainer.off_policy_mask_threshold = None
+
+    cfg, acted = GRPOConfig(off_policy=threshold), made.traj.acted
+    adv = group_advantages(cfg, made, torch.zeros_like(logp))
+    kept = near(adv, logp, sampled, acted, threshold=threshold)
+    assert bool(kept.all()) == (threshold == 10.0)
+    reduce = reduction(cfg, acted, LIMIT)
+    loss, _ = group_loss(cfg, logp, old, None, adv, acted, beta=0.0, reduce=reduce, sampled_logp=sampled)
+    same(peer, (loss.detach(), grads(loss, trainer.model)))
 
 
 def test_rloo(made: Episodes, tmp_path: Path) -> None:

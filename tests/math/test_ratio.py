@@ -12,7 +12,7 @@ from torch import Tensor
 
 from operant.math.divergence import k1, k2, k3, kl_categorical, steered
 from operant.math.objective import clipped_surrogate
-from operant.math.ratio import reweighted, sequence_level
+from operant.math.ratio import masked, near, reweighted, sequence_level, sequence_weight, step_weight, truncated
 from operant.math.reduce import sequence_mean
 
 V, T = 5, 2
@@ -139,3 +139,35 @@ def test_corrected_k1_and_k3_have_the_divergences_at_each_state(k: Callable[[Ten
 def test_corrected_k2_has_not() -> None:
     wrong = in_loss(k2, THETA, REF, corrected=True) - gradient(lambda theta: by_state(theta, REF), THETA)
     assert wrong.abs().max() > 0.05
+
+
+def test_importance_weights_undo_another_sampler() -> None:
+    """Weighted by π/μ, what μ drew has the mean of π: by step exactly, and by sequence for the whole row."""
+    g = torch.Generator().manual_seed(0)
+    pi, mu = (torch.randn(4, 4, generator=g, dtype=torch.float64).log_softmax(-1) for _ in range(2))
+    worth = torch.randn(4, 4, generator=g, dtype=torch.float64)  # of two actions in a row, independent of each other
+    a, b = torch.meshgrid(torch.arange(4), torch.arange(4), indexing="ij")
+    logp = torch.stack((pi[0][a.flatten()], pi[1][b.flatten()]), -1)
+    sampled = torch.stack((mu[0][a.flatten()], mu[1][b.flatten()]), -1)
+    acted = torch.ones(16, 2, dtype=torch.bool)
+    p_mu = sampled.sum(-1).exp()
+    weight = sequence_weight(logp, sampled, acted)
+    assert float((p_mu * weight[:, 0] * worth.flatten()).sum()) == pytest.approx(
+        float((logp.sum(-1).exp() * worth.flatten()).sum())
+    )
+    assert torch.allclose(step_weight(logp, sampled, acted).prod(-1), weight[:, 1])
+    assert step_weight(logp, sampled, ~acted).unique().tolist() == [1.0]
+
+
+def test_weights_are_bounded_or_silenced() -> None:
+    weight = torch.tensor([0.1, 0.7, 1.0, 2.9, 3.1])
+    assert truncated(weight, low=0.5, high=3.0).tolist() == pytest.approx([0.5, 0.7, 1.0, 2.9, 3.0])
+    assert masked(weight, low=0.5, high=3.0).tolist() == pytest.approx([0.0, 0.7, 1.0, 2.9, 0.0])
+
+
+def test_what_the_policy_left_behind_is_not_pushed_further() -> None:
+    sampled = torch.zeros(3, 3)
+    logp = torch.tensor([[-1.0, -1.0, -9.0], [-0.1, 0.0, -9.0], [-1.0, -1.0, -9.0]])
+    adv = torch.tensor([[-1.0], [-1.0], [1.0]]).expand(3, 3)
+    acted = torch.tensor([True, True, False]).expand(3, 3)
+    assert near(adv, logp, sampled, acted, threshold=0.5)[:, 0].tolist() == [False, True, True]

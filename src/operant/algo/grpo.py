@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from operant.algo.grpo_faults import examine, examine_mismatch
-from operant.algo.grpo_loss import DIVERGENCE, group_loss, reduction
+from operant.algo.grpo_loss import DIVERGENCE, correction, group_loss, reduction
 from operant.algo.penalty import Penalty
 from operant.config.errors import ConfigError
 from operant.config.groups import GRPOConfig
@@ -82,10 +82,14 @@ def grpo(
             alarms |= {"policy/kl_reference": kl}
             if cfg.kl_in == "reward":
                 charge = torch.where(traj.acted, beta * DIVERGENCE[cfg.kl](traj.logp, ref), 0.0)
-        adv = group_advantages(cfg, batch, charge)
+        adv, old, off = group_advantages(cfg, batch, charge), traj.logp, Metrics()
+        if cfg.correction != "none":
+            old = _scored(cfg, policy, batch, temperature)
+            adv = adv * correction(cfg, old, traj.logp, traj.acted)
+            off = _mismatch(old, traj.logp, traj.acted)
 
         update = partial(
-            _update, cfg, policy, optimizer, batch, adv, ref, beta, temperature, collect.sampling.max_tokens
+            _update, cfg, policy, optimizer, batch, old, adv, ref, beta, temperature, collect.sampling.max_tokens
         )
         seen: list[Metrics] = []
         for _ in range(cfg.epochs):
@@ -95,7 +99,7 @@ def grpo(
             reference.load_state_dict(policy.state_dict())
 
         metrics = {name: torch.stack([m[name] for m in seen]).mean() for name in seen[0]}
-        metrics |= {name: seen[0][name] for name in seen[0] if name.startswith("sampler/")}  # before the first step
+        metrics |= {name: seen[0][name] for name in seen[0] if name.startswith("sampler/")} | off  # before they moved
         metrics |= {"policy/entropy": -token_mean(traj.logp, traj.acted)} | alarms
         metrics |= {"schedule/lr": torch.tensor(lr), "schedule/beta": torch.tensor(beta)}
         yield metrics | examine_mismatch(cfg, metrics["sampler/mismatch"]) | collect.stats()
@@ -141,6 +145,7 @@ def _update(
     policy: LanguageModel,
     optimizer: torch.optim.Optimizer,
     batch: Episodes,
+    old_logp: Tensor,
     adv: Tensor,
     ref: Tensor | None,
     beta: float,
@@ -158,11 +163,12 @@ def _update(
     sums = torch.zeros(5, dtype=torch.float64, device=adv.device)
     worst = 0.0
     for part in share([rows[i] for i in by_length(batch.length[rows], _tokens(cfg, batch))]):
-        acted, old = traj.acted[part], traj.logp[part]
+        acted, old = traj.acted[part], old_logp[part]
         logp = _logp(policy, batch, part, temperature)
         loss, told = group_loss(
-            cfg, logp, old, None if ref is None else ref[part], adv[part], acted, beta=beta, reduce=reduce
-        )
+            cfg, logp, old, None if ref is None else ref[part], adv[part], acted,
+            beta=beta, reduce=reduce, sampled_logp=traj.logp[part],
+        )  # fmt: skip
         loss.backward()
         off, count = (logp.detach() - old).abs()[acted], acted.sum()
         means = [told.get(name, torch.zeros_like(loss)) * count for name in ("kl", "clip_fraction")]
@@ -194,16 +200,26 @@ def _tokens(cfg: GRPOConfig, batch: Episodes) -> int:
     return cfg.tokens or (1_536 if batch.prompt.device.type == "cpu" else 65_536)
 
 
-@torch.no_grad()
 def _reference(
     cfg: GRPOConfig, policy: LanguageModel, reference: LanguageModel | None, batch: Episodes, temperature: float
 ) -> Tensor:
     """log π_ref [N, T]; without a model of its own, the policy's with its adapters left out."""
-    ref = torch.zeros_like(batch.traj.logp)
     with policy.reference() if reference is None else nullcontext():
-        for part in by_length(batch.length, _tokens(cfg, batch)):
-            ref[part] = _logp(reference or policy, batch, part, temperature)
-    return ref
+        return _scored(cfg, reference or policy, batch, temperature)
+
+
+@torch.no_grad()
+def _scored(cfg: GRPOConfig, model: LanguageModel, batch: Episodes, temperature: float) -> Tensor:
+    """log π [N, T] of all rows, without a graph."""
+    logp = torch.zeros_like(batch.traj.logp)
+    for part in by_length(batch.length, _tokens(cfg, batch)):
+        logp[part] = _logp(model, batch, part, temperature)
+    return logp
+
+
+def _mismatch(logp: Tensor, sampled: Tensor, acted: Tensor) -> Metrics:
+    off = (logp - sampled).abs()[acted]
+    return {"sampler/mismatch": off.mean(), "sampler/mismatch_max": off.max()}
 
 
 def _weigh(cfg: GRPOConfig, x: Tensor, known: Tensor, group: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from operant.config.groups import GRPOConfig
 from operant.data.trajectory import Metrics
 from operant.math.divergence import k1, k2, k3
 from operant.math.objective import cispo, clipped_surrogate, policy_gradient
-from operant.math.ratio import reweighted, sequence_level
+from operant.math.ratio import masked, near, reweighted, sequence_level, sequence_weight, step_weight, truncated
 from operant.math.reduce import Reduction, fixed, sequence_mean, token_mean
 
 DIVERGENCE: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"k1": k1, "k2": k2, "k3": k3}
@@ -28,8 +29,15 @@ def group_loss(
     *,
     beta: float,
     reduce: Reduction,
+    sampled_logp: Tensor | None = None,
 ) -> tuple[Tensor, Metrics]:
-    """The loss of a preset on [N, T] log-probabilities now, when sampled, and of the reference; loss [] and metrics."""
+    """The loss of a preset on [N, T] log-probabilities now, when sampled, and of the reference; loss [] and metrics.
+
+    `sampled_logp` is the sampler's, where `old_logp` is not.
+    """
+    if cfg.off_policy is not None:
+        sampled = old_logp if sampled_logp is None else sampled_logp
+        adv = torch.where(near(adv, logp, sampled, acted, threshold=cfg.off_policy), adv, 0.0)
     match cfg.objective:
         case "clip":
             surrogate = partial(clipped_surrogate, logp, old_logp, clip=cfg.clip, clip_high=cfg.clip_high)
@@ -47,6 +55,14 @@ def group_loss(
             divergence = reweighted(divergence, logp, old_logp, acted)
         loss = loss + beta * reduce(divergence, acted)
     return loss, metrics
+
+
+def correction(cfg: GRPOConfig, old_logp: Tensor, sampled_logp: Tensor, acted: Tensor) -> Tensor:
+    """[N, T]: the factor of each advantage by which the trainer's π, before it moves, is not the sampler's."""
+    level, _, how = cfg.correction.partition("_")
+    weight = (sequence_weight if level == "sequence" else step_weight)(old_logp, sampled_logp, acted)
+    bound = masked if how == "mask" else truncated
+    return bound(weight, low=cfg.correction_min, high=cfg.correction_max)
 
 
 def reduction(cfg: GRPOConfig, acted: Tensor, limit: int) -> Reduction:

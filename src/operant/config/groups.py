@@ -96,6 +96,18 @@ class GRPOConfig(Section):
     resample: NonNegativeInt = Field(
         default=0, description="rounds in which prompts whose completions all score the same are replaced by others"
     )
+    correction: Literal["none", "step_truncate", "step_mask", "sequence_truncate", "sequence_mask"] = Field(
+        default="none",
+        description="weigh advantages by π of the trainer over that of the sampler, by token or by completion, moved "
+        "into [correction_min, correction_max] or 0 outside; costs a pass",
+    )
+    correction_min: NonNegativeFloat = Field(default=0.0, description="the smallest weight of correction")
+    correction_max: PositiveFloat = Field(default=3.0, description="the largest weight of correction")
+    off_policy: NonNegativeFloat | None = Field(
+        default=None,
+        description="leave out a completion with a negative advantage once its mean log π has fallen by more, in nats "
+        "a token, since it was sampled",
+    )
     mismatch_alarm: PositiveFloat = Field(
         default=0.05, description="mean |log π of the sampler − log π of the trainer| above which a step warns"
     )

@@ -60,6 +60,72 @@ def reweighted(x: Tensor, logp: Tensor, old_logp: Tensor, acted: Tensor) -> Tens
     return ratio * torch.where(acted, x, 0.0)
 
 
+def step_weight(logp: Tensor, sampled_logp: Tensor, acted: Tensor) -> Tensor:
+    """π/μ of each step, where the sampler μ is not quite the trainer's π: an importance weight.
+
+    A weight of at least 0 is a factor of the advantage in every surrogate of `operant.math.objective`; `truncated` or
+    `masked` bounds it.
+
+    Args:
+        logp: [N, T] log π(a|s) by the trainer, before it moves.
+        sampled_logp: [N, T] log μ(a|s) by the sampler.
+        acted: [N, T] bool.
+
+    Returns:
+        [N, T], detached; 1 where not acted.
+
+    Raises:
+        TypeError: `acted` is not bool, or a number tensor is not floating-point.
+        ValueError: shapes differ.
+
+    Source: Yao et al. (2025), Your efficient RL framework secretly brings you off-policy RL training.
+    """
+    _check_steps(acted, logp=logp, sampled_logp=sampled_logp)
+    return torch.where(acted, logp.detach() - sampled_logp.detach(), 0.0).exp()
+
+
+def sequence_weight(logp: Tensor, sampled_logp: Tensor, acted: Tensor) -> Tensor:
+    """π/μ of a whole row, the product of `step_weight` over its steps, at each of them. Arguments as there.
+
+    Source: Liu et al. (2025), When speed kills stability: demystifying RL collapse from the training-inference
+    mismatch.
+    """
+    return step_weight(logp, sampled_logp, acted).prod(-1, keepdim=True).expand_as(logp)
+
+
+def truncated(weight: Tensor, *, low: float, high: float) -> Tensor:
+    """Weights [...] moved into [low, high]: a bias, for a bounded variance."""
+    return weight.clamp(low, high)
+
+
+def masked(weight: Tensor, *, low: float, high: float) -> Tensor:
+    """Weights [...], 0 where they are outside of [low, high]: what is too far from the sampler says nothing."""
+    return torch.where((weight < low) | (weight > high), 0.0, weight)
+
+
+def near(adv: Tensor, logp: Tensor, sampled_logp: Tensor, acted: Tensor, *, threshold: float) -> Tensor:
+    """[N, T] bool: adv ≥ 0, or the row's mean of log μ − log π over acted is at most `threshold`.
+
+    The off-policy sequence mask: what the policy has left behind is not pushed further away.
+
+    Args:
+        adv: [N, T].
+        logp, sampled_logp: [N, T] log π(a|s) now, log μ(a|s) when the action was sampled.
+        acted: [N, T] bool.
+        threshold: nats per step.
+
+    Raises:
+        TypeError: `acted` is not bool, or a number tensor is not floating-point.
+        ValueError: shapes differ.
+
+    Source: DeepSeek-AI (2025), DeepSeek-V3.2, section 3.1, "off-policy sequence masking".
+    """
+    _check_steps(acted, adv=adv, logp=logp, sampled_logp=sampled_logp)
+    gap = torch.where(acted, sampled_logp.detach() - logp.detach(), 0.0)
+    mean = gap.sum(-1, keepdim=True) / acted.sum(-1, keepdim=True).clamp(min=1)
+    return (adv >= 0) | (mean <= threshold)
+
+
 def _check_steps(acted: Tensor, **numbers: Tensor) -> None:
     _check.boolean(acted=acted)
     _check.floating(**numbers)
