@@ -16,21 +16,7 @@ pytest.importorskip("uvicorn")
 from operant.rollout.sampling import Sampling  # noqa: E402
 from operant.serve.http import Server, served  # noqa: E402
 from operant.serve.words import decode  # noqa: E402
-
-
-@contextlib.contextmanager
-def running(policy, **rest):
-    """A server in a thread."""
-    server = Server(served("tiny", policy), port=0, **rest)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
-        yield server
-    finally:
-        server.stop()
-        thread.join()
+from serve.helpers import running  # noqa: E402
 
 
 @pytest.fixture(scope="module")

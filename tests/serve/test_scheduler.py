@@ -1,6 +1,5 @@
 """Completions written together are those that `Engine` writes, and none depends on another."""
 
-import queue
 import threading
 import warnings
 
@@ -14,6 +13,7 @@ from operant.rollout.engine import Engine, Prompt, Sampling
 from operant.serve.scheduler import Ask, FullError, Scheduler
 from operant.serve.words import decode
 from reference import tiny
+from serve.helpers import Heard
 
 HOW = (
     Sampling(max_tokens=20, stop=(7, 8)),
@@ -29,25 +29,6 @@ def model(request):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return LanguageModel(tiny.model_of(request.param), tiny.tokenizer())
-
-
-class Heard:
-    """What an ask was told."""
-
-    def __init__(self, tokens, sampling, **rest):
-        self.news = queue.SimpleQueue()
-        self.ask = Ask(tokens=tuple(tokens), sampling=sampling, tell=self.news.put, **rest)
-
-    def all(self):
-        """Deltas by sample, until each has ended."""
-        found = {k: [] for k in range(self.ask.samples)}
-        while not all(deltas and deltas[-1].finish for deltas in found.values()):
-            delta = self.news.get(timeout=20)
-            found[delta.sample].append(delta)
-        return found
-
-    def tokens(self):
-        return {k: tuple(t.id for d in deltas for t in d.tokens) for k, deltas in self.all().items()}
 
 
 def test_rows_that_come_and_go_are_those_of_the_engine(model, monkeypatch):

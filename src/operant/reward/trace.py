@@ -39,6 +39,7 @@ Reward: TypeAlias = Callable[[Trace], float]
 Two attributes may be set on it, by `reward` or in a class body: `best`, what a right solution scores (1.0 unless set;
 None where it depends on more than being right), and `pure` (see `reward`). A worker process calls its method
 `prepare()`, where it has one, before its first trace: what takes long to load is loaded there, outside the time limit.
+A pure one that can judge several traces at once has a method `many(traces)`: for each the number, or why there is none.
 """
 
 StepReward: TypeAlias = Callable[[Trace], Sequence[tuple[int, float]]]

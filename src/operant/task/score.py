@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -81,8 +81,8 @@ def score(
         )
     for k, name in enumerate(names):
         if k not in away:
-            for n, trace in enumerate(traces):
-                note(n, k, call(rewards[name], trace))
+            for n, answer in enumerate(here(rewards[name], traces)):
+                note(n, k, answer)
     if away and judge is not None:
         places = [(n, k) for n in range(len(traces)) for k in away]
         answers = judge.run([(rewards[names[k]], traces[n]) for n, k in places])
@@ -94,6 +94,12 @@ def score(
     return Scores(
         names=names, values=values, failed=failed, total=total, judged=judged, message=_first(said, names, traces)
     )
+
+
+def here(of: Reward, traces: Sequence[Trace]) -> list[float | str]:
+    """All calls of a reward in this process: by its method `many`, where it judges several at once, or one by one."""
+    many: Callable[[Sequence[Trace]], list[float | str]] | None = getattr(of, "many", None)
+    return many(traces) if many is not None else [call(of, trace) for trace in traces]
 
 
 def call(of: Reward, trace: Trace) -> float | str:
