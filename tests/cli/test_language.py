@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import operant
+from operant.cli.language import model_of
 from operant.cli.learnt import read_verifier
 from operant.cli.main import main
 from operant.config.resolve import resolve
@@ -109,6 +110,13 @@ def test_a_checkpoint_is_a_folder_that_transformers_reads(whole):
         not torch.equal(x, load_file(whole.path.parents[1] / "model" / "model.safetensors")[n])
         for n, x in stored.items()
     )
+
+
+def test_a_run_s_folder_is_a_model(place, whole):
+    settings = {"model.path": str(whole.path), "task.id": str(place / "mine.py")}
+    policy = model_of(resolve("grpo", str(place / "mine.py"), overrides=settings).config, None)
+    for a, b in zip(policy.parameters(), whole.policy.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_a_resumed_run_is_the_run_that_was_never_stopped(place, whole):
@@ -375,3 +383,15 @@ def test_what_cannot_judge_steps_is_refused(place, verifier):
     ):
         with pytest.raises(operant.config.errors.ConfigError, match=said):
             train(place, "refused", total_steps=2, **GRPO | settings)
+
+
+def test_expert_iteration_learns_what_it_kept_and_resumes_bit_for_bit(place):
+    settings = GRPO | {"algo.samples": 8, "algo.threshold": 0.2, "algo.keep": "best", "sampling.max_tokens": 2}
+    settings |= {"sampling.temperature": 1.0, "task.options": {}}
+    whole = train(place, "expert", "expert-iteration", "vowels.py", total_steps=4, **settings)
+    part = train(place, "expert-part", "expert-iteration", "vowels.py", total_steps=2, **settings)
+    assert newest(operant.resume(part.path, to=4, quiet=True)) == newest(whole)
+    assert {"kept/share", "kept/prompts", "reward/length"} <= {*whole.metrics.columns}
+    kept = pq.ParquetFile(whole.path / "rollouts" / "step-00000002.parquet").read().to_pylist()
+    assert {row["advantage"] for row in kept} <= {0.0, 1.0}
+    assert whole.evaluate(4)["accuracy_greedy"] >= 0.0

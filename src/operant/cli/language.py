@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from operant.task.check import check_task
 from operant.task.load import load_task
 from operant.task.task import Task
 from operant.training.language import Language
-from operant.training.rollouts import Row, write_rollouts
+from operant.training.masters import MasterAdamW
+from operant.training.rollouts import write_rollouts
 from operant.training.run import Job, Position
 
 Say = Callable[[str], None]
@@ -67,7 +69,7 @@ def build_grpo(cfg: GRPORun, env: object, say: Say = lambda line: None) -> Job:
             write_rollouts(
                 run / "rollouts" / f"step-{step:08d}.parquet",
                 step,
-                [_with(row, advantage=a) for row, a in zip(rows, last, strict=True)],
+                [replace(row, advantage=a) for row, a in zip(rows, last, strict=True)],
             )
 
     loop = grpo(
@@ -207,6 +209,8 @@ def model_of(cfg: LanguageRun, task: Task | None, say: Say = lambda line: None) 
             texts = [f"{d.prompt}{d.completion}" for d in task.demonstrations[:5000]]
             return fresh(cfg.base, texts or [f"{e.prompt}{e.solution}" for e in task.train[:5000]]).to(where)
         path = str(small_base(task, cfg.base, {"id": cfg.task.id, "options": cfg.task.options}, say=say))
+    elif (latest := Path(path) / "checkpoints" / "latest").exists():  # a run's folder
+        path = str(latest.resolve())
     lora = LoraSpec(r=cfg.model.lora_rank, alpha=cfg.model.lora_alpha) if cfg.model.lora_rank else None
     return LanguageModel.load(path, dtype=getattr(torch, cfg.model.dtype), device=where, lora=lora)
 
@@ -243,12 +247,8 @@ class _Prompts(Sequence[Sequence[int]]):
 
 
 def adam(modules: Sequence[torch.nn.Module], lr: float, decay: float) -> torch.optim.AdamW:
-    """AdamW on what is trainable in some modules."""
+    """AdamW on what is trainable in some modules; of what is in few bits it keeps float32 copies."""
     trained = [p for module in modules for p in module.parameters() if p.requires_grad]
+    if any(p.dtype != torch.float32 for p in trained):
+        return MasterAdamW(trained, lr=lr, weight_decay=decay)
     return torch.optim.AdamW(trained, lr=lr, weight_decay=decay)
-
-
-def _with(row: Row, *, advantage: float) -> Row:
-    from dataclasses import replace
-
-    return replace(row, advantage=advantage)

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from operant.config.groups import PRESETS, GRPOConfig
 from operant.config.language import DPOConfig, ProcessRewardConfig, RewardModelConfig, SFTConfig
-from operant.config.rlhf import RLHFConfig
+from operant.config.rlhf import ExpertIterationConfig, RLHFConfig
 from operant.config.schema import EnvConfig, EvalConfig, RunConfig, SaveConfig, Section
 
 
@@ -17,7 +17,8 @@ class ModelConfig(Section):
     """The language model."""
 
     path: str = Field(
-        default="", description="folder or hub name of a Hugging Face causal language model; a small base if empty"
+        default="",
+        description="a causal language model: Hugging Face folder, hub name, or a run's folder; a small base if empty",
     )
     dtype: Literal["float32", "bfloat16"] = Field(default="float32", description="type of its parameters")
     lora_rank: NonNegativeInt = Field(default=0, description="rank of adapters, which alone are trained; 0 trains all")
@@ -180,6 +181,14 @@ class RLHFRun(LanguageRun):
     reward: RewardConfig = Field(default_factory=RewardConfig)
 
 
+class ExpertIterationRun(LanguageRun):
+    """A run of rejection sampling or expert iteration."""
+
+    algorithm: str = Field(default="expert-iteration", description="name of the algorithm")
+    total_steps: PositiveInt = Field(default=50, description="rounds: each samples, keeps what is good and imitates it")
+    algo: ExpertIterationConfig = Field(default_factory=ExpertIterationConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
 LANGUAGE: dict[str, type[LanguageRun]] = {
     "sft": SFTRun,
     "reward-model": RewardModelRun,
@@ -187,5 +196,6 @@ LANGUAGE: dict[str, type[LanguageRun]] = {
     "dpo": DPORun,
     "rlhf": RLHFRun,
     "grpo": GRPORun,
+    "expert-iteration": ExpertIterationRun,
 }
 """The config class of each algorithm that trains a language model."""
