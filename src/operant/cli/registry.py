@@ -31,5 +31,6 @@ BUILD: dict[str, Callable[..., Job]] = {
     "process-reward": _builder("preferences:build_process_reward"),
     "dpo": _builder("preferences:build_dpo"),
     "rlhf": _builder("rlhf:build_rlhf"),
+    "expert-iteration": _builder("improve:build_expert_iteration"),
 }
 """From the name on the command line to the builder; `operant.config.resolve.ALGORITHMS` has the config classes."""
