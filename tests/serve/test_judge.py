@@ -150,3 +150,30 @@ def test_a_chooser_of_our_own_server_gives_the_models_probabilities(policy):
     prompt = policy.tokenizer(said)["input_ids"]
     logits = policy.decoder.head(policy.hidden(torch.tensor([prompt]))[0, -1])
     assert found == pytest.approx(logits[[a, b]].softmax(0)[0].item(), abs=1e-5)
+
+
+def test_ai_feedback_from_a_server_is_that_of_the_model_and_leaves_out_what_was_not_judged(script, policy):
+    import numpy as np
+
+    from operant.algo.constitutional import PRINCIPLES, labelled, preferences
+    from operant.config.rlhf import ConstitutionalConfig
+    from operant.data.conversation import Encoder
+
+    compared = [("one", "better", "worse"), ("two", "worse", "better"), ("three", "broken", "worse")]
+
+    def answer(body):
+        text = body["messages"][0]["content"]
+        if "broken" in text:
+            return failure(400, "broken")
+        p = 0.8 if text.index("better") < text.index("worse") else 0.3  # a liking for (A)
+        top = [{"token": t, "logprob": math.log(x)} for t, x in (("A", p), ("B", 1 - p))]
+        return 200, chat("A", logprobs={"content": [top[0] | {"top_logprobs": top}]})
+
+    script.answers = [answer] * 6
+    chooser = Chooser(url=script.url, model="m")
+    with pytest.warns(UserWarning, match=r"2 of 6 .* broken"):
+        found = preferences(ConstitutionalConfig(), chooser.many, compared, PRINCIPLES, np.random.default_rng(0))
+    assert found[:2].tolist() == pytest.approx([0.75, 0.25])
+    assert math.isnan(found[2])
+    pairs = labelled(compared, found, Encoder(tokenizer=policy.tokenizer, length=256))
+    assert [pair.probability for pair in pairs] == pytest.approx([0.75, 0.25])

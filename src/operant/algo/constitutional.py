@@ -8,7 +8,8 @@ probabilities it gives to (A) and (B) are soft labels, from which `reward_model`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +22,12 @@ from operant.data.packing import padded
 from operant.data.pairs import Pair
 from operant.policy.language import LanguageModel
 from operant.rollout.engine import Engine, Prompt, Sampling
+
+Feedback = Callable[[Sequence[str]], Sequence[float]]
+"""To questions that end by offering (A) and (B): π(A) / (π(A) + π(B)) of each, NaN where it was not answered.
+
+`operant.serve.judge.Chooser(url=…).many` asks a model behind a server.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +149,7 @@ def demonstrations(revised: Sequence[Revised], encoder: Encoder) -> list[Encoded
 
 def preferences(
     cfg: ConstitutionalConfig,
-    feedback: LanguageModel,
+    feedback: LanguageModel | Feedback,
     compared: Sequence[tuple[str, str, str]],
     principles: Sequence[Principle],
     generator: np.random.Generator,
@@ -153,7 +160,7 @@ def preferences(
 
     Args:
         cfg: `certain` bounds the labels.
-        feedback: the model that is asked.
+        feedback: the model that is asked, or what asks one elsewhere; a label is NaN where it does not answer.
         compared: N of (prompt, first answer, second answer).
         principles: to draw from.
         generator: of the draws.
@@ -165,19 +172,26 @@ def preferences(
     """
     if not principles:
         raise ConfigError("no principles to compare by: give at least one, for instance PRINCIPLES")
-    first: list[float] = []
+    asked: list[str] = []
     for prompt, a, b in compared:
         question = principles[int(generator.integers(len(principles)))].comparison
-        ahead, behind = _choose(feedback, prompt, a, b, question), _choose(feedback, prompt, b, a, question)
-        first.append(0.5 * (ahead + 1.0 - behind))
-    return torch.tensor(first, dtype=torch.float64).clamp(1.0 - cfg.certain, cfg.certain)
+        asked += [_comparison(prompt, a, b, question), _comparison(prompt, b, a, question)]
+    local = isinstance(feedback, LanguageModel)
+    answers = [_choose(feedback, each) for each in asked] if local else list(feedback(asked))
+    ahead, behind = torch.tensor(answers, dtype=torch.float64).view(-1, 2).unbind(-1)  # [N]
+    return (0.5 * (ahead + 1.0 - behind)).clamp(1.0 - cfg.certain, cfg.certain)
 
 
 def labelled(compared: Sequence[tuple[str, str, str]], probability: torch.Tensor, encoder: Encoder) -> list[Pair]:
-    """Pairs for `reward_model` with loss "soft_label": the first answer is `chosen` with the given probability [N]."""
+    """Pairs for `reward_model` with loss "soft_label": the first answer is `chosen` with the given probability [N].
+
+    A comparison whose probability is NaN was not judged, and is left out.
+    """
     chat = encoder.tokenizer.chat_template is not None
     pairs: list[Pair] = []
     for i, ((prompt, a, b), p) in enumerate(zip(compared, probability.tolist(), strict=True)):
+        if math.isnan(p):
+            continue
         asked: list[Message] = [{"role": "user", "content": prompt}]
         start, where = asked if chat else _text(asked), f"comparison {i}"
         one, other = (encoder.completion(start, x if chat else " " + x, where) for x in (a, b))
@@ -198,10 +212,14 @@ def spoken(model: LanguageModel, tokens: Sequence[int], stop: Sequence[int]) -> 
     return str(model.tokenizer.decode(list(kept), skip_special_tokens=True)).strip()
 
 
+def _comparison(prompt: str, a: str, b: str, question: str) -> str:
+    exchange = _text([{"role": "user", "content": prompt}])
+    return f"Consider this exchange:\n\n{exchange}\n\n{question}\n(A) {a}\n(B) {b}"
+
+
 @torch.no_grad()
-def _choose(model: LanguageModel, prompt: str, a: str, b: str, question: str) -> float:
+def _choose(model: LanguageModel, asked: str) -> float:
     """π(A) / (π(A) + π(B)) as the word after "The answer is: (", whatever number of tokens each letter takes."""
-    asked = f"Consider this exchange:\n\n{_text([{'role': 'user', 'content': prompt}])}\n\n{question}\n(A) {a}\n(B) {b}"
     start = [*opened(model, [{"role": "user", "content": asked}])]
     lead = list(model.tokenizer("The answer is: (", add_special_tokens=False)["input_ids"])
     rows: list[Encoded] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -180,9 +181,26 @@ class Chooser:
         return share(reply.top[0])
 
     def many(self, questions: Sequence[str]) -> list[float]:
-        """The same for several questions at once."""
+        """The same for several questions at once; NaN where there is no answer. `constitutional.preferences` takes it.
+
+        Warns:
+            UserWarning: of how many there was none, and why.
+        """
+        failures: list[OperantError] = []
+
+        def ask(question: str) -> float:
+            try:
+                return self(question)
+            except (ServerError, JudgeError) as error:
+                failures.append(error)
+                return math.nan
+
         with ThreadPoolExecutor(self.together) as pool:
-            return list(pool.map(self, questions))
+            found = list(pool.map(ask, questions))
+        if failures:
+            what = f"{len(failures)} of {len(questions)} comparisons were not judged"
+            warnings.warn(f"{what}, the first because: {failures[0]}", stacklevel=2)
+        return found
 
 
 def share(top: Mapping[str, float]) -> float:
