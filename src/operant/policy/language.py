@@ -17,6 +17,7 @@ from operant.math.logprob import categorical_entropy, categorical_logp
 from operant.policy import lora as adapters
 from operant.policy import slim
 from operant.policy.lora import LoraSpec
+from operant.policy.tape import Tape
 from operant.policy.whole import Whole
 
 CHUNK = 2**26
@@ -39,6 +40,7 @@ class LanguageModel(nn.Module):
     Attributes:
         whole: the forward of transformers where the slim one does not cover the model, else None. A warning says so.
         vocab, width, max_positions: V, D, and the longest row.
+        tape: what the sampler kept of its last call, if it was asked to.
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
@@ -47,6 +49,7 @@ class LanguageModel(nn.Module):
         self.tokenizer = tokenizer
         self.adapted = hasattr(model, "disable_adapter")
         base = model.get_base_model() if self.adapted else model
+        self.tape: Tape | None = None
         found = slim.obstacle(base)
         self._decoder = slim.reader(base) if found is None else None
         self.whole = None if found is None else Whole(base)
@@ -213,14 +216,15 @@ class Scalar(nn.Module):
 
     Args:
         backbone: the language model whose hidden states are read; trained with the head unless frozen by the caller.
+            The head is float32 whatever it is, and begins on its device.
     """
 
     def __init__(self, backbone: LanguageModel) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(backbone.width, 1, bias=False)
+        self.head = nn.Linear(backbone.width, 1, bias=False, device=backbone.device)
         nn.init.zeros_(self.head.weight)
 
     def forward(self, tokens: Tensor, position: Tensor | None = None, segment: Tensor | None = None) -> Tensor:
         """[N, L] from tokens [N, L]."""
-        return self.head(self.backbone.hidden(tokens, position, segment)).squeeze(-1).float()
+        return self.head(self.backbone.hidden(tokens, position, segment).float()).squeeze(-1)
