@@ -32,7 +32,6 @@ from operant.task.load import load_task
 from operant.task.task import Task
 from operant.training.language import Language
 from operant.training.masters import MasterAdamW
-from operant.training.masters import MasterAdamW
 from operant.training.rollouts import write_rollouts
 from operant.training.run import Job, Position
 
