@@ -1,7 +1,7 @@
 """A pretended accelerator: tensors that say they are elsewhere, refuse to meet those of the CPU, and compute there.
 
-It has the manners of CUDA: `numpy()` is refused, `item()` and `tolist()` are answered (and noted), an operation on two
-devices raises, but for numbers, for indices and for copies. What it cannot show is a kernel. Torch takes one such device
+It has the manners of CUDA: `numpy()` is refused, `item()` and `tolist()` are answered (and noted), an operation on
+two devices raises, but for numbers, indices and copies. What it cannot show is a kernel. Torch takes one such device
 a process and keeps it, so tests that pretend are best run in a process of their own.
 """
 

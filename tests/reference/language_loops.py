@@ -98,7 +98,7 @@ def run(device: str, dtype: str, folder: Path) -> None:
             apart = ("phase", "speed", "time")
             told = [k for k in made.metrics if "/" in k and k.split("/")[0] not in apart]
             found = {k: float(made.metrics[k].dropna().iloc[-1]) for k in told if made.metrics[k].notna().any()}
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             where = traceback.extract_tb(error.__traceback__)
             inside = [f"{Path(f.filename).name}:{f.lineno}" for f in where if "operant" in f.filename]
             found = {"error": f"{type(error).__name__}: {str(error)[:300]}", "at": inside[-3:]}
