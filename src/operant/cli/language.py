@@ -212,7 +212,10 @@ def model_of(cfg: LanguageRun, task: Task | None, say: Say = lambda line: None) 
     elif (latest := Path(path) / "checkpoints" / "latest").exists():  # a run's folder
         path = str(latest.resolve())
     lora = LoraSpec(r=cfg.model.lora_rank, alpha=cfg.model.lora_alpha) if cfg.model.lora_rank else None
-    return LanguageModel.load(path, dtype=getattr(torch, cfg.model.dtype), device=where, lora=lora)
+    policy = LanguageModel.load(path, dtype=getattr(torch, cfg.model.dtype), device=where, lora=lora)
+    if cfg.model.recompute:
+        policy.recompute()
+    return policy
 
 
 def imitated(task: Task, encoder: Encoder) -> list[Encoded]:

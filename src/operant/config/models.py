@@ -20,7 +20,14 @@ class ModelConfig(Section):
         default="",
         description="a causal language model: Hugging Face folder, hub name, or a run's folder; a small base if empty",
     )
-    dtype: Literal["float32", "bfloat16"] = Field(default="float32", description="type of its parameters")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="type of its parameters; AdamW steps float32 copies of bfloat16"
+    )
+    recompute: bool = Field(
+        default=False,
+        description="keep of each layer its input alone for the backward pass and compute it again there: a third more "
+        "work, a fraction of the memory",
+    )
     lora_rank: NonNegativeInt = Field(default=0, description="rank of adapters, which alone are trained; 0 trains all")
     lora_alpha: PositiveFloat = Field(default=32.0, description="adapters are scaled by it over their rank")
 

@@ -139,6 +139,17 @@ class LanguageModel(nn.Module):
             raise ConfigError("this model has no adapters; load it with lora=LoraSpec(…), or write it with save")
         self.model.save_pretrained(str(folder), safe_serialization=True)
 
+    def recompute(self) -> None:
+        """From now on keep of each layer its input alone for the backward pass, and compute it again there.
+
+        A third more arithmetic, for a fraction of the memory: of a layer of Qwen2.5-0.5B about 2 kB a token in
+        bfloat16, not 50.
+
+        Raises:
+            ConfigError: if the model goes through transformers.
+        """
+        self.decoder.recompute = True
+
     @contextlib.contextmanager
     def reference(self) -> Generator[None]:
         """Within it the model is the one before its adapters: π_ref without a second copy.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from operant.math.logprob import categorical_logp
@@ -73,9 +72,9 @@ def _hidden(decoder: slim.Decoder, tokens: Tensor, prompt: Tensor, member: Tenso
     mask = torch.cat((ahead[:, None].expand(-1, longest, -1), (column <= column[:, None]).expand(n, -1, -1)), -1)
     mask = torch.zeros(mask.shape, device=tokens.device).masked_fill(~mask, -torch.inf)[:, None]  # [N, 1, C, P+C]
     x, at = decoder.embed(flat, place)
-    mask, cut, gqa = mask.to(x.dtype), groups * width, decoder.kv_heads != decoder.heads
-    for layer in range(decoder.depth):
-        q, k, v = decoder.qkv(layer, x, at)
+    mask, cut = mask.to(x.dtype), groups * width
+
+    def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         (qp, qc), (kp, kc), (vp, vc) = (
             (
                 y[0, :, :cut].unflatten(1, (groups, width)).transpose(0, 1),
@@ -83,9 +82,8 @@ def _hidden(decoder: slim.Decoder, tokens: Tensor, prompt: Tensor, member: Tenso
             )
             for y in (q, k, v)
         )  # [G, H, P, d] and [N, H, C, d]
-        of_prompt = F.scaled_dot_product_attention(qp, kp, vp, is_causal=True, scale=decoder.scale, enable_gqa=gqa)
-        keys, values = torch.cat((kp[member], kc), 2), torch.cat((vp[member], vc), 2)
-        own = F.scaled_dot_product_attention(qc, keys, values, attn_mask=mask, scale=decoder.scale, enable_gqa=gqa)
-        attended = torch.cat([y.transpose(0, 1).flatten(1, 2) for y in (of_prompt, own)], 1)[None]
-        x = decoder.finish(layer, x, attended)
-    return x[0]
+        of_prompt = slim.attend(qp, kp, vp, decoder.scale)
+        own = slim.attend(qc, torch.cat((kp[member], kc), 2), torch.cat((vp[member], vc), 2), decoder.scale, mask)
+        return torch.cat([y.transpose(0, 1).flatten(1, 2) for y in (of_prompt, own)], 1)[None]
+
+    return slim.layers(decoder, x, at, attention)[0]

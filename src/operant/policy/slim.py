@@ -12,11 +12,12 @@ is refused by `reader`, and goes through transformers instead (`operant.policy.w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 
 class Decoder(Protocol):
@@ -31,6 +32,7 @@ class Decoder(Protocol):
     max_positions: int
     scale: float  # of the attention logits
     layers: Any  # the model's blocks, for those who read weights
+    recompute: bool  # whether `layers` computes each again in the backward pass
 
     def embed(self, tokens: Tensor, position: Tensor) -> tuple[Tensor, Any]:
         """Token [N, L] and position [N, L] to the residual stream [N, L, D], and what layers need of positions."""
@@ -63,7 +65,7 @@ class Rotary:
 
     def __init__(self, model: Any) -> None:
         config = model.config
-        self.model, self.lm_head = model.model, model.lm_head
+        self.model, self.lm_head, self.recompute = model.model, model.lm_head, False
         self.layers = self.model.layers
         self.depth, self.heads = config.num_hidden_layers, config.num_attention_heads
         self.kv_heads = getattr(config, "num_key_value_heads", None) or self.heads
@@ -113,7 +115,7 @@ class Absolute:
 
     def __init__(self, model: Any) -> None:
         config = model.config
-        self.model, self.lm_head = model.transformer, model.lm_head
+        self.model, self.lm_head, self.recompute = model.transformer, model.lm_head, False
         self.layers = self.model.h
         self.depth, self.heads, self.kv_heads = config.n_layer, config.n_head, config.n_head
         self.head_dim = config.n_embd // config.n_head
@@ -199,6 +201,46 @@ def reader(model: Any) -> Decoder:
     return FAMILIES[model.config.model_type](model)
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, mask: Tensor | None = None) -> Tensor:
+    """softmax(q kᵀ scale) v.
+
+    Args:
+        q: [N, H, L, d].
+        k, v: [N, K, M, d]; H / K queries share a key.
+        scale: of the logits.
+        mask: [N or 1, 1, L, M], bool, or added to the logits; None for a causal one, where L = M.
+
+    Returns:
+        [N, H, L, d].
+    """
+    shared = k.shape[1] != q.shape[1]
+    if shared and mask is not None and q.device.type != "cpu":
+        # of the kernels there, those that take a mask take no shared keys, and what is left holds all logits at once
+        each, shared = q.shape[1] // k.shape[1], False
+        k, v = k.repeat_interleave(each, 1), v.repeat_interleave(each, 1)
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=shared
+    )
+
+
+def layers(decoder: Decoder, x: Tensor, at: Any, attention: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
+    """The residual stream [N, L, D] through all layers, around a way of attending.
+
+    Where `decoder.recompute`, the input of each layer is all that is kept for the backward pass, in which the layer is
+    computed again (Chen et al. 2016, arXiv:1604.06174).
+    """
+
+    def through(layer: int, x: Tensor) -> Tensor:
+        return decoder.finish(layer, x, attention(*decoder.qkv(layer, x, at)))
+
+    for layer in range(decoder.depth):
+        if decoder.recompute and torch.is_grad_enabled():
+            x = cast(Tensor, checkpoint(through, layer, x, use_reentrant=False))
+        else:
+            x = through(layer, x)
+    return x
+
+
 def hidden(decoder: Decoder, tokens: Tensor, position: Tensor, segment: Tensor | None = None) -> Tensor:
     """Hidden states [N, L, D] of whole rows.
 
@@ -212,10 +254,4 @@ def hidden(decoder: Decoder, tokens: Tensor, position: Tensor, segment: Tensor |
     mask = None
     if segment is not None:
         mask = (segment[:, None, :, None] == segment[:, None, None, :]).tril()
-    for layer in range(decoder.depth):
-        q, k, v = decoder.qkv(layer, x, at)
-        attended = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=mask is None, scale=decoder.scale, enable_gqa=k.shape[1] != q.shape[1]
-        )
-        x = decoder.finish(layer, x, attended)
-    return decoder.norm(x)
+    return decoder.norm(layers(decoder, x, at, lambda q, k, v: attend(q, k, v, decoder.scale, mask)))
