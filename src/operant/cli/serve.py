@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 
 from operant.cli.speaker import speaker
 from operant.config.errors import ConfigError
@@ -21,7 +22,8 @@ def verb(args: argparse.Namespace) -> None:
     chats = getattr(policy.tokenizer, "chat_template", None) is not None
     where = "chat/completions and completions" if chats else "completions (it has no chat template)"
     _say(f"{what.name} at {server.url}: {where}, up to {what.length:,} tokens. Ctrl-C ends it.")
-    server.run()
+    with suppress(KeyboardInterrupt):  # the way to end it
+        server.run()
     _say("The server has ended.")
 
 
