@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from operant.config.errors import ConfigError
 from operant.config.rlhf import ConstitutionalConfig
-from operant.data.conversation import Encoded, Encoder, Message, render
+from operant.data.conversation import Encoded, Encoder, Message, Text, render
 from operant.data.packing import padded
 from operant.data.pairs import Pair
 from operant.policy.language import LanguageModel
@@ -176,8 +177,10 @@ def preferences(
     for prompt, a, b in compared:
         question = principles[int(generator.integers(len(principles)))].comparison
         asked += [_comparison(prompt, a, b, question), _comparison(prompt, b, a, question)]
-    local = isinstance(feedback, LanguageModel)
-    answers = [_choose(feedback, each) for each in asked] if local else list(feedback(asked))
+    if isinstance(feedback, LanguageModel):
+        answers = [_choose(feedback, each) for each in asked]
+    else:
+        answers = list(feedback(asked))
     ahead, behind = torch.tensor(answers, dtype=torch.float64).view(-1, 2).unbind(-1)  # [N]
     return (0.5 * (ahead + 1.0 - behind)).clamp(1.0 - cfg.certain, cfg.certain)
 
@@ -197,6 +200,12 @@ def labelled(compared: Sequence[tuple[str, str, str]], probability: torch.Tensor
         one, other = (encoder.completion(start, x if chat else " " + x, where) for x in (a, b))
         pairs.append(Pair(chosen=one, rejected=other, probability=p))
     return pairs
+
+
+def asked_for(tokenizer: Any, prompt: str) -> Text:
+    """A prompt as it is put to the model: messages with a chat template, else text."""
+    asked: list[Message] = [{"role": "user", "content": prompt}]
+    return asked if tokenizer.chat_template is not None else _text(asked)
 
 
 def opened(model: LanguageModel, messages: Sequence[Message]) -> list[int]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from operant.config.errors import ConfigError
-from operant.config.models import JudgedRun, LanguageRun
+from operant.config.models import ConstitutionalRun, JudgedRun, LanguageRun
 from operant.data.conversation import Encoded, Encoder
 from operant.policy.language import LanguageModel
 from operant.rollout.engine import Engine
@@ -32,7 +32,7 @@ def measure_of(cfg: LanguageRun, policy: LanguageModel) -> Measure:
     Raises:
         ConfigError: if the run imitated a file, so that there is nothing to be right at.
     """
-    if isinstance(cfg, JudgedRun):
+    if isinstance(cfg, JudgedRun | ConstitutionalRun):
         raise ConfigError(
             f"a run of {cfg.algorithm} judges or is judged in training: there is no task to measure it on"
         )
@@ -42,16 +42,16 @@ def measure_of(cfg: LanguageRun, policy: LanguageModel) -> Measure:
     return Measure(cfg, policy, task, sampling_of(cfg, policy, task))
 
 
-def sampling_of(cfg: LanguageRun, policy: LanguageModel, task: Task) -> Sampling:
-    """How completions are drawn: the settings, and the stops of the model and the task."""
+def sampling_of(cfg: LanguageRun, policy: LanguageModel, task: Task | None) -> Sampling:
+    """How completions are drawn: the settings, and the stops of the model and the task, if there is one."""
     own = cfg.sampling
     ends = getattr(policy.base.generation_config, "eos_token_id", None)
     stop: set[Any] = {policy.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
-    for text in task.stop:
+    for text in () if task is None else task.stop:
         tokens = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
         if len(tokens) != 1:
             raise ConfigError(
-                f"task {task.name}: the stop text {text!r} is {len(tokens)} tokens of this model; give one that is one"
+                f"task {cfg.task.id}: the stop text {text!r} is {len(tokens)} tokens of this model; give one of one"
             )
         stop.add(tokens[0])
     return Sampling(
@@ -59,7 +59,7 @@ def sampling_of(cfg: LanguageRun, policy: LanguageModel, task: Task) -> Sampling
         top_k=own.top_k,
         top_p=own.top_p,
         min_p=own.min_p,
-        max_tokens=own.max_tokens or task.max_tokens or MAX_TOKENS,
+        max_tokens=own.max_tokens or (task and task.max_tokens) or MAX_TOKENS,
         stop=tuple(sorted(int(token) for token in stop)),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,11 @@ def build_dpo(cfg: DPORun, env: object, say: Say = lambda line: None) -> Job:
     """Everything that direct preference optimisation needs; the reference is the model as it is named."""
     policy, encoder = _begin(cfg, say)
     if cfg.algo.loss == "kto":
-        judged, held = _held_out(read_verdicts(cfg.task.id, encoder), cfg.eval.episodes)
+        judged, held = held_out(read_verdicts(cfg.task.id, encoder), cfg.eval.episodes)
         data: list[Any] = verdicts_with_reference(mismatch(judged, encoder.length), policy, tokens=cfg.algo.tokens)
         reference = all_logp(policy, [(v.answer,) for v in held], cfg.algo.tokens)[:, 0].cpu()
     else:
-        data, held = _held_out(read_pairs(cfg.task.id, encoder), cfg.eval.episodes)
+        data, held = held_out(read_pairs(cfg.task.id, encoder), cfg.eval.episodes)
         data = pairs_with_reference(data, policy, tokens=cfg.algo.tokens)
         held = pairs_with_reference(held, policy, tokens=cfg.algo.tokens)
         reference = torch.tensor([p.reference for p in held])
@@ -60,7 +61,7 @@ def build_dpo(cfg: DPORun, env: object, say: Say = lambda line: None) -> Job:
         return (ratio[:, 0] - ratio[:, 1]).tolist()
 
     learned = Language(policy, optimizer, modules={} if groups is None else {"groups": groups})
-    return _job(cfg, loop, items, learned, _Right(held, margins))
+    return _job(cfg, loop, items, learned, Right(held, margins))
 
 
 def build_reward_model(cfg: RewardModelRun, env: object, say: Say = lambda line: None) -> Job:
@@ -68,20 +69,24 @@ def build_reward_model(cfg: RewardModelRun, env: object, say: Say = lambda line:
     policy, encoder = _begin(cfg, say)
     model = Scalar(policy).to(policy.device)
     read: Callable[..., list[Any]] = read_rankings if cfg.algo.loss == "ranking" else read_pairs
-    data, held = _held_out(read(cfg.task.id, encoder), cfg.eval.episodes)
+    data, held = held_out(read(cfg.task.id, encoder), cfg.eval.episodes)
     items: Shuffled[Any] = Shuffled(data, Streams(cfg.seed))
     optimizer = adam([model], cfg.algo.lr, cfg.algo.weight_decay)
     loop = reward_model(cfg.algo, items, model, optimizer, total_steps=cfg.total_steps)
 
-    def margins(judged: Sequence[Any]) -> list[float]:
-        found: list[float] = []
-        for item in judged:
-            rows = padded(answers(item), policy.tokenizer.pad_token_id).to(policy.device)
-            scores = score(model, rows).tolist()
-            found.append(scores[0] - scores[-1])
-        return found
+    learned = Language(policy, optimizer, modules={"head": model.head})
+    return _job(cfg, loop, items, learned, Right(held, partial(margins_of, model)))
 
-    return _job(cfg, loop, items, Language(policy, optimizer, modules={"head": model.head}), _Right(held, margins))
+
+def margins_of(model: Scalar, judged: Sequence[Any]) -> list[float]:
+    """By how much a reward model prefers what was preferred, of each pair or ranking."""
+    found: list[float] = []
+    for item in judged:
+        rows = padded(answers(item), model.backbone.tokenizer.pad_token_id).to(model.backbone.device)
+        scores = score(model, rows).tolist()
+        better = 1.0 if getattr(item, "probability", 1.0) >= 0.5 else -1.0
+        found.append(better * (scores[0] - scores[-1]))
+    return found
 
 
 def build_process_reward(cfg: ProcessRewardRun, env: object, say: Say = lambda line: None) -> Job:
@@ -94,7 +99,7 @@ def build_process_reward(cfg: ProcessRewardRun, env: object, say: Say = lambda l
         encoder = Encoder(tokenizer=policy.tokenizer, length=min(cfg.algo.length, policy.max_positions))
         judged = _labelled(cfg, task, policy, encoder)
     model = Scalar(policy).to(policy.device)
-    data, held = _held_out(judged, cfg.eval.episodes)
+    data, held = held_out(judged, cfg.eval.episodes)
     items = Shuffled(data, Streams(cfg.seed))
     optimizer = adam([model], cfg.algo.lr, cfg.algo.weight_decay)
     loop = process_reward(cfg.algo, items, model, optimizer, total_steps=cfg.total_steps)
@@ -111,7 +116,7 @@ def build_process_reward(cfg: ProcessRewardRun, env: object, say: Say = lambda l
     learned = Language(
         policy, optimizer, modules={"head": model.head}, counters=lambda: {"separator": cfg.algo.separator}
     )
-    return _job(cfg, loop, items, learned, _Right(held, margins))
+    return _job(cfg, loop, items, learned, Right(held, margins))
 
 
 def _labelled(cfg: ProcessRewardRun, task: Task, policy: LanguageModel, encoder: Encoder) -> list[Steps]:
@@ -132,7 +137,7 @@ def _labelled(cfg: ProcessRewardRun, task: Task, policy: LanguageModel, encoder:
     return found
 
 
-class _Right:
+class Right:
     """The share of held-out judgements that the model agrees with: a return of 1 where its margin is above 0."""
 
     def __init__(self, held: Sequence[Any], margins: Callable[[Sequence[Any]], list[float]]) -> None:
@@ -159,7 +164,7 @@ def _begin(cfg: JudgedRun, say: Say) -> tuple[LanguageModel, Encoder]:
     return policy, Encoder(tokenizer=policy.tokenizer, length=min(length, policy.max_positions))
 
 
-def _held_out(items: list[Any], most: int) -> tuple[list[Any], list[Any]]:
+def held_out(items: list[Any], most: int) -> tuple[list[Any], list[Any]]:
     """The last tenth, `most` at most and one at least, apart.
 
     Raises:
@@ -173,7 +178,7 @@ def _held_out(items: list[Any], most: int) -> tuple[list[Any], list[Any]]:
     return items[: len(items) - count], items[len(items) - count :]
 
 
-def _job(cfg: JudgedRun, loop: Iterator[Metrics], data: Shuffled[Any], learned: Language, measure: _Right) -> Job:
+def _job(cfg: JudgedRun, loop: Iterator[Metrics], data: Shuffled[Any], learned: Language, measure: Right) -> Job:
     def begin(at: Position) -> None:
         data.steps = at.step
 

@@ -32,5 +32,6 @@ BUILD: dict[str, Callable[..., Job]] = {
     "dpo": _builder("preferences:build_dpo"),
     "rlhf": _builder("rlhf:build_rlhf"),
     "expert-iteration": _builder("improve:build_expert_iteration"),
+    "constitutional": _builder("constitution:build_constitutional"),
 }
 """From the name on the command line to the builder; `operant.config.resolve.ALGORITHMS` has the config classes."""

@@ -56,6 +56,12 @@ class RewardModelConfig(Section):
     max_grad_norm: PositiveFloat = Field(default=1.0, description="bound on the global gradient norm")
 
 
+class SoftLabelConfig(RewardModelConfig):
+    """A reward model of a judge's probabilities."""
+
+    loss: Literal["soft_label"] = Field(default="soft_label", description="pairs, with a judge's probabilities")  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
 class ProcessRewardConfig(Section):
     """A process reward model: is each step of a solution right? (Lightman et al. 2023, arXiv:2305.20050)"""
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from operant.config.groups import PRESETS, GRPOConfig
-from operant.config.language import DPOConfig, ProcessRewardConfig, RewardModelConfig, SFTConfig
-from operant.config.rlhf import ExpertIterationConfig, RLHFConfig
+from operant.config.language import DPOConfig, ProcessRewardConfig, RewardModelConfig, SFTConfig, SoftLabelConfig
+from operant.config.rlhf import ConstitutionalConfig, ExpertIterationConfig, RLHFConfig
 from operant.config.schema import EnvConfig, EvalConfig, RunConfig, SaveConfig, Section
 
 
@@ -196,6 +196,19 @@ class ExpertIterationRun(LanguageRun):
     algo: ExpertIterationConfig = Field(default_factory=ExpertIterationConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
+class ConstitutionalRun(LanguageRun):
+    """A run of one stage of constitutional AI."""
+
+    algorithm: str = Field(default="constitutional", description="name of the algorithm")
+    total_steps: PositiveInt = Field(
+        default=10_000, description="revisions or comparisons to learn from, repeats counted"
+    )
+    algo: ConstitutionalConfig = Field(default_factory=ConstitutionalConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
+    sft: SFTConfig = Field(default_factory=SFTConfig, description="how revisions are learnt")
+    preference: SoftLabelConfig = Field(default_factory=SoftLabelConfig, description="how comparisons are learnt")
+    save: SFTSaveConfig = Field(default_factory=SFTSaveConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
 LANGUAGE: dict[str, type[LanguageRun]] = {
     "sft": SFTRun,
     "reward-model": RewardModelRun,
@@ -204,5 +217,6 @@ LANGUAGE: dict[str, type[LanguageRun]] = {
     "rlhf": RLHFRun,
     "grpo": GRPORun,
     "expert-iteration": ExpertIterationRun,
+    "constitutional": ConstitutionalRun,
 }
 """The config class of each algorithm that trains a language model."""

@@ -88,6 +88,12 @@ class ExpertIterationConfig(Section):
 class ConstitutionalConfig(Section):
     """Critiques, revisions and labels by a model under written principles (Bai et al. 2022, arXiv:2212.08073)."""
 
+    stage: Literal["revision", "feedback"] = Field(
+        default="revision",
+        description="revision: the model learns what became of its answers (SFT); feedback: a reward model learns "
+        "which of two of its answers a judge prefers",
+    )
+    prompts: PositiveInt = Field(default=1000, description="prompts that are answered, the first ones of the task")
     revisions: NonNegativeInt = Field(default=4, description="times a response is criticised and revised")
     certain: float = Field(
         default=1.0,
@@ -95,3 +101,12 @@ class ConstitutionalConfig(Section):
         ge=0.5,
         le=1.0,
     )
+    principles: str = Field(
+        default="",
+        description="FILE.jsonl of principles, each with critique, revision and comparison; four short ones if empty",
+    )
+    judge: str = Field(
+        default="", description="address of the server whose model compares answers; the model itself if empty"
+    )
+    judge_model: str | None = Field(default=None, description="the model there; the only one if unset")
+    judge_key: str | None = Field(default=None, description="name of the environment variable with the server's key")
