@@ -377,11 +377,12 @@ def test_the_help_of_train_has_every_setting_with_its_default(capsys: pytest.Cap
         assert f" {name}: " in text
 
 
-def test_nothing_heavy_is_imported():
+@pytest.mark.parametrize("verb", ["train", "serve"])
+def test_nothing_heavy_is_imported(verb: str):
     code = (
-        "import sys\nfrom operant.cli.parser import parse\n"
-        "try: parse(['train', 'ppo', '--help'])\nexcept SystemExit: pass\n"
-        "print([m for m in ('torch', 'numpy', 'gymnasium', 'pandas') if m in sys.modules])"
+        "import sys\nimport operant.cli.main\nfrom operant.cli.parser import parse\n"
+        f"try: parse(['{verb}', '--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('torch', 'numpy', 'gymnasium', 'pandas', 'transformers', 'starlette') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip().endswith("[]")

@@ -19,6 +19,7 @@ EXTRAS = {
     "export": ("onnx", "operant export"),
     "hub": ("huggingface-hub", "operant push"),
     "language": ("transformers", "language models"),
+    "serve": ("starlette", "operant serve, and asking servers"),
     "agents": ("playwright", "web agents"),
 }
 

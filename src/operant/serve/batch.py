@@ -102,8 +102,9 @@ class Slim:
         more, wider = rows - self.cache.shape[2], columns - self.cache.shape[4]
         if more <= 0 and wider <= 0:
             return
-        more = max(more, self.cache.shape[2]) if more > 0 else 0  # as many again, so that growth costs little
-        wider = -(-max(wider, 0) // GROWTH) * GROWTH
+        # half as much again at least, so that copies cost little beside the steps between them
+        more = max(more, self.cache.shape[2] // 2) if more > 0 else 0
+        wider = -(-max(wider, self.cache.shape[4] // 2) // GROWTH) * GROWTH if wider > 0 else 0
         self.cache = F.pad(self.cache, (0, 0, 0, wider, 0, 0, 0, more))
 
 

@@ -246,11 +246,11 @@ class Scheduler:
         if token.end or words.stopped or row.drawn == ask.sampling.max_tokens:
             text += words.end()
             finish = "stop" if token.end or words.stopped else "length"
-        whole = finish is not None and not words.stopped
-        told = [t for t in row.pending if whole or t.begin < words.length]
         if text or finish:
+            whole = finish is not None and not words.stopped
+            told = tuple(t for t in row.pending if whole or t.begin < words.length)
             row.pending = [t for t in row.pending if t.begin >= words.length]
-            ask.tell(Delta(sample=row.sample, text=text, tokens=tuple(told), finish=finish, drawn=row.drawn))
+            ask.tell(Delta(sample=row.sample, text=text, tokens=told, finish=finish, drawn=row.drawn))
         return finish is not None
 
     def _score(self, ask: Ask) -> tuple[Token, ...]:
