@@ -19,11 +19,19 @@ class Rated(Protocol):
     """Settings of a learning rate."""
 
     @property
-    def lr(self) -> float: ...
+    def lr(self) -> float:
+        """After the warm-up."""
+        ...
+
     @property
-    def lr_schedule(self) -> str: ...
+    def lr_schedule(self) -> str:
+        """constant, linear or cosine."""
+        ...
+
     @property
-    def warmup(self) -> float: ...
+    def warmup(self) -> float:
+        """The share of the steps in which it rises from 0."""
+        ...
 
 
 def rate(cfg: Rated, done: float) -> float:

@@ -51,7 +51,10 @@ def pairs_with_reference(
 def verdicts_with_reference(
     verdicts: Sequence[Verdict], policy: LanguageModel, *, reference: LanguageModel | None = None, tokens: int = 32_768
 ) -> list[Verdict]:
-    """The verdicts that `operant.data.pairs.mismatch` gave, with log π_ref of both answers; see `pairs_with_reference`.
+    """The verdicts that `operant.data.pairs.mismatch` gave, with log π_ref of both answers.
+
+    Args:
+        verdicts, policy, reference, tokens: as in `pairs_with_reference`.
 
     Raises:
         ConfigError: if one has no mismatched answer.

@@ -50,6 +50,9 @@ def best_of_n_value(score: Tensor, value: Tensor, n: int) -> Tensor:
 def kl_bound(n: int) -> float:
     """log n − (n − 1)/n, nats: KL(best of n ‖ policy) if no two answers score the same, else above it.
 
+    Raises:
+        ValueError: if n is below 1.
+
     Source: Stiennon et al. (2020), appendix G.3; Beirami et al. (2024), arXiv:2401.01879, theorem 1, for the bound.
     """
     if n < 1:

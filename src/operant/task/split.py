@@ -39,7 +39,11 @@ def draw(
     problem: Callable[[np.random.Generator], Problem],
     prompt: Callable[[Problem], str],
 ) -> Problem:
-    """The problem number `index` of a stream for training: the first draw that is not held out."""
+    """The problem number `index` of the stream `name` for training: the first draw whose prompt is not held out.
+
+    Raises:
+        ConfigError: if there is none in `PATIENCE` draws.
+    """
     random = streams.numpy(f"task/{name}", index)
     for _ in range(PATIENCE):
         if not held_out(prompt(made := problem(random)), streams.seed):
@@ -54,7 +58,7 @@ def distinct(
     prompt: Callable[[Problem], str],
     task: str,
 ) -> list[Problem]:
-    """`count` different problems for testing.
+    """`count` different problems for testing: draws whose prompts are held out, none twice. `task` is named in errors.
 
     Raises:
         ConfigError: if there are not so many.
