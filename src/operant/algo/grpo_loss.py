@@ -31,9 +31,22 @@ def group_loss(
     reduce: Reduction,
     sampled_logp: Tensor | None = None,
 ) -> tuple[Tensor, Metrics]:
-    """The loss of a preset on [N, T] log-probabilities now, when sampled, and of the reference; loss [] and metrics.
+    """The loss of a preset: its objective of the advantages, and β times its estimate of the divergence from π_ref.
 
-    `sampled_logp` is the sampler's, where `old_logp` is not.
+    Args:
+        cfg: the preset.
+        logp, old_logp: [N, T] log π of the sampled tokens now, and before the step.
+        ref_logp: [N, T] log π_ref, or None where no divergence is in the loss.
+        adv: [N, T] advantages.
+        acted: [N, T] bool.
+        beta: β now.
+        reduce: what counts as one; see `reduction`.
+        sampled_logp: [N, T] the sampler's, where `old_logp` is not.
+
+    Returns:
+        loss []; metrics of the objective.
+
+    Source: the papers of `operant.config.groups.PRESETS`; each preset is written out in docs/language/grpo.md.
     """
     if cfg.off_policy is not None:
         sampled = old_logp if sampled_logp is None else sampled_logp
@@ -58,7 +71,13 @@ def group_loss(
 
 
 def correction(cfg: GRPOConfig, old_logp: Tensor, sampled_logp: Tensor, acted: Tensor) -> Tensor:
-    """[N, T]: the factor of each advantage by which the trainer's π, before it moves, is not the sampler's."""
+    """[N, T]: the factor of each advantage by which the trainer's π, before it moves, is not the sampler's.
+
+    Args:
+        cfg: `correction` says of what and how, `correction_min` and `correction_max` the bounds.
+        old_logp, sampled_logp: [N, T] log π of the trainer and of the sampler.
+        acted: [N, T] bool.
+    """
     level, _, how = cfg.correction.partition("_")
     weight = (sequence_weight if level == "sequence" else step_weight)(old_logp, sampled_logp, acted)
     bound = masked if how == "mask" else truncated
