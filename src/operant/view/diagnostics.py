@@ -178,3 +178,23 @@ DIAGNOSTICS = (
         "A fall in mid-run means that the machine is shared or the episodes have become dearer to simulate.",
     ),
 )
+
+_ADVICE = {
+    "policy/kl": "Above the range the steps are too bold: lower algo.lr or algo.epochs.",
+    "policy/entropy": "If it collapses while accuracy is poor, raise sampling.temperature or algo.beta; if it never "
+    "falls, raise algo.lr.",
+    "grad/norm": "A few peaks are clipped and harmless; if it climbs without end, lower algo.lr.",
+    "loss/value": "If it grows when rewards do not, lower algo.lr or set algo.scale_reward.",
+}
+
+
+def of_tokens(row: Diagnostic, *, once: bool) -> Diagnostic:
+    """The row as it reads for a policy over tokens, whose settings have other names.
+
+    Args:
+        row: of the table.
+        once: whether every batch made one step, so that the ratio is 1 and nothing can be clipped.
+    """
+    if once and row.metric == "policy/clip_fraction":
+        return row._replace(low=0.0, advice="Here each batch makes one step: the ratio is 1, and nothing is clipped.")
+    return row._replace(advice=_ADVICE.get(row.metric, row.advice))

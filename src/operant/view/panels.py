@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from operant.view import charts
 from operant.view.charts import Chart, Scale
-from operant.view.diagnostics import DIAGNOSTICS, Diagnostic, unlisted
+from operant.view.diagnostics import DIAGNOSTICS, Diagnostic, of_tokens, unlisted
 from operant.view.stats import bootstrap_ci, iqm, smooth
 from operant.view.words import count, number
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 WINDOW = 0.05
 """Width of the moving average of a learning curve, as a share of the steps shown."""
+
+ONE_STEP = 1e-6
+"""A policy that moves less, in nats, within a batch has made one step on it: what is left is rounding."""
 
 
 def learning_curve(
@@ -77,6 +80,10 @@ def diagnostics(series: Mapping[str, Series]) -> list[dict[str, Any]]:
     told = {row.metric for row in DIAGNOSTICS} | {"train/return"}
     strange = [name for name, s in sorted(series.items()) if name not in told and not np.isfinite(s.value).all()]
     table = [row for row in DIAGNOSTICS if row.metric in series] + [unlisted(name) for name in strange]
+    if "completion/length" in series:
+        moved = series.get("policy/kl")
+        once = moved is not None and bool((np.abs(moved.value) < ONE_STEP).all())
+        table = [of_tokens(row, once=once) for row in table]
     return [_diagnostic(row, series[row.metric]) for row in table]
 
 
