@@ -45,8 +45,8 @@ def beside(prompts: Sequence[Sequence[int]], device: torch.device) -> Tensor:
 class Eager:
     """Rows with a cache [layer, S, K, capacity, d] each, indexed by position; a group's prompt is computed once.
 
-    On CUDA a step is captured as a graph for each capacity, over tensors that stay in place; the host looks every
-    `LOOK` steps. (That path has not been run: no such device was at hand.)
+    CUDA has its own way, `operant.rollout.static`; other accelerators step like this, and the host looks every `LOOK`
+    steps.
     """
 
     refills = True
@@ -60,7 +60,6 @@ class Eager:
         shape = (self.decoder.depth, 2, count, self.decoder.kv_heads, 0, self.decoder.head_dim)
         self.cache = torch.zeros(shape, dtype=next(policy.parameters()).dtype, device=self.device)
         self.reach = 0  # at least every busy row's position; the host's own count
-        self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
 
     def begin(self, slots: Sequence[int], jobs: Sequence[Job]) -> None:
         """Copies of each prompt's keys and values for its rows."""
@@ -85,30 +84,11 @@ class Eager:
         place = self.slots.start + self.slots.at
         self.reach = int(torch.where(self.slots.busy, place, 0).max())
         self._grow(self.reach + steps)
-        if self.device.type != "cuda":
-            for _ in range(steps):
-                self._step()
-            return
-        graph = self.graphs.get(self.cache.shape[4])
-        if graph is None:
-            self._step()  # warms up what a capture may not: workspaces, lazily loaded kernels
-            steps -= 1
-            graph = torch.cuda.CUDAGraph()
-            state = [x.clone() for x in self._state()]
-            with torch.cuda.graph(graph):
-                self._step()
-            for x, before in zip(self._state(), state, strict=True):
-                x.copy_(before)
-            self.graphs = {self.cache.shape[4]: graph}
         for _ in range(steps):
-            graph.replay()
+            self._step()
 
     def release(self, job: Job) -> None:
         """Nothing is kept for a prompt."""
-
-    def _state(self) -> list[Tensor]:
-        s = self.slots
-        return [s.tokens, s.logp, s.kept, s.acted, s.known, s.at, s.busy]
 
     def _grow(self, columns: int) -> None:
         missing = columns - self.cache.shape[4]
