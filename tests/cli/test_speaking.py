@@ -102,7 +102,7 @@ def test_a_single_sample_is_the_text_alone(capsys, policy, folder, monkeypatch):
     (c,) = wanted(policy, "the quick", Sampling(temperature=0.0, max_tokens=9, stop=ends(policy)), 0)
     argv = ["--temperature", "0", "--max-tokens", "9"]
     assert printed(capsys, "sample", folder, "the quick", *argv).out == decode(policy.tokenizer, c.tokens) + "\n"
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the quick")))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"the quick\n")))
     assert printed(capsys, "sample", folder, "-", *argv).out == decode(policy.tokenizer, c.tokens) + "\n"
 
 
@@ -132,6 +132,7 @@ def test_bad_input_is_refused_in_one_line(capsys, plain, folder, tmp_path, monke
     assert "positions" in refused(capsys, "sample", folder, "x", "--max-tokens", "1000")
     assert "shorten it" in refused(capsys, "sample", folder, "x" * 200)
     assert "--device" in refused(capsys, "sample", folder, "x", "--device", "toaster")
+    assert "not UTF-8" in refused(capsys, "sample", folder, "\udcff")
     assert "--stop is empty" in refused(capsys, "sample", folder, "x", "--stop", "")
     assert "--length is 500" in refused(capsys, "serve", folder, "--length", "500", "--port", "0")
     assert "tunnel" in refused(capsys, "serve", folder, "--host", "0.0.0.0")
@@ -196,6 +197,26 @@ def test_an_answer_that_is_stopped_keeps_what_was_said(capsys, monkeypatch, fold
     found = printed(capsys, "chat", folder, "--seed", "5", "--max-tokens", "100")
     assert "(stopped)" in found.err
     assert 3 < len(kept[1]["content"]) < 40
+
+
+def test_a_failure_of_the_model_ends_the_answer_and_not_the_conversation(capsys, monkeypatch, folder, tmp_path):
+    from operant.serve.batch import Slim
+
+    step, calls = Slim.step, []
+
+    def fail(self, tokens, places):
+        calls.append(1)
+        if len(calls) == 3:
+            raise RuntimeError("out of memory")
+        return step(self, tokens, places)
+
+    monkeypatch.setattr(Slim, "step", fail)
+    talk(monkeypatch, ["hello", "again", "/save talk.jsonl"])
+    found = printed(capsys, "chat", folder, "--seed", "5", "--max-tokens", "8")
+    assert "error: RuntimeError: out of memory" in found.err
+    kept = json.loads((tmp_path / "talk.jsonl").read_text())["messages"]
+    assert [m["role"] for m in kept] == ["user", "assistant"]
+    assert kept[0]["content"] == "again"
 
 
 def test_a_conversation_that_is_too_long_says_so(capsys, monkeypatch, folder):

@@ -11,7 +11,9 @@ import pytest
 pytest.importorskip("httpx2")
 
 from operant.config.errors import ConfigError
+from operant.reward.trace import Trace
 from operant.serve.client import Client, ServerError, derived
+from operant.serve.judge import Judge
 from serve.helpers import Heard, Script, failure, running, said
 
 
@@ -191,6 +193,9 @@ def test_transformers_serve(policy, tmp_path):
         with Client(f"http://127.0.0.1:{port}/v1", str(folder), tries=60, wait=0.5, limit=60.0) as client:
             prompts = ["the quick", [{"role": "user", "content": "hello"}]]
             found = client.generate(prompts, samples=2, temperature=0.0, max_tokens=8, logprobs=True)
+        judge = Judge(url=client.url, model=str(folder), max_tokens=8)
+        (verdict,) = judge.many([Trace(prompt="q", completion="a")])
+        assert "the judge gave no score" in verdict, "it answers, and has no opinion"
     finally:
         process.terminate()
         process.wait(20)

@@ -170,6 +170,7 @@ BAD = [
     ({"top_p": 0}, 400, "top_p", "greater than 0"),
     ({"n": 0}, 400, "n", "greater than or equal"),
     ({"n": True}, 400, "n", "valid integer"),
+    ({"prompt": ["a"] * 5, "n": 128}, 400, "n", "ask in parts"),
     ({"max_tokens": 999}, 400, "prompt", "maximum context length is 256"),
     ({"max_tokens": 0}, 400, "max_tokens", "nothing to do"),
     ({"stop": [1]}, 400, "stop", "valid string"),
@@ -224,9 +225,17 @@ def test_a_model_without_a_template_says_so(policy, server, client, monkeypatch)
 
 @pytest.mark.parametrize(
     ("raw", "words"),
-    [(b"{", "not JSON"), (b"[]", "not a JSON object"), (b'{"prompt": NaN}', "NaN is no number"),
-     (b"[" * 100_000, "not JSON"), (b"\xff\xfe", "not JSON"), (b"", "not JSON")],
-)  # fmt: skip
+    [
+        (b"{", "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b'{"prompt": NaN}', "NaN is no number"),
+        (b"[" * 100_000, "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"prompt": "\\ud800"}', "not JSON"),
+        (b'{"model": "\\uDFFF", "prompt": "a"}', "not JSON"),
+        (b"", "not JSON"),
+    ],
+)
 def test_a_body_that_is_no_request(client, raw, words):
     answer = client.post("completions", content=raw, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400

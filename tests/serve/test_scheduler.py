@@ -152,6 +152,18 @@ def test_a_failure_is_told_and_the_next_ask_is_served(policy, monkeypatch):
         assert len(after.tokens()[0]) == 3
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_probabilities_that_are_no_numbers_fail_aloud(policy, monkeypatch, temperature):
+    with Scheduler(policy, slots=2) as scheduler:
+        step = scheduler._batch.step
+        monkeypatch.setattr(scheduler._batch, "step", lambda *a: step(*a) * float("nan"))
+        heard = Heard((5, 6), Sampling(max_tokens=3, temperature=temperature))
+        scheduler.submit(heard.ask)
+        (delta,) = heard.all()[0]
+    assert delta.finish == "failed"
+    assert "not numbers" in delta.error
+
+
 def test_closing_tells_those_who_wait(policy):
     scheduler = Scheduler(policy, slots=1)
     heard = Heard((5, 6), Sampling(max_tokens=250), samples=3)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from operant.cli.speaker import prompt_of, sampling_of, seed_of, shown, speaker
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, OperantError
 
 if TYPE_CHECKING:
     from operant.policy.language import LanguageModel
@@ -51,7 +51,7 @@ def verb(args: argparse.Namespace) -> None:
                         return
                 else:
                     chat.answer(scheduler, line)
-            except ConfigError as error:
+            except OperantError as error:
                 _say(f"error: {error}")
 
 
@@ -80,13 +80,14 @@ class Chat:
     def prompt(self) -> tuple[int, ...]:
         """The tokens of the conversation, up to where the model speaks."""
         asked = self.messages if self.messages and self.messages[-1]["role"] == "user" else None
-        return prompt_of(self.policy, asked or [*self.messages, {"role": "user", "content": "?"}], chat=True)
+        return prompt_of(self.policy, asked or [*self.messages, {"role": "user", "content": "?"}])
 
     def answer(self, scheduler: Scheduler, text: str) -> None:
         """Say something to the model, and show what it answers as it is made.
 
         Raises:
             ConfigError: if there is no room for an answer; nothing was said then.
+            OperantError: if the model fails; the same.
         """
         from operant.serve.scheduler import Ask
 
@@ -111,7 +112,10 @@ class Chat:
             for delta in _until_last(news):
                 said += delta.text
                 _write(shown(delta.text))
-                note = delta.error or ("cut: the limit on tokens" if delta.finish == "length" else "")
+                if delta.error:
+                    self.messages.pop()
+                    raise OperantError(delta.error)
+                note = "cut: the limit on tokens" if delta.finish == "length" else ""
         except KeyboardInterrupt:
             ask.cancel()
             note = "stopped"

@@ -54,7 +54,7 @@ def sample(args: argparse.Namespace, policy: LanguageModel, text: str, seed: int
     from operant.serve.scheduler import Ask, Scheduler
 
     messages = [{"role": "user", "content": text}]
-    prompt = prompt_of(policy, messages if args.chat else text, chat=args.chat)
+    prompt = prompt_of(policy, messages if args.chat else text)
     news: queue.SimpleQueue[Delta] = queue.SimpleQueue()
     stops = tuple(stop.replace("\\n", "\n").replace("\\t", "\t") for stop in args.stop)
     if "" in stops:
@@ -82,8 +82,9 @@ def sample(args: argparse.Namespace, policy: LanguageModel, text: str, seed: int
 
 
 def _read() -> str:
+    """Standard input; the newline that ends its last line is no part of the prompt."""
     try:
-        return sys.stdin.buffer.read().decode()
+        return sys.stdin.buffer.read().decode().removesuffix("\n")
     except UnicodeDecodeError as error:
         raise ConfigError(f"standard input is not UTF-8 text ({error})") from None
 

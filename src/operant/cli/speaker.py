@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from operant.config.errors import ConfigError
 
 if TYPE_CHECKING:
+    from operant.data.conversation import Text
     from operant.policy.language import LanguageModel
     from operant.rollout.sampling import Sampling
 
@@ -48,7 +49,7 @@ def speaker(args: argparse.Namespace) -> tuple[str, LanguageModel]:
         raise ConfigError(f"{args.model}: not a readable language model ({_line(error)})") from error
 
 
-def prompt_of(policy: LanguageModel, text: Any, *, chat: bool) -> tuple[int, ...]:
+def prompt_of(policy: LanguageModel, text: Text) -> tuple[int, ...]:
     """The tokens to go on from: of a text, or of messages up to where the model speaks.
 
     Raises:
@@ -56,7 +57,10 @@ def prompt_of(policy: LanguageModel, text: Any, *, chat: bool) -> tuple[int, ...
     """
     from operant.data.conversation import render
 
-    if chat:
+    said = text if isinstance(text, str) else "".join(message["content"] for message in text)
+    if any("\ud800" <= c <= "\udfff" for c in said):
+        raise ConfigError("the prompt is not UTF-8 text")
+    if not isinstance(text, str):
         if getattr(policy.tokenizer, "chat_template", None) is None:
             raise ConfigError(
                 "this model has no chat template, so nobody knows how to talk to it: give plain text to "

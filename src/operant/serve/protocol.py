@@ -17,6 +17,7 @@ from operant.config.fields import did_you_mean, nearest
 from operant.data.conversation import render
 from operant.policy.language import LanguageModel
 from operant.rollout.sampling import Sampling
+from operant.serve.scheduler import WAITING
 
 STOPS = 16
 """Stop texts in a request."""
@@ -215,6 +216,9 @@ class Served:
                     param=param,
                     code="context_length_exceeded",
                 )
+        if len(prompts) * asked.n > WAITING:
+            what = f"{len(prompts)} prompts and n {asked.n}"
+            raise RequestError(f"{what} are more completions than may wait, {WAITING}: ask in parts", param="n")
         if "" in asked.stop:
             raise RequestError("stop: an empty text would end every answer", param="stop")
         sampling = Sampling(
@@ -253,7 +257,10 @@ def parse(text: bytes) -> Any:
         RequestError: if it is not.
     """
     try:
-        return json.loads(text, parse_constant=_refuse)
+        found = json.loads(text, parse_constant=_refuse)
+        if b"\\ud" in text.lower():
+            json.dumps(found, ensure_ascii=False).encode()  # half of a character is none
+        return found
     except (ValueError, RecursionError) as error:
         raise RequestError(f"the body is not JSON: {error}") from None
 
