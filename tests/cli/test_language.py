@@ -18,6 +18,7 @@ import operant
 from operant.cli.language import model_of
 from operant.cli.learnt import read_verifier
 from operant.cli.main import main
+from operant.cli.measure import sampling_of
 from operant.config.resolve import resolve
 from operant.reward.trace import Trace
 from operant.training import checkpoint
@@ -143,6 +144,16 @@ def test_a_checkpoint_is_a_folder_that_transformers_reads(whole):
         not torch.equal(x, load_file(whole.path.parents[1] / "model" / "model.safetensors")[n])
         for n, x in stored.items()
     )
+
+
+def test_a_small_model_has_room_for_a_task_that_names_no_limit(place):
+    cfg = resolve("grpo", str(place / "mine.py"), overrides={"model.path": str(place / "model")}).config
+    policy = model_of(cfg, None)
+    small = tiny_language("llama", positions=64)
+    assert sampling_of(cfg, policy, None).max_tokens == min(256, policy.max_positions // 2)
+    assert sampling_of(cfg, small, None).max_tokens == 32
+    asked = resolve("grpo", str(place / "mine.py"), overrides={"sampling.max_tokens": 60}).config
+    assert sampling_of(asked, small, None).max_tokens == 60
 
 
 def test_a_run_s_folder_is_a_model(place, whole):

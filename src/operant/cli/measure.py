@@ -23,7 +23,7 @@ from operant.task.task import Task
 from operant.training.rollouts import Row, write_rollouts
 
 MAX_TOKENS = 256
-"""The limit on a completion where neither the settings nor the task name one."""
+"""The limit on a completion where neither the settings nor the task name one; half of what a small model can hold."""
 
 
 def measure_of(cfg: LanguageRun, policy: LanguageModel) -> Measure:
@@ -59,7 +59,7 @@ def sampling_of(cfg: LanguageRun, policy: LanguageModel, task: Task | None) -> S
         top_k=own.top_k,
         top_p=own.top_p,
         min_p=own.min_p,
-        max_tokens=own.max_tokens or (task and task.max_tokens) or MAX_TOKENS,
+        max_tokens=own.max_tokens or (task and task.max_tokens) or min(MAX_TOKENS, policy.max_positions // 2),
         stop=tuple(sorted(int(token) for token in stop)),
     )
 

@@ -60,7 +60,9 @@ class SamplingConfig(Section):
     top_p: float = Field(default=1.0, description="draw from the most probable that hold this mass", gt=0.0, le=1.0)
     min_p: float = Field(default=0.0, description="draw from those this share as probable as the best", ge=0.0, lt=1.0)
     max_tokens: PositiveInt | None = Field(
-        default=None, description="limit on a completion; what the task says it may need, or 256, if unset"
+        default=None,
+        description="limit on a completion; if unset, what the task says it may need, else 256 or half of the model's "
+        "positions, whichever is less",
     )
     slots: PositiveInt = Field(default=64, description="completions decoded together")
 
