@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from operant.data.compiled import compiled
+from operant.policy.vectors import exp
 from operant.rollout import attention_kernels as kernels
 from operant.rollout.attention_kernels import LANES
 
 
 @compiled
-def attend(q, out, caches, prompt, row, g, before, own, score, scale):
+def attend(
+    q: Any, out: Any, caches: Any, prompt: Any, row: Any, g: Any, before: Any, own: Any, score: Any, scale: Any
+) -> None:
     kernels.attend_one(q, q.size // 2, out, 0, caches, prompt, row, g, before, own, score, scale)
 
 
@@ -40,7 +45,8 @@ def test_it_is_softmax_attention_over_both_parts(d: int, before: int, own: int) 
     out, score = np.full(d, 5.0, np.float32), np.full(before + own + 3 * LANES, np.nan, np.float32)
     attend(q, out, caches, 1, 2, 1, before, own, score, np.float32(0.7))
     k, v = (np.concatenate((a[1, 1, :before], b[2, 1])) for a, b in zip(prompts, rows, strict=True))
-    wanted = F.scaled_dot_product_attention(*(torch.from_numpy(x)[None] for x in (q[None, d:], k, v)), scale=0.7)
+    query, key, value = (torch.from_numpy(x)[None] for x in (q[None, d:], k, v))
+    wanted = F.scaled_dot_product_attention(query, key, value, scale=0.7)
     torch.testing.assert_close(torch.from_numpy(out), wanted[0, 0], rtol=1e-5, atol=1e-5)
 
 
@@ -60,6 +66,6 @@ def test_exp_is_exact_to_float32() -> None:
 
 
 @compiled
-def _fill(x, y):
+def _fill(x: Any, y: Any) -> None:
     for i in range(x.size):
-        y[i] = kernels.exp(x[i])
+        y[i] = exp(x[i])

@@ -27,7 +27,7 @@ from operant.math.reduce import token_mean
 from operant.policy.language import LanguageModel
 from operant.policy.shared import evaluate_groups
 from operant.rollout.episodes import Episodes, Rollouts, by_length
-from operant.rollout.processes import add_up, gather, share
+from operant.rollout.processes import add_up, gather, here, share
 
 
 def grpo(
@@ -62,6 +62,8 @@ def grpo(
         raise ConfigError("reference_every moves a reference model: give one, with beta above 0")
     penalty = penalty or Penalty(cfg.beta, cfg.beta_schedule, cfg.kl_target, cfg.kl_horizon)
     temperature = collect.sampling.temperature or 1.0  # greedy samples are scored at 1
+    once = cfg.epochs == 1 and cfg.batch in (None, cfg.prompts * cfg.samples)
+    collect.engine.record = once and here()[1] == 1  # the weights that sampled are those of the one gradient step
     first = True
 
     while True:
@@ -102,7 +104,7 @@ def grpo(
         metrics |= {name: seen[0][name] for name in seen[0] if name.startswith("sampler/")} | off  # before they moved
         metrics |= {"policy/entropy": -token_mean(traj.logp, traj.acted)} | alarms
         metrics |= {"schedule/lr": torch.tensor(lr), "schedule/beta": torch.tensor(beta)}
-        yield metrics | examine_mismatch(cfg, metrics["sampler/mismatch"]) | collect.stats()
+        yield metrics | examine_mismatch(cfg.mismatch_alarm, metrics["sampler/mismatch"]) | collect.stats()
 
 
 def group_advantages(cfg: GRPOConfig, batch: Episodes, charge: Tensor) -> Tensor:
@@ -162,7 +164,7 @@ def _update(
     rows = rows[pulls[rows].any(-1)].sort().values  # the others have no gradient; a group's stand together
     sums = torch.zeros(5, dtype=torch.float64, device=adv.device)
     worst = 0.0
-    for part in share([rows[i] for i in by_length(batch.length[rows], _tokens(cfg, batch))]):
+    for part in share([rows[i] for i in by_length(batch.length[rows], _tokens(cfg, batch, policy, rows, temperature))]):
         acted, old = traj.acted[part], old_logp[part]
         logp = _logp(policy, batch, part, temperature)
         loss, told = group_loss(
@@ -195,8 +197,15 @@ def _logp(model: LanguageModel, batch: Episodes, rows: Tensor, temperature: floa
     )
 
 
-def _tokens(cfg: GRPOConfig, batch: Episodes) -> int:
-    """Tokens of one forward and backward."""
+def _tokens(
+    cfg: GRPOConfig, batch: Episodes, policy: LanguageModel | None = None, rows: Tensor | None = None, at: float = 1.0
+) -> int:
+    """Tokens of one forward and backward; all, where the sampler has kept these rows for the backward of `policy`."""
+    traj = batch.traj
+    if cfg.tokens is None and policy is not None and policy.tape is not None and rows is not None:
+        assert isinstance(traj.obs, Tensor)
+        if policy.tape.find(traj.obs[rows], traj.acted[rows], at) is not None:
+            return traj.obs.numel()
     return cfg.tokens or (1_536 if batch.prompt.device.type == "cpu" else 65_536)
 
 

@@ -17,6 +17,7 @@ from operant.math.logprob import categorical_entropy, categorical_logp
 from operant.policy import lora as adapters
 from operant.policy import slim
 from operant.policy.lora import LoraSpec
+from operant.policy.tape import Tape
 from operant.policy.whole import Whole
 
 CHUNK = 2**26
@@ -39,6 +40,7 @@ class LanguageModel(nn.Module):
     Attributes:
         whole: the forward of transformers where the slim one does not cover the model, else None. A warning says so.
         vocab, width, max_positions: V, D, and the longest row.
+        tape: what the sampler kept of its last call, if it was asked to.
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
@@ -47,6 +49,7 @@ class LanguageModel(nn.Module):
         self.tokenizer = tokenizer
         self.adapted = hasattr(model, "disable_adapter")
         base = model.get_base_model() if self.adapted else model
+        self.tape: Tape | None = None
         found = slim.obstacle(base)
         self._decoder = slim.reader(base) if found is None else None
         self.whole = None if found is None else Whole(base)

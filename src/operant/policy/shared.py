@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -9,6 +11,10 @@ from torch.utils.checkpoint import checkpoint
 from operant.math.logprob import categorical_logp
 from operant.policy import slim
 from operant.policy.language import CHUNK, LanguageModel
+from operant.policy.tape_backward import tape_logp
+
+TOLERANCE = 1e-3
+"""Between a log-probability of the sampler and of the model."""
 
 
 def evaluate_groups(
@@ -29,6 +35,9 @@ def evaluate_groups(
     Returns:
         [N, T], float32.
     """
+    kept = _from_tape(policy, tokens, acted, temperature)
+    if kept is not None:
+        return kept
     end = int(acted.any(0).nonzero().max()) + 2 if bool(acted.any()) else 1
     if policy.whole is not None or end == 1:
         return policy.evaluate(tokens, acted, temperature=temperature)[0]
@@ -54,6 +63,35 @@ def evaluate_groups(
         parts = zip(x.split(size), action.split(size), strict=True)
         logp = torch.cat([checkpoint(score, h, a, use_reentrant=False) for h, a in parts])  # pyright: ignore[reportArgumentType]
     return torch.zeros(acted.shape, dtype=logp.dtype, device=logp.device).index_put((row, t), logp)
+
+
+def _from_tape(policy: LanguageModel, tokens: Tensor, acted: Tensor, temperature: float) -> Tensor | None:
+    """[N, T] with their gradient, from what the sampler kept of these very rows under these very weights; else None.
+
+    One row, which depends on the tokens alone, is computed again: its value is returned, and where it differs by more
+    than `TOLERANCE` the tape is not used.
+    """
+    if policy.tape is None or not torch.is_grad_enabled():
+        return None
+    held = policy.tape.find(tokens, acted, temperature)
+    if held is None:
+        return None
+    row, t = acted.nonzero(as_tuple=True)
+    logp = tape_logp(policy.tape, held, acted)
+    chosen = int(tokens.sum()) % len(tokens)
+    one = slice(chosen, chosen + 1)
+    with torch.no_grad():
+        again = policy.evaluate(tokens[one], acted[one], temperature=temperature)[0][acted[one]]
+    off = again - logp.detach()[row == chosen]
+    if float(off.abs().max()) > TOLERANCE:
+        warnings.warn(
+            f"the sampler's log-probabilities of a row differ by {float(off.abs().max()):.2g} from the model's: what "
+            "it kept is not used, and all rows are computed again",
+            stacklevel=2,
+        )
+        return None
+    logp = logp + torch.zeros_like(logp).masked_scatter(row == chosen, off)
+    return torch.zeros(acted.shape).index_put((row, t), logp)
 
 
 def _hidden(decoder: slim.Decoder, tokens: Tensor, prompt: Tensor, member: Tensor, first: Tensor) -> Tensor:

@@ -15,11 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from operant.policy.language import LanguageModel
-from operant.policy.slim import Absolute
+from operant.policy.slim import Absolute, Rotary
+from operant.policy.tape import LARGEST as LARGEST_TAPE
+from operant.policy.tape import Tape
+from operant.policy.tape import obstacle as tape_obstacle
 from operant.rollout import decode_kernels as kernels
 from operant.rollout.decode import beside, prefill
-from operant.rollout.decode_kernels import LANES, WIDE, Cache, How, Rows, Scratch, Weights
-from operant.rollout.sampling import Sampling
+from operant.rollout.decode_kernels import LANES, WIDE, Cache, How, Record, Rows, Scratch, Weights
+from operant.rollout.sampling import Completion, Sampling
 from operant.rollout.slots import Job, Slots
 
 LARGEST = 2**26
@@ -173,6 +176,25 @@ def weights(policy: LanguageModel, longest: int) -> Weights:
     )
 
 
+def _tape(policy: LanguageModel, tokens: int) -> Tape | None:
+    """The policy's tape with room for so many tokens, if it can have one."""
+    parameters = list(policy.parameters())
+    decoder = policy.decoder
+    if tape_obstacle(decoder, parameters) is not None:
+        return None
+    assert isinstance(decoder, Rotary)
+    policy.tape = policy.tape or Tape(decoder, parameters)
+    return policy.tape if policy.tape.bytes(tokens) <= LARGEST_TAPE else None
+
+
+def _record(tape: Tape | None, count: int) -> Record:
+    """The tape as the kernels see it, for so many rows."""
+    names = ("x", "qkv", "out", "mid", "gates")
+    empty = np.zeros((0, 0, 0), np.float32)
+    arrays = [empty] * len(names) if tape is None else [getattr(tape, name).numpy() for name in names]
+    return Record(tape is not None, np.zeros(count, np.int64), *arrays)
+
+
 class Compiled:
     """Rows decoded by compiled code, a share of them on each of torch's threads.
 
@@ -182,7 +204,15 @@ class Compiled:
     refills = True
 
     def __init__(
-        self, policy: LanguageModel, jobs: Sequence[Job], sampling: Sampling, seed: int, count: int, samples: int
+        self,
+        policy: LanguageModel,
+        jobs: Sequence[Job],
+        sampling: Sampling,
+        seed: int,
+        count: int,
+        samples: int,
+        *,
+        record: bool = False,
     ) -> None:
         self.decoder, self.sampling = policy.decoder, sampling
         columns = 1 + max(sampling.max_tokens - job.prompt.drawn for job in jobs)
@@ -223,6 +253,11 @@ class Compiled:
         self.threads = min(torch.get_num_threads(), max(1, count // FEW))
         self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
         share = -(-count // self.threads)
+        self.columns, before = columns, sum(map(len, self.prompts.values()))
+        self.tape = _tape(policy, len(jobs) * columns + before) if record else None
+        if self.tape is not None:
+            self.tape.begin(len(jobs) * columns, before, sampling.temperature or 1.0)
+        self.record = _record(self.tape, count)
         self.scratch = [self._scratch(share, longest + columns, policy.vocab) for _ in range(self.threads)]
 
     def begin(self, slots: Sequence[int], jobs: Sequence[Job]) -> None:
@@ -235,18 +270,29 @@ class Compiled:
             self._prefill((missing + ahead)[: len(self.empty)])
         for slot, job in zip(slots, jobs, strict=True):
             self.rows.prompt[slot] = self.places[job.order]
+            self.record.base[slot] = job.number * self.columns
 
     def advance(self) -> None:
         """`STEPS` steps, each thread on its own."""
         busy = np.flatnonzero(self.rows.busy)
         w, cache, rows, how = self.weights, self.cache, self.rows, self.how
         if self.pool is None or len(busy) <= FEW:
-            kernels.advance(w, cache, rows, how, self.scratch[0], busy, STEPS)
+            kernels.advance(w, cache, rows, how, self.scratch[0], busy, STEPS, self.record)
             return
         shares = zip(np.array_split(busy, self.threads), self.scratch, strict=True)
-        under_way = [self.pool.submit(kernels.advance, w, cache, rows, how, s, mine, STEPS) for mine, s in shares]
+        under_way = [
+            self.pool.submit(kernels.advance, w, cache, rows, how, s, mine, STEPS, self.record) for mine, s in shares
+        ]
         for one in under_way:
             one.result()
+
+    def hold(self, done: Sequence[Completion]) -> None:
+        """All completions have ended: the tape is told which stand where."""
+        for number, c in enumerate(done if self.tape is not None else ()):
+            assert self.tape is not None
+            last = max((i + 1 for i, ours in enumerate(c.acted) if ours), default=0)
+            tokens = (*c.prompt.tokens, *c.tokens[:last])
+            self.tape.hold(tokens, len(c.prompt.tokens) - 1, number * self.columns, c.logp[:last])
 
     def release(self, job: Job) -> None:
         """The place of a prompt is free once all its samples have ended."""

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from operant.data.compiled import compiled
-from operant.rollout.attention_kernels import FAST, LANES, attend_one, exp, inner, largest
+from operant.policy.vectors import FAST, exp, inner, largest
+from operant.rollout.attention_kernels import LANES, attend_one
 
 Array = np.ndarray
 F = TypeVar("F", bound=Callable[..., Any])
@@ -96,6 +97,18 @@ class Scratch(NamedTuple):
     logits: Array  # [V]
     share: Array  # [V]
     allowed: Array  # [V] bool
+
+
+class Record(NamedTuple):
+    """Where what is computed is kept for training (`operant.policy.tape.Tape`); empty arrays where it is not."""
+
+    on: bool
+    base: Array  # [S] place of column 0 of each row
+    x: Array  # [depth + 1, places, D]
+    qkv: Array  # [depth, places, (H + 2 K) d]
+    out: Array  # [depth, places, H d]
+    mid: Array  # [depth, places, D]
+    gates: Array  # [depth, places, 2 F]
 
 
 class How(NamedTuple):
@@ -220,8 +233,32 @@ def _turn(w: Weights, layer: int, position: int, one: Array, d: int) -> None:
             _rotate(x, w.cos[position], w.sin[position])
 
 
+@inner
+def _keep(x: Array, n: int, rows: Rows, s: Scratch, base: Array, to: Array) -> None:
+    """Rows of x to their places."""
+    for r in range(n):
+        row = s.active[r]
+        place = base[row] + rows.at[row]
+        for i in range(to.shape[1]):
+            to[place, i] = x[r, i]
+
+
+@inner
+def _keep_gates(z: Array, bias: Array, n: int, rows: Rows, s: Scratch, base: Array, to: Array) -> None:
+    """Gate and up of a product whose blocks are full, to their places without what fills the blocks up."""
+    width, half = to.shape[1] // 2, s.h.shape[1] // WIDE
+    for r in range(n):
+        row = s.active[r]
+        place = base[row] + rows.at[row]
+        for side in range(2):
+            for b in range(half):
+                block = side * half + b
+                for j in range(min(WIDE, width - b * WIDE)):
+                    to[place, side * width + b * WIDE + j] = z[block, r, j] + bias[block * WIDE + j]
+
+
 @_fast
-def _attend(w: Weights, cache: Cache, rows: Rows, layer: int, s: Scratch, n: int) -> None:
+def _attend(w: Weights, cache: Cache, rows: Rows, layer: int, s: Scratch, n: int, record: Record) -> None:
     """Store keys and values of the product in `s.z`, and attend: to `s.q` [n, H d]."""
     caches = cache.prompt_k[layer], cache.prompt_v[layer], cache.k[layer], cache.v[layer]
     keys, values = caches[2], caches[3]
@@ -233,6 +270,10 @@ def _attend(w: Weights, cache: Cache, rows: Rows, layer: int, s: Scratch, n: int
         to = s.q[r]
         _gather(s.z, bias, r, blocks, one)
         _turn(w, layer, start + at, one, d)
+        if record.on:
+            place = record.base[row] + at
+            for i in range(record.qkv.shape[2]):
+                record.qkv[layer, place, i] = one[i]
         block, lane = at // LANES, at % LANES
         for g in range(kv_heads):
             key, value = (kv_heads * each + g) * d, (kv_heads * (each + 1) + g) * d
@@ -364,7 +405,9 @@ def _pick(w: Weights, rows: Rows, how: How, row: int, scratch: Scratch) -> None:
 
 
 @_fast
-def advance(w: Weights, cache: Cache, rows: Rows, how: How, s: Scratch, mine: Array, steps: int) -> None:
+def advance(
+    w: Weights, cache: Cache, rows: Rows, how: How, s: Scratch, mine: Array, steps: int, record: Record
+) -> None:
     """Up to `steps` steps of the rows `mine` that are busy."""
     width, vocab = s.x.shape[1], s.logits.size
     depth, head_blocks = w.qkv.shape[0], w.head.shape[0]
@@ -387,16 +430,25 @@ def advance(w: Weights, cache: Cache, rows: Rows, how: How, s: Scratch, mine: Ar
                 for i in range(width):
                     x[i] += source[i]
         for layer in range(depth):
+            if record.on:
+                _keep(s.x, n, rows, s, record.base, record.x[layer])
             _normalise(s.x, w.norms[2 * layer], w.centred, w.eps, s.y, n)
             product(s.y, w.qkv[layer], s.z, n)
-            _attend(w, cache, rows, layer, s, n)
+            _attend(w, cache, rows, layer, s, n, record)
             product(s.q, w.out[layer], s.z, n)
             _add(s.z, w.out_bias[layer], s.x, n)
+            if record.on:
+                _keep(s.q, n, rows, s, record.base, record.out[layer])
+                _keep(s.x, n, rows, s, record.base, record.mid[layer])
             _normalise(s.x, w.norms[2 * layer + 1], w.centred, w.eps, s.y, n)
             product(s.y, w.up[layer], s.z, n)
+            if record.on:
+                _keep_gates(s.z, w.up_bias[layer], n, rows, s, record.base, record.gates[layer])
             _activate(w, layer, s.z, s.h, n)
             product(s.h, w.down[layer], s.z, n)
             _add(s.z, w.down_bias[layer], s.x, n)
+        if record.on:
+            _keep(s.x, n, rows, s, record.base, record.x[depth])
         _normalise(s.x, w.norms[2 * depth], w.centred, w.eps, s.y, n)
         product(s.y, w.head, s.z, n)
         for r in range(n):

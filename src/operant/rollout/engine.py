@@ -42,12 +42,15 @@ class Engine:
 
     Attributes:
         tokens, seconds: sampled so far.
+        record: keep on `policy.tape` what a call computes, where that is possible, so that a gradient step under the
+            same weights needs no forward pass of its own.
     """
 
     def __init__(self, policy: LanguageModel, *, seed: int, slots: int = 64) -> None:
         self.policy, self.seed, self.slots = policy, seed, slots
         self.compiles = policy.whole is None and compiled.obstacle(policy) is None
         self.tokens, self.seconds = 0, 0.0
+        self.record = False
         self._static: static.Static | None = None
 
     def generate(
@@ -118,14 +121,17 @@ class Engine:
                 decoding.release(job)
                 found[job.number] = completion
                 free.append(slot)
-        return [found[job.number] for job in jobs]
+        done = [found[job.number] for job in jobs]
+        if isinstance(decoding, Compiled):
+            decoding.hold(done)
+        return done
 
     def _decoding(self, jobs: list[Job], sampling: Sampling, samples: int) -> Decoding:
         count = min(self.slots, len(jobs))
         if self.policy.whole is not None:
             return Through(self.policy, jobs, sampling, self.seed, count)
         if self.compiles:
-            return Compiled(self.policy, jobs, sampling, self.seed, count, samples)
+            return Compiled(self.policy, jobs, sampling, self.seed, count, samples, record=self.record)
         if static.serves(self.policy):
             self._static = static.reopened(self._static, self.policy, jobs, sampling, self.seed, count, samples)
             return self._static

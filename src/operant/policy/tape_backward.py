@@ -1,0 +1,326 @@
+"""Gradients of log-probabilities from a tape: the backward pass of a Llama, written by hand.
+
+For a layer x' = m + W_d h, h = act(W_g y₁) ∘ W_u y₁, y₁ = norm(m), m = x + W_o a, a = attention(W_qkv norm(x)), from
+the last to the first:
+
+    dh = dx' W_d          dW_d = dx'ᵀ h          dm = dx' + norm'(W_guᵀ d(gate, up))      dW_gu = d(gate, up)ᵀ y₁
+    da = dm W_o           dW_o = dmᵀ a           dx = dm + norm'(W_qkvᵀ dqkv)             dW_qkv = dqkvᵀ y₀
+
+The products are torch's; norms, gates and attention are `operant.policy.tape_kernels`. Tokens go through in chunks of
+whole groups, so that what a layer needs stays in the cache. A prompt is computed once for its group, here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from operant.policy import tape_kernels as kernels
+from operant.policy.slim import Rotary
+from operant.policy.tape import ACTIVATIONS, Held, Tape
+
+CHUNK = 512
+"""Tokens of a chunk, at least, where there are as many."""
+SCORES = 2**20
+"""Logits held at once."""
+
+Gradients = dict[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """M tokens of whole groups."""
+
+    index: Tensor  # [M] place on the tape; prompts stand behind what was sampled
+    token: Tensor  # [M]
+    rows: kernels.Rows
+    scored: Tensor  # [A] tokens whose successor is scored
+    target: Tensor  # [A] the successors
+    output: Tensor  # [A] which score each is
+    longest: int
+
+
+def tape_logp(tape: Tape, held: Sequence[Held], acted: Tensor) -> Tensor:
+    """log π of the decisions acted [N, T] of rows held on a tape, [number of decisions] in order of `acted.nonzero()`.
+
+    The values are those that the sampler wrote; their gradient is the model's.
+    """
+    row, t = acted.nonzero(as_tuple=True)
+    logp = torch.tensor([held[i].logp[j - held[i].start] for i, j in zip(row.tolist(), t.tolist(), strict=True)])
+    trained = [p for p in tape.parameters if p.requires_grad]
+    if not trained or not torch.is_grad_enabled():
+        return logp
+    found: Any = _TapeLogp.apply(tape, held, row, t, logp, *trained)
+    return found
+
+
+class _TapeLogp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor, logp: Tensor, *_: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.of = tape, held, row, t
+        return logp
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, dlogp: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        tape, held, row, t = ctx.of
+        trained = [p for p in tape.parameters if p.requires_grad]
+        found = gradients(tape, held, row, t, dlogp)
+        return None, None, None, None, None, *(found[p] for p in trained)
+
+
+@torch.no_grad()
+def gradients(tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor, dlogp: Tensor) -> Gradients:
+    """Σ dlogp ∂ log π for each trained parameter, of decisions at columns t [A] of rows [A]."""
+    decoder = tape.decoder
+    grads: Gradients = {p: torch.zeros_like(p) for p in tape.parameters if p.requires_grad}
+    chunks = _chunks(tape, held, row, t)
+    size, d = max(len(c.index) for c in chunks), decoder.head_dim
+    threads = max(1, min(torch.get_num_threads(), decoder.kv_heads))
+    scratch = [kernels.scratch(max(c.longest for c in chunks), d) for _ in range(threads)]
+    memory = {name: torch.empty(size, width) for name, (_, width) in tape.shapes.items()}
+    memory |= {"y": torch.empty(size, decoder.width), "dy": torch.empty(size, decoder.width)}
+    memory |= {"dout": torch.empty_like(memory["out"]), "dqkv": torch.empty_like(memory["qkv"])}
+    memory |= {"dh": torch.empty(size, memory["gates"].shape[1] // 2), "rate": torch.empty(size)}
+    with ThreadPoolExecutor(threads) as pool:
+        for chunk in chunks:
+            here = {name: x[: len(chunk.index)] for name, x in memory.items()}
+            dx = _head_backward(tape, chunk, dlogp, here, grads)
+            for layer in range(decoder.depth - 1, -1, -1):
+                _mlp_backward(tape, layer, chunk, dx, here, grads)
+                _attention_backward(tape, layer, chunk, dx, here, grads, pool, scratch)
+            table: Any = decoder.model.embed_tokens
+            if table.weight in grads:
+                stretch = decoder.stretch if decoder.stretch is not None else float(getattr(table, "embed_scale", 1.0))
+                if table.padding_idx is not None:  # whose row is not trained from here
+                    dx.masked_fill_((chunk.token == table.padding_idx)[:, None], 0.0)
+                grads[table.weight].index_add_(0, chunk.token, dx, alpha=stretch)
+    return grads
+
+
+# ---------------------------------------------------------------------------------------------------- the layers
+def _take(tape: Tape, name: str, layer: int, chunk: Chunk, here: dict[str, Tensor]) -> Tensor:
+    return torch.index_select(getattr(tape, name)[layer], 0, chunk.index, out=here[name])
+
+
+def _weight(module: Any, dy: Tensor, x: Tensor, grads: Gradients) -> None:
+    """dW += dyᵀ x, db += Σ dy."""
+    if module.weight in grads:
+        grads[module.weight].addmm_(dy.t(), x)
+    if module.bias is not None and module.bias in grads:
+        grads[module.bias].add_(dy.sum(0))
+
+
+def _linear(module: Any, dy: Tensor, x: Tensor, dx: Tensor, grads: Gradients, *, more: bool = False) -> None:
+    """The same, and dx = dy W; added to it if there is more."""
+    _weight(module, dy, x, grads)
+    if more:
+        dx.addmm_(dy, module.weight)
+    else:
+        torch.mm(dy, module.weight, out=dx)
+
+
+def _scale(norm: Any) -> np.ndarray:
+    weight = norm.weight.detach()
+    return (weight + 1.0 if "Gemma" in type(norm).__name__ else weight).numpy()
+
+
+def _eps(norm: Any) -> np.float32:
+    return np.float32(norm.variance_epsilon if hasattr(norm, "variance_epsilon") else norm.eps)
+
+
+def _normalise(norm: Any, x: Tensor, y: Tensor, rate: Tensor) -> Tensor:
+    kernels.normalise(x.numpy(), _scale(norm), _eps(norm), y.numpy(), rate.numpy())
+    return y
+
+
+def _norm_backward(norm: Any, x: Tensor, rate: Tensor, dy: Tensor, dx: Tensor, grads: Gradients) -> None:
+    dscale = grads[norm.weight] if norm.weight in grads else torch.zeros_like(norm.weight)
+    kernels.normalise_backward(x.numpy(), _scale(norm), rate.numpy(), dy.numpy(), dx.numpy(), dscale.numpy())
+
+
+def _head_backward(tape: Tape, chunk: Chunk, dlogp: Tensor, here: dict[str, Tensor], grads: Gradients) -> Tensor:
+    """dx [M, D] before the last norm."""
+    head, norm = tape.decoder.lm_head, tape.decoder.model.norm
+    states = _take(tape, "x", tape.decoder.depth, chunk, here)
+    dx = torch.zeros_like(states)
+    for scored, target, output in zip(
+        *(x.split(max(1, SCORES // tape.decoder.vocab)) for x in (chunk.scored, chunk.target, chunk.output)),
+        strict=True,
+    ):
+        n = len(scored)
+        x, y, dy, rate, dpart = (
+            states[scored],
+            here["y"][:n],
+            here["dy"][:n],
+            here["rate"][:n],
+            torch.zeros(n, dx.shape[1]),
+        )
+        logits = F.linear(_normalise(norm, x, y, rate), head.weight, head.bias).div_(tape.temperature)
+        kernels.score_backward(logits.numpy(), target.numpy(), (dlogp[output] / tape.temperature).numpy())
+        _linear(head, logits, y, dy, grads)
+        _norm_backward(norm, x, rate, dy, dpart, grads)
+        dx[scored] = dpart
+    return dx
+
+
+def _mlp_backward(tape: Tape, layer: int, chunk: Chunk, dx: Tensor, here: dict[str, Tensor], grads: Gradients) -> None:
+    """dx behind the layer to dx between its halves, in place."""
+    block: Any = tape.decoder.layers[layer]
+    mid, gates = (_take(tape, name, layer, chunk, here) for name in ("mid", "gates"))
+    y, dy, dh, rate, mlp = here["y"], here["dy"], here["dh"], here["rate"], block.mlp
+    torch.mm(dx, mlp.down_proj.weight, out=dh)
+    kernels.gate_backward(gates.numpy(), dh.numpy(), ACTIVATIONS[type(mlp.act_fn).__name__])  # dh is h now
+    _weight(mlp.down_proj, dx, dh, grads)
+    inner = dh.shape[1]
+    norm = block.post_attention_layernorm
+    _normalise(norm, mid, y, rate)
+    _linear(mlp.gate_proj, gates[:, :inner], y, dy, grads)
+    _linear(mlp.up_proj, gates[:, inner:], y, dy, grads, more=True)
+    _norm_backward(norm, mid, rate, dy, dx, grads)
+
+
+def _attention_backward(
+    tape: Tape, layer: int, chunk: Chunk, dx: Tensor, here: dict[str, Tensor], grads: Gradients,
+    pool: ThreadPoolExecutor, scratch: list[kernels.Scratch],
+) -> None:  # fmt: skip
+    """dx between the layer's halves to dx before it, in place."""
+    decoder, block = tape.decoder, tape.decoder.layers[layer]
+    x, qkv, out = (_take(tape, name, layer, chunk, here) for name in ("x", "qkv", "out"))
+    y, dy, dout, dqkv, rate = (here[name] for name in ("y", "dy", "dout", "dqkv", "rate"))
+    _linear(block.self_attn.o_proj, dx, out, dout, grads)
+    share = partial(
+        kernels.attention_backward, qkv.numpy(), out.numpy(), dout.numpy(), dqkv.numpy(), chunk.rows, decoder.heads
+    )
+    ends = np.linspace(0, decoder.kv_heads, len(scratch) + 1).astype(int).tolist()
+    parts = [
+        partial(share, a, b, np.float32(decoder.scale), s) for a, b, s in zip(ends, ends[1:], scratch, strict=False)
+    ]
+    under_way = [pool.submit(part) for part in parts[1:]]
+    parts[0]()
+    for one in under_way:
+        one.result()
+    norm, d = block.input_layernorm, decoder.head_dim
+    _normalise(norm, x, y, rate)
+    dq, dk, dv = dqkv.split([decoder.heads * d, decoder.kv_heads * d, decoder.kv_heads * d], 1)
+    _linear(block.self_attn.q_proj, dq, y, dy, grads)
+    _linear(block.self_attn.k_proj, dk, y, dy, grads, more=True)
+    _linear(block.self_attn.v_proj, dv, y, dy, grads, more=True)
+    _norm_backward(norm, x, rate, dy, dx, grads)
+
+
+# ---------------------------------------------------------------------------------------------------- the tokens
+def _chunks(tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor) -> list[Chunk]:
+    """Groups of equal prompts, each whole in one chunk; the activations of the prompts are written to the tape."""
+    outputs: list[list[int]] = [[] for _ in held]
+    for output, i in enumerate(row.tolist()):
+        outputs[i].append(output)
+    columns = t.tolist()
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, one in enumerate(held):
+        if outputs[i]:
+            groups.setdefault(one.tokens[: one.start], []).append(i)
+    places = _prompts(tape, held, [p for p in groups if p])
+    chunks: list[Chunk] = []
+    made = _Maker(tape)
+    for prompt, members in groups.items():
+        made.prompt(prompt, places.get(prompt, 0))
+        for i in members:
+            made.row(held[i], outputs[i], [columns[o] for o in outputs[i]])
+        if len(made.token) >= CHUNK:
+            chunks.append(made.chunk())
+            made = _Maker(tape)
+    if made.token:
+        chunks.append(made.chunk())
+    return chunks
+
+
+class _Maker:
+    """Gathers the tokens of a chunk."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.index: list[int] = []
+        self.token: list[int] = []
+        self.position: list[int] = []
+        self.prompts: list[tuple[int, int]] = []
+        self.first: list[int] = [0]
+        self.rows: list[tuple[int, int]] = []
+        self.scored: list[int] = []
+        self.target: list[int] = []
+        self.output: list[int] = []
+        self.longest = 1
+
+    def prompt(self, tokens: tuple[int, ...], place: int) -> None:
+        at, n = len(self.token), len(tokens)
+        self.prompts.append((at, at + n))
+        self.first.append(len(self.rows))
+        self.index += range(place, place + n)
+        self.longest = max(self.longest, n)
+        self.token += tokens
+        self.position += range(n)
+
+    def row(self, one: Held, outputs: list[int], columns: list[int]) -> None:
+        """Up to the last token that is scored."""
+        at, n = len(self.token), columns[-1] + 1 - one.start
+        self.rows.append((at, at + n))
+        self.first[-1] = len(self.rows)
+        self.index += range(one.base, one.base + n)
+        self.token += one.tokens[one.start : one.start + n]
+        self.position += range(one.start, one.start + n)
+        self.scored += [at + c - one.start for c in columns]
+        self.target += [one.tokens[c + 1] for c in columns]
+        self.output += outputs
+        self.longest = max(self.longest, one.start + n)
+
+    def chunk(self) -> Chunk:
+        position = torch.tensor(self.position)
+        cos, sin = self.tape.decoder.model.rotary_emb(self.tape.x[0, :1], position_ids=position[None])
+        rows = kernels.Rows(
+            prompt=np.array(self.prompts, np.int64).reshape(-1, 2),
+            first=np.array(self.first, np.int64),
+            row=np.array(self.rows, np.int64).reshape(-1, 2),
+            cos=cos[0].contiguous().numpy(),
+            sin=sin[0].contiguous().numpy(),
+        )
+        index, token, scored, target, output = map(
+            torch.tensor, (self.index, self.token, self.scored, self.target, self.output)
+        )
+        return Chunk(index, token, rows, scored, target, output, self.longest)
+
+
+def _prompts(tape: Tape, held: Sequence[Held], prompts: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], int]:
+    """Where the activations of each prompt stand, which are computed here, behind those that were sampled."""
+    if not prompts:
+        return {}
+    decoder: Rotary = tape.decoder
+    width = max(map(len, prompts))
+    tokens = torch.tensor([[*p, *[0] * (width - len(p))] for p in prompts])
+    real = torch.arange(width) < torch.tensor([len(p) for p in prompts])[:, None]  # [G, P]
+    base, count = tape.sampled, int(real.sum())
+    x, at = decoder.embed(tokens, torch.arange(width).expand_as(tokens))
+    for layer in range(decoder.depth):
+        block = decoder.layers[layer]
+        q, k, v = decoder.qkv(layer, x, at)
+        out = F.scaled_dot_product_attention(
+            q, k, v, is_causal=True, scale=decoder.scale, enable_gqa=k.shape[1] != q.shape[1]
+        )
+        q, k, v, out = (y.transpose(1, 2).flatten(2) for y in (q, k, v, out))
+        mid = x + block.self_attn.o_proj(out)
+        y = block.post_attention_layernorm(mid)
+        gate, up = block.mlp.gate_proj(y), block.mlp.up_proj(y)
+        parts = {"x": x, "qkv": torch.cat((q, k, v), -1), "out": out, "mid": mid, "gates": torch.cat((gate, up), -1)}
+        for name, part in parts.items():
+            getattr(tape, name)[layer, base : base + count] = part[real]
+        x = mid + block.mlp.down_proj(block.mlp.act_fn(gate) * up)
+    tape.x[decoder.depth, base : base + count] = x[real]
+    ends = np.cumsum([0, *map(len, prompts)]).tolist()
+    return {p: base + end for p, end in zip(prompts, ends, strict=False)}
