@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from operant.config.errors import ConfigError
-from operant.config.groups import GRPOConfig
 from operant.data.trajectory import Metrics
 from operant.math.baseline import group_scale
 from operant.rollout.episodes import Episodes
@@ -78,18 +77,23 @@ def _warn(ret: Tensor, flat: Tensor, cut: float, size: int) -> None:
         )
 
 
-def examine_mismatch(cfg: GRPOConfig, mismatch: Tensor) -> Metrics:
-    """Warn where the trainer's log-probabilities are not the sampler's; the metric says whether they were not."""
-    alarm = bool(mismatch > cfg.mismatch_alarm)
-    if alarm:
+def examine_mismatch(alarm: float, mismatch: Tensor) -> Metrics:
+    """Warn where the trainer's log-probabilities are not the sampler's; the metric says whether they were not.
+
+    Args:
+        alarm: nats a token above which to warn.
+        mismatch: [] mean of |log π of the sampler − log π of the trainer|.
+    """
+    off = bool(mismatch > alarm)
+    if off:
         warnings.warn(
             f"sampler and trainer differ by {float(mismatch):.3g} nats a token, above mismatch_alarm = "
-            f"{cfg.mismatch_alarm:g}: the ratios are wrong by as much. Sample with the weights, and in the precision, "
+            f"{alarm:g}: the ratios are wrong by as much. Sample with the weights, and in the precision, "
             "that are trained (float32 shows whether precision is the cause)",
             TrainingWarning,
             stacklevel=3,
         )
-    return {"sampler/alarm": torch.tensor(float(alarm))}
+    return {"sampler/alarm": torch.tensor(float(off))}
 
 
 def _say(text: str) -> None:

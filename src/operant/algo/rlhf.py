@@ -89,8 +89,8 @@ def rlhf(
         charge, alarms = torch.zeros_like(traj.reward), {}
         if cfg.beta > 0.0:
             ref = _reference(cfg, policy, reference, batch, temperature)
-            charge = torch.where(traj.acted, beta * k1(traj.logp, ref), 0.0)
-            kl = torch.where(traj.acted, k1(traj.logp, ref), 0.0).sum() / batch.rows
+            gap = torch.where(traj.acted, k1(traj.logp, ref), 0.0)
+            charge, kl = beta * gap, gap.sum() / batch.rows
             penalty.end(float(kl), batch.rows)
             alarms = {"policy/kl_reference": kl}
         reward, terminated, truncated = token_rewards(cfg, batch, charge)
@@ -113,7 +113,7 @@ def rlhf(
         metrics["value/explained_variance"] = 1 - adv[traj.acted].var() / target[traj.acted].var()
         metrics["reward/penalised"] = reward.sum(-1).mean()
         metrics |= {"schedule/lr": torch.tensor(lr), "schedule/beta": torch.tensor(beta)}
-        yield metrics | examine_mismatch(cfg, metrics["sampler/mismatch"]) | collect.stats()  # pyright: ignore[reportArgumentType]
+        yield metrics | examine_mismatch(cfg.mismatch_alarm, metrics["sampler/mismatch"]) | collect.stats()
 
 
 def token_rewards(cfg: RLHFConfig, batch: Episodes, charge: Tensor) -> tuple[Tensor, Tensor, Tensor]:
