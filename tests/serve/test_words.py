@@ -77,6 +77,35 @@ def test_bytes_that_are_no_text_do_not_hold_back_for_ever(tokenizer):
     assert len("".join(pieces)) >= 40
 
 
+@pytest.fixture(scope="module")
+def across():
+    """A tokenizer whose tokens end within characters: é in two halves, with a space between two of them."""
+    pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, decoders, models
+    from transformers import PreTrainedTokenizerFast
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    known = bytes_to_unicode()
+    words = ["\xc3", "\xa9 \xc3", "\xa9!", "\xff", "\xa9 \xf0", "a"]
+    core = Tokenizer(models.BPE({"".join(known[ord(c)] for c in word): i for i, word in enumerate(words)}, []))
+    core.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=core)
+
+
+def test_tokens_that_end_within_characters_do_not_hold_back_for_ever(across):
+    pieces, end = pushed(across, [0, *[1] * 40, 2])
+    assert "".join(pieces) + end == "é " * 40 + "é!"
+    assert len("".join(pieces[:-1])) > 70
+    assert not any(UNSURE in piece for piece in pieces)
+
+
+@SETTINGS
+@given(tokens=st.lists(st.sampled_from([0, 1, 1, 1, 1, 2, 3, 4, 4, 5]), max_size=60))
+def test_pieces_of_tokens_that_end_within_characters_are_their_text(across, tokens):
+    pieces, end = pushed(across, tokens)
+    assert "".join(pieces) + end == decode(across, tokens)
+
+
 def test_spaces_and_bytes_of_a_tokenizer_with_fallback(fallback):
     euro = [7 + b for b in "€".encode()]
     tokens = [4, 3, 5, 6, *euro, 4]

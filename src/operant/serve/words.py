@@ -23,33 +23,38 @@ class Pieces:
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self.tokens: list[int] = []
-        self._begin = self._given = 0  # of a window: it begins with tokens whose text was given, for their context
+        self._begin = self._read = 0  # of a window: it begins with tokens whose text was given, for their context
+        self._given = 0  # characters of the window's text
 
     def push(self, token: int) -> str:
         """The text that one more token makes certain; empty in the middle of a character."""
         self.tokens.append(token)
-        before, whole = self._text(self._given), self._text(len(self.tokens))
+        count, whole = len(self.tokens), self._text(len(self.tokens))
         if not whole.endswith(UNSURE):
-            return self._give(before, whole, len(self.tokens))
-        count = len(self.tokens)
-        if count - self._given <= PATIENCE:
+            return self._give(whole, count)
+        if count - self._read <= PATIENCE:
             return ""
         for end in range(count - LONGEST, count - 2 * LONGEST, -1):
             part = self._text(end)
-            if whole.startswith(part):  # no character lies across
-                return self._give(before, part, end)
-        return ""
+            if len(part) >= self._given and whole.startswith(part):  # no character lies across
+                return self._give(part, end)
+        certain = whole.rstrip(UNSURE)  # each token ends within a character, and the next one begins there
+        piece, self._given = certain[self._given :], max(self._given, len(certain))
+        return piece
 
     def end(self) -> str:
         """What is left, characters that were never whole included."""
-        return self._give(self._text(self._given), self._text(len(self.tokens)), len(self.tokens))
+        return self._give(self._text(len(self.tokens)), len(self.tokens))
 
     def _text(self, end: int) -> str:
         return decode(self.tokenizer, self.tokens[self._begin : end])
 
-    def _give(self, before: str, text: str, end: int) -> str:
-        self._begin, self._given = self._given, end
-        return text[len(before) :]
+    def _give(self, text: str, end: int) -> str:
+        """What of a window's text is new; the next window begins with its tokens."""
+        piece = text[self._given :]
+        self._begin, self._read = self._read, end
+        self._given = len(self._text(end))
+        return piece
 
 
 class Words:
