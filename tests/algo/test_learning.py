@@ -1,3 +1,4 @@
+import copy
 import itertools
 import multiprocessing
 
@@ -7,14 +8,24 @@ import torch
 pytest.importorskip("transformers")
 
 from operant.algo.dpo import dpo
+from operant.algo.grpo import grpo
 from operant.algo.learning import Tally, rate
-from operant.algo.reference import pairs_with_reference
+from operant.algo.learnt import critic_from
+from operant.algo.process_reward import process_reward
+from operant.algo.reference import pairs_with_reference, verdicts_with_reference
+from operant.algo.reward_model import reward_model
+from operant.algo.rlhf import rlhf
 from operant.algo.sft import sft
-from operant.config.language import DPOConfig, SFTConfig
+from operant.config.groups import GRPOConfig
+from operant.config.language import DPOConfig, ProcessRewardConfig, RewardModelConfig, SFTConfig
+from operant.config.rlhf import RLHFConfig
 from operant.data.conversation import Encoder
 from operant.data.order import Shuffled
-from operant.data.pairs import Pair
+from operant.data.pairs import Pair, Steps, Verdict, mismatch
 from operant.data.streams import Streams
+from operant.policy.language import Scalar
+from operant.rollout.engine import Engine, Sampling
+from operant.rollout.episodes import Graded, Prompts, Rollouts
 from reference.tiny_language import tiny_language
 
 
@@ -38,8 +49,25 @@ def test_means_of_parts():
     assert {k: float(v) for k, v in tally.means(4).items()} == {"a": 2.5, "b": 0.0}
 
 
+def rollouts(policy, score):
+    engine = Engine(policy, seed=0)
+    engine.compiles = False  # what is forked has not compiled
+    return Rollouts(engine, Prompts([(5, 6), (7,), (8, 9, 10)], seed=0), score, Sampling(max_tokens=4), samples=2)
+
+
+def length(found):
+    return [float(len(set(c.tokens)) + c.tokens[0] % 7) for c in found]
+
+
+def graded(found):
+    return [
+        Graded(outcome=n, steps=[(0, n % 3), (len(c.tokens) - 1, n % 2)])
+        for n, c in zip(length(found), found, strict=True)
+    ]
+
+
 def two_steps(rank, world, folder):
-    """Two steps of SFT and of GR-DPO: metrics, and the parameters behind them."""
+    """Two steps of every algorithm: metrics, and the parameters behind them."""
     torch.set_num_threads(1)
     if world > 1:
         torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world)
@@ -48,20 +76,30 @@ def two_steps(rank, world, folder):
     words = ["one", "two three", "42", "yes, six letters", "lazy dog"]
     examples = [encoder.completion(f"say {w}:", f" {w}", where="ab"[len(w) % 2]) for w in words]
     pairs = [Pair(chosen=a, rejected=b, group=a.where) for a, b in itertools.pairwise(examples)]
-    optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
+    scored, steps = Scalar(policy), [Steps(solution=e, correct=(1.0,) * sum(e.acted)) for e in examples]
+    verdicts = [Verdict(answer=e, desirable=bool(i % 2)) for i, e in enumerate(examples)]
+    critic, frozen = critic_from(policy), copy.deepcopy(policy)
+    optimizer = torch.optim.SGD([*scored.parameters(), *critic.parameters()], lr=0.1)
     settings = {"batch": 3, "tokens": 1, "lr": 0.1, "warmup": 0.0}
+    group = {"prompts": 4, "samples": 2, "tokens": 1, "lr": 0.1, "beta": 0.1}
+    common = {"total_steps": 99, "reference": frozen}
+    shuffled, order = (lambda items: Shuffled(items, Streams(0))), Streams(0).numpy("minibatch")
+    referred = pairs_with_reference(pairs, policy)
+    judged = verdicts_with_reference(mismatch(verdicts, 32), policy)
     runs = (
-        sft(SFTConfig(packing=False, **settings), Shuffled(examples, Streams(0)), policy, optimizer, total_steps=99),
-        dpo(
-            DPOConfig(loss="gr_dpo", **settings),
-            Shuffled(pairs_with_reference(pairs, policy), Streams(0)),
-            policy,
-            optimizer,
-            total_steps=99,
-        ),
+        sft(SFTConfig(packing=False, **settings), shuffled(examples), policy, optimizer, total_steps=99),
+        sft(SFTConfig(packing=True, **settings), shuffled(examples), policy, optimizer, total_steps=99),
+        dpo(DPOConfig(loss="gr_dpo", **settings), shuffled(referred), policy, optimizer, total_steps=99),
+        dpo(DPOConfig(**settings), shuffled(referred), policy, optimizer, total_steps=99),
+        dpo(DPOConfig(loss="kto", **settings), shuffled(judged), policy, optimizer, total_steps=99),
+        reward_model(RewardModelConfig(**settings), shuffled(pairs), scored, optimizer, total_steps=99),
+        process_reward(ProcessRewardConfig(**settings), shuffled(steps), scored, optimizer, total_steps=99),
+        rlhf(RLHFConfig(batch=5, **group), rollouts(policy, length), policy, critic, optimizer, order, **common),
+        grpo(GRPOConfig(batch=5, **group), rollouts(policy, length), policy, optimizer, order, **common),
+        grpo(GRPOConfig(supervision="both", **group), rollouts(policy, graded), policy, optimizer, order, **common),
     )
     for run in runs:
-        told += [{k: float(v) for k, v in next(run).items()} for _ in range(2)]
+        told += [{k: float(v) for k, v in next(run).items() if not k.startswith("time/")} for _ in range(2)]
     flat = torch.cat([p.detach().flatten() for p in policy.parameters()])
     if world > 1:
         torch.distributed.destroy_process_group()
@@ -73,6 +111,7 @@ def _send(rank, world, folder, queue):
     queue.put((rank, told, flat.tolist()))
 
 
+@pytest.mark.filterwarnings("ignore:step 1")
 def test_two_processes_are_one(tmp_path):
     """Metrics and parameters, after steps whose parts were shared between two processes."""
     told, flat = two_steps(0, 1, None)
