@@ -40,6 +40,11 @@ for programs in (1, 10_000):
         found = kernels.split_keys(*half, where, 0.3)
         torch.testing.assert_close(found.float(), dense(q, shared, own, where, 0.3), atol=2e-2, rtol=2e-2)
         print(programs, heads, d, "agree")
+
+logits = 5 * torch.randn(3, 5003, generator=torch.Generator().manual_seed(1))[:, :5000]
+padded = torch.nn.functional.pad(logits / 0.7, (0, 120), value=-torch.inf).unflatten(-1, (-1, 1024))
+torch.testing.assert_close(kernels.block_masses(logits, 1 / 0.7), padded.logsumexp(-1), atol=1e-5, rtol=1e-6)
+print("masses agree")
 """
 
 AHEAD = """
@@ -67,6 +72,9 @@ for kind in ("bf16", "fp32"):
 fixed = {"D": 64, "WIDTH": 64, "SHARES": 4}
 signature = {"parts": "*fp32", "tops": "*fp32", "totals": "*fp32", "out": "*bf16"} | dict.fromkeys(fixed, "constexpr")
 made = triton.compile(ASTSource(kernels._join, signature, constexprs=fixed), target=GPUTarget("cuda", 90, 32))
+signature = {"logits": "*bf16", "out": "*fp32", "vocab": "i32", "blocks": "i32", "stride": "i32", "inverse": "fp32"}
+source = ASTSource(kernels._mass, signature | {"WORDS": "constexpr"}, constexprs={"WORDS": 1024})
+triton.compile(source, target=GPUTarget("cuda", 90, 32))
 print("compiled", made.metadata.shared)
 """
 
@@ -79,7 +87,7 @@ def run(code, folder, **env):
 
 
 def test_interpreted_it_is_attention_over_both_caches(tmp_path: Path):
-    assert run(CASES, tmp_path, TRITON_INTERPRET="1").count("agree") == 8
+    assert run(CASES, tmp_path, TRITON_INTERPRET="1").count("agree") == 9
 
 
 def test_it_compiles_for_devices_that_are_not_there(tmp_path: Path):

@@ -5,14 +5,16 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from operant.policy.language import LanguageModel
 from operant.policy.lora import LoraSpec
 from operant.rollout import compiled, static
 from operant.rollout.attending import Where, dense
+from operant.rollout.drawing import draw_lean
 from operant.rollout.engine import Engine, Prompt, Sampling
-from operant.rollout.sampling import row_key, uniform_at
+from operant.rollout.sampling import draw, keep, row_key, uniform_at
 from operant.rollout.slots import Slots
 from reference import tiny
 
@@ -221,6 +223,52 @@ def test_uniform_numbers_are_the_same_hash_in_integers():
         expected = (mix((key + position * golden) % mask) >> 11) * 2.0**-53
         row = row_key(seed, torch.tensor([prompt]), torch.tensor([sample]))
         assert float(uniform_at(row, torch.tensor([position]))) == expected
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("vocab", [300, 4097, 9000, 10240])
+def test_lean_drawing_from_a_large_vocabulary_draws_the_same(vocab, temperature):
+    gen = torch.Generator().manual_seed(vocab)
+    logits = 3 * torch.randn(500, vocab, generator=gen)
+    u = torch.rand(500, generator=gen, dtype=torch.float64)
+    u[:2] = torch.tensor([0.0, 1.0 - 2.0**-53])
+    how = Sampling(temperature=temperature)
+    for given in (logits, logits.bfloat16()):
+        (token, logp, kept), (expected, *others) = draw_lean(given, how, u), draw(given.float(), how, u)
+        assert torch.equal(token, expected)
+        torch.testing.assert_close(logp, others[0], atol=1e-5, rtol=1e-5)
+        assert torch.equal(kept, others[1])
+
+
+@pytest.mark.parametrize("cut", [{}, {"temperature": 0.7, "top_k": 40, "top_p": 0.9, "min_p": 0.02}])
+def test_fifty_thousand_rows_of_a_step_follow_the_softmax(cut):
+    """One step of as many rows with equal logits: keys, uniform numbers and draws together."""
+    count, how = 50_000, Sampling(max_tokens=1, **cut)
+    logits = torch.randn(1, 60, generator=torch.Generator().manual_seed(5))
+    made = Slots(count, 2, 9, torch.device("cpu"))
+    prompt = Prompt(id=4, tokens=(5,))
+    made.place(list(range(count)), [static.Job(i, 0, prompt, i) for i in range(count)], 1)
+    static.absorb(made, torch.arange(count), logits.expand(count, -1), how, torch.zeros(60, dtype=torch.bool))
+    seen = torch.bincount(made.tokens[:, 1], minlength=60)
+    logp = (logits / how.temperature).log_softmax(-1)
+    allowed = keep(logp, how)
+    p = logp.exp()[0] if allowed is None else torch.where(allowed, logp.exp(), 0.0)[0]
+    assert not bool(seen[p == 0].any())
+    some = p > 0
+    assert int(some.sum()) > 5
+    wanted = (p / p.sum() * count)[some].double()
+    assert stats.chisquare(seen[some].double(), wanted / wanted.sum() * count).pvalue > 1e-3
+    assert not bool(made.busy.any())
+
+
+def test_a_step_with_a_large_vocabulary_looks_at_nothing():
+    policy = LanguageModel(tiny.model_of("qwen2", vocab_size=6000), tiny.tokenizer())
+    made, jobs = a_step(policy, Sampling(max_tokens=12))
+    with torch.inference_mode():
+        made.begin(list(range(6)), jobs)
+        with Looks() as looks:
+            made._step(torch.arange(6), 64)
+    assert looks.found == []
 
 
 def test_rows_that_do_not_fit_wait():

@@ -1,12 +1,13 @@
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingParameterType=false
 # pyright: reportUntypedFunctionDecorator=false, reportIndexIssue=false
-"""Attention of a decoding step in Triton: keys are read where they lie, and shared out among programs.
+"""A decoding step's attention, and the masses that it draws from, in Triton.
 
-A program takes the queries of one row that share a key head (grouped queries), and one of several shares of the keys
-that the row sees, blocks of its prompt's first, then of its own. It leaves the blended values, their largest logit and
-the sum of their weights; a second kernel joins the shares (Dao et al. 2023, Flash-Decoding). Rows that share a prompt
-are neighbours among the programs, so that its keys are read from the cache of the device.
+Attention reads keys where they lie, and shares them out among programs. A program takes the queries of one row that
+share a key head (grouped queries), and one of several shares of the keys that the row sees, blocks of its prompt's
+first, then of its own. It leaves the blended values, their largest logit and the sum of their weights; a second kernel
+joins the shares (Dao et al. 2023, Flash-Decoding). Rows that share a prompt are neighbours among the programs, so that
+its keys are read from the cache of the device.
 
 Tested by Triton's interpreter on a CPU and compiled ahead for CUDA devices; it has not been run on one.
 """
@@ -19,6 +20,7 @@ import triton.language as tl
 from torch import Tensor
 
 from operant.rollout.attending import Where
+from operant.rollout.sampling import BLOCK as WORDS
 
 BLOCK = 64
 """Keys that a program takes at once."""
@@ -145,4 +147,24 @@ def split_keys(q: Tensor, shared: Tensor, own: Tensor, where: Where, scale: floa
     )  # fmt: skip
     if number > 1:
         _join[(rows * heads,)](parts, tops, totals, out, D=d, WIDTH=width, SHARES=number, num_warps=1)
+    return out
+
+
+@triton.jit
+def _mass(logits, out, vocab, blocks, stride, inverse, WORDS: tl.constexpr):
+    """log Σ exp of one block of a row's words."""
+    row, block = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    word = block * WORDS + tl.arange(0, WORDS)
+    x = tl.load(logits + row * stride + word, mask=word < vocab, other=float("-inf")).to(tl.float32) * inverse
+    top = tl.max(x, 0)
+    tl.store(out + row * blocks + block, top + tl.log(tl.sum(tl.exp(x - top), 0)))
+
+
+def block_masses(logits: Tensor, inverse: float) -> Tensor:
+    """What `operant.rollout.drawing.masses` computes, in one pass over the logits [n, V]."""
+    rows, vocab = logits.shape
+    logits = logits if logits.stride(1) == 1 else logits.contiguous()
+    blocks = triton.cdiv(vocab, WORDS)
+    out = torch.empty(rows, blocks, dtype=torch.float32, device=logits.device)
+    _mass[(rows, blocks)](logits, out, vocab, blocks, logits.stride(0), inverse, WORDS=WORDS, num_warps=4)
     return out

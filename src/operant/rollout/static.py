@@ -22,7 +22,8 @@ from torch import Tensor
 from operant.policy.language import LanguageModel
 from operant.rollout.attending import Where, attention
 from operant.rollout.decode import beside, prefill
-from operant.rollout.sampling import Sampling, draw, uniform_at
+from operant.rollout.drawing import draw_lean
+from operant.rollout.sampling import Sampling, uniform_at
 from operant.rollout.slots import Job, Slots
 
 LOOK = 16
@@ -249,7 +250,7 @@ class Static:
 def absorb(s: Slots, rows: Tensor, logits: Tensor, sampling: Sampling, stop: Tensor) -> None:
     """The end of a step of the rows [B]: from logits [B, V] a token where none is forced; `stop` [V] tells the last."""
     busy, following = s.busy[rows], s.at[rows] + 1
-    token, logp, kept = draw(logits.float(), sampling, uniform_at(s.key[rows], s.offset[rows] + following))
+    token, logp, kept = draw_lean(logits, sampling, uniform_at(s.key[rows], s.offset[rows] + following))
     drawn = busy & (following >= s.known[rows])
     column = following.clamp(max=s.tokens.shape[1] - 1)
     for table, value in ((s.tokens, token), (s.logp, logp), (s.kept, kept), (s.acted, drawn)):
