@@ -98,7 +98,8 @@ def resume(args: argparse.Namespace) -> None:
     from operant.cli.launch import resume as go_on
 
     run = go_on(_find(args), fork=args.fork, to=args.to, say=_say)
-    _say(f"Next: operant report {run.path}, or operant play {run.path}")
+    shown = "sample {} PROMPT" if "task" in type(run.config).model_fields else "play {}"
+    _say(f"Next: operant report {run.path}, or operant {shown.format(run.path)}")
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -222,9 +223,10 @@ def task(args: argparse.Namespace) -> None:
     from operant.task.load import load_task
 
     cfg = resolve("grpo", args.id, overrides={"model.path": "none", **args.overrides}).config
-    for line in check_report(load_task(args.id, cfg.model_dump()["task"]["options"])):
+    found = load_task(args.id, cfg.model_dump()["task"]["options"])
+    for line in check_report(found):
         print(line)
-    _say(f"Next: operant train grpo {args.id} --model DIR")
+    _say(f"Next: operant train grpo {args.id}" + ("" if len(found.demonstrations) else " --model DIR"))
 
 
 def doctor(args: argparse.Namespace) -> None:
