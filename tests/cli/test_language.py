@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -22,7 +23,7 @@ from operant.cli.measure import sampling_of
 from operant.config.resolve import resolve
 from operant.reward.trace import Trace
 from operant.training import checkpoint
-from reference.tiny_language import tiny_language
+from reference.tiny_language import NOT_PREFIX_PRESERVING, TEMPLATE, tiny_language
 
 QUICK = {
     "quiet": True,
@@ -405,3 +406,61 @@ def test_expert_iteration_learns_what_it_kept_and_resumes_bit_for_bit(place):
         kept = pq.ParquetFile(whole.path / "rollouts" / f"step-0000000{step}.parquet").read().to_pylist()
         assert sum(row["advantage"] for row in kept) == pytest.approx(share * len(kept))
         assert all(row["finish"] == "stop" for row in kept if row["advantage"])
+
+
+FLAT = """
+from operant.task import Example, Task, reward
+
+@reward(pure=True, best=None)
+def constant(trace):
+    return 1.0 if trace.completion == "right" else 0.5
+
+@reward(pure=True, best=None)
+def by_prompt(trace):
+    return 99.0 if trace.completion == "right" else float(trace.metadata["number"])
+
+def task(kind):
+    made = [Example(prompt=f"say {i}", gold="", solution="right", metadata={"number": i}) for i in range(24)]
+    return Task(name="flat", train=made[:16], test=made[16:], rewards={kind: globals()[kind]})
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("constant", "every completion scored 0.5: a constant reward teaches nothing"),
+        ("by_prompt", "in every group all completions scored the same"),
+        ("constant", "100% of the completions were cut at the limit"),
+    ],
+)
+def test_the_first_step_of_a_run_says_what_cannot_be_learnt(place, kind, said):
+    (place / "flat.py").write_text(FLAT)
+    with pytest.warns(UserWarning, match=said):
+        train(place, "flat", task="flat.py", total_steps=1, **GRPO | {"task.options.kind": kind, "eval.before": False})
+
+
+@pytest.mark.parametrize("learn", ["assistant", "completion"])
+def test_a_template_that_changes_earlier_turns_is_told_by_the_command(place, tmp_path, learn):
+    model = tiny_language("llama")
+    turns = [("user", "one"), ("assistant", "two three four"), ("user", "five"), ("assistant", "six")]
+    line = json.dumps({"messages": [{"role": r, "content": c} for r, c in turns]}) + "\n"
+    (tmp_path / "talk.jsonl").write_text(line * 12)
+    for template, told in ((NOT_PREFIX_PRESERVING, True), (TEMPLATE, False)):
+        model.tokenizer.chat_template = template
+        model.save(tmp_path / "model")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            operant.train(
+                "sft", str(tmp_path / "talk.jsonl"), runs=tmp_path / "runs", total_steps=8,
+                **QUICK | {"model.path": str(tmp_path / "model"), "algo.batch": 8, "algo.learn": learn},
+            )  # fmt: skip
+        assert any("not prefix-preserving" in str(w.message) for w in caught) == told
+
+
+def test_a_text_with_nothing_to_learn_is_refused_by_the_command(place, tmp_path, capsys):
+    asked = {"messages": [{"role": "user", "content": "one"}]}
+    (tmp_path / "asked.jsonl").write_text(json.dumps(asked) + "\n")
+    words = ["train", "sft", str(tmp_path / "asked.jsonl"), "--model", str(place / "model"), "--runs", str(tmp_path)]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert "asked.jsonl:1: no token to learn from" in error

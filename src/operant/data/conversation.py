@@ -6,8 +6,9 @@ Nothing here knows a model: a tokenizer of transformers is all that is needed, a
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from operant.config.errors import ConfigError
@@ -121,6 +122,8 @@ def render(tokenizer: Any, messages: Sequence[Message], *, prompt: bool = False)
 class Encoder:
     """Turns texts into examples.
 
+    The first conversation of several answers is the occasion to warn of a template that changes earlier turns.
+
     Args:
         tokenizer: of transformers.
         length: the longest sequence, in tokens; what is longer loses its end.
@@ -131,6 +134,7 @@ class Encoder:
 
     tokenizer: Any
     length: int
+    _seen: list[bool] = field(default_factory=list[bool], init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_padding(self.tokenizer)
@@ -139,6 +143,7 @@ class Encoder:
         """The tokens to go on from."""
         if isinstance(text, str):
             return list(self.tokenizer(text, add_special_tokens=True)["input_ids"])
+        self._watch(text)
         return render(self.tokenizer, text, prompt=True)
 
     def completion(self, prompt: Text, completion: Text, where: str = "") -> Encoded:
@@ -183,6 +188,7 @@ class Encoder:
             if not messages or messages[-1]["role"] != "assistant":
                 raise ConfigError(f"{where}: the last message is not the assistant's, so there is nothing to complete")
             return self.completion(messages[:-1], messages[-1:], where)
+        self._watch(messages)
         whole = render(self.tokenizer, messages)
         if learn == "all":
             return self.fit(whole, [True] * len(whole), where)
@@ -209,6 +215,16 @@ class Encoder:
             )
         cut = slice(0, self.length)
         return Encoded(tokens=tuple(tokens[cut]), acted=tuple(bool(a) for a in acted[cut][1:]), where=where)
+
+    def _watch(self, messages: Sequence[Message]) -> None:
+        """Warn, once, where something follows an answer and the template changes what was said before."""
+        if self._seen or not any(m["role"] == "assistant" for m in messages[:-1]):
+            return
+        self._seen.append(True)
+        try:
+            check_template(self.tokenizer)
+        except ConfigError as error:
+            warnings.warn(str(error), stacklevel=4)
 
     def _ended(self, tokens: list[int]) -> list[int]:
         end = self.tokenizer.eos_token_id
