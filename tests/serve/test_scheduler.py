@@ -81,6 +81,7 @@ def test_the_text_is_that_of_the_tokens_and_stops_cut_it(policy):
         deltas = free.all()[0]
         text, tokens = "".join(d.text for d in deltas), [t.id for d in deltas for t in d.tokens]
         assert text == decode(policy.tokenizer, tokens)
+        free_begins = [t.begin for d in deltas for t in d.tokens]
         stop = text[20:24]
         cut = Heard(prompt, Sampling(max_tokens=60), seed=3, stops=(stop,))
         scheduler.submit(cut.ask)
@@ -91,7 +92,8 @@ def test_the_text_is_that_of_the_tokens_and_stops_cut_it(policy):
     kept = [t.id for d in deltas for t in d.tokens]
     assert tokens[: len(kept)] == kept
     assert decode(policy.tokenizer, kept).startswith(found)
-    assert len(decode(policy.tokenizer, kept[:-1])) < max(len(found), 1)
+    assert all(t.begin < len(found) for d in deltas for t in d.tokens), "what begins at the cut is not told"
+    assert free_begins[len(kept)] >= len(found), "what begins before it is"
 
 
 def test_the_most_probable_tokens(policy):
