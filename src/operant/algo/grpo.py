@@ -84,7 +84,8 @@ def grpo(
             alarms |= {"policy/kl_reference": kl}
             if cfg.kl_in == "reward":
                 charge = torch.where(traj.acted, beta * DIVERGENCE[cfg.kl](traj.logp, ref), 0.0)
-        adv, old, off = group_advantages(cfg, batch, charge), traj.logp, Metrics()
+        adv = group_advantages(cfg, batch, charge)
+        old, off = traj.logp, Metrics()
         if cfg.correction != "none":
             old = _scored(cfg, policy, batch, temperature)
             adv = adv * correction(cfg, old, traj.logp, traj.acted)

@@ -172,7 +172,8 @@ class LanguageModel(nn.Module):
         return self
 
     def hidden(self, tokens: Tensor, position: Tensor | None = None, segment: Tensor | None = None) -> Tensor:
-        """Hidden states [N, L, D] of tokens [N, L]; see `operant.policy.slim.hidden`."""
+        """Hidden states [N, L, D] of tokens [N, L], `position` [N, L] of each in its sequence (0, 1, … if None), and
+        `segment` [N, L] as in `operant.policy.slim.hidden`."""
         if position is None:
             position = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
         if self.whole is not None:
@@ -237,5 +238,5 @@ class Scalar(nn.Module):
         nn.init.zeros_(self.head.weight)
 
     def forward(self, tokens: Tensor, position: Tensor | None = None, segment: Tensor | None = None) -> Tensor:
-        """[N, L] from tokens [N, L]."""
+        """[N, L], float32, from tokens [N, L]; `position` and `segment` as in `LanguageModel.hidden`."""
         return self.head(self.backbone.hidden(tokens, position, segment).float()).squeeze(-1)
