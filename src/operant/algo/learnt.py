@@ -34,10 +34,13 @@ class Learnt:
     def __init__(self, model: Scalar, *, offset: float = 0.0, tokens: int = 32_768) -> None:
         self.model, self.offset, self.tokens = model, offset, tokens
 
-    @torch.no_grad()
     def __call__(self, completions: Sequence[Completion]) -> list[float]:
         """One number for each."""
-        rows = [c.prompt.tokens + c.tokens for c in completions]
+        return self.rows([c.prompt.tokens + c.tokens for c in completions])
+
+    @torch.no_grad()
+    def rows(self, rows: Sequence[tuple[int, ...]]) -> list[float]:
+        """One number for each prompt with its completion."""
         result = [0.0] * len(rows)
         pad = self.model.backbone.tokenizer.pad_token_id
         for part in within([len(r) for r in rows], [1] * len(rows), self.tokens):
