@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+
+MANY = 2**26
+"""Numbers up to which they are copied to be looked at."""
 
 
 class State:
@@ -54,11 +56,20 @@ class State:
                 left[x.device, x.dtype] = pack[x.numel() :]
 
     def finite(self) -> bool:
-        """Whether no number is NaN or infinite; waits for each device once."""
-        packs = self.packed()
-        if all(math.isfinite(pack.sum()) for pack in packs):  # one number that is not makes the sum so
-            return True
-        return all(bool(torch.isfinite(pack).all()) for pack in packs)  # finite ones may overflow together
+        """Whether no number is NaN or infinite; waits for each device once.
+
+        Few numbers are copied end to end first; more than `MANY` might not fit twice, and are summed where they are.
+        """
+        tensors = self.tensors()
+        parts = tensors if sum(x.numel() for x in tensors) > MANY else self.packed()
+        sums: dict[torch.device, list[Tensor]] = {}
+        with torch.no_grad():
+            for x in parts:
+                total = x.sum(dtype=torch.promote_types(x.dtype, torch.float32))
+                sums.setdefault(x.device, []).append(total.double())
+            if all(bool(torch.isfinite(torch.stack(some)).all()) for some in sums.values()):
+                return True  # one number that is not makes the sum so
+            return all(bool(torch.isfinite(x).all()) for x in parts)  # finite ones may overflow together
 
 
 def first_bad(x: Tensor) -> tuple[int, ...] | None:

@@ -180,7 +180,7 @@ def _shape(x: Tensor) -> str:
 
 def _tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     state: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
-    return {f"{k}.{name}": x.detach().clone() for k, slots in state.items() for name, x in slots.items()}
+    return {f"{k}.{name}": x.detach().to("cpu", copy=True) for k, slots in state.items() for name, x in slots.items()}
 
 
 def _settings(optimizer: torch.optim.Optimizer) -> dict[str, str]:
