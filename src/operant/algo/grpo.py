@@ -207,7 +207,7 @@ def _tokens(
         assert isinstance(traj.obs, Tensor)
         if policy.tape.find(traj.obs[rows], traj.acted[rows], at) is not None:
             return traj.obs.numel()
-    return cfg.tokens or (1_536 if batch.prompt.device.type == "cpu" else 65_536)
+    return cfg.tokens or (1_536 if batch.prompt.device.type == "cpu" else 16_384)
 
 
 def _reference(

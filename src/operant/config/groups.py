@@ -23,7 +23,7 @@ class GRPOConfig(Section):
     tokens: PositiveInt | None = Field(
         default=None,
         description="tokens of one forward and backward; those of a gradient step add up exactly. If unset, 1,536 on a "
-        "CPU, whose cache they fit, and 65,536 elsewhere",
+        "CPU, whose cache they fit, and 16,384 elsewhere",
     )
     lr: PositiveFloat = Field(default=1e-6, description="AdamW's learning rate at the start")
     lr_schedule: Literal["constant", "linear"] = Field(

@@ -143,7 +143,7 @@ class LanguageModel(nn.Module):
         """From now on keep of each layer its input alone for the backward pass, and compute it again there.
 
         A third more arithmetic, for a fraction of the memory: of a layer of Qwen2.5-0.5B about 2 kB a token in
-        bfloat16, not 50.
+        bfloat16, not 60.
 
         Raises:
             ConfigError: if the model goes through transformers.
