@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.sparse.csgraph import dijkstra
 
-from operant.mdp import MDP
-from operant.mdp.topological import topological
+from operant.mdp import MDP, solve
+from operant.mdp import local_kernels as kernels
+from operant.mdp.topological import ends_decide, topological
 from reference import mdp as slow
-from reference.mdp_models import line
+from reference.mdp_models import grid, line
 
 
 def test_an_acyclic_model_takes_one_backup_a_state() -> None:
@@ -41,3 +43,56 @@ def test_a_closed_component_with_a_large_discount() -> None:
     found = topological(mdp, epsilon=1e-3)
     assert np.abs(found.values - slow.best_values(mdp)).max() <= 1e-3
     assert found.extra["backups"] < 20 * 20_000
+
+
+def test_a_policy_that_has_settled_is_evaluated_by_elimination() -> None:
+    rng = np.random.default_rng(3)
+    model = slow.random_mdp(rng, 30, 0.99, terminal=True)
+    rows, states = model.rows, np.flatnonzero(~model.rows.terminal)
+    choice = np.full(30, -1, dtype=np.int64)
+    choice[states] = rows.pointer[states]
+    v, label = rows.terminal_value.copy(), rows.terminal.astype(np.int64)
+    arrays = (rows.indptr, rows.indices, rows.data, rows.reward)
+    kernels.evaluate_exactly(states, label, 0, np.empty(30, dtype=np.int64), *arrays, 0.99, v, choice)
+    P = model.matrix[choice[states]].toarray()
+    ends = P[:, rows.terminal] @ rows.terminal_value[rows.terminal]
+    wanted = np.linalg.solve(np.eye(len(states)) - 0.99 * P[:, states], rows.reward[choice[states]] + 0.99 * ends)
+    np.testing.assert_allclose(v[states], wanted, rtol=1e-10)
+    np.testing.assert_array_equal(v[rows.terminal], rows.terminal_value[rows.terminal])
+
+
+def test_steps_to_the_nearest_end_are_those_of_a_breadth_first_search() -> None:
+    for model in (grid(12, 0.9), line(40, 0.3, 0.9)):
+        rows, ends = model.rows, model.rows.terminal
+        steps = np.where(ends, 0, model.num_states).astype(np.int64)
+        found = kernels.farthest(rows.pointer, rows.indptr, rows.indices, steps, 8)
+        row, to = model.matrix.nonzero()
+        leads = sp.csr_array((np.ones(len(row)), (model.row_state[row], to)), shape=(model.num_states,) * 2)
+        wanted = dijkstra(leads.T, unweighted=True, indices=np.flatnonzero(ends), min_only=True)
+        np.testing.assert_array_equal(steps, wanted)
+        assert found == wanted.max()
+        assert kernels.farthest(rows.pointer, rows.indptr, rows.indices, np.where(ends, 0, 10**6), 1) == -1
+
+
+def test_the_ends_decide_where_they_are_near_in_units_of_the_horizon() -> None:
+    assert ends_decide(grid(40, 0.9999))
+    assert not ends_decide(grid(40, 0.9))  # 78 steps: what is there is discounted to nothing
+    assert not ends_decide(slow.random_mdp(np.random.default_rng(0), 50, 0.99, terminal=False))
+    closed = MDP([[[1.0, 0.0, 0.0]], [[0.0, 0.0, 1.0]], [[0.0, 0.0, 1.0]]], [[1.0], [1.0], [0.0]], 0.9, terminal=[2])
+    assert not ends_decide(closed)
+
+
+def test_auto_goes_in_place_where_the_ends_decide_and_agrees_with_policy_iteration() -> None:
+    model = grid(40, 0.9999)
+    seen: list[int] = []
+    found = solve(model, 1e-5, watch=lambda i, gap, v: seen.append(i))
+    assert "in place" in found.why
+    exact = solve(model, 1e-6, "policy-iteration")
+    assert (found.certificate.lower <= exact.certificate.upper).all()
+    assert (exact.certificate.lower <= found.certificate.upper).all()
+    assert found.certificate.gap <= 1e-5
+    assert seen == list(range(1, found.iterations + 1))
+    short = solve(model, 1e-5, max_iterations=2)
+    assert "stopped after max_iterations=2" in short.why
+    assert (short.certificate.lower <= exact.values + 1e-6).all()
+    assert (exact.values - 1e-6 <= short.certificate.upper).all()

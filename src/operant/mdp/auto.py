@@ -12,10 +12,12 @@ from operant.mdp.ordering import local, restored
 from operant.mdp.policy_iteration import SMALL, Modified, policy_iteration
 from operant.mdp.solution import Solution, Watch
 from operant.mdp.sweeps import Sweeps
-from operant.mdp.topological import in_place, topological
+from operant.mdp.topological import INNER, ends_decide, in_place, topological
 
 PASSES = 200
 """Improvements in place on a small model, before its policies are evaluated exactly."""
+PASSES_AT_ONCE = 16
+"""Improvements in place of a large model between two sweeps that prove bounds."""
 TRIAL = 10
 """Improvements of modified policy iteration after which components are looked for; as many more until BiCGStab is."""
 LONG = 500
@@ -36,8 +38,9 @@ def auto(
 
     Up to 300 states: modified policy iteration in place, then exact policy iteration if that was slow. Else modified
     policy iteration, which ends at once on models that mix. If it has not ended after ten improvements, or a policy
-    took all of its sweeps, and no strongly connected component has more than half of the states: topological. If it
-    has not after twenty, five hundred more are predicted and a trial of BiCGStab reduces the residual tenfold: inexact
+    took all of its sweeps, and no strongly connected component has more than half of the states: topological; or, if
+    the ends of episodes decide values far away from them: in place, forwards and backwards in turn. If it has not after
+    twenty, five hundred more are predicted and a trial of BiCGStab reduces the residual tenfold: inexact
     policy iteration. Otherwise on as before, on the model numbered anew if it is large and its neighbours are far apart
     in memory. The choice depends on the model alone, never on a clock, so that answers are the same for any machine
     and number of threads.
@@ -48,7 +51,7 @@ def auto(
     run = Progress(mdp, epsilon, watch, max_iterations, threads)
     if mdp.num_states <= SMALL:
         v = begin(mdp, initial)
-        if in_place(run, Sweeps(mdp, threads), v, PASSES):
+        if in_place(run, Sweeps(mdp, threads), v, PASSES, INNER, 0):
             why = f"{mdp.num_states} states: modified policy iteration in place, in one call"
             return run.finish(v, method="modified-policy-iteration", why=why)
         found = policy_iteration(
@@ -71,6 +74,13 @@ def auto(
                 found=graph,
             )
             return run.joined(found, f"no component has more than {largest:,} of {mdp.num_states:,} states")
+        if ends_decide(mdp):
+            sweeps, v = modified.whole, modified.release()
+            v[~mdp.rows.terminal] = worst(mdp)
+            while not in_place(run, sweeps, v, PASSES_AT_ONCE, INNER // 2, PASSES_AT_ONCE):
+                pass
+            why = "modified policy iteration in place: values come from the ends, and sweeps to and fro carry them far"
+            return run.finish(v, method="modified-policy-iteration", why=why)
         why = "modified policy iteration: one large component, and nothing that promises more than sweeps"
         if not modified.advance(run, 2 * TRIAL - run.iterations):
             if predicted(run.history, epsilon) > LONG and promising(mdp, modified.v, threads):
@@ -85,6 +95,12 @@ def auto(
                 return run.joined(found, "sweeps are slow here, and a trial of BiCGStab reduced the residual tenfold")
             why += renumbered(run, modified)
     return run.finish(modified.release(), method="modified-policy-iteration", why=why, evaluations=modified.evaluations)
+
+
+def worst(mdp: MDP) -> float:
+    """A lower bound on all values: from there sweeps carry good news only, from the ends on."""
+    rows = mdp.rows
+    return min(float(rows.reward.min()) / (1.0 - mdp.discount), float(rows.terminal_value[rows.terminal].min()))
 
 
 def tried(run: Progress, modified: Modified) -> bool:

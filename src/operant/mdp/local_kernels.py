@@ -10,6 +10,10 @@ from operant.mdp.kernels import ONE, best_row, serial
 
 LEVELS = 64
 """Buckets of the priority queue: one for each power of two below the greatest priority."""
+NOISE = 1e-9
+"""Changes of this share of the greatest value, and no longer falling, may be rounding alone."""
+EXACT = 100
+"""States of a component up to which a policy that has settled is evaluated by elimination."""
 
 
 @serial
@@ -111,19 +115,80 @@ def queue_all(priority, least, top, level, heads, after, before):
 
 
 @serial
-def solve_component(states, label, own, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner, most):
+def farthest(pointer, indptr, indices, steps, most):
+    """The most steps from any state to the nearest end; -1 if `most` passes over the states do not settle it.
+
+    steps [S] is 0 at the ends, and at least S elsewhere; forwards and backwards in turn, as `solve_component` goes.
+    """
+    size = np.uint64(len(steps))
+    for turn in range(most):
+        largest, settled = 0, True
+        for i in range(size):
+            s = size - ONE - i if turn % 2 else i
+            least = steps[s]
+            for k in range(np.uint64(indptr[pointer[s]]), np.uint64(indptr[pointer[s + ONE]])):
+                least = min(least, steps[indices[k]] + 1)
+            settled = settled and least == steps[s]
+            steps[s], largest = least, max(largest, least)
+        if settled:
+            return largest
+    return -1
+
+
+@serial
+def evaluate_exactly(states, label, own, place, indptr, indices, data, reward, discount, v, choice):
+    """v = (I - γ P_π)⁻¹ (r_π + γ P v beyond the component), by elimination; rows below 1 in sum need no pivoting."""
+    n = len(states)
+    system = np.zeros((n, n + 1))
+    for i in range(n):
+        place[states[i]] = i
+    for i in range(n):
+        row, beyond = np.uint64(choice[states[i]]), 0.0
+        system[i, i] = 1.0
+        for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + ONE])):
+            t = indices[k]
+            if label[t] == own:
+                system[i, place[t]] -= discount * data[k]
+            else:
+                beyond += data[k] * v[t]
+        system[i, n] = reward[row] + discount * beyond
+    for p in range(n):
+        for i in range(p + 1, n):
+            factor = system[i, p] / system[p, p]
+            if factor != 0.0:  # grids and queues are banded: most are
+                for j in range(p + 1, n + 1):
+                    system[i, j] -= factor * system[p, j]
+    for p in range(n - 1, -1, -1):
+        total = system[p, n]
+        for j in range(p + 1, n):
+            total -= system[p, j] * v[states[j]]
+        v[states[p]] = total / system[p, p]
+
+
+@serial
+def solve_component(
+    states, label, own, place, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner, most,
+    wait,
+):  # fmt: skip
     """Solve the states of one component, given the values of all that it leads to; passes over its states.
 
-    Modified policy iteration in place, until a pass changes no value by more than `goal`, or for `most` passes. After
-    each pass the component is moved as a whole by what its mean change and its chance to stay predict; not for a while
-    where that did not help, twice as long every time.
+    Modified policy iteration in place, forwards and backwards in turn, until a pass changes no value by more than
+    `goal`, or for `most` passes. A policy that a pass leaves as it was is evaluated exactly if the component is small.
+    Else the component is moved as a whole by what its mean change and its chance to stay predict; not for a while
+    where that did not help, twice as long every time, nor for the first `wait` passes.
+
+    label [S] is `own` for the states of the component alone; place [S] is written to; choice [S] is -1 where none was
+    made yet.
     """
-    passes, last, stalled, wait, pause = 0, np.inf, 0, 0, 1
+    passes, last, stalled, pause, turn = 0, np.inf, 0, 1, 0
+    solved, end = False, len(states) - 1
     while True:
         passes += 1
-        largest, total, mass = 0.0, 0.0, 0.0
+        largest, total, mass, norm = 0.0, 0.0, 0.0, 0.0
+        stable = True
+        turn += 1
         for i in range(len(states)):
-            s = np.uint64(states[i])
+            s = np.uint64(states[i] if turn % 2 else states[end - i])  # every other sweep goes backwards
             best, row = -np.inf, np.uint64(0)
             for r in range(np.uint64(pointer[s]), np.uint64(pointer[s + ONE])):
                 q = 0.0
@@ -133,14 +198,20 @@ def solve_component(states, label, own, pointer, indptr, indices, data, reward, 
                 better = q > best
                 best, row = q if better else best, r if better else row
             change = best - v[s]
+            stable = stable and choice[s] == np.int64(row)
             v[s], choice[s] = best, np.int64(row)
-            largest, total = max(largest, abs(change)), total + change
+            largest, total, norm = max(largest, abs(change)), total + change, max(norm, abs(best))
             for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + ONE])):
                 if label[indices[k]] == own:
                     mass += data[k]
-        stalled = 0 if largest < last else stalled + 1
+        stalled = 0 if largest < last or largest > NOISE * norm else stalled + 1
         if largest <= goal or stalled > 50 or passes == most:
             return passes
+        if stable and not solved and len(states) <= EXACT:
+            evaluate_exactly(states, label, own, place, indptr, indices, data, reward, discount, v, choice)
+            solved = True
+            continue
+        solved = solved and stable
         if largest >= last and wait == 0:
             wait, pause = pause, 2 * pause
         last = min(last, largest)
@@ -150,9 +221,10 @@ def solve_component(states, label, own, pointer, indptr, indices, data, reward, 
             shift = discount * (total / len(states)) / max(1.0 - discount * mass / len(states), 1e-12)
             for i in range(len(states)):
                 v[states[i]] += shift
-        for turn in range(inner):
+        for _ in range(inner):
+            turn += 1
             for i in range(len(states)):
-                s = np.uint64(states[i] if turn % 2 else states[len(states) - 1 - i])  # backwards, then forwards
+                s = np.uint64(states[i] if turn % 2 else states[end - i])
                 row = np.uint64(choice[s])
                 q = 0.0
                 for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + ONE])):
@@ -161,7 +233,9 @@ def solve_component(states, label, own, pointer, indptr, indices, data, reward, 
 
 
 @serial
-def solve_components(order, start, label, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner):
+def solve_components(
+    order, start, label, place, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner
+):  # fmt: skip
     """Every component, in an order in which none leads to a later one; passes over single states in all.
 
     A component of one state that does not lead to itself is solved by one backup.
@@ -185,6 +259,7 @@ def solve_components(order, start, label, pointer, indptr, indices, data, reward
                 backups += 1
                 continue
         backups += (last - first) * solve_component(
-            order[first:last], label, c, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner, -1
-        )
+            order[first:last], label, c, place, pointer, indptr, indices, data, reward, discount, v, choice, goal,
+            inner, -1, 0,
+        )  # fmt: skip
     return backups

@@ -13,6 +13,10 @@ from operant.mdp.sweeps import Sweeps
 
 INNER = 8
 """Passes of the greedy policy alone after each improvement of a component."""
+CARRIED = 8
+"""Sweeps to and fro in which the ends must have reached all states."""
+NEAR = 0.5
+"""Steps to an end, in units of the horizon 1 / (1 - γ), up to which the ends decide."""
 
 
 def topological(
@@ -36,12 +40,12 @@ def topological(
     run = Progress(mdp, epsilon, watch, max_iterations, threads)
     sweeps = Sweeps(mdp, threads)
     found = found or components(mdp)
-    v, choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
-    out = np.empty_like(v)
+    v, choice = begin(mdp, initial), np.full(mdp.num_states, -1, dtype=np.int64)
+    out, place = np.empty_like(v), np.empty(mdp.num_states, dtype=np.int64)
     goal, backups = goal_of(run), 0
     while True:
         backups += kernels.solve_components(
-            found.order, found.start, found.label, *sweeps.arrays, mdp.discount, v, choice, goal, INNER
+            found.order, found.start, found.label, place, *sweeps.arrays, mdp.discount, v, choice, goal, INNER
         )
         goal *= 0.25
         low, high = sweeps.backup(v, out, choice)
@@ -52,21 +56,40 @@ def topological(
             return run.finish(v, method="topological", why=why, components=found.count, backups=backups)
 
 
-def in_place(run: Progress, sweeps: Sweeps, v: Floats, most: int) -> bool:
+def in_place(run: Progress, sweeps: Sweeps, v: Floats, most: int, inner: int, wait: int) -> bool:
     """All states as one component, in one compiled call of at most `most` passes, then a Jacobi sweep; is it done?
 
-    For small models, on which a call costs more than a sweep. v [S] is moved in place.
+    For small models, on which a call costs more than a sweep, and for those of which `ends_decide`. v [S] is moved in
+    place, and not as a whole within the first `wait` passes.
     """
-    mdp, choice = run.mdp, np.empty(run.mdp.num_states, dtype=np.int64)
+    mdp, choice = run.mdp, np.full(run.mdp.num_states, -1, dtype=np.int64)
     states = np.flatnonzero(~mdp.rows.terminal)
-    label = np.zeros(mdp.num_states, dtype=np.int64)
+    label = mdp.rows.terminal.astype(np.int64)
     if len(states):
         goal = goal_of(run)
-        kernels.solve_component(states, label, 0, *sweeps.arrays, mdp.discount, v, choice, goal, INNER, most)
+        place = np.empty_like(choice)
+        kernels.solve_component(
+            states, label, 0, place, *sweeps.arrays, mdp.discount, v, choice, goal, inner, most, wait
+        )
     out = np.empty_like(v)
     low, high = sweeps.backup(v, out, choice)
     v[:] = out
     return run.done(low, high, v)
+
+
+def ends_decide(mdp: MDP) -> bool:
+    """Do values come from the ends of episodes, and do sweeps in place, to and fro, carry them to all states at once?
+
+    They do if a few such sweeps find the fewest steps to an end, discounting leaves most of what is so far off, and
+    ways are long: where they have some log S steps, as in a random graph, plays wander past the ends and mix.
+    """
+    rows = mdp.rows
+    if not rows.terminal.any():
+        return False
+    steps = np.where(rows.terminal, 0, mdp.num_states).astype(np.int64)
+    found = kernels.farthest(rows.pointer, rows.indptr, rows.indices, steps, CARRIED)
+    long = 4 * np.log2(mdp.num_states)
+    return bool(long <= found < mdp.num_states) and found * (1.0 - mdp.discount) <= NEAR
 
 
 def goal_of(run: Progress) -> float:
