@@ -27,7 +27,7 @@ from operant.policy import tape_kernels as kernels
 from operant.policy.slim import Rotary
 from operant.policy.tape import ACTIVATIONS, Held, Tape
 
-CHUNK = 512
+CHUNK = 256
 """Tokens of a chunk, at least, where there are as many."""
 SCORES = 2**20
 """Logits held at once."""

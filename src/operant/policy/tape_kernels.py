@@ -48,27 +48,32 @@ def normalise_backward(x: Array, scale: Array, rate: Array, dy: Array, dx: Array
             dscale[i] += dy[r, i] * x[r, i] * k
 
 
+@inner
+def _gate_backward(gate: Array, up: Array, dh: Array, activation: int) -> None:
+    one = np.float32(1.0)
+    if activation == SILU:
+        for i in range(dh.size):
+            a, u, d = gate[i], up[i], dh[i]
+            share = one / (one + exp(-a))
+            gate[i] = d * u * share * (one + a * (one - share))
+            up[i] = d * a * share
+            dh[i] = a * share * u
+    else:  # a σ(2 c (a + 0.044715 a³)) with c = √(2/π): the form with tanh
+        for i in range(dh.size):
+            a, u, d = gate[i], up[i], dh[i]
+            s = np.float32(1.5957691216057308) * (a + np.float32(0.044715) * a * a * a)
+            slope = np.float32(1.5957691216057308) * (one + np.float32(0.134145) * a * a)
+            share = one / (one + exp(-s))
+            gate[i] = d * u * share * (one + a * slope * (one - share))
+            up[i] = d * a * share
+            dh[i] = a * share * u
+
+
 @outer
 def gate_backward(gates: Array, dh: Array, activation: int) -> None:
     """From gate and up side by side [M, 2 F] and dh [M, F] to their gradients and h = act(gate) ∘ up, in place."""
-    width = dh.shape[1]
     for r in range(dh.shape[0]):
-        if activation == SILU:
-            for i in range(width):
-                a, u, d = gates[r, i], gates[r, width + i], dh[r, i]
-                share = np.float32(1.0) / (np.float32(1.0) + exp(-a))
-                gates[r, i] = d * u * share * (np.float32(1.0) + a * (np.float32(1.0) - share))
-                gates[r, width + i] = d * a * share
-                dh[r, i] = a * share * u
-        else:  # a σ(2 c (a + 0.044715 a³)) with c = √(2/π): the form with tanh
-            for i in range(width):
-                a, u, d = gates[r, i], gates[r, width + i], dh[r, i]
-                s = np.float32(1.5957691216057308) * (a + np.float32(0.044715) * a * a * a)
-                slope = np.float32(1.5957691216057308) * (np.float32(1.0) + np.float32(0.134145) * a * a)
-                share = np.float32(1.0) / (np.float32(1.0) + exp(-s))
-                gates[r, i] = d * u * share * (np.float32(1.0) + a * slope * (np.float32(1.0) - share))
-                gates[r, width + i] = d * a * share
-                dh[r, i] = a * share * u
+        _gate_backward(gates[r, : dh.shape[1]], gates[r, dh.shape[1] :], dh[r], activation)
 
 
 @outer
@@ -105,25 +110,64 @@ class Scratch(NamedTuple):
     dout: Array  # [QUERIES, d]
     dq: Array  # [QUERIES, d]
     k: Array  # [C, d]
-    v: Array  # [C, d]
+    across: Array  # [2, d · C] keys and values, one column for each: BLAS takes twice as long over a transposed view
     dk: Array  # [C, d]
     dv: Array  # [C, d]
     part: Array  # [C, d]
+    score: Array  # [QUERIES · C]
     p: Array  # [QUERIES · C]
     dp: Array  # [QUERIES · C]
+    ds: Array  # [QUERIES · C]
 
 
 def scratch(positions: int, d: int) -> Scratch:
     """For so many positions."""
-    few, many, table = (QUERIES, d), (positions, d), (QUERIES * positions,)
-    return Scratch(*(np.empty(s, np.float32) for s in (few, few, few, many, many, many, many, many, table, table)))
+    few, many, across, table = (QUERIES, d), (positions, d), (2, d * positions), (QUERIES * positions,)
+    shapes = (few, few, few, many, across, many, many, many, table, table, table, table)
+    return Scratch(*(np.empty(shape, np.float32) for shape in shapes))
 
 
+# Views are taken of rows, whose indices are then plainly not negative: only so are the loops vectorised.
 @inner
 def _copy(x: Array, first: int, last: int, column: int, to: Array, at: int) -> None:
     for t in range(first, last):
-        for i in range(to.shape[1]):
-            to[at + t - first, i] = x[t, column + i]
+        source, target = x[t, column:], to[at + t - first]
+        for i in range(target.size):
+            target[i] = source[i]
+
+
+@inner
+def _put(x: Array, at: int, count: int, to: Array, first: int, column: int) -> None:
+    for t in range(count):
+        source, target = x[at + t], to[first + t, column:]
+        for i in range(x.shape[1]):
+            target[i] = source[i]
+
+
+@inner
+def _copy_across(x: Array, first: int, last: int, column: int, d: int, to: Array, at: int, count: int) -> None:
+    for i in range(d):
+        source, target = x[first:, column + i], to[i * count + at :]
+        for t in range(last - first):
+            target[t] = source[t]
+
+
+@inner
+def _shares(score: Array, dp: Array, p: Array, ds: Array, seen: int, n: int, along: Any, scale: Any) -> None:
+    """p = softmax(scale score) over `seen` keys and ds = scale p (dp − along), of n; 0 behind them."""
+    most, total = largest(score, seen), np.float32(0.0)
+    for j in range(seen):
+        e = exp((score[j] - most) * scale)
+        p[j] = e
+        total += e
+    share = np.float32(1.0) / total
+    for j in range(seen):
+        e = p[j] * share
+        p[j] = e
+        ds[j] = e * (dp[j] - along) * scale
+    for j in range(seen, n):
+        p[j] = np.float32(0.0)
+        ds[j] = np.float32(0.0)
 
 
 @inner
@@ -131,10 +175,39 @@ def _turn_back(dx: Array, at: int, count: int, rows: Rows, first: int, out: Arra
     """out[first + t, column :] = the rotation undone of dx[at + t]."""
     half = dx.shape[1] // 2
     for t in range(count):
+        a, b, cos, sin = dx[at + t, :half], dx[at + t, half:], rows.cos[first + t], rows.sin[first + t]
+        left, right = out[first + t, column : column + half], out[first + t, column + half :]
+        near, far = cos[half:], sin[half:]
         for i in range(half):
-            a, b = dx[at + t, i], dx[at + t, half + i]
-            out[first + t, column + i] = a * rows.cos[first + t, i] + b * rows.sin[first + t, half + i]
-            out[first + t, column + half + i] = b * rows.cos[first + t, half + i] - a * rows.sin[first + t, i]
+            left[i] = a[i] * cos[i] + b[i] * far[i]
+        for i in range(half):
+            right[i] = b[i] * near[i] - a[i] * sin[i]
+
+
+@inner
+def _grow(x: Array, part: Array, count: int) -> None:
+    for j in range(count):
+        for i in range(x.shape[1]):
+            x[j, i] += part[j, i]
+
+
+@inner
+def _dot(a: Array, b: Array, t: int, column: int, d: int) -> Any:
+    x, y, total = a[t, column:], b[t, column:], np.float32(0.0)
+    for i in range(d):
+        total += x[i] * y[i]
+    return total
+
+
+@inner
+def _all_shares(
+    s: Scratch, dout: Array, out: Array, begin: int, column: int, n: int, wide: int, count: int, scale: Any
+) -> None:
+    """`_shares` of each of n queries, the last of which sees `count` keys."""
+    for t in range(n):
+        along = _dot(dout, out, begin + t, column, s.k.shape[1])
+        score, dp, p, ds = s.score[t * wide :], s.dp[t * wide :], s.p[t * count :], s.ds[t * count :]
+        _shares(score, dp, p, ds, count - n + t + 1, count, along, scale)
 
 
 @outer
@@ -143,43 +216,23 @@ def _attend_backward(
     scale: Any, s: Scratch,
 ) -> None:  # fmt: skip
     """One head of queries first … last - 1, with `before` keys ahead of their own: dk and dv grow, dq is written."""
-    d = s.k.shape[1]
+    d, wide = s.k.shape[1], before + last - first
+    keys, values = s.across[0, : d * wide].reshape((d, wide)), s.across[1, : d * wide].reshape((d, wide))
     for begin in range(first, last, QUERIES):
         n = min(QUERIES, last - begin)
         count = before + begin - first + n
-        q, g, dq = s.q[:n], s.dout[:n], s.dq[:n]
-        k, v, part = s.k[:count], s.v[:count], s.part[:count]
-        p, dp = s.p[: n * count].reshape((n, count)), s.dp[: n * count].reshape((n, count))
+        q, g, part = s.q[:n], s.dout[:n], s.part[:count]
+        p, ds = s.p[: n * count].reshape((n, count)), s.ds[: n * count].reshape((n, count))
         _copy(qkv, begin, begin + n, h * d, s.q, 0)
         _copy(dout, begin, begin + n, h * d, s.dout, 0)
-        np.dot(q, k.T, p)
-        np.dot(g, v.T, dp)
-        for t in range(n):
-            seen, total, along = count - n + t + 1, np.float32(0.0), np.float32(0.0)
-            most = largest(p[t], seen)
-            for j in range(seen):
-                e = exp((p[t, j] - most) * scale)
-                p[t, j] = e
-                total += e
-            share = np.float32(1.0) / total
-            for i in range(d):
-                along += g[t, i] * out[begin + t, h * d + i]
-            for j in range(seen):
-                e = p[t, j] * share
-                p[t, j] = e
-                dp[t, j] = e * (dp[t, j] - along) * scale
-            for j in range(seen, count):
-                p[t, j] = np.float32(0.0)
-                dp[t, j] = np.float32(0.0)
+        np.dot(q, keys, s.score[: n * wide].reshape((n, wide)))
+        np.dot(g, values, s.dp[: n * wide].reshape((n, wide)))
+        _all_shares(s, dout, out, begin, h * d, n, wide, count, scale)
         np.dot(p.T, g, part)
-        for j in range(count):
-            for i in range(d):
-                s.dv[j, i] += part[j, i]
-        np.dot(dp.T, q, part)
-        for j in range(count):
-            for i in range(d):
-                s.dk[j, i] += part[j, i]
-        np.dot(dp, k, dq)
+        _grow(s.dv, s.part, count)
+        np.dot(ds.T, q, part)
+        _grow(s.dk, s.part, count)
+        np.dot(ds, s.k[:count], s.dq[:n])
         _turn_back(s.dq, 0, n, rows, begin, dqkv, h * d)
 
 
@@ -213,25 +266,24 @@ def attention_backward(
         for g in range(from_head, to_head):
             key, value = (heads + g) * d, (heads + kv_heads + g) * d
             _copy(qkv, start, end, key, s.k, 0)
-            _copy(qkv, start, end, value, s.v, 0)
             s.dk[:before] = np.float32(0.0)
             s.dv[:before] = np.float32(0.0)
             for r in range(rows.first[group], rows.first[group + 1]):
                 first, last = rows.row[r, 0], rows.row[r, 1]
                 count = last - first
                 _copy(qkv, first, last, key, s.k, before)
-                _copy(qkv, first, last, value, s.v, before)
+                for side, column in ((0, key), (1, value)):
+                    _copy_across(qkv, start, end, column, d, s.across[side], 0, before + count)
+                    _copy_across(qkv, first, last, column, d, s.across[side], before, before + count)
                 s.dk[before : before + count] = np.float32(0.0)
                 s.dv[before : before + count] = np.float32(0.0)
                 for h in range(g * each, (g + 1) * each):
                     _attend_backward(qkv, out, dout, dqkv, rows, first, last, before, h, scale, s)
                 _turn_back(s.dk, before, count, rows, first, dqkv, key)
-                for t in range(count):
-                    for i in range(d):
-                        dqkv[first + t, value + i] = s.dv[before + t, i]
+                _put(s.dv, before, count, dqkv, first, value)
+            for side, column in ((0, key), (1, value)):
+                _copy_across(qkv, start, end, column, d, s.across[side], 0, before)
             for h in range(g * each, (g + 1) * each):
                 _attend_backward(qkv, out, dout, dqkv, rows, start, end, 0, h, scale, s)
             _turn_back(s.dk, 0, before, rows, start, dqkv, key)
-            for t in range(before):
-                for i in range(d):
-                    dqkv[start + t, value + i] = s.dv[t, i]
+            _put(s.dv, 0, before, dqkv, start, value)

@@ -216,10 +216,11 @@ def _head_norm(x: Array, scale: Array, eps: Any) -> None:
 @inner
 def _rotate(x: Array, cos: Array, sin: Array) -> None:
     half = x.size // 2
+    left, right, near, far = x[:half], x[half:], cos[half:], sin[half:]  # views: see `operant.policy.tape_kernels`
     for i in range(half):
-        a, b = x[i], x[i + half]
-        x[i] = a * cos[i] - b * sin[i]
-        x[i + half] = b * cos[i + half] + a * sin[i + half]
+        a, b = left[i], right[i]
+        left[i] = a * cos[i] - b * sin[i]
+        right[i] = b * near[i] + a * far[i]
 
 
 @inner
