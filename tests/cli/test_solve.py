@@ -153,6 +153,14 @@ def folder(tmp_path, capsys):
     return run
 
 
+def test_a_solve_for_which_there_is_no_memory_is_refused_before_it_starts(solve, monkeypatch):
+    monkeypatch.setattr("operant.mdp.forecast.available", lambda: 1000)
+    code, _, err = solve("FrozenLake-v1")
+    assert code == 2
+    assert "solving 16 states needs" in err
+    assert "may be used" in err
+
+
 def test_the_terminal_shows_certificate_and_arrows(folder):
     path, out = folder("FrozenLake-v1", "--discount", "0.99")
     assert "every value is within" in out

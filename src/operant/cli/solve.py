@@ -100,7 +100,10 @@ def _asked(mdp: MDP, args: argparse.Namespace) -> MDP:
 
 
 def _solve(mdp: MDP, args: argparse.Namespace, line: _Line, sweeps: Sweeps | None) -> Solution:
+    from operant.mdp.forecast import require_solve
     from operant.mdp.solve import solve
+
+    require_solve(mdp)
 
     def watch(iteration: int, gap: float, values: Any) -> None:
         line(iteration, gap)
