@@ -11,6 +11,7 @@ On a CPU all of this is tested but the capture itself; the module has not been r
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -81,14 +82,14 @@ def reopened(
     longest = max(len(job.prompt.tokens) - 1 for job in jobs)
     columns = 1 + max(sampling.max_tokens - job.prompt.drawn for job in jobs)
     prompts = len({job.order for job in jobs})
-    if old is None or not old.holds(seed, count, longest, columns, prompts, samples):
+    if old is None or not old.holds(count, longest, columns, prompts, samples):
         if old is not None:  # as large in each respect, or calls that take turns would be for ever at it
             _, _, places, _, before, _ = old.shared.shape
             longest, columns, prompts = max(longest, before), max(columns, old.own.shape[4]), max(prompts, places)
             count = max(count, old.asked)
             old.drop()
-        old = Static(policy, seed, count, longest, columns, prompts, samples)
-    old.open(jobs, sampling, samples)
+        old = Static(policy, count, longest, columns, prompts, samples)
+    old.open(jobs, sampling, seed, samples)
     return old
 
 
@@ -97,7 +98,6 @@ class Static:
 
     Args:
         policy: the model, of a layout that the slim forward reads.
-        seed: of all draws.
         count: rows decoded together; fewer, where the device has no room for their keys.
         longest: tokens of a prompt but its last.
         columns: of the longest completion and one.
@@ -108,7 +108,7 @@ class Static:
     refills = True
 
     def __init__(
-        self, policy: LanguageModel, seed: int, count: int, longest: int, columns: int, prompts: int, samples: int
+        self, policy: LanguageModel, count: int, longest: int, columns: int, prompts: int, samples: int
     ) -> None:
         self.policy, self.decoder, self.device, self.asked = policy, policy.decoder, policy.device, count
         self.attend = attention(self.device)
@@ -120,7 +120,7 @@ class Static:
             return token * (rows * behind + places_for(rows, prompts, samples) * before)
 
         rows = rows_that_fit(count, room(self.device), need)
-        self.slots = Slots(rows, behind, seed, self.device)
+        self.slots = Slots(rows, behind, 0, self.device)
 
         def cache(number: int, width: int) -> Tensor:
             shape = (decoder.depth, 2, number, decoder.kv_heads, width, decoder.head_dim)
@@ -133,20 +133,20 @@ class Static:
         self.active: dict[int, Tensor] = {}  # by B, the rows of a step
         self.pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None
 
-    def holds(self, seed: int, count: int, longest: int, columns: int, prompts: int, samples: int) -> bool:
+    def holds(self, count: int, longest: int, columns: int, prompts: int, samples: int) -> bool:
         """Whether the caches serve such a call."""
         places, before = self.shared.shape[2], self.shared.shape[4]
         fits = longest <= before and columns <= self.own.shape[4] and count <= self.asked
-        return fits and places_for(len(self.slots.busy), prompts, samples) <= places and seed == self.slots.seed
+        return fits and places_for(len(self.slots.busy), prompts, samples) <= places
 
     def drop(self) -> None:
         """Let go of the memory, before others are made."""
         self.graphs.clear()
         self.shared = self.own = torch.empty(0, device=self.device)
 
-    def open(self, jobs: Sequence[Job], sampling: Sampling, samples: int) -> None:
+    def open(self, jobs: Sequence[Job], sampling: Sampling, seed: int, samples: int) -> None:
         """Begin a call."""
-        self.sampling = sampling
+        self.sampling, self.slots.seed = sampling, seed
         self.prompts = {job.order: job.prompt.tokens[:-1] for job in jobs}
         self.left = dict.fromkeys(self.prompts, samples)  # samples that have not ended
         self.ahead = max(1, len(self.slots.busy) // samples)
@@ -190,9 +190,10 @@ class Static:
         steps = min(LOOK, max(self.limit[r] - 1 - at[r] for r in rows))
         size = bucket(len(rows), FEWEST, len(self.slots.busy))
         reach = bucket(max(at[r] for r in rows) + steps, ROUND, self.own.shape[4])
-        step = self._bucket(self._active(rows, size), reach)
-        for _ in range(steps):
-            step()
+        with torch.cuda.device(self.device) if self.pool is not None else contextlib.nullcontext():
+            step = self._bucket(self._active(rows, size), reach)
+            for _ in range(steps):
+                step()
 
     def _active(self, rows: list[int], size: int) -> Tensor:
         """These rows and as many idle ones as fill the bucket, in the place where the graphs of its size read them."""
