@@ -20,6 +20,7 @@ from operant.cli.language import model_of
 from operant.cli.learnt import read_verifier
 from operant.cli.main import main
 from operant.cli.measure import sampling_of
+from operant.cli.search import voted
 from operant.config.resolve import resolve
 from operant.reward.trace import Trace
 from operant.training import checkpoint
@@ -464,3 +465,29 @@ def test_a_text_with_nothing_to_learn_is_refused_by_the_command(place, tmp_path,
     assert main(words) == 2
     error = capsys.readouterr().err
     assert "asked.jsonl:1: no token to learn from" in error
+
+
+def test_several_answers_vote_or_are_chosen_by_a_judge(place, whole, verifier, tmp_path, capsys):
+    lines = [{"prompt": f"say {i}:", "chosen": "yes", "rejected": "no no"} for i in range(12)]
+    (tmp_path / "judged.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    settings = QUICK | {"model.path": str(place / "model"), "algo.batch": 4, "total_steps": 8}
+    judge = operant.train("reward-model", str(tmp_path / "judged.jsonl"), runs=tmp_path / "rm", **settings)
+
+    def told(*words):
+        assert main(["eval", str(whole.path), "--episodes", "5", "--json", *words]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    found = told("--votes", "4", "--best-of", "4", "--judge", str(judge.path))
+    assert found["prompts"] == 5
+    assert [*found["best_of"]] == ["1", "2", "4"]
+    assert found["best_of"]["1"] == pytest.approx(found["one"])  # chosen among one, whatever the judge says
+    assert found["vote"] == 0.0  # every answer was cut, so that there is none to vote for
+    by_steps = told("--best-of", "2", "--judge", str(verifier("prm-for-eval", 16).path))
+    assert [*by_steps["best_of"]] == ["1", "2"]
+    answers = [["3", "4", "4"], ["5", None, "6"], [None, None, None]]
+    right = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    assert voted(answers, right) == pytest.approx(1 / 3)
+    assert main(["eval", str(whole.path), "--best-of", "2"]) == 2
+    assert "--judge" in capsys.readouterr().err
+    assert main(["eval", str(whole.path), "--best-of", "2", "--judge", str(place / "model")]) == 2
+    assert "holds no judge" in capsys.readouterr().err

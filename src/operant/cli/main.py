@@ -105,6 +105,10 @@ def resume(args: argparse.Namespace) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     """Measure a policy."""
     run = _open(args)
+    if args.votes or args.best_of:
+        from operant.cli.search import verb
+
+        return verb(args, run)
     result = run.evaluate(args.episodes, seed=args.seed, deterministic=False if args.stochastic else None)
     if args.json:
         print(json.dumps(result))

@@ -89,8 +89,7 @@ class Measure:
         self.rows, self.sampled = [], None
         best = self._judge(engine.generate(prompts, greedy(self.sampling)), "greedy")
         if self.cfg.eval.samples:
-            warm = self.sampling if self.sampling.temperature > 0.0 else _warm(self.sampling)
-            done = engine.generate(prompts, warm, samples=self.cfg.eval.samples)
+            done = engine.generate(prompts, warm(self.sampling), samples=self.cfg.eval.samples)
             self.sampled = self._judge(done, "sampled")
         wanted = self.cfg.eval.deterministic if deterministic is None else deterministic
         return best if wanted or self.sampled is None else self.sampled
@@ -182,7 +181,10 @@ def _first(metric: str, rewards: dict[str, float]) -> dict[str, float]:
     return {metric: rewards[metric], **rewards} if metric in rewards else rewards
 
 
-def _warm(sampling: Sampling) -> Sampling:
+def warm(sampling: Sampling) -> Sampling:
+    """The same, at temperature 1 where it is greedy."""
+    if sampling.temperature > 0.0:
+        return sampling
     return Sampling(temperature=1.0, max_tokens=sampling.max_tokens, stop=sampling.stop)
 
 

@@ -208,6 +208,11 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", type=flags.count, metavar="N", help="episodes to play [the run's eval.episodes]")
     flags.add_seed(parser, None, "first seed of the episodes [the run's eval.seed]")
     parser.add_argument("--stochastic", action="store_true", help="sample actions instead of taking the mode")
+    parser.add_argument("--votes", type=flags.count, metavar="N", help="language models: N samples vote on the answer")
+    parser.add_argument(
+        "--best-of", type=flags.count, metavar="N", help="language models: the best of N samples by --judge"
+    )
+    parser.add_argument("--judge", metavar="RUN", help="the run of a reward model, or of a process reward model")
     flags.add_checkpoint(parser)
     flags.add_json(parser)
 
