@@ -54,7 +54,7 @@ layers: $(BIN)/.dev
 	$(BIN)/lint-imports --no-cache
 
 test: $(BIN)/.dev lint type layers
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
 
 docs: $(BIN)/.dev
 	$(BIN)/python docs/check.py
