@@ -1,11 +1,12 @@
 """A step of GRPO against TRL's on the CPU: the same model, prompts, group, lengths, objective and optimiser.
 
-    python bench/grpo_vs_trl.py [--rounds 5] [--steps 6] [--threads 2] [--case 0.8M 4.7M]
+    python bench/grpo_vs_trl.py [--rounds 5] [--steps 6] [--threads 2] [--case 0.8M 4.7M] [--clock wall]
 
 64 completions (8 prompts of 16 tokens, 8 each) of up to 64 tokens a step, a Llama of random weights from its config,
 float32, AdamW, token-mean clipped surrogate, no reference model. TRL runs with its fastest settings that keep these:
 no gradient checkpointing, no bfloat16, no logging. One process a side and round, taking turns; a process warms up with
-two steps and reports the median of the next ones. A line of JSON a case; takes about a minute a round.
+two steps and reports the median of the next ones. A line of JSON a case; takes about a minute a round. On a machine
+with neighbours `--clock cpu --threads 1` counts the time of these processes alone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from _interleave import emit, interleave, say
@@ -25,6 +27,8 @@ SIZES: dict[str, dict[str, int]] = {
     "0.8M": {"hidden_size": 128, "intermediate_size": 320, "num_hidden_layers": 4, "num_attention_heads": 4},
     "4.7M": {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 6, "num_attention_heads": 8},
 }
+
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def model(case: str, seed: int) -> Any:
@@ -64,7 +68,7 @@ def earned(tokens: list[int]) -> float:
     return sum(t % 2 == 0 for t in tokens) / max(len(tokens), 1)
 
 
-def ours(case: str, seed: int, steps: int) -> dict[str, Any]:
+def ours(case: str, seed: int, steps: int, clock: Callable[[], float]) -> dict[str, Any]:
     """Seconds of each step, and of its phases."""
     import torch
 
@@ -75,28 +79,37 @@ def ours(case: str, seed: int, steps: int) -> dict[str, Any]:
     from operant.rollout.engine import Engine, Sampling
     from operant.rollout.episodes import Prompts, Rollouts
 
+    seconds: list[float] = []
+    sampling: list[float] = []
+
+    class Timed(Engine):
+        def generate(self, *args: Any, **kwargs: Any) -> Any:
+            start = clock()
+            made = super().generate(*args, **kwargs)
+            sampling.append(clock() - start)
+            return made
+
     policy = LanguageModel(model(case, seed), tokenizer())
     cfg = PRESETS["trl_1_16"].model_copy(update={"prompts": PROMPTS, "samples": GROUP, "lr_schedule": "constant"})
     optimizer = torch.optim.AdamW(policy.parameters(), lr=cfg.lr, weight_decay=0.0, fused=True)
     collect = Rollouts(
-        Engine(policy, seed=seed, slots=PROMPTS * GROUP),
+        Timed(policy, seed=seed, slots=PROMPTS * GROUP),
         Prompts(prompts(seed, PROMPTS * 64), seed=seed),
         lambda found: [earned(list(c.tokens)) for c in found],
         Sampling(max_tokens=LIMIT, stop=(1,)),
         samples=GROUP,
     )
     run = grpo(cfg, collect, policy, optimizer, Streams(seed).numpy("minibatch"), total_steps=steps)
-    seconds, sampling = [], []
+    metrics: dict[str, Any] = {}
     for _ in range(steps):
-        start = time.perf_counter()
+        start = clock()
         metrics = next(run)
-        seconds.append(time.perf_counter() - start)
-        sampling.append(float(metrics["time/sample"]))
+        seconds.append(clock() - start)
     phases = {"sample": sampling, "train": [a - b for a, b in zip(seconds, sampling, strict=True)]}
     return {"seconds": seconds, "phases": phases, "length": float(metrics["completion/length"])}
 
 
-def trl(case: str, seed: int, steps: int) -> dict[str, Any]:
+def trl(case: str, seed: int, steps: int, clock: Callable[[], float]) -> dict[str, Any]:
     """The same of TRL."""
     import tempfile
 
@@ -110,10 +123,10 @@ def trl(case: str, seed: int, steps: int) -> dict[str, Any]:
 
     class Clock(TrainerCallback):
         def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-            self.start = time.perf_counter()
+            self.start = clock()
 
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            seconds.append(time.perf_counter() - self.start)
+            seconds.append(clock() - self.start)
 
     def reward(completion_ids: list[list[int]], **_: Any) -> list[float]:
         lengths.append(statistics.fmean(map(len, completion_ids)))
@@ -121,9 +134,9 @@ def trl(case: str, seed: int, steps: int) -> dict[str, Any]:
 
     class Timed(GRPOTrainer):
         def _generate(self, *args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
+            start = clock()
             made = super()._generate(*args, **kwargs)
-            sampling.append(time.perf_counter() - start)
+            sampling.append(clock() - start)
             return made
 
     text = [" ".join(f"w{t}" for t in p) for p in prompts(seed, PROMPTS * 64)]
@@ -150,6 +163,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6, help="measured steps of a process")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--case", nargs="+", choices=list(SIZES), default=list(SIZES))
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--side", choices=["ours", "trl"], help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -158,7 +172,7 @@ def main() -> None:
         import torch
 
         torch.set_num_threads(args.threads)
-        found = (ours if args.side == "ours" else trl)(args.case[0], args.seed, args.steps + 2)
+        found = (ours if args.side == "ours" else trl)(args.case[0], args.seed, args.steps + 2, CLOCKS[args.clock])
         median = {name: statistics.median(x[2:]) for name, x in found["phases"].items()}
         step = statistics.median(found["seconds"][2:])
         print(json.dumps({"value": 1.0 / step, "seconds": step, "length": found["length"]} | median))
@@ -169,7 +183,8 @@ def main() -> None:
 
     for case in args.case:
         say(f"{case}:")
-        command = [__file__, "--case", case, "--steps", str(args.steps), "--threads", str(args.threads), "--side"]
+        command = [__file__, "--case", case, "--steps", str(args.steps), "--threads", str(args.threads)]
+        command += ["--clock", args.clock, "--side"]
         sides = interleave([*command, "ours"], [*command, "trl"], args.rounds)
         middle = [
             {k: round(statistics.median(m[k] for m in side), 4) for k in ("seconds", "sample", "train", "length")}
@@ -177,7 +192,8 @@ def main() -> None:
         ]
         emit(
             f"grpo_step_{case}", *sides, peer_name="trl", peer_version=peer.__version__, unit="steps/s",
-            ours_median=middle[0], peer_median=middle[1], threads=args.threads, completions=PROMPTS * GROUP,
+            ours_median=middle[0], peer_median=middle[1], threads=args.threads, clock=args.clock,
+            completions=PROMPTS * GROUP,
             versions={"torch": torch.__version__, "transformers": transformers.__version__, "python": sys.version[:6]},
         )  # fmt: skip
 
