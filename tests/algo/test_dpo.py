@@ -233,6 +233,19 @@ def test_group_robust_lifts_the_worst_group():
     assert max(robust) < 0.9, (plain, robust)
 
 
+def test_a_judge_s_probabilities_are_learnt_pair_by_pair(policy, pairs):
+    """−p log σ(βΔ) − (1 − p) log σ(−βΔ): at p = ½ nothing says which is better, at 1 it is DPO."""
+    sure = [1.0, 0.5, 0.9, 0.2, 1.0, 0.7, 0.0, 0.6]
+    judged = [replace(p, probability=x) for p, x in zip(pairs, sure, strict=True)]
+    got, gradient = one_step(policy, judged, loss="cdpo", beta=0.3)
+    margin = torch.tensor([float(one_step(policy, [p], beta=1.0)[0]["reward/margin"]) for p in pairs]) * 0.3
+    p = torch.tensor(sure)
+    wanted = -(p * torch.nn.functional.logsigmoid(margin) + (1 - p) * torch.nn.functional.logsigmoid(-margin)).mean()
+    assert float(got["loss/preference"]) == pytest.approx(float(wanted), rel=1e-5)
+    _, again = one_step(policy, judged, loss="cdpo", beta=0.3, tokens=1)
+    assert float((again - gradient).norm()) < 1e-5 * float(gradient.norm())
+
+
 def test_refusals(policy, pairs, verdicts):
     optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
 
@@ -249,3 +262,5 @@ def test_refusals(policy, pairs, verdicts):
         first([replace(verdicts[0], mismatched=None)], loss="kto")
     with pytest.raises(ConfigError, match="at least two groups"):
         first([replace(p, group="a") for p in pairs], loss="gr_dpo")
+    with pytest.raises(ConfigError, match=r"line 0: a pair with a probability; set algo\.loss = cdpo"):
+        first([replace(pairs[0], probability=0.7), *pairs[1:]])

@@ -100,8 +100,8 @@ def dpo(
     if cfg.loss == "kto":
         yield from kto(cfg, data, policy, optimizer, total_steps=total_steps)
         return
-    items = _checked(data.items, policy)
-    robust = cfg.loss in ("gr_dpo", "gr_ipo")
+    items = _checked(cfg, data.items, policy)
+    robust, soft = cfg.loss in ("gr_dpo", "gr_ipo"), any(p.probability != 1.0 for p in items)
     if robust:
         groups = groups or GroupWeights(items).to(policy.device)
     while True:
@@ -125,7 +125,8 @@ def dpo(
             logp = answer_logp(policy, [e for i in part for e in units[i]]).view(-1, 2)
             if groups is None:
                 reduce = partial(token_mean, denominator=len(batch))
-                loss, metrics = pair_loss(cfg, logp, reference[part], reduce)
+                unsure = logp.new_tensor([1.0 - batch[i].probability for i in part]) if soft else None
+                loss, metrics = pair_loss(cfg, logp, reference[part], reduce, unsure)
             else:
                 by_group = groups.means([batch[i] for i in part], len(batch))
                 group_loss, metrics = pair_loss(cfg, logp, reference[part], by_group)
@@ -138,12 +139,19 @@ def dpo(
         yield tally.means(len(batch)) | told | {"grad/norm": norm, "schedule/lr": torch.tensor(lr)} | data.stats()
 
 
-def pair_loss(cfg: DPOConfig, logp: Tensor, reference: Tensor, reduce: Reduction) -> tuple[Tensor, Metrics]:
-    """The loss of pairs, from log-probabilities [N, 2] of chosen and rejected answers now and under the reference."""
+def pair_loss(
+    cfg: DPOConfig, logp: Tensor, reference: Tensor, reduce: Reduction, flipped: Tensor | None = None
+) -> tuple[Tensor, Metrics]:
+    """The loss of pairs, from log-probabilities [N, 2] of chosen and rejected answers now and under the reference.
+
+    `flipped` [N] is how sure a judge is of the contrary, in place of one ε for all pairs of cdpo.
+    """
     function: Loss
     match cfg.loss:
-        case "cdpo" | "rdpo":
-            function = partial(losses.cdpo if cfg.loss == "cdpo" else losses.rdpo, flipped=cfg.flipped)
+        case "cdpo":
+            function = partial(losses.cdpo, flipped=cfg.flipped if flipped is None else flipped)
+        case "rdpo":
+            function = partial(losses.rdpo, flipped=cfg.flipped)
         case "ipo" | "gr_ipo":
             function = losses.ipo
         case "hinge":
@@ -153,12 +161,17 @@ def pair_loss(cfg: DPOConfig, logp: Tensor, reference: Tensor, reduce: Reduction
     return function(*logp.unbind(-1), *reference.unbind(-1), beta=cfg.beta, score=SCORE[cfg.divergence], reduce=reduce)
 
 
-def _checked(items: Sequence[Pair | Verdict], policy: LanguageModel) -> list[Pair]:
+def _checked(cfg: DPOConfig, items: Sequence[Pair | Verdict], policy: LanguageModel) -> list[Pair]:
     pairs = [item for item in items if isinstance(item, Pair)]
     if len(pairs) < len(items):
         raise ConfigError("these are verdicts on single answers; set algo.loss = kto, or give pairs")
     for pair in pairs:
         if pair.reference is None:
             raise ConfigError(f"{pair.chosen.where}: a pair without its reference; call pairs_with_reference first")
+        if pair.probability != 1.0 and cfg.loss != "cdpo":
+            raise ConfigError(
+                f"{pair.chosen.where}: a pair with a probability; set algo.loss = cdpo, which takes it in place of "
+                "algo.flipped, or leave it out"
+            )
     check_lengths((e for p in pairs for e in (p.chosen, p.rejected)), policy.max_positions)
     return pairs

@@ -90,7 +90,7 @@ def cdpo(
     ref_rejected: Tensor,
     *,
     beta: float,
-    flipped: float,
+    flipped: float | Tensor,
     score: Score = reverse_kl,
     reduce: Reduction = token_mean,
 ) -> tuple[Tensor, Metrics]:
@@ -99,7 +99,7 @@ def cdpo(
     Args:
         chosen, rejected, ref_chosen, ref_rejected: [N], as in `dpo`.
         beta: β, above 0.
-        flipped: ε in [0, 1], as a rule below ½.
+        flipped: ε in [0, 1], as a rule below ½; or [N], of each pair: 1 − the probability that a judge gave it.
         score: as in `dpo`.
         reduce: what counts as one.
 
