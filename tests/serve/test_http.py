@@ -279,9 +279,11 @@ def slow(policy, monkeypatch):
     """A server whose steps take a while, so that nothing ends by itself."""
     with running(policy, slots=2) as made:
         step = made.scheduler._batch.step
+        made.steps = 0
 
         def slowly(tokens, places):
             time.sleep(0.02)
+            made.steps += 1
             return step(tokens, places)
 
         monkeypatch.setattr(made.scheduler._batch, "step", slowly)
@@ -299,6 +301,7 @@ def test_a_client_that_goes_ends_the_writing(slow, stream):
             assert mine.recv(64).startswith(b"HTTP/1.1 200")
         wait_for(lambda: len(slow.scheduler._rows) == 2)
     wait_for(lambda: not slow.scheduler._rows and not slow.scheduler._waiting)
+    assert slow.steps < 240, "it did not write to the end"
 
 
 def test_too_many_wait(slow, policy):

@@ -1,6 +1,7 @@
 """Completions written together are those that `Engine` writes, and none depends on another."""
 
 import threading
+import time
 import warnings
 
 import pytest
@@ -114,17 +115,31 @@ def test_the_most_probable_tokens(policy):
         assert [p for _, p in t.top] == sorted((p for _, p in t.top), reverse=True)
 
 
-def test_cancelled_asks_make_room(policy):
+def test_cancelled_asks_make_room(policy, monkeypatch):
     prompt = tuple(policy.tokenizer("the")["input_ids"])
     with Scheduler(policy, slots=1) as scheduler:
-        begun = threading.Event()
-        long = Ask(tokens=prompt, sampling=Sampling(max_tokens=250), tell=lambda delta: begun.set(), samples=3)
+        begun, told, steps, step = threading.Event(), [], [], scheduler._batch.step
+
+        def slowly(tokens, places):
+            time.sleep(0.01)
+            steps.append(1)
+            return step(tokens, places)
+
+        def tell(delta):
+            told.append(delta)
+            begun.set()
+
+        monkeypatch.setattr(scheduler._batch, "step", slowly)
+        long = Ask(tokens=prompt, sampling=Sampling(max_tokens=250), tell=tell, samples=3)
         scheduler.submit(long)
-        assert begun.wait(10)
+        assert begun.wait(20)
         long.cancel()
+        before = len(told)
         short = Heard(prompt, Sampling(max_tokens=3))
         scheduler.submit(short.ask)
         assert len(short.tokens()[0]) == 3
+    assert len(told) <= before + 1, "the step that was under way"
+    assert len(steps) < 240
 
 
 def test_too_many_and_too_long_are_refused(policy):
