@@ -29,7 +29,7 @@ PROGRAMS = 512
 
 
 @triton.jit
-def _block(q, keys, values, first, count, stride, m, total, blended, BLOCK: tl.constexpr, D: tl.constexpr,
+def _block(q, keys, values, first, count, stride, scale, m, total, blended, BLOCK: tl.constexpr, D: tl.constexpr,
            WIDTH: tl.constexpr):  # fmt: skip
     """Take in keys first … first + BLOCK - 1 of `count`."""
     t = first + tl.arange(0, BLOCK)
@@ -38,7 +38,7 @@ def _block(q, keys, values, first, count, stride, m, total, blended, BLOCK: tl.c
     place = t[:, None].to(tl.int64) * stride + i[None, :]
     k = tl.load(keys + place, mask=inside, other=0.0)
     v = tl.load(values + place, mask=inside, other=0.0)
-    logit = tl.dot(q, tl.trans(k), input_precision="ieee")  # [heads, BLOCK], in units of log 2
+    logit = tl.dot(q, tl.trans(k), input_precision="ieee") * scale  # [heads, BLOCK], in units of log 2
     logit = tl.where((t < count)[None, :], logit, float("-inf"))
     top = tl.maximum(m, tl.max(logit, 1))
     p = tl.exp2(logit - top[:, None])
@@ -62,7 +62,7 @@ def _share(q_at, shared_k, shared_v, own_k, own_v, rows, prompts, aheads, ats, o
     h, i = tl.arange(0, HEADS), tl.arange(0, WIDTH)
     inside = (h < EACH)[:, None] & (i < D)[None, :]
     q = tl.load(q_at + b * q_row + (g * EACH + h)[:, None] * q_head + i[None, :], mask=inside, other=0.0)
-    q = (q.to(tl.float32) * (scale * 1.4426950408889634)).to(q.dtype)
+    scale = scale * 1.4426950408889634
     m = tl.full([HEADS], float("-inf"), tl.float32)
     total = tl.zeros([HEADS], tl.float32)
     blended = tl.zeros([HEADS, WIDTH], tl.float32)
@@ -77,12 +77,12 @@ def _share(q_at, shared_k, shared_v, own_k, own_v, rows, prompts, aheads, ats, o
     )
     for j in range(first, tl.minimum(last, before)):
         m, total, blended = _block(
-            q, keys, values, j * BLOCK, ahead, shared_key, m, total, blended, BLOCK, D, WIDTH
+            q, keys, values, j * BLOCK, ahead, shared_key, scale, m, total, blended, BLOCK, D, WIDTH
         )  # fmt: skip
     keys, values = own_k + row * own_row + g * own_head, own_v + row * own_row + g * own_head
     for j in range(tl.maximum(first, before) - before, last - before):
         m, total, blended = _block(
-            q, keys, values, j * BLOCK, behind, own_key, m, total, blended, BLOCK, D, WIDTH
+            q, keys, values, j * BLOCK, behind, own_key, scale, m, total, blended, BLOCK, D, WIDTH
         )  # fmt: skip
     head = b * (KV_HEADS * EACH) + g * EACH + h
     to = head * SHARES + share
@@ -143,7 +143,7 @@ def split_keys(q: Tensor, shared: Tensor, own: Tensor, where: Where, scale: floa
         q, shared[0], shared[1], own[0], own[1], where.row, where.prompt, where.ahead, where.at, parts, tops, totals,
         scale, q.stride(0), q.stride(1), shared.stride(1), shared.stride(2), shared.stride(3), own.stride(1),
         own.stride(2), own.stride(3), KV_HEADS=kv_heads, EACH=each, HEADS=max(16, triton.next_power_of_2(each)), D=d,
-        WIDTH=width, SHARES=number, BLOCK=BLOCK, num_warps=4, num_stages=2,
+        WIDTH=width, SHARES=number, BLOCK=BLOCK, num_warps=4, num_stages=2 if width <= 128 else 1,
     )  # fmt: skip
     if number > 1:
         _join[(rows * heads,)](parts, tops, totals, out, D=d, WIDTH=width, SHARES=number, num_warps=1)
