@@ -337,6 +337,26 @@ def test_a_failure_of_the_model_is_told(policy, monkeypatch):
         assert client.post("completions", json=ASKED).status_code == 200
 
 
+def test_a_stop_token_is_counted_and_not_shown(policy):
+    with running(policy) as made, httpx2.Client(base_url=made.url, timeout=30) as client:
+        step, calls = made.scheduler._batch.step, []
+
+        def ending(tokens, places):
+            logits = step(tokens, places)
+            calls.append(1)
+            if len(calls) == 5:
+                logits[:, policy.tokenizer.eos_token_id] = 1e4
+            return logits
+
+        made.scheduler._batch.step = ending
+        answer = client.post("completions", json=ASKED | {"logprobs": 1}).json()
+    (choice,) = answer["choices"]
+    assert choice["finish_reason"] == "stop"
+    assert answer["usage"]["completion_tokens"] == 5
+    assert len(choice["logprobs"]["tokens"]) == 4
+    assert "<eos>" not in choice["text"]
+
+
 def test_a_server_that_ends_does_not_wait_for_long_answers(policy):
     heard = []
     with running(policy) as made:
