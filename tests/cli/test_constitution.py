@@ -99,6 +99,12 @@ def test_a_judge_s_labels_become_a_reward_model(place, monkeypatch):
     loss = whole.metrics["loss/preference"].dropna()
     assert loss.iloc[-4:].mean() < loss.iloc[0]
     read_reward(str(whole.path), "cpu")
+    direct = operant.train(
+        "dpo", str(whole.path / "comparisons.jsonl"), runs=place / "dpo", total_steps=8,
+        **{k: v for k, v in QUICK.items() if k not in ("algo.prompts", "algo.revisions")},
+        **{"model.path": str(place / "model"), "algo.loss": "cdpo", "algo.batch": 4},
+    )  # fmt: skip
+    assert direct.step == 8
 
 
 def test_the_model_is_its_own_judge_where_none_is_named(place):
