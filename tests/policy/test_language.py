@@ -27,6 +27,15 @@ def test_what_is_saved_is_loaded(policy, tmp_path):
     assert (tmp_path / "model" / "model.safetensors").is_file()
 
 
+def test_what_is_loaded_lies_where_torch_puts_its_own(policy, tmp_path):
+    policy.save(tmp_path / "model")
+    assert {p.data_ptr() % 64 for p in LanguageModel.load(tmp_path / "model").parameters()} == {0}
+    shifted = torch.zeros(17)[1:].view(4, 4)
+    layer = torch.nn.Linear(4, 4, bias=False)
+    layer.weight.data = shifted
+    assert language.aligned(layer).weight.data_ptr() % 64 == 0
+
+
 def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(ConfigError, match=tmp_path.name):
         LanguageModel.load(tmp_path)

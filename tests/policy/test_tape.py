@@ -138,6 +138,22 @@ def test_a_tape_that_lies_is_told_and_left() -> None:
     torch.testing.assert_close(found, scores(policy, made))
 
 
+def test_the_row_that_is_compared_is_named_and_the_others_are_as_they_were_sampled() -> None:
+    policy = language("llama")
+    made = sampled(policy)
+    assert policy.tape is not None
+    policy.base.model.layers[0].mlp.down_proj.weight.data.view(-1)[1:9] += 1e-3  # unseen, and within the tolerance
+    off = (scores(policy, made).detach() - made.traj.logp).abs()
+    chosen = policy.tape.checked
+    assert chosen is not None
+    assert float(off[chosen].max()) > 1e-6
+    off[chosen] = 0.0
+    assert float(off.max()) == 0.0
+    with torch.no_grad():
+        scores(policy, made)
+    assert policy.tape.checked is None
+
+
 @pytest.mark.parametrize("family", ["qwen3", "gpt2"])
 def test_other_layouts_have_none(family: str) -> None:
     policy = language(family)

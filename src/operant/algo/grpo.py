@@ -163,7 +163,7 @@ def _update(
         p.grad = torch.zeros_like(p) if p.grad is None else p.grad.zero_()
     pulls = adv != 0.0 if beta == 0.0 or cfg.kl_in == "reward" else traj.acted
     rows = rows[pulls[rows].any(-1)].sort().values  # the others have no gradient; a group's stand together
-    sums = torch.zeros(5, dtype=torch.float64, device=adv.device)
+    sums = torch.zeros(6, dtype=torch.float64, device=adv.device)
     worst = 0.0
     for part in share([rows[i] for i in by_length(batch.length[rows], _tokens(cfg, batch, policy, rows, temperature))]):
         acted, old = traj.acted[part], old_logp[part]
@@ -173,14 +173,16 @@ def _update(
             beta=beta, reduce=reduce, sampled_logp=traj.logp[part],
         )  # fmt: skip
         loss.backward()
+        compared = acted if policy.tape is None or policy.tape.checked is None else acted[policy.tape.checked]
         off, count = (logp.detach() - old).abs()[acted], acted.sum()
         means = [told.get(name, torch.zeros_like(loss)) * count for name in ("kl", "clip_fraction")]
-        sums += torch.stack([loss.detach(), *means, off.sum(), count.to(loss.dtype)])
+        sums += torch.stack([loss.detach(), *means, off.sum(), count.to(loss.dtype), compared.sum()])
         worst = max(worst, float(off.max()))
     add_up([*(p.grad for p in parameters if p.grad is not None), sums])
     norm = torch.nn.utils.clip_grad_norm_(parameters, cfg.max_grad_norm)
     optimizer.step()
-    loss, *means = sums[:4] / torch.stack((torch.ones_like(sums[0]), *[sums[4].clamp(min=1)] * 3))
+    count, compared = sums[4:].clamp(min=1)
+    loss, *means = sums[:4] / torch.stack((torch.ones_like(count), count, count, compared))
     names = ("policy/kl", "policy/clip_fraction", "sampler/mismatch")
     return dict(zip(names, means, strict=True)) | {
         "loss/policy": loss,

@@ -40,8 +40,8 @@ class BaseConfig(Section):
     heads: PositiveInt = Field(default=4, description="of attention")
     positions: PositiveInt = Field(default=256, description="the longest text, in tokens")
     examples: PositiveInt = Field(default=60_000, description="worked examples it is trained on, repeats counted")
-    batch: PositiveInt = Field(default=64, description="worked examples in a gradient step")
-    lr: PositiveFloat = Field(default=2e-3, description="AdamW's learning rate after the warm-up")
+    batch: PositiveInt = Field(default=32, description="worked examples in a gradient step")
+    lr: PositiveFloat = Field(default=1e-3, description="AdamW's learning rate after the warm-up")
     seed: int = Field(default=0, description="of its weights and of the order of its examples", ge=0)
 
 

@@ -22,6 +22,8 @@ from operant.policy.whole import Whole
 
 CHUNK = 2**26
 """Logits held at once in scoring; more are computed chunk by chunk, and again in the backward pass."""
+ALIGNED = 64
+"""Bytes: where torch begins its own arrays."""
 
 
 class LanguageModel(nn.Module):
@@ -119,7 +121,7 @@ class LanguageModel(nn.Module):
             model = adapters.adapt(model, lora)
         if adapter is not None:
             model = adapters.read(model, adapter)
-        return cls(model.to(device), tokenizer)
+        return cls(aligned(model.to(device)), tokenizer)
 
     def save(self, folder: Path) -> None:
         """Write the folder that `load`, and transformers, read; adapters are merged into it."""
@@ -240,3 +242,14 @@ class Scalar(nn.Module):
     def forward(self, tokens: Tensor, position: Tensor | None = None, segment: Tensor | None = None) -> Tensor:
         """[N, L], float32, from tokens [N, L]; `position` and `segment` as in `LanguageModel.hidden`."""
         return self.head(self.backbone.hidden(tokens, position, segment).float()).squeeze(-1)
+
+
+def aligned(model: Any) -> Any:
+    """The model with all parameters where torch puts its own: what is read from a file lies anywhere.
+
+    Some products differ in their last bits with the place of what they multiply, and a resumed run would with them.
+    """
+    for x in (*model.parameters(), *model.buffers()):
+        if x.data_ptr() % ALIGNED:
+            x.data = x.data.clone()
+    return model

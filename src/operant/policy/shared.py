@@ -71,7 +71,10 @@ def _from_tape(policy: LanguageModel, tokens: Tensor, acted: Tensor, temperature
     One row, which depends on the tokens alone, is computed again: its value is returned, and where it differs by more
     than `TOLERANCE` the tape is not used.
     """
-    if policy.tape is None or not torch.is_grad_enabled():
+    if policy.tape is None:
+        return None
+    policy.tape.checked = None
+    if not torch.is_grad_enabled():
         return None
     held = policy.tape.find(tokens, acted, temperature)
     if held is None:
@@ -90,6 +93,7 @@ def _from_tape(policy: LanguageModel, tokens: Tensor, acted: Tensor, temperature
             stacklevel=2,
         )
         return None
+    policy.tape.checked = chosen
     logp = logp + torch.zeros_like(logp).masked_scatter(row == chosen, off)
     return torch.zeros(acted.shape).index_put((row, t), logp)
 

@@ -62,6 +62,7 @@ class Tape:
         gates: [depth, capacity, 2 F] gate, then up.
         rows: the sequences, by their tokens.
         sampled: places for tokens of completions; those of prompts stand behind them.
+        checked: the row that was computed again when the tape last served; None where all were, without it.
     """
 
     def __init__(self, decoder: Rotary, parameters: Sequence[Tensor]) -> None:
@@ -78,6 +79,7 @@ class Tape:
         self.x = self.qkv = self.out = self.mid = self.gates = torch.zeros(0, 0, 0)
         self.rows: dict[bytes, Held] = {}
         self.sampled, self.temperature = 0, 1.0
+        self.checked: int | None = None
         self._weights: tuple[list[int], Tensor] = ([], torch.zeros(0))
 
     def __deepcopy__(self, memo: Any) -> None:
