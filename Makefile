@@ -64,6 +64,7 @@ bench: $(BIN)/.bench
 
 evidence: $(BIN)/.dev
 	$(BIN)/python docs/evidence/regenerate.py
+	$(BIN)/python docs/evidence/language.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
