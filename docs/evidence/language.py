@@ -110,8 +110,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines += [
         "",
         f"{first['parameters']:,} parameters; {first['steps'][-1]} steps of 32 prompts and 8 samples. Seconds are the",
-        "largest over seeds, of the process's CPU time, so that work beside it does not count; the first base waits for",
-        "compiling.",
+        "largest over seeds, of the process's CPU time, so that work beside it does not count; the first base waits",
+        "for compiling.",
         f"CPU: {rows[0]['cpu']}.",
         "",
         "![Held-out accuracy over steps, every seed](language.png)",
