@@ -11,6 +11,7 @@ import pytest
 from operant.cli.main import main
 from operant.cli.models import open_model, worlds
 from operant.cli.parser import METHODS
+from operant.mdp import MDP
 from operant.mdp.solve import METHODS as SOLVERS
 from operant.training.folder import RunFolder
 from operant.view import solutions
@@ -151,6 +152,14 @@ def folder(tmp_path, capsys):
         return max(tmp_path.glob("*-solve-*"), key=lambda p: p.stat().st_mtime_ns), said.out
 
     return run
+
+
+def test_only_policies_that_end_are_counted_if_asked(solve, tmp_path):
+    """Staying is free and ending costs one."""
+    P = [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]]
+    MDP(P, [[0.0, -1.0], [0.0, 0.0]], 1.0, terminal=[1], start=0).save(tmp_path / "costly.npz")
+    assert solve(str(tmp_path / "costly.npz"))[1]["start_value"] == pytest.approx(0.0, abs=1e-6)
+    assert solve(str(tmp_path / "costly.npz"), "--must-terminate")[1]["start_value"] == pytest.approx(-1.0, abs=1e-6)
 
 
 def test_a_solve_for_which_there_is_no_memory_is_refused_before_it_starts(solve, monkeypatch):

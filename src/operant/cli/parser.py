@@ -171,6 +171,8 @@ def _add_solve(parser: Parser) -> None:
         "--horizon", type=flags.count, metavar="N", help="decisions, for a finite horizon [the model's]"
     )
     parser.add_argument("--max-iterations", type=flags.count, metavar="N", help="stop after so many [none]")
+    text = "under total reward, count only policies that terminate almost surely"
+    parser.add_argument("--must-terminate", action="store_true", help=text)
     parser.add_argument(
         "--threads", type=flags.count, metavar="N", help="threads of the sweeps [as many as are worth it]"
     )

@@ -117,6 +117,7 @@ def _solve(mdp: MDP, args: argparse.Namespace, line: _Line, sweeps: Sweeps | Non
         watch=watch,
         threads=args.threads,
         max_iterations=args.max_iterations,
+        must_terminate=args.must_terminate,
     )
 
 
