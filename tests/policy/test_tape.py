@@ -80,6 +80,24 @@ def test_chunks_of_groups_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(found, whole[name], atol=1e-5, rtol=1e-4)
 
 
+def test_shares_of_threads_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = language("llama")
+    made = sampled(policy)
+    monkeypatch.setattr(tape_backward, "CHUNK", 1)
+    alone = gradients(scores(policy, made), policy)
+    before = torch.get_num_threads()
+    for threads in (2, 3, 9):  # 4 groups
+        torch.set_num_threads(threads)
+        try:
+            once, again = (gradients(scores(policy, made), policy) for _ in range(2))
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
+        for name, found in once.items():
+            assert torch.equal(found, again[name])
+            torch.testing.assert_close(found, alone[name], atol=2e-6, rtol=1e-5)
+
+
 def test_some_of_the_rows_and_forced_tokens() -> None:
     policy = language("llama")
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -79,30 +80,56 @@ class _TapeLogp(torch.autograd.Function):
 
 @torch.no_grad()
 def gradients(tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor, dlogp: Tensor) -> Gradients:
-    """Σ dlogp ∂ log π for each trained parameter, of decisions at columns t [A] of rows [A]."""
+    """Σ dlogp ∂ log π for each trained parameter, of decisions at columns t [A] of rows [A].
+
+    Each of torch's threads goes through a share of the chunks by itself, with products on one thread: those of a chunk
+    are too small to be shared. The shares are the same in every run, and are added up in their order.
+    """
+    chunks = _chunks(tape, held, row, t)
+    threads = torch.get_num_threads()
+    shares = _shares(chunks, threads)
+    if len(shares) == 1:
+        return _backward(tape, chunks, dlogp)
+    with ThreadPoolExecutor(len(shares), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        found, *others = pool.map(partial(_backward, tape, dlogp=dlogp), shares)
+    torch.set_num_threads(threads)  # the count of this thread never changed, but that of threads to come did
+    for other in others:
+        for p, x in other.items():
+            found[p] += x
+    return found
+
+
+def _shares(chunks: Sequence[Chunk], count: int) -> list[Sequence[Chunk]]:
+    """At most so many runs of chunks, of about as many tokens."""
+    ends = np.cumsum([len(c.index) for c in chunks])
+    cuts = np.searchsorted(ends, ends[-1] * np.arange(1, count) / count) + 1
+    bounds = sorted({0, *cuts.tolist(), len(chunks)})
+    return [chunks[a:b] for a, b in pairwise(bounds)]
+
+
+@torch.no_grad()
+def _backward(tape: Tape, chunks: Sequence[Chunk], dlogp: Tensor) -> Gradients:
+    """The gradients of some chunks."""
     decoder = tape.decoder
     grads: Gradients = {p: torch.zeros_like(p) for p in tape.parameters if p.requires_grad}
-    chunks = _chunks(tape, held, row, t)
     size, d = max(len(c.index) for c in chunks), decoder.head_dim
-    threads = max(1, min(torch.get_num_threads(), decoder.kv_heads))
-    scratch = [kernels.scratch(max(c.longest for c in chunks), d) for _ in range(threads)]
+    scratch = kernels.scratch(max(c.longest for c in chunks), d)
     memory = {name: torch.empty(size, width) for name, (_, width) in tape.shapes.items()}
     memory |= {"y": torch.empty(size, decoder.width), "dy": torch.empty(size, decoder.width)}
     memory |= {"dout": torch.empty_like(memory["out"]), "dqkv": torch.empty_like(memory["qkv"])}
     memory |= {"dh": torch.empty(size, memory["gates"].shape[1] // 2), "rate": torch.empty(size)}
-    with ThreadPoolExecutor(threads) as pool:
-        for chunk in chunks:
-            here = {name: x[: len(chunk.index)] for name, x in memory.items()}
-            dx = _head_backward(tape, chunk, dlogp, here, grads)
-            for layer in range(decoder.depth - 1, -1, -1):
-                _mlp_backward(tape, layer, chunk, dx, here, grads)
-                _attention_backward(tape, layer, chunk, dx, here, grads, pool, scratch)
-            table: Any = decoder.model.embed_tokens
-            if table.weight in grads:
-                stretch = decoder.stretch if decoder.stretch is not None else float(getattr(table, "embed_scale", 1.0))
-                if table.padding_idx is not None:  # whose row is not trained from here
-                    dx.masked_fill_((chunk.token == table.padding_idx)[:, None], 0.0)
-                grads[table.weight].index_add_(0, chunk.token, dx, alpha=stretch)
+    for chunk in chunks:
+        here = {name: x[: len(chunk.index)] for name, x in memory.items()}
+        dx = _head_backward(tape, chunk, dlogp, here, grads)
+        for layer in range(decoder.depth - 1, -1, -1):
+            _mlp_backward(tape, layer, chunk, dx, here, grads)
+            _attention_backward(tape, layer, chunk, dx, here, grads, scratch)
+        table: Any = decoder.model.embed_tokens
+        if table.weight in grads:
+            stretch = decoder.stretch if decoder.stretch is not None else float(getattr(table, "embed_scale", 1.0))
+            if table.padding_idx is not None:  # whose row is not trained from here
+                dx.masked_fill_((chunk.token == table.padding_idx)[:, None], 0.0)
+            grads[table.weight].index_add_(0, chunk.token, dx, alpha=stretch)
     return grads
 
 
@@ -190,24 +217,17 @@ def _mlp_backward(tape: Tape, layer: int, chunk: Chunk, dx: Tensor, here: dict[s
 
 def _attention_backward(
     tape: Tape, layer: int, chunk: Chunk, dx: Tensor, here: dict[str, Tensor], grads: Gradients,
-    pool: ThreadPoolExecutor, scratch: list[kernels.Scratch],
+    scratch: kernels.Scratch,
 ) -> None:  # fmt: skip
     """dx between the layer's halves to dx before it, in place."""
     decoder, block = tape.decoder, tape.decoder.layers[layer]
     x, qkv, out = (_take(tape, name, layer, chunk, here) for name in ("x", "qkv", "out"))
     y, dy, dout, dqkv, rate = (here[name] for name in ("y", "dy", "dout", "dqkv", "rate"))
     _linear(block.self_attn.o_proj, dx, out, dout, grads)
-    share = partial(
-        kernels.attention_backward, qkv.numpy(), out.numpy(), dout.numpy(), dqkv.numpy(), chunk.rows, decoder.heads
-    )
-    ends = np.linspace(0, decoder.kv_heads, len(scratch) + 1).astype(int).tolist()
-    parts = [
-        partial(share, a, b, np.float32(decoder.scale), s) for a, b, s in zip(ends, ends[1:], scratch, strict=False)
-    ]
-    under_way = [pool.submit(part) for part in parts[1:]]
-    parts[0]()
-    for one in under_way:
-        one.result()
+    kernels.attention_backward(
+        qkv.numpy(), out.numpy(), dout.numpy(), dqkv.numpy(), chunk.rows, decoder.heads, 0, decoder.kv_heads,
+        np.float32(decoder.scale), scratch,
+    )  # fmt: skip
     norm, d = block.input_layernorm, decoder.head_dim
     _normalise(norm, x, y, rate)
     dq, dk, dv = dqkv.split([decoder.heads * d, decoder.kv_heads * d, decoder.kv_heads * d], 1)
