@@ -112,6 +112,9 @@ def _backward(tape: Tape, chunks: Sequence[Chunk], dlogp: Tensor) -> Gradients:
     """The gradients of some chunks."""
     decoder = tape.decoder
     grads: Gradients = {p: torch.zeros_like(p) for p in tape.parameters if p.requires_grad}
+    blocks: list[Any] = [decoder.layers[i] for i in range(decoder.depth)]
+    up = [_Joined((b.mlp.gate_proj, b.mlp.up_proj), grads) for b in blocks]
+    qkv = [_Joined([getattr(b.self_attn, f"{n}_proj") for n in "qkv"], grads) for b in blocks]
     size, d = max(len(c.index) for c in chunks), decoder.head_dim
     scratch = kernels.scratch(max(c.longest for c in chunks), d)
     memory = {name: torch.empty(size, width) for name, (_, width) in tape.shapes.items()}
@@ -122,8 +125,8 @@ def _backward(tape: Tape, chunks: Sequence[Chunk], dlogp: Tensor) -> Gradients:
         here = {name: x[: len(chunk.index)] for name, x in memory.items()}
         dx = _head_backward(tape, chunk, dlogp, here, grads)
         for layer in range(decoder.depth - 1, -1, -1):
-            _mlp_backward(tape, layer, chunk, dx, here, grads)
-            _attention_backward(tape, layer, chunk, dx, here, grads, scratch)
+            _mlp_backward(tape, layer, chunk, dx, here, grads, up[layer])
+            _attention_backward(tape, layer, chunk, dx, here, grads, qkv[layer], scratch)
         table: Any = decoder.model.embed_tokens
         if table.weight in grads:
             stretch = decoder.stretch if decoder.stretch is not None else float(getattr(table, "embed_scale", 1.0))
@@ -146,13 +149,32 @@ def _weight(module: Any, dy: Tensor, x: Tensor, grads: Gradients) -> None:
         grads[module.bias].add_(dy.sum(0))
 
 
-def _linear(module: Any, dy: Tensor, x: Tensor, dx: Tensor, grads: Gradients, *, more: bool = False) -> None:
-    """The same, and dx = dy W; added to it if there is more."""
+def _linear(module: Any, dy: Tensor, x: Tensor, dx: Tensor, grads: Gradients) -> None:
+    """The same, and dx = dy W."""
     _weight(module, dy, x, grads)
-    if more:
-        dx.addmm_(dy, module.weight)
-    else:
-        torch.mm(dy, module.weight, out=dx)
+    torch.mm(dy, module.weight, out=dx)
+
+
+class _Joined:
+    """Linear modules of one input as one: their weights side by side, and gradients that are views of one array."""
+
+    def __init__(self, modules: Sequence[Any], grads: Gradients) -> None:
+        self.weight = torch.cat([m.weight for m in modules])
+        biases = [m.bias for m in modules if m.bias is not None]
+        assert len(biases) in (0, len(modules))
+        self.bias = torch.cat(biases) if biases else None
+        own = {self.weight: torch.zeros_like(self.weight)}
+        parts = own[self.weight].split([len(m.weight) for m in modules])
+        grads |= {m.weight: part for m, part in zip(modules, parts, strict=True) if m.weight in grads}
+        if self.bias is not None:
+            own[self.bias] = torch.zeros_like(self.bias)
+            parts = own[self.bias].split([len(b) for b in biases])
+            grads |= {b: part for b, part in zip(biases, parts, strict=True) if b in grads}
+        self.grads: Gradients = own
+
+    def backward(self, dy: Tensor, x: Tensor, dx: Tensor) -> None:
+        """As `_linear`."""
+        _linear(self, dy, x, dx, self.grads)
 
 
 def _scale(norm: Any) -> np.ndarray:
@@ -199,7 +221,9 @@ def _head_backward(tape: Tape, chunk: Chunk, dlogp: Tensor, here: dict[str, Tens
     return dx
 
 
-def _mlp_backward(tape: Tape, layer: int, chunk: Chunk, dx: Tensor, here: dict[str, Tensor], grads: Gradients) -> None:
+def _mlp_backward(
+    tape: Tape, layer: int, chunk: Chunk, dx: Tensor, here: dict[str, Tensor], grads: Gradients, joined: _Joined
+) -> None:
     """dx behind the layer to dx between its halves, in place."""
     block: Any = tape.decoder.layers[layer]
     mid, gates = (_take(tape, name, layer, chunk, here) for name in ("mid", "gates"))
@@ -207,17 +231,15 @@ def _mlp_backward(tape: Tape, layer: int, chunk: Chunk, dx: Tensor, here: dict[s
     torch.mm(dx, mlp.down_proj.weight, out=dh)
     kernels.gate_backward(gates.numpy(), dh.numpy(), ACTIVATIONS[type(mlp.act_fn).__name__])  # dh is h now
     _weight(mlp.down_proj, dx, dh, grads)
-    inner = dh.shape[1]
     norm = block.post_attention_layernorm
     _normalise(norm, mid, y, rate)
-    _linear(mlp.gate_proj, gates[:, :inner], y, dy, grads)
-    _linear(mlp.up_proj, gates[:, inner:], y, dy, grads, more=True)
+    joined.backward(gates, y, dy)
     _norm_backward(norm, mid, rate, dy, dx, grads)
 
 
 def _attention_backward(
     tape: Tape, layer: int, chunk: Chunk, dx: Tensor, here: dict[str, Tensor], grads: Gradients,
-    scratch: kernels.Scratch,
+    joined: _Joined, scratch: kernels.Scratch,
 ) -> None:  # fmt: skip
     """dx between the layer's halves to dx before it, in place."""
     decoder, block = tape.decoder, tape.decoder.layers[layer]
@@ -228,12 +250,9 @@ def _attention_backward(
         qkv.numpy(), out.numpy(), dout.numpy(), dqkv.numpy(), chunk.rows, decoder.heads, 0, decoder.kv_heads,
         np.float32(decoder.scale), scratch,
     )  # fmt: skip
-    norm, d = block.input_layernorm, decoder.head_dim
+    norm = block.input_layernorm
     _normalise(norm, x, y, rate)
-    dq, dk, dv = dqkv.split([decoder.heads * d, decoder.kv_heads * d, decoder.kv_heads * d], 1)
-    _linear(block.self_attn.q_proj, dq, y, dy, grads)
-    _linear(block.self_attn.k_proj, dk, y, dy, grads, more=True)
-    _linear(block.self_attn.v_proj, dv, y, dy, grads, more=True)
+    joined.backward(dqkv, y, dy)
     _norm_backward(norm, x, rate, dy, dx, grads)
 
 
