@@ -51,9 +51,10 @@ def auto(
     run = Progress(mdp, epsilon, watch, max_iterations, threads)
     if mdp.num_states <= SMALL:
         v = begin(mdp, initial)
-        if in_place(run, Sweeps(mdp, threads), v, PASSES, INNER, 0):
+        done, backups = in_place(run, Sweeps(mdp, threads), v, PASSES, INNER, 0)
+        if done:
             why = f"{mdp.num_states} states: modified policy iteration in place, in one call"
-            return run.finish(v, method="modified-policy-iteration", why=why)
+            return run.finish(v, method="modified-policy-iteration", why=why, backups=backups)
         found = policy_iteration(
             mdp, epsilon=epsilon, watch=run.later(), max_iterations=run.left, threads=threads, initial=v
         )
@@ -74,13 +75,15 @@ def auto(
                 found=graph,
             )
             return run.joined(found, f"no component has more than {largest:,} of {mdp.num_states:,} states")
-        if ends_decide(mdp):
+        if initial is None and ends_decide(mdp):
             sweeps, v = modified.whole, modified.release()
             v[~mdp.rows.terminal] = worst(mdp)
-            while not in_place(run, sweeps, v, PASSES_AT_ONCE, INNER // 2, PASSES_AT_ONCE):
-                pass
+            done, backups = False, 0
+            while not done:
+                done, more = in_place(run, sweeps, v, PASSES_AT_ONCE, INNER // 2, PASSES_AT_ONCE)
+                backups += more
             why = "modified policy iteration in place: values come from the ends, and sweeps to and fro carry them far"
-            return run.finish(v, method="modified-policy-iteration", why=why)
+            return run.finish(v, method="modified-policy-iteration", why=why, backups=backups)
         why = "modified policy iteration: one large component, and nothing that promises more than sweeps"
         if not modified.advance(run, 2 * TRIAL - run.iterations):
             if predicted(run.history, epsilon) > LONG and promising(mdp, modified.v, threads):

@@ -56,25 +56,26 @@ def topological(
             return run.finish(v, method="topological", why=why, components=found.count, backups=backups)
 
 
-def in_place(run: Progress, sweeps: Sweeps, v: Floats, most: int, inner: int, wait: int) -> bool:
-    """All states as one component, in one compiled call of at most `most` passes, then a Jacobi sweep; is it done?
+def in_place(run: Progress, sweeps: Sweeps, v: Floats, most: int, inner: int, wait: int) -> tuple[bool, int]:
+    """All states as one component, in one compiled call of at most `most` passes, then a Jacobi sweep.
 
-    For small models, on which a call costs more than a sweep, and for those of which `ends_decide`. v [S] is moved in
-    place, and not as a whole within the first `wait` passes.
+    Is it done, and how many backups of a state did it take? For small models, on which a call costs more than a sweep,
+    and for those of which `ends_decide`. v [S] is moved in place, and not as a whole within the first `wait` passes.
     """
     mdp, choice = run.mdp, np.full(run.mdp.num_states, -1, dtype=np.int64)
     states = np.flatnonzero(~mdp.rows.terminal)
     label = mdp.rows.terminal.astype(np.int64)
+    passes = 0
     if len(states):
         goal = goal_of(run)
         place = np.empty_like(choice)
-        kernels.solve_component(
+        passes = kernels.solve_component(
             states, label, 0, place, *sweeps.arrays, mdp.discount, v, choice, goal, inner, most, wait
         )
     out = np.empty_like(v)
     low, high = sweeps.backup(v, out, choice)
     v[:] = out
-    return run.done(low, high, v)
+    return run.done(low, high, v), passes * len(states)
 
 
 def ends_decide(mdp: MDP) -> bool:
