@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -102,7 +103,7 @@ class Tape:
 
     def hold(self, tokens: tuple[int, ...], start: int, base: int, logp: tuple[float, ...]) -> None:
         """A sequence is complete; its last token is a decision."""
-        self.rows[_key(torch.tensor(tokens))] = Held(tokens, start, base, logp)
+        self.rows[np.array(tokens, np.int64).tobytes()] = Held(tokens, start, base, logp)
 
     def find(self, tokens: Tensor, acted: Tensor, temperature: float) -> list[Held] | None:
         """The sequences of rows tokens [N, T+1] where acted [N, T], or None unless all are held as asked for."""
@@ -112,9 +113,9 @@ class Tape:
         if versions != self._weights[0] or not torch.equal(some, self._weights[1]):
             return None
         found: list[Held] = []
-        for row, ours in zip(tokens, acted, strict=True):
-            steps = ours.nonzero()[:, 0].tolist()
-            held = self.rows.get(_key(row[: steps[-1] + 2])) if steps else None
+        for row, ours in zip(tokens.numpy(), acted.numpy(), strict=True):
+            steps = np.flatnonzero(ours)
+            held = self.rows.get(row[: steps[-1] + 2].tobytes()) if len(steps) else None
             if held is None or steps[0] < held.start:
                 return None
             found.append(held)
@@ -124,7 +125,3 @@ class Tape:
         """How often each weight was written to, which fused optimisers do not count, and some numbers of each."""
         flat = [p.detach().reshape(-1) for p in self.parameters]
         return [p._version for p in self.parameters], torch.cat([x[:: max(1, len(x) // 32)] for x in flat])
-
-
-def _key(tokens: Tensor) -> bytes:
-    return tokens.numpy().tobytes()

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,6 +35,8 @@ SCORES = 2**20
 """Logits held at once."""
 
 Gradients = dict[Tensor, Tensor]
+Integers = NDArray[np.int64]
+NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,13 +262,12 @@ def _attention_backward(
 # ---------------------------------------------------------------------------------------------------- the tokens
 def _chunks(tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor) -> list[Chunk]:
     """Groups of equal prompts, each whole in one chunk; the activations of the prompts are written to the tape."""
-    outputs: list[list[int]] = [[] for _ in held]
-    for output, i in enumerate(row.tolist()):
-        outputs[i].append(output)
-    columns = t.tolist()
+    ends = np.searchsorted(row.numpy(), np.arange(len(held) + 1))  # decisions come row by row
+    outputs = [np.arange(a, b) for a, b in pairwise(ends.tolist())]
+    columns = t.numpy()
     groups: dict[tuple[int, ...], list[int]] = {}
     for i, one in enumerate(held):
-        if outputs[i]:
+        if len(outputs[i]):
             groups.setdefault(one.tokens[: one.start], []).append(i)
     places = _prompts(tape, held, [p for p in groups if p])
     chunks: list[Chunk] = []
@@ -273,11 +275,11 @@ def _chunks(tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor) -> list[Ch
     for prompt, members in groups.items():
         made.prompt(prompt, places.get(prompt, 0))
         for i in members:
-            made.row(held[i], outputs[i], [columns[o] for o in outputs[i]])
-        if len(made.token) >= CHUNK:
+            made.row(held[i], outputs[i], columns[outputs[i]])
+        if made.count >= CHUNK:
             chunks.append(made.chunk())
             made = _Maker(tape)
-    if made.token:
+    if made.count:
         chunks.append(made.chunk())
     return chunks
 
@@ -286,42 +288,43 @@ class _Maker:
     """Gathers the tokens of a chunk."""
 
     def __init__(self, tape: Tape) -> None:
-        self.tape = tape
-        self.index: list[int] = []
+        self.tape, self.count, self.longest = tape, 0, 1
+        self.index: list[Integers] = []
         self.token: list[int] = []
-        self.position: list[int] = []
+        self.position: list[Integers] = []
         self.prompts: list[tuple[int, int]] = []
         self.first: list[int] = [0]
         self.rows: list[tuple[int, int]] = []
-        self.scored: list[int] = []
-        self.target: list[int] = []
-        self.output: list[int] = []
-        self.longest = 1
+        self.scored: list[Integers] = [NONE]
+        self.target: list[Integers] = [NONE]
+        self.output: list[Integers] = [NONE]
 
     def prompt(self, tokens: tuple[int, ...], place: int) -> None:
-        at, n = len(self.token), len(tokens)
-        self.prompts.append((at, at + n))
+        self.prompts.append((self.count, self.count + len(tokens)))
         self.first.append(len(self.rows))
-        self.index += range(place, place + n)
-        self.longest = max(self.longest, n)
-        self.token += tokens
-        self.position += range(n)
+        self._add(tokens, place, 0)
 
-    def row(self, one: Held, outputs: list[int], columns: list[int]) -> None:
+    def row(self, one: Held, outputs: Integers, columns: Integers) -> None:
         """Up to the last token that is scored."""
-        at, n = len(self.token), columns[-1] + 1 - one.start
+        at, n = self.count, int(columns[-1]) + 1 - one.start
         self.rows.append((at, at + n))
         self.first[-1] = len(self.rows)
-        self.index += range(one.base, one.base + n)
-        self.token += one.tokens[one.start : one.start + n]
-        self.position += range(one.start, one.start + n)
-        self.scored += [at + c - one.start for c in columns]
-        self.target += [one.tokens[c + 1] for c in columns]
-        self.output += outputs
-        self.longest = max(self.longest, one.start + n)
+        self.scored.append(at + columns - one.start)
+        self.target.append(np.array(one.tokens)[columns + 1])
+        self.output.append(outputs)
+        self._add(one.tokens[one.start : one.start + n], one.base, one.start)
+
+    def _add(self, tokens: tuple[int, ...], place: int, position: int) -> None:
+        n = len(tokens)
+        self.index.append(np.arange(place, place + n))
+        self.position.append(np.arange(position, position + n))
+        self.token += tokens
+        self.count += n
+        self.longest = max(self.longest, position + n)
 
     def chunk(self) -> Chunk:
-        position = torch.tensor(self.position)
+        parts = (self.index, self.position, self.scored, self.target, self.output)
+        index, position, scored, target, output = (torch.from_numpy(np.concatenate(x)) for x in parts)
         cos, sin = self.tape.decoder.model.rotary_emb(self.tape.x[0, :1], position_ids=position[None])
         rows = kernels.Rows(
             prompt=np.array(self.prompts, np.int64).reshape(-1, 2),
@@ -330,10 +333,7 @@ class _Maker:
             cos=cos[0].contiguous().numpy(),
             sin=sin[0].contiguous().numpy(),
         )
-        index, token, scored, target, output = map(
-            torch.tensor, (self.index, self.token, self.scored, self.target, self.output)
-        )
-        return Chunk(index, token, rows, scored, target, output, self.longest)
+        return Chunk(index, torch.tensor(self.token), rows, scored, target, output, self.longest)
 
 
 def _prompts(tape: Tape, held: Sequence[Held], prompts: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], int]:

@@ -290,7 +290,7 @@ class Compiled:
         """All completions have ended: the tape is told which stand where."""
         for number, c in enumerate(done if self.tape is not None else ()):
             assert self.tape is not None
-            last = max((i + 1 for i, ours in enumerate(c.acted) if ours), default=0)
+            last = len(c.acted) - c.acted[::-1].index(True) if True in c.acted else 0
             tokens = (*c.prompt.tokens, *c.tokens[:last])
             self.tape.hold(tokens, len(c.prompt.tokens) - 1, number * self.columns, c.logp[:last])
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -82,15 +84,14 @@ def episodes(
     if len(scores) != len(completions):
         raise ConfigError(f"the reward gave {len(scores)} scores for {len(completions)} completions: give one for each")
     n, width = len(completions), max(len(c.prompt.tokens) + len(c.tokens) for c in completions)
-    obs = torch.zeros(n, width, dtype=torch.int64)
-    logp, kept, reward = torch.zeros(3, n, width - 1)
-    acted, terminated, truncated, marked = torch.zeros(4, n, width - 1, dtype=torch.bool)
-    outcome = torch.zeros(n)
+    obs = np.zeros((n, width), np.int64)
+    logp, kept, reward = np.zeros((3, n, width - 1), np.float32)
+    acted, terminated, truncated, marked = np.zeros((4, n, width - 1), bool)
+    outcome = np.zeros(n, np.float32)
     for row, (c, score) in enumerate(zip(completions, scores, strict=True)):
         start, end = len(c.prompt.tokens) - 1, len(c.prompt.tokens) + len(c.tokens) - 1
-        obs[row, : end + 1] = torch.tensor((*c.prompt.tokens, *c.tokens))
-        logp[row, start:end], kept[row, start:end] = torch.tensor(c.logp), torch.tensor(c.kept)
-        acted[row, start:end] = torch.tensor(c.acted, dtype=torch.bool)
+        obs[row, : end + 1] = (*c.prompt.tokens, *c.tokens)
+        logp[row, start:end], kept[row, start:end], acted[row, start:end] = c.logp, c.kept, c.acted
         own = [t for t, ours in enumerate(c.acted) if ours]
         if not own:
             continue
@@ -108,18 +109,21 @@ def episodes(
                 raise ConfigError(
                     f"{where}: a step's reward at token {index} of {len(c.tokens)}; give 0 … {len(c.tokens) - 1}"
                 )
-            at = start + max((t for t in own if t <= index), default=own[0])
+            at = start + own[max(0, bisect_right(own, index) - 1)]
             reward[row, at] += value
             marked[row, at] = True
+    tokens = torch.from_numpy(obs)
     traj = Trajectory(
-        obs=obs, action=obs[:, 1:], logp=logp, reward=reward, terminated=terminated, truncated=truncated, acted=acted,
+        obs=tokens, action=tokens[:, 1:], logp=torch.from_numpy(logp), reward=torch.from_numpy(reward),
+        terminated=torch.from_numpy(terminated), truncated=torch.from_numpy(truncated), acted=torch.from_numpy(acted),
         group=torch.tensor([c.prompt.id for c in completions]),
     )  # fmt: skip
     made = Episodes(
-        traj=traj, kept=kept, marked=marked, prompt=torch.tensor([len(c.prompt.tokens) for c in completions]),
+        traj=traj, kept=torch.from_numpy(kept), marked=torch.from_numpy(marked),
+        prompt=torch.tensor([len(c.prompt.tokens) for c in completions]),
         cut=torch.tensor([c.finish == "length" for c in completions]),
         known=torch.tensor([score is not None for score in scores]),
-        outcome=outcome if any(isinstance(score, Graded) for score in scores) else None,
+        outcome=torch.from_numpy(outcome) if any(isinstance(score, Graded) for score in scores) else None,
     )  # fmt: skip
     return made if torch.device(device).type == "cpu" else _to(made, device)
 
