@@ -230,6 +230,7 @@ def test_a_conversation_that_is_too_long_says_so(capsys, monkeypatch, folder):
 def test_a_terminal(folder):
     pid, terminal = pty.fork()
     if not pid:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a job in the background was told to ignore it
         os.execv(sys.executable, [sys.executable, "-m", "operant.cli.main", "chat", folder, "--threads", "1"])
     said = b""
 

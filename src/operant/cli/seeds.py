@@ -69,7 +69,8 @@ class Seed:
         code = self.process.poll()
         self.code = code if code is None or code >= 0 else 128 - code  # ended by a signal: as a shell says it
         if self.path is None:
-            named = [line for line in self.said().splitlines() if line.startswith("Run folder: ")]
+            whole = [line for line in self.said().splitlines(keepends=True) if line.endswith("\n")]
+            named = [line.strip() for line in whole if line.startswith("Run folder: ")]
             self.path = Path(named[0].removeprefix("Run folder: ")) if named else None
         if self.path is not None:
             for row in _tail(self.path / "metrics" / "live.jsonl"):
