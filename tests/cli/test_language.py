@@ -1,5 +1,6 @@
 """Training a language model through the run folder: what it leaves, how it resumes, what it refuses."""
 
+import hashlib
 import json
 import os
 import signal
@@ -103,7 +104,8 @@ def train(place, runs, algorithm="grpo", task="mine.py", **settings):
 
 def newest(run):
     path, _ = checkpoint.newest(run.path)
-    return {file.name: file.read_bytes() for file in path.iterdir() if file.name not in ("state.json", "MANIFEST.json")}
+    files = [file for file in path.iterdir() if file.name not in ("state.json", "MANIFEST.json")]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def rows(run):
