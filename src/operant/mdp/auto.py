@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 from operant.mdp.certify import Progress, begin
 from operant.mdp.graph import components
@@ -55,26 +57,16 @@ def auto(
         if done:
             why = f"{mdp.num_states} states: modified policy iteration in place, in one call"
             return run.finish(v, method="modified-policy-iteration", why=why, backups=backups)
-        found = policy_iteration(
-            mdp, epsilon=epsilon, watch=run.later(), max_iterations=run.left, threads=threads, initial=v
-        )
-        return run.joined(found, f"{mdp.num_states} states, and sweeps are slow: policies are evaluated exactly")
+        why = f"{mdp.num_states} states, and sweeps are slow: policies are evaluated exactly"
+        return taken_over(run, policy_iteration, v, why)
     modified = Modified(mdp, threads, initial)
     why = "modified policy iteration: the model was solved before a choice was due"
     if not tried(run, modified):
         graph = components(mdp)
         largest = int(graph.sizes.max())
         if largest <= mdp.num_states / 2:
-            found = topological(
-                mdp,
-                epsilon=epsilon,
-                watch=run.later(),
-                max_iterations=run.left,
-                threads=threads,
-                initial=modified.release(),
-                found=graph,
-            )
-            return run.joined(found, f"no component has more than {largest:,} of {mdp.num_states:,} states")
+            why = f"no component has more than {largest:,} of {mdp.num_states:,} states"
+            return taken_over(run, partial(topological, found=graph), modified.release(), why)
         if initial is None and ends_decide(mdp):
             sweeps, v = modified.whole, modified.release()
             v[~mdp.rows.terminal] = worst(mdp)
@@ -87,17 +79,23 @@ def auto(
         why = "modified policy iteration: one large component, and nothing that promises more than sweeps"
         if not modified.advance(run, 2 * TRIAL - run.iterations):
             if predicted(run.history, epsilon) > LONG and promising(mdp, modified.v, threads):
-                found = inexact_policy_iteration(
-                    mdp,
-                    epsilon=epsilon,
-                    watch=run.later(),
-                    max_iterations=run.left,
-                    threads=threads,
-                    initial=modified.release(),
-                )
-                return run.joined(found, "sweeps are slow here, and a trial of BiCGStab reduced the residual tenfold")
+                why = "sweeps are slow here, and a trial of BiCGStab reduced the residual tenfold"
+                return taken_over(run, inexact_policy_iteration, modified.release(), why)
             why += renumbered(run, modified)
     return run.finish(modified.release(), method="modified-policy-iteration", why=why, evaluations=modified.evaluations)
+
+
+def taken_over(run: Progress, solver: Callable[..., Solution], values: Floats, why: str) -> Solution:
+    """What another solver makes of the values so far, with what is left of the allowance."""
+    found = solver(
+        run.mdp,
+        epsilon=run.epsilon,
+        watch=run.later(),
+        max_iterations=run.left,
+        threads=run.threads,
+        initial=values,
+    )
+    return run.joined(found, why)
 
 
 def worst(mdp: MDP) -> float:
