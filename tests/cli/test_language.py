@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import pytest
 
@@ -193,6 +194,24 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(place, whole):
     for name in ("step-00000003.parquet", "step-00000006.parquet", "eval-step-00000006.parquet"):
         ours, theirs = (pq.ParquetFile(r.path / "rollouts" / name).read() for r in (again, whole))
         assert ours.equals(theirs)
+
+
+@pytest.mark.slow
+def test_a_process_that_compiles_gives_the_bits_of_one_that_reads_what_was_compiled(place, tmp_path):
+    """On a fresh machine the first process compiles the kernels, and the one that resumes its run finds them."""
+    found = []
+    for name in ("compiles", "reads"):
+        code = (
+            f"import operant; operant.train('grpo', {str(place / 'mine.py')!r}, runs={str(tmp_path / name)!r}, "
+            f"total_steps=3, **{{'model.path': {str(place / 'model')!r}, **{GRPO!r}, 'sampling.max_tokens': 16}})"
+        )
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr[-2000:]
+        (path,) = (tmp_path / name).iterdir()
+        found.append(newest(SimpleNamespace(path=path)))
+    assert any((tmp_path / "cache").rglob("*.nbc"))
+    assert found[0] == found[1]
 
 
 def test_adapters_resume_bit_for_bit(place):

@@ -1,8 +1,12 @@
-"""Kernels are kept on disk, and a change in any file of kernels makes them stale."""
+"""Kernels are kept on disk, a change in any file of kernels makes them stale, and none depends on what ran before."""
+
+import importlib
+import pkgutil
 
 import numba
 import numpy as np
 
+import operant
 from operant.data import compiled as module
 from operant.data.compiled import compiled
 
@@ -37,3 +41,23 @@ def test_without_a_folder_to_write_kernels_are_compiled_all_the_same(monkeypatch
 
     monkeypatch.setattr(numba, "njit", refuse)
     assert compiled(plus_one)(2) == 3
+
+
+def test_kernels_that_may_reorder_sums_are_laid_into_those_that_call_them():
+    """A linker would take whichever copy of them the process met first, and copies add in other orders."""
+    calls = 0
+    for found in pkgutil.walk_packages(operant.__path__, "operant."):
+        if "kernels" not in found.name and not found.name.endswith("vectors"):
+            continue
+        try:
+            module = importlib.import_module(found.name)
+        except ModuleNotFoundError:  # Triton's kernels
+            continue
+        for caller in filter(numba.extending.is_jitted, vars(module).values()):
+            for name in caller.py_func.__code__.co_names:
+                callee = caller.py_func.__globals__.get(name)
+                if numba.extending.is_jitted(callee):
+                    calls += 1
+                    options = callee.targetoptions
+                    assert options.get("forceinline") or "reassoc" not in options.get("fastmath", ()), (caller, callee)
+    assert calls > 100

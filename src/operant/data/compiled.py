@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FAST = frozenset({"reassoc", "contract", "arcp", "nsz"})
+"""What the compiler may do with floating-point numbers where speed asks for it; NaN and infinity stay what they are."""
+
+
+def outer(function: F, flags: frozenset[str] = FAST) -> F:
+    """Compile a kernel: what Python calls. It releases the interpreter's lock."""
+    return compiled(function, nogil=True, error_model="numpy", fastmath=set(flags))
+
+
+def inner(function: F, flags: frozenset[str] = FAST) -> F:
+    """Compile a function that kernels call: it is laid into them, and counts no references.
+
+    Never linked: of a function that several kernels call, the linker takes the copy that the process met first, whether
+    alone or as a part of whichever kernel, compiled now or read from the disk. Two copies are optimised in two places,
+    and those that may add in another order (`FAST`) do, so that a run would depend on what its process did before.
+    """
+    return compiled(function, forceinline=True, error_model="numpy", fastmath=set(flags), _nrt=False)
+
+
+def inner_counted(function: F) -> F:
+    """As `inner`, for a function that makes arrays or calls the BLAS: it has to count references."""
+    return compiled(function, forceinline=True, error_model="numpy", fastmath=set(FAST))
 
 
 def compiled(function: Any, **options: Any) -> Any:

@@ -11,18 +11,17 @@ Floating-point flags leave NaN and infinity alone: what breaks in training shows
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from operant.data.compiled import compiled
+from operant.data.compiled import inner, inner_counted, outer
 
 Array = np.ndarray
 Real = float | np.floating[Any]
-F = TypeVar("F", bound=Callable[..., Any])
 
 SINGLE_THREADED = 64**3
 """Multiplications up to which OpenBLAS computes a product on the calling thread."""
@@ -30,13 +29,6 @@ LANES = 64
 """Samples that pass through the network together: activations stay in the first-level cache."""
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
-
-
-def _jit(function: F) -> F:
-    """Compile at the first call."""
-    flags = {"reassoc", "contract", "arcp", "nsz"}
-    options: dict[str, Any] = {"fastmath": flags, "error_model": "numpy", "nogil": True}
-    return compiled(function, **options)
 
 
 def side_by_side(parameters: Sequence[Tensor]) -> Tensor:
@@ -60,7 +52,7 @@ def side_by_side(parameters: Sequence[Tensor]) -> Tensor:
 
 
 # ---------------------------------------------------------------------------------------------------- perceptron
-@_jit
+@inner
 def _tanh(x: Real) -> Real:
     """A rational function, exact to 3e-7; it is the one of Eigen, `ptanh_float`."""
     bound = np.float32(7.90531110763549805)
@@ -81,7 +73,7 @@ def _tanh(x: Real) -> Real:
     return x * p / q
 
 
-@_jit
+@inner
 def _lanes(sizes: Array) -> int:
     """How many samples pass through a perceptron of these widths together."""
     largest = 1
@@ -90,7 +82,7 @@ def _lanes(sizes: Array) -> int:
     return max(4, min(LANES, SINGLE_THREADED // largest))
 
 
-@_jit
+@inner
 def _units(sizes: Array) -> int:
     """Rows of the activations, input and output included."""
     total = 0
@@ -99,7 +91,7 @@ def _units(sizes: Array) -> int:
     return total
 
 
-@_jit
+@inner_counted
 def forward(theta: Array, sizes: Array, relu: bool, acts: Array, n: int) -> None:
     """Fill `acts`, which begins with the input [D, n], with the output [sizes[l], n] of every layer, end to end."""
     w, at = 0, 0
@@ -124,7 +116,7 @@ def forward(theta: Array, sizes: Array, relu: bool, acts: Array, n: int) -> None
         w += o
 
 
-@_jit
+@inner_counted
 def backward(theta: Array, grad: Array, sizes: Array, relu: bool, acts: Array, deltas: Array, n: int) -> None:
     """Add dLoss/dθ to `grad`; `deltas`, laid out as `acts`, holds dLoss/d(output) in its last part."""
     w, at = grad.size, n * (_units(sizes) - sizes[-1])
@@ -157,7 +149,7 @@ def backward(theta: Array, grad: Array, sizes: Array, relu: bool, acts: Array, d
 
 
 # ---------------------------------------------------------------------------------------------------- acting
-@_jit
+@inner
 def _observe(obs: Array, mean: Array, var: Array, clip: Real, acts: Array) -> None:
     """[n, D] raw → acts [D, n]: clip((x − mean)/√(var + 1e-8)), as `ObsNormalizer`; as it is where `mean` is empty."""
     n, size = obs.shape
@@ -173,7 +165,7 @@ def _observe(obs: Array, mean: Array, var: Array, clip: Real, acts: Array) -> No
                 acts[d * n + p] = clip if x > clip else x
 
 
-@_jit
+@outer
 def act_categorical(
     theta: Array, sizes: Array, relu: bool, obs: Array, mean: Array, var: Array, clip: Real, noise: Array
 ) -> tuple[Array, Array]:
@@ -215,7 +207,7 @@ def act_categorical(
     return action, logp
 
 
-@_jit
+@outer
 def act_normal(
     theta: Array, sizes: Array, relu: bool, obs: Array, mean: Array, var: Array, clip: Real, noise: Array
 ) -> tuple[Array, Array]:
@@ -245,7 +237,7 @@ def act_normal(
 
 
 # ---------------------------------------------------------------------------------------------------- PPO
-@_jit
+@inner
 def _categorical(z: Array, prob: Array, action: Array, logp: Array, entropy: Array) -> None:
     """z [K, n]: logits → log-probabilities, in place; fills prob [K, n], log π(action) [n] and entropy [n]."""
     k, n = z.shape
@@ -266,7 +258,7 @@ def _categorical(z: Array, prob: Array, action: Array, logp: Array, entropy: Arr
         entropy[p] = h
 
 
-@_jit
+@inner
 def _categorical_slope(z: Array, prob: Array, action: Array, slope: Array, entropy: Array, bonus: Real) -> None:
     """prob [K, n] → dLoss/dlogits, from slope [n] = dLoss/dlogp and bonus = −dLoss/dentropy."""
     k, n = z.shape
@@ -276,7 +268,7 @@ def _categorical_slope(z: Array, prob: Array, action: Array, slope: Array, entro
             prob[a, p] = slope[p] * (chosen - prob[a, p]) + bonus * prob[a, p] * (z[a, p] + entropy[p])
 
 
-@_jit
+@inner
 def _normal(mean: Array, noise: Array, log_std: Array, action: Array, logp: Array, entropy: Array) -> None:
     """Fills noise [A, n] = (action − mean)/std, log π(action) [n] and entropy [n]."""
     k, n = mean.shape
@@ -294,7 +286,7 @@ def _normal(mean: Array, noise: Array, log_std: Array, action: Array, logp: Arra
             logp[p] -= np.float32(0.5) * e * e
 
 
-@_jit
+@inner
 def _normal_slope(noise: Array, log_std: Array, grad: Array, slope: Array) -> None:
     """noise [A, n] → dLoss/dmean; adds the surrogate's part of dLoss/dlog_std to `grad` [A]."""
     k, n = noise.shape
@@ -307,7 +299,7 @@ def _normal_slope(noise: Array, log_std: Array, grad: Array, slope: Array) -> No
         grad[a] += total
 
 
-@_jit
+@inner_counted
 def _actor(
     theta: Array, grad: Array, sizes: Array, relu: bool, normal: bool, obs: Array, action: Array, past: Array,
     index: Array, whiten: bool, clip: Array, bonus: Real, totals: Array,
@@ -354,7 +346,7 @@ def _actor(
         totals[j] /= count
 
 
-@_jit
+@inner_counted
 def _critic(
     theta: Array, grad: Array, sizes: Array, relu: bool, obs: Array, past: Array, index: Array, clip: Real,
     weight: Real, totals: Array,
@@ -383,7 +375,7 @@ def _critic(
     totals[0] /= count
 
 
-@_jit
+@inner
 def _gather(obs: Array, index: Array, acts: Array) -> None:
     """Rows `index` of obs [S, D] → acts [D, n]."""
     n = index.size
@@ -393,7 +385,7 @@ def _gather(obs: Array, index: Array, acts: Array) -> None:
             acts[d * n + p] = row[d]
 
 
-@_jit
+@inner
 def _moments(past: Array, index: Array) -> tuple[Real, Real]:
     """Mean and 1/(deviation + 1e-8) of the minibatch's advantages, as `operant.math.baseline.whiten`."""
     total, square = 0.0, 0.0
@@ -405,7 +397,7 @@ def _moments(past: Array, index: Array) -> tuple[Real, Real]:
     return np.float32(mean), np.float32(1.0 / (math.sqrt(square / max(index.size - 1, 1)) + 1e-8))
 
 
-@_jit
+@inner
 def _adam(theta: Array, grad: Array, first: Array, second: Array, scale: Real, adam: Array, step: int) -> None:
     """One step of `torch.optim.Adam` on flat arrays, with gradient `scale` · grad; adam = (lr, β1, β2, ε)."""
     rate = np.float32(adam[0] / (1.0 - adam[1] ** step))
@@ -419,7 +411,7 @@ def _adam(theta: Array, grad: Array, first: Array, second: Array, scale: Real, a
         theta[k] -= rate * (first[k] / (np.sqrt(second[k]) / root + eps))
 
 
-@_jit
+@inner
 def _square(grad: Array) -> Real:
     total = np.float32(0.0)
     for k in range(grad.size):
@@ -427,7 +419,7 @@ def _square(grad: Array) -> Real:
     return total
 
 
-@_jit
+@outer
 def ppo_epoch(
     theta: Array, grad: Array, first: Array, second: Array, step: int, actor: Array, critic: Array, relu: bool,
     normal: bool, obs: Array, action: Array, past: Array, order: Array, batch: int, whiten: bool, loss: Array,

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from operant.policy.vectors import exp, inner, largest, outer
+from operant.data.compiled import inner, inner_counted, outer
+from operant.policy.vectors import exp, largest
 
 Array = np.ndarray
 
@@ -210,7 +211,7 @@ def _all_shares(
         _shares(score, dp, p, ds, count - n + t + 1, count, along, scale)
 
 
-@outer
+@inner_counted
 def _attend_backward(
     qkv: Array, out: Array, dout: Array, dqkv: Array, rows: Rows, first: int, last: int, before: int, h: int,
     scale: Any, s: Scratch,

@@ -1,31 +1,14 @@
-"""How kernels of language models are compiled, and the functions they share: vectorised, counting no references."""
+"""Functions that the kernels of language models share: vectorised, counting no references."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from operant.data.compiled import compiled
+from operant.data.compiled import FAST, F, inner
 
 Array = np.ndarray
-F = TypeVar("F", bound=Callable[..., Any])
-
-FAST = frozenset({"reassoc", "contract", "arcp", "nsz"})
-"""What the compiler may do with floating-point numbers; NaN and infinity stay what they are."""
-
-
-def inner(function: F, flags: frozenset[str] = FAST) -> F:
-    """Compile a function that is laid into its callers, and counts no references."""
-    options: dict[str, Any] = {"_nrt": False, "forceinline": True, "error_model": "numpy", "fastmath": set(flags)}
-    return compiled(function, **options)
-
-
-def outer(function: F) -> F:
-    """Compile a function that releases the interpreter's lock."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(FAST)}
-    return compiled(function, **options)
 
 
 def _exact(function: F) -> F:

@@ -17,7 +17,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from operant.policy.vectors import exp, inner, largest
+from operant.data.compiled import inner
+from operant.policy.vectors import exp, largest
 
 Array = np.ndarray
 

@@ -9,17 +9,16 @@ callers run shares of the rows on threads of their own. Attention stands in
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from operant.data.compiled import compiled
-from operant.policy.vectors import FAST, exp, inner, largest
+from operant.data.compiled import inner, inner_counted, outer
+from operant.policy.vectors import exp, largest
 from operant.rollout.attention_kernels import LANES, attend_one
 
 Array = np.ndarray
-F = TypeVar("F", bound=Callable[..., Any])
 
 WIDE = 64
 """Outputs in a block of weights."""
@@ -121,18 +120,7 @@ class How(NamedTuple):
     stop: Array  # [V] bool
 
 
-def _jit(flags: set[str]) -> Callable[[F], F]:
-    def wrap(function: F) -> F:
-        return compiled(function, fastmath=flags, error_model="numpy", nogil=True)
-
-    return wrap
-
-
-_fast = _jit(set(FAST))
-_strict = _jit({"contract"})
-
-
-@_fast
+@outer
 def pack(w: Array, blocks: Array, first: int) -> None:
     """Weights w [O, I] as outputs first … first + O - 1 of blocks [B, ≥ I, 64]."""
     for o in range(0, w.shape[0], 16):
@@ -143,14 +131,14 @@ def pack(w: Array, blocks: Array, first: int) -> None:
                     block[c, lane] = w[a, c]
 
 
-@_fast
+@inner
 def exponential(x: Array, y: Array, n: int) -> None:
     """y[:n] = e^x[:n]."""
     for i in range(n):
         y[i] = exp(x[i])
 
 
-@_fast
+@inner_counted
 def product(x: Array, w: Array, z: Array, n: int) -> None:
     """z[b, :n] = x[:n] w[b] for x [·, K], w [B, K, 64], z [≥ B, ·, 64]."""
     some = max(1, min(32, SINGLE_THREADED // (WIDE * w.shape[1])))
@@ -160,7 +148,7 @@ def product(x: Array, w: Array, z: Array, n: int) -> None:
             np.dot(x[r:e], w[b], z[b, r:e])
 
 
-@_fast
+@inner
 def _normalise(x: Array, norm: Array, centred: bool, eps: Any, y: Array, n: int) -> None:
     width = x.shape[1]
     scale, shift = norm[0], norm[1]
@@ -180,7 +168,7 @@ def _normalise(x: Array, norm: Array, centred: bool, eps: Any, y: Array, n: int)
             b[i] = (a[i] - mean) * k * scale[i] + shift[i]
 
 
-@_fast
+@inner
 def _add(z: Array, bias: Array, x: Array, n: int) -> None:
     """x += a product and its bias."""
     width = x.shape[1]
@@ -258,7 +246,7 @@ def _keep_gates(z: Array, bias: Array, n: int, rows: Rows, s: Scratch, base: Arr
                     to[place, side * width + b * WIDE + j] = z[block, r, j] + bias[block * WIDE + j]
 
 
-@_fast
+@inner
 def _attend(w: Weights, cache: Cache, rows: Rows, layer: int, s: Scratch, n: int, record: Record) -> None:
     """Store keys and values of the product in `s.z`, and attend: to `s.q` [n, H d]."""
     caches = cache.prompt_k[layer], cache.prompt_v[layer], cache.k[layer], cache.v[layer]
@@ -286,7 +274,7 @@ def _attend(w: Weights, cache: Cache, rows: Rows, layer: int, s: Scratch, n: int
                 attend_one(one, h * d, to, h * d, caches, prompt, row, g, start, at + 1, s.score, w.scale)
 
 
-@_fast
+@inner
 def _activate(w: Weights, layer: int, z: Array, h: Array, n: int) -> None:
     """h [n, F] from the product with gate and up, or with up alone."""
     blocks = h.shape[1] // WIDE
@@ -317,7 +305,7 @@ def _activate(w: Weights, layer: int, z: Array, h: Array, n: int) -> None:
                     to[j] *= part[j] + second[j]
 
 
-@_strict
+@partial(inner, flags=frozenset({"contract"}))
 def _uniform(key: Any, position: Any) -> float:
     """`operant.rollout.sampling.uniform_at`, bit for bit."""
     x = key + np.uint64(position) * np.uint64(0x9E3779B97F4A7C15)
@@ -327,7 +315,7 @@ def _uniform(key: Any, position: Any) -> float:
     return float(x >> np.uint64(11)) * 2.0**-53
 
 
-@_fast
+@inner_counted
 def _cut(share: Array, how: How, allowed: Array) -> float:
     """Mark the words that top-k, top-p and min-p leave, of shares whose largest is 1; the sum of theirs.
 
@@ -363,7 +351,7 @@ def _cut(share: Array, how: How, allowed: Array) -> float:
     return left
 
 
-@_fast
+@inner_counted
 def _pick(w: Weights, rows: Rows, how: How, row: int, scratch: Scratch) -> None:
     """Draw the next token of a row from `scratch.logits`."""
     logits, share, allowed = scratch.logits, scratch.share, scratch.allowed
@@ -405,7 +393,7 @@ def _pick(w: Weights, rows: Rows, how: How, row: int, scratch: Scratch) -> None:
         rows.busy[row] = False
 
 
-@_fast
+@outer
 def advance(
     w: Weights, cache: Cache, rows: Rows, how: How, s: Scratch, mine: Array, steps: int, record: Record
 ) -> None:
