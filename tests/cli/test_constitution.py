@@ -10,6 +10,7 @@ import operant
 from operant.algo.constitutional import PRINCIPLES
 from operant.cli import constitution
 from operant.cli.learnt import read_reward
+from operant.cli.main import main
 from operant.config.errors import ConfigError
 from operant.training import checkpoint
 from reference.tiny_language import tiny_language
@@ -107,10 +108,12 @@ def test_a_judge_s_labels_become_a_reward_model(place, monkeypatch):
     assert direct.step == 8
 
 
-def test_the_model_is_its_own_judge_where_none_is_named(place):
+def test_the_model_is_its_own_judge_where_none_is_named_and_does_not_speak_then(place, capsys):
     run = train(place, "own", 8, **FEEDBACK)
     told = [json.loads(line) for line in (run.path / "comparisons.jsonl").read_text().splitlines()]
     assert all(0.0 < line["probability"] < 1.0 for line in told)
+    assert main(["sample", str(run.path), "x"]) == 2
+    assert "scores what others say" in capsys.readouterr().err
 
 
 def test_what_cannot_work_is_refused(place, tmp_path):

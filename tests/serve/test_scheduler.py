@@ -1,5 +1,6 @@
 """Completions written together are those that `Engine` writes, and none depends on another."""
 
+import contextlib
 import threading
 import time
 import warnings
@@ -11,6 +12,7 @@ from operant.config.errors import ConfigError
 from operant.policy.language import LanguageModel
 from operant.rollout import compiled
 from operant.rollout.engine import Engine, Prompt, Sampling
+from operant.serve import scheduler as scheduler_module
 from operant.serve.scheduler import Ask, FullError, Scheduler
 from operant.serve.words import decode
 from reference import tiny
@@ -167,6 +169,96 @@ def test_a_failure_is_told_and_the_next_ask_is_served(policy, monkeypatch):
         after = Heard((5, 6), Sampling(max_tokens=3))
         scheduler.submit(after.ask)
         assert len(after.tokens()[0]) == 3
+
+
+def once(monkeypatch, thing, name, ready):
+    """A method that raises at its first call after `ready` is set, and not again."""
+    real, failed = getattr(thing, name), []
+
+    def call(*args):
+        if ready.is_set() and not failed:
+            failed.append(1)
+            raise RuntimeError("out of memory")
+        return real(*args)
+
+    monkeypatch.setattr(thing, name, call)
+
+
+def test_a_failing_step_fails_its_rows_and_no_one_who_waits(policy, monkeypatch):
+    with Scheduler(policy, slots=1) as scheduler:
+        ready = threading.Event()
+        once(monkeypatch, scheduler._batch, "step", ready)
+        first = Heard((5, 6), Sampling(max_tokens=100, stop=()), samples=2)
+        second = Heard((7, 8), Sampling(max_tokens=3, stop=()))
+        scheduler.submit(first.ask)
+        scheduler.submit(second.ask)
+        ready.set()
+        assert len(second.tokens()[0]) == 3
+        told = first.all()
+    assert (told[0][-1].finish, told[0][-1].error) == ("failed", "RuntimeError: out of memory")
+    assert told[1][-1].finish == "length", "the sample that had no row yet"
+
+
+def test_a_prompt_that_cannot_be_read_fails_alone(policy, monkeypatch):
+    with Scheduler(policy, slots=2) as scheduler:
+        begun, ready = threading.Event(), threading.Event()
+        first = Heard((5, 6), Sampling(max_tokens=100, stop=()))
+        step = scheduler._batch.step
+
+        def slowly(*args):
+            begun.set()
+            ready.wait(20)
+            return step(*args)
+
+        monkeypatch.setattr(scheduler._batch, "step", slowly)
+        once(monkeypatch, scheduler._batch, "read", begun)
+        scheduler.submit(first.ask)
+        assert begun.wait(20)
+        second = Heard((7, 8), Sampling(max_tokens=3, stop=()), samples=2)
+        third = Heard((9, 10), Sampling(max_tokens=3, stop=()))
+        scheduler.submit(second.ask)
+        scheduler.submit(third.ask)
+        ready.set()
+        told = second.all()
+        assert {told[k][-1].error for k in (0, 1)} == {"RuntimeError: out of memory"}
+        assert len(third.tokens()[0]) == 3
+        assert len(first.tokens()[0]) == 100
+
+
+def test_a_model_that_is_broken_fails_each_and_a_thread_that_ends_leaves_nobody_waiting(policy, monkeypatch):
+    def broken(*args):
+        raise RuntimeError("the device is lost")
+
+    with Scheduler(policy, slots=1) as scheduler:
+        monkeypatch.setattr(type(scheduler._batch), "step", broken)
+        asks = [Heard((5, 6), Sampling(max_tokens=3)) for _ in range(3)]
+        for heard in asks:
+            scheduler.submit(heard.ask)
+        assert {heard.all()[0][-1].error for heard in asks} == {"RuntimeError: the device is lost"}
+        monkeypatch.setattr(scheduler_module, "batch_of", broken)
+        monkeypatch.setattr(threading, "excepthook", lambda args: None)
+        asks = [Heard((5, 6), Sampling(max_tokens=3), samples=2) for _ in range(2)]
+        with contextlib.suppress(ConfigError):  # it was closed already
+            for heard in asks:
+                scheduler.submit(heard.ask)
+        told = asks[0].all()
+        assert (told[0][-1].finish, told[1][-1].finish) == ("failed", "cancelled")
+        scheduler._thread.join(20)
+        with pytest.raises(ConfigError, match="closed"):
+            scheduler.submit(asks[0].ask)
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_a_prompt_is_scored_once_for_all_its_samples(policy, monkeypatch, write):
+    with Scheduler(policy) as scheduler:
+        score, calls = scheduler._score, []
+        monkeypatch.setattr(scheduler, "_score", lambda ask: calls.append(1) or score(ask))
+        heard = Heard((5, 6, 7), Sampling(max_tokens=3, stop=()), samples=3, score=True, write=write)
+        scheduler.submit(heard.ask)
+        told = heard.tokens()
+    assert len(calls) == 1
+    assert [told[k][:3] for k in range(3)] == [(5, 6, 7)] * 3
+    assert [len(told[k]) for k in range(3)] == [6 if write else 3] * 3
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

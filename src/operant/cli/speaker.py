@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from operant.rollout.sampling import Sampling
 
 SCORERS = ("reward-model", "process-reward")
-"""Algorithms whose models judge and do not speak."""
+"""Algorithms whose models judge and do not speak; so does that of the feedback stage of constitutional AI."""
 
 
 def speaker(args: argparse.Namespace) -> tuple[str, LanguageModel]:
@@ -124,12 +124,21 @@ def _checkpoint(run: Path, name: str) -> LanguageModel:
     from operant.training.checkpoint import load_agent
 
     algorithm = trained(run).info().get("algorithm")
-    if algorithm in SCORERS:
-        raise ConfigError(f"{run} is a {algorithm}: it scores what others say. Give a model that speaks")
+    if algorithm in SCORERS or (algorithm == "constitutional" and _compares(run)):
+        raise ConfigError(f"{run} is a run of {algorithm}: its model scores what others say. Give a model that speaks")
     agent = load_agent(run, name)[0]
     if not isinstance(agent, LanguageModel):
         raise ConfigError(f"{run} is a run of {algorithm}, not of a language model. To watch it: operant play {run}")
     return agent
+
+
+def _compares(run: Path) -> bool:
+    """Whether a run of constitutional AI learnt which of two answers is better."""
+    from operant.config.models import ConstitutionalRun
+    from operant.config.resolve import load
+
+    cfg = load(run / "config.toml")
+    return isinstance(cfg, ConstitutionalRun) and cfg.algo.stage == "feedback"
 
 
 def _device(name: str) -> Any:

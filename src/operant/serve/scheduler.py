@@ -87,6 +87,7 @@ class Ask:
     write: bool = True
     cancelled: bool = field(default=False, init=False)
     memory: Any = field(default=None, init=False)  # of the prompt, while samples of it wait; the scheduler's
+    scored: tuple[Token, ...] = field(default=(), init=False)  # the prompt's tokens, once they are; the scheduler's
     placed: int = field(default=0, init=False)
 
     def cancel(self) -> None:
@@ -105,6 +106,9 @@ class _Row:
     how: Sampling  # what matters for a draw, so that rows alike are drawn together
     drawn: int = 0
     pending: list[Token] = field(default_factory=list[Token])  # those whose text was not given yet
+
+
+_Sample = tuple[Ask, int, int]  # a sample of an ask, and the tokens drawn of it
 
 
 class Scheduler:
@@ -162,17 +166,21 @@ class Scheduler:
         self._thread.join()
 
     def _work(self) -> None:
-        # modules of transformers may keep what they compute, which must not be an inference tensor
-        with torch.inference_mode() if self.policy.whole is None else torch.no_grad():
-            while self._next():
-                try:
-                    self._admit()
-                    self._step()
-                except Exception as error:  # of the model or the memory: those who wait must hear of it
-                    some = [self._waiting.popleft()] if self._waiting else []  # the one that was being placed
-                    self._drop("failed", f"{type(error).__name__}: {error}", some)
-        with self._news:
-            self._drop("cancelled", "the server was closed", [*self._waiting, *self._arrived])
+        try:
+            # modules of transformers may keep what they compute, which must not be an inference tensor
+            with torch.inference_mode() if self.policy.whole is None else torch.no_grad():
+                while self._next():
+                    try:
+                        self._admit()
+                        self._step()
+                    except Exception as error:  # of the model or the memory; those who wait may have better luck
+                        _end("failed", _said(error), self._dropped())
+                        self._batch = batch_of(self.policy)
+        finally:
+            with self._news:
+                self._closed = True
+                left = [sample for ask in (*self._waiting, *self._arrived) for sample in _left(ask)]
+                _end("cancelled", "the server was closed", [*self._dropped(), *left])
 
     def _next(self) -> bool:
         """Wait until there is something to do; False where there never will be."""
@@ -192,20 +200,27 @@ class Scheduler:
                 self._waiting.popleft()
                 ask.memory = None
                 continue
-            if ask.score:
-                ask.tell(Delta(sample=ask.placed, text="", tokens=self._score(ask)))
-            if not ask.write:
-                ask.tell(Delta(sample=ask.placed, text="", tokens=(), finish="length"))
-                ask.placed += 1
-                continue
-            if not ask.placed:
-                ask.memory = self._batch.read(ask.tokens)
-            self._batch.add(ask.memory)
+            try:
+                self._place(ask)
+            except Exception as error:  # the rows under way have nothing to do with it
+                self._waiting.popleft()
+                _end("failed", _said(error), _left(ask))
+
+    def _place(self, ask: Ask) -> None:
+        """Give an ask's next sample a row, and tell the prompt's tokens where they are asked for."""
+        if not ask.placed:
+            ask.scored = self._score(ask) if ask.score else ()
+            ask.memory = self._batch.read(ask.tokens) if ask.write else None
+        if ask.score or not ask.write:
+            ask.tell(Delta(sample=ask.placed, text="", tokens=ask.scored, finish=None if ask.write else "length"))
+        if ask.write:
             key = row_key(ask.seed, torch.tensor(ask.id), torch.tensor(ask.placed))
             how = replace(ask.sampling, max_tokens=1, stop=())
             words = Words(self.policy.tokenizer, ask.stops)
-            self._rows.append(_Row(ask, ask.placed, key, ask.tokens[-1], len(ask.tokens) - 1, words, how))
-            ask.placed += 1
+            row = _Row(ask, ask.placed, key, ask.tokens[-1], len(ask.tokens) - 1, words, how)
+            self._batch.add(ask.memory)
+            self._rows.append(row)
+        ask.placed += 1
 
     def _step(self) -> None:
         rows = self._rows
@@ -283,15 +298,27 @@ class Scheduler:
         if row != len(self._rows):
             self._rows[row] = last
 
-    def _drop(self, finish: Finish, why: str, asks: Sequence[Ask]) -> None:
-        """Tell the rows, and what is left of some who wait, that nothing follows; begin with an empty batch."""
-        left = [(r.ask, r.sample, r.drawn) for r in self._rows]
-        left += [(ask, k, 0) for ask in asks for k in range(ask.placed, ask.samples)]
+    def _dropped(self) -> list[_Sample]:
+        """The samples under way, which are no longer."""
+        left = [(row.ask, row.sample, row.drawn) for row in self._rows]
         self._rows.clear()
-        self._batch = batch_of(self.policy)
-        for ask, sample, drawn in left:
-            if not ask.cancelled:
-                ask.tell(Delta(sample=sample, text="", tokens=(), finish=finish, drawn=drawn, error=why))
+        return left
+
+
+def _left(ask: Ask) -> list[_Sample]:
+    """The samples of an ask that have no row yet."""
+    return [(ask, k, 0) for k in range(ask.placed, ask.samples)]
+
+
+def _end(finish: Finish, why: str, samples: Sequence[_Sample]) -> None:
+    """Tell that nothing follows."""
+    for ask, sample, drawn in samples:
+        if not ask.cancelled:
+            ask.tell(Delta(sample=sample, text="", tokens=(), finish=finish, drawn=drawn, error=why))
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _top(logits: Tensor, row: _Row) -> tuple[tuple[int, float], ...]:
