@@ -10,7 +10,9 @@ Known disagreements:
 - Masked truncated completions: TRL leaves their rewards in the group's mean and their tokens out of the denominator;
   here it is the other way round.
 
-Not here: TRL's losses sapo and vespo, and GDPO.
+- A reward that gives no number: TRL lets the completion learn from the others; here it is not judged, and left out.
+
+Not here: TRL's losses sapo and vespo.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from torch import Tensor
 
 from operant.algo.grpo import group_advantages
 from operant.algo.grpo_loss import correction, group_loss, reduction
+from operant.algo.rewards import Rewards
 from operant.config.groups import PRESETS, GRPOConfig
+from operant.math.baseline import normalised_sum, whiten
 from operant.math.objective import cispo
 from operant.math.ratio import near, sequence_level
 from operant.policy.language import LanguageModel
@@ -84,14 +88,14 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return trainer_of("GRPO", "llama", tmp_path_factory.mktemp("grpo"))
 
 
-def given(trainer: Any, rewards: list[Score], *, rloo: bool = False, sampled: Any = None) -> dict[str, Any]:
+def given(trainer: Any, rewards: list[Any], *, rloo: bool = False, sampled: Any = None) -> dict[str, Any]:
     """What TRL makes of these completions and rewards: padded ids, masks, advantages."""
     cs = completions()
     ids = [list(c.prompt.tokens) for c in cs], [list(c.tokens) for c in cs]
     text = [""] * len(cs)
     trainer._generate = lambda prompts: (*ids, text) if rloo else (*ids, None, text, sampled, {}, None, None)
     column = [float("nan") if r is None else r for r in rewards]
-    trainer._calculate_rewards = lambda *_: torch.tensor(column)[:, None]
+    trainer._calculate_rewards = lambda *_: torch.tensor(column).view(len(cs), -1)
     return trainer._generate_and_score_completions([{"prompt": "a"}] * len(cs))
 
 
@@ -220,6 +224,56 @@ def test_advantages(trainer: Any, scale: Any, rewards: list[Score]) -> None:
     made = episodes(completions(), rewards)
     ours = group_advantages(GRPOConfig(scale=scale), made, torch.zeros_like(made.traj.logp))
     torch.testing.assert_close(ours.sum(-1) / made.traj.acted.sum(-1), peer, atol=1e-5, rtol=1e-5)
+
+
+def of_several(trainer: Any, value: Tensor, weight: Tensor) -> Tensor:
+    """TRL's advantages [N] of rewards [N, K], normalised before they are summed."""
+    kept = trainer.reward_weights, trainer.reward_funcs, trainer.reward_func_names
+    trainer.reward_weights, trainer.reward_funcs = weight.float(), [None] * len(weight)
+    trainer.reward_func_names = [f"reward{k}" for k in range(len(weight))]
+    trainer.multi_objective_aggregation = "normalize_then_sum"
+    peer = given(trainer, value.flatten().tolist())["advantages"]
+    trainer.multi_objective_aggregation = "sum_then_normalize"
+    trainer.reward_weights, trainer.reward_funcs, trainer.reward_func_names = kept
+    return peer
+
+
+SEVERAL = torch.tensor(
+    [[1, 0, -3.5], [0, 1, -2], [0, 1, 7], [1, 1, 0.25], [1, 0, 4], [1, 1, 4], [1, 0, 4], [1, 1, 5]], dtype=torch.float64
+)
+MISSING = [(0, 2), (3, 0), (3, 1), (3, 2), (4, 1), (5, 1), (6, 1)]
+"""(Row, reward): one of three, a whole row, and all but one of a group's."""
+
+
+@pytest.mark.parametrize("weight", [[1.0, 1.0, 1.0], [2.0, 0.5, -0.1], [1.0, 0.0, 0.0]])
+@pytest.mark.parametrize("missing", [False, True])
+def test_advantages_of_rewards_that_are_normalised_before_they_are_summed(
+    trainer: Any, weight: list[float], missing: bool
+) -> None:
+    """D9, GDPO: with weights, a reward that is the same in a group, and rewards that gave nothing."""
+    value, weights = SEVERAL.clone(), torch.tensor(weight, dtype=torch.float64)
+    for row, k in MISSING if missing else []:
+        value[row, k] = torch.nan
+    peer, group = of_several(trainer, value, weights), torch.tensor([1] * G + [2] * G)
+    ours = whiten(normalised_sum(value, group, weights), ~value.isnan().all(1), 1e-4)
+    torch.testing.assert_close(ours.float(), peer, atol=1e-5, rtol=1e-5)
+    assert float(peer.abs().max()) > 0.9
+
+
+def test_the_gdpo_preset_gives_these_advantages(trainer: Any) -> None:
+    """Through the loop's own function; a completion that no reward judged is left out by both."""
+    weights = torch.tensor([2.0, 0.5, -0.1], dtype=torch.float64)
+    for out in ([], [3]):
+        value = SEVERAL.clone()
+        value[out] = torch.nan
+        total = [None if bool(row.isnan().any()) else float(row @ weights) for row in value]
+        made = episodes(completions(), total)
+        rewards = Rewards(value=value, weight=weights)
+        adv = group_advantages(PRESETS["gdpo"], made, torch.zeros_like(made.traj.logp), rewards)
+        peer = of_several(trainer, value, weights)
+        torch.testing.assert_close(adv.sum(-1) / made.traj.acted.sum(-1), peer, atol=1e-5, rtol=1e-5)
+        summed = group_advantages(GRPOConfig(), made, torch.zeros_like(made.traj.logp))
+        assert float((adv - summed).abs().max()) > 0.1
 
 
 @pytest.mark.parametrize("mode", ["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"])

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operant.math.baseline import group_mean, group_scale, leave_one_out, whiten
+from operant.math.baseline import group_mean, group_scale, leave_one_out, normalised_sum, whiten
 from reference import losses
 from reference.compare import compare_whiten
 from reference.rows import Rows, close, every
@@ -46,6 +46,40 @@ def test_leave_one_out_does_not_see_its_own_return():
     jacobian = torch.autograd.functional.jacobian(lambda x: leave_one_out(x, group), ret)
     assert bool((jacobian.diagonal() == 0).all())
     close(jacobian.sum(1), torch.ones(6))
+
+
+@settings(max_examples=60, deadline=None)
+@given(groups(), st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_a_normalised_sum_equals_the_loop(case, columns, seed):
+    _, group = case
+    rng = np.random.default_rng(seed)
+    reward = rng.normal(size=(len(group), columns))
+    reward[rng.random(reward.shape) < 0.2] = np.nan
+    weight = rng.normal(size=columns)
+    found = normalised_sum(torch.as_tensor(reward), group, torch.as_tensor(weight), 0.01)
+    close(found, losses.normalised_sum(reward, group.numpy(), weight, 0.01))
+
+
+def test_a_normalised_sum_tells_equal_sums_of_different_rewards_apart():
+    reward = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    group, weight = torch.zeros(4, dtype=torch.int64), torch.tensor([2.0, 1.0])
+    flat = normalised_sum(reward[:2], group[:2], weight[:1].expand(2))
+    assert flat.abs().max() < 1e-6  # G = 2: mirrored, whatever the size
+    found = normalised_sum(reward, group, weight)
+    assert found[0] == pytest.approx(float(2 * 0.75 - 0.25) / 0.5, rel=1e-3)
+    assert found[1] == pytest.approx(float(-2 * 0.25 + 0.75) / 0.5, rel=1e-3)
+    one = normalised_sum(reward[:, :1], group, torch.ones(1))
+    close(one, (reward[:, 0] - group_mean(reward[:, 0], group)) / group_scale(reward[:, 0], group))
+
+
+def test_a_normalised_sum_refuses_what_is_not_a_matrix():
+    group, weight = torch.zeros(4, dtype=torch.int64), torch.ones(2)
+    with pytest.raises(ValueError, match="N, K"):
+        normalised_sum(torch.zeros(4), group, weight)
+    with pytest.raises(ValueError, match="weight"):
+        normalised_sum(torch.zeros(4, 3), group, weight)
+    with pytest.raises(ValueError, match="group"):
+        normalised_sum(torch.zeros(3, 2), group, weight)
 
 
 def test_whiten_equals_the_loop():

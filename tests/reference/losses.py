@@ -36,6 +36,17 @@ def leave_one_out(ret, group):
     return np.array([sum(o) / len(o) for o in others])
 
 
+def normalised_sum(reward, group, weight, eps):
+    total = np.zeros(len(reward))
+    for i, row in enumerate(reward):
+        for k, w in enumerate(weight):
+            given = [x for x in _members(reward[:, k], group, i) if not math.isnan(x)]
+            if not math.isnan(row[k]):
+                std = math.sqrt(sum((x - np.mean(given)) ** 2 for x in given) / max(len(given) - 1, 1))
+                total[i] += w * (row[k] - np.mean(given)) / (std + eps)
+    return total
+
+
 def group_scale(ret, group, eps):
     def std(values):
         return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

@@ -18,11 +18,12 @@ from torch import Tensor
 from operant.algo.grpo_faults import examine, examine_mismatch
 from operant.algo.grpo_loss import DIVERGENCE, correction, group_loss, reduction
 from operant.algo.penalty import Penalty
+from operant.algo.rewards import Apart, Rewards
 from operant.config.errors import ConfigError
 from operant.config.groups import GRPOConfig
 from operant.data.trajectory import Metrics, shuffled
 from operant.math.advantage import gae
-from operant.math.baseline import group_mean, group_scale, leave_one_out, whiten
+from operant.math.baseline import group_mean, group_scale, leave_one_out, normalised_sum, whiten
 from operant.math.reduce import token_mean
 from operant.policy.language import LanguageModel
 from operant.policy.shared import evaluate_groups
@@ -40,6 +41,7 @@ def grpo(
     total_steps: int,
     reference: LanguageModel | None = None,
     penalty: Penalty | None = None,
+    apart: Apart | None = None,
 ) -> Iterator[Metrics]:
     """Sample groups, score them, weigh them, step through them, yield metrics; for ever.
 
@@ -52,9 +54,11 @@ def grpo(
         total_steps: calls of `collect` at which the schedules end.
         reference: π_ref, where β > 0 and the policy has no adapters to leave out.
         penalty: β and its state, to resume from; made from the settings when None.
+        apart: gives the rewards one by one, where each is normalised before they are summed.
 
     Raises:
-        ConfigError: if β > 0 and there is no reference, or at the first step, if no token can be trained.
+        ConfigError: if β > 0 and there is no reference, or at the first step, if no token can be trained, or rewards
+            are to be normalised one by one and `apart` is None.
     """
     if cfg.beta > 0.0 and reference is None and not policy.adapted:
         raise ConfigError("beta is above 0, which needs a reference model: give one, train adapters, or set beta = 0")
@@ -75,7 +79,8 @@ def grpo(
 
         batch = collect(cfg.prompts)
         traj = batch.traj
-        alarms, first = examine(batch, first=first), False
+        rewards = None if apart is None else apart(collect.completions)
+        alarms, first = examine(batch, first=first, rewards=rewards), False
         ref, charge = None, torch.zeros_like(traj.reward)
         if cfg.beta > 0.0:
             ref = _reference(cfg, policy, reference, batch, temperature)
@@ -84,7 +89,7 @@ def grpo(
             alarms |= {"policy/kl_reference": kl}
             if cfg.kl_in == "reward":
                 charge = torch.where(traj.acted, beta * DIVERGENCE[cfg.kl](traj.logp, ref), 0.0)
-        adv = group_advantages(cfg, batch, charge)
+        adv = group_advantages(cfg, batch, charge, rewards)
         old, off = traj.logp, Metrics()
         if cfg.correction != "none":
             old = _scored(cfg, policy, batch, temperature)
@@ -108,14 +113,15 @@ def grpo(
         yield metrics | examine_mismatch(cfg.mismatch_alarm, metrics["sampler/mismatch"]) | collect.stats()
 
 
-def group_advantages(cfg: GRPOConfig, batch: Episodes, charge: Tensor) -> Tensor:
+def group_advantages(cfg: GRPOConfig, batch: Episodes, charge: Tensor, rewards: Rewards | None = None) -> Tensor:
     """[N, T]: the rewards, less `charge` [N, T] (a divergence), through `gae` with the group as the critic.
 
     With credit to the whole every token carries the completion's return less the group's baseline, the value of all of
     its states. With credit onward each step's reward, less the mean of all of the group's, over their deviation, is
     summed from each token on (DeepSeekMath, section 4.1.3); where the whole was judged too, its own advantage is added
-    (as in PRIME, Cui et al. 2025, arXiv:2502.01456). A completion that is not judged says nothing and gets
-    0: it is truncated.
+    (as in PRIME, Cui et al. 2025, arXiv:2502.01456). Where `rewards` are normalised before they are summed (GDPO, Liu
+    et al. 2026, arXiv:2601.05242), their sum is the return, and the step is one group. A completion that is not judged
+    says nothing and gets 0: it is truncated.
     """
     traj, known = batch.traj, batch.known & batch.traj.acted.any(-1)
     ended = traj.terminated | traj.truncated
@@ -125,8 +131,10 @@ def group_advantages(cfg: GRPOConfig, batch: Episodes, charge: Tensor) -> Tensor
         known = known & _in_company(known, traj.group)
     terminated, truncated = ended & known[:, None], ended & ~known[:, None]
     if not cfg.onward:
-        ret = torch.where(known, (traj.reward - charge).sum(-1), 0.0)  # [N]
-        value, deviation = _weigh(cfg, ret, known, traj.group)
+        ret, group = torch.where(known, (traj.reward - charge).sum(-1), 0.0), traj.group  # [N]
+        if cfg.aggregation == "normalise_then_sum":
+            ret, group = _normalised(cfg, rewards, known, group).to(ret), torch.zeros_like(group)
+        value, deviation = _weigh(cfg, ret, known, group)
         reward = torch.where(ended, ret[:, None], 0.0)
         critic = value[:, None].expand(-1, reward.shape[1] + 1)  # [N, T+1]
         adv = gae(reward, critic, terminated, truncated, traj.acted, discount=1.0, lam=1.0) / deviation[:, None]
@@ -243,6 +251,15 @@ def _weigh(cfg: GRPOConfig, x: Tensor, known: Tensor, group: Tensor) -> tuple[Te
     if cfg.scale in ("group", "batch"):
         deviation[known] = group_scale(x, group if cfg.scale == "group" else torch.zeros_like(group), cfg.scale_eps)
     return value, deviation
+
+
+def _normalised(cfg: GRPOConfig, rewards: Rewards | None, known: Tensor, group: Tensor) -> Tensor:
+    """[N]: the sum of the rewards of known rows, each normalised within its group; 0 elsewhere."""
+    if rewards is None:
+        raise ConfigError("aggregation = normalise_then_sum needs the rewards one by one: give grpo(apart=…)")
+    value, weight = rewards.value.to(group.device), rewards.weight.to(group.device)
+    value = torch.where(known[:, None], value, torch.nan)
+    return normalised_sum(value, group, weight, cfg.scale_eps)
 
 
 def _in_company(known: Tensor, group: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import warnings
 import torch
 from torch import Tensor
 
+from operant.algo.rewards import Rewards
 from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics
 from operant.math.baseline import group_scale
@@ -17,15 +18,20 @@ class TrainingWarning(UserWarning):
     """Training goes on, but can hardly learn."""
 
 
-def examine(batch: Episodes, *, first: bool) -> Metrics:
+def examine(batch: Episodes, *, first: bool, rewards: Rewards | None = None) -> Metrics:
     """Shares of useless groups and completions, as metrics; at the first step also warnings, or a refusal.
+
+    Args:
+        batch: of a step.
+        first: whether it is the first step.
+        rewards: one by one, where they are normalised before they are summed: equal sums may then differ.
 
     Raises:
         ConfigError: if it is the first step, and no token can be trained.
     """
     ret, group = batch.traj.reward.sum(-1), batch.traj.group
     known = batch.known & batch.traj.acted.any(-1)
-    flat = _spread(batch, known)[known] < 1e-9
+    flat = (_spread(batch, known) if rewards is None else _widest(rewards, known, group))[known] < 1e-9
     cut = batch.cut.double().mean()
     if first:
         _refuse(batch, known)
@@ -44,6 +50,15 @@ def _spread(batch: Episodes, known: Tensor) -> Tensor:
     by_step = torch.zeros_like(step)
     by_step[given] = group_scale(step[given], traj.group[:, None].expand_as(given)[given], eps=0.0)
     return torch.maximum(by_step.amax(-1), whole)
+
+
+def _widest(rewards: Rewards, known: Tensor, group: Tensor) -> Tensor:
+    """[N]: the largest deviation of a reward that counts in each completion's group."""
+    widest = torch.zeros(len(group), dtype=torch.float64, device=group.device)
+    for column, weight in zip(rewards.value.to(group.device).unbind(1), rewards.weight.tolist(), strict=True):
+        if weight != 0.0:
+            widest[known] = torch.maximum(widest[known], group_scale(column[known], group[known], eps=0.0))
+    return widest
 
 
 def _refuse(batch: Episodes, known: Tensor) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from operant.algo.grpo import group_advantages, grpo
 from operant.algo.penalty import Penalty
+from operant.algo.rewards import apart
 from operant.algo.sft import sft
 from operant.cli.learnt import read_verifier
 from operant.cli.measure import Likelihood, Measure, rows_of, sampling_of
@@ -46,7 +47,7 @@ def build_grpo(cfg: GRPORun, env: object, say: Say = lambda line: None) -> Job:
         cfg, task, policy, samples=settings.samples, resample=settings.resample, overlong=settings.overlong,
         supervision=settings.supervision, steps=_steps(cfg, policy),
     )  # fmt: skip
-    prompts, sampling = collect.prompts, collect.sampling
+    prompts, sampling, one_by_one = collect.prompts, collect.sampling, apart(settings, judge)
     reference = reference_of(cfg, task, policy, settings.beta, say)
     optimizer = adam([policy], settings.lr, settings.weight_decay)
     order = Streams(cfg.seed).numpy("minibatch")
@@ -63,7 +64,8 @@ def build_grpo(cfg: GRPORun, env: object, say: Say = lambda line: None) -> Job:
     def keep(run: Path, step: int) -> None:
         if cfg.save.rollouts and step % cfg.save.rollouts == 0:
             made = episodes(collect.completions, collect.scores)
-            adv = group_advantages(settings, made, torch.zeros_like(made.traj.reward))
+            rewards = None if one_by_one is None else one_by_one(collect.completions)
+            adv = group_advantages(settings, made, torch.zeros_like(made.traj.reward), rewards)
             rows = rows_of(judge, collect.completions, collect.scores, mode="sampled", values=judge.values)
             last = [float(a[own][-1]) if bool(own.any()) else 0.0 for a, own in zip(adv, made.traj.acted, strict=True)]
             write_rollouts(
@@ -73,8 +75,9 @@ def build_grpo(cfg: GRPORun, env: object, say: Say = lambda line: None) -> Job:
             )
 
     loop = grpo(
-        settings, collect, policy, optimizer, order, total_steps=cfg.total_steps, reference=reference, penalty=penalty
-    )
+        settings, collect, policy, optimizer, order, total_steps=cfg.total_steps, reference=reference, penalty=penalty,
+        apart=one_by_one,
+    )  # fmt: skip
     return Job(
         algorithm=told(loop, collect, judge),
         learned=Language(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from operant.config.schema import Section
 
@@ -49,6 +49,11 @@ class GRPOConfig(Section):
         "tokens: shifted and scaled over all tokens of the step",
     )
     scale_eps: NonNegativeFloat = Field(default=1e-4, description="added to the deviation")
+    aggregation: Literal["sum_then_normalise", "normalise_then_sum"] = Field(
+        default="sum_then_normalise",
+        description="of a task with several rewards. sum_then_normalise: baseline and scale are of their weighted sum; "
+        "normalise_then_sum: of each in its group, then of their weighted sum over the step (GDPO)",
+    )
     supervision: Literal["outcome", "process", "both"] = Field(
         default="outcome",
         description="what is judged. outcome: the completion, by the task's rewards; process: its steps, by the task's "
@@ -112,6 +117,22 @@ class GRPOConfig(Section):
         default=0.05, description="mean |log π of the sampler − log π of the trainer| above which a step warns"
     )
 
+    @model_validator(mode="after")
+    def _normalises_once(self) -> Self:
+        """Refuse what has no meaning where every reward is normalised in its group before they are summed."""
+        if self.aggregation == "normalise_then_sum":
+            for clash, why in (
+                (self.supervision != "outcome", "steps are judged by one reward: set supervision = outcome"),
+                (self.onward, "a token carries the whole advantage: leave credit unset"),
+                (self.baseline != "group" or self.scale != "group", "baseline and scale are group: leave them unset"),
+                (self.beta > 0.0 and self.kl_in == "reward", "the divergence is no reward: set kl_in = loss"),
+                (self.overlong > 0.0, "overlong changes their sum: give the task the reward Overlong instead"),
+                (self.resample > 0, "resample looks at their sum, which may be equal where they differ: leave it at 0"),
+            ):
+                if clash:
+                    raise ValueError(f"with aggregation = normalise_then_sum {why}")
+        return self
+
     @property
     def onward(self) -> bool:
         """Whether a token carries the rewards from it on."""
@@ -142,9 +163,10 @@ PRESETS: Mapping[str, GRPOConfig] = MappingProxyType(
             beta=0.01, kl="k1", kl_in="reward",
         ),
         "loop": GRPOConfig(samples=6, baseline="leave_one_out", scale="none", reduce="token", epochs=2, batch=64),
+        "gdpo": GRPOConfig(prompts=512, samples=4, batch=512, aggregation="normalise_then_sum", reduce="token"),
         "trl_1_16": GRPOConfig(samples=8, prompts=1, reduce="token", lr=1e-6, lr_schedule="linear"),
     }
 )  # fmt: skip
 """By paper: DeepSeekMath (arXiv:2402.03300; also with process supervision), Dr. GRPO (2503.20783), DAPO (2503.14476),
-GSPO (2507.18071), MiniMax-M1 (CISPO, 2506.13585), RLOO (2402.14740), REINFORCE++ (2501.03262), LOOP (2502.01600); by
-library: the defaults of TRL."""
+GSPO (2507.18071), MiniMax-M1 (CISPO, 2506.13585), RLOO (2402.14740), REINFORCE++ (2501.03262), LOOP (2502.01600), GDPO
+(2601.05242); by library: the defaults of TRL."""

@@ -82,6 +82,43 @@ def group_scale(ret: Tensor, group: Tensor, eps: float = 1e-4) -> Tensor:
     return variance.sqrt()[member] + eps
 
 
+def normalised_sum(reward: Tensor, group: Tensor, weight: Tensor, eps: float = 1e-4) -> Tensor:
+    """Several rewards, each normalised within its group, then weighted and summed.
+
+    s_i = Σ_k w_k (r_ik − mean_g r_k) / (std_g r_k + eps) with g = g_i, over the rewards that are given. Where a sum
+    of rewards is normalised (`group_mean`, `group_scale`), different rewards with equal sums become the same advantage,
+    and the reward that varies most decides. `whiten(s, …, eps)` over all rows gives the advantages of GDPO.
+
+    Args:
+        reward: [N, K]; NaN where a reward was not given: it adds nothing to its row, nor to the group's mean.
+        group: [N] int64 ids.
+        weight: [K].
+        eps: added to the deviations, which are those of `group_scale`.
+
+    Returns:
+        [N]; 0 in a row without any reward.
+
+    Raises:
+        TypeError: `group` is not int64, or `reward` or `weight` not floating-point.
+        ValueError: the shapes are not [N, K], [N] and [K], or `eps` is negative.
+
+    Source: Liu et al. (2026), GDPO: Group reward-decoupled normalization policy optimization, arXiv:2601.05242.
+    """
+    _check.floating(reward=reward, weight=weight)
+    _check.integer(group=group)
+    _check.not_negative(eps=eps)
+    if reward.ndim != 2:
+        raise ValueError(f"reward must have shape [N, K], K rewards of each row, got {list(reward.shape)}")
+    _check.same_shape(reward.shape[:1], group=group)
+    _check.same_shape(reward.shape[1:], weight=weight)
+    total = reward.new_zeros(len(reward))
+    for column, w in zip(reward.unbind(1), weight, strict=True):
+        given = ~column.isnan()
+        r, g = column[given], group[given]
+        total[given] += w * (r - group_mean(r, g)) / group_scale(r, g, eps)
+    return total
+
+
 def whiten(x: Tensor, mask: Tensor, eps: float = 1e-8) -> Tensor:
     """(x − mean) / (std + eps) over the masked entries: PPO's normalisation of advantages.
 
