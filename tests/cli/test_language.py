@@ -22,6 +22,7 @@ from operant.cli.language import model_of
 from operant.cli.learnt import read_verifier
 from operant.cli.main import main
 from operant.cli.measure import sampling_of
+from operant.cli.reproduce import reproduce
 from operant.cli.search import voted
 from operant.config.resolve import resolve
 from operant.reward.trace import Trace
@@ -415,6 +416,14 @@ def test_what_cannot_judge_steps_is_refused(place, verifier):
     ):
         with pytest.raises(operant.config.errors.ConfigError, match=said):
             train(place, "refused", total_steps=2, **GRPO | settings)
+
+
+def test_a_run_in_bfloat16_is_made_again(place):
+    run = train(
+        place, "half", "sft", "sums.jsonl", total_steps=16,
+        **QUICK | {"algo.batch": 8, "save.every": 16, "model.dtype": "bfloat16"},
+    )  # fmt: skip
+    assert reproduce(run.path, runs=place / "half-again", quiet=True, say=print)["agreement"] == "bitwise"
 
 
 def test_expert_iteration_learns_what_it_kept_and_resumes_bit_for_bit(place):

@@ -15,15 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from safetensors.torch import load_file
-from torch import Tensor
 
 from operant.cli.control import EnvLike
 from operant.cli.launch import Say, start
 from operant.cli.runs import find, trained
 from operant.config.errors import ConfigError
 from operant.config.resolve import Resolved, load
-from operant.policy.language import LanguageModel
-from operant.policy.stored import read_agent
 from operant.training import checkpoint, exported
 from operant.training.folder import RunFolder, provenance
 
@@ -115,11 +112,6 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, A
     return rows
 
 
-def _stored(file: Path) -> Mapping[str, Tensor]:
-    agent = read_agent(file.parent)
-    return load_file(file) if isinstance(agent, LanguageModel) else agent.stored()
-
-
 def compare_parameters(old: RunFolder, new: RunFolder) -> dict[str, Any] | None:
     """The final policy files: SHA-256 of both, same, and the largest difference as a share of its tensor's largest.
 
@@ -127,12 +119,12 @@ def compare_parameters(old: RunFolder, new: RunFolder) -> dict[str, Any] | None:
     """
     if (file := _final(old)) is None or (other := _final(new)) is None:
         return None
-    a, b = _stored(file), _stored(other)
+    a, b = load_file(file), load_file(other)
     digests = [hashlib.sha256(f.read_bytes()).hexdigest() for f in (file, other)]
     if a.keys() != b.keys() or any(a[k].shape != b[k].shape for k in a):
         gap = math.inf
     else:
-        gap = max(_gap(a[name].numpy(), b[name].numpy()) for name in a)
+        gap = max(_gap(a[name].double().numpy(), b[name].double().numpy()) for name in a)
     return {"then": digests[0], "now": digests[1], "same": digests[0] == digests[1], "difference": gap}
 
 
