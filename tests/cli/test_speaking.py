@@ -21,9 +21,9 @@ pytest.importorskip("transformers")
 from operant.cli import chat as chat_module
 from operant.cli.main import main
 from operant.config.models import BaseConfig
+from operant.policy.language import ends
 from operant.recipes.base import fresh
 from operant.rollout.engine import Engine, Prompt, Sampling
-from operant.serve.protocol import ends
 from operant.serve.words import decode
 
 TEMPLATE = (

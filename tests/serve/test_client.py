@@ -201,8 +201,8 @@ def test_transformers_serve(policy, tmp_path):
         process.wait(20)
     assert [(r.prompt, r.sample) for r in found] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert all(r.logp is None for r in found), "it tells none"
+    from operant.policy.language import ends
     from operant.rollout.sampling import Sampling
-    from operant.serve.protocol import ends
     from operant.serve.scheduler import Scheduler
 
     texts = ["the quick", "user: hello\nassistant: "]

@@ -53,9 +53,9 @@ def test_models(client):
 
 
 def test_a_completion_is_what_the_engine_writes(client, policy):
+    from operant.policy.language import ends
     from operant.rollout.decode import Eager
     from operant.rollout.engine import Engine, Prompt
-    from operant.serve.protocol import ends
 
     tokens = tuple(policy.tokenizer("the quick")["input_ids"])
     sampling = Sampling(max_tokens=40, stop=ends(policy))

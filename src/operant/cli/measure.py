@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from operant.config.errors import ConfigError
 from operant.config.models import ConstitutionalRun, JudgedRun, LanguageRun
-from operant.data.conversation import Encoded, Encoder
-from operant.policy.language import LanguageModel
+from operant.data.conversation import Encoded, Encoder, plain
+from operant.policy.language import LanguageModel, ends
 from operant.rollout.engine import Engine
 from operant.rollout.episodes import Score, total_of
 from operant.rollout.evaluate import Evaluation
@@ -45,22 +44,21 @@ def measure_of(cfg: LanguageRun, policy: LanguageModel) -> Measure:
 def sampling_of(cfg: LanguageRun, policy: LanguageModel, task: Task | None) -> Sampling:
     """How completions are drawn: the settings, and the stops of the model and the task, if there is one."""
     own = cfg.sampling
-    ends = getattr(policy.base.generation_config, "eos_token_id", None)
-    stop: set[Any] = {policy.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
+    stop = {*ends(policy)}
     for text in () if task is None else task.stop:
         tokens = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
         if len(tokens) != 1:
             raise ConfigError(
                 f"task {cfg.task.id}: the stop text {text!r} is {len(tokens)} tokens of this model; give one of one"
             )
-        stop.add(tokens[0])
+        stop.add(int(tokens[0]))
     return Sampling(
         temperature=own.temperature,
         top_k=own.top_k,
         top_p=own.top_p,
         min_p=own.min_p,
         max_tokens=own.max_tokens or (task and task.max_tokens) or min(MAX_TOKENS, policy.max_positions // 2),
-        stop=tuple(sorted(int(token) for token in stop)),
+        stop=tuple(sorted(stop)),
     )
 
 
@@ -161,7 +159,7 @@ def rows_of(
         Row(
             prompt_id=c.prompt.id,
             sample=c.sample,
-            prompt=_text(shown[c.prompt.id].prompt),
+            prompt=plain(shown[c.prompt.id].prompt),
             completion=judge.text(c),
             gold=str(shown[c.prompt.id].gold),
             finish=c.finish,
@@ -186,7 +184,3 @@ def warm(sampling: Sampling) -> Sampling:
     if sampling.temperature > 0.0:
         return sampling
     return Sampling(temperature=1.0, max_tokens=sampling.max_tokens, stop=sampling.stop)
-
-
-def _text(prompt: Any) -> str:
-    return prompt if isinstance(prompt, str) else "\n".join(f"{m['role']}: {m['content']}" for m in prompt)

@@ -80,8 +80,8 @@ def sampling_of(args: argparse.Namespace, policy: LanguageModel, prompt: int, mo
     Raises:
         ConfigError: if the prompt leaves no room.
     """
+    from operant.policy.language import ends
     from operant.rollout.sampling import Sampling
-    from operant.serve.protocol import ends
 
     room = policy.max_positions - prompt
     if room < 1:

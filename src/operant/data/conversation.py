@@ -98,6 +98,11 @@ def check_template(tokenizer: Any, messages: Sequence[Message] = PROBE) -> None:
                 )
 
 
+def plain(text: Text) -> str:
+    """A text as a person reads it: messages one by one, each after its role."""
+    return text if isinstance(text, str) else "\n".join(f"{m['role']}: {m['content']}" for m in text)
+
+
 def render(tokenizer: Any, messages: Sequence[Message], *, prompt: bool = False) -> list[int]:
     """The tokens of messages under the chat template; with `prompt`, up to where the assistant begins to speak.
 

@@ -244,6 +244,13 @@ class Scalar(nn.Module):
         return self.head(self.backbone.hidden(tokens, position, segment).float()).squeeze(-1)
 
 
+def ends(policy: LanguageModel) -> tuple[int, ...]:
+    """The tokens that end what a model says: the tokenizer's, and those its generation settings name."""
+    named = getattr(getattr(policy.base, "generation_config", None), "eos_token_id", None)
+    found: set[Any] = {policy.tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
+    return tuple(sorted(int(token) for token in found))
+
+
 def aligned(model: Any) -> Any:
     """The model with all parameters where torch puts its own: what is read from a file lies anywhere.
 

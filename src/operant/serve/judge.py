@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 from operant.config.errors import ConfigError, OperantError
+from operant.data.conversation import plain
 from operant.reward.trace import Trace
 from operant.serve.client import Client, ServerError
 
@@ -86,7 +87,7 @@ class Judge:
             JudgeError: if the judge gives no score, several, or one off the scale.
         """
         asked = [{"role": "user", "content": asking(self.question, trace, self.lowest, self.highest)}]
-        (reply,) = self._client().generate([asked], temperature=self.temperature, max_tokens=self.max_tokens)
+        (reply,) = _client(self).generate([asked], temperature=self.temperature, max_tokens=self.max_tokens)
         value = read_score(reply.text, cut=reply.finish == "length")
         if not self.lowest <= value <= self.highest:
             raise JudgeError(f"the judge's score {value:g} is not from {self.lowest:g} to {self.highest:g}")
@@ -103,24 +104,10 @@ class Judge:
         except (ServerError, JudgeError) as error:
             return f"was not given: {error}"
 
-    def _client(self) -> Client:
-        return _client(self.url, self.model, self.key, self.timeout, self.limit, self.tries, self.together)
-
-
-@lru_cache(maxsize=8)
-def _client(
-    url: str, model: str | None, key: str | None, timeout: float, limit: float, tries: int, together: int
-) -> Client:
-    return Client(url, model, key=key, timeout=timeout, limit=limit, tries=tries, together=together)
-
 
 def asking(question: str, trace: Trace, lowest: float, highest: float) -> str:
     """The question about a trace. What stands in the prompt or the answer fills no other place, and closes no mark."""
-    prompt = (
-        trace.prompt
-        if isinstance(trace.prompt, str)
-        else "\n".join(f"{m['role']}: {m['content']}" for m in trace.prompt)
-    )
+    prompt = plain(trace.prompt)
     secret = hashlib.sha256(f"{prompt}\0{trace.completion}".encode("utf-8", "replace")).hexdigest()[:12]
     values = {
         "mark": f"=== {secret}", "prompt": prompt, "answer": trace.completion, "gold": str(trace.gold),
@@ -174,8 +161,7 @@ class Chooser:
             JudgeError: if neither letter is among the most probable tokens.
         """
         asked = [{"role": "user", "content": f"{question}\nAnswer with one letter, A or B, and nothing else."}]
-        client = _client(self.url, self.model, self.key, self.timeout, self.limit, self.tries, self.together)
-        (reply,) = client.generate([asked], temperature=1.0, max_tokens=1, logprobs=True, top=self.top)
+        (reply,) = _client(self).generate([asked], temperature=1.0, max_tokens=1, logprobs=True, top=self.top)
         if not reply.top:
             raise ServerError(f"{self.url} tells no top_logprobs, by which (A) and (B) are compared")
         return share(reply.top[0])
@@ -201,6 +187,14 @@ class Chooser:
             what = f"{len(failures)} of {len(questions)} comparisons were not judged"
             warnings.warn(f"{what}, the first because: {failures[0]}", stacklevel=2)
         return found
+
+
+@lru_cache(maxsize=8)
+def _client(who: Judge | Chooser) -> Client:
+    """The connections of a judge, made at its first question."""
+    return Client(
+        who.url, who.model, key=who.key, timeout=who.timeout, limit=who.limit, tries=who.tries, together=who.together
+    )
 
 
 def share(top: Mapping[str, float]) -> float:

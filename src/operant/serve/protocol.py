@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from operant.config.errors import ConfigError
 from operant.config.fields import did_you_mean, nearest
 from operant.data.conversation import render
-from operant.policy.language import LanguageModel
+from operant.policy.language import LanguageModel, ends
 from operant.rollout.sampling import Sampling
 from operant.serve.scheduler import WAITING
 
@@ -263,13 +263,6 @@ def parse(text: bytes) -> Any:
         return found
     except (ValueError, RecursionError) as error:
         raise RequestError(f"the body is not JSON: {error}") from None
-
-
-def ends(policy: LanguageModel) -> tuple[int, ...]:
-    """The tokens that end what a model says: the tokenizer's, and those its generation settings name."""
-    named = getattr(getattr(policy.base, "generation_config", None), "eos_token_id", None)
-    found: set[Any] = {policy.tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
-    return tuple(sorted(int(token) for token in found))
 
 
 def _refuse(word: str) -> Any:
