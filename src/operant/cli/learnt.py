@@ -21,10 +21,10 @@ def read_reward(path: str, device: str) -> Scalar:
     Raises:
         ConfigError: if there is none.
     """
-    model, counters = _scalar(path, "reward-model")
-    if "separator" in counters:
+    found = read_judge(path, device, "reward-model")
+    if isinstance(found, Verifier):
         raise ConfigError(f"{path} judges steps: it is a process reward model, not a reward model")
-    return model.to(device)
+    return found
 
 
 def read_verifier(path: str, device: str) -> Verifier:
@@ -33,14 +33,18 @@ def read_verifier(path: str, device: str) -> Verifier:
     Raises:
         ConfigError: if there is none.
     """
-    model, counters = _scalar(path, "process-reward")
-    if "separator" not in counters:
+    found = read_judge(path, device, "process-reward")
+    if not isinstance(found, Verifier):
         raise ConfigError(f"{path} judges whole answers: name a run of `operant train process-reward`")
-    return Verifier(model.to(device), separator=str(counters["separator"]))
+    return found
 
 
-def _scalar(path: str, kind: str) -> tuple[Scalar, dict[str, Any]]:
-    """The model with its head, and what its checkpoint counts."""
+def read_judge(path: str, device: str, kind: str = "reward-model") -> Scalar | Verifier:
+    """A reward model, or a process reward model, whichever it is; `kind` is what to name where it is none.
+
+    Raises:
+        ConfigError: if there is none.
+    """
     folder = Path(path)
     folder = folder / "checkpoints" / "latest" if (folder / "checkpoints").is_dir() else folder
     model = Scalar(LanguageModel.load(folder.resolve()))
@@ -49,4 +53,5 @@ def _scalar(path: str, kind: str) -> tuple[Scalar, dict[str, Any]]:
         counters: dict[str, Any] = json.loads((folder / "policy.json").read_bytes())["counters"]
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"{path} holds no judge ({error}): name a run of `operant train {kind}`") from error
-    return model.requires_grad_(False), counters
+    model = model.requires_grad_(False).to(device)
+    return Verifier(model, separator=str(counters["separator"])) if "separator" in counters else model

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from operant.algo.learnt import Learnt
-from operant.cli.learnt import read_reward, read_verifier
+from operant.cli.learnt import read_judge
 from operant.cli.measure import measure_of, warm
 from operant.config.errors import ConfigError
 from operant.config.models import LanguageRun
 from operant.data.conversation import Encoder
+from operant.policy.language import Scalar
 from operant.reward.answer import answer_of
 from operant.reward.trace import Trace
 from operant.rollout.engine import Engine
@@ -114,13 +115,10 @@ def voted(answers: Sequence[Sequence[str | None]], right: Tensor) -> float:
 
 
 def _judged(path: str, device: str, completions: Sequence[Completion], traces: Sequence[Trace]) -> list[float]:
-    try:
-        return Learnt(read_reward(path, device))(completions)
-    except ConfigError as error:
-        if "judges steps" not in str(error):
-            raise
-    found = read_verifier(path, device)(traces)
-    return [0.0 if isinstance(steps, str) else min(p for _, p in steps) for steps in found]
+    judge = read_judge(path, device)
+    if isinstance(judge, Scalar):
+        return Learnt(judge)(completions)
+    return [0.0 if isinstance(steps, str) else min(p for _, p in steps) for steps in judge(traces)]
 
 
 def _sizes(most: int) -> list[int]:
