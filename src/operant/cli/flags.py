@@ -68,7 +68,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     parser.description = "Group runs by their settings, and hold the groups against each other."
     parser.add_argument("run", metavar="RUN", nargs="+", help="a run's folder, the start of its name, or `last`")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where compare.html and compare.png go [compare]")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where the runs are [runs]")
+    add_runs(parser, "where the runs are [runs]")
     parser.add_argument("--json", action="store_true", help="print JSON; writes files only where --out is given")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from operant.cli import flags
@@ -79,9 +78,7 @@ def add_speaking(verbs: Any) -> None:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL)
-    parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="where the run folders are [runs]"
-    )
+    flags.add_runs(parser, "where the run folders are [runs]")
     flags.add_checkpoint(parser)
     parser.add_argument(
         "--device", default="cpu", metavar="NAME", help="where the model lives: cpu, cuda, cuda:1 [cpu]"

@@ -58,12 +58,7 @@ class Answer(ABC):
     def whole(self) -> dict[str, Any]:
         """The answer, once every choice has ended."""
         choices = [
-            {
-                "index": i,
-                **self.choice(i),
-                "logprobs": None if self.wanted.top is None else self.logprobs(self.tokens[i], len(self._echoed[i])),
-                "finish_reason": self.finish[i],
-            }
+            self._one(i, self.choice(i), self._logprobs(i, self.tokens[i]), self.finish[i])
             for i in range(len(self.texts))
         ]
         return {**self._head, "object": self.kind, "choices": choices, "usage": self.usage()}
@@ -72,9 +67,8 @@ class Answer(ABC):
         """What is new, as the events of a stream."""
         first = not self._begun[choice]
         text, tokens = self._new(choice, delta)
-        logprobs = None if self.wanted.top is None else self.logprobs(tokens, len(self._echoed[choice]))
         if text or tokens or first:
-            yield self._chunk([self._one(choice, self.delta(text, first), logprobs, None)])
+            yield self._chunk([self._one(choice, self.delta(text, first), self._logprobs(choice, tokens), None)])
         if delta.finish:
             yield self._chunk([self._one(choice, self.delta("", False), None, delta.finish)])
 
@@ -99,8 +93,11 @@ class Answer(ABC):
         self.drawn[choice], self.finish[choice] = delta.drawn, delta.finish or ""
         return text, [t for t in delta.tokens if not t.end]
 
-    def _one(self, choice: int, delta: dict[str, Any], logprobs: Any, finish: str | None) -> dict[str, Any]:
-        return {"index": choice, **delta, "logprobs": logprobs, "finish_reason": finish}
+    def _logprobs(self, choice: int, tokens: Sequence[Token]) -> Any:
+        return None if self.wanted.top is None else self.logprobs(tokens, len(self._echoed[choice]))
+
+    def _one(self, choice: int, said: dict[str, Any], logprobs: Any, finish: str | None) -> dict[str, Any]:
+        return {"index": choice, **said, "logprobs": logprobs, "finish_reason": finish}
 
     def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {**self._head, "object": self.chunk, "choices": choices}

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from operant.config.errors import ConfigError, OperantError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""What a machine calls itself."""
 AGAIN = (408, 409, 429, 500, 502, 503, 504)
 """Statuses after which the same request may succeed."""
 LONGEST = 30.0

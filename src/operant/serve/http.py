@@ -30,13 +30,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from operant.config.errors import ConfigError
 from operant.serve.answer import Answer, ChatAnswer, CompletionAnswer
+from operant.serve.client import LOOPBACK
 from operant.serve.protocol import RequestError, Served, Wanted, parse
 from operant.serve.scheduler import Ask, Delta, FullError, Scheduler
 
 LARGEST = 4 * 2**20
 """Bytes of a request's body."""
-NAMES = ("127.0.0.1", "localhost", "::1")
-"""What this machine calls itself."""
 GRACE = 2
 """Seconds that answers under way are given when the server ends."""
 
@@ -56,9 +55,9 @@ class Guard:
             return
         request = Request(scope)
         refused: RequestError | None = None
-        if _name(f"//{request.headers.get('host', '')}") not in NAMES:
+        if _name(f"//{request.headers.get('host', '')}") not in LOOPBACK:
             refused = RequestError("this server answers to 127.0.0.1 and localhost only", status=403)
-        elif (origin := request.headers.get("origin")) is not None and _name(origin) not in NAMES:
+        elif (origin := request.headers.get("origin")) is not None and _name(origin) not in LOOPBACK:
             refused = RequestError(f"pages of {origin} may not ask this server", status=403)
         elif request.method == "POST" and _kind(request) != "application/json":
             refused = RequestError("the body must be application/json (Content-Type)", status=415)

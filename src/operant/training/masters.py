@@ -68,10 +68,12 @@ class MasterAdamW(torch.optim.AdamW):
 def _parts(parameters: list[Tensor]) -> Iterator[list[Tensor]]:
     """Runs of parameters of about `TOGETHER` numbers."""
     part: list[Tensor] = []
+    held = 0
     for p in parameters:
         part.append(p)
-        if sum(x.numel() for x in part) >= TOGETHER:
+        held += p.numel()
+        if held >= TOGETHER:
             yield part
-            part = []
+            part, held = [], 0
     if part:
         yield part
