@@ -1,5 +1,6 @@
 """The section of a report on what a language model writes."""
 
+import json
 import math
 
 from operant.training.folder import RunFolder
@@ -66,3 +67,17 @@ def test_what_was_not_judged_is_neither_right_nor_wrong_in_colour(tmp_path):
     assert "not judged" in page
     assert 'class="unknown"' in page
     assert "<th>Before</th>" not in page  # one measurement alone
+
+
+def test_right_answers_are_counted_at_the_head_of_the_page(tmp_path):
+    run = run_with(tmp_path, {0: [row(1, "2", 1.0)]})
+    protocol = {"episodes": 200, "deterministic": True, "seed": 3, "returns": [1.0] * 180 + [0.0] * 20}
+    found = {"mean": 0.9, "std": 0.3, "iqm": 1.0, "accuracy_greedy": 0.9, "accuracy_sampled": 0.825} | protocol
+    (run / "evals" / "step-00000050-mode-200-s3.json").write_text(json.dumps({"step": 50, "lengths": []} | found))
+    page = write_report(run).read_text("utf-8")
+    head = page[page.index("<body") : page.index("<h2>Learning curve")]
+    for words in ("Accuracy, greedy", "90.0 %", "95 % interval 85.1 to 93.4 %", "Accuracy, sampled", "82.5 %"):
+        assert words in head
+    assert "Measured on 200 held-out prompts, seeds from 3." in head
+    assert "Return" not in head
+    assert "Interquartile" not in head

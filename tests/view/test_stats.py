@@ -1,12 +1,12 @@
-"""The interquartile mean and its bootstrap interval."""
+"""The interquartile mean and its bootstrap interval, and the interval of a proportion."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap, trim_mean
+from scipy.stats import binomtest, bootstrap, trim_mean
 
-from operant.data.stats import bootstrap_band, bootstrap_ci, iqm, iqm_over_rows
+from operant.data.stats import bootstrap_band, bootstrap_ci, iqm, iqm_over_rows, wilson_ci
 
 
 def test_iqm_is_the_mean_of_the_middle_half() -> None:
@@ -78,3 +78,15 @@ def test_the_interval_is_that_of_scipy(shape: tuple[int, int]) -> None:
         rng=np.random.default_rng(0),
     ).confidence_interval
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 1), (0, 200), (180, 200), (200, 200), (1, 3)])
+def test_the_interval_of_a_proportion_is_wilsons(right: int, count: int) -> None:
+    expected = binomtest(right, count).proportion_ci(method="wilson")
+    assert wilson_ci(right / count, count) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.5, 0), (1.2, 4), (np.nan, 4)])
+def test_no_proportion_has_no_interval(share: float, count: int) -> None:
+    with pytest.raises(ValueError, match="no proportion"):
+        wilson_ci(share, count)

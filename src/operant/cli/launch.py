@@ -24,6 +24,7 @@ from operant.training.folder import RunFolder, now, provenance
 from operant.training.progress import duration, progress
 from operant.training.records import position, settings
 from operant.training.run import Job, Position, drain, every, record_evaluation, timed
+from operant.view.words import measured
 
 Say = Callable[[str], None]
 
@@ -175,14 +176,7 @@ def _measure(job: Job, folder: RunFolder, say: Say, when: str = "") -> None:
     if more:
         folder.writer.write(step, job.at.seconds, more)
     folder.update(**{"phases": job.phases, ("evaluation_before" if when else "evaluation"): short})
-    if "agreement" in short:
-        count = short["episodes"]
-        return say(f"{when or 'After'}: agrees with {short['agreement']:.1%} of {count} held-out judgements.")
-    if "accuracy_greedy" in short:
-        sampled = f", {short['accuracy_sampled']:.1%} sampled" if "accuracy_sampled" in short else ""
-        said = f"{when or 'After'}: {short['accuracy_greedy']:.1%} of {short['episodes']} held-out prompts right"
-        return say(f"{said} under greedy decoding{sampled}.")
-    say(f"Return {short['mean']:.1f} ± {short['std']:.1f} over {short['episodes']} episodes.")
+    say(f"{when or 'After'}: {measured(short)}.")
 
 
 def _fork(source: RunFolder, cfg: RunConfig) -> RunFolder:

@@ -113,11 +113,9 @@ def evaluate(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(result))
         return
-    how = "the policy's mode" if result["deterministic"] else "sampled actions"
-    print(
-        f"return {result['mean']:.2f} ± {result['std']:.2f} (mean and deviation over {result['episodes']} episodes), "
-        f"interquartile mean {result['iqm']:.2f}; {how}, seeds from {result['seed']}"
-    )
+    from operant.view.words import measured
+
+    print(f"{measured(result)}; seeds from {result['seed']}")
     kept = "" if run.exported else f"Kept in {run.path / 'evals'}. "
     _say(f"{kept}Next: operant report {run.path}")
 

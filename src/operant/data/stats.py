@@ -7,6 +7,8 @@ number. NumPy is imported inside the functions.
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,6 +45,23 @@ def bootstrap_ci(
     flat = np.asarray(values, dtype=np.float64).reshape(-1, 1)  # [n, 1]
     low, high = bootstrap_band(flat, level=level, resamples=resamples, seed=seed)
     return float(low[0]), float(high[0])
+
+
+def wilson_ci(share: float, count: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval (low, high) for a proportion of which `share` of `count` trials were a success.
+
+    (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n) stays within [0, 1] and is not empty at 0 or 1 (Wilson 1927,
+    "Probable inference, the law of succession, and statistical inference"). For scores between 0 and 1 of which `share`
+    is the mean it is on the wide side.
+
+    Raises ValueError when there are no trials or the share is none.
+    """
+    if count < 1 or not 0.0 <= share <= 1.0:
+        raise ValueError(f"a share of {share} of {count} trials is no proportion")
+    z = NormalDist().inv_cdf((1.0 + level) / 2.0)
+    middle, wide = share + z * z / (2 * count), z * math.sqrt(share * (1.0 - share) / count + (z / (2 * count)) ** 2)
+    whole = 1.0 + z * z / count
+    return max(0.0, (middle - wide) / whole), min(1.0, (middle + wide) / whole)
 
 
 def iqm_over_rows(values: ArrayLike) -> NDArray[np.float64]:

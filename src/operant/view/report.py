@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from operant.config.errors import OperantError
+from operant.data.stats import bootstrap_ci, iqm, wilson_ci
 from operant.training.folder import RunFolder
 from operant.training.records import FILM, read_json
 from operant.view import panels, words
@@ -21,7 +22,6 @@ from operant.view.learnt import learnt
 from operant.view.page import environment, write_page
 from operant.view.rows import Series, read_series
 from operant.view.solutions import is_solution
-from operant.view.stats import bootstrap_ci, iqm
 
 FIELDS = ("status", "algorithm", "env", "seed", "started", "preset", "error", "attempts")
 FACTS = ("step", "seed", "return", "length")
@@ -33,6 +33,13 @@ STATUS = {
     "interrupted": "This run was interrupted. The page shows what had been done by then.",
     "failed": "This run failed.",
 }
+
+PROPORTIONS = {
+    "agreement": ("Agreement", "judgements"),
+    "accuracy_greedy": ("Accuracy, greedy", "prompts"),
+    "accuracy_sampled": ("Accuracy, sampled", ""),
+}
+"""Of an evaluation that counts: what each is called, and of what there is one trial each (of samples, several)."""
 
 
 def write_report(run: Path) -> Path:
@@ -143,20 +150,8 @@ def _figures(
     seconds = info.get("seconds") or max((float(s.time.max()) for s in series.values()), default=None)
     figures: list[dict[str, Any]] = []
     if last is not None:
-        final = info.get("evaluation") is not None
-        figures.append(
-            {
-                "label": "Return, final evaluation" if final else f"Return, evaluation at step {last['step']:,}",
-                "value": words.number(last["mean"]),
-                "spread": f"± {words.number(last['std'], 3)}",
-                "note": "mean ± standard deviation over episodes",
-            }
-        )
-        interval = last["interval"]
-        between = " to ".join(words.number(bound) for bound in interval) if interval else "not known"
-        figures.append(
-            {"label": "Interquartile mean", "value": words.number(last["iqm"]), "note": f"95 % interval {between}"}
-        )
+        when = "final evaluation" if info.get("evaluation") is not None else f"evaluation at step {last['step']:,}"
+        figures += _proportions(last, when) or _returns(last, when)
     else:
         train = series.get("train/return")
         latest = float(train.value[-1]) if train is not None else None
@@ -170,12 +165,41 @@ def _figures(
     return [{"spread": None} | figure for figure in figures]
 
 
+def _proportions(last: Mapping[str, Any], when: str) -> list[dict[str, Any]]:
+    """Right answers or agreement, where the evaluation counted them."""
+    figures: list[dict[str, Any]] = []
+    for key, (label, unit) in PROPORTIONS.items():
+        share, note = last.get(key), "some samples of each prompt"
+        if share is None or not math.isfinite(share):
+            continue
+        if unit:
+            low, high = wilson_ci(share, int(last["episodes"]))
+            label, note = f"{label}, {when}", f"95 % interval {100 * low:.1f} to {words.percent(high)}"
+        figures.append({"label": label, "value": words.percent(share), "note": note})
+    return figures
+
+
+def _returns(last: Mapping[str, Any], when: str) -> list[dict[str, Any]]:
+    interval = last["interval"]
+    between = " to ".join(words.number(bound) for bound in interval) if interval else "not known"
+    return [
+        {
+            "label": f"Return, {when}",
+            "value": words.number(last["mean"]),
+            "spread": f"± {words.number(last['std'], 3)}",
+            "note": "mean ± standard deviation over episodes",
+        },
+        {"label": "Interquartile mean", "value": words.number(last["iqm"]), "note": f"95 % interval {between}"},
+    ]
+
+
 def _protocol(last: Mapping[str, Any] | None) -> str:
     """How the policy was measured, in words; nothing when it was not."""
     if last is None:
         return ""
-    parts = [f"{words.count(last['episodes'])} episodes"]
-    if "deterministic" in last:
+    unit = next((unit for key, (_, unit) in PROPORTIONS.items() if unit and key in last), "")
+    parts = [f"{words.count(last['episodes'])} {f'held-out {unit}' if unit else 'episodes'}"]
+    if "deterministic" in last and not unit:
         parts.append("deterministic actions" if last["deterministic"] else "sampled actions")
     if last.get("seed") is not None:
         parts.append(f"seeds from {last['seed']}")
