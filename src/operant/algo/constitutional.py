@@ -105,9 +105,7 @@ def revise(
         raise ConfigError("no principles to criticise by: give at least one, for instance PRINCIPLES")
 
     def say(dialogues: Sequence[Sequence[Message]], turn: int) -> list[str]:
-        start = first_id + turn * len(prompts)
-        asked = [Prompt(id=start + i, tokens=tuple(opened(engine.policy, d))) for i, d in enumerate(dialogues)]
-        return [spoken(engine.policy, c.tokens, sampling.stop) for c in engine.generate(asked, sampling)]
+        return said(engine, sampling, dialogues, first_id=first_id + turn * len(prompts))
 
     asked: list[list[Message]] = [[{"role": "user", "content": p}] for p in prompts]
     answers = say(asked, 0)
@@ -215,6 +213,22 @@ def opened(model: LanguageModel, messages: Sequence[Message]) -> list[int]:
     return list(model.tokenizer(_text(messages))["input_ids"])
 
 
+def said(
+    engine: Engine, sampling: Sampling, dialogues: Sequence[Sequence[Message]], *, first_id: int = 0, samples: int = 1
+) -> list[str]:
+    """What a model says next in each exchange, `samples` answers of it one after the other.
+
+    Args:
+        engine: samples from the model.
+        sampling: how.
+        dialogues: whose last message asks.
+        first_id: the prompt id of the first, which keys its samples.
+        samples: answers of each.
+    """
+    asked = [Prompt(id=first_id + i, tokens=tuple(opened(engine.policy, d))) for i, d in enumerate(dialogues)]
+    return [spoken(engine.policy, c.tokens, sampling.stop) for c in engine.generate(asked, sampling, samples=samples)]
+
+
 def spoken(model: LanguageModel, tokens: Sequence[int], stop: Sequence[int]) -> str:
     """A completion as text, without its stop token."""
     kept = tokens[:-1] if tokens and tokens[-1] in stop else tokens
@@ -249,5 +263,5 @@ def _choose(model: LanguageModel, asked: str) -> float:
 def _text(messages: Sequence[Message]) -> str:
     """An exchange as plain text, open for the next answer where the last message asks for one."""
     who = {"user": "Human", "assistant": "Assistant", "system": "System"}
-    said = "\n\n".join(f"{who[m['role']]}: {m['content']}" for m in messages)
-    return said + "\n\nAssistant:" if messages[-1]["role"] == "user" else said
+    text = "\n\n".join(f"{who[m['role']]}: {m['content']}" for m in messages)
+    return text + "\n\nAssistant:" if messages[-1]["role"] == "user" else text

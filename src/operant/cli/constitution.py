@@ -23,10 +23,9 @@ from operant.algo.constitutional import (
     asked_for,
     demonstrations,
     labelled,
-    opened,
     preferences,
     revise,
-    spoken,
+    said,
 )
 from operant.algo.reward_model import reward_model
 from operant.algo.sft import sft
@@ -41,7 +40,7 @@ from operant.data.pairs import lines
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.policy.language import LanguageModel, Scalar
-from operant.rollout.engine import Engine, Prompt
+from operant.rollout.engine import Engine
 from operant.serve.judge import Chooser
 from operant.task.load import load_task
 from operant.training.language import Language
@@ -166,14 +165,10 @@ def _feedback(
         say(f"Answering {len(prompts)} prompts twice, and comparing the answers")
         engine = Engine(policy, seed=streams.integer("sampler"), slots=cfg.sampling.slots)
         sampling = sampling_of(cfg, policy, None)
-        asked = [
-            Prompt(id=i, tokens=tuple(opened(policy, [{"role": "user", "content": p}]))) for i, p in enumerate(prompts)
-        ]
-        done = engine.generate(asked, sampling, samples=2)
-        said = [spoken(policy, c.tokens, sampling.stop) for c in done]
+        answers = said(engine, sampling, [[{"role": "user", "content": p}] for p in prompts], samples=2)
         compared = [
             (p, a, b)
-            for p, a, b in zip(prompts, said[::2], said[1::2], strict=True)
+            for p, a, b in zip(prompts, answers[::2], answers[1::2], strict=True)
             if a.strip() and b.strip() and a != b
         ]
         if not compared:
