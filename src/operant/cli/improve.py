@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from operant.algo.expert_iteration import expert_iteration, keep
-from operant.cli.language import Say, adam, begun, rollouts_of, told
-from operant.cli.measure import Measure, rows_of
+from operant.cli.language import Say, adam, begun, keep_sampled, rollouts_of, told
+from operant.cli.measure import Measure
 from operant.config.models import ExpertIterationRun
 from operant.data.streams import Streams
 from operant.training.language import Language
-from operant.training.rollouts import write_rollouts
 from operant.training.run import Job, Position
 
 
@@ -31,15 +28,9 @@ def build_expert_iteration(cfg: ExpertIterationRun, env: object, say: Say = lamb
     def begin(at: Position) -> None:
         collect.steps, collect.episodes = at.step, at.episodes
 
-    def write(run: Path, step: int) -> None:
-        if cfg.save.rollouts and step % cfg.save.rollouts == 0:
-            rows = rows_of(judge, collect.completions, collect.scores, mode="sampled", values=judge.values)
-            kept = {(c.prompt.id, c.sample) for c in keep(settings, collect.completions, collect.scores)}
-            write_rollouts(
-                run / "rollouts" / f"step-{step:08d}.parquet",
-                step,
-                [replace(row, advantage=float((row.prompt_id, row.sample) in kept)) for row in rows],
-            )
+    def kept() -> list[float]:
+        those = {(c.prompt.id, c.sample) for c in keep(settings, collect.completions, collect.scores)}
+        return [float((c.prompt.id, c.sample) in those) for c in collect.completions]
 
     loop = expert_iteration(settings, collect, policy, optimizer, Streams(cfg.seed))
     return Job(
@@ -48,7 +39,7 @@ def build_expert_iteration(cfg: ExpertIterationRun, env: object, say: Say = lamb
         counter=collect,
         begin=begin,
         evaluate=measure,
-        keep=write,
+        keep=keep_sampled(cfg, collect, judge, kept),
         keep_evaluation=measure.keep,
         total_steps=cfg.total_steps,
         eval=cfg.eval,

@@ -61,18 +61,11 @@ def build_grpo(cfg: GRPORun, env: object, say: Say = lambda line: None) -> Job:
         Streams(cfg.seed, at.seam).rekey(order, "minibatch")
         collect.steps, collect.episodes = at.step, at.episodes
 
-    def keep(run: Path, step: int) -> None:
-        if cfg.save.rollouts and step % cfg.save.rollouts == 0:
-            made = episodes(collect.completions, collect.scores)
-            rewards = None if one_by_one is None else one_by_one(collect.completions)
-            adv = group_advantages(settings, made, torch.zeros_like(made.traj.reward), rewards)
-            rows = rows_of(judge, collect.completions, collect.scores, mode="sampled", values=judge.values)
-            last = [float(a[own][-1]) if bool(own.any()) else 0.0 for a, own in zip(adv, made.traj.acted, strict=True)]
-            write_rollouts(
-                run / "rollouts" / f"step-{step:08d}.parquet",
-                step,
-                [replace(row, advantage=a) for row, a in zip(rows, last, strict=True)],
-            )
+    def advantages() -> list[float]:
+        made = episodes(collect.completions, collect.scores)
+        rewards = None if one_by_one is None else one_by_one(collect.completions)
+        adv = group_advantages(settings, made, torch.zeros_like(made.traj.reward), rewards)
+        return [float(a[own][-1]) if bool(own.any()) else 0.0 for a, own in zip(adv, made.traj.acted, strict=True)]
 
     loop = grpo(
         settings, collect, policy, optimizer, order, total_steps=cfg.total_steps, reference=reference, penalty=penalty,
@@ -90,7 +83,7 @@ def build_grpo(cfg: GRPORun, env: object, say: Say = lambda line: None) -> Job:
         counter=collect,
         begin=begin,
         evaluate=measure,
-        keep=keep,
+        keep=keep_sampled(cfg, collect, judge, advantages),
         keep_evaluation=measure.keep,
         total_steps=cfg.total_steps,
         eval=cfg.eval,
@@ -237,6 +230,20 @@ def told(loop: Iterator[Metrics], collect: Rollouts, judge: Judged) -> Iterator[
             known = [row[k] for row in kept if len(row) > k and not math.isnan(row[k])]
             metrics = metrics | {f"reward/{name}": torch.tensor(sum(known) / max(len(known), 1))}
         yield metrics | {"train/return": metrics["reward/mean"]}
+
+
+def keep_sampled(
+    cfg: LanguageRun, collect: Rollouts, judge: Judged, advantages: Callable[[], Sequence[float]]
+) -> Callable[[Path, int], None]:
+    """What writes the completions of every `save.rollouts`-th step, each with its advantage."""
+
+    def keep(run: Path, step: int) -> None:
+        if cfg.save.rollouts and step % cfg.save.rollouts == 0:
+            rows = rows_of(judge, collect.completions, collect.scores, mode="sampled", values=judge.values)
+            rows = [replace(row, advantage=a) for row, a in zip(rows, advantages(), strict=True)]
+            write_rollouts(run / "rollouts" / f"step-{step:08d}.parquet", step, rows)
+
+    return keep
 
 
 class _Prompts(Sequence[Sequence[int]]):
