@@ -20,6 +20,7 @@ pytest.importorskip("transformers")
 
 from operant.cli import chat as chat_module
 from operant.cli.main import main
+from operant.cli.speaker import shown
 from operant.config.models import BaseConfig
 from operant.policy.language import ends
 from operant.recipes.base import fresh
@@ -199,6 +200,26 @@ def test_an_answer_that_is_stopped_keeps_what_was_said(capsys, monkeypatch, fold
     assert 3 < len(kept[1]["content"]) < 40
 
 
+@pytest.mark.parametrize("moment", ["prompt_of", "_say"])
+def test_an_interrupt_beside_an_answer_ends_no_conversation(capsys, monkeypatch, folder, tmp_path, moment):
+    """While the prompt is made, and while the end of the answer is told."""
+    real, calls = getattr(chat_module, moment), []
+
+    def interrupted(*args):
+        calls.append(1)
+        if len(calls) == 2:  # the first is made before anything is asked
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(chat_module, moment, interrupted)
+    talk(monkeypatch, ["hello", "again", "/save talk.jsonl"])
+    printed(capsys, "chat", folder, "--seed", "5", "--max-tokens", "2")
+    kept = json.loads((tmp_path / "talk.jsonl").read_text())["messages"]
+    said = ["again"] if moment == "prompt_of" else ["hello", "again"]
+    assert [m["content"] for m in kept if m["role"] == "user"] == said
+    assert [m["role"] for m in kept] == ["user", "assistant"] * len(said)
+
+
 def test_a_failure_of_the_model_ends_the_answer_and_not_the_conversation(capsys, monkeypatch, folder, tmp_path):
     from operant.serve.batch import Slim
 
@@ -227,34 +248,43 @@ def test_a_conversation_that_is_too_long_says_so(capsys, monkeypatch, folder):
 
 
 @pytest.mark.slow
-def test_a_terminal(folder):
+def test_a_terminal(folder, policy):
+    argv = ["-m", "operant.cli.main", "chat", folder, "--threads", "1", "--seed", "5", "--max-tokens", "8"]
     pid, terminal = pty.fork()
     if not pid:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a job in the background was told to ignore it
-        os.execv(sys.executable, [sys.executable, "-m", "operant.cli.main", "chat", folder, "--threads", "1"])
+        os.execve(sys.executable, [sys.executable, *argv], os.environ | {"TERM": "dumb"})
     said = b""
 
-    def until(pattern, seconds=60):
+    def until(pattern, again=b"", seconds=120):
+        """Read up to a pattern; type `again` at each second in which nothing came."""
         nonlocal said
         end = time.monotonic() + seconds
         while not re.search(pattern, said):
             assert time.monotonic() < end, said
-            if select.select([terminal], [], [], 0.2)[0]:
+            if select.select([terminal], [], [], 1.0)[0]:
                 said += os.read(terminal, 4096)
+            else:
+                os.write(terminal, again)
         found, said = said, b""
         return found
 
+    (c,) = wanted(policy, "user: € hello\nassistant: ", Sampling(max_tokens=8, stop=ends(policy)), 5)
+    answer = shown(decode(policy.tokenizer, c.tokens)).replace("\n", "\r\n")
+    assert "> " not in answer
     try:
         until(rb"> $")
         os.write(terminal, "€ hello\n".encode())
-        answer = until(rb"\r\n.*\r\n> $")
-        assert "€ hello".encode() in answer
-        os.write(terminal, b"half a line\x03")
-        until(rb"\r\n> $")
+        assert f"€ hello\r\n{answer}\r\n".encode() in until(rb"\r\n> $")
+        os.write(terminal, b"half a line")
+        until(rb"half a line")
+        os.write(terminal, b"\x03")
+        # Python's input() sees an interrupt only while it waits for a key: one in between shows at the next
+        until(rb"\r\n> $", again=b"\x03")
         os.write(terminal, b"/reset\n")
-        until(rb"a new conversation")
+        assert b"half" not in until(rb"a new conversation\)\r\n> $")
         os.write(terminal, b"\x04")
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while (status := os.waitpid(pid, os.WNOHANG))[0] == 0:
             assert time.monotonic() < end
             time.sleep(0.05)

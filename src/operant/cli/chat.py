@@ -43,16 +43,16 @@ def verb(args: argparse.Namespace) -> None:
     _say(f"{name}. /help says what else there is; Ctrl-D ends.")
     with Scheduler(policy, slots=1) as scheduler:
         while (line := _ask()) is not None:
-            if not line.strip():
-                continue
             try:
                 if line.startswith("/"):
                     if not chat.command(line):
                         return
-                else:
+                elif line.strip():
                     chat.answer(scheduler, line)
             except OperantError as error:
                 _say(f"error: {error}")
+            except KeyboardInterrupt:  # before an answer began, or after its end
+                _write("\n")
 
 
 class Chat:
@@ -77,13 +77,12 @@ class Chat:
         """Begin again."""
         self.messages = [{"role": "system", "content": self.system}] if self.system else []
 
-    def prompt(self) -> tuple[int, ...]:
-        """The tokens of the conversation, up to where the model speaks."""
-        asked = self.messages if self.messages and self.messages[-1]["role"] == "user" else None
-        return prompt_of(self.policy, asked or [*self.messages, {"role": "user", "content": "?"}])
+    def prompt(self, text: str = "?") -> tuple[int, ...]:
+        """The tokens of the conversation and what is said now, up to where the model speaks."""
+        return prompt_of(self.policy, [*self.messages, {"role": "user", "content": text}])
 
     def answer(self, scheduler: Scheduler, text: str) -> None:
-        """Say something to the model, and show what it answers as it is made.
+        """Say something to the model, and show what it answers as it is made; Ctrl-C ends the answer.
 
         Raises:
             ConfigError: if there is no room for an answer; nothing was said then.
@@ -91,38 +90,33 @@ class Chat:
         """
         from operant.serve.scheduler import Ask
 
-        self.messages.append({"role": "user", "content": text})
+        tokens = self.prompt(text)
+        if len(tokens) >= self.policy.max_positions:
+            raise ConfigError(
+                f"the conversation has {len(tokens)} tokens, and the model {self.policy.max_positions} positions: "
+                "/reset begins again"
+            )
         news: queue.SimpleQueue[Delta] = queue.SimpleQueue()
-        try:
-            tokens = self.prompt()
-            if len(tokens) >= self.policy.max_positions:
-                raise ConfigError(
-                    f"the conversation has {len(tokens)} tokens, and the model {self.policy.max_positions} positions: "
-                    "/reset begins again"
-                )
-            sampling = sampling_of(self.args, self.policy, len(tokens), MOST)
-            ask = Ask(tokens=tokens, sampling=sampling, seed=self.seed, id=self.turns, tell=news.put)
-            scheduler.submit(ask)
-        except ConfigError:
-            self.messages.pop()
-            raise
-        self.turns += 1
+        sampling = sampling_of(self.args, self.policy, len(tokens), MOST)
+        ask = Ask(tokens=tokens, sampling=sampling, seed=self.seed, id=self.turns, tell=news.put)
         said, note = "", ""
         try:
+            scheduler.submit(ask)
+            self.turns += 1
             for delta in _until_last(news):
                 said += delta.text
                 _write(shown(delta.text))
                 if delta.error:
-                    self.messages.pop()
                     raise OperantError(delta.error)
                 note = "cut: the limit on tokens" if delta.finish == "length" else ""
         except KeyboardInterrupt:
-            ask.cancel()
             note = "stopped"
+        finally:
+            ask.cancel()  # nothing where it has ended
+        self.messages += [{"role": "user", "content": text}, {"role": "assistant", "content": said}]
         _write("\n")
         if note:
             _say(f"({note})")
-        self.messages.append({"role": "assistant", "content": said})
 
     def command(self, line: str) -> bool:
         """Do what a line that begins with / says; False where it ends the conversation.
