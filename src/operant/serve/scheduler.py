@@ -174,8 +174,8 @@ class Scheduler:
                         self._admit()
                         self._step()
                     except Exception as error:  # of the model or the memory; those who wait may have better luck
-                        _end("failed", _said(error), self._dropped())
                         self._batch = batch_of(self.policy)
+                        _end("failed", _said(error), self._dropped())
         finally:
             with self._news:
                 self._closed = True
