@@ -48,6 +48,24 @@ class Whole:
 
         return self._rows(forward, tokens, position, segment)
 
+    def step(self, tokens: Tensor, position: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        """Logits [N, L, V] of tokens [N, L] that go on from a cache, None at a beginning, and the cache behind them.
+
+        Raises:
+            ConfigError: if the family keeps none.
+        """
+        given: dict[str, Any] = {"input_ids": tokens, "use_cache": True}
+        if cache is not None:
+            given["past_key_values"] = cache
+        if self.positioned:
+            given["position_ids"] = position
+        done = self.model(**given)
+        memory = getattr(done, "past_key_values", None)
+        if memory is None:
+            kind = self.model.config.model_type
+            raise ConfigError(f"{kind}: returns no past_key_values, so it cannot be sampled from; use another family")
+        return done.logits, memory
+
     def _given(self, tokens: Tensor, position: Tensor) -> dict[str, Any]:
         if self.positioned:
             return {"input_ids": tokens, "position_ids": position, "use_cache": False}

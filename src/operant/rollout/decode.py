@@ -36,6 +36,28 @@ def prefill(decoder: Decoder, tokens: Tensor) -> tuple[list[Tensor], list[Tensor
     return keys, values
 
 
+def one_token(decoder: Decoder, cache: Tensor, tokens: Tensor, place: Tensor) -> Tensor:
+    """Logits [S, V] float32 behind a token of each row, [S], which stands at `place` [S].
+
+    Args:
+        decoder: the model.
+        cache: [layer, 2, S, K, L, d]; takes the token's keys and values. A row reads what stands up to its place.
+        tokens, place: of each row.
+    """
+    rows = torch.arange(len(tokens), device=tokens.device)
+    x, at = decoder.embed(tokens[:, None], place[:, None])
+    seen = (torch.arange(cache.shape[4], device=tokens.device) <= place[:, None])[:, None, None]
+    for layer in range(decoder.depth):
+        q, k, v = decoder.qkv(layer, x, at)
+        keys, values = cache[layer]
+        keys[rows, :, place], values[rows, :, place] = k[:, :, 0], v[:, :, 0]
+        y = F.scaled_dot_product_attention(
+            q, keys, values, attn_mask=seen, scale=decoder.scale, enable_gqa=k.shape[1] != q.shape[1]
+        )
+        x = decoder.finish(layer, x, y)
+    return decoder.head(decoder.norm(x[:, 0])).float()
+
+
 def beside(prompts: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     """[N, L] of rows padded on the right with 0."""
     width = max(len(p) for p in prompts)
@@ -55,7 +77,6 @@ class Eager:
         self.decoder, self.sampling, self.device = policy.decoder, sampling, policy.device
         columns = 1 + max(sampling.max_tokens - job.prompt.drawn for job in jobs)
         self.slots = Slots(count, columns, seed, self.device)
-        self.rows = torch.arange(count, device=self.device)
         self.stop = torch.tensor(sampling.stop, dtype=torch.int64, device=self.device)
         shape = (self.decoder.depth, 2, count, self.decoder.kv_heads, 0, self.decoder.head_dim)
         self.cache = torch.zeros(shape, dtype=next(policy.parameters()).dtype, device=self.device)
@@ -96,20 +117,10 @@ class Eager:
             self.cache = F.pad(self.cache, (0, 0, 0, -(-missing // GROWTH) * GROWTH))
 
     def _step(self) -> None:
-        decoder, s = self.decoder, self.slots
-        capacity = self.cache.shape[4]
-        place = (s.start + s.at).clamp(max=capacity - 1)  # [S]; a row that has ended writes beside what is read
-        x, at = decoder.embed(s.tokens.gather(1, s.at[:, None]), place[:, None])
-        seen = (torch.arange(capacity, device=self.device) <= place[:, None])[:, None, None]
-        for layer in range(decoder.depth):
-            q, k, v = decoder.qkv(layer, x, at)
-            cache = self.cache[layer]
-            cache[0, self.rows, :, place], cache[1, self.rows, :, place] = k[:, :, 0], v[:, :, 0]
-            y = F.scaled_dot_product_attention(
-                q, cache[0], cache[1], attn_mask=seen, scale=decoder.scale, enable_gqa=k.shape[1] != q.shape[1]
-            )
-            x = decoder.finish(layer, x, y)
-        absorb(s, decoder.head(decoder.norm(x[:, 0])).float(), self.sampling, self.stop)
+        s = self.slots
+        place = (s.start + s.at).clamp(max=self.cache.shape[4] - 1)  # a row that has ended writes beside what is read
+        logits = one_token(self.decoder, self.cache, s.tokens.gather(1, s.at[:, None])[:, 0], place)
+        absorb(s, logits, self.sampling, self.stop)
 
 
 def absorb(s: Slots, logits: Tensor, sampling: Sampling, stop: Tensor) -> None:

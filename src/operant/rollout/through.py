@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from operant.config.errors import ConfigError
 from operant.policy.language import LanguageModel
 from operant.rollout.decode import absorb
 from operant.rollout.sampling import Sampling
@@ -43,7 +42,8 @@ class Through:
             cache = None
             if length > 1:
                 tokens = torch.tensor([tokens[:-1] for _, tokens in some], device=self.device)
-                cache = self._forward(tokens, torch.arange(length - 1, device=self.device).expand_as(tokens), None)[1]
+                position = torch.arange(length - 1, device=self.device).expand_as(tokens)
+                cache = self.whole.step(tokens, position, None)[1]
             self.running.append((rows, cache))
 
     def advance(self) -> None:
@@ -57,23 +57,10 @@ class Through:
             column = (s.at[rows] * s.busy[rows]).max()
             place = (s.start[rows] + column)[:, None]
             tokens = s.tokens[rows, column][:, None]
-            found, cache = self._forward(tokens, place, cache)
+            found, cache = self.whole.step(tokens, place, cache)
             logits[rows] = found[:, -1].float()
             self.running[i] = (rows, cache)
         absorb(s, logits, self.sampling, self.stop)
 
     def release(self, job: Job) -> None:
         """Nothing is kept for a prompt."""
-
-    def _forward(self, tokens: Tensor, place: Tensor, cache: Any) -> tuple[Tensor, Any]:
-        given: dict[str, Any] = {"input_ids": tokens, "use_cache": True}
-        if cache is not None:
-            given["past_key_values"] = cache
-        if self.whole.positioned:
-            given["position_ids"] = place
-        done = self.whole.model(**given)
-        memory = getattr(done, "past_key_values", None)
-        if memory is None:
-            kind = self.whole.model.config.model_type
-            raise ConfigError(f"{kind}: returns no past_key_values, so it cannot be sampled from; use another family")
-        return done.logits, memory

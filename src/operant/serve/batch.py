@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from operant.config.errors import ConfigError
 from operant.policy.language import LanguageModel
-from operant.rollout.decode import GROWTH, prefill
+from operant.rollout.decode import GROWTH, one_token, prefill
 
 
 class Batch(Protocol):
@@ -77,22 +76,10 @@ class Slim:
 
     def step(self, tokens: Sequence[int], places: Sequence[int]) -> Tensor:
         """A forward of one token for each row."""
-        decoder, n = self.decoder, self.count
-        self._grow(n, max(places) + 1)
-        reach = min(-(-(max(places) + 1) // GROWTH) * GROWTH, self.cache.shape[4])
-        place = torch.tensor(places, device=self.device)
-        rows = torch.arange(n, device=self.device)
-        x, at = decoder.embed(torch.tensor(tokens, device=self.device)[:, None], place[:, None])
-        seen = (torch.arange(reach, device=self.device) <= place[:, None])[:, None, None]
-        for layer in range(decoder.depth):
-            q, k, v = decoder.qkv(layer, x, at)
-            cache = self.cache[layer, :, :n, :, :reach]
-            cache[0, rows, :, place], cache[1, rows, :, place] = k[:, :, 0], v[:, :, 0]
-            y = F.scaled_dot_product_attention(
-                q, cache[0], cache[1], attn_mask=seen, scale=decoder.scale, enable_gqa=k.shape[1] != q.shape[1]
-            )
-            x = decoder.finish(layer, x, y)
-        return decoder.head(decoder.norm(x[:, 0])).float()
+        self._grow(self.count, max(places) + 1)
+        reach = -(-(max(places) + 1) // GROWTH) * GROWTH
+        cache = self.cache[:, :, : self.count, :, :reach]
+        return one_token(self.decoder, cache, *torch.tensor([tokens, places], device=self.device))
 
     def _forget(self) -> None:
         shape = (self.decoder.depth, 2, 0, self.decoder.kv_heads, 0, self.decoder.head_dim)
@@ -139,14 +126,5 @@ class Alone:
         return torch.stack(logits)
 
     def _forward(self, tokens: Sequence[int], place: int, cache: Any) -> tuple[Tensor, Any]:
-        given: dict[str, Any] = {"input_ids": torch.tensor([tokens], device=self.device), "use_cache": True}
-        if cache is not None:
-            given["past_key_values"] = cache
-        if self.whole.positioned:
-            given["position_ids"] = torch.arange(place, place + len(tokens), device=self.device)[None]
-        done = self.whole.model(**given)
-        memory = getattr(done, "past_key_values", None)
-        if memory is None:
-            kind = self.whole.model.config.model_type
-            raise ConfigError(f"{kind}: returns no past_key_values, so it cannot be sampled from; use another family")
-        return done.logits, memory
+        position = torch.arange(place, place + len(tokens), device=self.device)
+        return self.whole.step(torch.tensor([tokens], device=self.device), position[None], cache)
