@@ -120,6 +120,14 @@ def test_shares_of_the_rows_on_threads_draw_the_same(models, monkeypatch):
     assert [c.tokens for c in shared] == [c.tokens for c in alone]
 
 
+def test_few_rows_at_a_time_draw_the_same(models, monkeypatch):
+    prompts, sampling = prompts_of((6, 3, 11, 1, 8)), Sampling(max_tokens=20, stop=tuple(range(2, 30)))
+    whole = Engine(models["qwen3"], seed=5, slots=17).generate(prompts, sampling, samples=5)
+    monkeypatch.setattr(compiled, "TOGETHER", 3)
+    few = Engine(models["qwen3"], seed=5, slots=17).generate(prompts, sampling, samples=5)
+    assert [c.tokens for c in few] == [c.tokens for c in whole]
+
+
 def test_a_completion_cut_half_way_goes_on_as_it_would_have(way):
     sampling = Sampling(max_tokens=16, stop=(5, 6))
     prompts = prompts_of((6, 3))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from operant.policy import tape_kernels as kernels
 from operant.policy.slim import Decoder, Rotary
@@ -62,7 +63,7 @@ class Tape:
         mid: [depth, capacity, D] the residual stream between attention and MLP.
         gates: [depth, capacity, 2 F] gate, then up.
         rows: the sequences, by their tokens.
-        sampled: places for tokens of completions; those of prompts stand behind them.
+        places: where the tokens of each prompt begin, without its last, behind those of completions.
         checked: the row that was computed again when the tape last served; None where all were, without it.
     """
 
@@ -79,7 +80,8 @@ class Tape:
         }
         self.x = self.qkv = self.out = self.mid = self.gates = torch.zeros(0, 0, 0)
         self.rows: dict[bytes, Held] = {}
-        self.sampled, self.temperature = 0, 1.0
+        self.places: dict[tuple[int, ...], int] = {}
+        self.filled, self.temperature = 0, 1.0
         self.checked: int | None = None
         self._weights: tuple[list[int], Tensor] = ([], torch.zeros(0))
 
@@ -93,13 +95,43 @@ class Tape:
     def begin(self, sampled: int, prompts: int, temperature: float) -> None:
         """Make room for so many tokens, computed under the weights as they are now; forget what was there."""
         self.rows.clear()
-        self.sampled, self.temperature = sampled, temperature
+        self.places = {(): 0}
+        self.filled, self.temperature = sampled, temperature
         tokens = sampled + prompts
         self._weights = self._fingerprint()
         if self.x.shape[1] < tokens:
             with torch.inference_mode(mode=False):  # the sampler calls from within it
                 for name, (layers, width) in self.shapes.items():
                     setattr(self, name, torch.empty(layers, tokens, width))
+
+    def prefill(self, prompts: Sequence[tuple[int, ...]]) -> tuple[list[Tensor], list[Tensor]]:
+        """Compute and keep prompts, some of them with tokens; keys and values [G, K, P, d] of each layer."""
+        decoder, width = self.decoder, max(map(len, prompts))
+        tokens = torch.tensor([[*p, *[0] * (width - len(p))] for p in prompts])
+        real = torch.arange(width) < torch.tensor([len(p) for p in prompts])[:, None]  # [G, P]
+        ends = self.filled + np.cumsum([0, *map(len, prompts)])
+        here, keys, values = slice(self.filled, int(ends[-1])), list[Tensor](), list[Tensor]()
+        x, at = decoder.embed(tokens, torch.arange(width).expand_as(tokens))
+        for layer in range(decoder.depth):
+            block: Any = decoder.layers[layer]
+            q, k, v = decoder.qkv(layer, x, at)
+            keys.append(k)
+            values.append(v)
+            out = F.scaled_dot_product_attention(
+                q, k, v, is_causal=True, scale=decoder.scale, enable_gqa=k.shape[1] != q.shape[1]
+            )
+            q, k, v, out = (y.transpose(1, 2).flatten(2) for y in (q, k, v, out))
+            mid = x + block.self_attn.o_proj(out)
+            y = block.post_attention_layernorm(mid)
+            gate, up = block.mlp.gate_proj(y), block.mlp.up_proj(y)
+            qkv, gates = torch.cat((q, k, v), -1), torch.cat((gate, up), -1)
+            for name, part in (("x", x), ("qkv", qkv), ("out", out), ("mid", mid), ("gates", gates)):
+                getattr(self, name)[layer, here] = part[real]
+            x = mid + block.mlp.down_proj(block.mlp.act_fn(gate) * up)
+        self.x[decoder.depth, here] = x[real]
+        self.places |= dict(zip(prompts, ends.tolist(), strict=False))
+        self.filled = here.stop
+        return keys, values
 
     def hold(self, tokens: tuple[int, ...], start: int, base: int, logp: tuple[float, ...]) -> None:
         """A sequence is complete; its last token is a decision."""

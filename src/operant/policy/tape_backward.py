@@ -7,7 +7,7 @@ the last to the first:
     da = dm W_o           dW_o = dmᵀ a           dx = dm + norm'(W_qkvᵀ dqkv)             dW_qkv = dqkvᵀ y₀
 
 The products are torch's; norms, gates and attention are `operant.policy.tape_kernels`. Tokens go through in chunks of
-whole groups, so that what a layer needs stays in the cache. A prompt is computed once for its group, here.
+whole groups, so that what a layer needs stays in the cache.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from operant.policy import tape_kernels as kernels
-from operant.policy.slim import Rotary
 from operant.policy.tape import ACTIVATIONS, Held, Tape
 
 CHUNK = 256
@@ -58,12 +57,15 @@ def tape_logp(tape: Tape, held: Sequence[Held], acted: Tensor) -> Tensor:
     The values are those that the sampler wrote; their gradient is the model's.
     """
     row, t = acted.nonzero(as_tuple=True)
-    logp = torch.tensor([held[i].logp[j - held[i].start] for i, j in zip(row.tolist(), t.tolist(), strict=True)])
+    ends = np.searchsorted(row.numpy(), np.arange(len(held) + 1))  # decisions come row by row
+    columns = np.split(t.numpy(), ends[1:-1])
+    found = [np.array(one.logp, np.float32)[c - one.start] for one, c in zip(held, columns, strict=True)]
+    logp = torch.from_numpy(np.concatenate(found))
     trained = [p for p in tape.parameters if p.requires_grad]
     if not trained or not torch.is_grad_enabled():
         return logp
-    found: Any = _TapeLogp.apply(tape, held, row, t, logp, *trained)
-    return found
+    scored: Any = _TapeLogp.apply(tape, held, row, t, logp, *trained)
+    return scored
 
 
 class _TapeLogp(torch.autograd.Function):
@@ -261,7 +263,7 @@ def _attention_backward(
 
 # ---------------------------------------------------------------------------------------------------- the tokens
 def _chunks(tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor) -> list[Chunk]:
-    """Groups of equal prompts, each whole in one chunk; the activations of the prompts are written to the tape."""
+    """Groups of equal prompts, each whole in one chunk."""
     ends = np.searchsorted(row.numpy(), np.arange(len(held) + 1))  # decisions come row by row
     outputs = [np.arange(a, b) for a, b in pairwise(ends.tolist())]
     columns = t.numpy()
@@ -269,11 +271,10 @@ def _chunks(tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor) -> list[Ch
     for i, one in enumerate(held):
         if len(outputs[i]):
             groups.setdefault(one.tokens[: one.start], []).append(i)
-    places = _prompts(tape, held, [p for p in groups if p])
     chunks: list[Chunk] = []
     made = _Maker(tape)
     for prompt, members in groups.items():
-        made.prompt(prompt, places.get(prompt, 0))
+        made.prompt(prompt, tape.places[prompt])
         for i in members:
             made.row(held[i], outputs[i], columns[outputs[i]])
         if made.count >= CHUNK:
@@ -334,32 +335,3 @@ class _Maker:
             sin=sin[0].contiguous().numpy(),
         )
         return Chunk(index, torch.tensor(self.token), rows, scored, target, output, self.longest)
-
-
-def _prompts(tape: Tape, held: Sequence[Held], prompts: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], int]:
-    """Where the activations of each prompt stand, which are computed here, behind those that were sampled."""
-    if not prompts:
-        return {}
-    decoder: Rotary = tape.decoder
-    width = max(map(len, prompts))
-    tokens = torch.tensor([[*p, *[0] * (width - len(p))] for p in prompts])
-    real = torch.arange(width) < torch.tensor([len(p) for p in prompts])[:, None]  # [G, P]
-    base, count = tape.sampled, int(real.sum())
-    x, at = decoder.embed(tokens, torch.arange(width).expand_as(tokens))
-    for layer in range(decoder.depth):
-        block = decoder.layers[layer]
-        q, k, v = decoder.qkv(layer, x, at)
-        out = F.scaled_dot_product_attention(
-            q, k, v, is_causal=True, scale=decoder.scale, enable_gqa=k.shape[1] != q.shape[1]
-        )
-        q, k, v, out = (y.transpose(1, 2).flatten(2) for y in (q, k, v, out))
-        mid = x + block.self_attn.o_proj(out)
-        y = block.post_attention_layernorm(mid)
-        gate, up = block.mlp.gate_proj(y), block.mlp.up_proj(y)
-        parts = {"x": x, "qkv": torch.cat((q, k, v), -1), "out": out, "mid": mid, "gates": torch.cat((gate, up), -1)}
-        for name, part in parts.items():
-            getattr(tape, name)[layer, base : base + count] = part[real]
-        x = mid + block.mlp.down_proj(block.mlp.act_fn(gate) * up)
-    tape.x[decoder.depth, base : base + count] = x[real]
-    ends = np.cumsum([0, *map(len, prompts)]).tolist()
-    return {p: base + end for p, end in zip(prompts, ends, strict=False)}

@@ -29,6 +29,8 @@ LARGEST = 2**26
 """Parameters of the largest model that is laid out again."""
 STEPS = 8
 """Between two looks at which rows have ended."""
+TOGETHER = 32
+"""Rows that a thread decodes at a time."""
 FEW = 4
 """Rows up to which one thread decodes."""
 
@@ -252,7 +254,7 @@ class Compiled:
         self.how = How(np.float32(sampling.temperature), sampling.top_k, sampling.top_p, sampling.min_p, stop)
         self.threads = min(torch.get_num_threads(), max(1, count // FEW))
         self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
-        share = -(-count // self.threads)
+        share = min(TOGETHER, -(-count // self.threads))
         self.columns, before = columns, sum(map(len, self.prompts.values()))
         self.tape = _tape(policy, len(jobs) * columns + before) if record else None
         if self.tape is not None:
@@ -307,7 +309,10 @@ class Compiled:
         width = max(len(p) for p in some)
         if width == 0:
             return
-        keys, values = prefill(self.decoder, beside(some, torch.device("cpu")))
+        if self.tape is not None:
+            keys, values = self.tape.prefill(some)
+        else:
+            keys, values = prefill(self.decoder, beside(some, torch.device("cpu")))
         for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
             for b in range(-(-width // LANES)):
                 some, stop = slice(b * LANES, (b + 1) * LANES), min(LANES, width - b * LANES)

@@ -397,7 +397,21 @@ def _pick(w: Weights, rows: Rows, how: How, row: int, scratch: Scratch) -> None:
 def advance(
     w: Weights, cache: Cache, rows: Rows, how: How, s: Scratch, mine: Array, steps: int, record: Record
 ) -> None:
-    """Up to `steps` steps of the rows `mine` that are busy."""
+    """Up to `steps` steps of the rows `mine` that are busy, as many of them at a time as `s` has memory for.
+
+    Each few go through all of the steps before the next ones begin: their keys and values stay in the cache.
+    """
+    size = s.active.size
+    pieces = (len(mine) + size - 1) // size
+    for i in range(pieces):
+        some = mine[i * len(mine) // pieces : (i + 1) * len(mine) // pieces]
+        _advance(w, cache, rows, how, s, some, steps, record)
+
+
+@inner_counted
+def _advance(
+    w: Weights, cache: Cache, rows: Rows, how: How, s: Scratch, mine: Array, steps: int, record: Record
+) -> None:
     width, vocab = s.x.shape[1], s.logits.size
     depth, head_blocks = w.qkv.shape[0], w.head.shape[0]
     none = np.zeros(head_blocks * WIDE, np.float32)
