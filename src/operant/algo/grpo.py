@@ -8,7 +8,6 @@ how far the trainer's are from them is measured at each step. The papers are set
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -17,16 +16,18 @@ from torch import Tensor
 
 from operant.algo.grpo_faults import examine, examine_mismatch
 from operant.algo.grpo_loss import DIVERGENCE, correction, group_loss, reduction
+from operant.algo.learning import set_rate
 from operant.algo.penalty import Penalty
-from operant.algo.rewards import Apart, Rewards
+from operant.algo.rewards import Apart, Rewards, normalised
+from operant.algo.scoring import all_token_logp, reference_logp, token_logp
 from operant.config.errors import ConfigError
 from operant.config.groups import GRPOConfig
 from operant.data.trajectory import Metrics, shuffled
 from operant.math.advantage import gae
-from operant.math.baseline import group_mean, group_scale, leave_one_out, normalised_sum, whiten
+from operant.math.baseline import group_mean, group_scale, leave_one_out, whiten
+from operant.math.divergence import k1
 from operant.math.reduce import token_mean
 from operant.policy.language import LanguageModel
-from operant.policy.shared import evaluate_groups
 from operant.rollout.episodes import Episodes, Rollouts, by_length
 from operant.rollout.processes import add_up, gather, here, share
 
@@ -74,8 +75,7 @@ def grpo(
         left = max(0.0, 1.0 - collect.steps / total_steps)
         lr = cfg.lr * (left if cfg.lr_schedule == "linear" else 1.0)
         beta = penalty.begin(left)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        set_rate(optimizer, lr)
 
         batch = collect(cfg.prompts)
         traj = batch.traj
@@ -83,8 +83,8 @@ def grpo(
         alarms, first = examine(batch, first=first, rewards=rewards), False
         ref, charge = None, torch.zeros_like(traj.reward)
         if cfg.beta > 0.0:
-            ref = _reference(cfg, policy, reference, batch, temperature)
-            kl = torch.where(traj.acted, traj.logp - ref, 0.0).sum() / batch.rows
+            ref = reference_logp(policy, reference, batch, temperature, _tokens(cfg, batch))
+            kl = torch.where(traj.acted, k1(traj.logp, ref), 0.0).sum() / batch.rows
             penalty.end(float(kl), batch.rows)
             alarms |= {"policy/kl_reference": kl}
             if cfg.kl_in == "reward":
@@ -92,7 +92,7 @@ def grpo(
         adv = group_advantages(cfg, batch, charge, rewards)
         old, off = traj.logp, Metrics()
         if cfg.correction != "none":
-            old = _scored(cfg, policy, batch, temperature)
+            old = all_token_logp(policy, batch, temperature, _tokens(cfg, batch))
             adv = adv * correction(cfg, old, traj.logp, traj.acted)
             off = _mismatch(old, traj.logp, traj.acted)
 
@@ -133,7 +133,7 @@ def group_advantages(cfg: GRPOConfig, batch: Episodes, charge: Tensor, rewards: 
     if not cfg.onward:
         ret, group = torch.where(known, (traj.reward - charge).sum(-1), 0.0), traj.group  # [N]
         if cfg.aggregation == "normalise_then_sum":
-            ret, group = _normalised(cfg, rewards, known, group).to(ret), torch.zeros_like(group)
+            ret, group = normalised(cfg, rewards, known, group).to(ret), torch.zeros_like(group)
         value, deviation = _weigh(cfg, ret, known, group)
         reward = torch.where(ended, ret[:, None], 0.0)
         critic = value[:, None].expand(-1, reward.shape[1] + 1)  # [N, T+1]
@@ -175,7 +175,7 @@ def _update(
     worst = 0.0
     for part in share([rows[i] for i in by_length(batch.length[rows], _tokens(cfg, batch, policy, rows, temperature))]):
         acted, old = traj.acted[part], old_logp[part]
-        logp = _logp(policy, batch, part, temperature)
+        logp = token_logp(policy, batch, part, temperature)
         loss, told = group_loss(
             cfg, logp, old, None if ref is None else ref[part], adv[part], acted,
             beta=beta, reduce=reduce, sampled_logp=traj.logp[part],
@@ -199,15 +199,6 @@ def _update(
     }
 
 
-def _logp(model: LanguageModel, batch: Episodes, rows: Tensor, temperature: float) -> Tensor:
-    """log π [R, T] of some rows."""
-    traj = batch.traj
-    assert isinstance(traj.obs, Tensor)
-    return evaluate_groups(
-        model, traj.obs[rows], traj.acted[rows], batch.prompt[rows], traj.group[rows], temperature=temperature
-    )
-
-
 def _tokens(
     cfg: GRPOConfig, batch: Episodes, policy: LanguageModel | None = None, rows: Tensor | None = None, at: float = 1.0
 ) -> int:
@@ -218,23 +209,6 @@ def _tokens(
         if policy.tape.find(traj.obs[rows], traj.acted[rows], at) is not None:
             return traj.obs.numel()
     return cfg.tokens or (1_536 if batch.prompt.device.type == "cpu" else 16_384)
-
-
-def _reference(
-    cfg: GRPOConfig, policy: LanguageModel, reference: LanguageModel | None, batch: Episodes, temperature: float
-) -> Tensor:
-    """log π_ref [N, T]; without a model of its own, the policy's with its adapters left out."""
-    with policy.reference() if reference is None else nullcontext():
-        return _scored(cfg, reference or policy, batch, temperature)
-
-
-@torch.no_grad()
-def _scored(cfg: GRPOConfig, model: LanguageModel, batch: Episodes, temperature: float) -> Tensor:
-    """log π [N, T] of all rows, without a graph."""
-    logp = torch.zeros_like(batch.traj.logp)
-    for part in by_length(batch.length, _tokens(cfg, batch)):
-        logp[part] = _logp(model, batch, part, temperature)
-    return logp
 
 
 def _mismatch(logp: Tensor, sampled: Tensor, acted: Tensor) -> Metrics:
@@ -251,15 +225,6 @@ def _weigh(cfg: GRPOConfig, x: Tensor, known: Tensor, group: Tensor) -> tuple[Te
     if cfg.scale in ("group", "batch"):
         deviation[known] = group_scale(x, group if cfg.scale == "group" else torch.zeros_like(group), cfg.scale_eps)
     return value, deviation
-
-
-def _normalised(cfg: GRPOConfig, rewards: Rewards | None, known: Tensor, group: Tensor) -> Tensor:
-    """[N]: the sum of the rewards of known rows, each normalised within its group; 0 elsewhere."""
-    if rewards is None:
-        raise ConfigError("aggregation = normalise_then_sum needs the rewards one by one: give grpo(apart=…)")
-    value, weight = rewards.value.to(group.device), rewards.weight.to(group.device)
-    value = torch.where(known[:, None], value, torch.nan)
-    return normalised_sum(value, group, weight, cfg.scale_eps)
 
 
 def _in_company(known: Tensor, group: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.config.groups import GRPOConfig
+from operant.math.baseline import normalised_sum
 from operant.rollout.judged import Judged
 from operant.rollout.processes import gather
 from operant.rollout.sampling import Completion
@@ -43,6 +44,18 @@ def apart(cfg: GRPOConfig, judge: Judged) -> Apart | None:
             "deviation over the step"
         )
     return partial(rewards_of, judge)
+
+
+def normalised(cfg: GRPOConfig, rewards: Rewards | None, known: Tensor, group: Tensor) -> Tensor:
+    """[N]: the sum of the rewards of the known rows [N] bool, each normalised within its group [N]; 0 elsewhere.
+
+    Raises:
+        ConfigError: if there are no rewards one by one.
+    """
+    if rewards is None:
+        raise ConfigError("aggregation = normalise_then_sum needs the rewards one by one: give grpo(apart=…)")
+    value, weight = rewards.value.to(group.device), rewards.weight.to(group.device)
+    return normalised_sum(torch.where(known[:, None], value, torch.nan), group, weight, cfg.scale_eps)
 
 
 def rewards_of(judge: Judged, completions: Sequence[Completion]) -> Rewards:

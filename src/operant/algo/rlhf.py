@@ -9,17 +9,17 @@ R − β log(π(y|x)/π_ref(y|x)).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from operant.algo.grpo_faults import examine, examine_mismatch
+from operant.algo.learning import set_rate
 from operant.algo.learnt import keep_likely
 from operant.algo.penalty import Penalty
+from operant.algo.scoring import all_values, reference_logp, state_value, token_logp
 from operant.config.errors import ConfigError
 from operant.config.rlhf import RLHFConfig
 from operant.data.conversation import Encoded
@@ -31,7 +31,6 @@ from operant.math.divergence import k1
 from operant.math.objective import clipped_surrogate, clipped_value_loss, value_loss
 from operant.math.reduce import token_mean
 from operant.policy.language import LanguageModel, Scalar
-from operant.policy.shared import evaluate_groups
 from operant.rollout.episodes import Episodes, Rollouts, by_length
 from operant.rollout.processes import add_up, gather, share
 
@@ -79,22 +78,21 @@ def rlhf(
         left = max(0.0, 1.0 - collect.steps / total_steps)
         lr = cfg.lr * (left if cfg.lr_schedule == "linear" else 1.0)
         beta = penalty.begin(left)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        set_rate(optimizer, lr)
 
         batch = collect(cfg.prompts)
         traj = batch.traj
         examine(batch, first=first)
-        first = False
-        charge, alarms = torch.zeros_like(traj.reward), {}
+        alarms, first = Metrics(), False
+        charge = torch.zeros_like(traj.reward)
         if cfg.beta > 0.0:
-            ref = _reference(cfg, policy, reference, batch, temperature)
-            gap = torch.where(traj.acted, k1(traj.logp, ref), 0.0)
-            charge, kl = beta * gap, gap.sum() / batch.rows
+            ref = reference_logp(policy, reference, batch, temperature, cfg.tokens)
+            kl = torch.where(traj.acted, k1(traj.logp, ref), 0.0).sum() / batch.rows
             penalty.end(float(kl), batch.rows)
-            alarms = {"policy/kl_reference": kl}
+            alarms |= {"policy/kl_reference": kl}
+            charge = torch.where(traj.acted, beta * k1(traj.logp, ref), 0.0)
         reward, terminated, truncated = token_rewards(cfg, batch, charge)
-        value = _values(cfg, critic, batch)  # [N, T+1]
+        value = all_values(critic, batch, cfg.tokens)  # [N, T+1]
         adv = gae(reward, value, terminated, truncated, traj.acted, discount=cfg.discount, lam=cfg.lam)
         target = adv + value[:, :-1]
         weight = whiten(adv, traj.acted) if cfg.whiten else adv
@@ -153,11 +151,11 @@ def _update(
     worst = 0.0
     for part in share([rows[i] for i in by_length(batch.length[rows], cfg.tokens)]):
         acted, old = traj.acted[part], traj.logp[part]
-        logp = _logp(policy, batch, part, temperature)
+        logp = token_logp(policy, batch, part, temperature)
         policy_loss, told = clipped_surrogate(
             logp, old, adv[part], acted, clip=cfg.clip, clip_high=cfg.clip_high, reduce=reduce
         )
-        now = _value(critic, batch, part)[:, :-1]
+        now = state_value(critic, batch, part)[:, :-1]
         if cfg.value_clip is None:
             critic_loss, _ = value_loss(now, target[part], acted, reduce=reduce)
         else:
@@ -182,40 +180,3 @@ def _update(
         "sampler/mismatch_max": torch.tensor(max(gather(worst)), dtype=torch.float64),
         "grad/norm": norm,
     }
-
-
-def _logp(model: LanguageModel, batch: Episodes, rows: Tensor, temperature: float) -> Tensor:
-    """log π [R, T] of some rows."""
-    traj = batch.traj
-    assert isinstance(traj.obs, Tensor)
-    return evaluate_groups(
-        model, traj.obs[rows], traj.acted[rows], batch.prompt[rows], traj.group[rows], temperature=temperature
-    )
-
-
-def _value(critic: Scalar, batch: Episodes, rows: Tensor) -> Tensor:
-    """V [R, T+1] of some rows; 0 behind the state that follows the last decision of all of them."""
-    assert isinstance(batch.traj.obs, Tensor)
-    width, end = batch.traj.obs.shape[1], int(batch.length[rows].max())
-    return F.pad(critic(batch.traj.obs[rows, :end]), (0, width - end))
-
-
-@torch.no_grad()
-def _values(cfg: RLHFConfig, critic: Scalar, batch: Episodes) -> Tensor:
-    """V [N, T+1]."""
-    value = batch.traj.logp.new_zeros(batch.rows, batch.traj.logp.shape[1] + 1)
-    for part in by_length(batch.length, cfg.tokens):
-        value[part] = _value(critic, batch, part)
-    return value
-
-
-@torch.no_grad()
-def _reference(
-    cfg: RLHFConfig, policy: LanguageModel, reference: LanguageModel | None, batch: Episodes, temperature: float
-) -> Tensor:
-    """log π_ref [N, T]; without a model of its own, the policy's with its adapters left out."""
-    ref = torch.zeros_like(batch.traj.logp)
-    with policy.reference() if reference is None else nullcontext():
-        for part in by_length(batch.length, cfg.tokens):
-            ref[part] = _logp(reference or policy, batch, part, temperature)
-    return ref
