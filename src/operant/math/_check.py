@@ -42,6 +42,13 @@ def same_shape(expected: Sequence[int], **tensors: Tensor) -> None:
             raise ValueError(f"{name} must have shape {list(expected)}, got {list(tensor.shape)}")
 
 
+def steps(acted: Tensor, **numbers: Tensor) -> None:
+    """Each argument gives a number to every step. Raises TypeError or ValueError naming the first that does not."""
+    boolean(acted=acted)
+    floating(**numbers)
+    same_shape(acted.shape, **numbers)
+
+
 def at_least(dims: int, **tensors: Tensor) -> None:
     """Each argument has at least `dims` dimensions. Raises ValueError naming the first that has fewer."""
     for name, tensor in tensors.items():

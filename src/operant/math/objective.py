@@ -38,7 +38,7 @@ def policy_gradient(
 
     Source: Williams (1992), REINFORCE; Sutton et al. (1999), Policy gradient methods, theorem 1.
     """
-    _check_steps(acted, logp=logp, adv=adv)
+    _check.steps(acted, logp=logp, adv=adv)
     loss = reduce(-_at_decisions(adv.detach(), acted) * logp, acted)
     return loss, {"logp": token_mean(logp.detach(), acted)}
 
@@ -76,7 +76,7 @@ def clipped_surrogate(
     Source: Schulman et al. (2017), Proximal policy optimization, equation 7; Yu et al. (2025), DAPO, equation 8, for
     the two clips; Schulman (2020), Approximating KL divergence, for `kl`.
     """
-    _check_steps(acted, logp=logp, old_logp=old_logp, adv=adv)
+    _check.steps(acted, logp=logp, old_logp=old_logp, adv=adv)
     clip_high = clip if clip_high is None else clip_high
     _check.not_negative(clip=clip, clip_high=clip_high)
     log_ratio = _at_decisions(logp - old_logp.detach(), acted)
@@ -113,7 +113,7 @@ def cispo(
 
     Source: MiniMax (2025), MiniMax-M1, equations 4 and 5, without a lower clip as there.
     """
-    _check_steps(acted, logp=logp, old_logp=old_logp, adv=adv)
+    _check.steps(acted, logp=logp, old_logp=old_logp, adv=adv)
     _check.positive(max_ratio=max_ratio)
     log_ratio = _at_decisions((logp - old_logp).detach(), acted)
     ratio = log_ratio.exp()
@@ -139,7 +139,7 @@ def nll(logp: Tensor, acted: Tensor, *, reduce: Reduction = token_mean) -> tuple
 
     Source: Pomerleau (1991), Efficient training of artificial neural networks for autonomous navigation.
     """
-    _check_steps(acted, logp=logp)
+    _check.steps(acted, logp=logp)
     return reduce(-logp, acted), {"perplexity": (-token_mean(logp.detach(), acted)).exp()}
 
 
@@ -185,7 +185,7 @@ def td_loss(
 
     Source: Sutton and Barto (2018), section 11.1.
     """
-    _check_steps(acted, value=value, target=target)
+    _check.steps(acted, value=value, target=target)
     difference = _at_decisions(value - target.detach(), acted)
     return reduce(error(difference), acted), {"error": _mean(difference.detach().abs(), acted)}
 
@@ -236,7 +236,7 @@ def clipped_value_loss(
 
     Source: Huang et al. (2022), The 37 implementation details of PPO, detail 9.
     """
-    _check_steps(acted, value=value, old_value=old_value, target=target)
+    _check.steps(acted, value=value, old_value=old_value, target=target)
     _check.not_negative(clip=clip)
     difference = _at_decisions(value - target.detach(), acted)
     move = _at_decisions(value - old_value.detach(), acted)
@@ -250,12 +250,6 @@ def clipped_value_loss(
 
 
 # ---------------------------------------------------------------------------------------------------- parts
-def _check_steps(acted: Tensor, **numbers: Tensor) -> None:
-    _check.boolean(acted=acted)
-    _check.floating(**numbers)
-    _check.same_shape(acted.shape, **numbers)
-
-
 def _at_decisions(x: Tensor, acted: Tensor) -> Tensor:
     """x, and 0 where not acted: so that no padding overflows and none sends a NaN back."""
     return torch.where(acted, x, 0.0)

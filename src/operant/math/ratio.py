@@ -28,11 +28,9 @@ def sequence_level(logp: Tensor, old_logp: Tensor, acted: Tensor) -> Tensor:
 
     Source: Zheng et al. (2025), Group sequence policy optimization, equations 7 and 14.
     """
-    _check_steps(acted, logp=logp, old_logp=old_logp)
+    _check.steps(acted, logp=logp, old_logp=old_logp)
     logp = logp.detach()
-    log_ratio = torch.where(acted, logp - old_logp.detach(), 0.0)
-    mean = log_ratio.sum(-1, keepdim=True) / acted.sum(-1, keepdim=True).clamp(min=1)
-    return torch.where(acted, logp - mean, 0.0)
+    return torch.where(acted, logp - _mean_log_ratio(logp, old_logp, acted), 0.0)
 
 
 def reweighted(x: Tensor, logp: Tensor, old_logp: Tensor, acted: Tensor) -> Tensor:
@@ -55,9 +53,8 @@ def reweighted(x: Tensor, logp: Tensor, old_logp: Tensor, acted: Tensor) -> Tens
 
     Source: DeepSeek-AI (2025), DeepSeek-V3.2, section 3.1, "unbiased KL estimate".
     """
-    _check_steps(acted, x=x, logp=logp, old_logp=old_logp)
-    ratio = torch.where(acted, logp - old_logp.detach(), 0.0).exp()
-    return ratio * torch.where(acted, x, 0.0)
+    _check.steps(acted, x=x, logp=logp, old_logp=old_logp)
+    return _log_ratio(logp, old_logp, acted).exp() * torch.where(acted, x, 0.0)
 
 
 def step_weight(logp: Tensor, sampled_logp: Tensor, acted: Tensor) -> Tensor:
@@ -80,8 +77,8 @@ def step_weight(logp: Tensor, sampled_logp: Tensor, acted: Tensor) -> Tensor:
 
     Source: Yao et al. (2025), Your efficient RL framework secretly brings you off-policy RL training.
     """
-    _check_steps(acted, logp=logp, sampled_logp=sampled_logp)
-    return torch.where(acted, logp.detach() - sampled_logp.detach(), 0.0).exp()
+    _check.steps(acted, logp=logp, sampled_logp=sampled_logp)
+    return _log_ratio(logp.detach(), sampled_logp, acted).exp()
 
 
 def sequence_weight(logp: Tensor, sampled_logp: Tensor, acted: Tensor) -> Tensor:
@@ -120,13 +117,15 @@ def near(adv: Tensor, logp: Tensor, sampled_logp: Tensor, acted: Tensor, *, thre
 
     Source: DeepSeek-AI (2025), DeepSeek-V3.2, section 3.1, "off-policy sequence masking".
     """
-    _check_steps(acted, adv=adv, logp=logp, sampled_logp=sampled_logp)
-    gap = torch.where(acted, sampled_logp.detach() - logp.detach(), 0.0)
-    mean = gap.sum(-1, keepdim=True) / acted.sum(-1, keepdim=True).clamp(min=1)
-    return (adv >= 0) | (mean <= threshold)
+    _check.steps(acted, adv=adv, logp=logp, sampled_logp=sampled_logp)
+    return (adv >= 0) | (-_mean_log_ratio(logp.detach(), sampled_logp, acted) <= threshold)
 
 
-def _check_steps(acted: Tensor, **numbers: Tensor) -> None:
-    _check.boolean(acted=acted)
-    _check.floating(**numbers)
-    _check.same_shape(acted.shape, **numbers)
+def _log_ratio(logp: Tensor, old_logp: Tensor, acted: Tensor) -> Tensor:
+    """log π − log π_old, 0 where not acted."""
+    return torch.where(acted, logp - old_logp.detach(), 0.0)
+
+
+def _mean_log_ratio(logp: Tensor, old_logp: Tensor, acted: Tensor) -> Tensor:
+    """[N, 1]: its mean over each row's acted steps."""
+    return _log_ratio(logp, old_logp, acted).sum(-1, keepdim=True) / acted.sum(-1, keepdim=True).clamp(min=1)
