@@ -82,7 +82,13 @@ def step_weight(logp: Tensor, sampled_logp: Tensor, acted: Tensor) -> Tensor:
 
 
 def sequence_weight(logp: Tensor, sampled_logp: Tensor, acted: Tensor) -> Tensor:
-    """π/μ of a whole row, the product of `step_weight` over its steps, at each of them. Arguments as there.
+    """π/μ of a whole row, Π_t π(a_t|s_t)/μ(a_t|s_t) over acted, at each of its steps.
+
+    Args, raises:
+        As `step_weight`.
+
+    Returns:
+        [N, T], detached; the same along a row.
 
     Source: Liu et al. (2025), When speed kills stability: demystifying RL collapse from the training-inference
     mismatch.
@@ -91,12 +97,18 @@ def sequence_weight(logp: Tensor, sampled_logp: Tensor, acted: Tensor) -> Tensor
 
 
 def truncated(weight: Tensor, *, low: float, high: float) -> Tensor:
-    """Weights [...] moved into [low, high]: a bias, for a bounded variance."""
+    """Weights [...] moved into [low, high]: a bias, for a bounded variance.
+
+    Source: Ionides (2008), Truncated importance sampling, equation 3 (there at the upper end only).
+    """
     return weight.clamp(low, high)
 
 
 def masked(weight: Tensor, *, low: float, high: float) -> Tensor:
-    """Weights [...], 0 where they are outside of [low, high]: what is too far from the sampler says nothing."""
+    """Weights [...], 0 where they are outside of [low, high]: what is too far from the sampler says nothing.
+
+    Source: Liu et al. (2025), When speed kills stability, as `sequence_weight`.
+    """
     return torch.where((weight < low) | (weight > high), 0.0, weight)
 
 
