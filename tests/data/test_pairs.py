@@ -71,6 +71,20 @@ def test_pairs(encoder, file):
         assert p.chosen.tokens[: p.chosen.prompt] == p.rejected.tokens[: p.rejected.prompt]
 
 
+def test_what_is_too_long_is_refused_or_left_out_and_counted(encoder, file):
+    long, short = {"prompt": "say " * 30, "completion": " it"}, {"prompt": "say", "completion": " it"}
+    path = file(short, long, short, long)
+    with pytest.raises(ConfigError, match=r":2: cut at 20 tokens, .* or set too_long to leave_out"):
+        read_conversations(path, Encoder(tokenizer=encoder.tokenizer, length=20))
+    with pytest.warns(UserWarning, match=r"2 of 4 examples of .* are left out, the first because .*:2: cut at 20"):
+        found = read_conversations(path, Encoder(tokenizer=encoder.tokenizer, length=20, too_long="leave_out"))
+    assert [e.where for e in found] == [f"{path}:1", f"{path}:3"]
+    with pytest.raises(ConfigError, match="no token to learn from"):  # not for its length
+        read_conversations(
+            file({"messages": [USER]}), Encoder(tokenizer=encoder.tokenizer, length=20, too_long="leave_out")
+        )
+
+
 def test_rankings_verdicts_and_steps(encoder, file):
     (found,) = read_rankings(file({"prompt": "say", "answers": [" a", " b", " c"], "ranks": [2, 1, 1]}), encoder)
     assert found.rank == (2, 1, 1)
@@ -138,7 +152,7 @@ def test_errors_name_the_line(encoder, file, read, line, message):
 def test_files(encoder, file, tmp_path):
     with pytest.raises(ConfigError, match="no line in it"):
         read_pairs(file(""), encoder)
-    with pytest.raises(ConfigError, match=r"none\.jsonl: cannot be read"):
+    with pytest.raises(ConfigError, match=r"there is no file .*none\.jsonl"):
         read_pairs(tmp_path / "none.jsonl", encoder)
     path = tmp_path / "data.jsonl.gz"
     with gzip.open(path, "wt") as out:

@@ -29,9 +29,10 @@ from operant.algo.sft import sft
 from operant.config.language import DPOConfig, RewardModelConfig, SFTConfig
 from operant.config.rlhf import RLHFConfig
 from operant.data.conversation import Encoded, Encoder
+from operant.data.jsonl import lines
 from operant.data.order import Shuffled
 from operant.data.packing import padded
-from operant.data.pairs import Pair, dialogue, lines
+from operant.data.pairs import Pair, dialogue
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.policy.language import LanguageModel, Scalar

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from operant.config.errors import ConfigError
+from operant.data.jsonl import lines
 from operant.task import score
 from operant.task.check import check_task
-from operant.task.gsm8k import gsm8k, jsonl, verifier
+from operant.task.gsm8k import gsm8k, verifier
 from operant.task.load import load_task
 from operant.task.task import Example
 
@@ -20,7 +21,7 @@ needs_data = pytest.mark.skipif("OPERANT_DATA" not in os.environ, reason="OPERAN
 @needs_data
 def test_the_verifier_agrees_with_every_mark_of_the_models_solutions():
     traces, marks = [], []
-    for _, row in jsonl(DATA / "example_model_solutions.jsonl"):
+    for _, row in lines(DATA / "example_model_solutions.jsonl"):
         gold = row["ground_truth"].rpartition("A:")[2].strip()
         example = Example(prompt=row["question"], gold=gold, solution=row["ground_truth"])
         for said in row.values():
@@ -78,7 +79,7 @@ def test_a_folder_of_ones_own(tmp_path: Path):
     ("rows", "message"),
     [
         (["{", row(2)], r"train.jsonl:1: not JSON"),
-        ([row(1), "[1]", row(2)], r"train.jsonl:2: a list, not an object"),
+        ([row(1), "[1]", row(2)], r"train.jsonl:2: a JSON object belongs here, not \[1\]"),
         ([row(1), {"question": "x"}], r"test.jsonl:1: there is no text under 'answer'"),
         ([row(1, "7"), row(2)], r"train.jsonl:1: the answer has no ####"),
         ([row(1, "#### seven"), row(2)], r"gsm8k, train\[0\]: .*'seven' is not one number"),

@@ -136,14 +136,14 @@ def demonstrations(revised: Sequence[Revised], encoder: Encoder) -> list[Encoded
 
     (The paper learns every revision, and answers to harmless prompts beside them: add them to the list.)
     """
-    chat = encoder.tokenizer.chat_template is not None
-    return [
-        encoder.completion([{"role": "user", "content": r.prompt}], r.answers[-1], f"revision {i}")
-        if chat
-        else encoder.completion(_text([{"role": "user", "content": r.prompt}]), " " + r.answers[-1], f"revision {i}")
-        for i, r in enumerate(revised)
-        if r.answers[-1].strip()
-    ]
+    lead = "" if encoder.tokenizer.chat_template is not None else " "
+
+    def one(revision: tuple[int, Revised]) -> Encoded:
+        i, r = revision
+        return encoder.completion(asked_for(encoder.tokenizer, r.prompt), lead + r.answers[-1], f"revision {i}")
+
+    written = [(i, r) for i, r in enumerate(revised) if r.answers[-1].strip()]
+    return encoder.each(one, written, of="the revisions")
 
 
 def preferences(
@@ -188,16 +188,16 @@ def labelled(compared: Sequence[tuple[str, str, str]], probability: torch.Tensor
 
     A comparison whose probability is NaN was not judged, and is left out.
     """
-    chat = encoder.tokenizer.chat_template is not None
-    pairs: list[Pair] = []
-    for i, ((prompt, a, b), p) in enumerate(zip(compared, probability.tolist(), strict=True)):
-        if math.isnan(p):
-            continue
-        asked: list[Message] = [{"role": "user", "content": prompt}]
-        start, where = asked if chat else _text(asked), f"comparison {i}"
-        one, other = (encoder.completion(start, x if chat else " " + x, where) for x in (a, b))
-        pairs.append(Pair(chosen=one, rejected=other, probability=p))
-    return pairs
+    lead = "" if encoder.tokenizer.chat_template is not None else " "
+
+    def one(comparison: tuple[int, tuple[str, str, str], float]) -> Pair:
+        i, (prompt, *answers), p = comparison
+        asked = asked_for(encoder.tokenizer, prompt)
+        chosen, rejected = (encoder.completion(asked, lead + x, f"comparison {i}") for x in answers)
+        return Pair(chosen=chosen, rejected=rejected, probability=p)
+
+    told = zip(range(len(compared)), compared, probability.tolist(), strict=True)
+    return encoder.each(one, [(i, c, p) for i, c, p in told if not math.isnan(p)], of="the comparisons")
 
 
 def asked_for(tokenizer: Any, prompt: str) -> Text:

@@ -29,14 +29,13 @@ from operant.algo.constitutional import (
 )
 from operant.algo.reward_model import reward_model
 from operant.algo.sft import sft
-from operant.cli.language import Say, adam, model_of
+from operant.cli.language import Say, adam, encoder_of, model_of
 from operant.cli.measure import Likelihood, sampling_of
 from operant.cli.preferences import Right, held_out, margins_of
 from operant.config.errors import ConfigError
 from operant.config.models import ConstitutionalRun
-from operant.data.conversation import Encoder
+from operant.data.jsonl import is_jsonl, lines
 from operant.data.order import Shuffled
-from operant.data.pairs import lines
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.policy.language import LanguageModel, Scalar
@@ -114,7 +113,7 @@ def _revision(
     cfg: ConstitutionalRun, policy: LanguageModel, prompts: list[str], principles: Sequence[Principle], say: Say
 ) -> Job:
     streams, lead = Streams(cfg.seed), "" if policy.tokenizer.chat_template is not None else " "
-    encoder = Encoder(tokenizer=policy.tokenizer, length=min(cfg.sft.length, policy.max_positions))
+    encoder = encoder_of(policy, cfg.sft)
 
     def write() -> Lines:
         say(f"Answering {len(prompts)} prompts, and revising each answer {cfg.algo.revisions} times")
@@ -155,7 +154,7 @@ def _feedback(
     cfg: ConstitutionalRun, policy: LanguageModel, prompts: list[str], principles: Sequence[Principle], say: Say
 ) -> Job:
     streams, lead = Streams(cfg.seed), "" if policy.tokenizer.chat_template is not None else " "
-    encoder = Encoder(tokenizer=policy.tokenizer, length=min(cfg.preference.length, policy.max_positions))
+    encoder = encoder_of(policy, cfg.preference)
     model = Scalar(policy).to(policy.device)
     judge: LanguageModel | Feedback = policy
     if cfg.algo.judge:
@@ -244,7 +243,7 @@ def _job(
 def _prompts(cfg: ConstitutionalRun) -> list[str]:
     """The first prompts of a file of lines with `prompt`, or of a task."""
     found: list[Any]
-    if cfg.task.id.endswith(".jsonl"):
+    if is_jsonl(cfg.task.id):
         found = [line.get("prompt") for _, line in lines(cfg.task.id)][: cfg.algo.prompts]
     else:
         task = load_task(cfg.task.id, cfg.task.options)

@@ -17,8 +17,10 @@ from operant.algo.sft import sft
 from operant.cli.learnt import read_verifier
 from operant.cli.measure import Likelihood, Measure, rows_of, sampling_of
 from operant.config.errors import ConfigError
+from operant.config.language import DPOConfig, ProcessRewardConfig, RewardModelConfig, SFTConfig
 from operant.config.models import GRPORun, LanguageRun, SFTRun
-from operant.data.conversation import Encoded, Encoder
+from operant.data.conversation import Encoded, Encoder, Text
+from operant.data.jsonl import is_jsonl
 from operant.data.order import Shuffled
 from operant.data.pairs import read_conversations
 from operant.data.streams import Streams
@@ -149,10 +151,10 @@ def rollouts_of(
 def build_sft(cfg: SFTRun, env: object, say: Say = lambda line: None) -> Job:
     """Everything that supervised fine-tuning needs, made from a config and one seed."""
     torch.set_num_threads(cfg.threads)
-    from_file = cfg.task.id.endswith(".jsonl")
+    from_file = is_jsonl(cfg.task.id)
     task = None if from_file else load_task(cfg.task.id, cfg.task.options)
     policy = model_of(cfg, task, say)
-    encoder = Encoder(tokenizer=policy.tokenizer, length=min(cfg.algo.length, policy.max_positions))
+    encoder = encoder_of(policy, cfg.algo)
     held: list[Encoded] = []
     if task is None:
         examples = read_conversations(cfg.task.id, encoder, learn=cfg.algo.learn)
@@ -214,10 +216,23 @@ def model_of(cfg: LanguageRun, task: Task | None, say: Say = lambda line: None) 
     return policy
 
 
+def encoder_of(
+    policy: LanguageModel, settings: SFTConfig | RewardModelConfig | ProcessRewardConfig | DPOConfig
+) -> Encoder:
+    """What turns texts into examples for a policy, no longer than the settings and its positions allow."""
+    length = min(settings.length, policy.max_positions)
+    return Encoder(tokenizer=policy.tokenizer, length=length, too_long=settings.too_long)
+
+
 def imitated(task: Task, encoder: Encoder) -> list[Encoded]:
     """A task's demonstrations, or its solutions where it has none, as examples to imitate."""
     pairs = [(d.prompt, d.completion) for d in task.demonstrations] or [(e.prompt, e.solution) for e in task.train]
-    return [encoder.completion(p, c, f"{task.name}, demonstration {i}") for i, (p, c) in enumerate(pairs)]
+
+    def one(pair: tuple[int, tuple[Text, Text]]) -> Encoded:
+        i, (prompt, completion) = pair
+        return encoder.completion(prompt, completion, f"{task.name}, demonstration {i}")
+
+    return encoder.each(one, enumerate(pairs), of=task.name)
 
 
 def told(loop: Iterator[Metrics], collect: Rollouts, judge: Judged) -> Iterator[Metrics]:

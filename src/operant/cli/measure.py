@@ -11,6 +11,7 @@ import torch
 from operant.config.errors import ConfigError
 from operant.config.models import ConstitutionalRun, JudgedRun, LanguageRun
 from operant.data.conversation import Encoded, Encoder, plain
+from operant.data.jsonl import is_jsonl
 from operant.policy.language import LanguageModel, ends
 from operant.rollout.engine import Engine
 from operant.rollout.episodes import Score, total_of
@@ -35,7 +36,7 @@ def measure_of(cfg: LanguageRun, policy: LanguageModel) -> Measure:
         raise ConfigError(
             f"a run of {cfg.algorithm} judges or is judged in training: there is no task to measure it on"
         )
-    if cfg.task.id.endswith(".jsonl"):
+    if is_jsonl(cfg.task.id):
         raise ConfigError(f"this run imitated {cfg.task.id}: there is no task to measure it on")
     task = load_task(cfg.task.id, cfg.task.options)
     return Measure(cfg, policy, task, sampling_of(cfg, policy, task))

@@ -14,11 +14,12 @@ from operant.algo.dpo import GroupWeights, dpo
 from operant.algo.process_reward import process_reward, verdicts
 from operant.algo.reference import all_logp, pairs_with_reference, verdicts_with_reference
 from operant.algo.reward_model import answers, reward_model, score
-from operant.cli.language import Say, adam, begun, model_of
+from operant.cli.language import Say, adam, begun, encoder_of, model_of
 from operant.cli.measure import sampling_of
 from operant.config.errors import ConfigError
 from operant.config.models import DPORun, JudgedRun, ProcessRewardRun, RewardModelRun
-from operant.data.conversation import Encoder
+from operant.data.conversation import Encoder, Text
+from operant.data.jsonl import is_jsonl
 from operant.data.order import Shuffled
 from operant.data.packing import padded
 from operant.data.pairs import Steps, encode_steps, mismatch, read_pairs, read_rankings, read_steps, read_verdicts
@@ -91,12 +92,12 @@ def margins_of(model: Scalar, judged: Sequence[Any]) -> list[float]:
 
 def build_process_reward(cfg: ProcessRewardRun, env: object, say: Say = lambda line: None) -> Job:
     """Everything that a process reward model needs: a model that is read at the end of every step."""
-    if cfg.task.id.endswith(".jsonl"):
+    if is_jsonl(cfg.task.id):
         policy, encoder = _begin(cfg, say)
         judged = read_steps(cfg.task.id, encoder, separator=cfg.algo.separator)
     else:
         task, policy = begun(cfg, say)
-        encoder = Encoder(tokenizer=policy.tokenizer, length=min(cfg.algo.length, policy.max_positions))
+        encoder = encoder_of(policy, cfg.algo)
         judged = _labelled(cfg, task, policy, encoder)
     model = Scalar(policy).to(policy.device)
     data, held = held_out(judged, cfg.eval.episodes)
@@ -126,15 +127,20 @@ def _labelled(cfg: ProcessRewardRun, task: Task, policy: LanguageModel, encoder:
     sampling = sampling_of(cfg, policy, task)
     done = engine.generate(prompts_of(examples, encoder), sampling, samples=cfg.algo.samples)
     traces = Judged(task, policy.tokenizer, lambda i: examples[i]).traces(done)
-    found: list[Steps] = []
+    found: list[tuple[str, Text, list[str], list[float | None]]] = []
     for number, (trace, steps) in enumerate(zip(traces, judge(traces), strict=True)):
         where = f"{task.name}, completion {number}"
         if isinstance(steps, str):
             raise ConfigError(f"{where}: the step reward {steps}")
         texts, labels = verdicts(trace, steps, cfg.algo.separator)
         if any(label is not None for label in labels):
-            found.append(encode_steps(encoder, trace.prompt, texts, labels, separator=cfg.algo.separator, where=where))
-    return found
+            found.append((where, trace.prompt, texts, labels))
+
+    def one(solution: tuple[str, Text, list[str], list[float | None]]) -> Steps:
+        where, prompt, texts, labels = solution
+        return encode_steps(encoder, prompt, texts, labels, separator=cfg.algo.separator, where=where)
+
+    return encoder.each(one, found, of=task.name)
 
 
 class Right:
@@ -155,13 +161,12 @@ class Right:
         return {"eval/agreement": self.share}
 
 
-def _begin(cfg: JudgedRun, say: Say) -> tuple[LanguageModel, Encoder]:
+def _begin(cfg: DPORun | RewardModelRun | ProcessRewardRun, say: Say) -> tuple[LanguageModel, Encoder]:
     torch.set_num_threads(cfg.threads)
-    if not Path(cfg.task.id).suffix == ".jsonl":
+    if not is_jsonl(cfg.task.id):
         raise ConfigError(f"{cfg.task.id}: {cfg.algorithm} learns from a file of judged answers, FILE.jsonl")
     policy = model_of(cfg, None, say)
-    length: int = getattr(cfg.algo, "length", policy.max_positions)
-    return policy, Encoder(tokenizer=policy.tokenizer, length=min(length, policy.max_positions))
+    return policy, encoder_of(policy, cfg.algo)
 
 
 def held_out(items: list[Any], most: int) -> tuple[list[Any], list[Any]]:

@@ -17,6 +17,9 @@ class SFTConfig(Section):
         default=32_768, description="tokens of one forward and backward; those of a gradient step add up exactly"
     )
     length: PositiveInt = Field(default=1024, description="longest example, in tokens; what is longer loses its end")
+    too_long: Literal["refuse", "leave_out"] = Field(
+        default="refuse", description="an example of which `length` leaves nothing to learn: an error, or left out"
+    )
     learn: Literal["completion", "assistant", "all"] = Field(
         default="assistant",
         description="which tokens of a conversation: the last answer, everything the assistant says, or all",
@@ -39,6 +42,9 @@ class RewardModelConfig(Section):
         default=32_768, description="tokens of one forward and backward; those of a gradient step add up exactly"
     )
     length: PositiveInt = Field(default=1024, description="longest prompt and answer, in tokens")
+    too_long: Literal["refuse", "leave_out"] = Field(
+        default="refuse", description="an example of which `length` leaves nothing to learn: an error, or left out"
+    )
     loss: Literal["bradley_terry", "soft_label", "ranking"] = Field(
         default="bradley_terry",
         description="bradley_terry: pairs, with their margins; soft_label: pairs, with a judge's probabilities; "
@@ -70,6 +76,9 @@ class ProcessRewardConfig(Section):
         default=32_768, description="tokens of one forward and backward; those of a gradient step add up exactly"
     )
     length: PositiveInt = Field(default=1024, description="longest prompt and solution, in tokens")
+    too_long: Literal["refuse", "leave_out"] = Field(
+        default="refuse", description="an example of which `length` leaves nothing to learn: an error, or left out"
+    )
     separator: str = Field(
         default="\n", description="the text that closes a step; the verdict stands on its last token", min_length=1
     )
@@ -94,6 +103,9 @@ class DPOConfig(Section):
         default=32_768, description="tokens of one forward and backward; those of a gradient step add up exactly"
     )
     length: PositiveInt = Field(default=1024, description="longest prompt and answer, in tokens")
+    too_long: Literal["refuse", "leave_out"] = Field(
+        default="refuse", description="an example of which `length` leaves nothing to learn: an error, or left out"
+    )
     loss: Literal["dpo", "cdpo", "rdpo", "ipo", "hinge", "kto", "gr_dpo", "gr_ipo"] = Field(
         default="dpo",
         description="cdpo and rdpo: labels may be flipped; ipo: a margin to reach; hinge: a margin to exceed; "

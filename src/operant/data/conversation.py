@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from operant.config.errors import ConfigError
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 Message = Mapping[str, str]
 """`role` (system, user, assistant, tool) and `content`."""
@@ -123,6 +126,10 @@ def render(tokenizer: Any, messages: Sequence[Message], *, prompt: bool = False)
         raise ConfigError(f"the chat template refuses the messages: {error}") from error
 
 
+class TooLongError(ConfigError):
+    """Of an example nothing to learn is left within the limit."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoder:
     """Turns texts into examples.
@@ -132,6 +139,7 @@ class Encoder:
     Args:
         tokenizer: of transformers.
         length: the longest sequence, in tokens; what is longer loses its end.
+        too_long: what readers of files do with an example of which nothing to learn is left then.
 
     Raises:
         ConfigError: as `check_padding`.
@@ -139,10 +147,31 @@ class Encoder:
 
     tokenizer: Any
     length: int
+    too_long: Literal["refuse", "leave_out"] = "refuse"
     _seen: list[bool] = field(default_factory=list[bool], init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_padding(self.tokenizer)
+
+    def each(self, one: Callable[[A], B], items: Iterable[A], *, of: str) -> list[B]:
+        """`one` of each item; of those that are too long one warning tells how many are left out of `of`.
+
+        Raises:
+            TooLongError: for the first of them, unless they may be left out (`too_long`).
+        """
+        found: list[B] = []
+        left: list[TooLongError] = []
+        for item in items:
+            try:
+                found.append(one(item))
+            except TooLongError as error:
+                if self.too_long == "refuse":
+                    raise
+                left.append(error)
+        if left:
+            of = f"{len(left):,} of {len(found) + len(left):,} examples of {of}"
+            warnings.warn(f"{of} are left out, the first because {left[0]}", stacklevel=3)
+        return found
 
     def prompt(self, text: Text) -> list[int]:
         """The tokens to go on from."""
@@ -208,15 +237,16 @@ class Encoder:
         """An example of at most `length` tokens, the first ones; `acted` [L] marks tokens.
 
         Raises:
-            ConfigError: if no token that is left is acted; says whether the limit is to blame.
+            TooLongError: if the limit leaves no token that is acted.
+            ConfigError: if there is none at all.
         """
         if not any(acted[1:]):
             raise ConfigError(f"{where}: no token to learn from; an answer is missing or empty")
         if not any(acted[1 : self.length]):
             first = list(acted).index(True, 1)
-            raise ConfigError(
+            raise TooLongError(
                 f"{where}: cut at {self.length} tokens, nothing to learn from is left (the first such token is number "
-                f"{first + 1} of {len(tokens)}); raise the length, or leave the example out"
+                f"{first + 1} of {len(tokens)}); raise the length, or set too_long to leave_out"
             )
         cut = slice(0, self.length)
         return Encoded(tokens=tuple(tokens[cut]), acted=tuple(bool(a) for a in acted[cut][1:]), where=where)

@@ -5,16 +5,15 @@ One object a line. Every error names the file and the line.
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from operant.config.errors import ConfigError
 from operant.data.conversation import Encoded, Encoder, Message, Text
+from operant.data.jsonl import lines
 
 T = TypeVar("T")
 
@@ -96,7 +95,7 @@ def read_conversations(
         prompt, completion = (_text(line, name, where) for name in ("prompt", "completion"))
         return encoder.completion(prompt, completion, where)
 
-    return _read(path, one)
+    return _read(path, encoder, one)
 
 
 def read_pairs(path: Path | str, encoder: Encoder) -> list[Pair]:
@@ -125,7 +124,7 @@ def read_pairs(path: Path | str, encoder: Encoder) -> list[Pair]:
             group=str(line.get("group", "")),
         )
 
-    return _read(path, one)
+    return _read(path, encoder, one)
 
 
 def read_rankings(path: Path | str, encoder: Encoder) -> list[Ranking]:
@@ -146,7 +145,7 @@ def read_rankings(path: Path | str, encoder: Encoder) -> list[Ranking]:
         encoded = tuple(encoder.completion(prompt, _text({"answers": a}, "answers", where), where) for a in answers)
         return Ranking(answers=encoded, rank=tuple(ranks))
 
-    return _read(path, one)
+    return _read(path, encoder, one)
 
 
 def read_verdicts(path: Path | str, encoder: Encoder) -> list[Verdict]:
@@ -162,7 +161,7 @@ def read_verdicts(path: Path | str, encoder: Encoder) -> list[Verdict]:
             raise ConfigError(f"{where}: label is {line.get('label')!r}; give true or false")
         return Verdict(answer=encoder.completion(prompt, completion, where), desirable=line["label"])
 
-    return _read(path, one)
+    return _read(path, encoder, one)
 
 
 def read_steps(path: Path | str, encoder: Encoder, *, separator: str = "\n") -> list[Steps]:
@@ -185,7 +184,7 @@ def read_steps(path: Path | str, encoder: Encoder, *, separator: str = "\n") -> 
         texts = [_string(step, "steps", where) for step in steps]
         return encode_steps(encoder, _text(line, "prompt", where), texts, correct, separator=separator, where=where)
 
-    return _read(path, one)
+    return _read(path, encoder, one)
 
 
 def encode_steps(
@@ -235,32 +234,12 @@ def dialogue(text: str) -> list[Message]:
     return [{"role": roles[who], "content": said.strip()} for who, said in zip(parts[1::2], parts[2::2], strict=True)]
 
 
-def lines(path: Path | str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each line's place (file:line) and object; empty lines are left out, files ending in .gz are unpacked.
+def _read(path: Path | str, encoder: Encoder, one: Callable[[dict[str, Any], str], T]) -> list[T]:
+    def example(line: tuple[str, dict[str, Any]]) -> T:
+        where, fields = line
+        return one(fields, where)
 
-    Raises:
-        ConfigError: if the file cannot be read, or a line is not a JSON object.
-    """
-    path = Path(path)
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                where = f"{path}:{number}"
-                try:
-                    found = json.loads(line)
-                except ValueError as error:
-                    raise ConfigError(f"{where}: not JSON ({error})") from error
-                if not isinstance(found, dict):
-                    raise ConfigError(f"{where}: a JSON object belongs here, not {line.strip()[:40]}")
-                yield where, found
-    except (OSError, UnicodeDecodeError, EOFError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
-
-
-def _read(path: Path | str, one: Callable[[dict[str, Any], str], T]) -> list[T]:
-    found = [one(line, where) for where, line in lines(path)]
+    found = encoder.each(example, lines(path), of=str(path))
     if not found:
         raise ConfigError(f"{path}: no line in it; give a file with at least one example")
     return found

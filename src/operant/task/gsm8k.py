@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from operant.config.errors import ConfigError
+from operant.data.jsonl import lines
 from operant.reward.verifiable import Numeric
 from operant.task.task import Demonstration, Example, Task
 
@@ -50,7 +49,7 @@ def gsm8k(*, folder: str = "", chat: bool = False, instruction: str = "", mark: 
             metadata={"where": where},
         )
 
-    train, test = ([example(*line) for line in jsonl(place / f"{part}.jsonl")] for part in ("train", "test"))
+    train, test = ([example(*line) for line in lines(place / f"{part}.jsonl")] for part in ("train", "test"))
     return Task(
         name="gsm8k",
         train=train,
@@ -59,26 +58,6 @@ def gsm8k(*, folder: str = "", chat: bool = False, instruction: str = "", mark: 
         demonstrations=[Demonstration(prompt=e.prompt, completion=e.solution) for e in train],
         max_tokens=512,
     )
-
-
-def jsonl(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a JSONL file, each with its file:line.
-
-    Raises:
-        ConfigError: if there is no such file, or a line is no object.
-    """
-    if not file.is_file():
-        raise ConfigError(f"there is no file {file}")
-    with file.open(encoding="utf-8") as lines:
-        for i, line in enumerate(lines, 1):
-            where = f"{file}:{i}"
-            try:
-                row: object = json.loads(line)
-            except ValueError as error:
-                raise ConfigError(f"{where}: not JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise ConfigError(f"{where}: a {type(row).__name__}, not an object")
-            yield where, cast(dict[str, Any], row)
 
 
 def _texts(row: dict[str, Any], where: str) -> tuple[str, str]:

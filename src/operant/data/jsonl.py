@@ -1,0 +1,42 @@
+"""Files of one JSON object a line, packed or not."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from operant.config.errors import ConfigError
+
+
+def is_jsonl(name: str) -> bool:
+    """Whether a file's name says that it is one."""
+    return name.endswith((".jsonl", ".jsonl.gz"))
+
+
+def lines(path: Path | str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each line's place (file:line) and object; empty lines are left out, files ending in .gz are unpacked.
+
+    Raises:
+        ConfigError: if the file cannot be read, or a line is not a JSON object.
+    """
+    path = Path(path)
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                where = f"{path}:{number}"
+                try:
+                    found = json.loads(line)
+                except ValueError as error:
+                    raise ConfigError(f"{where}: not JSON ({error})") from error
+                if not isinstance(found, dict):
+                    raise ConfigError(f"{where}: a JSON object belongs here, not {line.strip()[:40]}")
+                yield where, found
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no file {path}") from error
+    except (OSError, UnicodeDecodeError, EOFError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
