@@ -1,6 +1,7 @@
 import json
 import math
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +102,11 @@ def test_what_a_later_attempt_did_again_replaces_what_was_done(tmp_path):
         run.writer.write(step, 0.0, {"a": float(attempt)})
     assert run.metrics()["step"].tolist() == [10, 15, 25]
     assert [row["step"] for row in run.rows()] == [10, 20, 30, 15, 25]
+
+
+def test_a_run_of_a_file_is_called_by_the_name_of_the_file(tmp_path):
+    (tmp_path / "mine.py").touch()
+    for env in (f"{tmp_path}/mine.py", f"{tmp_path}/mine.py:make"):
+        made = RunFolder.create(tmp_path, env=env, algorithm="grpo", seed=2).path.name
+        assert made.startswith(Path(env).name.replace(":", "_") + "-grpo-s2-")
+    assert RunFolder.create(tmp_path, env="ALE/Pong-v5", algorithm="ppo", seed=2).path.name.startswith("ALE_Pong-v5-")

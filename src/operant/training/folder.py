@@ -51,7 +51,12 @@ class RunFolder:
 
     @classmethod
     def create(cls, runs: Path | str, *, env: str, algorithm: str, seed: int) -> RunFolder:
-        """Make `<runs>/<env>-<algo>-s<seed>-<yymmdd-hhmmss>-<4 hex>/`; two starts in one second get two folders."""
+        """Make `<runs>/<env>-<algo>-s<seed>-<yymmdd-hhmmss>-<4 hex>/`; two starts in one second get two folders.
+
+        An `env` that is a file gives its name, not the path to it.
+        """
+        if Path(env.partition(":")[0]).is_file():
+            env = Path(env).name
         return cls.make(runs, f"{env}-{algorithm}-s{seed}", ("metrics", "checkpoints", "videos", "evals", "logs"))
 
     @classmethod
