@@ -54,11 +54,19 @@ def adapt(model: Any, spec: LoraSpec) -> Any:
         fan_in_fan_out=model.config.model_type == "gpt2",  # its Conv1D keeps weights transposed
     )
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _unconcerned():
             torch.manual_seed(0)
             return get_peft_model(model, config)
     except ValueError as error:
         raise ConfigError(f"lora.targets: {error}") from error
+
+
+@contextlib.contextmanager
+def _unconcerned() -> Generator[None]:
+    """Without what transformers tells peft of names that peft still uses."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+        yield
 
 
 def read(model: Any, folder: Path) -> Any:
@@ -71,7 +79,8 @@ def read(model: Any, folder: Path) -> Any:
 
     if not (folder / "adapter_model.safetensors").is_file():
         raise ConfigError(f"{folder}: no adapter_model.safetensors; give a folder that save_adapter wrote")
-    adapted: Any = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    with _unconcerned():
+        adapted: Any = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
     config = adapted.peft_config["default"]
     if getattr(config, "use_dora", False) or str(config.peft_type.value) != "LORA":
         raise ConfigError(f"{folder}: adapters that are not plain LoRA; merge them into a model folder first")
