@@ -271,25 +271,28 @@ def _chunks(tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor) -> list[Ch
     for i, one in enumerate(held):
         if len(outputs[i]):
             groups.setdefault(one.tokens[: one.start], []).append(i)
+    places = torch.arange(max((len(one.tokens) for one in held), default=0))
+    cos, sin = tape.decoder.model.rotary_emb(tape.x[0, :1], position_ids=places[None])
+    turns = cos[0].numpy(), sin[0].numpy()
     chunks: list[Chunk] = []
-    made = _Maker(tape)
+    made = _Maker()
     for prompt, members in groups.items():
         made.prompt(prompt, tape.places[prompt])
         for i in members:
             made.row(held[i], outputs[i], columns[outputs[i]])
         if made.count >= CHUNK:
-            chunks.append(made.chunk())
-            made = _Maker(tape)
+            chunks.append(made.chunk(turns))
+            made = _Maker()
     if made.count:
-        chunks.append(made.chunk())
+        chunks.append(made.chunk(turns))
     return chunks
 
 
 class _Maker:
     """Gathers the tokens of a chunk."""
 
-    def __init__(self, tape: Tape) -> None:
-        self.tape, self.count, self.longest = tape, 0, 1
+    def __init__(self) -> None:
+        self.count, self.longest = 0, 1
         self.index: list[Integers] = []
         self.token: list[int] = []
         self.position: list[Integers] = []
@@ -323,15 +326,16 @@ class _Maker:
         self.count += n
         self.longest = max(self.longest, position + n)
 
-    def chunk(self) -> Chunk:
-        parts = (self.index, self.position, self.scored, self.target, self.output)
-        index, position, scored, target, output = (torch.from_numpy(np.concatenate(x)) for x in parts)
-        cos, sin = self.tape.decoder.model.rotary_emb(self.tape.x[0, :1], position_ids=position[None])
+    def chunk(self, turns: tuple[NDArray[np.float32], NDArray[np.float32]]) -> Chunk:
+        """What was gathered; `turns` are the cosines and sines [P, d] of all positions."""
+        parts = (self.index, self.scored, self.target, self.output)
+        index, scored, target, output = (torch.from_numpy(np.concatenate(x)) for x in parts)
+        position = np.concatenate(self.position)
         rows = kernels.Rows(
             prompt=np.array(self.prompts, np.int64).reshape(-1, 2),
             first=np.array(self.first, np.int64),
             row=np.array(self.rows, np.int64).reshape(-1, 2),
-            cos=cos[0].contiguous().numpy(),
-            sin=sin[0].contiguous().numpy(),
+            cos=turns[0][position],
+            sin=turns[1][position],
         )
         return Chunk(index, torch.tensor(self.token), rows, scored, target, output, self.longest)
