@@ -17,7 +17,7 @@ from operant.algo.sft import sft
 from operant.cli.learnt import read_verifier
 from operant.cli.measure import Likelihood, Measure, rows_of, sampling_of
 from operant.config.errors import ConfigError
-from operant.config.language import DPOConfig, ProcessRewardConfig, RewardModelConfig, SFTConfig
+from operant.config.language import LearningConfig
 from operant.config.models import GRPORun, LanguageRun, SFTRun
 from operant.data.conversation import Encoded, Encoder, Text
 from operant.data.jsonl import is_jsonl
@@ -216,9 +216,7 @@ def model_of(cfg: LanguageRun, task: Task | None, say: Say = lambda line: None) 
     return policy
 
 
-def encoder_of(
-    policy: LanguageModel, settings: SFTConfig | RewardModelConfig | ProcessRewardConfig | DPOConfig
-) -> Encoder:
+def encoder_of(policy: LanguageModel, settings: LearningConfig) -> Encoder:
     """What turns texts into examples for a policy, no longer than the settings and its positions allow."""
     length = min(settings.length, policy.max_positions)
     return Encoder(tokenizer=policy.tokenizer, length=length, too_long=settings.too_long)
