@@ -187,3 +187,17 @@ def test_recording_changes_no_draw() -> None:
     engine = Engine(policy, seed=3, slots=5)
     engine.record = True
     assert engine.generate(prompts, Sampling(max_tokens=11), samples=3) == plain
+
+
+def test_threads_get_about_as_many_tokens() -> None:
+    """Eight chunks, of which the first half is shorter than the second by a token, are halved all the same."""
+
+    class Sized:
+        def __init__(self, tokens: int) -> None:
+            self.index = torch.zeros(tokens)
+
+    shares = tape_backward._shares([Sized(n) for n in (480, 470, 475, 478, 490, 481, 472, 480)], 2)
+    sums = [sum(len(c.index) for c in share) for share in shares]
+    assert sum(sums) == 3826
+    assert max(sums) - min(sums) < 20
+    assert [len(s) for s in tape_backward._shares([Sized(5), Sized(3)], 4)] == [1, 1]

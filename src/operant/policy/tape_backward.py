@@ -104,12 +104,15 @@ def gradients(tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor, dlogp: T
     return found
 
 
-def _shares(chunks: Sequence[Chunk], count: int) -> list[Sequence[Chunk]]:
-    """At most so many runs of chunks, of about as many tokens."""
-    ends = np.cumsum([len(c.index) for c in chunks])
-    cuts = np.searchsorted(ends, ends[-1] * np.arange(1, count) / count) + 1
-    bounds = sorted({0, *cuts.tolist(), len(chunks)})
-    return [chunks[a:b] for a, b in pairwise(bounds)]
+def _shares(chunks: Sequence[Chunk], count: int) -> list[list[Chunk]]:
+    """At most so many shares of chunks, of about as many tokens: the longest first, to whoever has least."""
+    shares: list[list[Chunk]] = [[] for _ in range(min(count, len(chunks)))]
+    tokens = [0] * len(shares)
+    for chunk in sorted(chunks, key=lambda c: -len(c.index)):
+        least = tokens.index(min(tokens))
+        shares[least].append(chunk)
+        tokens[least] += len(chunk.index)
+    return shares
 
 
 @torch.no_grad()
