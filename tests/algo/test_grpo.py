@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from operant.algo.completion_faults import TrainingWarning
 from operant.algo.grpo import group_advantages, grpo
-from operant.algo.grpo_faults import TrainingWarning
 from operant.algo.grpo_loss import group_loss, reduction
 from operant.algo.penalty import Penalty
 from operant.config.errors import ConfigError

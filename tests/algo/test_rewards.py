@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import torch
 
+from operant.algo.completion_faults import TrainingWarning, examine
 from operant.algo.grpo import group_advantages
-from operant.algo.grpo_faults import TrainingWarning, examine
 from operant.algo.rewards import Rewards, rewards_of
 from operant.cli.main import main
 from operant.config.errors import ConfigError

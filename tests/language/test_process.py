@@ -16,8 +16,8 @@ import torch
 
 pytest.importorskip("transformers")
 
+from operant.algo.completion_faults import TrainingWarning
 from operant.algo.grpo import grpo
-from operant.algo.grpo_faults import TrainingWarning
 from operant.algo.sft import sft
 from operant.config.groups import GRPOConfig
 from operant.config.language import SFTConfig

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from operant.algo.grpo_faults import examine, examine_mismatch
+from operant.algo.completion_faults import examine, examine_mismatch
 from operant.algo.learning import set_rate
 from operant.algo.learnt import keep_likely
 from operant.algo.penalty import Penalty

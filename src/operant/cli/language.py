@@ -30,6 +30,7 @@ from operant.policy.lora import LoraSpec
 from operant.rollout.engine import Engine
 from operant.rollout.episodes import Prompts, Rollouts, episodes
 from operant.rollout.judged import Judged, Stepwise, Supervision
+from operant.rollout.processes import add_up
 from operant.task.check import check_task
 from operant.task.load import load_task
 from operant.task.task import Task
@@ -241,7 +242,9 @@ def told(loop: Iterator[Metrics], collect: Rollouts, judge: Judged) -> Iterator[
         kept = [judge.values.get((c.prompt.id, c.sample), ()) for c in collect.completions]
         for k, name in enumerate(judge.task.rewards):
             known = [row[k] for row in kept if len(row) > k and not math.isnan(row[k])]
-            metrics = metrics | {f"reward/{name}": torch.tensor(sum(known) / max(len(known), 1))}
+            whole = torch.tensor([sum(known), len(known)], dtype=torch.float64)
+            add_up([whole])
+            metrics = metrics | {f"reward/{name}": whole[0] / whole[1].clamp(min=1)}
         yield metrics | {"train/return": metrics["reward/mean"]}
 
 

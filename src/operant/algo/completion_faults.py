@@ -1,4 +1,4 @@
-"""What makes a step of GRPO useless, said aloud at the first one, with the fix."""
+"""What makes a step of GRPO or PPO-RLHF useless, said aloud at the first one, with the fix."""
 
 from __future__ import annotations
 
