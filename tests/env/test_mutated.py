@@ -150,7 +150,7 @@ def test_the_sound_one_is_sound(tmp_path, capsys):
     (tmp_path / "mine.py").write_text(SOUND)
     assert main(["env", "check", f"{tmp_path / 'mine.py'}:Env"]) == 0
     assert main(["train", "ppo", f"{tmp_path / 'mine.py'}:Env", "--runs", str(tmp_path / "runs"), *SMALL]) == 0
-    assert "Return 9.0" in capsys.readouterr().err
+    assert "return 9.00" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # NumPy's remark on a reward of 1e39
