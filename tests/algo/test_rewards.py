@@ -22,6 +22,7 @@ from operant.config.errors import ConfigError
 from operant.config.groups import PRESETS, GRPOConfig
 from operant.rollout.episodes import Episodes, episodes
 from reference.groups import completion, outcome
+from reference.letters import REWARDS
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 pytest.importorskip("transformers")
@@ -87,16 +88,9 @@ def test_what_another_process_judged_is_known_here(monkeypatch: pytest.MonkeyPat
 
 
 # ---------------------------------------------------------------------------------------------------- the command
-TASK = """
-from operant.task import Example, Task, reward
-
-@reward(pure=True, best=1.0)
-def letters(trace):
-    return len(set(trace.completion)) / 10
-
-@reward(pure=True, best=None)
-def early(trace):
-    return sum(c == "e" for c in trace.completion)
+TASK = (
+    REWARDS
+    + """
 
 def task(rewards=2):
     made = [Example(prompt=f"say {i}", gold="", solution="abcdefghij") for i in range(40)]
@@ -104,6 +98,7 @@ def task(rewards=2):
     weights = {"early": 0.1} if rewards == 2 else {}
     return Task(name="mine", train=made[:30], test=made[30:], rewards=mine, weights=weights)
 """
+)
 SETTINGS: dict[str, Any] = {
     "quiet": True, "eval.episodes": 2, "eval.samples": 0, "save.report": False, "save.every": 2, "threads": 1,
     "sampling.max_tokens": 4, "algo.prompts": 2, "algo.samples": 4, "algo.batch": 4, "algo.lr": 1e-2,

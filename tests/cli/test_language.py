@@ -27,6 +27,7 @@ from operant.cli.search import voted
 from operant.config.resolve import resolve
 from operant.reward.trace import Trace
 from operant.training import checkpoint
+from reference.letters import TASK
 from reference.tiny_language import NOT_PREFIX_PRESERVING, TEMPLATE, tiny_language
 
 QUICK = {
@@ -39,22 +40,6 @@ QUICK = {
     "sampling.max_tokens": 4,
 }
 GRPO = QUICK | {"algo.prompts": 2, "algo.samples": 4, "algo.batch": 4, "algo.lr": 1e-2}
-REWARD = """
-from operant.task import Example, Task, reward
-
-@reward(pure=True, best=1.0)
-def letters(trace):
-    return len(set(trace.completion)) / 10
-
-@reward(pure=True, best=None)
-def early(trace):
-    return sum(c == "e" for c in trace.completion)
-
-def task():
-    made = [Example(prompt=f"say {i}", gold="", solution="abcdefghij") for i in range(40)]
-    return Task(name="mine", train=made[:30], test=made[30:], rewards={"letters": letters, "early": early})
-"""
-
 STEPS = """
 from operant.reward import ExactSteps
 from operant.task import Example, Task, reward
@@ -92,7 +77,7 @@ def task():
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("language")
     tiny_language("llama").save(folder / "model")
-    for name, text in (("mine", REWARD), ("steps", STEPS), ("vowels", VOWELS)):
+    for name, text in (("mine", TASK), ("steps", STEPS), ("vowels", VOWELS)):
         (folder / f"{name}.py").write_text(text)
     lines = [{"prompt": f"{i} + 1 =", "completion": f" {i + 1}"} for i in range(30)]
     (folder / "sums.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

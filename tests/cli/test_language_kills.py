@@ -24,6 +24,8 @@ from typing import Any
 
 import pytest
 
+from reference.letters import TASK
+
 COMMON: dict[str, Any] = {
     "quiet": True, "eval.episodes": 2, "eval.samples": 0, "save.report": False, "threads": 1, "sampling.max_tokens": 6,
     "sampling.slots": 5, "algo.prompts": 2, "algo.samples": 4, "algo.lr": 1e-2,
@@ -36,21 +38,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "algo.aggregation": "normalise_then_sum",
     },
 }  # fmt: skip
-TASK = """
-from operant.task import Example, Task, reward
-
-@reward(pure=True, best=1.0)
-def letters(trace):
-    return len(set(trace.completion)) / 10
-
-@reward(pure=True, best=None)
-def early(trace):
-    return sum(c == "e" for c in trace.completion)
-
-def task():
-    made = [Example(prompt=f"say {i}", gold="", solution="abcdefghij") for i in range(40)]
-    return Task(name="mine", train=made[:30], test=made[30:], rewards={"letters": letters, "early": early})
-"""
 PHASES = ("sample", "learn", "save")
 Place = tuple[str, int]  # phase and step
 
