@@ -79,6 +79,8 @@ def test_what_is_too_long_is_refused_or_left_out_and_counted(encoder, file):
     with pytest.warns(UserWarning, match=r"2 of 4 examples of .* are left out, the first because .*:2: cut at 20"):
         found = read_conversations(path, Encoder(tokenizer=encoder.tokenizer, length=20, too_long="leave_out"))
     assert [e.where for e in found] == [f"{path}:1", f"{path}:3"]
+    with pytest.raises(ConfigError, match=r"all 2 examples of .* are too long, the first because .*:1: cut at 20"):
+        read_conversations(file(long, long), Encoder(tokenizer=encoder.tokenizer, length=20, too_long="leave_out"))
     with pytest.raises(ConfigError, match="no token to learn from"):  # not for its length
         read_conversations(
             file({"messages": [USER]}), Encoder(tokenizer=encoder.tokenizer, length=20, too_long="leave_out")

@@ -16,10 +16,10 @@ import pytest
 
 from operant.config.errors import ConfigError, OperantError
 from operant.config.resolve import dump, resolve
+from operant.data.stats import bootstrap_ci, iqm
 from operant.view import report
 from operant.view.diagnostics import DIAGNOSTICS, of_tokens
 from operant.view.report import command, write_report
-from operant.view.stats import bootstrap_ci, iqm
 from operant.view.words import number
 from view.synthetic import rows, write_run
 

@@ -136,7 +136,7 @@ def demonstrations(revised: Sequence[Revised], encoder: Encoder) -> list[Encoded
 
     (The paper learns every revision, and answers to harmless prompts beside them: add them to the list.)
     """
-    lead = "" if encoder.tokenizer.chat_template is not None else " "
+    lead = lead_of(encoder.tokenizer)
 
     def one(revision: tuple[int, Revised]) -> Encoded:
         i, r = revision
@@ -188,7 +188,7 @@ def labelled(compared: Sequence[tuple[str, str, str]], probability: torch.Tensor
 
     A comparison whose probability is NaN was not judged, and is left out.
     """
-    lead = "" if encoder.tokenizer.chat_template is not None else " "
+    lead = lead_of(encoder.tokenizer)
 
     def one(comparison: tuple[int, tuple[str, str, str], float]) -> Pair:
         i, (prompt, *answers), p = comparison
@@ -204,6 +204,11 @@ def asked_for(tokenizer: Any, prompt: str) -> Text:
     """A prompt as it is put to the model: messages with a chat template, else text."""
     asked: list[Message] = [{"role": "user", "content": prompt}]
     return asked if tokenizer.chat_template is not None else _text(asked)
+
+
+def lead_of(tokenizer: Any) -> str:
+    """What stands before an answer: a blank in plain text, nothing with a chat template."""
+    return "" if tokenizer.chat_template is not None else " "
 
 
 def opened(model: LanguageModel, messages: Sequence[Message]) -> list[int]:

@@ -23,6 +23,7 @@ from operant.algo.constitutional import (
     asked_for,
     demonstrations,
     labelled,
+    lead_of,
     preferences,
     revise,
     said,
@@ -112,7 +113,7 @@ def build_constitutional(cfg: ConstitutionalRun, env: object, say: Say = lambda 
 def _revision(
     cfg: ConstitutionalRun, policy: LanguageModel, prompts: list[str], principles: Sequence[Principle], say: Say
 ) -> Job:
-    streams, lead = Streams(cfg.seed), "" if policy.tokenizer.chat_template is not None else " "
+    streams, lead = Streams(cfg.seed), lead_of(policy.tokenizer)
     encoder = encoder_of(policy, cfg.sft)
 
     def write() -> Lines:
@@ -153,7 +154,7 @@ def _revision(
 def _feedback(
     cfg: ConstitutionalRun, policy: LanguageModel, prompts: list[str], principles: Sequence[Principle], say: Say
 ) -> Job:
-    streams, lead = Streams(cfg.seed), "" if policy.tokenizer.chat_template is not None else " "
+    streams, lead = Streams(cfg.seed), lead_of(policy.tokenizer)
     encoder = encoder_of(policy, cfg.preference)
     model = Scalar(policy).to(policy.device)
     judge: LanguageModel | Feedback = policy

@@ -157,7 +157,7 @@ class Encoder:
         """`one` of each item; of those that are too long one warning tells how many are left out of `of`.
 
         Raises:
-            TooLongError: for the first of them, unless they may be left out (`too_long`).
+            TooLongError: for the first of them, unless they may be left out (`too_long`) and others remain.
         """
         found: list[B] = []
         left: list[TooLongError] = []
@@ -168,6 +168,8 @@ class Encoder:
                 if self.too_long == "refuse":
                     raise
                 left.append(error)
+        if left and not found:
+            raise TooLongError(f"all {len(left):,} examples of {of} are too long, the first because {left[0]}")
         if left:
             of = f"{len(left):,} of {len(found) + len(left):,} examples of {of}"
             warnings.warn(f"{of} are left out, the first because {left[0]}", stacklevel=3)

@@ -255,9 +255,15 @@ def _attention_backward(
     y, dy, dout, dqkv, rate = (here[name] for name in ("y", "dy", "dout", "dqkv", "rate"))
     _linear(block.self_attn.o_proj, dx, out, dout, grads)
     kernels.attention_backward(
-        qkv.numpy(), out.numpy(), dout.numpy(), dqkv.numpy(), chunk.rows, decoder.heads, 0, decoder.kv_heads,
-        np.float32(decoder.scale), scratch,
-    )  # fmt: skip
+        qkv.numpy(),
+        out.numpy(),
+        dout.numpy(),
+        dqkv.numpy(),
+        chunk.rows,
+        decoder.heads,
+        np.float32(decoder.scale),
+        scratch,
+    )
     norm = block.input_layernorm
     _normalise(norm, x, y, rate)
     joined.backward(dqkv, y, dy)

@@ -239,10 +239,9 @@ def _attend_backward(
 
 @outer
 def attention_backward(
-    qkv: Array, out: Array, dout: Array, dqkv: Array, rows: Rows, heads: int, from_head: int, to_head: int, scale: Any,
-    s: Scratch,
-) -> None:  # fmt: skip
-    """dqkv [M, (H + 2 K) d] from the gradient of what attention gave, for heads from_head … to_head - 1 of keys.
+    qkv: Array, out: Array, dout: Array, dqkv: Array, rows: Rows, heads: int, scale: Any, s: Scratch
+) -> None:
+    """dqkv [M, (H + 2 K) d] from the gradient of what attention gave.
 
     With p = softmax(scale q kᵀ) over the tokens before in the prompt and the row, and D = Σ dout ∘ out by query:
     dv = pᵀ dout, ds = scale p ∘ (dout vᵀ − D), dq = ds k, dk = dsᵀ q.
@@ -253,7 +252,6 @@ def attention_backward(
         dqkv: is written, before the rotation.
         rows: the sequences.
         heads: H.
-        from_head, to_head: a share of the K.
         scale: of the scores.
         s: memory for the longest row and its prompt.
     """
@@ -264,7 +262,7 @@ def attention_backward(
     for group in range(rows.prompt.shape[0]):
         start, end = rows.prompt[group, 0], rows.prompt[group, 1]
         before = end - start
-        for g in range(from_head, to_head):
+        for g in range(kv_heads):
             key, value = (heads + g) * d, (heads + kv_heads + g) * d
             _copy(qkv, start, end, key, s.k, 0)
             s.dk[:before] = np.float32(0.0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from operant.view.stats import bootstrap_band, iqm_over_rows
+from operant.data.stats import bootstrap_band, iqm_over_rows
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError
 from operant.data.improvement import improvement_ci, probability_of_improvement
+from operant.data.stats import bootstrap_ci, iqm
 from operant.view.bands import Band, band, evaluation_grid, training_grid
 from operant.view.members import EVALUATION, TRAIN, Group, Member, group, notes, read_member
-from operant.view.stats import bootstrap_ci, iqm
 
 if TYPE_CHECKING:
     import numpy as np

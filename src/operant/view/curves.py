@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from operant.config.errors import DiskError, OperantError
+from operant.data.stats import bootstrap_band, iqm_over_rows
 from operant.view.charts import label
-from operant.view.stats import bootstrap_band, iqm_over_rows, smooth
+from operant.view.stats import smooth
 
 if TYPE_CHECKING:
     import numpy as np

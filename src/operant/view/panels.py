@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from operant.data.stats import bootstrap_ci, iqm
 from operant.view import charts
 from operant.view.charts import Chart, Scale
 from operant.view.diagnostics import DIAGNOSTICS, Diagnostic, of_tokens, unlisted
-from operant.view.stats import bootstrap_ci, iqm, smooth
+from operant.view.stats import smooth
 from operant.view.words import count, number
 
 if TYPE_CHECKING:

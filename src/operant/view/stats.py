@@ -1,10 +1,8 @@
-"""Statistics for pictures: the interquartile mean, its bootstrap interval, and a moving average by steps."""
+"""A moving average by steps, for pictures."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-
-from operant.data.stats import bootstrap_band, bootstrap_ci, iqm, iqm_over_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +33,3 @@ def smooth(step: ArrayLike, value: ArrayLike, *, window: float) -> NDArray[np.fl
     with np.errstate(invalid="ignore", over="ignore"):
         average = np.add.reduceat(np.append(value, 0.0), edges)[::2] / (end - begin) if len(step) else value
     return np.where(np.isfinite(average), average, np.nan)
-
-
-__all__ = ["bootstrap_band", "bootstrap_ci", "iqm", "iqm_over_rows", "smooth"]
