@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from operant.control.collector import Collector
 from operant.data.trajectory import Trajectory
 from operant.env import Processes, Supervisor
-from operant.rollout.collector import Collector
 
 TIMEOUT, MARGIN, HORIZON = 1.0, 10.0, 64
 

@@ -72,12 +72,12 @@ def ours(case: str, seed: int, steps: int, clock: Callable[[], float]) -> dict[s
     """Seconds of each step, and of its phases."""
     import torch
 
-    from operant.algo.grpo import grpo
-    from operant.config.groups import PRESETS
     from operant.data.streams import Streams
-    from operant.policy.language import LanguageModel
-    from operant.rollout.engine import Engine, Sampling
-    from operant.rollout.episodes import Prompts, Rollouts
+    from operant.language.episodes.episodes import Prompts, Rollouts
+    from operant.language.learn.grpo import grpo
+    from operant.language.model.language_model import LanguageModel
+    from operant.language.sample.engine import Engine, Sampling
+    from operant.language.settings.grpo import PRESETS
 
     seconds: list[float] = []
     sampling: list[float] = []

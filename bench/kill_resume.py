@@ -60,9 +60,9 @@ def available() -> list[str]:
 
 def train(case: str, runs: Path) -> None:
     """Start the case's run, or go on with the one that is there; one killed before its first checkpoint starts anew."""
-    from operant.cli.launch import resume, start
-    from operant.training.checkpoint import newest
-    from operant.training.folder import RunFolder
+    from operant.run.checkpoint import newest
+    from operant.run.folder import RunFolder
+    from operant.run.launch import resume, start
 
     there = sorted(runs.glob("*/run.json"))
     if there:
@@ -99,7 +99,7 @@ def in_child(work: Callable[[], None]) -> int:
 
 def kill_at(where: str, count: int) -> None:
     """Make this process kill itself at the start or the end of the `count`-th call of a function."""
-    from operant.training.folder import MetricsWriter
+    from operant.run.folder import MetricsWriter
 
     owners: dict[str, Any] = {
         "fsync": os,
@@ -136,7 +136,7 @@ def kill_after(seconds: float) -> None:
 
 def fingerprint(runs: Path) -> dict[str, str]:
     """Hashes of the final parameters, the optimiser's state and the metric rows without wall times."""
-    from operant.training.folder import RunFolder
+    from operant.run.folder import RunFolder
 
     folder = RunFolder(next(runs.glob("*/run.json")).parent)
     latest = folder.path / "checkpoints" / "latest"
@@ -188,7 +188,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments [0]")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    for heavy in ("operant.cli.launch", "operant.policy.kernels", *(n for n in NEEDS.values() if find_spec(n))):
+    for heavy in ("operant.run.launch", "operant.control.kernels", *(n for n in NEEDS.values() if find_spec(n))):
         import_module(heavy)  # once, instead of in every fork
     cases = args.case or available()
     rng, kills, mismatches, trials = random.Random(args.seed), Counter[str](), [], Counter[str]()

@@ -83,8 +83,8 @@ def earned(tokens: list[int]) -> float:
 
 def ours(args: argparse.Namespace) -> Callable[[int], int]:
     """From a seed to the number of tokens sampled."""
-    from operant.policy.language import LanguageModel
-    from operant.rollout.engine import Engine, Prompt, Sampling
+    from operant.language.model.language_model import LanguageModel
+    from operant.language.sample.engine import Engine, Prompt, Sampling
 
     static_everywhere()
     engine = Engine(LanguageModel(model_of(args), None), seed=args.seed, slots=args.prompts * args.group)
@@ -151,13 +151,13 @@ def batching(args: argparse.Namespace) -> Callable[[int], int]:
 
 def grpo(args: argparse.Namespace) -> list[float]:
     """Seconds of our steps."""
-    from operant.algo.grpo import grpo as loop
-    from operant.config.groups import PRESETS
     from operant.data.streams import Streams
-    from operant.policy.language import LanguageModel
-    from operant.rollout.engine import Engine, Sampling
-    from operant.rollout.episodes import Prompts, Rollouts
-    from operant.training.masters import MasterAdamW
+    from operant.language.episodes.episodes import Prompts, Rollouts
+    from operant.language.learn.grpo import grpo as loop
+    from operant.language.model.language_model import LanguageModel
+    from operant.language.model.master_weights import MasterAdamW
+    from operant.language.sample.engine import Engine, Sampling
+    from operant.language.settings.grpo import PRESETS
 
     static_everywhere()
     policy = LanguageModel(model_of(args), tokenizer_of(args))
@@ -224,7 +224,8 @@ def trl(args: argparse.Namespace) -> list[float]:
 
 def static_everywhere() -> None:
     """The decoding that serves CUDA on a CPU too, where this is only to see that the script runs."""
-    from operant.rollout import compiled, static
+    from operant.language.cpu import numba_decoder as compiled
+    from operant.language.sample import cuda_graph_decoder as static
 
     compiled.obstacle = lambda policy: "the decoding of CUDA is asked for"
     static.serves = lambda policy: True

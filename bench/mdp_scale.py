@@ -33,13 +33,13 @@ import numpy as np
 import scipy.sparse as sp
 
 from _interleave import say
-from operant.mdp.enumerate import enumerate_compiled
-from operant.mdp.forecast import available, memory
-from operant.mdp.mapped import MappedWriter, check_mapped, open_mapped
-from operant.mdp.matrix_free import MatrixFree, solve_matrix_free
+from operant.mdp.bounds.sweeps import Sweeps
+from operant.mdp.build.enumerate import enumerate_compiled
+from operant.mdp.build.forecast import available, memory
+from operant.mdp.io.mapped import MappedWriter, check_mapped, open_mapped
 from operant.mdp.model import MDP, Rows
-from operant.mdp.solve import solve
-from operant.mdp.sweeps import Sweeps
+from operant.mdp.solvers.matrix_free import MatrixFree, solve_matrix_free
+from operant.mdp.solvers.solve import solve
 
 ACTIONS, SUCCESSORS, DISCOUNT = 4, 3, 0.99
 MARGIN = 1.5e9
@@ -289,7 +289,7 @@ def device(states: float, epsilon: float, threads: int, where: str) -> dict[str,
     """Sweeps and a solve by torch."""
     import torch
 
-    from operant.mdp.device import DeviceRows, solve_on_device
+    from operant.mdp.solvers.device import DeviceRows, solve_on_device
 
     torch.set_num_threads(threads)
     mdp = enumerated(states, threads)

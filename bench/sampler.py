@@ -67,8 +67,8 @@ def model_of(size: str, heavy: bool) -> Any:
 
 def sides(size: str, batch: int, heavy: bool, tokens: int) -> tuple[Callable[[int], int], Callable[[int], int], Any]:
     """Ours and the peer's: from a seed to the number of tokens sampled."""
-    from operant.policy.language import LanguageModel
-    from operant.rollout.engine import Engine, Prompt, Sampling
+    from operant.language.model.language_model import LanguageModel
+    from operant.language.sample.engine import Engine, Prompt, Sampling
 
     model = model_of(size, heavy)
     policy = LanguageModel(model, None)

@@ -1,6 +1,6 @@
 """Steps per second of Q-learning: many seeds on a model, against the loop over an environment that everybody writes.
 
-Ours: `operant.algo.tabular.q_learning` on CliffWalking-v1's own table (`from_gymnasium`), `--seeds` runs of 500
+Ours: `operant.tabular.q_learning` on CliffWalking-v1's own table (`from_gymnasium`), `--seeds` runs of 500
 episodes on one thread, compiled before the clock starts. Peer: one run in plain Python, Gymnasium's CliffWalking-v1 as
 `gymnasium.make` gives it, a NumPy table, ε-greedy with ties at random. Both learn the same thing: α = 0.5, ε = 0.1,
 γ = 1. A third side, told beside them, is the library's own learner in the same Gymnasium loop. Seconds are processor
@@ -28,8 +28,8 @@ SIDES = ("ours", "peer", "learner")
 
 def ours(seed: int, seeds: int) -> dict[str, float]:
     """The compiled loop; `value` is steps per second."""
-    from operant.algo.tabular import q_learning
     from operant.mdp import from_gymnasium
+    from operant.tabular import q_learning
 
     mdp = from_gymnasium(gym.make("CliffWalking-v1"), discount=1.0)
     q_learning(mdp, seeds=1, episodes=1)
@@ -63,7 +63,7 @@ def peer(seed: int) -> dict[str, float]:
 
 def learner(seed: int) -> dict[str, float]:
     """The library's learner in the usual loop; `value` is steps per second."""
-    from operant.algo.tabular import Learner, Settings
+    from operant.tabular import Learner, Settings
 
     env, steps, late = gym.make("CliffWalking-v1"), 0, []
     mind = Learner(48, 4, Settings(step_size=0.5, epsilon=0.1, discount=1.0), np.random.default_rng(seed))

@@ -12,8 +12,8 @@ import json
 import statistics
 import time
 
-from operant.cli.registry import BUILD
 from operant.config.resolve import resolve
+from operant.run.registry import BUILD
 
 STEPS = 20_000
 

@@ -42,8 +42,8 @@ def measure(case: Case, seed: int, runs: str) -> dict[str, Any]:
     """Train one seed; returns its accuracies and what it cost."""
     import operant
     from operant.config.resolve import resolve
-    from operant.recipes.base import small_base
-    from operant.task.load import load_task
+    from operant.language.model.small_base import small_base
+    from operant.language.task.load import load_task
 
     own: dict[str, Any] = {"base.seed": seed} if case.other_bases else {}
     cfg: Any = resolve("grpo", "arithmetic", overrides=own).config
@@ -160,7 +160,7 @@ def main() -> None:
     if args.draw:
         write(json.loads((HERE / "language.json").read_text()))
         return
-    from operant.training.folder import provenance
+    from operant.run.folder import provenance
 
     about = provenance()
     host = {"cpu": about["host"]["cpu"], "python": platform.python_version(), "packages": about["packages"]}

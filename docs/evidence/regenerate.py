@@ -136,7 +136,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", help="keep the run folders here")
     args = parser.parse_args()
-    from operant.training.folder import RunFolder, provenance
+    from operant.run.folder import RunFolder, provenance
     from operant.view.curves import learning_curves
 
     known = {r["name"]: r for r in json.loads((HERE / "ppo.json").read_text())} if (HERE / "ppo.json").is_file() else {}

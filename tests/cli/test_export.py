@@ -16,7 +16,7 @@ pytest.importorskip("onnxruntime")
 import operant
 from operant.cli.export import export, without_paths
 from operant.cli.main import main
-from operant.training import exported
+from operant.run import exported
 from operant.view import onnx
 from operant.view.card import layout
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from operant.cli.main import main
-from operant.training.folder import RunFolder
+from operant.run.folder import RunFolder
 
 QUICK = ["--total-steps", "600", "--env.num", "4", "--algo.horizon", "32", "--eval.episodes", "4", "--save.no-videos"]
 QUICK[-1:] = ["--no-save.videos"]
@@ -167,7 +167,7 @@ def test_an_environment_that_gives_nan_ends_with_code_4(tmp_path, capsys):
 
 
 def test_a_full_disk_ends_with_code_5(tmp_path, monkeypatch, capsys):
-    from operant.training import networks
+    from operant.control import train_state as networks
 
     def refuse(*args, **kwargs):
         raise OSError(28, "No space left on device")

@@ -9,7 +9,7 @@ import pytest
 import operant
 from operant.cli.main import main
 from operant.cli.reproduce import TOLERANCE, changes, compare_metrics, compare_returns, reproduce
-from operant.training.folder import RunFolder
+from operant.run.folder import RunFolder
 
 QUICK = {"total_steps": 400, "quiet": True, "env.num": 2, "algo.horizon": 32, "eval.episodes": 4}
 QUICK |= {"save.videos": False, "save.report": False}

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 import operant
 from operant.cli.main import main
-from operant.training.folder import RunFolder
+from operant.run.folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = {
@@ -111,7 +111,7 @@ def test_a_second_start_on_one_run_is_refused_at_once_and_names_the_holder(tmp_p
 def test_a_killed_run_is_listed_as_such_and_an_interrupted_one_says_it_will_differ(tmp_path, capsys):
     code = (
         "import os, signal, operant\n"
-        "from operant.training.folder import MetricsWriter\n"
+        "from operant.run.folder import MetricsWriter\n"
         "write = MetricsWriter.write\n"
         "def interrupt(self, step, *rest):\n"
         "    if step > 700:\n"

@@ -13,7 +13,7 @@ import pytest
 from operant.cli import seeds as seeds_module
 from operant.cli.main import main
 from operant.cli.seeds import THREAD_VARIABLES, Fleet, Line, Seed, exit_code, fleet
-from operant.training.folder import RunFolder
+from operant.run.folder import RunFolder
 
 QUICK = ["--total-steps", "600", "--env.num", "4", "--algo.horizon", "32", "--eval.episodes", "4"]
 QUICK += ["--no-save.videos", "--no-save.report"]

@@ -12,8 +12,8 @@ from operant.cli.main import main
 from operant.cli.models import open_model, worlds
 from operant.cli.parser import METHODS
 from operant.mdp import MDP
-from operant.mdp.solve import METHODS as SOLVERS
-from operant.training.folder import RunFolder
+from operant.mdp.solvers.solve import METHODS as SOLVERS
+from operant.run.folder import RunFolder
 from operant.view import solutions
 
 MAZE = """\
@@ -94,7 +94,7 @@ def test_what_a_map_says_itself_is_not_assumed(solve, tmp_path):
 
 
 def test_prism_files_are_models(solve, tmp_path):
-    from operant.mdp.prism import to_prism
+    from operant.mdp.io.prism import to_prism
 
     to_prism(open_model("cliff-walking", {})[1], tmp_path / "cliff.tra")
     code, found, err = solve(str(tmp_path / "cliff.tra"))
@@ -163,7 +163,7 @@ def test_only_policies_that_end_are_counted_if_asked(solve, tmp_path):
 
 
 def test_a_solve_for_which_there_is_no_memory_is_refused_before_it_starts(solve, monkeypatch):
-    monkeypatch.setattr("operant.mdp.forecast.available", lambda: 1000)
+    monkeypatch.setattr("operant.mdp.build.forecast.available", lambda: 1000)
     code, _, err = solve("FrozenLake-v1")
     assert code == 2
     assert "solving 16 states needs" in err

@@ -20,12 +20,12 @@ pytest.importorskip("transformers")
 
 from operant.cli import chat as chat_module
 from operant.cli.main import main
-from operant.cli.speaker import shown
-from operant.config.models import BaseConfig
-from operant.policy.language import ends
-from operant.recipes.base import fresh
-from operant.rollout.engine import Engine, Prompt, Sampling
-from operant.serve.words import decode
+from operant.language.model.language_model import ends
+from operant.language.model.small_base import fresh
+from operant.language.sample.engine import Engine, Prompt, Sampling
+from operant.language.serve.detokenize import decode
+from operant.language.serve.speaker import shown
+from operant.language.settings.runs import BaseConfig
 
 TEMPLATE = (
     "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
@@ -177,8 +177,8 @@ def test_a_conversation(capsys, monkeypatch, policy, folder, tmp_path):
     assert first[1]["content"] == decode(policy.tokenizer, c.tokens)
     for words in ("/reset", "needs the name of a file", "cannot be written", "there is no /what", "nothing was said"):
         assert words in found.err
-    from operant.data.conversation import Encoder
-    from operant.data.pairs import read_conversations
+    from operant.language.text.conversation import Encoder
+    from operant.language.text.pairs import read_conversations
 
     assert len(read_conversations(str(file), Encoder(tokenizer=policy.tokenizer, length=128), learn="assistant")) == 2
 
@@ -221,7 +221,7 @@ def test_an_interrupt_beside_an_answer_ends_no_conversation(capsys, monkeypatch,
 
 
 def test_a_failure_of_the_model_ends_the_answer_and_not_the_conversation(capsys, monkeypatch, folder, tmp_path):
-    from operant.serve.batch import Slim
+    from operant.language.sample.batch import Slim
 
     step, calls = Slim.step, []
 

@@ -216,7 +216,7 @@ def test_mujoco_writes_no_log_where_the_user_stands(tmp_path, monkeypatch):
 
 
 def test_without_a_screen_mujoco_draws_with_a_library_or_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    from operant.env import screen
+    from operant.env import headless as screen
 
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"):
         monkeypatch.delenv(name, raising=False)

@@ -15,15 +15,15 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from operant.cli.registry import BUILD
 from operant.config.errors import EnvError
 from operant.config.resolve import resolve
+from operant.control.collector import Collector
 from operant.data.streams import Streams
 from operant.env import Supervisor, make
-from operant.env.wire import decode_space, encode_space
 from operant.math.advantage import gae
-from operant.rollout.collector import Collector
-from operant.rollout.evaluate import evaluate
+from operant.run.evaluate import evaluate
+from operant.run.registry import BUILD
+from operant.workers.wire import decode_space, encode_space
 from reference.faulty import Faulty
 
 FAULTY = f"{Path(__file__).parents[1] / 'reference' / 'faulty.py'}:Faulty"
@@ -248,7 +248,7 @@ def test_an_evaluation_plays_a_broken_episode_again(made, tmp_path):
 
 def test_a_run_goes_on_and_shows_its_restarts(tmp_path, capfd):
     from operant.cli.main import main
-    from operant.training.folder import RunFolder
+    from operant.run.folder import RunFolder
     from operant.view.report import write_report
 
     settings = ["--total-steps", "600", "--env.num", "4", "--algo.horizon", "32", "--algo.batch", "64"]

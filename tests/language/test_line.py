@@ -20,24 +20,24 @@ import torch
 
 pytest.importorskip("transformers")
 
-from operant.algo.dpo import dpo
-from operant.algo.learnt import Learnt, critic_from
-from operant.algo.reference import pairs_with_reference
-from operant.algo.reward_model import answers, reward_model, score
-from operant.algo.rlhf import rlhf
-from operant.algo.sft import sft
-from operant.config.language import DPOConfig, RewardModelConfig, SFTConfig
-from operant.config.rlhf import RLHFConfig
-from operant.data.conversation import Encoded, Encoder
-from operant.data.jsonl import lines
-from operant.data.order import Shuffled
-from operant.data.packing import padded
-from operant.data.pairs import Pair, dialogue
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
-from operant.policy.language import LanguageModel, Scalar
-from operant.rollout.engine import Completion, Engine, Prompt, Sampling
-from operant.rollout.episodes import Prompts, Rollouts
+from operant.language.episodes.episodes import Prompts, Rollouts
+from operant.language.learn.dpo import dpo
+from operant.language.learn.reference import pairs_with_reference
+from operant.language.learn.reward_model import answers, reward_model, score
+from operant.language.learn.reward_scorer import Learnt, critic_from
+from operant.language.learn.rlhf import rlhf
+from operant.language.learn.sft import sft
+from operant.language.model.language_model import LanguageModel, Scalar
+from operant.language.sample.engine import Completion, Engine, Prompt, Sampling
+from operant.language.settings.learning import DPOConfig, RewardModelConfig, SFTConfig
+from operant.language.settings.rlhf import RLHFConfig
+from operant.language.text.conversation import Encoded, Encoder
+from operant.language.text.epochs import Shuffled
+from operant.language.text.jsonl import lines
+from operant.language.text.packing import padded
+from operant.language.text.pairs import Pair, dialogue
 from operant.search.best_of_n import best_of_n_value
 from reference import rlhf as loops
 from reference.tiny_language import tiny_language

@@ -16,21 +16,21 @@ import torch
 
 pytest.importorskip("transformers")
 
-from operant.algo.completion_faults import TrainingWarning
-from operant.algo.grpo import grpo
-from operant.algo.sft import sft
-from operant.config.groups import GRPOConfig
-from operant.config.language import SFTConfig
-from operant.data.conversation import Encoder
-from operant.data.order import Shuffled
 from operant.data.streams import Streams
-from operant.policy.language import LanguageModel
-from operant.reward.trace import Trace
-from operant.rollout.engine import Engine, Sampling
-from operant.rollout.episodes import Prompts, Rollouts
-from operant.rollout.judged import Judged, greedy, prompts_of
+from operant.language.episodes.episodes import Prompts, Rollouts
+from operant.language.episodes.task_scorer import Judged, greedy, prompts_of
+from operant.language.learn.batch_checks import TrainingWarning
+from operant.language.learn.grpo import grpo
+from operant.language.learn.sft import sft
+from operant.language.model.language_model import LanguageModel
+from operant.language.reward.trace import Trace
+from operant.language.sample.engine import Engine, Sampling
+from operant.language.settings.grpo import GRPOConfig
+from operant.language.settings.learning import SFTConfig
+from operant.language.task.check import check_task
+from operant.language.text.conversation import Encoder
+from operant.language.text.epochs import Shuffled
 from operant.task import Example, Task, reward
-from operant.task.check import check_task
 from reference.tiny import tokenizer
 from reference.tiny_language import tiny_model
 

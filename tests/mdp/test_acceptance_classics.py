@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from operant.mdp import solve, worlds
-from operant.mdp.evaluation import evaluate
+from operant.mdp.analyse.evaluation import evaluate
 from operant.mdp.policies import uniform
 
 

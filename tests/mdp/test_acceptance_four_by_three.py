@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from operant.mdp import solve, worlds
-from operant.mdp.rational import breakpoints, solve_exactly
+from operant.mdp.analyse.rational import breakpoints, solve_exactly
 
 UTILITIES = [0.811558, 0.867808, 0.917808, 1, 0.761558, 0.660274, -1, 0.705308, 0.655308, 0.611416, 0.387925]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from operant.mdp import solve, worlds
-from operant.mdp.evaluation import best_epsilon_soft, evaluate, evaluation_sweeps
-from operant.mdp.occupancy import expected_steps
+from operant.mdp.analyse.evaluation import best_epsilon_soft, evaluate, evaluation_sweeps
+from operant.mdp.analyse.occupancy import expected_steps
 from operant.mdp.policies import epsilon_greedy, uniform
 
 RANDOM_5X5 = """

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operant.mdp import MDP, ModelError
-from operant.mdp.average import multichain_policy_iteration, relative_value_iteration
+from operant.mdp.solvers.average import multichain_policy_iteration, relative_value_iteration
 from reference import chains
 
 SOLVERS = [relative_value_iteration, multichain_policy_iteration]

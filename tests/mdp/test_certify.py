@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from operant.mdp import MDP, METHODS, ModelError, solve
-from operant.mdp.certify import Contraction, discounted
+from operant.mdp.bounds.certify import Contraction, discounted
 from reference import mdp as slow
 
 DISCOUNTED = [name for name, method in METHODS.items() if "discounted" in method.fits]

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from operant.mdp.device import DeviceRows, solve_on_device
-from operant.mdp.mapped import open_mapped, save_mapped
+from operant.mdp.bounds.sweeps import Sweeps
+from operant.mdp.io.mapped import open_mapped, save_mapped
 from operant.mdp.model import MDP, ModelError
-from operant.mdp.solve import solve
-from operant.mdp.sweeps import Sweeps
+from operant.mdp.solvers.device import DeviceRows, solve_on_device
+from operant.mdp.solvers.solve import solve
 from reference.scale_models import ragged
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"))]
@@ -103,11 +103,11 @@ def test_what_cannot_be_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("no")
 
-    monkeypatch.setattr("operant.mdp.device.DeviceRows", full)
+    monkeypatch.setattr("operant.mdp.solvers.device.DeviceRows", full)
     with pytest.raises(ModelError, match="not enough memory"):
         solve_on_device(model(5), device="cpu")
 
 
 def test_torch_is_not_imported_with_the_module() -> None:
-    code = "import sys, operant.mdp.device; sys.exit('torch' in sys.modules)"
+    code = "import sys, operant.mdp.solvers.device; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

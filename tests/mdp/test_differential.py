@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numba.core import config
 
-from operant.mdp import MDP, METHODS, solve, sweeps
+from operant.mdp import MDP, METHODS, solve
+from operant.mdp.bounds import sweeps
 from reference import mdp as slow
 from reference.mdp_models import grid
 

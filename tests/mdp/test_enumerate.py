@@ -21,7 +21,7 @@ from operant.mdp import (
     memory_of,
     solve,
 )
-from operant.mdp.forecast import available, require, require_solve
+from operant.mdp.build.forecast import available, require, require_solve
 from reference.model_table import assert_identical, assert_same, merged, table_of
 
 SIDE = 5

@@ -23,10 +23,10 @@ from operant.math.objective import (
 from operant.math.preference import cdpo, dpo, ipo
 from operant.math.reduce import fixed, sequence_mean, token_mean
 from operant.mdp import MDP, evaluate, finite_horizon_values, occupancy, solve
-from operant.mdp.gradient import exact_policy_gradient, finite_horizon_visits
+from operant.mdp.analyse.gradient import exact_policy_gradient, finite_horizon_visits
+from operant.mdp.analyse.td_fixed_point import td_fixed_point
 from operant.mdp.policies import over_actions, softmax
-from operant.mdp.projected import td_fixed_point
-from operant.mdp.soft import soft_policy_iteration
+from operant.mdp.solvers.soft import soft_policy_iteration
 from reference.paths import enumerate_paths
 
 S, A, T = 4, 2, 4  # state 3 is terminal

@@ -20,9 +20,9 @@ from operant.mdp import (
     solve,
     stationary,
 )
+from operant.mdp.analyse.rational import evaluate_exactly, simplest
+from operant.mdp.analyse.td_fixed_point import td_fixed_point
 from operant.mdp.policies import deterministic, epsilon_greedy, epsilon_soft, induced, over_actions, softmax, uniform
-from operant.mdp.projected import td_fixed_point
-from operant.mdp.rational import evaluate_exactly, simplest
 from operant.mdp.worlds.classics import forest, taxicab
 from operant.mdp.worlds.grids import (
     COMPASS,

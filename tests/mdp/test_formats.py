@@ -51,7 +51,7 @@ def test_random_models_come_back_to_the_last_bit(tmp_path_factory, seed, suffix)
 
 
 def test_the_documented_json_is_read(tmp_path):
-    from operant.mdp import formats
+    from operant.mdp.io import files as formats
 
     text = formats.__doc__.split("    {\n")[1].split("    }\n")[0]
     lines = [line.strip().split("   ")[0] for line in text.splitlines()]  # comments stand apart

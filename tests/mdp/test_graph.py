@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operant.mdp import MDP
-from operant.mdp.graph import (
+from operant.mdp.graph.reachability import (
     can_terminate,
     components,
     prob0_every,

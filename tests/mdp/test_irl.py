@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from operant.mdp import MDP, ModelError, occupancy
-from operant.mdp.gradient import finite_horizon_visits
-from operant.mdp.irl import feature_expectations, maxent_irl
+from operant.mdp.analyse.gradient import finite_horizon_visits
+from operant.mdp.analyse.irl import feature_expectations, maxent_irl
 from operant.mdp.policies import softmax
-from operant.mdp.soft import soft_value_iteration
+from operant.mdp.solvers.soft import soft_value_iteration
 
 
 def grid(size=4, slip=0.1, discount=0.9):

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from numba.core import config
 
-from operant.mdp import MDP, ModelError, kernels, sweeps
-from operant.mdp.ordering import permuted, restored, spread, two_colours
-from operant.mdp.sweeps import PaddedSweeps, PolicySweeps, Sweeps, chunks_of, thread_count
+from operant.mdp import MDP, ModelError
+from operant.mdp.bounds import sweeps
+from operant.mdp.bounds.sweeps import PaddedSweeps, PolicySweeps, Sweeps, chunks_of, thread_count
+from operant.mdp.graph.ordering import permuted, restored, spread, two_colours
+from operant.mdp.kernels import bellman as kernels
 from reference import mdp as slow
 
 MODELS = [

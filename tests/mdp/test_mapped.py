@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from operant.config.errors import DiskError
-from operant.mdp import mapped
-from operant.mdp.kernels import backup
-from operant.mdp.mapped import MappedWriter, check_mapped, open_mapped, save_mapped, slice_rows
+from operant.mdp.bounds.sweeps import Sweeps
+from operant.mdp.io import mapped
+from operant.mdp.io.mapped import MappedWriter, check_mapped, open_mapped, save_mapped, slice_rows
+from operant.mdp.kernels.bellman import backup
 from operant.mdp.model import MDP, Grid, ModelError, Rows
-from operant.mdp.solve import METHODS, solve
-from operant.mdp.sweeps import Sweeps
+from operant.mdp.solvers.solve import METHODS, solve
 from reference.scale_models import ragged
 
 
@@ -112,7 +112,7 @@ import os, signal, sys
 import numpy as np
 sys.path.insert(0, {tests!r})
 from reference.scale_models import ragged
-from operant.mdp import mapped
+from operant.mdp.io import mapped
 from operant.mdp.model import MDP
 target, calls = {target!r}, 0
 def dying(real):

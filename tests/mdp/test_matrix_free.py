@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from operant.mdp.matrix_free import MatrixFree, MatrixFreeBatches, solve_matrix_free
 from operant.mdp.model import MDP, ModelError
-from operant.mdp.solve import solve
+from operant.mdp.solvers.matrix_free import MatrixFree, MatrixFreeBatches, solve_matrix_free
+from operant.mdp.solvers.solve import solve
 
 SIDE = 17
 STATES = SIDE * SIDE

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from operant.mdp.mapped import save_mapped
+from operant.mdp.io.mapped import save_mapped
 from operant.mdp.model import MDP, ModelError
-from operant.mdp.petsc import solve_petsc
-from operant.mdp.solve import solve
+from operant.mdp.solvers.petsc import solve_petsc
+from operant.mdp.solvers.solve import solve
 from reference.scale_models import ragged
 
 
@@ -65,8 +65,8 @@ def test_it_stops_where_it_should() -> None:
 RANK = """
 import sys
 import numpy as np
-from operant.mdp.mapped import open_mapped
-from operant.mdp.petsc import solve_petsc
+from operant.mdp.io.mapped import open_mapped
+from operant.mdp.solvers.petsc import solve_petsc
 found = solve_petsc(open_mapped(sys.argv[1]), epsilon=1e-6)
 np.savez(f"{sys.argv[2]}/{found.first}.npz", values=found.values, policy=found.policy, gap=found.gap)
 """

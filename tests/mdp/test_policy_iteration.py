@@ -9,9 +9,9 @@ import pytest
 import scipy.sparse as sp
 
 from operant.mdp import MDP
-from operant.mdp.krylov import Krylov, inexact_policy_iteration
-from operant.mdp.policy_iteration import SMALL, exact, modified_policy_iteration, policy_iteration
-from operant.mdp.sweeps import PolicySweeps, Sweeps
+from operant.mdp.bounds.sweeps import PolicySweeps, Sweeps
+from operant.mdp.solvers.krylov import Krylov, inexact_policy_iteration
+from operant.mdp.solvers.policy_iteration import SMALL, exact, modified_policy_iteration, policy_iteration
 from reference import mdp as slow
 from reference.mdp_models import grid
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from operant.mdp import local_kernels as kernels
-from operant.mdp.prioritised import prioritised_sweeping
-from operant.mdp.value_iteration import value_iteration
+from operant.mdp.kernels import local as kernels
+from operant.mdp.solvers.prioritised import prioritised_sweeping
+from operant.mdp.solvers.value_iteration import value_iteration
 from reference import mdp as slow
 from reference.mdp_models import grid, line
 

@@ -16,8 +16,8 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import spsolve
 
 from operant.mdp import MDP
-from operant.mdp.graph import proper
-from operant.mdp.total import interval_iteration, optimistic_value_iteration
+from operant.mdp.graph.reachability import proper
+from operant.mdp.solvers.total import interval_iteration, optimistic_value_iteration
 
 pytest.importorskip("stormpy", reason="stormpy builds these models")
 if "OPERANT_DATA" not in os.environ:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from operant.mdp import MDP, ModelError, evaluate
-from operant.mdp.exact import simplest
+from operant.mdp.analyse.exact import simplest
+from operant.mdp.analyse.rational import breakpoints, evaluate_exactly, solve_exactly
 from operant.mdp.policies import uniform
-from operant.mdp.rational import breakpoints, evaluate_exactly, solve_exactly
 from operant.mdp.worlds.grids import four_by_four, four_by_three
 
 LIVING = [

@@ -6,7 +6,7 @@ from scipy.optimize import linprog
 
 from operant.mdp import MDP, ModelError, evaluate, solve
 from operant.mdp.policies import deterministic
-from operant.mdp.robust import Distance, Intervals, robust_value_iteration
+from operant.mdp.solvers.robust import Distance, Intervals, robust_value_iteration
 
 
 def model(seed=0, states=7, actions=3, discount=0.9, **options):

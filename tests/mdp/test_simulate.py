@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from operant.mdp import MDP, ModelError
+from operant.mdp.analyse.sampler import below, generators, sampler, simulate, transition
+from operant.mdp.analyse.sampler import uniform as draw
 from operant.mdp.policies import uniform
-from operant.mdp.simulate import below, generators, sampler, simulate, transition
-from operant.mdp.simulate import uniform as draw
 
 
 def model(states=5, actions=2, seed=0, **more):

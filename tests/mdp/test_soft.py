@@ -7,7 +7,7 @@ import torch
 from operant.math.bellman import soft_backup
 from operant.mdp import MDP, ModelError, evaluate, solve
 from operant.mdp.policies import epsilon_soft, over_actions, softmax, uniform
-from operant.mdp.soft import soft_evaluate, soft_policy_iteration, soft_value_iteration
+from operant.mdp.solvers.soft import soft_evaluate, soft_policy_iteration, soft_value_iteration
 
 
 def model(seed=0, states=8, actions=3, discount=0.9, **options):

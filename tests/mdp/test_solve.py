@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from operant.mdp import MDP, METHODS, ModelError, auto, ordering, solve
-from operant.mdp.auto import predicted
-from operant.mdp.krylov import promising
+from operant.mdp import MDP, METHODS, ModelError, solve
+from operant.mdp.graph import ordering
+from operant.mdp.solvers import auto
+from operant.mdp.solvers.auto import predicted
+from operant.mdp.solvers.krylov import promising
 from reference import mdp as slow
 from reference.mdp_models import grid
 

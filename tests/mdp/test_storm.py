@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from operant.mdp.total import interval_iteration, optimistic_value_iteration
+from operant.mdp.solvers.total import interval_iteration, optimistic_value_iteration
 from reference import storm
 
 stormpy = pytest.importorskip("stormpy", reason="a peer, for development")

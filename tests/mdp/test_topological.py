@@ -7,8 +7,8 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import dijkstra
 
 from operant.mdp import MDP, solve
-from operant.mdp import local_kernels as kernels
-from operant.mdp.topological import ends_decide, topological
+from operant.mdp.kernels import local as kernels
+from operant.mdp.solvers.topological import ends_decide, topological
 from reference import mdp as slow
 from reference.mdp_models import grid, line
 

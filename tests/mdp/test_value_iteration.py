@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from operant.mdp import MDP
-from operant.mdp.anderson import anderson
-from operant.mdp.value_iteration import gauss_seidel, q_value_iteration, red_black, value_iteration
+from operant.mdp.solvers.anderson import anderson
+from operant.mdp.solvers.value_iteration import gauss_seidel, q_value_iteration, red_black, value_iteration
 from reference import mdp as slow
 from reference.mdp_models import grid
 

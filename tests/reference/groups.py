@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from operant.rollout.engine import Completion, Prompt
+from operant.language.sample.engine import Completion, Prompt
 
 Steps = list[tuple[int, float]]
 

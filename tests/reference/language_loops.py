@@ -74,7 +74,8 @@ def loops(folder: Path) -> dict[str, tuple[str, str, dict[str, object]]]:
 def run(device: str, dtype: str, folder: Path) -> None:
     """Each loop in turn."""
     import operant
-    from operant.rollout import compiled, static
+    from operant.language.cpu import numba_decoder as compiled
+    from operant.language.sample import cuda_graph_decoder as static
     from reference.tiny_language import tiny_language
 
     folder.mkdir()

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from operant.policy.language import LanguageModel
+from operant.language.model.language_model import LanguageModel
 from reference.tiny_language import tiny_model
 
 Row = list[float]

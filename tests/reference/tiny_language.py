@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from operant.policy.language import LanguageModel
+from operant.language.model.language_model import LanguageModel
 
 TEXT = (
     "What is 12 + 30? The sum of 12 and 30 is 42.",

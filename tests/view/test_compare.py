@@ -13,7 +13,7 @@ from PIL import Image
 
 from operant.cli.main import main
 from operant.data.stats import bootstrap_ci, iqm
-from operant.training.columns import Column
+from operant.run.metrics import Column
 from operant.view.bands import band, on_grid
 from operant.view.compare import Comparison, compare
 from operant.view.compare_page import render

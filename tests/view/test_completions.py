@@ -3,8 +3,8 @@
 import json
 import math
 
-from operant.training.folder import RunFolder
-from operant.training.rollouts import Row, read_rollouts, write_rollouts
+from operant.language.episodes.rollout_files import Row, read_rollouts, write_rollouts
+from operant.run.folder import RunFolder
 from operant.view.report import write_report
 
 

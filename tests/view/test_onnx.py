@@ -11,8 +11,8 @@ pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
 from operant.config.errors import ConfigError, OperantError
+from operant.control.agent import Agent, AgentSpec
 from operant.env.spaces import Actions
-from operant.policy.agent import Agent, AgentSpec
 from operant.view import onnx
 
 SPACES = {

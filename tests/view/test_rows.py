@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from operant.config.errors import OperantError
-from operant.training.folder import MetricsWriter
+from operant.run.folder import MetricsWriter
 from operant.view.rows import read_series
 from view.synthetic import rows, write_run
 

@@ -10,29 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from operant.cli.control import EnvLike, Evaluator
-from operant.cli.control import copies as made_copies
-from operant.cli.registry import BUILD
-from operant.cli.runs import find as find
-from operant.cli.runs import list_runs as list_runs
-from operant.cli.runs import trained
 from operant.config.errors import ConfigError
-from operant.config.models import LanguageRun
 from operant.config.resolve import resolve
 from operant.config.schema import RunConfig
+from operant.control.build import EnvLike, Evaluator
+from operant.control.build import copies as made_copies
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
-from operant.env.screen import has_screen
-from operant.policy.actor import Actor
-from operant.training import checkpoint, exported
-from operant.training.records import settings
-from operant.training.run import record_evaluation, summary
+from operant.env.headless import has_screen
+from operant.language.settings.runs import LanguageRun
+from operant.run import checkpoint, exported
+from operant.run.actor import Actor
+from operant.run.drain import record_evaluation, summary
+from operant.run.find import find as find
+from operant.run.find import list_runs as list_runs
+from operant.run.find import trained
+from operant.run.registry import BUILD
+from operant.run.schemas import settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from operant.cli.measure import Measure
-    from operant.policy.language import LanguageModel
+    from operant.language.episodes.evaluate import Measure
+    from operant.language.model.language_model import LanguageModel
 
 
 class Run:
@@ -115,7 +115,7 @@ class Run:
 
     def _evaluator(self) -> Evaluator | Measure:
         if isinstance(self.config, LanguageRun):
-            from operant.cli.measure import measure_of
+            from operant.language.episodes.evaluate import measure_of
 
             return measure_of(self.config, self.policy)
         return Evaluator(self.config, self._env, self.policy)
@@ -183,7 +183,7 @@ def train(
     """
     settings = overrides | {k: v for k, v in {"seed": seed, "total_steps": total_steps}.items() if v is not None}
     resolved = resolve(algorithm, _env_name(env), overrides=settings, source="argument")
-    from operant.cli.launch import start
+    from operant.run.launch import start
 
     return start(resolved, env=env, runs=runs, quiet=quiet)
 
@@ -191,8 +191,8 @@ def train(
 def resume(
     run: Path | str, *, fork: bool = False, to: int | None = None, env: EnvLike | None = None, quiet: bool = False
 ) -> Run:
-    """Go on with a run from its newest valid checkpoint; arguments and errors as `operant.cli.launch.resume`."""
-    from operant.cli.launch import resume
+    """Go on with a run from its newest valid checkpoint; arguments and errors as `operant.run.launch.resume`."""
+    from operant.run.launch import resume
 
     return resume(run, fork=fork, to=to, env=env, quiet=quiet)
 

@@ -12,12 +12,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from operant.cli.speaker import prompt_of, sampling_of, seed_of, shown, speaker
 from operant.config.errors import ConfigError, OperantError
+from operant.language.serve.speaker import prompt_of, sampling_of, seed_of, shown, speaker
 
 if TYPE_CHECKING:
-    from operant.policy.language import LanguageModel
-    from operant.serve.scheduler import Delta, Scheduler
+    from operant.language.model.language_model import LanguageModel
+    from operant.language.serve.scheduler import Delta, Scheduler
 
 MOST = 1024
 """Tokens of an answer where no flag says how many."""
@@ -33,7 +33,7 @@ Message = dict[str, str]
 
 def verb(args: argparse.Namespace) -> None:
     """Talk until the other side has had enough."""
-    from operant.serve.scheduler import Scheduler
+    from operant.language.serve.scheduler import Scheduler
 
     name, policy = speaker(args)
     with suppress(ImportError):
@@ -88,7 +88,7 @@ class Chat:
             ConfigError: if there is no room for an answer; nothing was said then.
             OperantError: if the model fails; the same.
         """
-        from operant.serve.scheduler import Ask
+        from operant.language.serve.scheduler import Ask
 
         tokens = self.prompt(text)
         if len(tokens) >= self.policy.max_positions:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def verb(args: argparse.Namespace) -> None:
     """Group runs by their settings, print their scores, and write a page and a picture."""
-    from operant.cli.runs import find
+    from operant.run.find import find
     from operant.view.compare import compare, numbers
     from operant.view.compare_solutions import are_solutions, compare_solutions
 

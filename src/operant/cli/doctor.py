@@ -36,7 +36,7 @@ def examine() -> list[dict[str, Any]]:
         rows.append(_row(name, version is not None, version or "missing", None if version else "pip install operant"))
     import torch
 
-    from operant.env.screen import has_screen
+    from operant.env.headless import has_screen
 
     cuda = torch.cuda.is_available()
     rows.append(_row("gpu", cuda, torch.cuda.get_device_name() if cuda else "none; everything runs on the CPU"))

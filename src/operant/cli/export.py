@@ -18,19 +18,19 @@ from typing import Any
 import numpy as np
 
 from operant.cli.api import Run
-from operant.cli.control import EVAL_COPIES, EnvLike, Evaluator
-from operant.cli.control import copies as made_copies
-from operant.cli.runs import find
 from operant.config.errors import ConfigError, DiskError
-from operant.config.models import LanguageRun
 from operant.config.schema import RunConfig
+from operant.control.build import EVAL_COPIES, EnvLike, Evaluator
+from operant.control.build import copies as made_copies
 from operant.data.stats import bootstrap_ci, iqm
 from operant.data.streams import Streams
 from operant.env import VectorEnv
-from operant.policy.actor import Actor
-from operant.policy.table import TablePolicy, as_json
-from operant.training import exported
-from operant.training.folder import provenance, write_json
+from operant.language.settings.runs import LanguageRun
+from operant.run import exported
+from operant.run.actor import Actor
+from operant.run.find import find
+from operant.run.folder import provenance, write_json
+from operant.tabular.table import TablePolicy, as_json
 from operant.view import onnx
 from operant.view.card import card
 

@@ -72,7 +72,7 @@ def train(args: argparse.Namespace) -> int | None:
 
         return verb(args, resolved)
 
-    from operant.cli.launch import start
+    from operant.run.launch import start
 
     run = start(resolved, runs=args.runs, say=_say)
     if "task" in type(run.config).model_fields:
@@ -95,7 +95,7 @@ def _say_next(args: argparse.Namespace, run: Any) -> None:
 
 def resume(args: argparse.Namespace) -> None:
     """Go on with a run."""
-    from operant.cli.launch import resume as go_on
+    from operant.run.launch import resume as go_on
 
     run = go_on(_find(args), fork=args.fork, to=args.to, say=_say)
     shown = "sample {} PROMPT" if "task" in type(run.config).model_fields else "play {}"
@@ -221,8 +221,8 @@ def env(args: argparse.Namespace) -> int:
 def task(args: argparse.Namespace) -> None:
     """Check a task."""
     from operant.config.resolve import resolve
-    from operant.task.check import check_report
-    from operant.task.load import load_task
+    from operant.language.task.check import check_report
+    from operant.language.task.load import load_task
 
     cfg = resolve("grpo", args.id, overrides={"model.path": "none", **args.overrides}).config
     found = load_task(args.id, cfg.model_dump()["task"]["options"])
@@ -248,7 +248,7 @@ def doctor(args: argparse.Namespace) -> None:
 
 
 def _runs(args: argparse.Namespace) -> list[dict[str, Any]]:
-    from operant.cli.runs import list_runs
+    from operant.run.find import list_runs
 
     return list_runs(args.runs)
 
@@ -337,7 +337,7 @@ def _module(name: str) -> Any:
 
 
 def _find(args: argparse.Namespace) -> Path:
-    from operant.cli.runs import find
+    from operant.run.find import find
 
     return find(args.run, args.runs)
 

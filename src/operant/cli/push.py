@@ -11,11 +11,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from operant.cli.control import EnvLike
-from operant.cli.runs import find
 from operant.config.errors import ConfigError, OperantError
-from operant.training import exported
-from operant.training.folder import RunFolder
+from operant.control.build import EnvLike
+from operant.run import exported
+from operant.run.find import find
+from operant.run.folder import RunFolder
 
 REPOSITORY = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?/[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?", re.ASCII)
 

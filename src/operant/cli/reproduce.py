@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 from safetensors.torch import load_file
 
-from operant.cli.control import EnvLike
-from operant.cli.launch import Say, start
-from operant.cli.runs import find, trained
 from operant.config.errors import ConfigError
 from operant.config.resolve import Resolved, load
-from operant.training import checkpoint, exported
-from operant.training.folder import RunFolder, provenance
+from operant.control.build import EnvLike
+from operant.run import checkpoint, exported
+from operant.run.find import find, trained
+from operant.run.folder import RunFolder, provenance
+from operant.run.launch import Say, start
 
 TOLERANCE = 1e-4
 """Runs agree without being equal where nothing differs by more than this share of the largest value of its column."""

@@ -9,12 +9,12 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from operant.cli.speaker import prompt_of, sampling_of, seed_of, shown, speaker
 from operant.config.errors import ConfigError, OperantError
+from operant.language.serve.speaker import prompt_of, sampling_of, seed_of, shown, speaker
 
 if TYPE_CHECKING:
-    from operant.policy.language import LanguageModel
-    from operant.serve.scheduler import Delta, Token
+    from operant.language.model.language_model import LanguageModel
+    from operant.language.serve.scheduler import Delta, Token
 
 MOST = 256
 """Tokens of a completion where no flag says how many."""
@@ -51,7 +51,7 @@ def sample(args: argparse.Namespace, policy: LanguageModel, text: str, seed: int
         ConfigError: if the prompt cannot be gone on from.
         OperantError: if the model fails.
     """
-    from operant.serve.scheduler import Ask, Scheduler
+    from operant.language.serve.scheduler import Ask, Scheduler
 
     messages = [{"role": "user", "content": text}]
     prompt = prompt_of(policy, messages if args.chat else text)
@@ -115,7 +115,7 @@ def _json(
     seed: int,
     said: list[Said],
 ) -> dict[str, Any]:
-    from operant.serve.words import Spelling
+    from operant.language.serve.detokenize import Spelling
 
     spell = Spelling(policy.tokenizer)
     return {

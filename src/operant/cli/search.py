@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from operant.algo.learnt import Learnt
-from operant.cli.learnt import read_judge
-from operant.cli.measure import measure_of, warm
 from operant.config.errors import ConfigError
-from operant.config.models import LanguageRun
-from operant.data.conversation import Encoder
-from operant.policy.language import Scalar
-from operant.reward.answer import answer_of
-from operant.reward.trace import Trace
-from operant.rollout.engine import Engine
-from operant.rollout.judged import prompts_of
-from operant.rollout.sampling import Completion
+from operant.language.episodes.evaluate import measure_of, warm
+from operant.language.episodes.task_scorer import prompts_of
+from operant.language.learn.judges import read_judge
+from operant.language.learn.reward_scorer import Learnt
+from operant.language.model.language_model import Scalar
+from operant.language.reward.answer import answer_of
+from operant.language.reward.trace import Trace
+from operant.language.sample.engine import Engine
+from operant.language.sample.sampling import Completion
+from operant.language.settings.runs import LanguageRun
+from operant.language.text.conversation import Encoder
 from operant.search.best_of_n import best_of_n_value
 from operant.search.pass_at_k import pass_at_k
 from operant.search.voting import majority
 
 if TYPE_CHECKING:
     from operant.cli.api import Run
-    from operant.policy.language import LanguageModel
+    from operant.language.model.language_model import LanguageModel
 
 
 def verb(args: argparse.Namespace, run: Run) -> None:

@@ -270,7 +270,7 @@ class Line:
     def text(self, running: Fleet) -> str:
         """`2 of 5 seeds done: 41 % of all steps, 12,300 steps/s, return 231.4 (interquartile mean), 40 s left`."""
         from operant.data.stats import iqm
-        from operant.training.progress import duration
+        from operant.run.progress import duration
 
         seeds = running.seeds
         done = sum(each.code is not None for each in seeds)

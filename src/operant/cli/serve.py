@@ -6,14 +6,14 @@ import argparse
 import sys
 from contextlib import suppress
 
-from operant.cli.speaker import speaker
 from operant.config.errors import ConfigError
+from operant.language.serve.speaker import speaker
 
 
 def verb(args: argparse.Namespace) -> None:
     """Serve until interrupted."""
     try:
-        from operant.serve.http import Server, served
+        from operant.language.serve.http import Server, served
     except ImportError as error:
         raise ConfigError(f'a server needs more packages ({error}): pip install "operant[serve]"') from None
     name, policy = speaker(args)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from operant.cli.models import open_model
 from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.config.values import ENTRY, from_text
-from operant.training.folder import RunFolder, now, provenance
-from operant.training.progress import sparkline
+from operant.run.folder import RunFolder, now, provenance
+from operant.run.progress import sparkline
 from operant.view import solutions, words
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def _asked(mdp: MDP, args: argparse.Namespace) -> MDP:
 
 
 def _solve(mdp: MDP, args: argparse.Namespace, line: _Line, sweeps: Sweeps | None) -> Solution:
-    from operant.mdp.forecast import require_solve
-    from operant.mdp.solve import solve
+    from operant.mdp.build.forecast import require_solve
+    from operant.mdp.solvers.solve import solve
 
     require_solve(mdp)
 

@@ -20,13 +20,13 @@ from pydantic import ValidationError
 
 from operant.config.errors import ConfigError
 from operant.config.fields import Leaf, did_you_mean, leaf_of, leaves, nearest, nearest_keys, section
-from operant.config.groups import PRESETS as PAPERS
 from operant.config.locate import key_lines
-from operant.config.models import LANGUAGE
 from operant.config.schema import PPORun, RunConfig
-from operant.config.tabular import TABULAR
 from operant.config.values import ENTRY, fitted, from_text, plain, shown
 from operant.config.write import toml_document, toml_key, toml_value
+from operant.language.settings.grpo import PRESETS as PAPERS
+from operant.language.settings.runs import LANGUAGE
+from operant.tabular.settings import TABULAR
 
 ALGORITHMS: dict[str, type[RunConfig]] = {"ppo": PPORun, **TABULAR, **LANGUAGE}
 """The config class of each algorithm: the one place where a new algorithm's settings are announced."""

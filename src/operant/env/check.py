@@ -17,9 +17,9 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 
 from operant.config.errors import EnvError
+from operant.env.findings import Fatal, Problem, Report
 from operant.env.inprocess import Env, describe
 from operant.env.make import make_one
-from operant.env.problem import Fatal, Problem, Report
 from operant.env.spaces import Actions, Observations
 
 _SEED_FIX = "in reset() call super().reset(seed=seed), and draw every random number from self.np_random"

@@ -13,13 +13,13 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from operant.config.errors import EnvError
+from operant.env.envpool import Pool
 from operant.env.gymvector import GymVector
+from operant.env.headless import prepare_mujoco
 from operant.env.inprocess import Env, InProcess
-from operant.env.names import load, needs
-from operant.env.pool import Pool
 from operant.env.process import Processes, Supervisor
-from operant.env.screen import prepare_mujoco
 from operant.env.vector import VectorEnv
+from operant.workers.resolve import load, needs
 
 BACKENDS = ("auto", "native", "inprocess", "envpool", "process")
 

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from operant.config.errors import EnvError
 from operant.env.spaces import Actions, Observations, action_dtype
 from operant.env.vector import Step
-from operant.env.wire import DONE, MAKE, PICTURE, RESET, STEP, Gone, Late, decode_space, receive, send
+from operant.workers.wire import DONE, MAKE, PICTURE, RESET, STEP, Gone, Late, decode_space, receive, send
 
 START = 60.0
 """Seconds that a worker always has to start and to make its copies, which may load large packages."""

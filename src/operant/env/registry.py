@@ -12,7 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from operant.env import probe
 from operant.env.make import has_native
-from operant.env.names import needs, withdrawn
+from operant.workers.resolve import needs, withdrawn
 
 _HEAVY = {  # what a package would have to be loaded for: (numbers observed, action)
     "Ant": (105, "8 in [-1, 1]"),

@@ -1,4 +1,4 @@
-"""A worker process: steps a slice of the copies for `operant.env.process`, in the layout of `operant.env.wire`.
+"""A worker process: steps a slice of the copies for `operant.env.process`, in the layout of `operant.workers.wire`.
 
 It is started as `python -m operant.env.worker SOCKET PLACE`: a connected socket, and a file of 8 bytes in which it
 notes the copy that it is about to call, so that the other side knows where it was when it does not answer.
@@ -20,9 +20,9 @@ import numpy as np
 from operant.config.errors import EnvError
 from operant.env.inprocess import InProcess
 from operant.env.make import make_one
-from operant.env.orphan import end_with_parent
 from operant.env.spaces import action_dtype
-from operant.env.wire import DONE, FAILED, MAKE, PICTURE, RESET, Gone, encode_space, receive, send
+from operant.workers.parent_watch import end_with_parent
+from operant.workers.wire import DONE, FAILED, MAKE, PICTURE, RESET, Gone, encode_space, receive, send
 
 
 class _Noted(gymnasium.Wrapper[Any, Any, Any, Any]):

@@ -1,35 +1,35 @@
 """Exact finite Markov decision processes: models, solvers with certificates, and the oracles of every estimator."""
 
-from operant.mdp.average import multichain_policy_iteration, relative_value_iteration
-from operant.mdp.device import solve_on_device
-from operant.mdp.end_components import EndComponents, maximal_end_components
-from operant.mdp.enumerate import enumerate_compiled, enumerate_mdp
-from operant.mdp.evaluation import Evaluation, best_epsilon_soft, evaluate, evaluation_sweeps
-from operant.mdp.factored import factored
-from operant.mdp.finite_horizon import finite_horizon, finite_horizon_values
-from operant.mdp.forecast import Forecast, memory, memory_of
-from operant.mdp.formats import load
-from operant.mdp.gradient import ExactGradient, exact_policy_gradient
-from operant.mdp.graph import Components, can_terminate, components, proper, reachable
-from operant.mdp.grid import grid_world
-from operant.mdp.gymnasium import from_gymnasium
-from operant.mdp.irl import Explanation, feature_expectations, maxent_irl
-from operant.mdp.linear_programming import linear_programming
-from operant.mdp.logged import from_logs
-from operant.mdp.mapped import MappedWriter, check_mapped, open_mapped, save_mapped
-from operant.mdp.matrix_free import MatrixFree, MatrixFreeBatches, MatrixFreeSolution, solve_matrix_free
-from operant.mdp.mdptoolbox import from_mdptoolbox
+from operant.mdp.analyse.evaluation import Evaluation, best_epsilon_soft, evaluate, evaluation_sweeps
+from operant.mdp.analyse.gradient import ExactGradient, exact_policy_gradient
+from operant.mdp.analyse.irl import Explanation, feature_expectations, maxent_irl
+from operant.mdp.analyse.occupancy import expected_steps, occupancy, return_variance, stationary
+from operant.mdp.analyse.rational import ExactSolution, Piece, breakpoints, evaluate_exactly, solve_exactly
+from operant.mdp.build.enumerate import enumerate_compiled, enumerate_mdp
+from operant.mdp.build.estimate import from_logs
+from operant.mdp.build.factored import factored
+from operant.mdp.build.forecast import Forecast, memory, memory_of
+from operant.mdp.build.grid import grid_world
+from operant.mdp.build.gymnasium import from_gymnasium
+from operant.mdp.build.mdptoolbox import from_mdptoolbox
+from operant.mdp.build.simulator import from_simulator, from_step
+from operant.mdp.build.validate import Problem, check
+from operant.mdp.graph.end_components import EndComponents, maximal_end_components
+from operant.mdp.graph.reachability import Components, can_terminate, components, proper, reachable
+from operant.mdp.io.files import load
+from operant.mdp.io.mapped import MappedWriter, check_mapped, open_mapped, save_mapped
+from operant.mdp.io.prism import from_prism, to_prism
 from operant.mdp.model import MDP, Grid, ModelError, Rows
-from operant.mdp.occupancy import expected_steps, occupancy, return_variance, stationary
-from operant.mdp.prism import from_prism, to_prism
-from operant.mdp.rational import ExactSolution, Piece, breakpoints, evaluate_exactly, solve_exactly
-from operant.mdp.robust import Distance, Intervals, robust_value_iteration
-from operant.mdp.simulator import from_simulator, from_step
-from operant.mdp.soft import soft_evaluate, soft_policy_iteration, soft_value_iteration
 from operant.mdp.solution import Certificate, Solution
-from operant.mdp.solve import METHODS, solve
-from operant.mdp.total import interval_iteration, optimistic_value_iteration
-from operant.mdp.validate import Problem, check
+from operant.mdp.solvers.average import multichain_policy_iteration, relative_value_iteration
+from operant.mdp.solvers.device import solve_on_device
+from operant.mdp.solvers.finite_horizon import finite_horizon, finite_horizon_values
+from operant.mdp.solvers.linear_programming import linear_programming
+from operant.mdp.solvers.matrix_free import MatrixFree, MatrixFreeBatches, MatrixFreeSolution, solve_matrix_free
+from operant.mdp.solvers.robust import Distance, Intervals, robust_value_iteration
+from operant.mdp.solvers.soft import soft_evaluate, soft_policy_iteration, soft_value_iteration
+from operant.mdp.solvers.solve import METHODS, solve
+from operant.mdp.solvers.total import interval_iteration, optimistic_value_iteration
 
 __all__ = [
     "MDP",

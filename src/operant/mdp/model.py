@@ -126,8 +126,8 @@ class MDP:
         actions: Sequence[Hashable] | None = None,
         grid: Grid | None = None,
     ) -> None:
-        from operant.mdp.arrays import rows_of  # the conversions are a room of their own
-        from operant.mdp.ragged import rows_of_dictionary
+        from operant.mdp.build.arrays import rows_of  # the conversions are a room of their own
+        from operant.mdp.build.row_builder import rows_of_dictionary
 
         if isinstance(P, Mapping):
             if pairs is not None:
@@ -194,7 +194,7 @@ class MDP:
         grid: Grid | None,
         check: bool = True,
     ) -> None:
-        from operant.mdp.validate import check_rows, check_scalars, check_structure
+        from operant.mdp.build.validate import check_rows, check_scalars, check_structure
 
         self.rows = rows
         self.discount = float(discount)
@@ -318,7 +318,7 @@ class MDP:
 
     def save(self, path: str | Path) -> None:
         """Write the model to a file: by its suffix .npz (fast, exact) or .json (to be read by people); see `load`."""
-        from operant.mdp.formats import save
+        from operant.mdp.io.files import save
 
         save(self, path)
 

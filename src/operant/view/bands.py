@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from operant.training.columns import Column
+    from operant.run.metrics import Column
 
     Array = NDArray[np.float64]
 

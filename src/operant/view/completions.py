@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from operant.training.rollouts import read_rollouts
+from operant.language.episodes.rollout_files import read_rollouts
 from operant.view import charts
 from operant.view.charts import Scale
 

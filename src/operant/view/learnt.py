@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError, OperantError
-from operant.config.tabular import TabularRun
+from operant.tabular.settings import TabularRun
 from operant.view import words
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from operant.mdp.model import MDP
-    from operant.policy.table import TablePolicy
+    from operant.tabular.table import TablePolicy
 
 CELLS = 10_000
 """Cells of a map up to which it is drawn."""
@@ -36,9 +36,9 @@ def learnt(run: Path) -> Learnt | None:
 
     The environment is made only where it is one of Gymnasium's: a folder from elsewhere does not choose what runs.
     """
-    from operant.policy.table import TablePolicy
-    from operant.training import checkpoint, exported
-    from operant.training.records import settings
+    from operant.run import checkpoint, exported
+    from operant.run.schemas import settings
+    from operant.tabular.table import TablePolicy
 
     try:
         cfg = settings(run)
@@ -54,7 +54,7 @@ def learnt(run: Path) -> Learnt | None:
 
 def shown(cfg: TabularRun, agent: TablePolicy) -> Learnt:
     """The section of a table."""
-    from operant.algo.tabular.configured import violations
+    from operant.tabular.configured import violations
 
     found = Learnt()
     mdp = model(cfg)
@@ -73,7 +73,7 @@ def shown(cfg: TabularRun, agent: TablePolicy) -> Learnt:
 def model(cfg: TabularRun) -> MDP | None:
     """The environment's own model, where it is one of Gymnasium's that shows its table."""
     from operant.env import make_one
-    from operant.mdp.gymnasium import from_gymnasium
+    from operant.mdp.build.gymnasium import from_gymnasium
 
     if ":" in cfg.env.id:
         return None
@@ -92,8 +92,8 @@ def model(cfg: TabularRun) -> MDP | None:
 def _compare(mdp: MDP, agent: TablePolicy, found: Learnt) -> None:
     import numpy as np
 
-    from operant.mdp.graph import reachable
-    from operant.mdp.solve import solve
+    from operant.mdp.graph.reachability import reachable
+    from operant.mdp.solvers.solve import solve
     from operant.view.grid_picture import actions_taken, layout_of, value_limits
 
     solution = solve(mdp)
@@ -131,8 +131,8 @@ def _worth(mdp: MDP, start: NDArray[np.float64], agent: TablePolicy, solution: A
     """What the greedy policy is worth from the start, exactly, beside the best."""
     import numpy as np
 
-    from operant.mdp.evaluation import evaluate
-    from operant.mdp.graph import reachable
+    from operant.mdp.analyse.evaluation import evaluate
+    from operant.mdp.graph.reachability import reachable
     from operant.mdp.policies import deterministic, induced
 
     actions = solution.policy.copy()
@@ -158,8 +158,8 @@ def _worth(mdp: MDP, start: NDArray[np.float64], agent: TablePolicy, solution: A
 
 def _soft(cfg: TabularRun, mdp: MDP) -> list[str]:
     """What an on-policy method aims at, whose policy keeps its ε: the best ε-soft policy."""
-    from operant.algo.tabular.settings import named
-    from operant.mdp.evaluation import best_epsilon_soft
+    from operant.mdp.analyse.evaluation import best_epsilon_soft
+    from operant.tabular.algorithms import named
 
     epsilon = cfg.algo.epsilon
     if (

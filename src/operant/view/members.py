@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from operant.config.errors import OperantError
-from operant.training.columns import Column, read_columns
-from operant.training.folder import RunFolder
+from operant.run.folder import RunFolder
+from operant.run.metrics import Column, read_columns
 
 TRAIN, EVALUATION = "train/return", "eval/return_mean"
 APART = ("seed", "env.id", "save.keep", "save.videos", "save.report")

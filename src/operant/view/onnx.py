@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from operant.config.errors import ConfigError, OperantError
+from operant.control.agent import Agent
 from operant.env.spaces import Actions
-from operant.policy.agent import Agent
-from operant.policy.table import TablePolicy
+from operant.tabular.table import TablePolicy
 
 Graphed = Agent | TablePolicy
 """Policies that have an ONNX form."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from operant.config.errors import EnvError
 from operant.env import VectorEnv
-from operant.training.folder import write_json
+from operant.run.folder import write_json
 from operant.view.video import record
 
 MAX_STEPS = 10_000

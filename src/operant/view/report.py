@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 from operant.config.errors import OperantError
 from operant.data.stats import bootstrap_ci, iqm, wilson_ci
-from operant.training.folder import RunFolder
-from operant.training.records import FILM, read_json
+from operant.run.folder import RunFolder
+from operant.run.schemas import FILM, read_json
 from operant.view import panels, words
 from operant.view.completions import completions
 from operant.view.learnt import learnt

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from operant.training.folder import RunFolder
+from operant.run.folder import RunFolder
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError
-from operant.training.disk import writing
-from operant.training.folder import RunFolder, write_json
-from operant.training.records import read_json
+from operant.run.disk import writing
+from operant.run.folder import RunFolder, write_json
+from operant.run.schemas import read_json
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from operant.config.errors import OperantError
-from operant.training.folder import RunFolder
+from operant.run.folder import RunFolder
 from operant.view import charts, solutions, words
 from operant.view.charts import Chart, Scale
 from operant.view.grid_picture import GridPicture

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from operant.config.errors import DiskError, OperantError
-from operant.env.screen import has_screen
+from operant.env.headless import has_screen
 
 if TYPE_CHECKING:
     import numpy as np

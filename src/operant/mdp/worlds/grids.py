@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from operant.mdp.grid import MOVES, grid_world
+from operant.mdp.build.grid import MOVES, grid_world
 from operant.mdp.model import MDP, Grid
 from operant.mdp.worlds.table import Outcome, table
 

@@ -1,0 +1,1 @@
+"""Control by deep reinforcement learning: networks, policies, the collector, PPO."""

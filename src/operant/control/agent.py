@@ -1,0 +1,147 @@
+"""The agent: everything that acts and values, in one file that an evaluation cannot load by halves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import NoneType
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from operant.config.errors import ConfigError
+from operant.control.mlp import ACTIVATIONS, MLP
+from operant.control.normalizer import ObsNormalizer, RewardScale
+from operant.control.policies import BernoulliPolicy, CategoricalPolicy, Critic, MultiCategoricalPolicy, NormalPolicy
+
+ActionKind = Literal["discrete", "box", "multidiscrete", "multibinary"]
+AnyPolicy = CategoricalPolicy | NormalPolicy | MultiCategoricalPolicy | BernoulliPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSpec:
+    """The shape of an agent; `policy.json` beside the weights."""
+
+    obs_dim: int
+    action_kind: ActionKind
+    action_sizes: tuple[int, ...]  # (K,) for discrete and multibinary, (A,) for box, each component's for multidiscrete
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    log_std_init: float = 0.0
+    obs_clip: float | None = None  # None: observations are not normalised
+    reward_clip: float | None = None  # None: rewards are not normalised
+
+
+class Agent(nn.Module):
+    """A policy, a critic and the statistics that normalise their inputs.
+
+    Args:
+        spec: sizes and switches.
+        generator: where the initial weights come from; None leaves them to be loaded.
+    """
+
+    def __init__(self, spec: AgentSpec, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        gen = generator or torch.Generator().manual_seed(0)
+        self.spec = spec
+        self.normalizer = None if spec.obs_clip is None else ObsNormalizer(spec.obs_dim, spec.obs_clip)
+        self.reward_scale = None if spec.reward_clip is None else RewardScale(spec.reward_clip)
+        outputs = sum(spec.action_sizes)
+        net = MLP((spec.obs_dim, *spec.hidden, outputs), spec.activation, out_gain=0.01, generator=gen)
+        self.policy: AnyPolicy = _policy(spec, net, self.normalizer)
+        value = MLP((spec.obs_dim, *spec.hidden, 1), spec.activation, out_gain=1.0, generator=gen)
+        self.critic = Critic(value, self.normalizer)
+
+    @torch.no_grad()
+    def act(self, obs: np.ndarray | Sequence[float], *, generator: np.random.Generator | None = None) -> np.ndarray:
+        """The policy's action for [D] or [N, D] raw observations: its mode, or a sample where `generator` is given."""
+        x = self._input(obs)
+        rows = x.reshape(-1, self.spec.obs_dim)
+        action = self.policy.mode(rows) if generator is None else self.policy.sample(rows, generator)[0]
+        return action.reshape((*x.shape[:-1], *action.shape[1:])).cpu().numpy()
+
+    @torch.no_grad()
+    def value(self, obs: np.ndarray | Sequence[float]) -> np.ndarray:
+        """V of [D] or [N, D] raw observations, in the units of the environment's reward."""
+        value = self.critic(self._input(obs))
+        scale = 1.0 if self.reward_scale is None else self.reward_scale.deviation
+        return (value * scale).cpu().numpy()
+
+    def stored(self) -> dict[str, Tensor]:
+        """The tensors of `model.safetensors` by name: parameters and running statistics, not copied."""
+        return {name: x.detach() for name, x in self.state_dict().items() if not _repeated(name)}
+
+    def save(self, folder: Path) -> None:
+        """Write `model.safetensors` and `policy.json` into `folder`."""
+        save_file({name: x.clone() for name, x in self.stored().items()}, str(folder / "model.safetensors"))
+        (folder / "policy.json").write_text(json.dumps(asdict(self.spec), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Agent:
+        """Read what `save` wrote.
+
+        Raises:
+            ConfigError: if a file is missing or is not an agent's.
+        """
+        try:
+            raw = json.loads((folder / "policy.json").read_text())
+            raw |= {key: tuple(raw[key]) for key in ("action_sizes", "hidden")}
+            tensors = load_file(folder / "model.safetensors")
+            spec = AgentSpec(**raw)
+            if weights(spec) > sum(x.numel() for x in tensors.values()):
+                raise ValueError("model.safetensors does not fit policy.json: it is smaller")
+            agent = cls(spec)
+            missing, unknown = agent.load_state_dict(tensors, strict=False)
+            if unknown or (missing := [name for name in missing if not _repeated(name)]):
+                raise ValueError(f"model.safetensors does not fit policy.json: {[*missing, *unknown]}")
+        except (OSError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+            raise ConfigError(f"{folder}: not a readable policy ({error})") from error
+        return agent
+
+    def _input(self, obs: np.ndarray | Sequence[float]) -> Tensor:
+        x = torch.as_tensor(np.asarray(obs, dtype=np.float32), device=next(self.parameters()).device)
+        if x.shape[-1:] != (self.spec.obs_dim,):
+            raise ValueError(f"obs has shape {tuple(x.shape)}; its last dimension must be {self.spec.obs_dim}")
+        return x
+
+
+def weights(spec: AgentSpec) -> int:
+    """How many weights the matrices of policy and critic have, counted before any is made.
+
+    Raises:
+        ValueError: if the spec cannot be of an agent: a width that is not a positive whole number, a bound that is no
+            number, an unknown activation.
+    """
+    if spec.activation not in ACTIVATIONS or spec.action_kind not in get_args(ActionKind):
+        raise ValueError(f"policy.json: unknown activation {spec.activation!r} or action_kind {spec.action_kind!r}")
+    if any(type(x) not in (int, float, NoneType) for x in (spec.log_std_init, spec.obs_clip, spec.reward_clip)):
+        raise ValueError("policy.json: log_std_init, obs_clip or reward_clip is no number")
+    widths = (spec.obs_dim, *spec.hidden)
+    if any(type(n) is not int or n < 1 for n in (*widths, *spec.action_sizes)):
+        raise ValueError("policy.json: a width is not a positive whole number")
+    outputs = sum(spec.action_sizes)
+    return 2 * sum(a * b for a, b in pairwise(widths)) + widths[-1] * (outputs + 1)
+
+
+def _repeated(name: str) -> bool:
+    """Policy and critic hold the agent's normaliser; it is stored once, as `normalizer`."""
+    return name.startswith(("policy.normalizer.", "critic.normalizer."))
+
+
+def _policy(spec: AgentSpec, net: MLP, normalizer: ObsNormalizer | None) -> AnyPolicy:
+    match spec.action_kind:
+        case "discrete":
+            return CategoricalPolicy(net, normalizer)
+        case "box":
+            return NormalPolicy(net, normalizer, spec.action_sizes[0], spec.log_std_init)
+        case "multidiscrete":
+            return MultiCategoricalPolicy(net, normalizer, spec.action_sizes)
+        case "multibinary":
+            return BernoulliPolicy(net, normalizer)

@@ -1,0 +1,462 @@
+"""Small perceptrons compiled by Numba: acting, and one epoch of PPO by hand. Plain arrays in, plain arrays out.
+
+Inside, a matrix has one row per unit and one column ("lane") per sample, so that W [out, in] multiplies as torch stores
+it, and tanh, softmax and losses run along contiguous lanes that the compiler vectorises. The products go to the BLAS of
+SciPy in pieces so small that it never starts a thread of its own.
+
+Parameters, gradients and Adam's moments are flat: [log_std?, W_1, b_1, …, W_L, b_L] (`side_by_side`).
+Floating-point flags leave NaN and infinity alone: what breaks in training shows in the metrics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from operant.data.compiled import inner, inner_counted, outer
+
+Array = np.ndarray
+Real = float | np.floating[Any]
+
+SINGLE_THREADED = 64**3
+"""Multiplications up to which OpenBLAS computes a product on the calling thread."""
+LANES = 64
+"""Samples that pass through the network together: activations stay in the first-level cache."""
+
+_HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+
+
+def side_by_side(parameters: Sequence[Tensor]) -> Tensor:
+    """One flat tensor [P] of which `parameters` (float32, CPU) are consecutive views; moves them only if they are not.
+
+    The parameters stay the same objects with the same numbers, so modules and optimisers do not notice.
+    """
+    first, at = parameters[0], parameters[0].data_ptr()
+    memory = first.untyped_storage().data_ptr()
+    for p in parameters:
+        if not p.is_contiguous() or p.data_ptr() != at or p.untyped_storage().data_ptr() != memory:
+            break
+        at += 4 * p.numel()
+    else:
+        size = (at - first.data_ptr()) // 4
+        return first.detach().as_strided((size,), (1,), first.storage_offset())
+    flat = torch.cat([p.detach().reshape(-1) for p in parameters])
+    for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        p.data = part.view(p.shape)
+    return flat
+
+
+# ---------------------------------------------------------------------------------------------------- perceptron
+@inner
+def _tanh(x: Real) -> Real:
+    """A rational function, exact to 3e-7; it is the one of Eigen, `ptanh_float`."""
+    bound = np.float32(7.90531110763549805)
+    x = -bound if x < -bound else x  # written so that NaN passes
+    x = bound if x > bound else x
+    s = x * x
+    p = np.float32(-2.76076847742355e-16)
+    p = p * s + np.float32(2.00018790482477e-13)
+    p = p * s + np.float32(-8.60467152213735e-11)
+    p = p * s + np.float32(5.12229709037114e-08)
+    p = p * s + np.float32(1.48572235717979e-05)
+    p = p * s + np.float32(6.37261928875436e-04)
+    p = p * s + np.float32(4.89352455891786e-03)
+    q = np.float32(1.19825839466702e-06)
+    q = q * s + np.float32(1.18534705686654e-04)
+    q = q * s + np.float32(2.26843463243900e-03)
+    q = q * s + np.float32(4.89352518554385e-03)
+    return x * p / q
+
+
+@inner
+def _lanes(sizes: Array) -> int:
+    """How many samples pass through a perceptron of these widths together."""
+    largest = 1
+    for l in range(sizes.size - 1):
+        largest = max(largest, sizes[l] * sizes[l + 1])
+    return max(4, min(LANES, SINGLE_THREADED // largest))
+
+
+@inner
+def _units(sizes: Array) -> int:
+    """Rows of the activations, input and output included."""
+    total = 0
+    for size in sizes:
+        total += size
+    return total
+
+
+@inner_counted
+def forward(theta: Array, sizes: Array, relu: bool, acts: Array, n: int) -> None:
+    """Fill `acts`, which begins with the input [D, n], with the output [sizes[l], n] of every layer, end to end."""
+    w, at = 0, 0
+    for l in range(sizes.size - 1):
+        i, o = sizes[l], sizes[l + 1]
+        x = acts[at : at + i * n].reshape((i, n))
+        y = acts[at + i * n : at + (i + o) * n].reshape((o, n))
+        np.dot(theta[w : w + o * i].reshape((o, i)), x, y)
+        w, at = w + o * i, at + i * n
+        for k in range(o):
+            row, b = y[k], theta[w + k]
+            if l == sizes.size - 2:
+                for p in range(n):
+                    row[p] += b
+            elif relu:
+                for p in range(n):
+                    z = row[p] + b
+                    row[p] = np.float32(0.0) if z < np.float32(0.0) else z
+            else:
+                for p in range(n):
+                    row[p] = _tanh(row[p] + b)
+        w += o
+
+
+@inner_counted
+def backward(theta: Array, grad: Array, sizes: Array, relu: bool, acts: Array, deltas: Array, n: int) -> None:
+    """Add dLoss/dθ to `grad`; `deltas`, laid out as `acts`, holds dLoss/d(output) in its last part."""
+    w, at = grad.size, n * (_units(sizes) - sizes[-1])
+    for l in range(sizes.size - 2, -1, -1):
+        i, o = sizes[l], sizes[l + 1]
+        delta = deltas[at : at + o * n].reshape((o, n))
+        at -= i * n
+        x = acts[at : at + i * n].reshape((i, n))
+        w -= o
+        for k in range(o):
+            row, total = delta[k], np.float32(0.0)
+            for p in range(n):
+                total += row[p]
+            grad[w + k] += total
+        w -= o * i
+        part = np.dot(delta, x.T).reshape(o * i)
+        whole = grad[w : w + o * i]
+        for k in range(o * i):
+            whole[k] += part[k]
+        if l > 0:
+            behind = deltas[at : at + i * n]
+            np.dot(theta[w : w + o * i].reshape((o, i)).T, delta, behind.reshape((i, n)))
+            y = acts[at : at + i * n]
+            if relu:
+                for p in range(i * n):
+                    behind[p] = behind[p] if y[p] > np.float32(0.0) else np.float32(0.0)
+            else:
+                for p in range(i * n):
+                    behind[p] *= np.float32(1.0) - y[p] * y[p]
+
+
+# ---------------------------------------------------------------------------------------------------- acting
+@inner
+def _observe(obs: Array, mean: Array, var: Array, clip: Real, acts: Array) -> None:
+    """[n, D] raw → acts [D, n]: clip((x − mean)/√(var + 1e-8)), as `ObsNormalizer`; as it is where `mean` is empty."""
+    n, size = obs.shape
+    for d in range(size):
+        if mean.size == 0:
+            for p in range(n):
+                acts[d * n + p] = obs[p, d]
+        else:
+            scale = 1.0 / math.sqrt(var[d] + 1e-8)
+            for p in range(n):
+                x = (obs[p, d] - mean[d]) * scale
+                x = -clip if x < -clip else x
+                acts[d * n + p] = clip if x > clip else x
+
+
+@outer
+def act_categorical(
+    theta: Array, sizes: Array, relu: bool, obs: Array, mean: Array, var: Array, clip: Real, noise: Array
+) -> tuple[Array, Array]:
+    """Sample softmax(net(obs)) by inverse CDF: the first action whose cumulated probability exceeds `noise`.
+
+    Args:
+        theta: [P] weights of the network; `sizes` [L+1] int64 and `relu` describe it.
+        obs: [N, D] float32, raw; `mean`, `var` [D] float64 (or empty) and `clip` normalise it.
+        noise: [N] float32, uniform on [0, 1).
+
+    Returns:
+        action [N] int64, log π(action|obs) [N] float32.
+    """
+    total, k, width = obs.shape[0], sizes[-1], _lanes(sizes)
+    action, logp = np.empty(total, np.int64), np.empty(total, np.float32)
+    acts = np.empty(_units(sizes) * min(width, total), np.float32)
+    for start in range(0, total, width):
+        n = min(width, total - start)
+        _observe(obs[start : start + n], mean, var, clip, acts)
+        forward(theta, sizes, relu, acts, n)
+        z = acts[(_units(sizes) - k) * n :]
+        for p in range(n):
+            top = z[p]
+            for a in range(1, k):
+                top = max(top, z[a * n + p])
+            mass = np.float32(0.0)
+            for a in range(k):
+                mass += np.exp(z[a * n + p] - top)
+            goal, reach, chosen = noise[start + p] * mass, np.float32(0.0), 0
+            for a in range(k):
+                weight = np.exp(z[a * n + p] - top)
+                if weight > np.float32(0.0):
+                    chosen = a  # rounding cannot lead past the last action of positive probability
+                reach += weight
+                if reach > goal:
+                    break
+            action[start + p] = chosen
+            logp[start + p] = z[chosen * n + p] - top - np.log(mass)
+    return action, logp
+
+
+@outer
+def act_normal(
+    theta: Array, sizes: Array, relu: bool, obs: Array, mean: Array, var: Array, clip: Real, noise: Array
+) -> tuple[Array, Array]:
+    """Sample N(net(obs), exp(log_std)²): action = mean + exp(log_std) · noise.
+
+    Arguments as in `act_categorical`, but `theta` begins with log_std [A] and `noise` [N, A] is standard normal.
+
+    Returns:
+        action [N, A] float32, log π(action|obs) [N] float32.
+    """
+    total, k, width = obs.shape[0], sizes[-1], _lanes(sizes)
+    action, logp = np.empty((total, k), np.float32), np.empty(total, np.float32)
+    acts = np.empty(_units(sizes) * min(width, total), np.float32)
+    for start in range(0, total, width):
+        n = min(width, total - start)
+        _observe(obs[start : start + n], mean, var, clip, acts)
+        forward(theta[k:], sizes, relu, acts, n)
+        z = acts[(_units(sizes) - k) * n :]
+        for p in range(n):
+            value = np.float32(0.0)
+            for a in range(k):
+                e = noise[start + p, a]
+                action[start + p, a] = z[a * n + p] + np.exp(theta[a]) * e
+                value -= np.float32(0.5) * e * e + theta[a] + np.float32(_HALF_LOG_TWO_PI)
+            logp[start + p] = value
+    return action, logp
+
+
+# ---------------------------------------------------------------------------------------------------- PPO
+@inner
+def _categorical(z: Array, prob: Array, action: Array, logp: Array, entropy: Array) -> None:
+    """z [K, n]: logits → log-probabilities, in place; fills prob [K, n], log π(action) [n] and entropy [n]."""
+    k, n = z.shape
+    for p in range(n):
+        top = z[0, p]
+        for a in range(1, k):
+            top = max(top, z[a, p])
+        mass = np.float32(0.0)
+        for a in range(k):
+            prob[a, p] = np.exp(z[a, p] - top)
+            mass += prob[a, p]
+        shift, h = top + np.log(mass), np.float32(0.0)
+        for a in range(k):
+            z[a, p] -= shift
+            prob[a, p] /= mass
+            h -= prob[a, p] * z[a, p]
+        logp[p] = z[np.int64(action[p, 0]), p]
+        entropy[p] = h
+
+
+@inner
+def _categorical_slope(z: Array, prob: Array, action: Array, slope: Array, entropy: Array, bonus: Real) -> None:
+    """prob [K, n] → dLoss/dlogits, from slope [n] = dLoss/dlogp and bonus = −dLoss/dentropy."""
+    k, n = z.shape
+    for a in range(k):
+        for p in range(n):
+            chosen = np.float32(1.0) if action[p, 0] == a else np.float32(0.0)
+            prob[a, p] = slope[p] * (chosen - prob[a, p]) + bonus * prob[a, p] * (z[a, p] + entropy[p])
+
+
+@inner
+def _normal(mean: Array, noise: Array, log_std: Array, action: Array, logp: Array, entropy: Array) -> None:
+    """Fills noise [A, n] = (action − mean)/std, log π(action) [n] and entropy [n]."""
+    k, n = mean.shape
+    h = np.float32(k * (0.5 + _HALF_LOG_TWO_PI))
+    for a in range(k):
+        h += log_std[a]
+    for p in range(n):
+        entropy[p] = h
+        logp[p] = np.float32(0.5 * k) - h
+    for a in range(k):
+        scale = np.exp(-log_std[a])
+        for p in range(n):
+            e = (action[p, a] - mean[a, p]) * scale
+            noise[a, p] = e
+            logp[p] -= np.float32(0.5) * e * e
+
+
+@inner
+def _normal_slope(noise: Array, log_std: Array, grad: Array, slope: Array) -> None:
+    """noise [A, n] → dLoss/dmean; adds the surrogate's part of dLoss/dlog_std to `grad` [A]."""
+    k, n = noise.shape
+    for a in range(k):
+        scale, total = np.exp(-log_std[a]), np.float32(0.0)
+        for p in range(n):
+            e = noise[a, p]
+            total += slope[p] * (e * e - np.float32(1.0))
+            noise[a, p] = slope[p] * e * scale
+        grad[a] += total
+
+
+@inner_counted
+def _actor(
+    theta: Array, grad: Array, sizes: Array, relu: bool, normal: bool, obs: Array, action: Array, past: Array,
+    index: Array, whiten: bool, clip: Array, bonus: Real, totals: Array,
+) -> None:  # fmt: skip
+    """Gradient of −surrogate − bonus · entropy over the minibatch `index`, and its metrics; see `ppo_epoch`."""
+    count, k, width = index.size, sizes[-1], _lanes(sizes)
+    shift, scale = _moments(past, index) if whiten else (np.float32(0.0), np.float32(1.0))
+    acts, deltas = np.empty(_units(sizes) * width, np.float32), np.empty(_units(sizes) * width, np.float32)
+    taken, logp = np.empty((width, action.shape[1]), np.float32), np.empty(width, np.float32)
+    entropy, slope = np.empty(width, np.float32), np.empty(width, np.float32)
+    log_std, net = theta[: k * normal], theta[k * normal :]
+    for start in range(0, count, width):
+        n = min(width, count - start)
+        for p in range(n):
+            for a in range(taken.shape[1]):
+                taken[p, a] = action[index[start + p], a]
+        _gather(obs, index[start : start + n], acts)
+        forward(net, sizes, relu, acts, n)
+        at = n * (_units(sizes) - k)
+        z, delta = acts[at : at + k * n].reshape((k, n)), deltas[at : at + k * n].reshape((k, n))
+        if normal:
+            _normal(z, delta, log_std, taken, logp, entropy)
+        else:
+            _categorical(z, delta, taken, logp, entropy)
+        for p in range(n):
+            s = index[start + p]
+            log_ratio, adv = logp[p] - past[0, s], (past[1, s] - shift) * scale
+            ratio = np.exp(log_ratio)
+            clipped = clip[0] if ratio < clip[0] else (clip[1] if ratio > clip[1] else ratio)
+            free, bound = ratio * adv, clipped * adv
+            slope[p] = np.float32(0.0) if bound < free else -free / count
+            totals[0] -= bound if bound < free else free
+            totals[1] += entropy[p]
+            totals[2] += math.expm1(log_ratio) - log_ratio
+            totals[3] += clipped != ratio
+        if normal:
+            _normal_slope(delta, log_std, grad, slope)
+        else:
+            _categorical_slope(z, delta, taken, slope, entropy, bonus / np.float32(count))
+        backward(net, grad[k * normal :], sizes, relu, acts, deltas, n)
+    for a in range(log_std.size):
+        grad[a] -= bonus
+    for j in range(4):
+        totals[j] /= count
+
+
+@inner_counted
+def _critic(
+    theta: Array, grad: Array, sizes: Array, relu: bool, obs: Array, past: Array, index: Array, clip: Real,
+    weight: Real, totals: Array,
+) -> None:  # fmt: skip
+    """Gradient of weight · value loss over the minibatch `index`, and its metric; see `ppo_epoch`."""
+    count, width = index.size, _lanes(sizes)
+    acts, deltas = np.empty(_units(sizes) * width, np.float32), np.empty(_units(sizes) * width, np.float32)
+    for start in range(0, count, width):
+        n = min(width, count - start)
+        _gather(obs, index[start : start + n], acts)
+        forward(theta, sizes, relu, acts, n)
+        at = n * (_units(sizes) - 1)
+        for p in range(n):
+            s = index[start + p]
+            value, target, old = acts[at + p], past[2, s], past[3, s]
+            error, slope = value - target, np.float32(1.0)
+            if clip >= np.float32(0.0):
+                move = value - old
+                held = -clip if move < -clip else (clip if move > clip else move)
+                other = old + held - target
+                if other * other > error * error:
+                    error, slope = other, np.float32(1.0 if held == move else 0.0)
+            totals[0] += np.float32(0.5) * error * error
+            deltas[at + p] = weight * slope * error / count
+        backward(theta, grad, sizes, relu, acts, deltas, n)
+    totals[0] /= count
+
+
+@inner
+def _gather(obs: Array, index: Array, acts: Array) -> None:
+    """Rows `index` of obs [S, D] → acts [D, n]."""
+    n = index.size
+    for p in range(n):
+        row = obs[index[p]]
+        for d in range(row.size):
+            acts[d * n + p] = row[d]
+
+
+@inner
+def _moments(past: Array, index: Array) -> tuple[Real, Real]:
+    """Mean and 1/(deviation + 1e-8) of the minibatch's advantages, as `operant.math.baseline.whiten`."""
+    total, square = 0.0, 0.0
+    for s in index:
+        total += past[1, s]
+    mean = total / index.size
+    for s in index:
+        square += (past[1, s] - mean) ** 2
+    return np.float32(mean), np.float32(1.0 / (math.sqrt(square / max(index.size - 1, 1)) + 1e-8))
+
+
+@inner
+def _adam(theta: Array, grad: Array, first: Array, second: Array, scale: Real, adam: Array, step: int) -> None:
+    """One step of `torch.optim.Adam` on flat arrays, with gradient `scale` · grad; adam = (lr, β1, β2, ε)."""
+    rate = np.float32(adam[0] / (1.0 - adam[1] ** step))
+    root = np.float32(math.sqrt(1.0 - adam[2] ** step))
+    keep, mix1, mix2 = np.float32(adam[2]), np.float32(1.0 - adam[1]), np.float32(1.0 - adam[2])
+    eps = np.float32(adam[3])
+    for k in range(theta.size):
+        g = scale * grad[k]
+        first[k] += mix1 * (g - first[k])
+        second[k] = keep * second[k] + mix2 * g * g
+        theta[k] -= rate * (first[k] / (np.sqrt(second[k]) / root + eps))
+
+
+@inner
+def _square(grad: Array) -> Real:
+    total = np.float32(0.0)
+    for k in range(grad.size):
+        total += grad[k] * grad[k]
+    return total
+
+
+@outer
+def ppo_epoch(
+    theta: Array, grad: Array, first: Array, second: Array, step: int, actor: Array, critic: Array, relu: bool,
+    normal: bool, obs: Array, action: Array, past: Array, order: Array, batch: int, whiten: bool, loss: Array,
+    adam: Array, metrics: Array,
+) -> None:  # fmt: skip
+    """One pass over a segment of S decisions in minibatches: gradients, norm clipping, Adam.
+
+    The loss is that of `operant.control.ppo`: clipped surrogate, ½ squared value error (clipped where a clip is given),
+    entropy bonus; each a mean over the minibatch. Policy and critic meet only in the norm of the gradient.
+
+    Args:
+        theta, grad, first, second: [P] float32, flat (policy, then critic): parameters, scratch, Adam's moments;
+            `step` counts Adam's steps so far.
+        actor, critic: [L+1] int64 widths; `relu`, else tanh; `normal`, else categorical.
+        obs: [S, D] float32, normalised; `action` [S, A] float32 (A = 1: the index of a categorical).
+        past: [4, S] float32: log-probability, advantage, target and value as collected.
+        order: [S] int64, a permutation; `batch` decisions at a time, the last minibatch may be short.
+        loss: [6] float32: 1 − clip, 1 + clip_high, entropy_coef, value_coef, value_clip (negative: none),
+            max_grad_norm.
+        adam: [4] float64: lr, β1, β2, ε.
+        metrics: [⌈S / batch⌉, 6] float64, filled with policy loss, entropy, KL (k3), clip fraction, value loss and
+            gradient norm before clipping.
+    """
+    split = actor[-1] if normal else 0
+    for l in range(actor.size - 1):
+        split += (actor[l] + 1) * actor[l + 1]
+    for m in range(metrics.shape[0]):
+        index, row = order[m * batch : (m + 1) * batch], metrics[m]
+        for k in range(grad.size):
+            grad[k] = np.float32(0.0)
+        for k in range(row.size):
+            row[k] = 0.0
+        _actor(
+            theta[:split], grad[:split], actor, relu, normal, obs, action, past, index, whiten, loss[:2], loss[2],
+            row[:4],
+        )  # fmt: skip
+        _critic(theta[split:], grad[split:], critic, relu, obs, past, index, loss[4], loss[3], row[4:5])
+        row[5] = math.sqrt(_square(grad[:split]) + _square(grad[split:]))
+        scale = loss[5] / (row[5] + 1e-6)
+        _adam(theta, grad, first, second, np.float32(1.0 if scale > 1.0 else scale), adam, step + m + 1)

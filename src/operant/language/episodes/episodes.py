@@ -1,0 +1,327 @@
+"""Completions and their scores as a trajectory, and the loop that samples, scores and collects them."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from operant.config.errors import ConfigError
+from operant.data.streams import Streams
+from operant.data.trajectory import Metrics, Trajectory
+from operant.language.episodes.distributed import gather, here, share
+from operant.language.sample.engine import Completion, Engine, Prompt, Sampling
+
+Steps = Sequence[tuple[int, float]]
+"""(Index of a step's last token, reward) for each step, counted from the completion's first token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graded:
+    """What a completion earned that was judged as a whole and step by step."""
+
+    outcome: float
+    steps: Steps
+
+
+Score = float | Steps | Graded | None
+"""What a completion earned: one number for all of it; or one for each step; or both; None where it was not judged."""
+
+Scorer = Callable[[Sequence[Completion]], Sequence[Score]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episodes:
+    """N completions: the trajectory, and what stands beside it.
+
+    In `traj`, a row is a prompt and its completion, padded on the right; `group` is the prompt's id. `logp` is the
+    sampler's log π at the temperature, over the whole vocabulary: the ratio to it is 1 while π has not moved, also
+    where top-k, top-p or min-p cut the vocabulary.
+    """
+
+    traj: Trajectory
+    kept: Tensor  # [N, T]; log of the probability that the cuts left: log μ(token) is logp − kept
+    marked: (
+        Tensor  # [N, T] bool; a reward, perhaps of 0, was given here: of the steps alone where `outcome` is not None
+    )
+    outcome: (
+        Tensor | None
+    )  # [N]; what of the return the whole earned, where the steps did too: it is at the last decision
+    prompt: Tensor  # [N] int64; tokens of the prompt
+    cut: Tensor  # [N] bool; ended by the limit on its length
+    known: Tensor  # [N] bool; judged
+
+    @property
+    def rows(self) -> int:
+        """N."""
+        return len(self.prompt)
+
+    @property
+    def length(self) -> Tensor:
+        """[N]: tokens of a row up to the last decision, with it; 1 where there is none."""
+        acted = self.traj.acted
+        return (acted * torch.arange(2, acted.shape[1] + 2, device=acted.device)).amax(-1).clamp(min=1)
+
+
+def episodes(
+    completions: Sequence[Completion], scores: Sequence[Score], *, device: torch.device | str = "cpu"
+) -> Episodes:
+    """Rows of a trajectory from completions and what they earned.
+
+    The last decision is `terminated` where the completion ended by itself, and `truncated` where it was cut at the
+    limit or could not be judged. A reward whose token was not the policy's (a tool's output) is credited to the
+    decision before it.
+
+    Raises:
+        ConfigError: as many scores as completions were not given, or a step's index lies outside of its completion.
+    """
+    if len(scores) != len(completions):
+        raise ConfigError(f"the reward gave {len(scores)} scores for {len(completions)} completions: give one for each")
+    n, width = len(completions), max(len(c.prompt.tokens) + len(c.tokens) for c in completions)
+    obs = np.zeros((n, width), np.int64)
+    logp, kept, reward = np.zeros((3, n, width - 1), np.float32)
+    acted, terminated, truncated, marked = np.zeros((4, n, width - 1), bool)
+    outcome = np.zeros(n, np.float32)
+    for row, (c, score) in enumerate(zip(completions, scores, strict=True)):
+        start, end = len(c.prompt.tokens) - 1, len(c.prompt.tokens) + len(c.tokens) - 1
+        obs[row, : end + 1] = (*c.prompt.tokens, *c.tokens)
+        logp[row, start:end], kept[row, start:end], acted[row, start:end] = c.logp, c.kept, c.acted
+        own = [t for t, ours in enumerate(c.acted) if ours]
+        if not own:
+            continue
+        ended = terminated if c.finish == "stop" and score is not None else truncated
+        ended[row, start + own[-1]] = True
+        if score is None:
+            continue
+        if isinstance(score, Graded):
+            outcome[row] = score.outcome
+            reward[row, start + own[-1]] += score.outcome
+        steps = score.steps if isinstance(score, Graded) else score
+        for index, value in [(len(c.tokens) - 1, steps)] if isinstance(steps, int | float) else steps:
+            if not 0 <= index < len(c.tokens):
+                where = f"sample {c.sample} of prompt {c.prompt.id}"
+                raise ConfigError(
+                    f"{where}: a step's reward at token {index} of {len(c.tokens)}; give 0 … {len(c.tokens) - 1}"
+                )
+            at = start + own[max(0, bisect_right(own, index) - 1)]
+            reward[row, at] += value
+            marked[row, at] = True
+    tokens = torch.from_numpy(obs)
+    traj = Trajectory(
+        obs=tokens, action=tokens[:, 1:], logp=torch.from_numpy(logp), reward=torch.from_numpy(reward),
+        terminated=torch.from_numpy(terminated), truncated=torch.from_numpy(truncated), acted=torch.from_numpy(acted),
+        group=torch.tensor([c.prompt.id for c in completions]),
+    )  # fmt: skip
+    made = Episodes(
+        traj=traj, kept=torch.from_numpy(kept), marked=torch.from_numpy(marked),
+        prompt=torch.tensor([len(c.prompt.tokens) for c in completions]),
+        cut=torch.tensor([c.finish == "length" for c in completions]),
+        known=torch.tensor([score is not None for score in scores]),
+        outcome=torch.from_numpy(outcome) if any(isinstance(score, Graded) for score in scores) else None,
+    )  # fmt: skip
+    return made if torch.device(device).type == "cpu" else _to(made, device)
+
+
+class Prompts:
+    """An endless draw from a list of prompts: every one once before any a second time, in an order of the seed.
+
+    Each draw has an id of its own, which keys its randomness. `drawn` is the whole state.
+    """
+
+    def __init__(self, tokens: Sequence[Sequence[int]], *, seed: int) -> None:
+        self._tokens, self._seed = tokens, seed
+        self.drawn = 0
+
+    def example(self, drawn: int) -> int:
+        """Which of the prompts the draw of this id is."""
+        epoch, index = divmod(drawn, len(self._tokens))
+        return int(Streams(self._seed).numpy("prompts", epoch).permutation(len(self._tokens))[index])
+
+    def __call__(self, n: int) -> list[Prompt]:
+        """The next n."""
+        ids = range(self.drawn, self.drawn + n)
+        self.drawn += n
+        return [Prompt(id=i, tokens=tuple(self._tokens[self.example(i)])) for i in ids]
+
+
+class Rollouts:
+    """Samples and scores, a call at a time. Over several processes each samples its share, and all get every row.
+
+    Args:
+        engine: the sampler.
+        prompts: what to begin from.
+        score: completions to what they earned.
+        sampling: how tokens are drawn.
+        samples: completions of each prompt.
+        resample: rounds in which prompts whose completions all score the same are replaced (dynamic sampling: Yu et al.
+            2025, DAPO, section 3.2).
+        overlong: share of the limit over which the reward falls by up to 1 (DAPO, equation 13).
+
+    Attributes:
+        steps, episodes, seconds: calls, completions, and the time they took.
+        completions, scores: of the last call, kept rows only; `dropped` of its prompts gave no contrast.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        prompts: Prompts,
+        score: Scorer,
+        sampling: Sampling,
+        *,
+        samples: int,
+        resample: int = 0,
+        overlong: float = 0.0,
+    ) -> None:
+        self.engine, self.prompts, self.score, self.sampling = engine, prompts, score, sampling
+        self.samples, self.resample, self.overlong = samples, resample, overlong
+        self.steps, self.episodes, self.seconds = 0, 0, 0.0
+        self.completions: list[Completion] = []
+        self.scores: list[Score] = []
+        self.dropped, self._scoring = 0, 0.0
+
+    def __call__(self, n: int) -> Episodes:
+        """Completions of n prompts; of fewer where `resample` rounds did not find as many with a contrast.
+
+        Raises:
+            ConfigError: if a prompt and the limit on completions exceed the positions of the model.
+        """
+        start, before = time.perf_counter(), self.engine.seconds
+        found: list[tuple[Completion, Score]] = []
+        equal: list[tuple[Completion, Score]] = []
+        self.dropped, self._scoring = 0, 0.0
+        for _ in range(1 + self.resample):
+            rows = self._round(n - len(found) // self.samples)
+            for i in range(0, len(rows), self.samples):
+                group = rows[i : i + self.samples]
+                if self.resample and _equal([score for _, score in group]):
+                    equal += group
+                    self.dropped += 1
+                else:
+                    found += group
+            if len(found) == n * self.samples:
+                break
+        rows = found or equal[: n * self.samples]
+        self.completions, self.scores = [c for c, _ in rows], [score for _, score in rows]
+        self.steps += 1
+        self.episodes += len(rows)
+        self.seconds += time.perf_counter() - start
+        self._sampling = self.engine.seconds - before
+        return episodes(self.completions, self.scores, device=self.engine.policy.device)
+
+    def stats(self) -> Metrics:
+        """Of the last call."""
+        total = torch.tensor([x for x in map(total_of, self.scores) if x is not None], dtype=torch.float64)
+        length = torch.tensor([len(c.tokens) for c in self.completions], dtype=torch.float64)
+        rows = max(len(self.scores), 1)
+        return {
+            "reward/mean": total.mean(),
+            "reward/std": total.std(correction=0),
+            "reward/missing": torch.tensor(1.0 - len(total) / rows),
+            "completion/length": length.mean(),
+            "completion/truncated": torch.tensor(sum(c.finish == "length" for c in self.completions) / rows),
+            "sampler/kept": torch.tensor([x for c in self.completions for x in c.kept]).exp().mean(),
+            "sampler/dropped": torch.tensor(float(self.dropped)),
+            "time/sample": torch.tensor(self._sampling),
+            "time/score": torch.tensor(self._scoring),
+        }
+
+    def _round(self, n: int) -> list[tuple[Completion, Score]]:
+        """Sample and score n prompts, over all processes."""
+        prompts = self.prompts(n)
+        longest = max(prompts, key=lambda p: len(p.tokens))
+        limit, room = self.sampling.max_tokens, self.engine.policy.max_positions
+        if len(longest.tokens) + limit > room:
+            raise ConfigError(
+                f"prompt {self.prompts.example(longest.id)} has {len(longest.tokens)} tokens and a completion up to "
+                f"{limit}: more than the {room} positions of the model. Set the limit to "
+                f"{max(room - len(longest.tokens), 0)} at most, or leave out longer prompts"
+            )
+        done = self.engine.generate(mine, self.sampling, samples=self.samples) if (mine := share(prompts)) else []
+        start = time.perf_counter()
+        scores = [self._shaped(c, s) for c, s in zip(done, self.score(done) if done else [], strict=True)]
+        self._scoring += time.perf_counter() - start
+        if here()[1] == 1:
+            return list(zip(done, scores, strict=True))
+        parts = gather([[asdict(c), _plain(s)] for c, s in zip(done, scores, strict=True)])
+        rows = [(_completion(c), _score(s)) for part in parts for c, s in part]
+        place = {prompt.id: i for i, prompt in enumerate(prompts)}
+        return sorted(rows, key=lambda row: (place[row[0].prompt.id], row[0].sample))
+
+    def _shaped(self, c: Completion, score: Score) -> Score:
+        """The score with the soft overlong punishment: 0 up to the limit's margin, then falling to −1 at the limit."""
+        limit = self.sampling.max_tokens
+        margin = self.overlong * limit
+        if score is None or margin == 0.0 or (over := (len(c.tokens) - (limit - margin)) / margin) <= 0.0:
+            return score
+        if isinstance(score, int | float):
+            return score - over
+        if isinstance(score, Graded):
+            return Graded(outcome=score.outcome - over, steps=score.steps)
+        return [*score, (len(c.tokens) - 1, -over)]
+
+
+def by_length(length: Tensor, tokens: int) -> list[Tensor]:
+    """Rows in parts of at most `tokens` tokens each, padding included (or of one row), the longest first.
+
+    Args:
+        length: [N] tokens of each row.
+        tokens: the budget.
+    """
+    order = length.argsort(descending=True, stable=True)
+    parts: list[Tensor] = []
+    start = 0
+    while start < len(order):
+        rows = max(1, tokens // int(length[order[start]]))
+        parts.append(order[start : start + rows])
+        start += rows
+    return parts
+
+
+def total_of(score: Score) -> float | None:
+    """All that a completion earned; None where it was not judged."""
+    if isinstance(score, Graded):
+        return score.outcome + sum(r for _, r in score.steps)
+    return float(score) if isinstance(score, int | float) else None if score is None else sum(r for _, r in score)
+
+
+def _equal(scores: Sequence[Score]) -> bool:
+    """Whether nothing in a group is better than anything else in it: no whole, and no step."""
+    outcomes: set[float | None] = {
+        s.outcome if isinstance(s, Graded) else s for s in scores if not isinstance(s, Sequence)
+    }
+    steps = {r for s in scores for _, r in _steps(s)}
+    return len(outcomes) < 2 and len(steps) < 2
+
+
+def _steps(score: Score) -> Steps:
+    return score.steps if isinstance(score, Graded) else score if isinstance(score, Sequence) else ()
+
+
+def _plain(score: Score) -> Any:
+    return asdict(score) if isinstance(score, Graded) else score
+
+
+def _score(told: Any) -> Score:
+    """From what `_plain` and JSON made of one."""
+    return Graded(**told) if isinstance(told, dict) else told
+
+
+def _completion(fields: Mapping[str, Any]) -> Completion:
+    """From what `asdict` and JSON made of one."""
+    told: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    told["prompt"] = Prompt(id=told["prompt"]["id"], tokens=tuple(told["prompt"]["tokens"]))
+    return Completion(**told)
+
+
+def _to(made: Episodes, device: torch.device | str) -> Episodes:
+    traj = Trajectory(**{k: v.to(device) for k, v in asdict(made.traj).items()})
+    rest = {k: getattr(made, k).to(device) for k in ("kept", "marked", "prompt", "cut", "known")}
+    outcome = None if made.outcome is None else made.outcome.to(device)
+    return Episodes(traj=traj, outcome=outcome, **rest)

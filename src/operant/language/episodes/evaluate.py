@@ -1,0 +1,187 @@
+"""How a language model is measured: right answers on held-out prompts, or the likelihood of held-out texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from operant.config.errors import ConfigError
+from operant.language.episodes.episodes import Score, total_of
+from operant.language.episodes.rollout_files import Row, write_rollouts
+from operant.language.episodes.task_scorer import Judged, greedy, prompts_of
+from operant.language.model.language_model import LanguageModel, ends
+from operant.language.sample.engine import Engine
+from operant.language.sample.sampling import Completion, Sampling
+from operant.language.settings.runs import ConstitutionalRun, JudgedRun, LanguageRun
+from operant.language.task.load import load_task
+from operant.language.task.task import Task
+from operant.language.text.conversation import Encoded, Encoder, plain
+from operant.language.text.jsonl import is_jsonl
+from operant.run.evaluate import Evaluation
+
+MAX_TOKENS = 256
+"""The limit on a completion where neither the settings nor the task name one; half of what a small model can hold."""
+
+
+def measure_of(cfg: LanguageRun, policy: LanguageModel) -> Measure:
+    """The evaluation of a run's model outside of training.
+
+    Raises:
+        ConfigError: if the run imitated a file, so that there is nothing to be right at.
+    """
+    if isinstance(cfg, JudgedRun | ConstitutionalRun):
+        raise ConfigError(
+            f"a run of {cfg.algorithm} judges or is judged in training: there is no task to measure it on"
+        )
+    if is_jsonl(cfg.task.id):
+        raise ConfigError(f"this run imitated {cfg.task.id}: there is no task to measure it on")
+    task = load_task(cfg.task.id, cfg.task.options)
+    return Measure(cfg, policy, task, sampling_of(cfg, policy, task))
+
+
+def sampling_of(cfg: LanguageRun, policy: LanguageModel, task: Task | None) -> Sampling:
+    """How completions are drawn: the settings, and the stops of the model and the task, if there is one."""
+    own = cfg.sampling
+    stop = {*ends(policy)}
+    for text in () if task is None else task.stop:
+        tokens = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if len(tokens) != 1:
+            raise ConfigError(
+                f"task {cfg.task.id}: the stop text {text!r} is {len(tokens)} tokens of this model; give one of one"
+            )
+        stop.add(int(tokens[0]))
+    return Sampling(
+        temperature=own.temperature,
+        top_k=own.top_k,
+        top_p=own.top_p,
+        min_p=own.min_p,
+        max_tokens=own.max_tokens or (task and task.max_tokens) or min(MAX_TOKENS, policy.max_positions // 2),
+        stop=tuple(sorted(stop)),
+    )
+
+
+class Measure:
+    """Accuracy on held-out prompts: greedily decoded, and sampled.
+
+    Args:
+        cfg: the protocol.
+        policy: what is measured, as it stands at each call.
+        task: the test examples and the rewards.
+        sampling: the limits; the temperature of the samples (1 where that is 0), from the whole vocabulary or not.
+    """
+
+    def __init__(self, cfg: LanguageRun, policy: LanguageModel, task: Task, sampling: Sampling) -> None:
+        self.cfg, self.policy, self.task, self.sampling = cfg, policy, task, sampling
+        self.judge = Judged(task, policy.tokenizer, lambda i: task.test[i])
+        self.rows: list[Row] = []
+        self.sampled: Evaluation | None = None
+
+    def __call__(self, episodes: int, *, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
+        """The metric of the first `episodes` test prompts under greedy decoding; samples of them beside it."""
+        encoder = Encoder(tokenizer=self.policy.tokenizer, length=self.policy.max_positions)
+        examples = self.task.test[: min(episodes, len(self.task.test))]
+        prompts = prompts_of(examples, encoder)
+        engine = Engine(self.policy, seed=self.cfg.eval.seed if seed is None else seed, slots=self.cfg.sampling.slots)
+        self.rows, self.sampled = [], None
+        best = self._judge(engine.generate(prompts, greedy(self.sampling)), "greedy")
+        if self.cfg.eval.samples:
+            done = engine.generate(prompts, warm(self.sampling), samples=self.cfg.eval.samples)
+            self.sampled = self._judge(done, "sampled")
+        wanted = self.cfg.eval.deterministic if deterministic is None else deterministic
+        return best if wanted or self.sampled is None else self.sampled
+
+    def close(self) -> None:
+        """End the worker processes of the rewards."""
+        self.judge.close()
+
+    def keep(self, run: Path, step: int) -> dict[str, float]:
+        """Write the last measurement's completions; the accuracies as metrics."""
+        write_rollouts(run / "rollouts" / f"eval-step-{step:08d}.parquet", step, self.rows)
+        return accuracies(self.rows, self.task.metric)
+
+    def _judge(self, completions: Sequence[Completion], mode: str) -> Evaluation:
+        scores = self.judge.scores(completions)
+        metric = scores.values[:, scores.names.index(self.task.metric)]
+        values = {
+            (c.prompt.id, c.sample): np.where(bad, np.nan, row).tolist()
+            for c, row, bad in zip(completions, scores.values, scores.failed, strict=True)
+        }
+        totals = [float(x) if ok else None for x, ok in zip(scores.total, scores.judged, strict=True)]
+        self.rows += rows_of(self.judge, completions, totals, mode=mode, values=values)
+        return Evaluation(metric, np.array([len(c.tokens) for c in completions]))
+
+
+class Likelihood:
+    """Mean log-likelihood per token of texts held out, where there is no task to be right at."""
+
+    def __init__(self, policy: LanguageModel, examples: Sequence[Encoded]) -> None:
+        self.policy, self.examples = policy, examples
+
+    @torch.no_grad()
+    def __call__(self, episodes: int) -> Evaluation:
+        """Of each of the first `episodes` texts."""
+        found: list[float] = []
+        for e in self.examples[:episodes]:
+            tokens = torch.tensor([e.tokens], device=self.policy.device)
+            acted = torch.tensor([e.acted], device=self.policy.device)
+            found.append(float(self.policy.evaluate(tokens, acted)[0].sum() / acted.sum()))
+        return Evaluation(np.array(found), np.array([len(e.tokens) for e in self.examples[:episodes]]))
+
+    def keep(self, run: Path, step: int) -> dict[str, float]:
+        """Nothing besides."""
+        return {}
+
+
+def accuracies(rows: Sequence[Row], metric: str) -> dict[str, float]:
+    """The mean of the metric by mode; what could not be judged counts as wrong."""
+    found: dict[str, float] = {}
+    for mode in ("greedy", "sampled"):
+        values = [row.rewards[metric] for row in rows if row.mode == mode]
+        if values:
+            found[f"eval/accuracy_{mode}"] = float(np.nan_to_num(values).mean())
+    return found
+
+
+def rows_of(
+    judge: Judged,
+    completions: Sequence[Completion],
+    totals: Sequence[Score],
+    *,
+    mode: str,
+    values: Mapping[tuple[int, int], Sequence[float]],
+) -> list[Row]:
+    """Completions as they are kept."""
+    metric = judge.task.metric
+    names, shown = [*judge.task.rewards], {c.prompt.id: judge.example(c.prompt.id) for c in completions}
+    return [
+        Row(
+            prompt_id=c.prompt.id,
+            sample=c.sample,
+            prompt=plain(shown[c.prompt.id].prompt),
+            completion=judge.text(c),
+            gold=str(shown[c.prompt.id].gold),
+            finish=c.finish,
+            mode=mode,
+            rewards=_first(metric, dict(zip(names, values.get((c.prompt.id, c.sample), ()), strict=False))),
+            reward=total_of(total),
+            advantage=None,
+            tokens=c.tokens,
+            logp=c.logp,
+        )
+        for c, total in zip(completions, totals, strict=True)
+    ]
+
+
+def _first(metric: str, rewards: dict[str, float]) -> dict[str, float]:
+    """The same with the metric first."""
+    return {metric: rewards[metric], **rewards} if metric in rewards else rewards
+
+
+def warm(sampling: Sampling) -> Sampling:
+    """The same, at temperature 1 where it is greedy."""
+    if sampling.temperature > 0.0:
+        return sampling
+    return Sampling(temperature=1.0, max_tokens=sampling.max_tokens, stop=sampling.stop)

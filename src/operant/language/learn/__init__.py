@@ -1,0 +1,1 @@
+"""One file per algorithm that trains a language model."""

@@ -1,0 +1,115 @@
+"""What makes a step of GRPO or PPO-RLHF useless, said aloud at the first one, with the fix."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from operant.config.errors import ConfigError
+from operant.data.trajectory import Metrics
+from operant.language.episodes.episodes import Episodes
+from operant.language.learn.multi_reward import Rewards
+from operant.math.baseline import group_scale
+
+
+class TrainingWarning(UserWarning):
+    """Training goes on, but can hardly learn."""
+
+
+def examine(batch: Episodes, *, first: bool, rewards: Rewards | None = None) -> Metrics:
+    """Shares of useless groups and completions, as metrics; at the first step also warnings, or a refusal.
+
+    Args:
+        batch: of a step.
+        first: whether it is the first step.
+        rewards: one by one, where they are normalised before they are summed: equal sums may then differ.
+
+    Raises:
+        ConfigError: if it is the first step, and no token can be trained.
+    """
+    ret, group = batch.traj.reward.sum(-1), batch.traj.group
+    known = batch.known & batch.traj.acted.any(-1)
+    flat = (_spread(batch, known) if rewards is None else _widest(rewards, known, group))[known] < 1e-9
+    cut = batch.cut.double().mean()
+    if first:
+        _refuse(batch, known)
+        _warn(ret[known], flat, float(cut), size=int(torch.unique(group, return_counts=True)[1].max()))
+    return {"group/equal": flat.double().mean()}
+
+
+def _spread(batch: Episodes, known: Tensor) -> Tensor:
+    """[N]: the deviation of the rewards of each completion's group: of its steps, or of the wholes, the larger one."""
+    traj, given = batch.traj, batch.marked & known[:, None]
+    step = traj.reward.double()
+    whole = torch.zeros_like(step[:, 0])
+    if batch.outcome is not None:
+        step = step - torch.where(traj.terminated | traj.truncated, batch.outcome[:, None], 0.0)
+        whole[known] = group_scale(batch.outcome[known].double(), traj.group[known], eps=0.0)
+    by_step = torch.zeros_like(step)
+    by_step[given] = group_scale(step[given], traj.group[:, None].expand_as(given)[given], eps=0.0)
+    return torch.maximum(by_step.amax(-1), whole)
+
+
+def _widest(rewards: Rewards, known: Tensor, group: Tensor) -> Tensor:
+    """[N]: the largest deviation of a reward that counts in each completion's group."""
+    widest = torch.zeros(len(group), dtype=torch.float64, device=group.device)
+    for column, weight in zip(rewards.value.to(group.device).unbind(1), rewards.weight.tolist(), strict=True):
+        if weight != 0.0:
+            widest[known] = torch.maximum(widest[known], group_scale(column[known], group[known], eps=0.0))
+    return widest
+
+
+def _refuse(batch: Episodes, known: Tensor) -> None:
+    if not bool(batch.traj.acted.any()):
+        raise ConfigError(
+            f"step 1: none of {batch.rows} completions has a token to train (all are empty, or forced): check the stop "
+            "tokens, and that the limit on completions is at least 1"
+        )
+    if not bool(known.any()):
+        raise ConfigError(
+            f"step 1: the reward judged none of {batch.rows} completions (every score is missing): run the reward on "
+            "one of them by hand to see why it fails"
+        )
+
+
+def _warn(ret: Tensor, flat: Tensor, cut: float, size: int) -> None:
+    if cut >= 0.5:
+        _say(
+            f"{cut:.0%} of the completions were cut at the limit before they ended, so what they were about to say is "
+            "not what is scored: raise the limit, or check that the stop token is one the model was trained to write"
+        )
+    if len(ret) > 1 and float(ret.max() - ret.min()) < 1e-9 and bool(flat.all()):
+        _say(
+            f"every completion scored {float(ret[0]):g}: a constant reward teaches nothing. Look at some completions; "
+            "begin from a model that is right sometimes, or take easier prompts or a reward with parts"
+        )
+    elif size > 1 and bool(flat.all()):
+        _say(
+            "in every group all completions scored the same, so that all advantages are 0: raise the temperature or "
+            "the number of samples, take prompts that are neither too easy nor too hard, or set resample"
+        )
+
+
+def examine_mismatch(alarm: float, mismatch: Tensor) -> Metrics:
+    """Warn where the trainer's log-probabilities are not the sampler's; the metric says whether they were not.
+
+    Args:
+        alarm: nats a token above which to warn.
+        mismatch: [] mean of |log π of the sampler − log π of the trainer|.
+    """
+    off = bool(mismatch > alarm)
+    if off:
+        warnings.warn(
+            f"sampler and trainer differ by {float(mismatch):.3g} nats a token, above mismatch_alarm = "
+            f"{alarm:g}: the ratios are wrong by as much. Sample with the weights, and in the precision, "
+            "that are trained (float32 shows whether precision is the cause)",
+            TrainingWarning,
+            stacklevel=3,
+        )
+    return {"sampler/alarm": torch.tensor(float(off))}
+
+
+def _say(text: str) -> None:
+    warnings.warn(f"step 1: {text}", TrainingWarning, stacklevel=4)

@@ -1,0 +1,178 @@
+"""Direct preference optimisation (Rafailov et al. 2023, arXiv:2305.18290) and its relatives, on one page.
+
+The policy is its own reward model: r = β log(π/π_ref), up to a constant per prompt. The reference's share of it is a
+number per answer that is computed once, before training (`operant.language.learn.reference`); no reference model is
+kept.
+
+gr_dpo and gr_ipo (Ramesh et al. 2024, arXiv:2405.20304) give each group of people a weight that grows with its loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from operant.config.errors import ConfigError
+from operant.data.trajectory import Metrics
+from operant.language.episodes.distributed import share
+from operant.language.learn.kto import kto
+from operant.language.learn.optim_step import Tally, check_lengths, rate, set_rate, step, widths
+from operant.language.learn.reference import all_logp, answer_logp
+from operant.language.model.language_model import LanguageModel
+from operant.language.settings.learning import DPOConfig
+from operant.language.text.epochs import Shuffled
+from operant.language.text.packing import within
+from operant.language.text.pairs import Pair, Verdict
+from operant.math import preference as losses
+from operant.math.reduce import Reduction, token_mean
+
+Loss = Callable[..., tuple[Tensor, Metrics]]
+SCORE = {
+    "reverse_kl": losses.reverse_kl,
+    "forward_kl": losses.forward_kl,
+    "jensen_shannon": losses.jensen_shannon,
+}
+METRICS = ("loss/preference", "reward/chosen", "reward/rejected", "reward/margin", "reward/accuracy")
+
+
+class GroupWeights(nn.Module):
+    """α of the groups, which a checkpoint keeps.
+
+    Args:
+        pairs: the data, which says what groups there are and how many pairs each has.
+
+    Raises:
+        ConfigError: if there is one group only.
+    """
+
+    weight: Tensor  # [G] α
+    count: Tensor  # [G] N_g
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        super().__init__()
+        self.names = sorted({p.group for p in pairs})
+        if len(self.names) < 2:
+            raise ConfigError("group-robust losses need pairs of at least two groups; give each line its `group`")
+        count = torch.zeros(len(self.names)).index_add(0, self.index(pairs), torch.ones(len(pairs)))
+        self.register_buffer("count", count)
+        self.register_buffer("weight", torch.full_like(count, 1.0 / len(count)))
+
+    def index(self, pairs: Sequence[Pair]) -> Tensor:
+        """[N]: the number of each pair's group."""
+        return torch.tensor([self.names.index(p.group) for p in pairs])
+
+    def means(self, pairs: Sequence[Pair], batch: int) -> Reduction:
+        """The reduction to [G] whose expectation is each group's mean loss, for a batch drawn from all pairs alike."""
+        expected = batch * self.count / self.count.sum()
+        index = self.index(pairs).to(expected.device)
+        return partial(losses.group_means, group=index, groups=len(self.names), denominator=expected)
+
+    def metrics(self, loss: Tensor) -> Metrics:
+        """Each group's weight and the loss [G] that it grew by."""
+        named = zip(self.names, self.weight, loss, strict=True)
+        return {f"group/{what}/{name}": x for name, w, l in named for what, x in (("weight", w), ("loss", l))}
+
+
+def dpo(
+    cfg: DPOConfig,
+    data: Shuffled[Pair] | Shuffled[Verdict],
+    policy: LanguageModel,
+    optimizer: torch.optim.Optimizer,
+    *,
+    total_steps: int,
+    groups: GroupWeights | None = None,
+) -> Iterator[Metrics]:
+    """Take a batch of pairs, step on the loss of their log-ratios, yield metrics; for ever.
+
+    Args:
+        cfg: the settings.
+        data: gives `cfg.batch` pairs at a time, with their reference; verdicts where the loss is kto.
+        policy: the model, trained in place.
+        optimizer: holds the parameters to train.
+        total_steps: pairs at which the schedule ends.
+        groups: the state of gr_dpo and gr_ipo, to resume from; made from the data when None.
+
+    Raises:
+        ConfigError: if the data does not fit the loss or the model, or has no reference.
+    """
+    if cfg.loss == "kto":
+        yield from kto(cfg, data, policy, optimizer, total_steps=total_steps)
+        return
+    items = _checked(cfg, data.items, policy)
+    robust, soft = cfg.loss in ("gr_dpo", "gr_ipo"), any(p.probability != 1.0 for p in items)
+    if robust:
+        groups = groups or GroupWeights(items).to(policy.device)
+    while True:
+        lr = rate(cfg, data.steps / total_steps)
+        set_rate(optimizer, lr)
+
+        batch = [item for item in data(cfg.batch) if isinstance(item, Pair)]
+        units = [(p.chosen, p.rejected) for p in batch]
+        reference = torch.tensor([p.reference for p in batch], device=policy.device)  # [N, 2]
+        told: Metrics = {}
+        if groups is not None:
+            logp = all_logp(policy, units, cfg.tokens)
+            group_loss, _ = pair_loss(cfg, logp, reference, groups.means(batch, len(batch)))
+            groups.weight = losses.group_weights(
+                groups.weight, group_loss, groups.count, step=cfg.group_step, adjustment=cfg.group_adjustment
+            )
+            told = groups.metrics(group_loss)
+        tally = Tally(METRICS)
+        optimizer.zero_grad()
+        for part in share(within(widths(units), [2] * len(units), cfg.tokens)):
+            logp = answer_logp(policy, [e for i in part for e in units[i]]).view(-1, 2)
+            if groups is None:
+                reduce = partial(token_mean, denominator=len(batch))
+                unsure = logp.new_tensor([1.0 - batch[i].probability for i in part]) if soft else None
+                loss, metrics = pair_loss(cfg, logp, reference[part], reduce, unsure)
+            else:
+                by_group = groups.means([batch[i] for i in part], len(batch))
+                group_loss, metrics = pair_loss(cfg, logp, reference[part], by_group)
+                loss = (groups.weight * group_loss).sum()
+            loss.backward()
+            tally.add({"loss/preference": loss}, len(batch))
+            tally.add({f"reward/{name}": mean for name, mean in metrics.items()}, len(part))
+        norm = step(optimizer, cfg.max_grad_norm)
+
+        yield tally.means(len(batch)) | told | {"grad/norm": norm, "schedule/lr": torch.tensor(lr)} | data.stats()
+
+
+def pair_loss(
+    cfg: DPOConfig, logp: Tensor, reference: Tensor, reduce: Reduction, flipped: Tensor | None = None
+) -> tuple[Tensor, Metrics]:
+    """The loss of pairs, from log-probabilities [N, 2] of chosen and rejected answers now and under the reference.
+
+    `flipped` [N] is how sure a judge is of the contrary, in place of one ε for all pairs of cdpo.
+    """
+    function: Loss
+    match cfg.loss:
+        case "cdpo":
+            function = partial(losses.cdpo, flipped=cfg.flipped if flipped is None else flipped)
+        case "rdpo":
+            function = partial(losses.rdpo, flipped=cfg.flipped)
+        case "ipo" | "gr_ipo":
+            function = losses.ipo
+        case "hinge":
+            function = losses.hinge
+        case _:
+            function = losses.dpo
+    return function(*logp.unbind(-1), *reference.unbind(-1), beta=cfg.beta, score=SCORE[cfg.divergence], reduce=reduce)
+
+
+def _checked(cfg: DPOConfig, items: Sequence[Pair | Verdict], policy: LanguageModel) -> list[Pair]:
+    pairs = [item for item in items if isinstance(item, Pair)]
+    if len(pairs) < len(items):
+        raise ConfigError("these are verdicts on single answers; set algo.loss = kto, or give pairs")
+    for pair in pairs:
+        if pair.reference is None:
+            raise ConfigError(f"{pair.chosen.where}: a pair without its reference; call pairs_with_reference first")
+        if pair.probability != 1.0 and cfg.loss != "cdpo":
+            raise ConfigError(
+                f"{pair.chosen.where}: a pair with a probability; set algo.loss = cdpo, which takes it in place of "
+                "algo.flipped, or leave it out"
+            )
+    check_lengths((e for p in pairs for e in (p.chosen, p.rejected)), policy.max_positions)
+    return pairs

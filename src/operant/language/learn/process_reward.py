@@ -1,0 +1,147 @@
+"""Process reward models (Lightman et al. 2023; Wang et al. 2024, Math-Shepherd), on one page: is each step right?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import torch
+
+from operant.config.errors import ConfigError
+from operant.data.trajectory import Metrics
+from operant.language.episodes.distributed import share
+from operant.language.learn.optim_step import Tally, check_lengths, rate, set_rate, step
+from operant.language.model.language_model import Scalar
+from operant.language.reward.trace import Trace
+from operant.language.settings.learning import ProcessRewardConfig
+from operant.language.text.conversation import Encoded, Encoder
+from operant.language.text.epochs import Shuffled
+from operant.language.text.packing import padded, within
+from operant.language.text.pairs import Steps, encode_steps
+from operant.math.comparison import step_correctness
+from operant.math.reduce import token_mean
+
+
+def process_reward(
+    cfg: ProcessRewardConfig,
+    data: Shuffled[Steps],
+    model: Scalar,
+    optimizer: torch.optim.Optimizer,
+    *,
+    total_steps: int,
+) -> Iterator[Metrics]:
+    """Take a batch of solutions, step on the verdicts at the ends of their steps, yield metrics; for ever.
+
+    Args:
+        cfg: the settings.
+        data: gives `cfg.batch` solutions at a time; the same to every process.
+        model: its number at a step's last token is the log-odds that the step is right; trained in place.
+        optimizer: holds the parameters to train.
+        total_steps: solutions at which the schedule ends.
+
+    Raises:
+        ConfigError: if a solution has no verdict, or does not fit the model.
+    """
+    check_lengths((item.solution for item in data.items), model.backbone.max_positions)
+    pad = model.backbone.tokenizer.pad_token_id
+    while True:
+        lr = rate(cfg, data.steps / total_steps)
+        set_rate(optimizer, lr)
+
+        batch = data(cfg.batch)
+        count = sum(len(item.correct) for item in batch)  # verdicts, over all parts and processes
+        tally = Tally(("loss/step", "reward/accuracy", "reward/correct"))
+        optimizer.zero_grad()
+        sizes = [len(item.solution.tokens) for item in batch]
+        for part in share(within(sizes, [1] * len(batch), cfg.tokens)):
+            rows = padded([batch[i].solution for i in part], pad).to(model.backbone.device)
+            logit = model(rows.tokens)[:, 1:]  # [N, T] after the token that `acted` marks
+            verdicts = torch.tensor([y for i in part for y in batch[i].correct], device=logit.device)
+            correct = torch.zeros_like(logit).masked_scatter(rows.acted, verdicts.to(logit.dtype))
+            reduce = partial(token_mean, denominator=count)
+            loss, metrics = step_correctness(logit, correct, rows.acted, reduce=reduce)
+            loss.backward()
+            tally.add({"loss/step": loss}, count)
+            tally.add({f"reward/{name}": mean for name, mean in metrics.items()}, len(verdicts))
+        norm = step(optimizer, cfg.max_grad_norm)
+
+        yield tally.means(count) | {"grad/norm": norm, "schedule/lr": torch.tensor(lr)} | data.stats()
+
+
+class Verifier:
+    """A process reward model that judges the steps of completions: the probability that each is right.
+
+    What stands between separators is a step. The last one is judged where the completion ended by itself; where it was
+    cut, it is worth 0. A `Stepwise` of `operant.language.episodes.task_scorer`.
+
+    Args:
+        model: not trained here.
+        separator: the text that closes a step, as in training.
+        tokens: of one forward.
+    """
+
+    def __init__(self, model: Scalar, *, separator: str, tokens: int = 32_768) -> None:
+        self.model, self.separator, self.tokens = model, separator, tokens
+        backbone = model.backbone
+        self._encoder = Encoder(tokenizer=backbone.tokenizer, length=backbone.max_positions)
+
+    @torch.no_grad()
+    def __call__(self, traces: Sequence[Trace]) -> list[list[tuple[int, float]] | str]:
+        """(Characters up to the end of a step, its probability) of each trace; or why it cannot be judged."""
+        found: list[list[tuple[int, float]] | str] = [
+            f"reads no more than {self._encoder.length} tokens, and the solution is longer"
+        ] * len(traces)
+        read: dict[int, Encoded] = {}
+        for i, trace in enumerate(traces):
+            steps = trace.completion.split(self.separator)
+            try:
+                made = encode_steps(self._encoder, trace.prompt, steps, [0.0] * len(steps), separator=self.separator)
+            except ConfigError:
+                continue
+            if len(made.correct) == len(steps):
+                read[i] = made.solution
+        for part in within([len(e.tokens) for e in read.values()], [1] * len(read), self.tokens):
+            chosen = [[*read][k] for k in part]
+            rows = padded([read[i] for i in chosen], self.model.backbone.tokenizer.pad_token_id)
+            rows = rows.to(self.model.backbone.device)
+            right = self.model(rows.tokens)[:, 1:].sigmoid()
+            for i, p, marked in zip(chosen, right, rows.acted, strict=True):
+                found[i] = self._ends(traces[i], p[marked].tolist())
+        return found
+
+    def _ends(self, trace: Trace, right: Sequence[float]) -> list[tuple[int, float]]:
+        ends, end = list[tuple[int, float]](), 0
+        for text, p in zip(trace.completion.split(self.separator), right, strict=True):
+            end += len(text) + len(self.separator)
+            ends.append((end, p))
+        last = (len(trace.completion), 0.0 if trace.finish == "length" else ends[-1][1])
+        return [*ends[:-1], last]
+
+
+def verdicts(trace: Trace, steps: Sequence[tuple[int, float]], separator: str) -> tuple[list[str], list[float | None]]:
+    """The texts between separators, and of each 1 where a step reward pays for it, 0 where not, None where none ends.
+
+    Args:
+        trace: what a model wrote. A last step that was cut has no verdict.
+        steps: what the step reward gave: (characters up to the end of a step, its reward).
+        separator: a step may end before it, or with it.
+
+    Raises:
+        ConfigError: if a step ends elsewhere.
+    """
+    texts, paid = trace.completion.split(separator), dict(steps)
+    labels, start = list[float | None](), 0
+    for text in texts:
+        end = start + len(text)
+        found = paid.pop(end, None), paid.pop(end + len(separator), None)
+        given = [value for value in found if value is not None]
+        labels.append(float(given[-1] > 0.0) if given else None)
+        start = end + len(separator)
+    if paid:
+        raise ConfigError(
+            f"the step reward ends a step after {min(paid)} characters of {trace.completion!r:.80}, where no "
+            f"{separator!r} stands: set algo.separator to what closes the task's steps"
+        )
+    if trace.finish == "length":
+        labels[-1] = None
+    return texts, labels

@@ -1,0 +1,120 @@
+"""Reward models (Stiennon et al. 2020; Ouyang et al. 2022), on one page: scores whose differences explain comparisons.
+
+All answers to a prompt are in one part of one batch, and a ranking's pairs are one element.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from operant.config.errors import ConfigError
+from operant.data.trajectory import Metrics
+from operant.language.episodes.distributed import share
+from operant.language.learn.optim_step import Tally, check_lengths, rate, set_rate, step, widths
+from operant.language.model.language_model import Scalar
+from operant.language.settings.learning import RewardModelConfig
+from operant.language.text.conversation import Encoded
+from operant.language.text.epochs import Shuffled
+from operant.language.text.packing import Rows, padded, within
+from operant.language.text.pairs import Pair, Ranking
+from operant.math.comparison import bradley_terry, centring, ranking, soft_label
+from operant.math.reduce import token_mean
+
+
+def reward_model(
+    cfg: RewardModelConfig,
+    data: Shuffled[Pair] | Shuffled[Ranking],
+    model: Scalar,
+    optimizer: torch.optim.Optimizer,
+    *,
+    total_steps: int,
+) -> Iterator[Metrics]:
+    """Take a batch of judged answers, score them, step, yield metrics; for ever.
+
+    Args:
+        cfg: the settings.
+        data: gives `cfg.batch` pairs or rankings at a time; the same to every process.
+        model: scores an answer at its last token; trained in place.
+        optimizer: holds the parameters to train.
+        total_steps: prompts at which the schedule ends.
+
+    Raises:
+        ConfigError: if the data does not fit the loss, or an answer does not fit the model.
+    """
+    check_lengths((e for item in data.items for e in answers(item)), model.backbone.max_positions)
+    _check_judgements(cfg, data.items)
+    pad = model.backbone.tokenizer.pad_token_id
+    while True:
+        lr = rate(cfg, data.steps / total_steps)
+        set_rate(optimizer, lr)
+
+        batch = data(cfg.batch)
+        units = [answers(item) for item in batch]
+        tally = Tally(("loss/preference", "reward/margin", "reward/accuracy", "reward/level"))
+        optimizer.zero_grad()
+        for part in share(within(widths(units), [len(u) for u in units], cfg.tokens)):
+            rows = padded([e for i in part for e in units[i]], pad).to(model.backbone.device)
+            loss, metrics = judge(cfg, score(model, rows), [batch[i] for i in part], count=len(batch))
+            loss.backward()
+            tally.add({"loss/preference": loss}, len(batch))
+            tally.add({f"reward/{name}": mean for name, mean in metrics.items()}, len(part))
+        norm = step(optimizer, cfg.max_grad_norm)
+
+        yield tally.means(len(batch)) | {"grad/norm": norm, "schedule/lr": torch.tensor(lr)} | data.stats()
+
+
+def answers(item: Pair | Ranking) -> tuple[Encoded, ...]:
+    """The answers that were judged together."""
+    return (item.chosen, item.rejected) if isinstance(item, Pair) else item.answers
+
+
+def score(model: Scalar, rows: Rows) -> Tensor:
+    """[N]: the model's number at the last token of each row, one example a row."""
+    return model(rows.tokens).gather(1, rows.length[:, None] - 1).squeeze(1)
+
+
+def judge(
+    cfg: RewardModelConfig, scores: Tensor, items: Sequence[Pair | Ranking], *, count: int
+) -> tuple[Tensor, Metrics]:
+    """The loss of the scores of all answers of some items, one after the other, of a batch of `count` items."""
+    reduce = partial(token_mean, denominator=count)
+    if cfg.loss == "ranking":
+        rank, present = _ranks(items, scores.device)
+        table = scores.new_zeros(present.shape).masked_scatter(present, scores)  # [N, K]
+        loss, metrics = ranking(table, rank, present, reduce=reduce)
+        mean = table.sum(-1) / present.sum(-1)
+        level, more = centring(mean, mean, reduce=reduce)
+    else:
+        chosen, rejected = scores.view(-1, 2).unbind(-1)  # [N]
+        if cfg.loss == "soft_label":
+            probability = scores.new_tensor([item.probability for item in items if isinstance(item, Pair)])
+            loss, metrics = soft_label(chosen, rejected, probability, reduce=reduce)
+        else:
+            margin = scores.new_tensor([item.margin for item in items if isinstance(item, Pair)])
+            loss, metrics = bradley_terry(chosen, rejected, margin=margin, reduce=reduce)
+        level, more = centring(chosen, rejected, reduce=reduce)
+    return loss + cfg.centring * level, metrics | more
+
+
+def _ranks(items: Sequence[Pair | Ranking], device: torch.device) -> tuple[Tensor, Tensor]:
+    """[N, K] each: ranks, and which are there."""
+    ranks = [(0, 1) if isinstance(item, Pair) else item.rank for item in items]
+    most = max(len(r) for r in ranks)
+    rank = torch.tensor([[*r, *[0] * (most - len(r))] for r in ranks], device=device)
+    present = torch.tensor([[k < len(r) for k in range(most)] for r in ranks], device=device)
+    return rank, present
+
+
+def _check_judgements(cfg: RewardModelConfig, items: Sequence[Pair | Ranking]) -> None:
+    for item in items:
+        where = answers(item)[0].where
+        if cfg.loss != "ranking" and isinstance(item, Ranking):
+            raise ConfigError(f"{where}: algo.loss is {cfg.loss}, which takes pairs; set algo.loss = ranking")
+        if cfg.loss == "bradley_terry" and isinstance(item, Pair) and item.probability != 1.0:
+            raise ConfigError(f"{where}: a pair with a probability; set algo.loss = soft_label, or leave it out")
+        if cfg.loss != "bradley_terry" and isinstance(item, Pair) and item.margin != 0.0:
+            raise ConfigError(f"{where}: a pair with a margin; set algo.loss = bradley_terry, or leave it out")

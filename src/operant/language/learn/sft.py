@@ -1,0 +1,77 @@
+"""Supervised fine-tuning, on one page: maximum likelihood of the tokens that are to be learnt.
+
+Every such token of a gradient step counts the same, whichever row, micro-batch or process it is in: the denominator is
+counted over the whole batch first. So packed rows, padded rows and single examples give one loss and one gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import torch
+
+from operant.data.trajectory import Metrics
+from operant.language.episodes.distributed import share
+from operant.language.learn.optim_step import Tally, check_lengths, rate, set_rate, step
+from operant.language.model.language_model import LanguageModel
+from operant.language.settings.learning import SFTConfig
+from operant.language.text.conversation import Encoded
+from operant.language.text.epochs import Shuffled
+from operant.language.text.packing import Rows, packed, padded, within
+from operant.math.objective import nll
+from operant.math.reduce import token_mean
+
+
+def sft(
+    cfg: SFTConfig,
+    data: Shuffled[Encoded],
+    policy: LanguageModel,
+    optimizer: torch.optim.Optimizer,
+    *,
+    total_steps: int,
+) -> Iterator[Metrics]:
+    """Take a batch, step on the likelihood of its tokens, yield metrics; for ever.
+
+    Args:
+        cfg: the settings.
+        data: gives `cfg.batch` examples at a time; the same to every process.
+        policy: the model, trained in place.
+        optimizer: holds the parameters to train.
+        total_steps: examples at which the schedule ends.
+
+    Raises:
+        ConfigError: if an example has no token to learn from, or does not fit the model.
+    """
+    check_lengths(data.items, policy.max_positions)
+    pad = policy.tokenizer.pad_token_id
+    while True:
+        lr = rate(cfg, data.steps / total_steps)
+        set_rate(optimizer, lr)
+
+        batch = data(cfg.batch)
+        count = sum(sum(e.acted) for e in batch)  # the tokens to learn, over all parts and processes
+        tally = Tally(("loss/nll", "policy/entropy"))
+        optimizer.zero_grad()
+        for rows in share(rows_of(cfg, batch, pad)):
+            part = rows.to(policy.device)
+            logp, entropy = policy.evaluate(part.tokens, part.acted, position=part.position, segment=part.segment)
+            loss, _ = nll(logp, part.acted, reduce=partial(token_mean, denominator=count))
+            loss.backward()
+            tally.add({"loss/nll": loss}, count)
+            tally.add({"policy/entropy": token_mean(entropy, part.acted)}, int(part.acted.sum()))
+        norm = step(optimizer, cfg.max_grad_norm)
+
+        metrics = tally.means(count)
+        metrics |= {"policy/perplexity": metrics["loss/nll"].exp(), "grad/norm": norm}
+        yield metrics | {"schedule/lr": torch.tensor(lr), "data/tokens": torch.tensor(float(count))} | data.stats()
+
+
+def rows_of(cfg: SFTConfig, batch: Sequence[Encoded], pad: int) -> list[Rows]:
+    """A batch in parts of at most `cfg.tokens` tokens: packed, or padded with examples of like length together."""
+    sizes = [len(e.tokens) for e in batch]
+    if not cfg.packing:
+        return [padded([batch[i] for i in part], pad) for part in within(sizes, [1] * len(batch), cfg.tokens)]
+    rows = packed(batch, pad, length=max(cfg.length, *sizes))
+    size = max(1, cfg.tokens // rows.tokens.shape[1])
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -1,0 +1,1 @@
+"""The language model itself: weights, forward passes, adapters, and what is saved of it."""

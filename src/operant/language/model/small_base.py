@@ -1,0 +1,146 @@
+"""A small language model from nothing: a tokenizer and a Llama, trained to imitate a task's worked examples, and kept.
+
+It stands in where a person names no model, so that training by reward can be seen to work on two cores in minutes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from operant.config.errors import ConfigError, DiskError
+from operant.data.streams import Streams
+from operant.language.learn.sft import sft
+from operant.language.model.language_model import LanguageModel
+from operant.language.settings.learning import SFTConfig
+from operant.language.settings.runs import BaseConfig
+from operant.language.task.task import Task
+from operant.language.text.conversation import Encoder
+from operant.language.text.epochs import Shuffled
+
+RECIPE = 1
+"""Raised when what is written here makes another model of the same settings."""
+
+SAID = 5
+"""How often the training of a base says how far it is."""
+
+
+def small_base(
+    task: Task, cfg: BaseConfig, about: Mapping[str, Any], *, say: Callable[[str], None] = lambda line: None
+) -> Path:
+    """The folder of a base trained on a task's demonstrations, made at the first call and found at later ones.
+
+    It lies in `$OPERANT_CACHE`, or `~/.cache/operant`, under a hash of the settings and the first demonstrations, and
+    appears there whole or not at all.
+
+    Args:
+        task: its `demonstrations` are imitated.
+        cfg: the settings.
+        about: the task's name and options.
+        say: told how it goes.
+
+    Raises:
+        ConfigError: if the task has no demonstrations.
+        DiskError: if the cache cannot be written.
+    """
+    if not len(task.demonstrations):
+        raise ConfigError(
+            f"task {task.name} has no demonstrations to train a small base on: name a model, as in --model DIR"
+        )
+    shown = [[d.prompt, d.completion] for d in task.demonstrations[: min(64, len(task.demonstrations))]]
+    key = json.dumps([RECIPE, cfg.model_dump(), dict(about), shown, len(task.demonstrations)], sort_keys=True)
+    place = cache() / f"base-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    if (place / "config.json").is_file():
+        say(f"Small base: {place}")
+        return place
+    say(f"Training a small base on {cfg.examples:,} worked examples (once; it is kept in {place}).")
+    policy = imitate(task, cfg, say)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+        policy.save(aside)
+        (aside / "recipe.json").write_text(json.dumps(json.loads(key), indent=2) + "\n", encoding="utf-8")
+        try:
+            aside.rename(place)
+        except OSError:  # another process was first
+            shutil.rmtree(aside)
+    except OSError as error:
+        raise DiskError(
+            f"cannot keep the small base in {place}: {error}. Set OPERANT_CACHE to another folder."
+        ) from error
+    return place
+
+
+def cache() -> Path:
+    """Where bases are kept."""
+    named = os.environ.get("OPERANT_CACHE")
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "operant"
+
+
+def imitate(task: Task, cfg: BaseConfig, say: Callable[[str], None]) -> LanguageModel:
+    """A fresh model after `cfg.examples` of a task's demonstrations."""
+    demonstrations = list(task.demonstrations)
+    policy = fresh(cfg, (f"{d.prompt}{d.completion}" for d in demonstrations[:5000]))
+    encoder = Encoder(tokenizer=policy.tokenizer, length=cfg.positions)
+    examples = [encoder.completion(d.prompt, d.completion, f"demonstration {i}") for i, d in enumerate(demonstrations)]
+    settings = SFTConfig(batch=cfg.batch, length=cfg.positions, packing=False, lr=cfg.lr, warmup=0.05)
+    data = Shuffled(examples, Streams(cfg.seed))
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=cfg.lr, weight_decay=0.0)
+    told = 0
+    for metrics in sft(settings, data, policy, optimizer, total_steps=cfg.examples):
+        if SAID * data.steps // cfg.examples > told:
+            told = SAID * data.steps // cfg.examples
+            say(f"  {min(1.0, data.steps / cfg.examples):.0%}, loss {float(metrics['loss/nll']):.3f}")
+        if data.steps >= cfg.examples:
+            break
+    return policy
+
+
+def fresh(cfg: BaseConfig, texts: Iterable[str]) -> LanguageModel:
+    """A Llama with random weights, and a byte-level BPE tokenizer, digits apart, trained on `texts`."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = train_tokenizer(texts, cfg.positions)
+    shape = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=cfg.width, intermediate_size=8 * cfg.width // 3 // 8 * 8,
+        num_hidden_layers=cfg.layers, num_attention_heads=cfg.heads, num_key_value_heads=cfg.heads,
+        max_position_embeddings=cfg.positions, tie_word_embeddings=False,
+        bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(Streams(cfg.seed).integer("init"))
+        return LanguageModel(LlamaForCausalLM(shape).float(), tokenizer)
+
+
+def train_tokenizer(texts: Iterable[str], positions: int) -> Any:
+    """A tokenizer of at most 512 tokens, with `<pad>` apart from `<eos>`."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore[reportAttributeAccessIssue]
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    core.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        special_tokens=["<pad>", "<eos>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        model_max_length=positions,
+        clean_up_tokenization_spaces=False,
+    )

@@ -1,0 +1,1 @@
+"""Sampling: the engine and its decoders."""

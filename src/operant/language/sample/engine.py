@@ -1,0 +1,139 @@
+"""The sampler of a token policy: prompts in, completions with their log-probabilities out. Knows nothing of rewards.
+
+A draw depends on (seed, prompt id, sample index, position) alone, not on what else is in the batch: the uniform number
+behind each token is a hash of these four. (The logits behind it are those of the batch's matrix products, whose
+rounding may differ in the last bit with their size: a draw within 1e-7 of the border between two tokens may tell.)
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import torch
+
+from operant.language.cpu import numba_decoder as compiled
+from operant.language.cpu.numba_decoder import Compiled
+from operant.language.model.language_model import LanguageModel
+from operant.language.sample import cuda_graph_decoder as static
+from operant.language.sample.decode_state import Decoding, Job, check
+from operant.language.sample.hf_decoder import Through
+from operant.language.sample.sampling import Completion, Prompt, Sampling, draw, keep, uniform
+from operant.language.sample.torch_decoder import Eager
+
+__all__ = ["After", "Completion", "Engine", "Prompt", "Sampling", "draw", "keep", "uniform"]
+
+After = Callable[[Completion], Sequence[int] | None]
+"""What a stopped completion is followed by: tokens that are forced (a tool's output), or None where it has ended."""
+
+
+class Engine:
+    """Samples from a language model.
+
+    A row that ends is filled with the next completion; a prompt's keys and values are computed once for all its
+    samples. Tiny float32 models on a CPU are decoded by compiled code (its first call on a machine compiles for about
+    twenty seconds, later processes read what it left on disk), others by torch; models that the slim forward does not
+    read by transformers, without refilling.
+
+    Args:
+        policy: the model; its own parameters are read, so that it samples as it is at each call.
+        seed: of all draws.
+        slots: sequences decoded together.
+
+    Attributes:
+        tokens, seconds: sampled so far.
+        record: keep on `policy.tape` what a call computes, where that is possible, so that a gradient step under the
+            same weights needs no forward pass of its own.
+    """
+
+    def __init__(self, policy: LanguageModel, *, seed: int, slots: int = 64) -> None:
+        self.policy, self.seed, self.slots = policy, seed, slots
+        self.compiles = policy.whole is None and compiled.obstacle(policy) is None
+        self.tokens, self.seconds = 0, 0.0
+        self.record = False
+        self._static: static.Static | None = None
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, samples: int = 1, after: After | None = None
+    ) -> list[Completion]:
+        """`samples` completions of each prompt, prompt by prompt.
+
+        Args:
+            prompts: N.
+            sampling: how.
+            samples: G, of each prompt.
+            after: asked of every completion that meets a stop token.
+
+        Returns:
+            N · G, in order.
+
+        Raises:
+            ConfigError: if a prompt is empty, has tokens the model does not know, or has no room for `max_tokens`.
+        """
+        began = time.perf_counter()
+        check(prompts, sampling, self.policy.vocab, self.policy.max_positions)
+        jobs = [
+            Job(i * samples + k, i, prompt, prompt.sample + k)
+            for i, prompt in enumerate(prompts)
+            for k in range(samples)
+        ]
+        training = self.policy.training and self.policy.adapted  # nothing else follows the mode, and walking costs
+        if training:
+            self.policy.eval()
+        try:
+            # modules of transformers may keep what they compute, which must not be an inference tensor
+            with torch.inference_mode() if self.policy.whole is None else torch.no_grad():
+                found = self._run(jobs, sampling, samples, after)
+        finally:
+            if training:
+                self.policy.train()
+        self.tokens += sum(sum(c.acted) for c in found)
+        self.seconds += time.perf_counter() - began
+        return found
+
+    def _run(self, jobs: list[Job], sampling: Sampling, samples: int, after: After | None) -> list[Completion]:
+        if not jobs:
+            return []
+        decoding = self._decoding(jobs, sampling, samples)
+        rows, stop = decoding.slots, frozenset(sampling.stop)
+        waiting, free = deque(jobs), list(range(len(rows.busy)))[::-1]
+        under_way: dict[int, Job] = {}
+        found: dict[int, Completion] = {}
+        while waiting or under_way:
+            if waiting and free and (decoding.refills or not under_way):
+                count = min(len(free), len(waiting))
+                filled = {free.pop(): waiting.popleft() for _ in range(count)}
+                decoding.begin(list(filled), list(filled.values()))
+                under_way |= filled
+            decoding.advance()
+            busy = rows.busy.tolist()
+            ended = [slot for slot in under_way if not busy[slot]]
+            if not ended:
+                continue
+            for slot, completion in zip(ended, rows.take(ended, [under_way[s] for s in ended], stop), strict=True):
+                more = after(completion) if after is not None and completion.finish == "stop" else None
+                if more:
+                    rows.force(slot, more)
+                    if bool(rows.busy[slot]):
+                        continue
+                    (completion,) = rows.take([slot], [under_way[slot]], stop)
+                job = under_way.pop(slot)
+                decoding.release(job)
+                found[job.number] = completion
+                free.append(slot)
+        done = [found[job.number] for job in jobs]
+        if isinstance(decoding, Compiled):
+            decoding.hold(done)
+        return done
+
+    def _decoding(self, jobs: list[Job], sampling: Sampling, samples: int) -> Decoding:
+        count = min(self.slots, len(jobs))
+        if self.policy.whole is not None:
+            return Through(self.policy, jobs, sampling, self.seed, count)
+        if self.compiles:
+            return Compiled(self.policy, jobs, sampling, self.seed, count, samples, record=self.record)
+        if static.serves(self.policy):
+            self._static = static.reopened(self._static, self.policy, jobs, sampling, self.seed, count, samples)
+            return self._static
+        return Eager(self.policy, jobs, sampling, self.seed, count)

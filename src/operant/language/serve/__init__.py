@@ -1,0 +1,1 @@
+"""Language models that answer: a server that speaks OpenAI's protocol, and a client."""

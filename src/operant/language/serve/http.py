@@ -1,0 +1,311 @@
+"""A language model over HTTP, as OpenAI's servers speak: for this machine alone.
+
+There is no password. What keeps others out: the socket is bound to the loopback interface; the Host of a request must
+be a name of it (a page of another site that has its name resolve to 127.0.0.1 keeps its own name there); a request of
+another site's page (its Origin) is refused; and a body must be JSON by its type, which pages of other sites cannot
+send without asking first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from operant.config.errors import ConfigError
+from operant.language.serve.client import LOOPBACK
+from operant.language.serve.protocol import RequestError, Served, Wanted, parse
+from operant.language.serve.responses import Answer, ChatAnswer, CompletionAnswer
+from operant.language.serve.scheduler import Ask, Delta, FullError, Scheduler
+
+LARGEST = 4 * 2**20
+"""Bytes of a request's body."""
+GRACE = 2
+"""Seconds that answers under way are given when the server ends."""
+
+Read = Callable[[Any], Wanted]
+
+
+class Guard:
+    """Lets pass what comes from this machine and not from another site's page."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 403 or 415, or hand on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+        refused: RequestError | None = None
+        if _name(f"//{request.headers.get('host', '')}") not in LOOPBACK:
+            refused = RequestError("this server answers to 127.0.0.1 and localhost only", status=403)
+        elif (origin := request.headers.get("origin")) is not None and _name(origin) not in LOOPBACK:
+            refused = RequestError(f"pages of {origin} may not ask this server", status=403)
+        elif request.method == "POST" and _kind(request) != "application/json":
+            refused = RequestError("the body must be application/json (Content-Type)", status=415)
+        answer = self.app if refused is None else _failed(refused)
+        await answer(scope, receive, send)
+
+
+def application(served: Served, scheduler: Scheduler, *, seed: int) -> Starlette:
+    """The server's answers.
+
+    Args:
+        served: the model.
+        scheduler: writes with it.
+        seed: of requests that name none.
+    """
+    count = itertools.count()
+    card = {"id": served.name, "object": "model", "created": served.created, "owned_by": "operant"}
+
+    async def models(request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [card]})
+
+    async def model(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name != served.name:
+            raise RequestError(f"The model {name!r} does not exist", status=404, param="model", code="model_not_found")
+        return JSONResponse(card)
+
+    async def answer(read: Read, shape: type[Answer], request: Request) -> Response:
+        body = await _body(request)
+        wanted = await asyncio.to_thread(lambda: read(parse(body)))  # long texts take a while to read
+        made = shape(served, wanted)
+        writing = Writing(wanted, scheduler, lambda: (seed, next(count)))
+        if wanted.stream:
+            return StreamingResponse(_events(made, writing), media_type="text/event-stream")
+        return await _whole(made, writing, request)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestError)
+        return _failed(error)
+
+    async def unknown(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        where = f"{request.method} {request.url.path}"
+        there = "there are /v1/models, /v1/chat/completions and /v1/completions"
+        found = RequestError(f"{where}: {error.detail.lower()}; {there}", status=error.status_code)
+        return _failed(found, error.headers)
+
+    async def broken(request: Request, error: Exception) -> Response:
+        return _failed(RequestError(f"{type(error).__name__}: {error}", status=500))
+
+    app = Starlette(
+        routes=[
+            Route("/v1/models", models),
+            Route("/v1/models/{name:path}", model),
+            Route("/v1/chat/completions", partial(answer, served.chat, ChatAnswer), methods=["POST"]),
+            Route("/v1/completions", partial(answer, served.completion, CompletionAnswer), methods=["POST"]),
+        ],
+        exception_handlers={RequestError: refused, HTTPException: unknown, Exception: broken},
+    )
+    app.add_middleware(Guard)
+    return app
+
+
+class Writing:
+    """The completions of one request, as they are made.
+
+    Args:
+        wanted: the request.
+        scheduler: writes them.
+        fresh: gives a seed and an id where the request names none.
+    """
+
+    def __init__(self, wanted: Wanted, scheduler: Scheduler, fresh: Callable[[], tuple[int, int]]) -> None:
+        self.news: asyncio.Queue[tuple[int, Delta]] = asyncio.Queue()
+        self.left = len(wanted.prompts) * wanted.samples
+        self._loop = asyncio.get_running_loop()
+        self._asks: list[Ask] = []
+        for i, prompt in enumerate(wanted.prompts):
+            seed, name = fresh() if wanted.seed is None else (wanted.seed, i)
+            ask = Ask(
+                tokens=prompt, sampling=wanted.sampling, seed=seed, id=name, samples=wanted.samples,
+                stops=wanted.stops, top=wanted.top or 0, score=wanted.echo and wanted.top is not None,
+                write=wanted.write, tell=partial(self._tell, i * wanted.samples),
+            )  # fmt: skip
+            self._submit(scheduler, ask)
+
+    async def __aiter__(self) -> AsyncIterator[tuple[int, Delta]]:
+        """Choice by choice what is new, until all have ended.
+
+        Raises:
+            RequestError: if the model fails.
+        """
+        while self.left:
+            choice, delta = await self.news.get()
+            if delta.error:
+                raise RequestError(delta.error, status=503 if delta.finish == "cancelled" else 500)
+            self.left -= delta.finish is not None
+            yield choice, delta
+
+    def cancel(self) -> None:
+        """Write no more."""
+        for ask in self._asks:
+            ask.cancel()
+
+    def _submit(self, scheduler: Scheduler, ask: Ask) -> None:
+        try:
+            scheduler.submit(ask)
+        except FullError as error:
+            self.cancel()
+            raise RequestError(str(error), status=429, code="rate_limit_exceeded") from None
+        except ConfigError as error:
+            self.cancel()
+            raise RequestError(str(error), status=503) from None
+        self._asks.append(ask)
+
+    def _tell(self, first: int, delta: Delta) -> None:
+        with contextlib.suppress(RuntimeError):  # the server has ended
+            self._loop.call_soon_threadsafe(self.news.put_nowait, (first + delta.sample, delta))
+
+
+async def _events(answer: Answer, writing: Writing) -> AsyncIterator[str]:
+    """Server-sent events, the last of which is [DONE]; a client that has gone ends the writing."""
+    try:
+        async for choice, delta in writing:
+            for chunk in answer.chunks(choice, delta):
+                yield _event(chunk)
+        for chunk in answer.last():
+            yield _event(chunk)
+        yield "data: [DONE]\n\n"
+    except RequestError as error:
+        yield _event(error.body)
+    finally:
+        writing.cancel()
+
+
+async def _whole(answer: Answer, writing: Writing, request: Request) -> Response:
+    """The answer once it is complete; a client that has gone ends the writing."""
+
+    async def collect() -> Response:
+        async for choice, delta in writing:
+            answer.add(choice, delta)
+        return JSONResponse(answer.whole())
+
+    async def gone() -> Response:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        return Response(status_code=499)
+
+    tasks = [asyncio.ensure_future(each) for each in (collect(), gone())]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return await next(task for task in tasks if task in done)
+    finally:
+        writing.cancel()
+        for task in tasks:
+            task.cancel()
+
+
+async def _body(request: Request) -> bytes:
+    """The body, as long as it is not too long."""
+    found = b""
+    try:
+        async for part in request.stream():
+            found += part
+            if len(found) > LARGEST:
+                raise RequestError(f"the body has more than {LARGEST:,} bytes", status=413)
+    except ClientDisconnect:
+        raise RequestError("the client has gone", status=499) from None
+    return found
+
+
+def _event(value: Any) -> str:
+    return f"data: {json.dumps(value, ensure_ascii=False, allow_nan=False)}\n\n"
+
+
+def _failed(error: RequestError, headers: Any = None) -> JSONResponse:
+    retry = {"Retry-After": "1"} if error.status in (429, 503) else {}
+    return JSONResponse(error.body, error.status, {**(headers or {}), **retry})
+
+
+def _name(address: str) -> str | None:
+    """The host of an address, without its port."""
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+class Server:
+    """A model, its scheduler, and a socket on the loopback interface.
+
+    Args:
+        served: the model.
+        port: where to listen; 0 takes a free one.
+        slots: completions written together.
+
+    Attributes:
+        url: where it is.
+
+    Raises:
+        ConfigError: if the port is taken.
+    """
+
+    def __init__(self, served: Served, *, port: int = 8000, slots: int = 16) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self.socket.bind(("127.0.0.1", port))
+        except OSError as error:
+            self.socket.close()
+            raise ConfigError(f"port {port} cannot be had ({error.strerror}): name another with --port") from None
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/v1"
+        self.scheduler = Scheduler(served.policy, slots=slots, length=served.length)
+        app = application(served, self.scheduler, seed=secrets.randbelow(2**31))
+        settings = uvicorn.Config(
+            app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE, ws="none",
+            server_header=False,
+        )  # fmt: skip
+        self._server = uvicorn.Server(settings)
+
+    def run(self) -> None:
+        """Answer until it is interrupted or `stop` is called."""
+        try:
+            self._server.run(sockets=[self.socket])
+        finally:
+            self.scheduler.close()
+            self.socket.close()
+
+    def stop(self) -> None:
+        """End `run`, from any thread."""
+        self._server.should_exit = True
+
+    @property
+    def started(self) -> bool:
+        """Whether it answers."""
+        return self._server.started
+
+
+def served(name: str, policy: Any, length: int | None = None) -> Served:
+    """What is served, with a length of at most 8192 tokens unless one is given.
+
+    Raises:
+        ConfigError: if the length is beyond the model's positions.
+    """
+    if length is not None and length > policy.max_positions:
+        raise ConfigError(f"--length is {length}, but the model has {policy.max_positions} positions")
+    return Served(name=name, policy=policy, length=length or min(policy.max_positions, 8192), created=int(time.time()))

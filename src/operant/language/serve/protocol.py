@@ -1,0 +1,310 @@
+"""OpenAI's protocol: what a request may say, what an answer looks like, and how a mistake is told.
+
+What would change the answer and is not done here (tools, penalties, forced formats) is refused, never ignored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from operant.config.errors import ConfigError
+from operant.config.fields import did_you_mean, nearest
+from operant.language.model.language_model import LanguageModel, ends
+from operant.language.sample.sampling import Sampling
+from operant.language.serve.scheduler import WAITING
+from operant.language.text.conversation import render
+
+STOPS = 16
+"""Stop texts in a request."""
+PROMPTS = 256
+"""Prompts in a request."""
+
+
+class RequestError(Exception):
+    """A request that cannot be answered, as the protocol tells it.
+
+    Args:
+        message: what is wrong, and what to do.
+        status: of the HTTP answer.
+        param: the field.
+        code: a word for programs.
+    """
+
+    def __init__(self, message: str, *, status: int = 400, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        kind = "invalid_request_error" if status < 500 and status != 429 else "server_error"
+        self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _parts(value: Any) -> Any:
+    return [{"type": "text", "text": value}] if isinstance(value, str) else value
+
+
+def _prompts(value: Any) -> Any:
+    """One prompt as a list of one."""
+    single = isinstance(value, str) or (isinstance(value, list) and value and all(type(x) is int for x in value))
+    return [value] if single else value
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Part(_Strict):
+    type: Literal["text"]
+    text: str
+
+
+class _Message(_Strict):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Annotated[list[_Part], BeforeValidator(_parts)]
+    name: str | None = None
+
+
+class _StreamOptions(_Strict):
+    include_usage: bool = False
+
+
+class _Format(_Strict):
+    type: Literal["text"]
+
+
+class Request(_Strict):
+    """What both kinds have. `top_k` and `min_p` are not OpenAI's; other servers have them too."""
+
+    model: str | None = None
+    temperature: float = Field(default=1.0, ge=0.0, le=2.0, allow_inf_nan=False)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    top_k: int = Field(default=0, ge=0)
+    min_p: float = Field(default=0.0, ge=0.0, le=1.0)
+    n: int = Field(default=1, ge=1, le=128)
+    stop: Annotated[list[str], BeforeValidator(_listed)] = Field(default=[], max_length=STOPS)
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    stream: bool = False
+    stream_options: _StreamOptions | None = None
+    user: str | None = None  # who asks makes no difference
+    presence_penalty: float = Field(default=0.0, ge=0.0, le=0.0)
+    frequency_penalty: float = Field(default=0.0, ge=0.0, le=0.0)
+    logit_bias: dict[str, float] = Field(default={}, max_length=0)
+
+
+class ChatRequest(Request):
+    """POST /v1/chat/completions."""
+
+    messages: list[_Message] = Field(min_length=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    logprobs: bool = False
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    response_format: _Format | None = None
+    tools: list[Any] = Field(default=[], max_length=0)
+    tool_choice: Literal["none", "auto"] | None = None
+    store: Literal[False] = False
+    metadata: dict[str, str] | None = None
+
+
+class CompletionRequest(Request):
+    """POST /v1/completions."""
+
+    prompt: Annotated[list[str | list[int]], BeforeValidator(_prompts)] = Field(min_length=1, max_length=PROMPTS)
+    max_tokens: int = Field(default=16, ge=0)
+    logprobs: int | None = Field(default=None, ge=0, le=20)
+    echo: bool = False
+    best_of: Literal[1] = 1
+
+
+R = TypeVar("R", bound=Request)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A request that can be answered."""
+
+    prompts: tuple[tuple[int, ...], ...]
+    sampling: Sampling
+    samples: int
+    stops: tuple[str, ...]
+    seed: int | None
+    top: int | None  # most probable tokens to tell; None where no log-probabilities are asked for
+    stream: bool
+    usage: bool  # at the end of a stream
+    echo: bool = False  # the prompt is part of the answer
+    write: bool = True  # False: nothing but the prompt is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What is served.
+
+    Attributes:
+        name: what requests call it.
+        policy: the model.
+        length: the longest prompt and completion, in tokens.
+        created: when it was loaded, in seconds since 1970.
+    """
+
+    name: str
+    policy: LanguageModel
+    length: int
+    created: int
+
+    def chat(self, body: Any) -> Wanted:
+        """Read a request to /v1/chat/completions.
+
+        Raises:
+            RequestError: if it cannot be answered.
+        """
+        asked = self._read(ChatRequest, body)
+        if asked.top_logprobs is not None and not asked.logprobs:
+            raise RequestError("top_logprobs needs logprobs: true", param="top_logprobs")
+        if asked.max_tokens is not None and asked.max_completion_tokens is not None:
+            raise RequestError("max_tokens and max_completion_tokens mean the same: give one", param="max_tokens")
+        if getattr(self.policy.tokenizer, "chat_template", None) is None:
+            raise RequestError(
+                "this model has no chat template: use /v1/completions, or serve a model that was tuned to talk",
+                param="messages",
+            )
+        try:
+            prompt = tuple(render(self.policy.tokenizer, [_plain(m) for m in asked.messages], prompt=True))
+        except ConfigError as error:
+            raise RequestError(str(error), param="messages") from None
+        room = self.length - len(prompt)
+        limit = asked.max_tokens or asked.max_completion_tokens or max(room, 1)
+        top = (asked.top_logprobs or 0) if asked.logprobs else None
+        return self._wanted(asked, [prompt], limit, top, "messages")
+
+    def completion(self, body: Any) -> Wanted:
+        """Read a request to /v1/completions.
+
+        Raises:
+            RequestError: if it cannot be answered.
+        """
+        asked = self._read(CompletionRequest, body)
+        if not asked.max_tokens and not asked.echo:
+            raise RequestError(
+                "max_tokens is 0, so there is nothing to do: give echo: true, or more", param="max_tokens"
+            )
+        prompts = [
+            tuple(self.policy.tokenizer(p, add_special_tokens=True)["input_ids"] if isinstance(p, str) else p)
+            for p in asked.prompt
+        ]
+        return self._wanted(asked, prompts, asked.max_tokens, asked.logprobs, "prompt", echo=asked.echo)
+
+    def _wanted(
+        self, asked: Request, prompts: Sequence[tuple[int, ...]], limit: int, top: int | None, param: str, *,
+        echo: bool = False,
+    ) -> Wanted:  # fmt: skip
+        for prompt in prompts:
+            if not prompt:
+                raise RequestError(f"{param}: there is nothing to go on from", param=param)
+            if min(prompt) < 0 or max(prompt) >= self.policy.vocab:
+                raise RequestError(f"{param}: a token is outside of the model's {self.policy.vocab}", param=param)
+            if len(prompt) + limit > self.length:
+                raise RequestError(
+                    f"This model's maximum context length is {self.length} tokens, but {len(prompt) + limit} were "
+                    f"asked for ({len(prompt)} in the {param}, {limit} to write). Shorten it, or lower max_tokens.",
+                    param=param,
+                    code="context_length_exceeded",
+                )
+        if len(prompts) * asked.n > WAITING:
+            what = f"{len(prompts)} prompts and n {asked.n}"
+            raise RequestError(f"{what} are more completions than may wait, {WAITING}: ask in parts", param="n")
+        if "" in asked.stop:
+            raise RequestError("stop: an empty text would end every answer", param="stop")
+        sampling = Sampling(
+            temperature=asked.temperature, top_k=asked.top_k, top_p=asked.top_p, min_p=asked.min_p,
+            max_tokens=max(limit, 1), stop=ends(self.policy),
+        )  # fmt: skip
+        usage = asked.stream_options is not None and asked.stream_options.include_usage
+        if asked.stream_options is not None and not asked.stream:
+            raise RequestError("stream_options needs stream: true", param="stream_options")
+        return Wanted(
+            prompts=tuple(prompts), sampling=sampling, samples=asked.n, stops=tuple(asked.stop), seed=asked.seed,
+            top=top, stream=asked.stream, usage=usage, echo=echo, write=limit > 0,
+        )  # fmt: skip
+
+    def _read(self, kind: type[R], body: Any) -> R:
+        if not isinstance(body, dict):
+            raise RequestError("the body is not a JSON object")
+        try:
+            asked = kind.model_validate(_without_null(body))
+        except ValidationError as error:
+            raise _told(kind, error) from None
+        if asked.model not in (None, self.name):
+            raise RequestError(
+                f"The model {asked.model!r} does not exist; {self.name!r} is served here.",
+                status=404,
+                param="model",
+                code="model_not_found",
+            )
+        return asked
+
+
+def parse(text: bytes) -> Any:
+    """JSON as the standard has it.
+
+    Raises:
+        RequestError: if it is not.
+    """
+    try:
+        found = json.loads(text, parse_constant=_refuse)
+        if b"\\ud" in text.lower():
+            json.dumps(found, ensure_ascii=False).encode()  # half of a character is none
+        return found
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"the body is not JSON: {error}") from None
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is no number")
+
+
+def _without_null(value: Any) -> Any:
+    """The same without fields that are null: they mean what a missing one means."""
+    if isinstance(value, dict):
+        return {k: _without_null(v) for k, v in value.items() if v is not None}
+    return [_without_null(v) for v in value] if isinstance(value, list) else value
+
+
+def _plain(message: _Message) -> dict[str, str]:
+    role = "system" if message.role == "developer" else message.role
+    return {"role": role, "content": "".join(part.text for part in message.content)} | (
+        {"name": message.name} if message.name else {}
+    )
+
+
+REFUSED = {
+    "presence_penalty": "no penalties here: leave it out",
+    "frequency_penalty": "no penalties here: leave it out",
+    "logit_bias": "tokens cannot be favoured here: leave it out",
+    "tools": "this server calls no tools: leave it out",
+    "tool_choice": "this server calls no tools: leave it out",
+    "response_format": "no format can be forced here: leave it out",
+    "best_of": "only 1 here: ask for n, and choose",
+    "store": "nothing is stored here: leave it out",
+}
+
+
+def _told(kind: type[Request], error: ValidationError) -> RequestError:
+    """The first mistake that pydantic found."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    path = [str(part) for part in first["loc"]]
+    param = path[0] if path else None
+    if first["type"] == "extra_forbidden" and len(path) == 1:
+        guess = did_you_mean(nearest(path[0], list(kind.model_fields)))
+        return RequestError(f"Unrecognized request argument supplied: {path[0]}.{guess}", param=param)
+    if param in REFUSED:
+        return RequestError(f"{param}: {REFUSED[param]}", param=param)
+    where = ".".join(path)
+    what = "is missing" if first["type"] == "missing" else first["msg"][:1].lower() + first["msg"][1:]
+    return RequestError(f"{where}: {what}", param=param)

@@ -1,0 +1,331 @@
+"""Completions asked for at any time, written together: one thread owns the model and takes requests between two tokens.
+
+A draw depends on (seed, id, sample, position) alone, as in `operant.language.sample.engine`: the same request has the
+same answer whatever else is being written (but for rounding: a draw within 1e-7 of the border between two tokens may
+tell).
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+from operant.config.errors import ConfigError, OperantError
+from operant.language.model.language_model import CHUNK, LanguageModel
+from operant.language.sample.batch import batch_of
+from operant.language.sample.decode_state import check
+from operant.language.sample.sampling import Prompt, Sampling, draw, row_key, uniform_at
+from operant.language.serve.detokenize import Words
+
+WAITING = 512
+"""Completions that may wait for a place."""
+
+Finish = Literal["stop", "length", "cancelled", "failed"]
+
+
+class FullError(OperantError):
+    """Too many completions wait already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """One token that was drawn."""
+
+    id: int
+    logp: (
+        float  # log π at the temperature, over the whole vocabulary; at 1 where the best is taken. NaN: nothing before
+    )
+    kept: float  # log of the mass that top-k, top-p and min-p kept
+    top: tuple[tuple[int, float], ...]  # the most probable tokens and their log π
+    begin: int  # characters of the completion before it; negative in the prompt
+    end: bool = False  # a stop token, which has no text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """What is new of one sample."""
+
+    sample: int
+    text: str
+    tokens: tuple[Token, ...]  # those that begin in the text given so far; what a stop text cut off is left out
+    finish: Finish | None = None  # set in the last delta of a sample
+    drawn: int = 0  # tokens drawn so far
+    error: str = ""  # why, where it failed
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Ask:
+    """A prompt, and how it is to be gone on from.
+
+    Attributes:
+        tokens: of the prompt.
+        sampling: how tokens are drawn, the limit, and the stop tokens.
+        seed, id: key the draws, with the sample's index.
+        samples: completions of the prompt.
+        stops: texts that end a completion, left out of it.
+        top: how many of the most probable tokens to tell at each step.
+        score: tell the prompt's tokens first, each with its log π.
+        write: False where that is all.
+        tell: called with what is new, from the scheduler's thread: it must be quick.
+    """
+
+    tokens: tuple[int, ...]
+    sampling: Sampling
+    tell: Callable[[Delta], object]
+    seed: int = 0
+    id: int = 0
+    samples: int = 1
+    stops: tuple[str, ...] = ()
+    top: int = 0
+    score: bool = False
+    write: bool = True
+    cancelled: bool = field(default=False, init=False)
+    memory: Any = field(default=None, init=False)  # of the prompt, while samples of it wait; the scheduler's
+    scored: tuple[Token, ...] = field(default=(), init=False)  # the prompt's tokens, once they are; the scheduler's
+    placed: int = field(default=0, init=False)
+
+    def cancel(self) -> None:
+        """Write no more of it; nothing else is told. From any thread."""
+        self.cancelled = True
+
+
+@dataclass(eq=False, slots=True)
+class _Row:
+    ask: Ask
+    sample: int
+    key: Tensor
+    token: int  # fed next
+    place: int  # its position
+    words: Words
+    how: Sampling  # what matters for a draw, so that rows alike are drawn together
+    drawn: int = 0
+    pending: list[Token] = field(default_factory=list[Token])  # those whose text was not given yet
+
+
+_Sample = tuple[Ask, int, int]  # a sample of an ask, and the tokens drawn of it
+
+
+class Scheduler:
+    """Writes completions for many askers.
+
+    Args:
+        policy: the model; nothing else may use it meanwhile.
+        slots: completions written together; others wait.
+        length: the longest prompt and completion, in tokens; the model's own limit if None.
+        waiting: completions that may wait for a place.
+    """
+
+    def __init__(
+        self, policy: LanguageModel, *, slots: int = 16, length: int | None = None, waiting: int = WAITING
+    ) -> None:
+        self.policy, self.slots, self.most = policy, slots, waiting
+        self.length = min(policy.max_positions, length or policy.max_positions)
+        self._batch = batch_of(policy)
+        self._rows: list[_Row] = []
+        self._waiting: deque[Ask] = deque()
+        self._news = threading.Condition()
+        self._arrived: list[Ask] = []
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="scheduler", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def submit(self, ask: Ask) -> None:
+        """Begin as soon as there is a place.
+
+        Raises:
+            ConfigError: if the prompt is empty, has tokens the model does not know, or has no room for `max_tokens`.
+            FullError: if too many completions wait.
+        """
+        check([Prompt(id=ask.id, tokens=ask.tokens)], ask.sampling, self.policy.vocab, self.length)
+        with self._news:
+            if self._closed:
+                raise ConfigError("the scheduler was closed; make another")
+            waiting = sum(a.samples - a.placed for a in (*self._waiting, *self._arrived) if not a.cancelled)
+            if waiting + ask.samples > self.most:
+                raise FullError(f"{waiting} completions wait already, and {self.most} may: ask again later")
+            self._arrived.append(ask)
+            self._news.notify()
+
+    def close(self) -> None:
+        """End the thread; what is under way is told that it was cancelled."""
+        with self._news:
+            self._closed = True
+            self._news.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            # modules of transformers may keep what they compute, which must not be an inference tensor
+            with torch.inference_mode() if self.policy.whole is None else torch.no_grad():
+                while self._next():
+                    try:
+                        self._admit()
+                        self._step()
+                    except Exception as error:  # of the model or the memory; those who wait may have better luck
+                        self._batch = batch_of(self.policy)
+                        _end("failed", _said(error), self._dropped())
+        finally:
+            with self._news:
+                self._closed = True
+                left = [sample for ask in (*self._waiting, *self._arrived) for sample in _left(ask)]
+                _end("cancelled", "the server was closed", [*self._dropped(), *left])
+
+    def _next(self) -> bool:
+        """Wait until there is something to do; False where there never will be."""
+        with self._news:
+            self._news.wait_for(lambda: bool(self._arrived or self._waiting or self._rows or self._closed))
+            self._waiting.extend(self._arrived)
+            self._arrived.clear()
+            return not self._closed
+
+    def _admit(self) -> None:
+        for i in reversed(range(len(self._rows))):
+            if self._rows[i].ask.cancelled:
+                self._leave(i)
+        while self._waiting and (self._waiting[0].cancelled or len(self._rows) < self.slots):
+            ask = self._waiting[0]
+            if ask.cancelled or ask.placed == ask.samples:
+                self._waiting.popleft()
+                ask.memory = None
+                continue
+            try:
+                self._place(ask)
+            except Exception as error:  # the rows under way have nothing to do with it
+                self._waiting.popleft()
+                _end("failed", _said(error), _left(ask))
+
+    def _place(self, ask: Ask) -> None:
+        """Give an ask's next sample a row, and tell the prompt's tokens where they are asked for."""
+        if not ask.placed:
+            ask.scored = self._score(ask) if ask.score else ()
+            ask.memory = self._batch.read(ask.tokens) if ask.write else None
+        if ask.score or not ask.write:
+            ask.tell(Delta(sample=ask.placed, text="", tokens=ask.scored, finish=None if ask.write else "length"))
+        if ask.write:
+            key = row_key(ask.seed, torch.tensor(ask.id), torch.tensor(ask.placed))
+            how = replace(ask.sampling, max_tokens=1, stop=())
+            words = Words(self.policy.tokenizer, ask.stops)
+            row = _Row(ask, ask.placed, key, ask.tokens[-1], len(ask.tokens) - 1, words, how)
+            self._batch.add(ask.memory)
+            self._rows.append(row)
+        ask.placed += 1
+
+    def _step(self) -> None:
+        rows = self._rows
+        if not rows:
+            return
+        logits = self._batch.step([r.token for r in rows], [r.place for r in rows])
+        drawn = torch.tensor([r.drawn for r in rows])
+        u = uniform_at(torch.stack([r.key for r in rows]), drawn).to(logits.device)
+        alike: dict[Sampling, list[int]] = {}
+        for i, row in enumerate(rows):
+            alike.setdefault(row.how, []).append(i)
+        found: dict[int, Token] = {}
+        for how, some in alike.items():
+            scores = logits if len(some) == len(rows) else logits[some]
+            table = [x.tolist() for x in draw(scores, how, u[some])]
+            for i, token, logp, kept in zip(some, *table, strict=True):
+                begin = rows[i].words.reached
+                found[i] = Token(id=token, logp=logp, kept=kept, top=_top(logits[i], rows[i]), begin=begin)
+        for i in reversed(range(len(rows))):  # the last moves to where one leaves
+            if self._draw(rows[i], found[i]):
+                self._leave(i)
+
+    def _draw(self, row: _Row, token: Token) -> bool:
+        """Take a token, tell what is certain now, and say whether it was the last."""
+        ask, words = row.ask, row.words
+        if token.logp != token.logp:
+            why = "the model's probabilities are not numbers; look at its weights, or use float32"
+            ask.tell(Delta(sample=row.sample, text="", tokens=(), finish="failed", drawn=row.drawn, error=why))
+            return True
+        row.token, row.place, row.drawn = token.id, row.place + 1, row.drawn + 1
+        text = ""
+        if token.id in ask.sampling.stop:
+            token = replace(token, end=True)
+        else:
+            text = words.push(token.id)
+        row.pending.append(token)
+        finish: Finish | None = None
+        if token.end or words.stopped or row.drawn == ask.sampling.max_tokens:
+            text += words.end()
+            finish = "stop" if token.end or words.stopped else "length"
+        if text or finish:
+            whole = finish is not None and not words.stopped
+            told = tuple(t for t in row.pending if whole or t.begin < words.length)
+            row.pending = [t for t in row.pending if t.begin >= words.length]
+            ask.tell(Delta(sample=row.sample, text=text, tokens=told, finish=finish, drawn=row.drawn))
+        return finish is not None
+
+    def _score(self, ask: Ask) -> tuple[Token, ...]:
+        """The prompt's tokens, each with its log π behind those before it."""
+        policy = self.policy
+        tokens = torch.tensor([ask.tokens], device=policy.device)
+        place = torch.arange(tokens.shape[1], device=policy.device)[None]
+        states = policy.hidden(tokens)[0] if policy.whole is None else policy.whole.logits(tokens, place)[0]
+        words, begin = Words(policy.tokenizer), list[int]()
+        for token in ask.tokens:
+            begin.append(words.reached)
+            words.push(token)
+        words.end()
+        begin = [at - words.length for at in begin]
+        found = [Token(id=ask.tokens[0], logp=math.nan, kept=0.0, top=(), begin=begin[0])]
+        size, following = max(1, CHUNK // policy.vocab), tokens[0, 1:]
+        for part, next_ in zip(states[:-1].split(size), following.split(size), strict=True):
+            logits = (part if policy.whole is not None else policy.decoder.head(part)).float()
+            logp = (logits / (ask.sampling.temperature or 1.0)).log_softmax(-1)
+            told = logp.gather(-1, next_[:, None])[:, 0].tolist()
+            best = logp.topk(min(ask.top, logp.shape[-1]))
+            for token, own, values, ids in zip(next_.tolist(), told, *(x.tolist() for x in best), strict=True):
+                top = tuple(zip(ids, values, strict=True))
+                found.append(Token(id=token, logp=own, kept=0.0, top=top, begin=begin[len(found)]))
+        return tuple(found)
+
+    def _leave(self, row: int) -> None:
+        self._batch.remove(row)
+        last = self._rows.pop()
+        if row != len(self._rows):
+            self._rows[row] = last
+
+    def _dropped(self) -> list[_Sample]:
+        """The samples under way, which are no longer."""
+        left = [(row.ask, row.sample, row.drawn) for row in self._rows]
+        self._rows.clear()
+        return left
+
+
+def _left(ask: Ask) -> list[_Sample]:
+    """The samples of an ask that have no row yet."""
+    return [(ask, k, 0) for k in range(ask.placed, ask.samples)]
+
+
+def _end(finish: Finish, why: str, samples: Sequence[_Sample]) -> None:
+    """Tell that nothing follows."""
+    for ask, sample, drawn in samples:
+        if not ask.cancelled:
+            ask.tell(Delta(sample=sample, text="", tokens=(), finish=finish, drawn=drawn, error=why))
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _top(logits: Tensor, row: _Row) -> tuple[tuple[int, float], ...]:
+    """The most probable tokens, if they were asked for."""
+    if not row.ask.top:
+        return ()
+    logp = (logits / (row.how.temperature or 1.0)).log_softmax(-1)
+    best = logp.topk(min(row.ask.top, len(logp)))
+    return tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))

@@ -1,0 +1,1 @@
+"""What a person may set of a run on a language model; torch-free."""

@@ -1,0 +1,195 @@
+"""Does a task judge its own answers right? Asked before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any, TypeAlias
+
+from operant.config.errors import ConfigError
+from operant.language.reward.trace import best
+from operant.language.task.pool import Pool
+from operant.language.task.score import Judge, Scores, score
+from operant.language.task.task import Example, Task
+
+CHECKED = 200
+"""Examples of train, and as many of test, that are checked; all of them where there are no more."""
+
+CLOSE = 1e-9
+
+Encode: TypeAlias = Callable[[str], Sequence[int]]
+"""Text to token ids."""
+
+Picked: TypeAlias = Sequence[tuple[str, Example]]
+"""Examples with their places."""
+
+EMPTY = {"an empty completion": "", "blanks": " \n"}
+"""What must never be worth as much as a solution."""
+
+
+def check_task(
+    task: Task,
+    *,
+    judge: Judge | None = None,
+    encode: Encode | None = None,
+    examples: int = CHECKED,
+) -> None:
+    """Score each example's solution, and what answers nothing.
+
+    Every solution must get from each reward the best that it can give (`operant.reward.reward`), and more in all than
+    an empty completion; it must not be that the solution of another example always gets as much; and no prompt of test
+    may be among those of train.
+
+    Args:
+        task: to check; `examples` of train and of test are looked at, spread evenly.
+        judge: for the rewards that are not pure; a `Pool` of one worker if None.
+        encode: text to token ids, for rewards that count tokens; bytes of UTF-8 if None.
+        examples: how many of each.
+
+    Raises:
+        ConfigError: names the example, and the reward that is at odds with it.
+    """
+    if judge is not None:
+        return _check(task, judge, encode or _bytes, examples)
+    with Pool(1) as pool:
+        return _check(task, pool, encode or _bytes, examples)
+
+
+def check_report(task: Task, **options: Any) -> list[str]:
+    """What `operant task check` prints: what the task is, an example, and that its solutions score. See `check_task`.
+
+    Raises:
+        ConfigError: as `check_task`.
+    """
+    check_task(task, **options)
+    example = task.train[0]
+    weights = ", ".join(f"{name} × {task.weight(name):g}" for name in task.rewards)
+    lines = [
+        f"task {task.name}: {len(task.train):,} train, {len(task.test):,} test"
+        + (f", {len(task.demonstrations):,} demonstrations" if len(task.demonstrations) else ""),
+        f"rewards: {weights}; accuracy is {task.metric}",
+        f"prompt: {example.prompt if isinstance(example.prompt, str) else [dict(m) for m in example.prompt]!r}",
+        f"solution: {example.solution}",
+        f"gold: {example.gold}",
+    ]
+    seen = min(options.get("examples", CHECKED), len(task.train)), min(options.get("examples", CHECKED), len(task.test))
+    lines.append(f"ok: {seen[0]} train and {seen[1]} test solutions score best, an empty completion does not")
+    return lines
+
+
+def _check(task: Task, judge: Judge, encode: Encode, examples: int) -> None:
+    known: dict[Any, str] = {}
+    for kind, all_of in (("train", task.train), ("test", task.test)):
+        picked = [*_spread(all_of, examples, f"{task.name}, {kind}")]
+        for place, example in picked:
+            key = example.prompt if isinstance(example.prompt, str) else repr(example.prompt)
+            if kind == "test" and key in known:
+                raise ConfigError(f"{place} has the same prompt as {known[key]}: a test example must be held out")
+            if kind == "train":
+                known[key] = place
+        _step_by_step(task, picked)
+        right = _scored(task, picked, [example.solution for _, example in picked], judge, encode)
+        _whole(task, picked, right)
+        _not_for_nothing(task, picked, right, judge, encode)
+        _not_for_anything(task, picked, right, judge, encode)
+
+
+def _step_by_step(task: Task, picked: Picked) -> None:
+    """Raise ConfigError for the first solution whose steps cannot be judged, or of which one is worth nothing."""
+    if task.step_reward is None:
+        return
+    for place, example in picked:
+        try:
+            steps = task.step_reward(example.trace(example.solution))
+        except Exception as error:
+            raise ConfigError(f"{place}: the step reward raised {type(error).__name__}: {error}") from error
+        if not steps or min(value for _, value in steps) <= 0:
+            raise ConfigError(f"{place}: a step of the solution {example.solution!r:.80} earns nothing: {steps!r:.80}")
+
+
+def _not_for_nothing(
+    task: Task,
+    picked: Picked,
+    right: Scores,
+    judge: Judge,
+    encode: Encode,
+) -> None:
+    """Raise ConfigError for the first example that pays an empty completion as much as its solution."""
+    for what, text in EMPTY.items():
+        nothing = _scored(task, picked, [text] * len(picked), judge, encode)
+        for n, (place, example) in enumerate(picked):
+            if nothing.judged[n] and nothing.total[n] >= right.total[n] - CLOSE:
+                raise ConfigError(
+                    f"{place}: {what} scores {nothing.total[n]:g}, its solution {right.total[n]:g} "
+                    f"({example.solution!r:.80}): the rewards must pay for the answer"
+                )
+
+
+def _not_for_anything(
+    task: Task,
+    picked: Picked,
+    right: Scores,
+    judge: Judge,
+    encode: Encode,
+) -> None:
+    """Raise ConfigError if every example pays the solution of another, with another gold, as much as its own."""
+    others = [example for _, example in picked]
+    others = others[1:] + others[:1]
+    wrong = _scored(task, picked, [other.solution for other in others], judge, encode)
+    unlike = [n for n, (_, example) in enumerate(picked) if example.gold != others[n].gold]
+    paid = [n for n in unlike if not wrong.judged[n] or wrong.total[n] >= right.total[n] - CLOSE]
+    if unlike and len(paid) == len(unlike):
+        n = unlike[0]
+        raise ConfigError(
+            f"{picked[n][0]}: the solution of another example ({others[n].solution!r:.80}) scores as much as its own "
+            f"({picked[n][1].solution!r:.80}), and so it is with all {len(unlike)} that were tried: the rewards must "
+            "pay for the right answer alone"
+        )
+
+
+def _scored(
+    task: Task,
+    picked: Picked,
+    written: Sequence[str],
+    judge: Judge,
+    encode: Encode,
+) -> Scores:
+    traces = [example.trace(w, encode(w)) for (_, example), w in zip(picked, written, strict=True)]
+    return score(traces, task.rewards, task.weights, judge)
+
+
+def _whole(task: Task, picked: Picked, right: Scores) -> None:
+    """Raise ConfigError for the first solution that is not judged, or not worth the best."""
+    for n, (place, example) in enumerate(picked):
+        shown = f"its solution {example.solution!r:.80}, its gold {example.gold!r:.80}"
+        for k, name in enumerate(right.names):
+            value, top = float(right.values[n, k]), best(task.rewards[name])
+            if right.failed[n, k]:
+                raise ConfigError(f"{place}: {_alone(task, name, right, n, k)} ({shown})")
+            if top is not None and abs(value - top) > CLOSE:
+                raise ConfigError(
+                    f"{place}: the reward {name} gives {value:g} to the right solution, not {top:g} ({shown}): mend "
+                    "the example or the reward, or say @reward(best=…)"
+                )
+
+
+def _alone(task: Task, name: str, right: Scores, n: int, k: int) -> str:
+    first = not right.failed[:n].any() and not right.failed[n, :k].any()
+    return right.message.partition(" (completion")[0] if first else f"the reward {name} failed"
+
+
+def _spread(examples: Sequence[object], count: int, name: str) -> Iterable[tuple[str, Example]]:
+    """`count` examples at even distances, with their places."""
+    step = max(1, len(examples) // count)
+    for i in islice(range(0, len(examples), step), count):
+        try:
+            made = examples[i]
+        except Exception as error:
+            raise ConfigError(f"{name}[{i}] raised {type(error).__name__}: {error}") from error
+        if not isinstance(made, Example):
+            raise ConfigError(f"{name}[{i}] is a {type(made).__name__}, not an operant.task.Example")
+        yield f"{name}[{i}]", made
+
+
+def _bytes(text: str) -> tuple[int, ...]:
+    return tuple(text.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,103 @@
+"""From a name or a file to a task."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from operant.config.errors import ConfigError, EnvError, OperantError
+from operant.language.task.task import Task
+from operant.workers.resolve import load as find
+from operant.workers.resolve import nearest
+
+BUILT_IN = {
+    "arithmetic": "operant.language.task.arithmetic:arithmetic",
+    "gsm8k": "operant.language.task.gsm8k:gsm8k",
+    "modular": "operant.language.task.modular:modular",
+    "reverse": "operant.language.task.text:reverse",
+    "sort": "operant.language.task.text:sort",
+}
+"""Tasks that come with the library, by name; "reasoning-gym:NAME" is any of reasoning-gym's."""
+
+
+def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
+    """Make a task.
+
+    Args:
+        spec: a built-in name ("arithmetic"), "reasoning-gym:NAME", a file of plain Python ("mytask.py", whose function
+            `task` is called, or "mytask.py:function"), or "module:function".
+        options: keyword arguments of that function.
+
+    Raises:
+        ConfigError: for what does not exist, an option that the function does not take, and whatever goes wrong in the
+            function, with its file and line.
+    """
+    given = dict(options or {})
+    room, colon, name = spec.partition(":")
+    if room == "reasoning-gym":
+        if not name:
+            raise ConfigError("reasoning-gym needs the name of a task: reasoning-gym:NAME")
+        builder = _found("operant.language.task.reasoning_gym:reasoning_gym", spec)
+        given = {"name": name, **given}
+    elif spec in BUILT_IN:
+        builder = _found(BUILT_IN[spec], spec)
+    elif spec.endswith(".py"):
+        builder = _found(f"{spec}:task", spec)
+    elif colon:
+        builder = _found(spec, spec)
+    else:
+        hint = nearest(spec, [*BUILT_IN]) or f"; there is {', '.join(BUILT_IN)}, reasoning-gym:NAME"
+        raise ConfigError(f"there is no task {spec!r}{hint}. A task of your own is a file: mytask.py")
+    _check_options(builder, given, spec)
+    try:
+        made: object = builder(**given)
+    except OperantError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ConfigError(f"{_place(error) or spec}: making the task raised {type(error).__name__}: {error}") from error
+    if not isinstance(made, Task):
+        raise ConfigError(f"{spec} returned a {type(made).__name__}, not an operant.task.Task")
+    return made
+
+
+def _found(name: str, spec: str) -> Callable[..., Any]:
+    place, _, target = name.rpartition(":")
+    if name in BUILT_IN.values() or place == "operant.language.task.reasoning_gym":
+        return getattr(importlib.import_module(place), target)
+    try:
+        builder, _ = find(name)
+    except EnvError as error:
+        cause = error.__cause__
+        if cause is None and spec.endswith(".py") and Path(spec).expanduser().is_file():
+            raise ConfigError(f"{spec} has no function `task`: write def task(...) -> Task in it") from error
+        where = _place(cause) if cause is not None else None
+        message = str(error).removeprefix(f"{name}: ")
+        raise ConfigError(f"{where or spec}: {message}") from error
+    return cast(Callable[..., Any], builder)
+
+
+def _check_options(builder: Callable[..., Any], options: Mapping[str, Any], spec: str) -> None:
+    parameters = inspect.signature(builder).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    for name in options:
+        if name not in parameters:
+            hint = nearest(name, [*parameters]) or f": it takes {', '.join(parameters)}"
+            raise ConfigError(f"task {spec} has no option {name!r}{hint}")
+    missing = [n for n, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
+    if lacking := [name for name in missing if name not in options]:
+        raise ConfigError(f"task {spec} needs the option {lacking[0]}: give it under task.options")
+
+
+def _place(error: BaseException) -> str | None:
+    """file:line where the person's own code raised."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = str(Path(__file__).parents[2])
+    own = [f for f in frames if not f.filename.startswith((ours, "<frozen")) and "site-packages" not in f.filename]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else None

@@ -1,0 +1,130 @@
+"""Traces in, numbers out; what could not be judged stands apart from what scored 0."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operant.config.errors import ConfigError
+from operant.language.reward.trace import Reward, Trace, is_pure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What k rewards gave n traces.
+
+    Attributes:
+        names: of the rewards.
+        values: [n, k] float64; 0 where failed.
+        failed: [n, k] bool: the reward raised, hung, died or gave no finite number. Not a score of 0.
+        total: [n] float64, Σ weight · value; 0 where not judged.
+        judged: [n] bool: no reward failed. Training leaves the others out, of their group's mean too.
+        message: why the first that failed did, with the reward and the trace; "" if none did.
+    """
+
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+    failed: NDArray[np.bool_]
+    total: NDArray[np.float64]
+    judged: NDArray[np.bool_]
+    message: str = ""
+
+
+class Judge(Protocol):
+    """Runs rewards elsewhere; `operant.language.task.pool.Pool` is one."""
+
+    def run(self, calls: Sequence[tuple[Reward, Trace]]) -> list[float | str]:
+        """For every call the number, or why there is none."""
+        ...
+
+
+def score(
+    traces: Sequence[Trace],
+    rewards: Mapping[str, Reward],
+    weights: Mapping[str, float] | None = None,
+    judge: Judge | None = None,
+) -> Scores:
+    """Score every trace with every reward.
+
+    Args:
+        traces: n of them.
+        rewards: k of them, by name.
+        weights: by name; 1 where none is given.
+        judge: runs the rewards that are not pure (`operant.reward.reward`); they may hang, so there must be one.
+
+    Raises:
+        ConfigError: if a reward is not pure and there is no judge.
+    """
+    names = tuple(rewards)
+    values = np.zeros((len(traces), len(names)))
+    failed = np.zeros((len(traces), len(names)), np.bool_)
+    said: dict[tuple[int, int], str] = {}
+
+    def note(row: int, column: int, answer: float | str) -> None:
+        if isinstance(answer, str):
+            failed[row, column] = True
+            said[row, column] = answer
+        else:
+            values[row, column] = answer
+
+    away = [k for k, name in enumerate(names) if not is_pure(rewards[name])]
+    if away and judge is None:
+        raise ConfigError(
+            f"the reward {names[away[0]]} may hang and needs a worker process: give a Pool, or mark it "
+            "@reward(pure=True) if it neither hangs nor touches anything outside"
+        )
+    for k, name in enumerate(names):
+        if k not in away:
+            for n, answer in enumerate(here(rewards[name], traces)):
+                note(n, k, answer)
+    if away and judge is not None:
+        places = [(n, k) for n in range(len(traces)) for k in away]
+        answers = judge.run([(rewards[names[k]], traces[n]) for n, k in places])
+        for (n, k), answer in zip(places, answers, strict=True):
+            note(n, k, answer)
+    judged: NDArray[np.bool_] = np.asarray(~failed.any(1))
+    weight = np.array([float((weights or {}).get(name, 1.0)) for name in names])
+    total = np.where(judged, values @ weight, 0.0)
+    return Scores(
+        names=names, values=values, failed=failed, total=total, judged=judged, message=_first(said, names, traces)
+    )
+
+
+def here(of: Reward, traces: Sequence[Trace]) -> list[float | str]:
+    """All calls of a reward in this process: by its method `many`, where it judges several at once, or one by one."""
+    many: Callable[[Sequence[Trace]], list[float | str]] | None = getattr(of, "many", None)
+    return many(traces) if many is not None else [call(of, trace) for trace in traces]
+
+
+def call(of: Reward, trace: Trace) -> float | str:
+    """One call in this process: the number, or why there is none."""
+    try:
+        value: object = of(trace)
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        return f"raised {type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
+    return finite(value)
+
+
+def finite(value: object) -> float | str:
+    """What a reward gave as a number, or why it is none."""
+    try:
+        number = float(value)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError):
+        return f"returned {value!r:.80}, not a number"
+    if isinstance(value, str) or not math.isfinite(number):
+        return f"returned {value!r:.80}, not a finite number"
+    return number
+
+
+def _first(said: Mapping[tuple[int, int], str], names: Sequence[str], traces: Sequence[Trace]) -> str:
+    if not said:
+        return ""
+    (n, k), why = min(said.items())
+    return f"reward {names[k]} {why} (completion {n}: {traces[n].completion!r:.80})"

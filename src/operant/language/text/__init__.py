@@ -1,0 +1,1 @@
+"""Text as examples: conversations, pairs, packing, epochs."""

@@ -1,0 +1,1 @@
+"""What a policy is worth, where it leads, and what changes if it does."""

@@ -1,0 +1,83 @@
+"""Sweeps of any operator that is monotone and carries constants as the Bellman operator does, to a certified end.
+
+If T v ≤ T w for v ≤ w, and T(v + c) = T v + γ c up to the sums of rows, the bounds of one Bellman sweep hold word for
+word: soft and robust backups are such operators.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from operant.mdp.bounds.certify import Contraction, Stopping, begin, norm_of
+from operant.mdp.bounds.sweeps import Choice
+from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.policies import labels_of
+from operant.mdp.solution import Certificate, Solution, Watch
+
+
+def fixed_point(
+    mdp: MDP,
+    sweep: Callable[[Floats], tuple[Floats, Choice]],
+    contraction: Contraction,
+    *,
+    epsilon: float,
+    watch: Watch | None,
+    max_iterations: int | None,
+    initial: Floats | None,
+    method: str,
+    theorem: str,
+) -> Solution:
+    """Sweep until the certified gap is at most ε.
+
+    Args:
+        mdp: the model.
+        sweep: from values [S] to (T v as a new array [S], the row taken in each state [S]); terminal states keep
+            their values.
+        contraction: what the operator does to constants, and how much it rounds.
+        epsilon, watch, max_iterations: as for every solver.
+        initial: values [S] to start from; zeros if None.
+        method: its name.
+        theorem: why the bounds hold.
+
+    Raises:
+        ModelError: if floating point cannot certify ε, or values are not finite.
+    """
+    stop = Stopping(contraction, epsilon, watch, max_iterations)
+    values, rows = begin(mdp, initial), np.full(mdp.num_states, -1)
+    low = high = 0.0
+    finished = False
+    while not finished:
+        before = values
+        values, rows = sweep(before)
+        change = values - before
+        low, high = float(change.min(initial=np.inf)), float(change.max(initial=-np.inf))
+        if not np.isfinite(high - low):
+            raise ModelError("the values are not finite: rewards or terminal values are too large, or no numbers.")
+        finished = stop.done(low, high, values)
+    norm = norm_of(values) + max(abs(low), abs(high))
+    least, most = contraction.bounds(low, high, norm)
+    exact_least, exact_most = contraction.shift(low, high)
+    ends, gap = mdp.rows.terminal, most - least if mdp.num_rows else 0.0
+    rounding = max(0.0, gap - (exact_most - exact_least))
+    return Solution(
+        mdp=mdp,
+        values=np.where(ends, values, values + 0.5 * (least + most)),
+        policy=labels_of(mdp, rows),
+        rows=rows,
+        certificate=Certificate(
+            criterion=mdp.criterion,
+            lower=np.where(ends, values, values + least),
+            upper=np.where(ends, values, values + most),
+            policy_loss=gap,
+            rounding=rounding,
+            why=theorem,
+        ),
+        method=method,
+        why=stop.verdict(gap, rounding, norm, method),
+        iterations=stop.iterations,
+        seconds=time.perf_counter() - stop.started,
+        history=tuple(stop.history),
+    )

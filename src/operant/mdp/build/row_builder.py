@@ -1,0 +1,191 @@
+"""From dictionaries with names to the rows of a model."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from operant.mdp.build.arrays import finish, shrink, terminal_states
+from operant.mdp.model import ModelError, Rows, unsigned
+from operant.mdp.kernels.rows import tidy
+
+Names = tuple[Hashable, ...] | None
+
+
+class Table:
+    """Rows that arrive one by one from Python, in compact arrays: 24 bytes per entry while it grows."""
+
+    def __init__(self) -> None:
+        self.state, self.action = array("q"), array("q")  # [L]
+        self.indptr = array("q", [0])  # [L+1]
+        self.indices = array("q")  # [nnz]
+        self.data, self.reward = array("d"), array("d")  # [nnz]
+
+    def add(self, successor: int, probability: float, reward: float) -> None:
+        """One more entry of the row that is being written."""
+        self.indices.append(successor)
+        self.data.append(probability)
+        self.reward.append(reward)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what is written so far."""
+        arrays = (self.state, self.action, self.indptr, self.indices, self.data, self.reward)
+        return sum(len(a) * a.itemsize for a in arrays)
+
+    def close(self, state: int, action: int) -> None:
+        """The entries added since the last row are those of (state, action)."""
+        self.state.append(state)
+        self.action.append(action)
+        self.indptr.append(len(self.indices))
+
+    def rows(self, states: int, terminal: Any) -> Rows:
+        """The model's rows; `terminal` as `MDP` takes it, by index. Rows of terminal states are dropped."""
+        ends, worth = terminal_states(terminal, states)
+        state, action = (np.frombuffer(a, dtype=np.int64) for a in (self.state, self.action))
+        indptr = np.frombuffer(self.indptr, dtype=np.int64)
+        indices, data, reward = (np.frombuffer(a, dtype=a.typecode) for a in (self.indices, self.data, self.reward))
+        order = np.lexsort((action, state))
+        order = order[~ends[state[order]]]
+        if np.array_equal(order, np.arange(len(state))):
+            indptr, data, reward = indptr.copy(), data.copy(), reward.copy()
+        else:
+            lengths = np.diff(indptr)[order]
+            chosen = np.repeat(indptr[:-1][order] - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
+            chosen += np.arange(len(chosen))
+            indptr = np.concatenate(([0], np.cumsum(lengths)))
+            indices, data, reward = indices[chosen], data[chosen], reward[chosen]
+        new = unsigned(indices, states - 1)
+        indptr = unsigned(indptr)
+        left = tidy(indptr, new, data, reward)
+        new, data, reward = shrink(new, left), shrink(data, left), shrink(reward, left)
+        return finish(
+            state[order],
+            action[order],
+            indptr,
+            new,
+            data,
+            reward,
+            reward=None,
+            terminal=ends,
+            terminal_value=worth,
+        )
+
+
+def rows_of_dictionary(
+    P: Mapping[Any, Any],
+    R: Any,
+    *,
+    terminal: Any = None,
+    states: Sequence[Hashable] | None = None,
+    actions: Sequence[Hashable] | None = None,
+) -> tuple[Rows, Names, Names]:
+    """Rows, state names and action names from {(s, a): {s': p}} with R, or from {s: {a: [(p, s', r), …]}}.
+
+    States are numbered as `states` lists them; if None, in the order in which they are first named, but whole numbers
+    from 0 without a gap are their own index and stay without names. Actions likewise.
+
+    Raises:
+        ModelError: if the form is neither of the two, or R has a key that P does not.
+    """
+    if not P:
+        raise ModelError("P is empty: give at least one row, {(state, action): {successor: probability}}.")
+    nested = all(isinstance(value, Mapping) and not _numbers(value) for value in P.values())
+    if nested and R is not None:
+        raise ModelError("P of the form {s: {a: [(p, s', r), …]}} holds its rewards: leave R out.")
+    found = list(_nested(P) if nested else _flat(P, R))
+    ends = terminal if isinstance(terminal, Mapping) else list(cast("Iterable[Hashable]", terminal or ()))
+    known: dict[Hashable, None] = dict.fromkeys(P if states is None and nested else states or ())
+    if states is None:
+        for state, _, outcomes in found:
+            known[state] = None
+            known.update((successor, None) for _, successor, _ in outcomes)
+        known.update(dict.fromkeys(ends))
+    index, state_names = _numbered(known, given=states is not None)
+    choices, action_names = _numbered(
+        dict.fromkeys(actions if actions is not None else (a for _, a, _ in found)), given=actions is not None
+    )
+    table = Table()
+    for state, action, outcomes in found:
+        for p, successor, r in outcomes:
+            table.add(_at(index, successor, "state", f"successor of state {state!r}, action {action!r}"), p, r)
+        table.close(_at(index, state, "state", "key of P"), _at(choices, action, "action", f"key of P at {state!r}"))
+    at = [_at(index, state, "state", "terminal") for state in ends]
+    worth = dict(zip(at, ends.values(), strict=True)) if isinstance(ends, Mapping) else np.array(at, dtype=np.int64)
+    return table.rows(len(index), worth), state_names, action_names
+
+
+def _numbers(value: Mapping[Any, Any]) -> bool:
+    """Whether a dictionary maps to numbers: {s': p}, not {a: [(p, s', r), …]}."""
+    return len(value) > 0 and all(isinstance(p, int | float | np.number) for p in value.values())
+
+
+def _nested(P: Mapping[Any, Any]) -> Iterable[tuple[Any, Any, list[tuple[float, Any, float]]]]:
+    for state, choices in P.items():
+        for action, outcomes in choices.items():
+            try:
+                yield state, action, [(float(p), successor, float(r)) for p, successor, r in outcomes]
+            except (TypeError, ValueError):
+                raise ModelError(
+                    f"P[{state!r}][{action!r}] is {outcomes!r}: expected a list of (probability, successor, reward). "
+                    "With a fourth item `done` use operant.mdp.from_gymnasium."
+                ) from None
+
+
+def _flat(P: Mapping[Any, Any], R: Any) -> Iterable[tuple[Any, Any, list[tuple[float, Any, float]]]]:
+    if not isinstance(R, Mapping):
+        raise ModelError(
+            f"R is {type(R).__name__}: with P as {{(s, a): {{s': p}}}} give a dictionary by s, (s, a) or (s, a, s')."
+        )
+    kind = _kind(P, R)
+    for key, outcomes in P.items():
+        if not isinstance(key, tuple) or len(cast("tuple[Any, ...]", key)) != 2 or not isinstance(outcomes, Mapping):
+            raise ModelError(
+                f"P[{key!r}] is {outcomes!r}: expected {{(s, a): {{s': p}}}} or {{s: {{a: [(p, s', r), …]}}}}."
+            )
+        state, action = cast("tuple[Any, Any]", key)
+        if kind == "pair" and R.get(key, 0.0) == -np.inf:
+            continue
+        entries = cast("Mapping[Any, float]", outcomes).items()
+        reward = R.get(key, 0.0) if kind == "pair" else R.get(state, 0.0)
+        yield (
+            state,
+            action,
+            [
+                (float(p), successor, float(R.get((state, action, successor), 0.0) if kind == "outcome" else reward))
+                for successor, p in entries
+            ],
+        )
+
+
+def _kind(P: Mapping[Any, Any], R: Mapping[Any, float]) -> str:
+    """What the keys of R are: states, pairs or outcomes."""
+    if all(key in P for key in R):
+        return "pair"
+    states = {key[0] for key in P} | {successor for outcomes in P.values() for successor in outcomes}
+    if all(key in states for key in R):
+        return "state"
+    stray = [key for key in R if not (isinstance(key, tuple) and len(key) == 3 and key[:2] in P)]  # pyright: ignore
+    if not stray:
+        return "outcome"
+    raise ModelError(f"R has the key {stray[0]!r}: its keys are all states, all pairs (s, a) or all (s, a, s') of P.")
+
+
+def _numbered(names: dict[Hashable, None], *, given: bool) -> tuple[dict[Hashable, int], Names]:
+    """An index for each name; no names are kept where whole numbers from 0 name themselves."""
+    plain = all(isinstance(name, int | np.integer) and not isinstance(name, bool) for name in names)
+    if not given and plain and set(names) == set(range(len(names))):
+        return {i: i for i in range(len(names))}, None
+    return {name: i for i, name in enumerate(names)}, tuple(names)
+
+
+def _at(index: Mapping[Hashable, int], name: Hashable, what: str, place: str) -> int:
+    try:
+        return index[name]
+    except (KeyError, TypeError):
+        raise ModelError(
+            f"{place} is {name!r}, which is not in `{what}s`: add it there, or leave `{what}s` out."
+        ) from None

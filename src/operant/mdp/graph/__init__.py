@@ -1,0 +1,1 @@
+"""What follows from which transitions are possible, whatever their probabilities."""

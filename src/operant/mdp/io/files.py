@@ -1,0 +1,373 @@
+"""Models as files: `mdp.save(path)` and `load(path)`, by suffix.
+
+`.npz` holds the arrays of `operant.mdp.Rows` as they are, and a member `about` with all else as JSON. It is exact and
+fast: nothing is parsed.
+
+`.json` is for people and other programs. All keys but format, version, discount, states and transitions may be left
+out. A state is its index, or its name where the names are texts, all different; so is an action:
+
+    {
+    "format": "operant-mdp", "version": 1,
+    "discount": 0.9,
+    "criterion": "discounted",                   "discounted", "total" or "average"
+    "horizon": null,                             number of decisions, or null
+    "leak": false,                               rows may sum to less than one; the rest ends the episode
+    "states": ["cool", "warm", "overheated"],    names (texts, numbers, or lists of these), or how many there are
+    "actions": ["slow", "fast"],                 names, or null
+    "start": [["cool", 1.0]],                    [state, probability], or null
+    "terminal": [["overheated", 0.0]],           [state, value]
+    "transitions": [                             [state, action, reward, [[successor, probability], …]]
+    ["cool", "slow", 1.0, [["cool", 1.0]]],
+    ["cool", "fast", 2.0, [["cool", 0.5], ["warm", 0.5]]],
+    ["warm", "fast", null, [["warm", 0.5, 1.0], ["overheated", 0.5, -10.0]]]
+    ],                                           or reward null and [successor, probability, reward]
+    "grid": null                                 {"lines": […], "cell": […], "moves": [[down, right], …]} or null
+    }
+
+`.txt` and `.map` hold a grid world: lines `option: value` with the options of `operant.mdp.grid_world` (`reward X: 1`
+gives the reward of the cells with character X), an empty line, and the map. `.tra` is a PRISM explicit model with its
+siblings (`operant.mdp.from_prism`).
+
+Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from operant.mdp.build.grid import grid_world
+from operant.mdp.build.row_builder import Table
+from operant.mdp.io.prism import from_prism
+from operant.mdp.model import MDP, Grid, ModelError, Rows
+
+VERSION = 1
+ARRAYS = {
+    "pointer": "u",
+    "action": "i",
+    "indptr": "u",
+    "indices": "u",
+    "data": "f",
+    "reward": "f",
+    "outcome_reward": "f",
+    "terminal": "b",
+    "terminal_value": "f",
+    "start": "f",
+    "cell": "i",
+}
+"""The members of an .npz file besides `about`, and the kind of their numbers."""
+
+
+def load(path: str | Path, **options: Any) -> MDP:
+    """The model in a file, by its suffix: .npz, .json, .txt or .map (a grid world), .tra (PRISM).
+
+    Args:
+        path: the file.
+        options: .npz and .json: what `MDP.replace` takes (discount, start, horizon, …) instead of what the file says;
+            .txt and .map: what `grid_world` takes, likewise; .tra: what `from_prism` takes.
+
+    Raises:
+        ModelError: if there is no such file, its suffix is another, or it is malformed; with file and line.
+    """
+    path = Path(path)
+    readers: dict[str, Callable[..., MDP]] = {
+        ".npz": _load_npz,
+        ".json": _load_json,
+        ".txt": _load_map,
+        ".map": _load_map,
+        ".tra": from_prism,
+    }
+    if path.suffix not in readers:
+        raise ModelError(f"{path}: the suffix {path.suffix!r} is none of {', '.join(readers)}: rename or convert it.")
+    if not path.is_file():
+        raise ModelError(f"{path}: there is no such file.")
+    return readers[path.suffix](path, **options)
+
+
+def save(mdp: MDP, path: str | Path) -> None:
+    """Write a model as .npz or .json; the file is complete or not there.
+
+    Raises:
+        ModelError: if the suffix is another, or a name is none of text, number, truth value, tuple of these.
+    """
+    path = Path(path)
+    writers = {".npz": _save_npz, ".json": _save_json}
+    if path.suffix not in writers:
+        raise ModelError(f"{path}: a model is saved as .npz or .json, not as {path.suffix!r}.")
+    about = _about(mdp)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            writers[path.suffix](mdp, about, file)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def _about(mdp: MDP) -> dict[str, Any]:
+    """All of a model but its arrays, in the order of the JSON file."""
+    return {
+        "format": "operant-mdp",
+        "version": VERSION,
+        "discount": mdp.discount,
+        "criterion": mdp.criterion,
+        "horizon": None if mdp.horizon is None else int(mdp.horizon),
+        "leak": mdp.leak,
+        "states": mdp.num_states if mdp.states is None else [_plain(name) for name in mdp.states],
+        "actions": None if mdp.actions is None else [_plain(name) for name in mdp.actions],
+    }
+
+
+def _plain(name: Hashable) -> Any:
+    """A name as JSON has it: a tuple is a list."""
+    if isinstance(name, tuple):
+        return [_plain(part) for part in cast("tuple[Hashable, ...]", name)]
+    if isinstance(name, np.generic):
+        name = name.item()
+    if isinstance(name, str | int | float | bool) or name is None:
+        return name
+    raise ModelError(f"the name {name!r} cannot be saved: use texts, numbers, or tuples of these.")
+
+
+def _name(plain: Any) -> Hashable:
+    return tuple(_name(part) for part in cast("list[Any]", plain)) if isinstance(plain, list) else plain
+
+
+def _names(plain: Any, what: str) -> tuple[Hashable, ...] | None:
+    if plain is None or isinstance(plain, int):
+        return None
+    if not isinstance(plain, list):
+        raise ValueError(f"{what} is {plain!r}: expected a list of names")
+    return tuple(_name(part) for part in cast("list[Any]", plain))
+
+
+def _head(about: Any, path: Path) -> dict[str, Any]:
+    """`about`, if it is that of a model.
+
+    Raises:
+        ModelError: with the file and the key.
+    """
+    if not isinstance(about, dict) or cast("dict[str, Any]", about).get("format") != "operant-mdp":
+        raise ModelError(f'{path}: this is not a model: expected "format": "operant-mdp".')
+    about = cast("dict[str, Any]", about)
+    if about.get("version") != VERSION:
+        raise ModelError(
+            f"{path}: version {about.get('version')!r} is not known here: it is {VERSION}; update operant."
+        )
+    for key, kinds in {"discount": (int, float), "horizon": (int, type(None)), "leak": bool}.items():
+        if not isinstance(about.get(key, None if key != "leak" else False), kinds):
+            raise ModelError(f"{path}: {key} is {about.get(key)!r}: see the documented format, operant.mdp.io.files.")
+    return about
+
+
+def _finished(rows: Rows, about: Mapping[str, Any], start: Any, grid: Grid | None, path: Path, changes: Any) -> MDP:
+    try:
+        mdp = MDP.from_rows(
+            rows,
+            about["discount"],
+            start=start,
+            horizon=about.get("horizon"),
+            criterion=about.get("criterion"),
+            leak=about.get("leak", False),
+            states=_names(about.get("states"), "states"),
+            actions=_names(about.get("actions"), "actions"),
+            grid=grid,
+        )
+    except (ModelError, ValueError) as error:
+        raise ModelError(f"{path}: {error}") from error
+    try:
+        return mdp.replace(**changes) if changes else mdp
+    except TypeError as error:
+        raise ModelError(f"load of {path}: {error}") from error
+
+
+def _save_npz(mdp: MDP, about: dict[str, Any], file: BinaryIO) -> None:
+    arrays: dict[str, Any] = {name: getattr(mdp.rows, name) for name in Rows.__slots__} | {"start": mdp.start}
+    if mdp.grid is not None:
+        about["grid"] = {"lines": list(mdp.grid.lines), "moves": [list(move) for move in mdp.grid.moves]}
+        arrays["cell"] = mdp.grid.cell
+    np.savez(file, about=np.array(json.dumps(about)), **{k: v for k, v in arrays.items() if v is not None})
+
+
+def _load_npz(path: Path, **changes: Any) -> MDP:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            about = _head(json.loads(str(file["about"])), path)
+            found = {name: file[name] for name in ARRAYS if name in file.files}
+    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path}: this is not a model saved by operant ({error}).") from error
+    for name, array in found.items():
+        if array.ndim != 1 or array.dtype.kind != ARRAYS[name]:
+            raise ModelError(f"{path}: {name} is {array.dtype} of shape {array.shape}, which no model has.")
+    missing = [name for name in Rows.__slots__ if name not in found and name != "outcome_reward"]
+    if missing:
+        raise ModelError(f"{path}: {missing[0]} is missing: the file is incomplete.")
+    start, cell = found.pop("start", None), found.pop("cell", None)
+    arrays: dict[str, Any] = {"outcome_reward": None, **found}
+    rows = Rows(**arrays)
+    return _finished(rows, about, start, _grid(about.get("grid"), cell, path), path, changes)
+
+
+def _grid(plain: Any, cell: Any, path: Path) -> Grid | None:
+    if plain is None:
+        return None
+    try:
+        cells = np.asarray(plain["cell"] if cell is None else cell, dtype=np.int64)
+        lines = tuple(str(line) for line in plain["lines"])
+        if len({len(line) for line in lines}) != 1 or np.any((cells < -1) | (cells >= len(lines) * len(lines[0]))):
+            raise ValueError("lines of one length, and cells on them")
+        return Grid(lines=lines, cell=cells, moves=tuple((int(down), int(right)) for down, right in plain["moves"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: grid is malformed ({error}): see the documented format.") from error
+
+
+def _save_json(mdp: MDP, about: dict[str, Any], file: BinaryIO) -> None:
+    rows = mdp.rows
+    state_key, action_key = _keys(mdp.states), _keys(mdp.actions)
+    about["start"] = (
+        None if mdp.start is None else [[state_key(s), mdp.start[s].item()] for s in np.flatnonzero(mdp.start).tolist()]
+    )
+    ends = np.flatnonzero(rows.terminal).tolist()
+    about["terminal"] = [[state_key(s), rows.terminal_value[s].item()] for s in ends]
+    lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)},\n" for key, value in about.items()]
+    file.write(("{\n" + "".join(lines) + '"transitions": [\n').encode())
+    outcome = rows.outcome_reward
+    for row, state in enumerate(mdp.row_state.tolist()):
+        begin, end = int(rows.indptr[row]), int(rows.indptr[row + 1])
+        successors = [state_key(s) for s in rows.indices[begin:end].tolist()]
+        columns = [successors, rows.data[begin:end].tolist()]
+        if outcome is not None:
+            columns.append(outcome[begin:end].tolist())
+        reward = rows.reward[row].item() if outcome is None else None
+        line = [state_key(state), action_key(int(rows.action[row])), reward, [*zip(*columns, strict=True)]]
+        file.write((json.dumps(line, ensure_ascii=False) + (",\n" if row < mdp.num_rows - 1 else "\n")).encode())
+    grid = mdp.grid and {
+        "lines": mdp.grid.lines,
+        "cell": mdp.grid.cell.tolist(),
+        "moves": mdp.grid.moves,
+    }
+    file.write(f'],\n"grid": {json.dumps(grid, ensure_ascii=False)}\n}}\n'.encode())
+
+
+def _keys(names: tuple[Hashable, ...] | None) -> Callable[[int], Any]:
+    """How a state or an action is written: by name where the names are texts, all different, else by index."""
+    if names and all(isinstance(name, str) for name in names) and len(set(names)) == len(names):
+        return lambda index: names[index]
+    return lambda index: index
+
+
+def _load_json(path: Path, **changes: Any) -> MDP:
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ModelError(f"{path}:{error.lineno}: {error.msg}: this is not JSON.") from error
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        raise ModelError(f"{path}: cannot be read ({error}).") from error
+    about = _head(plain, path)
+    names, table, place = about.get("states"), Table(), "states"
+    try:
+        states = names if isinstance(names, int) and not isinstance(names, bool) else len(_names(names, "states") or ())
+        state_at, action_at = _index(names, states), _index(about.get("actions"), 2**31 - 1)
+        if states > len(about["transitions"]) + len(about.get("terminal") or ()):
+            raise ValueError(f"{states} states are more than rows and terminal states")
+        for number, line in enumerate(about["transitions"]):
+            place = f"transitions[{number}]"
+            state, action, reward, outcomes = line
+            for outcome in outcomes:
+                successor, p, r = outcome if reward is None else (*outcome, reward)
+                table.add(state_at(successor), float(p), float(r))
+            table.close(state_at(state), action_at(action))
+        place = "terminal"
+        ends = {state_at(state): float(value) for state, value in about.get("terminal") or ()}
+        place = "start"
+        start = {state_at(state): float(p) for state, p in about["start"]} if about.get("start") else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: {place}: {error}: see the documented format, operant.mdp.io.files.") from error
+    try:
+        rows = table.rows(states, ends)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    first = None if start is None else _vector(start, states)
+    return _finished(rows, about, first, _grid(about.get("grid"), None, path), path, changes)
+
+
+def _vector(start: Mapping[int, float], states: int) -> Any:
+    found = np.zeros(states)
+    found[list(start)] = list(start.values())
+    return found
+
+
+def _index(names: Any, limit: int) -> Callable[[Any], int]:
+    """The index of what stands for a state or an action in a JSON file."""
+    known = {name: i for i, name in enumerate(names) if isinstance(name, str)} if isinstance(names, list) else {}
+
+    def find(given: Any) -> int:
+        if isinstance(given, str):
+            if given not in known:
+                raise ValueError(f"no state or action is named {given!r}")
+            return known[given]
+        if not isinstance(given, int) or not 0 <= given < limit:
+            raise ValueError(f"{given!r} is no state or action: an index is 0 to {limit - 1}")
+        return given
+
+    return find
+
+
+def _load_map(path: Path, **changes: Any) -> MDP:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: cannot be read ({error}).") from error
+    options: dict[str, Any] = {"rewards": {}}
+    number = 0
+    while number < len(lines) and _is_option(lines[number]):
+        key, _, value = lines[number].partition(":")
+        try:
+            _option(options, key.strip(), value.strip())
+        except ValueError as error:
+            raise ModelError(f"{path}:{number + 1}: {error}.") from error
+        number += 1
+    options |= changes
+    if "discount" not in options:
+        raise ModelError(f"{path}: the discount is missing: begin the file with a line `discount: 0.9`, say.")
+    try:
+        return grid_world("\n".join(lines[number:]), **options)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def _is_option(line: str) -> bool:
+    key, colon, _ = line.partition(":")
+    return bool(colon) and key.split(" ")[0] in {*NUMBERS, *TEXTS, "reward", "horizon"}
+
+
+NUMBERS = ("discount", "living_reward", "slip")
+TEXTS = ("terminal", "walls", "start", "reward_on")
+
+
+def _option(options: dict[str, Any], key: str, value: str) -> None:
+    """Set one option of a grid world.
+
+    Raises:
+        ValueError: if the value is not of its type.
+    """
+    if key in NUMBERS:
+        options[key] = float(value)
+    elif key in TEXTS:
+        options[key] = value
+    elif key == "horizon":
+        options[key] = int(value)
+    elif key.startswith("reward ") and len(key) == len("reward X"):
+        options["rewards"][key[-1]] = float(value)
+    else:
+        raise ValueError(f"{key!r} is no option of a grid world")

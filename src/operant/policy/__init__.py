@@ -1,1 +1,0 @@
-"""Modules that act and modules that value."""

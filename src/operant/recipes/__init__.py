@@ -1,1 +1,0 @@
-"""Named systems made of the parts below."""

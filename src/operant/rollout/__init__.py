@@ -1,1 +1,0 @@
-"""The only place where an environment meets a policy."""

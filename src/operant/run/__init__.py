@@ -1,0 +1,1 @@
+"""What runs a training loop: job, drain, run folder, checkpoints, faults, progress, metrics. It knows no world."""

@@ -1,0 +1,223 @@
+"""Drain an algorithm into a run folder: log, check, evaluate, save."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from operant.config.schema import EvalConfig, SaveConfig
+from operant.data.stats import iqm
+from operant.data.trajectory import Metrics
+from operant.language.model.language_model import LanguageModel
+from operant.run import checkpoint, nonfinite
+from operant.run.actor import Actor
+from operant.run.evaluate import Evaluation
+from operant.run.folder import RunFolder, write_json
+from operant.run.progress import Progress
+from operant.run.train_state import Learned
+
+
+class Counter(Protocol):
+    """Whatever counts the environment's steps; a collector does."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def episodes(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+@dataclass(kw_only=True)
+class Position:
+    """Where a run stands at a seam: all of its state that is neither tensor, environment nor generator."""
+
+    step: int = 0  # environment steps done
+    seam: int = 0  # seams behind it, counting the one it stands at
+    episodes: int = 0  # episodes ended
+    saved: int = 0  # checkpoints that were due by `save.every`
+    evaluated: int = 0  # evaluations that were due by `eval.every`
+    best: float | None = None  # mean return of the best evaluation
+    best_step: int | None = None
+    seconds: float = 0.0  # wall time of all attempts
+    exact: bool = True  # False once a person's interruption added a seam that an uninterrupted run does not have
+
+
+@dataclass
+class Job:
+    """One training run: an algorithm and all that it changes.
+
+    `algorithm` is any iterator of metrics; the drain does not know which. `begin(position)` makes environments and
+    generators anew from the run's seed and the number of the seam. `evaluate(episodes)` measures the agent as it
+    stands, under the protocol `eval`. `keep(run folder, step)` writes what an iteration leaves besides its metrics,
+    `keep_evaluation` what an evaluation does, and gives metrics of it. `phases` counts the seconds spent in each phase.
+    """
+
+    algorithm: Iterator[Metrics]
+    learned: Learned
+    counter: Counter
+    begin: Callable[[Position], None]
+    evaluate: Callable[[int], Evaluation]
+    total_steps: int
+    eval: EvalConfig
+    save: SaveConfig
+    keep: Callable[[Path, int], None] | None = None
+    keep_evaluation: Callable[[Path, int], dict[str, float]] | None = None
+    at: Position = field(default_factory=Position)
+    phases: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("collect", "learn", "evaluate", "save"), 0.0)
+    )
+
+    @property
+    def agent(self) -> Actor | LanguageModel:
+        """The policy as it stands."""
+        return self.learned.agent
+
+
+def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
+    """Run a job until its steps are done or a person interrupts; returns the status, "finished" or "interrupted".
+
+    After every iteration the metrics are written; a checkpoint is saved when one is due, when an evaluation was the
+    best so far, and when the run ends, also when it is interrupted: the first Ctrl-C ends the run after the iteration
+    under way, the second at once. A checkpoint is a seam: the run that goes on does what a resumed run must do, so that
+    both execute the same instructions from there.
+
+    Raises:
+        NonFiniteError: if a metric, a parameter or the optimiser's state is NaN or infinite. The row is written and the
+            batch is kept (see `operant.run.nonfinite`), no checkpoint is.
+    """
+    at, counter, kept, before = job.at, job.counter, job.at.step, job.at.seconds
+    clock = time.monotonic()
+    guard = nonfinite.Guard(job, folder)
+    with _interruptible() as interrupted, guard.kept():
+        while counter.steps < job.total_steps and not interrupted.is_set():
+            metrics = _iterate(job)
+            at.step, at.episodes, at.seconds = counter.steps, counter.episodes, before + time.monotonic() - clock
+            guard.check(metrics)
+            best = _evaluate_if_due(job, folder, metrics)
+            folder.writer.write(at.step, at.seconds, metrics)
+            if bad := nonfinite.not_finite(metrics):
+                raise nonfinite.metric_fault(bad, at.step)
+            if job.keep is not None:
+                job.keep(folder.path, at.step)
+            tell(at.step, metrics, job.phases)
+            if at.step >= job.total_steps or interrupted.is_set():
+                break
+            if best or at.step // every(job.save.every, job.total_steps) > at.saved:
+                snapshot(job, folder)
+                job.begin(at)
+                kept = at.step
+        finished = counter.steps >= job.total_steps
+        if counter.steps > kept:
+            at.exact = at.exact and finished
+            snapshot(job, folder)
+    at.seconds = before + time.monotonic() - clock
+    return "finished" if finished else "interrupted"
+
+
+def snapshot(job: Job, folder: RunFolder) -> None:
+    """Write a checkpoint at a new seam; `best` follows where the last evaluation was the best."""
+    job.at.seam += 1
+    job.at.saved = job.at.step // every(job.save.every, job.total_steps)
+    with timed(job.phases, "save"):
+        path = checkpoint.save(folder.path, job.learned, asdict(job.at), keep=job.save.keep, nth=job.save.nth)
+        if job.at.best_step == job.at.step:
+            checkpoint.point(path.with_name("best"), path)
+        folder.update(steps=job.at.step, seconds=job.at.seconds, phases=job.phases)
+
+
+def every(interval: int | None, total_steps: int) -> int:
+    """Steps between checkpoints: as set, or a tenth of the run but not so often that seams cut most episodes short."""
+    return interval or max(50_000, total_steps // 10)
+
+
+def _iterate(job: Job) -> dict[str, float]:
+    """One iteration of the algorithm, with its speed."""
+    start, collected, steps = time.perf_counter(), job.counter.seconds, job.counter.steps
+    metrics = {name: float(value) for name, value in next(job.algorithm).items()}
+    took, collecting = time.perf_counter() - start, job.counter.seconds - collected
+    job.phases["collect"] += collecting
+    job.phases["learn"] += took - collecting
+    return metrics | {"phase/learn": took - collecting, "speed/steps_per_second": (job.counter.steps - steps) / took}
+
+
+def _evaluate_if_due(job: Job, folder: RunFolder, metrics: dict[str, float]) -> bool:
+    """Add an evaluation to `metrics` where one is due; says whether it was the best so far."""
+    at = job.at
+    if job.eval.every is None or at.step // job.eval.every <= at.evaluated:
+        return False
+    at.evaluated = at.step // job.eval.every
+    with timed(job.phases, "evaluate"):
+        result = job.evaluate(job.eval.during)
+    more = job.keep_evaluation(folder.path, at.step) if job.keep_evaluation is not None else {}
+    record_evaluation(folder, at.step, result, job.eval, more)
+    metrics |= more | summary(result, prefix="eval/return_")
+    metrics |= {"eval/length": float(result.lengths.mean()), "eval/episodes": float(len(result.returns))}
+    if at.best is not None and metrics["eval/return_mean"] <= at.best:
+        return False
+    at.best, at.best_step = metrics["eval/return_mean"], at.step
+    return True
+
+
+def summary(result: Evaluation, prefix: str = "") -> dict[str, float]:
+    """Mean, standard deviation over episodes and interquartile mean of the returns."""
+    returns = result.returns
+    values = {"mean": returns.mean(), "std": returns.std(), "iqm": iqm(returns)}
+    return {prefix + name: float(value) for name, value in values.items()}
+
+
+def record_evaluation(
+    folder: RunFolder, step: int, result: Evaluation, protocol: EvalConfig, more: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """Write every return, and `more`, into `evals/`, in a file that names step and protocol; returns the summary."""
+    beside = {name.removeprefix("eval/"): value for name, value in (more or {}).items()}
+    short: dict[str, Any] = (
+        summary(result)
+        | beside
+        | {
+            "episodes": len(result.returns),
+            "deterministic": protocol.deterministic,
+            "seed": protocol.seed,
+        }
+    )
+    full = {"step": step, **short, "returns": result.returns.tolist(), "lengths": result.lengths.tolist()}
+    how = "mode" if protocol.deterministic else "sampled"
+    name = f"step-{step:08d}-{how}-{len(result.returns)}-s{protocol.seed}.json"
+    write_json(folder.path / "evals" / name, full)
+    return short
+
+
+@contextmanager
+def timed(phases: dict[str, float], name: str) -> Generator[None]:
+    """Add the wall time of a block, in seconds, to a phase."""
+    start = time.perf_counter()
+    yield
+    phases[name] += time.perf_counter() - start
+
+
+@contextmanager
+def _interruptible() -> Generator[threading.Event]:
+    """An event that the first Ctrl-C (or SIGTERM) sets; the second interrupts at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

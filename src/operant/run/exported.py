@@ -1,0 +1,111 @@
+"""An exported policy: a folder made to be shared, sealed by a manifest and not written again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from operant.config.errors import ConfigError
+from operant.config.schema import EvalConfig
+from operant.language.model.language_model import LanguageModel
+from operant.run.folder import write_json
+from operant.run.stored import AnyAgent, read_agent
+
+MANIFEST = "MANIFEST.json"
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a folder is an exported policy and not a run."""
+    return (path / MANIFEST).is_file() and (path / "run.json").is_file()
+
+
+def seal(folder: Path) -> None:
+    """Write the manifest: size and SHA-256 of every file."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    write_json(folder / MANIFEST, {"files": {p.relative_to(folder).as_posix(): _digest(p) for p in files}})
+
+
+def contents(folder: Path) -> list[str]:
+    """The files of an exported policy as its manifest lists them, each compared with it; what was added is left out.
+
+    Raises:
+        ConfigError: if the manifest cannot be read, or a file is missing or altered; names the file.
+    """
+    try:
+        files: dict[str, Any] = dict(json.loads((folder / MANIFEST).read_text())["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{folder}: its {MANIFEST} cannot be read. Copy or export it anew.") from error
+    root = folder.resolve()
+    for name, want in files.items():
+        file = folder / name
+        if not file.resolve().is_relative_to(root) or not file.is_file() or _digest(file) != want:
+            raise ConfigError(f"{folder / name} is missing or altered (see {MANIFEST}). Copy or export it anew.")
+    return sorted(files)
+
+
+def load(folder: Path, name: str = "latest") -> tuple[AnyAgent, int]:
+    """The agent of an exported policy, verified, and its step.
+
+    Raises:
+        ConfigError: if a file is missing or altered, or `name` asks for a checkpoint that is not there.
+    """
+    listed = contents(folder)
+    if lacking := {"policy.json", "model.safetensors", "run.json", "evaluation.json"} - set(listed):
+        raise ConfigError(f"{folder} is not an exported policy: its {MANIFEST} does not list {min(lacking)}.")
+    about = _read(folder / "run.json", "export")["export"]
+    step = about.get("step") if isinstance(about, dict) else None
+    if not isinstance(step, int):
+        raise ConfigError(f"{folder / 'run.json'} does not say which step was exported. Export it anew.")
+    if name not in ("latest", about.get("checkpoint"), f"step-{step:08d}"):
+        raise ConfigError(f"{folder} holds one policy, that of step {step}, not '{name}'. Leave out --checkpoint.")
+    agent = read_agent(folder)
+    if isinstance(agent, LanguageModel):
+        raise ConfigError(f"{folder} is no exported policy: it holds a language model")
+    return agent, step
+
+
+def protocol(folder: Path, eval: EvalConfig) -> EvalConfig:
+    """How the return of an exported policy was measured.
+
+    Raises:
+        ConfigError: if evaluation.json does not say it.
+    """
+    made = _read(folder / "evaluation.json", "episodes", "deterministic", "seed")
+    try:
+        return EvalConfig.model_validate(
+            eval.model_dump() | {key: made[key] for key in ("episodes", "deterministic", "seed")}
+        )
+    except ValueError as error:
+        raise ConfigError(
+            f"{folder / 'evaluation.json'} says no protocol of an evaluation. Export it anew: "
+            + "; ".join(str(error).splitlines()[1:3])
+        ) from error
+
+
+def environment(folder: Path, env: str) -> str:
+    """The environment of an exported policy, unless it names code: a folder from elsewhere must not choose what runs.
+
+    Raises:
+        ConfigError: if it is a `module:callable`; says how to name it oneself.
+    """
+    if ":" in env and not env.startswith("operant.env.probe:"):
+        raise ConfigError(
+            f"{folder} asks to run Python code as its environment, {env!r}. If you know that code, name it yourself: "
+            f"operant.Run({str(folder)!r}, env={env!r}).evaluate()"
+        )
+    return env
+
+
+def _read(path: Path, *keys: str) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {key: found[key] for key in keys}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{path} cannot be read ({type(error).__name__}: {error}). Export it anew.") from error
+
+
+def _digest(file: Path) -> dict[str, Any]:
+    with file.open("rb") as f:
+        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(f, "sha256").hexdigest()}

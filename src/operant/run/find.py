@@ -1,0 +1,73 @@
+"""Find run folders by what a person calls them. Knows plain files only, so that no verb waits for torch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from operant.config.errors import ConfigError
+from operant.run.folder import RunFolder
+
+
+def find(run: str, runs: Path | str = "runs") -> Path:
+    """The folder that a person means by `run`: a path, a unique beginning of a name under `runs`, or "last".
+
+    Raises:
+        ConfigError: if none or several fit; names what is there.
+    """
+    if (Path(run) / "run.json").is_file():
+        return Path(run)
+    there = list_runs(runs)
+    if run == "last" and there:
+        return Path(there[-1]["path"])
+    fits = [Path(r["path"]) for r in there if str(r["id"]).startswith(run)]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise ConfigError(
+            f"'{run}' fits {len(fits)} runs: {', '.join(p.name for p in fits[:5])}. Give more of the name."
+        )
+    from difflib import get_close_matches
+
+    near = get_close_matches(run, [str(r["id"]) for r in there], n=1, cutoff=0.3)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise ConfigError(f"no run '{run}' under {runs}.{hint} See `operant list runs --runs {runs}`.")
+
+
+def trained(run: Path | str) -> RunFolder:
+    """The folder of a training run.
+
+    Raises:
+        ConfigError: if it is no run folder, or holds a solved model.
+    """
+    folder = RunFolder(run)
+    if folder.info().get("kind") == "solution":
+        raise ConfigError(
+            f"{run} is a solved model, not a training run: it has no checkpoint. To look at it: operant report {run}"
+        )
+    return folder
+
+
+def list_runs(runs: Path | str = "runs") -> list[dict[str, Any]]:
+    """The runs under a folder, oldest first: id, status, algorithm, env, seed, steps, seconds, mean return, path.
+
+    The return of a solved model is the value of its start.
+
+    Warns:
+        UserWarning: of each folder whose `run.json` cannot be read; it is left out.
+    """
+    rows: list[dict[str, Any]] = []
+    for file in Path(runs).glob("*/run.json"):
+        try:
+            info: Mapping[str, Any] = RunFolder(file.parent).info()
+        except ConfigError as error:
+            warnings.warn(f"{file.parent} is left out: {error}", stacklevel=2)
+            continue
+        row = {
+            key: info.get(key) for key in ("id", "status", "algorithm", "env", "seed", "steps", "seconds", "started")
+        }
+        measured = (info.get("evaluation") or {}).get("mean", info.get("start_value"))
+        rows.append(row | {"return": measured, "path": str(file.parent)})
+    return sorted(rows, key=lambda row: (row["started"] or "", row["id"]))

@@ -1,0 +1,357 @@
+"""The run folder: one writer, plain files, readable with pandas."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import math
+import os
+import platform
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from types import NoneType
+from typing import IO, TYPE_CHECKING, Any
+
+from operant.config.errors import ConfigError, DiskError, OperantError
+from operant.run.disk import writing
+from operant.run.schemas import EVALUATION, LARGEST, RUN, read_json, refuse_links_out
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+SEAL_EVERY = 10_000
+"""Rows of `live.jsonl` after which they are sealed into a parquet part."""
+
+PACKAGES = ("operant", "torch", "numpy", "numba", "gymnasium", "mujoco", "box2d", "envpool", "ale-py", "pydantic")
+
+
+class RunFolder:
+    """A run on disk. Open an existing one by its path, or make one with `create`.
+
+    Raises:
+        ConfigError: if the path holds no `run.json`, or a symbolic link in it leads out of it.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if not (self.path / "run.json").is_file():
+            raise ConfigError(f"{self.path} is not a run folder (it holds no run.json). See `operant list runs`.")
+        refuse_links_out(self.path)
+
+    @classmethod
+    def create(cls, runs: Path | str, *, env: str, algorithm: str, seed: int) -> RunFolder:
+        """Make `<runs>/<env>-<algo>-s<seed>-<yymmdd-hhmmss>-<4 hex>/`; two starts in one second get two folders.
+
+        An `env` that is a file gives its name, not the path to it.
+        """
+        if Path(env.partition(":")[0]).is_file():
+            env = Path(env).name
+        return cls.make(runs, f"{env}-{algorithm}-s{seed}", ("metrics", "checkpoints", "videos", "evals", "logs"))
+
+    @classmethod
+    def make(cls, runs: Path | str, name: str, inside: Sequence[str]) -> RunFolder:
+        """Make `<runs>/<name>-<yymmdd-hhmmss>-<4 hex>/` with the folders `inside` it."""
+        slug = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_")
+        while True:
+            stamp = datetime.now().strftime("%y%m%d-%H%M%S")
+            path = Path(runs) / f"{slug}-{stamp}-{secrets.token_hex(2)}"
+            try:
+                path.mkdir(parents=True)
+                break
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise DiskError(
+                    f"cannot make the run folder {path}: {error.strerror}. Choose another --runs."
+                ) from error
+        for folder in inside:
+            (path / folder).mkdir()
+        write_json(path / "run.json", {"schema_version": SCHEMA_VERSION, "id": path.name, "status": "started"})
+        return cls(path)
+
+    def info(self) -> dict[str, Any]:
+        """`run.json` as it stands.
+
+        Raises:
+            ConfigError: if it cannot be read or is no run's.
+        """
+        info = read_json(self.path / "run.json", RUN)
+        return {"id": self.path.name, "status": "unknown"} | info
+
+    def update(self, **fields: Any) -> None:
+        """Replace fields of `run.json` atomically."""
+        write_json(self.path / "run.json", self.info() | fields)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every metric row of every attempt, sealed or live, as it was written: what was not measured has no key.
+
+        A row that a kill left both sealed and live comes once; a line that a kill cut short does not come.
+
+        Raises:
+            OperantError: if a sealed part cannot be read; names it.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        found: dict[tuple[Any, ...], dict[str, Any]] = {}
+        raw: list[dict[str, Any]] = []
+        for part in sorted((self.path / "metrics").glob("part-*.parquet")):
+            try:
+                raw += [checked_row(row) for row in pq.ParquetFile(part).read().to_pylist()]
+            except (pa.ArrowException, OSError, TypeError, ValueError) as error:
+                raise OperantError(f"the metrics in {part} cannot be read ({error}); move it away to go on") from error
+        raw += live_rows(self.path / "metrics" / "live.jsonl")
+        for row in raw:
+            measured = {name: value for name, value in row.items() if value is not None}
+            found[(row["attempt"], row["step"], row["time"], *sorted(measured))] = measured
+        return list(found.values())
+
+    def metrics(self) -> pd.DataFrame:
+        """The metric rows by step, a column a metric; where a later attempt did a step again, its rows count.
+
+        Non-finite numbers are kept as NaN and ±inf. A column missing from a row is NaN there too: `rows` tells apart.
+        """
+        import pandas as pd
+
+        rows = self.rows()
+        if not rows:
+            return pd.DataFrame(columns=["attempt", "step", "time"])
+        begin: dict[int, int] = {}
+        for row in rows:
+            begin[row["attempt"]] = min(row["step"], begin.get(row["attempt"], row["step"]))
+        last = [r for r in rows if all(r["step"] < step for later, step in begin.items() if later > r["attempt"])]
+        return pd.DataFrame(last).sort_values(by=["step", "time"], kind="stable").reset_index(drop=True)
+
+    def evals(self) -> list[dict[str, Any]]:
+        """The evaluations, by step.
+
+        Raises:
+            ConfigError: if one cannot be read; names it.
+        """
+        return [read_json(p, EVALUATION) for p in sorted((self.path / "evals").glob("step-*.json"))]
+
+    def videos(self) -> list[Path]:
+        """The videos, by step."""
+        return sorted((self.path / "videos").glob("*.mp4"))
+
+    @cached_property
+    def writer(self) -> MetricsWriter:
+        """The one writer of this run's metrics, for the attempt that `run.json` names last."""
+        return MetricsWriter(self.path / "metrics", attempt=len(self.info().get("attempts", [])) or 1)
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Hold this folder for writing; the operating system lets go when the process ends, however it ends.
+
+        Raises:
+            ConfigError: if another process holds it; names it.
+        """
+        with (self.path / ".lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                raise ConfigError(
+                    f"{self.path} is being written by {file.read().strip() or 'another process'}. "
+                    "Wait for it or end it; `operant resume RUN --fork` goes on in a folder of its own."
+                ) from error
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()} since {now()}")
+            file.flush()
+            yield
+
+
+class MetricsWriter:
+    """Appends rows to `live.jsonl` and seals them into `part-NNNN.parquet`."""
+
+    def __init__(self, folder: Path, *, attempt: int) -> None:
+        self.folder = folder
+        self.attempt = attempt
+        live = folder / "live.jsonl"
+        self._rows: list[dict[str, Any]] = [*live_rows(live)]
+        self._file = live.open("ab", buffering=0)  # a refused line must not wait in a buffer to be written later
+        self._path = live
+        try:
+            self.seal()  # what a killed attempt left, without a line that the kill cut short
+        except DiskError:
+            self._file.close()
+            raise
+
+    def write(self, step: int, time: float, values: Mapping[str, float]) -> None:
+        """Append one row. Non-finite values are kept, as {"nf": "nan"}.
+
+        Raises:
+            DiskError: if the disk refuses; the rows before this one stay whole, and this one is not written by halves.
+        """
+        row = {"attempt": self.attempt, "step": step, "time": round(time, 4), **values}
+        line = (json.dumps(_encode(row)) + "\n").encode()
+        end = os.fstat(self._file.fileno()).st_size
+        with writing(self._path, len(line)):
+            try:
+                if self._file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                self._file.truncate(end)
+                raise
+        self._rows.append(row)
+        if len(self._rows) >= SEAL_EVERY:
+            self.seal()
+
+    def seal(self) -> None:
+        """Move the live rows into a parquet part: written aside, renamed, and only then is `live.jsonl` emptied.
+
+        Raises:
+            DiskError: if the disk refuses; the rows stay in `live.jsonl`.
+        """
+        if not self._rows:
+            self._file.truncate(0)
+            return
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        names = list(dict.fromkeys(name for row in self._rows for name in row))
+        table = pa.table({name: [row.get(name) for row in self._rows] for name in names})
+        part = self.folder / f"part-{len(list(self.folder.glob('part-*.parquet'))):04d}.parquet"
+        with writing(part, table.nbytes):
+            _replace(part, lambda file: pq.write_table(table, file))
+        self._file.truncate(0)
+        self._rows.clear()
+
+    def close(self) -> None:
+        """Seal what is live and close the file."""
+        try:
+            self.seal()
+        finally:
+            self._file.close()
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace `path` atomically by `value` as JSON.
+
+    Raises:
+        DiskError: if the disk refuses; the old file is left as it was.
+    """
+    data = (json.dumps(value, indent=2) + "\n").encode()
+    with writing(path, len(data)):
+        _replace(path, lambda file: file.write(data))
+
+
+def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file beside `path`, flush it to the disk and rename it; on an OSError the old file is left as it was."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with aside.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def provenance() -> dict[str, Any]:
+    """What ran, and where: command line, git state, host and package versions, for `run.json`."""
+    return {
+        "argv": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "git": _git(),
+        "host": {
+            "platform": platform.platform(),
+            "cpu": _cpu(),
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+        },
+        "source": _source(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+    }
+
+
+def now() -> str:
+    """The time of day in UTC, ISO 8601 to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _source() -> str:
+    """SHA-256 over operant's own modules: two runs with one digest ran the same code."""
+    root, digest = Path(__file__).resolve().parents[1], hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*:\s*(.+)", info.read_text()) if info.is_file() else []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _git() -> dict[str, Any] | None:
+    def run(*args: str) -> str:
+        return subprocess.run(["git", *args], capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+
+    try:
+        return {"sha": run("rev-parse", "HEAD"), "dirty": bool(run("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def live_rows(path: Path) -> Generator[dict[str, Any]]:
+    """The rows of a `live.jsonl`; a line that a kill cut short is left out.
+
+    Raises:
+        OperantError: if the file cannot be read, or a whole line is no row of metrics; names it.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n") if path.is_file() else []
+    except OSError as error:
+        raise OperantError(f"the metrics in {path} cannot be read ({error}); move it away to go on") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        try:
+            yield checked_row(_decode(row))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise OperantError(f"{path}:{number} is no row of metrics ({error}); remove that line to go on") from error
+
+
+def checked_row(row: dict[str, Any]) -> dict[str, Any]:
+    """The same row, seen to be one: whole `attempt` and `step`, and numbers under every other name.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    for name, value in row.items():
+        kinds = (int,) if name in ("attempt", "step") else (int, float, NoneType)
+        if not isinstance(value, kinds) or (isinstance(value, int) and abs(value) > LARGEST):
+            raise TypeError(f"{name} is {type(value).__name__}")
+    if absent := {"attempt", "step", "time"} - row.keys():
+        raise TypeError(f"{min(absent)} is missing")
+    return row
+
+
+def _encode(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: {"nf": str(v)} if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+
+
+def _decode(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: float(v["nf"]) if isinstance(v, dict) else v for k, v in row.items()}

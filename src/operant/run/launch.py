@@ -1,0 +1,200 @@
+"""Start a run, or go on with one: build it, drain it into its folder, then evaluate, film and report."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from operant.cli.api import Run
+from operant.config.errors import ConfigError, DiskError, OperantError
+from operant.config.resolve import Resolved, dump
+from operant.config.schema import RunConfig
+from operant.control.build import EnvLike
+from operant.language.settings.runs import LanguageRun
+from operant.run import checkpoint
+from operant.run.disk import preflight
+from operant.run.drain import Job, Position, drain, every, record_evaluation, timed
+from operant.run.find import trained
+from operant.run.folder import RunFolder, now, provenance
+from operant.run.progress import duration, progress
+from operant.run.registry import BUILD
+from operant.run.schemas import position, settings
+from operant.view.words import measured
+
+Say = Callable[[str], None]
+
+
+def _silent(line: str) -> None:
+    """Say nothing."""
+
+
+def start(
+    resolved: Resolved,
+    *,
+    env: EnvLike | None = None,
+    runs: Path | str = "runs",
+    quiet: bool = False,
+    say: Say = _silent,
+) -> Run:
+    """Train what a resolved config says in a new run folder."""
+    cfg = resolved.config
+    job = _build(cfg, env, say)
+    folder = RunFolder.create(runs, env=cfg.env.id, algorithm=cfg.algorithm, seed=cfg.seed)
+    (folder.path / "config.toml").write_text(dump(resolved), encoding="utf-8")
+    folder.update(
+        algorithm=cfg.algorithm,
+        env=cfg.env.id,
+        seed=cfg.seed,
+        total_steps=cfg.total_steps,
+        started=now(),
+        preset=resolved.preset,
+        parameters=job.learned.parameters,
+        attempts=[],
+        **provenance(),
+    )
+    say(f"Run folder: {folder.path}")
+    return _attempt(job, folder, cfg, env=env, quiet=quiet, say=say)
+
+
+def resume(
+    path: Path | str,
+    *,
+    fork: bool = False,
+    to: int | None = None,
+    env: EnvLike | None = None,
+    quiet: bool = False,
+    say: Say = _silent,
+) -> Run:
+    """Go on with a run from its newest valid checkpoint: the result is that of a run never stopped.
+
+    Args:
+        path: the run folder.
+        fork: go on in a new folder beside it, which holds a copy of what came before.
+        to: environment steps to train to, if not those of the run.
+        env: the environment, where the run was made with a callable instead of a name.
+        quiet: show no progress.
+        say: told where things lie.
+
+    Raises:
+        ConfigError: if another process writes the run, it has no valid checkpoint, or its steps are done.
+    """
+    folder = trained(path)
+    cfg = settings(folder.path)
+    if to is not None:
+        interval = every(cfg.save.every, cfg.total_steps)  # the schedule of the seams stays as it was
+        cfg = cfg.model_copy(update={"total_steps": to, "save": cfg.save.model_copy(update={"every": interval})})
+    found, state = checkpoint.newest(folder.path)
+    at = position(Position, state, found / "state.json")
+    if at.step >= cfg.total_steps and folder.info()["status"] == "finished":
+        raise ConfigError(
+            f"{folder.path.name} has done its {at.step:,} steps. To train on: operant resume {path} --to {2 * at.step}"
+        )
+    if fork:
+        folder = _fork(folder, cfg)
+    with folder.locked():
+        if to is not None:
+            _set_steps(folder.path / "config.toml", cfg)
+        job = _build(cfg, env, say)
+        checkpoint.load(found, job.learned)
+        job.at = at
+        job.phases.update(folder.info().get("phases") or {})
+        job.begin(at)
+        folder.update(total_steps=cfg.total_steps)
+    say(f"Going on from step {at.step:,} ({found.name}) in {folder.path}")
+    if not at.exact:
+        say("It was interrupted between checkpoints, so it will differ from a run that was not.")
+    return _attempt(job, folder, cfg, env=env, quiet=quiet, say=say)
+
+
+def _build(cfg: RunConfig, env: EnvLike | None, say: Say) -> Job:
+    """The job of a config. Building one on a language model may take a while, and says so."""
+    build = BUILD[cfg.algorithm]
+    return build(cfg, cfg.env.id, say) if isinstance(cfg, LanguageRun) else build(cfg, env or cfg.env.id)
+
+
+def _attempt(job: Job, folder: RunFolder, cfg: RunConfig, *, env: EnvLike | None, quiet: bool, say: Say) -> Run:
+    """Hold the folder, train, note how it ended, and finish what follows training."""
+    with folder.locked():
+        began, first = time.monotonic(), job.at.step
+        attempts: list[dict[str, Any]] = folder.info().get("attempts", [])
+        this = {"attempt": len(attempts) + 1, "from_step": first, "started": now(), "ended": None}
+        folder.update(status="started", error=None, attempts=[*attempts, this])
+        if warning := preflight(folder.path, 2 * cfg.save.keep * checkpoint.size(job.learned)):
+            say(warning)
+        error: str | None = None
+        status = "failed"
+        try:
+            if isinstance(cfg, LanguageRun) and cfg.eval.before and first == 0:
+                _measure(job, folder, say, "Before")
+            with progress(f"{cfg.algorithm} {cfg.env.id}", cfg.total_steps, first=first, quiet=quiet) as tell:
+                status = drain(job, folder, tell)
+            say(f"Trained {job.counter.steps - first:,} steps in {duration(time.monotonic() - began)}.")
+            if status == "finished":
+                _measure(job, folder, say)
+        except (OperantError, KeyboardInterrupt) as reason:
+            error = str(reason) or "interrupted"
+            status = "interrupted" if isinstance(reason, KeyboardInterrupt) else "failed"
+            raise
+        finally:
+            this["ended"] = now()
+            seconds = job.at.seconds
+            with suppress(*(DiskError,) * (status == "failed")):  # the first error is the one to show
+                folder.update(
+                    status=status, ended=this["ended"], seconds=seconds, error=error, attempts=[*attempts, this]
+                )
+                folder.writer.close()
+        run = Run(folder.path, env=env)
+        if cfg.save.videos and status == "finished":
+            try:
+                say(f"Video: {run.play()[0]}")
+            except DiskError:
+                raise
+            except OperantError as problem:
+                say(f"No video: {problem}")
+        if cfg.save.report:
+            say(f"Report: {run.report()}")
+        if status == "interrupted":
+            raise KeyboardInterrupt(
+                f"interrupted at step {job.counter.steps:,}; what was learnt is in {run.path}. "
+                f"To go on: operant resume {run.path}"
+            )
+        return run
+
+
+def _measure(job: Job, folder: RunFolder, say: Say, when: str = "") -> None:
+    """The final evaluation; of a language model also the first, `when` it is before training."""
+    with timed(job.phases, "evaluate"):
+        result = job.evaluate(job.eval.episodes)
+    step = job.counter.steps
+    more = job.keep_evaluation(folder.path, step) if job.keep_evaluation is not None else {}
+    short = record_evaluation(folder, step, result, job.eval, more)
+    if more:
+        folder.writer.write(step, job.at.seconds, more)
+    folder.update(**{"phases": job.phases, ("evaluation_before" if when else "evaluation"): short})
+    say(f"{when or 'After'}: {measured(short)}.")
+
+
+def _fork(source: RunFolder, cfg: RunConfig) -> RunFolder:
+    """A new folder beside `source` with its settings, metrics, evaluations and checkpoints."""
+    info = source.info()
+    folder = RunFolder.create(source.path.parent, env=cfg.env.id, algorithm=cfg.algorithm, seed=cfg.seed)
+    for name in ("metrics", "evals", "checkpoints"):
+        shutil.copytree(source.path / name, folder.path / name, symlinks=True, dirs_exist_ok=True)
+    shutil.copy2(source.path / "config.toml", folder.path / "config.toml")
+    folder.update(**(info | {"id": folder.path.name, "parent": source.path.name, "started": now()} | provenance()))
+    return folder
+
+
+def _set_steps(path: Path, cfg: RunConfig) -> None:
+    """Change `total_steps` and `save.every` in a run's config.toml, and say that a resume did."""
+    text = path.read_text(encoding="utf-8")
+    for key, value in (("total_steps", cfg.total_steps), ("every", cfg.save.every)):
+        section = text.index("[save]") if key == "every" else 0
+        line = re.compile(rf"^{key} = .*$", re.MULTILINE)
+        text = text[:section] + line.sub(f"{key} = {value}  # resume --to", text[section:], count=1)
+    path.write_text(text, encoding="utf-8")

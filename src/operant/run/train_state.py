@@ -1,0 +1,54 @@
+"""What training changes, as the run folder sees it: something to save, to load and to look over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+from operant.language.model.language_model import LanguageModel
+from operant.run.actor import Actor
+
+
+class Learned(Protocol):
+    """All that training changes: what a checkpoint holds, and what must stay finite.
+
+    Its files are `model.safetensors` and `policy.json`, the policy, and `optim.safetensors`, what the learning rule
+    keeps besides.
+    """
+
+    @property
+    def agent(self) -> Actor | LanguageModel:
+        """The policy as it stands."""
+        ...
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are learnt."""
+        ...
+
+    def size(self) -> int:
+        """Bytes of its tensors."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write its files into `folder`, bit for bit; equal contents give equal files."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Become what was saved.
+
+        Raises:
+            ConfigError: if a file cannot be read or is of another learner; nothing was changed then.
+        """
+        ...
+
+    def finite(self) -> bool:
+        """Whether no number is NaN or infinite."""
+        ...
+
+    def named(self) -> Mapping[str, Tensor]:
+        """Everything that `finite` looks at, by name."""
+        ...

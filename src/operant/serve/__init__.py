@@ -1,1 +1,0 @@
-"""Language models that answer: rows that come and go in one batch, a server that speaks OpenAI's protocol, a client."""

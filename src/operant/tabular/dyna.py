@@ -1,0 +1,232 @@
+# pyright: basic
+"""Learning with a model of what was seen: Dyna-Q, Dyna-Q+, prioritised sweeping.
+
+The model remembers the last outcome of each pair, as the book's does: exact where transitions are deterministic, one
+sample where they are not.
+
+Source: Sutton (1990); Moore and Atkeson (1993); Sutton and Barto (2018), sections 8.2 to 8.4.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from operant.mdp.analyse.sampler import below, compiled, part
+from operant.tabular.rules import (
+    RULES,
+    Rules,
+    Table,
+    begin_greedily,
+    best_value,
+    choose_unless,
+    largest,
+    move,
+    shift,
+)
+
+
+class Seen(NamedTuple):
+    """The last outcome of each pair."""
+
+    known: Any  # [L]  the pairs that can be planned with, in the order in which they came; the first count[0] are valid
+    count: Any  # [1]
+    place: Any  # [L]  where the pair stands in `known`, -1 if not
+    reward: Any  # [L]
+    following: Any  # [L]
+    ended: Any  # [L]  bool
+    tried: Any  # [L]  the step at which it was taken last
+    state_of: Any  # [L]  the state of each row
+
+
+@part
+def know(seen, row):
+    """The pair can be planned with."""
+    if seen.place[row] < 0:
+        seen.place[row] = seen.count[0]
+        seen.known[seen.count[0]] = row
+        seen.count[0] += 1
+
+
+@part
+def remember(seen, row, reward, following, ended, now):
+    """The outcome of a pair."""
+    know(seen, row)
+    seen.reward[row], seen.following[row], seen.ended[row], seen.tried[row] = reward, following, ended, now
+
+
+@part
+def imagined_target(table, seen, row):
+    """r + γ max q(s', ·) of the remembered outcome."""
+    following = seen.following[row]
+    value = table.worth[following] if seen.ended[row] else largest(table.q, table.pointer, following)
+    return seen.reward[row] + table.discount * value
+
+
+class DynaQ(NamedTuple):
+    """Q-learning, and after each step `planning` more updates of pairs drawn from memory."""
+
+    table: Table
+    seen: Seen
+    planning: int
+
+
+@compiled
+def observe_dyna_q(memory, state, row, reward, following, terminated, truncated):
+    """Learn, remember, plan, choose."""
+    table, seen = memory.table, memory.seen
+    value = table.worth[following] if terminated else largest(table.q, table.pointer, following)
+    move(table, table.q, row, reward + table.discount * value)
+    remember(seen, row, reward, following, terminated, table.clock[0])
+    for _ in range(memory.planning):
+        old = seen.known[below(table.random, seen.count[0])]
+        shift(table, table.q, old, imagined_target(table, seen, old))
+    return choose_unless(table, table.q, following, terminated or truncated)
+
+
+class DynaQPlus(NamedTuple):
+    """Dyna-Q with the bonus κ √τ in planning, where τ counts the steps since the pair was tried for the last time.
+
+    Actions not yet tried in a state that was visited are planned with too: the model says that they lead back to it
+    with reward 0.
+    """
+
+    table: Table
+    seen: Seen
+    planning: int
+    kappa: float
+
+
+@compiled
+def observe_dyna_q_plus(memory, state, row, reward, following, terminated, truncated):
+    """Learn, remember, plan, choose."""
+    table, seen = memory.table, memory.seen
+    value = table.worth[following] if terminated else largest(table.q, table.pointer, following)
+    move(table, table.q, row, reward + table.discount * value)
+    for other in range(table.pointer[state], table.pointer[state + 1]):
+        if seen.place[other] < 0:
+            remember(seen, other, 0.0, state, False, 0)
+    remember(seen, row, reward, following, terminated, table.clock[0])
+    for _ in range(memory.planning):
+        old = seen.known[below(table.random, seen.count[0])]
+        bonus = memory.kappa * np.sqrt(np.float64(table.clock[0] - seen.tried[old]))
+        shift(table, table.q, old, imagined_target(table, seen, old) + bonus)
+    return choose_unless(table, table.q, following, terminated or truncated)
+
+
+class PrioritisedSweeping(NamedTuple):
+    """Each step updates up to `planning` pairs in the order of |error|, and queues those that lead to a changed state.
+
+    Pairs that lead to the same state are linked in a list; the queue is a heap that knows where each pair stands.
+    """
+
+    table: Table
+    seen: Seen
+    planning: int
+    threshold: float  # errors up to this are not worth an update
+    first_into: Any  # [S+1]  first pair that leads to the state, -1 if none
+    next_into: Any  # [L]
+    previous_into: Any  # [L]
+    heap: Any  # [L]
+    size: Any  # [1]
+    at: Any  # [L]  where the pair stands in the heap, -1 if not
+    priority: Any  # [L]
+
+
+@part
+def unlink(memory, row):
+    """The pair leads nowhere."""
+    after, before = memory.next_into[row], memory.previous_into[row]
+    if after >= 0:
+        memory.previous_into[after] = before
+    if before >= 0:
+        memory.next_into[before] = after
+    else:
+        memory.first_into[memory.seen.following[row]] = after
+
+
+@part
+def link(memory, row, following):
+    """The pair leads to a state."""
+    after = memory.first_into[following]
+    memory.next_into[row], memory.previous_into[row] = after, -1
+    if after >= 0:
+        memory.previous_into[after] = row
+    memory.first_into[following] = row
+
+
+@part
+def settle(memory, place):
+    """Move an entry of the heap to where it belongs."""
+    heap, at, priority = memory.heap, memory.at, memory.priority
+    row = heap[place]
+    while place > 0 and priority[heap[(place - 1) // 2]] < priority[row]:
+        heap[place] = heap[(place - 1) // 2]
+        at[heap[place]] = place
+        place = (place - 1) // 2
+    while 2 * place + 1 < memory.size[0]:
+        child = 2 * place + 1
+        if child + 1 < memory.size[0] and priority[heap[child + 1]] > priority[heap[child]]:
+            child += 1
+        if priority[heap[child]] <= priority[row]:
+            break
+        heap[place] = heap[child]
+        at[heap[place]] = place
+        place = child
+    heap[place] = row
+    at[row] = place
+
+
+@part
+def queue(memory, row):
+    """The pair enters the queue, or moves up in it, if its error is worth an update."""
+    worth = abs(imagined_target(memory.table, memory.seen, row) - memory.table.q[row])
+    if worth <= memory.threshold or (memory.at[row] >= 0 and worth <= memory.priority[row]):
+        return
+    memory.priority[row] = worth
+    if memory.at[row] < 0:
+        memory.at[row] = memory.size[0]
+        memory.heap[memory.size[0]] = row
+        memory.size[0] += 1
+    settle(memory, memory.at[row])
+
+
+@part
+def pop(memory):
+    """The pair of largest priority; it leaves the queue."""
+    row = memory.heap[0]
+    memory.at[row] = -1
+    memory.size[0] -= 1
+    if memory.size[0] > 0:
+        memory.heap[0] = memory.heap[memory.size[0]]
+        settle(memory, 0)
+    return row
+
+
+@compiled
+def observe_prioritised_sweeping(memory, state, row, reward, following, terminated, truncated):
+    """Remember, update in the order of urgency, choose."""
+    table, seen = memory.table, memory.seen
+    if seen.place[row] >= 0:
+        unlink(memory, row)
+    remember(seen, row, reward, following, terminated, table.clock[0])
+    link(memory, row, following)
+    table.error[0] = imagined_target(table, seen, row) - table.q[row]
+    table.clock[0] += 1
+    queue(memory, row)
+    for _ in range(memory.planning):
+        if memory.size[0] == 0:
+            break
+        changed = pop(memory)
+        shift(table, table.q, changed, imagined_target(table, seen, changed))
+        into = memory.first_into[seen.state_of[changed]]
+        while into >= 0:
+            queue(memory, into)
+            into = memory.next_into[into]
+    return choose_unless(table, table.q, following, terminated or truncated)
+
+
+RULES[DynaQ] = Rules(begin_greedily, observe_dyna_q, best_value)
+RULES[DynaQPlus] = Rules(begin_greedily, observe_dyna_q_plus, best_value)
+RULES[PrioritisedSweeping] = Rules(begin_greedily, observe_prioritised_sweeping, best_value)

@@ -1,0 +1,219 @@
+"""A tabular algorithm on an environment, step by step: the compiled rules of `rules.py`, called from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from operant.config.errors import ConfigError
+from operant.tabular.algorithms import Floats, Settings, memory, trace_of
+from operant.tabular.linear import LinearSarsa, begin_linear_sarsa, observe_linear_sarsa
+from operant.tabular.rules import RULES, epsilon_of
+from operant.tabular.schedules import schedule
+from operant.tabular.tiles import TileCoder
+
+
+class _Resumable:
+    """What can be saved and go on exactly."""
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Everything that changes, as copies of arrays by name: with it a learner goes on exactly."""
+        return {name: array.copy() for name, array in self._arrays()}
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` returned.
+
+        Raises:
+            ConfigError: if the arrays are not those of such a learner.
+        """
+        for name, array in self._arrays():
+            if name not in state or state[name].shape != array.shape or state[name].dtype != array.dtype:
+                raise ConfigError(f"the saved learner has no array {name} {array.shape} of {array.dtype}.")
+            array[...] = state[name]
+
+    def _arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        raise NotImplementedError
+
+
+class Learner(_Resumable):
+    """Learns from transitions that somebody else collects.
+
+    After `observe`, the next action is already chosen (SARSA must know it to learn): `act` returns it if the episode
+    goes on from the state that was observed, and begins a new episode otherwise.
+
+    Args:
+        states, actions: S and A; every action is admissible in every state.
+        config: the algorithm and its settings.
+        generator: gives the seed of the choices; not used after that.
+
+    Raises:
+        ConfigError: if a setting is out of range or no algorithm has that name.
+    """
+
+    def __init__(self, states: int, actions: int, config: Settings, generator: np.random.Generator) -> None:
+        self.states, self.actions, self.config = states, actions, config
+        self._memory = memory(
+            config,
+            np.arange(0, states * actions + 1, actions, dtype=np.int64),
+            np.zeros(states + 1),
+            _seeded(generator),
+        )
+        self._rules = RULES[type(self._memory)]
+        self._next = np.array([-1, -1], dtype=np.int64)  # the state that was reached, the row chosen there
+
+    @property
+    def table(self) -> Floats:
+        """The action values, [S, A]; a view. For double learning their mean, see `tables`."""
+        return self._memory.table.q.reshape(self.states, self.actions)
+
+    @property
+    def tables(self) -> dict[str, Floats]:
+        """Every table of values by name, [S, A] each; double learning has `first` and `second` beside `table`."""
+        shape = (self.states, self.actions)
+        extra = {name: getattr(self._memory, name) for name in ("first", "second") if hasattr(self._memory, name)}
+        return {"table": self.table} | {name: array.reshape(shape) for name, array in extra.items()}
+
+    @property
+    def visits(self) -> NDArray[np.int64]:
+        """How often each pair was learned about, [S, A]; a view."""
+        return self._memory.table.pair_visits.reshape(self.states, self.actions)
+
+    @property
+    def steps(self) -> int:
+        """Transitions observed."""
+        return int(self._memory.table.clock[0])
+
+    @property
+    def coverage(self) -> float:
+        """Part of the pairs that were learned about at least once."""
+        return float((self.visits > 0).mean())
+
+    @property
+    def epsilon(self) -> float:
+        """ε where the learner stands, in the state that was reached last."""
+        return float(epsilon_of(self._memory.table, max(int(self._next[0]), 0)))
+
+    def act(self, state: int, step: int | None = None) -> int:
+        """The action to take in a state. Schedules count the steps observed; `step`, if given, sets that count."""
+        if step is not None:
+            self._memory.table.clock[0] = step
+        reached, row = self._next
+        if reached != state or row < 0:
+            row = self._rules.begin(self._memory, state)
+            self._next[:] = state, row
+        return int(row) % self.actions
+
+    def observe(
+        self, state: int, action: int, reward: float, next_state: int, terminated: bool, truncated: bool
+    ) -> dict[str, float]:
+        """Learn from one transition.
+
+        Returns:
+            `td_error`, the last one (methods that wait for more steps learn later), and `epsilon` in the next state.
+        """
+        self.learn(state, action, float(reward), next_state, bool(terminated), bool(truncated))
+        return {
+            "td_error": float(self._memory.table.error[0]),
+            "epsilon": self.epsilon,
+        }
+
+    def learn(self, state: int, action: int, reward: float, next_state: int, terminated: bool, truncated: bool) -> int:
+        """As `observe`, without its report: the next action, which `act` would give, -1 where the episode is over."""
+        row = state * self.actions + action
+        chosen = self._rules.observe(self._memory, state, row, reward, next_state, terminated, truncated)
+        self._next[0], self._next[1] = next_state, chosen
+        return chosen % self.actions if chosen >= 0 else -1
+
+    def greedy(self, state: int) -> int:
+        """The first action of largest value: how to act when not learning."""
+        return int(np.argmax(self.table[state]))
+
+    def _arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        yield "next", self._next
+        yield from _arrays(self._memory, "")
+
+
+class LinearLearner(_Resumable):
+    """Semi-gradient SARSA(λ) over the tiles of a box of observations.
+
+    Args:
+        coder: makes the features.
+        actions: A.
+        config: discount, step_size (shared by the tilings), epsilon, lam and traces are read; schedules go by the step.
+        generator: gives the seed of the choices; not used after that.
+
+    Raises:
+        ConfigError: if a setting is out of range.
+    """
+
+    def __init__(self, coder: TileCoder, actions: int, config: Settings, generator: np.random.Generator) -> None:
+        self.coder, self.actions, self.config = coder, actions, config
+        entries = coder.features * actions
+        self._memory = LinearSarsa(
+            weights=np.full(entries, config.initial / coder.tilings),
+            trace=trace_of(entries, config.lam, config.discount, config.traces),
+            features=coder.features,
+            actions=actions,
+            action_values=np.zeros(actions),
+            clock=np.zeros(1, dtype=np.int64),
+            error=np.zeros(1),
+            random=_seeded(generator),
+            step_size=schedule(config.step_size, what="step_size").encode(),
+            epsilon=schedule(config.epsilon, what="epsilon").encode(),
+            discount=float(config.discount),
+        )
+        self._chosen = np.array([-1], dtype=np.int64)
+
+    @property
+    def weights(self) -> Floats:
+        """Weights of the features, [A, F]; a view."""
+        return self._memory.weights.reshape(self.actions, self.coder.features)
+
+    def values(self, observation: ArrayLike) -> Floats:
+        """q(s, ·), [A]."""
+        return self.weights[:, self.coder.active(observation)].sum(axis=1)
+
+    def act(self, observation: ArrayLike) -> int:
+        """The action that the last `observe` chose; at the start of an episode a new one."""
+        if self._chosen[0] < 0:
+            self._chosen[0] = begin_linear_sarsa(self._memory, self.coder.active(observation))
+        return int(self._chosen[0])
+
+    def observe(
+        self,
+        observation: ArrayLike,
+        action: int,
+        reward: float,
+        next_observation: ArrayLike,
+        terminated: bool,
+        truncated: bool,
+    ) -> dict[str, float]:
+        """Learn from one transition; returns the `td_error`."""
+        now, then = self.coder.active(observation), self.coder.active(next_observation)
+        self._chosen[0] = observe_linear_sarsa(
+            self._memory, now, action, float(reward), then, bool(terminated), bool(truncated)
+        )
+        return {"td_error": float(self._memory.error[0])}
+
+    def greedy(self, observation: ArrayLike) -> int:
+        """The first action of largest value: how to act when not learning."""
+        return int(np.argmax(self.values(observation)))
+
+    def _arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        yield "chosen", self._chosen
+        yield from _arrays(self._memory, "")
+
+
+def _seeded(generator: np.random.Generator) -> NDArray[np.uint64]:
+    return generator.integers(1, 2**64, size=4, dtype=np.uint64, endpoint=False)
+
+
+def _arrays(record: Any, prefix: str) -> Iterator[tuple[str, NDArray[Any]]]:
+    for name, value in record._asdict().items():
+        if isinstance(value, np.ndarray):
+            yield prefix + name, value
+        elif isinstance(value, tuple):
+            yield from _arrays(value, f"{prefix}{name}.")

@@ -1,0 +1,133 @@
+# pyright: basic
+"""Linear values over binary features: semi-gradient TD(λ) for prediction, semi-gradient SARSA(λ) for control.
+
+A state is the list of the features that are 1 (one tile of each grid, or the group of an aggregation); its value is the
+sum of their weights, and the gradient is 1 for each. The step size is shared by the K active features: each moves by
+α / K of the error, so that α = 1 goes all the way. Schedules count all steps, not those of a state: where states share
+weights, steps that differ between states change the weighting, and with it the point to which TD converges.
+
+Source: Sutton and Barto (2018), sections 9.3 to 10.1 and 12.7.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from operant.mdp.analyse.sampler import below, compiled, part, uniform
+from operant.tabular.rules import RULES, Rules
+from operant.tabular.schedules import evaluate
+from operant.tabular.state_values import Values, follow, follow_unless
+from operant.tabular.traces import Trace, forget, mark, spread
+
+
+@part
+def linear_value(weights, active, base):
+    """Σ of the weights of active features, numbered from `base`."""
+    total = 0.0
+    for k in range(len(active)):
+        total += weights[base + active[k]]
+    return total
+
+
+class LinearTD(NamedTuple):
+    """δ = r + γ v(s') - v(s); w += α / K δ e, with traces e of the features. `values` holds the policy."""
+
+    values: Values
+    weights: Any  # [F]
+    active: Any  # [S, K]  features of each state
+    trace: Trace
+
+
+@compiled
+def linear_estimate(memory, state):
+    """The value of a state."""
+    return linear_value(memory.weights, memory.active[state], 0)
+
+
+@compiled
+def begin_linear_td(memory, state):
+    """No trace is left of the last episode; follow the policy."""
+    forget(memory.trace)
+    return follow(memory, state)
+
+
+@compiled
+def observe_linear_td(memory, state, row, reward, following, terminated, truncated):
+    """Learn from one transition; follow the policy."""
+    values, active = memory.values, memory.active[state]
+    reached = values.v[following] if terminated else linear_estimate(memory, following)
+    error = reward + values.discount * reached - linear_estimate(memory, state)
+    alpha = evaluate(values.step_size, values.clock[0], values.clock[0]) / len(active)
+    for k in range(len(active)):
+        mark(memory.trace, active[k], alpha)
+    spread(memory.trace, memory.weights, alpha * error)
+    values.error[0] = error
+    values.clock[0] += 1
+    return follow_unless(memory, following, terminated or truncated)
+
+
+RULES[LinearTD] = Rules(begin_linear_td, observe_linear_td, linear_estimate)
+
+
+class LinearSarsa(NamedTuple):
+    """δ = r + γ q(s', a') - q(s, a); w += α / K δ e. Feature f of action a has number a F + f."""
+
+    weights: Any  # [A F]
+    trace: Trace
+    features: int  # F
+    actions: int  # A
+    action_values: Any  # [A]
+    clock: Any  # [1]
+    error: Any  # [1]
+    random: Any  # [4]
+    step_size: Any  # [4]    schedule, by the step
+    epsilon: Any  # [4]    schedule, by the step
+    discount: float
+
+
+@part
+def choose_linear(memory, active):
+    """An ε-greedy action, ties broken at random."""
+    values = memory.action_values
+    best, ties = -np.inf, 0
+    for action in range(memory.actions):
+        values[action] = linear_value(memory.weights, active, action * memory.features)
+        if values[action] > best:
+            best, ties = values[action], 1
+        elif values[action] == best:
+            ties += 1
+    epsilon = evaluate(memory.epsilon, memory.clock[0], memory.clock[0])
+    if epsilon > 0.0 and uniform(memory.random) < epsilon:
+        return below(memory.random, memory.actions)
+    skip = below(memory.random, ties) if ties > 1 else np.int64(0)
+    for action in range(memory.actions):
+        if values[action] == best:
+            if skip == 0:
+                return np.int64(action)
+            skip -= 1
+    return np.int64(-1)  # a value is NaN
+
+
+@compiled
+def begin_linear_sarsa(memory, active):
+    """No trace is left of the last episode; choose."""
+    forget(memory.trace)
+    return choose_linear(memory, active)
+
+
+@compiled
+def observe_linear_sarsa(memory, active, action, reward, following, terminated, truncated):
+    """Choose, then learn from one transition between the active features of two states."""
+    chosen = np.int64(-1) if terminated else choose_linear(memory, following)
+    reached = 0.0 if terminated else linear_value(memory.weights, following, chosen * memory.features)
+    base = action * memory.features
+    error = reward + memory.discount * reached - linear_value(memory.weights, active, base)
+    alpha = evaluate(memory.step_size, memory.clock[0], memory.clock[0]) / len(active)
+    for k in range(len(active)):
+        mark(memory.trace, base + active[k], alpha)
+    spread(memory.trace, memory.weights, alpha * error)
+    memory.error[0] = error
+    memory.clock[0] += 1
+    return np.int64(-1) if truncated else chosen

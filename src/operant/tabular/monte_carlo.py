@@ -1,0 +1,155 @@
+# pyright: basic
+"""Monte Carlo control: on-policy (ε-soft or exploring starts; first or every visit) and off-policy by weighted
+importance sampling.
+
+An episode is learned from when it has terminated; one that was cut has no return and teaches nothing. Source: Sutton
+and Barto (2018), sections 5.3 to 5.7.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from operant.mdp.analyse.sampler import below, compiled, part
+from operant.tabular.rules import (
+    RULES,
+    Rules,
+    Table,
+    best_value,
+    choose,
+    choose_unless,
+    epsilon_of,
+    shift,
+    soft_probability,
+)
+
+
+class Episode(NamedTuple):
+    """The pairs and rewards of the current episode."""
+
+    rows: Any  # [T_max]
+    rewards: Any  # [T_max]
+    length: Any  # [1]
+    number: Any  # [1]    episodes begun
+    stamp: Any  # [L]    the last episode in which the pair occurred
+    first: Any  # [L]    when it occurred there first
+
+
+@part
+def new_episode(episode):
+    """Nothing has happened yet."""
+    episode.length[0] = 0
+    episode.number[0] += 1
+
+
+@part
+def note(episode, row, reward):
+    """A step; beyond T_max it is not kept, and the episode will not be learned from."""
+    time = episode.length[0]
+    episode.length[0] = time + 1
+    if time < len(episode.rows):
+        episode.rows[time], episode.rewards[time] = row, reward
+        if episode.stamp[row] != episode.number[0]:
+            episode.stamp[row], episode.first[row] = episode.number[0], time
+
+
+class MonteCarlo(NamedTuple):
+    """q(s, a) += α [G - q(s, a)] after each episode, at the first or at every visit, backwards in time."""
+
+    table: Table
+    episode: Episode
+    every_visit: int  # 0: first visits only
+    exploring_starts: int  # 1: the first action of an episode is drawn uniformly
+
+
+@compiled
+def begin_monte_carlo(memory, state):
+    """Choose."""
+    table = memory.table
+    new_episode(memory.episode)
+    if memory.exploring_starts:
+        return table.pointer[state] + below(table.random, table.pointer[state + 1] - table.pointer[state])
+    return choose(table, table.q, state)
+
+
+@compiled
+def observe_monte_carlo(memory, state, row, reward, following, terminated, truncated):
+    """Note the step; learn when the episode has terminated; choose."""
+    table, episode = memory.table, memory.episode
+    note(episode, row, reward)
+    table.clock[0] += 1
+    if terminated and episode.length[0] <= len(episode.rows):
+        total = table.worth[following]
+        for time in range(episode.length[0] - 1, -1, -1):
+            total = episode.rewards[time] + table.discount * total
+            pair = episode.rows[time]
+            if memory.every_visit or episode.first[pair] == time:
+                table.error[0] = shift(table, table.q, pair, total)
+    return choose_unless(table, table.q, following, terminated or truncated)
+
+
+class OffPolicyMonteCarlo(NamedTuple):
+    """Acts ε-greedily, learns the greedy policy: q(s, a) += W / C(s, a) [G - q(s, a)], backwards until an action was
+    not greedy, where W is the product of π / b behind the pair and C the sum of the W so far."""
+
+    table: Table
+    episode: Episode
+    behaviour: Any  # [T_max]  b(a|s) when the action was taken
+    weight: Any  # [L]  C
+    acted: Any  # [1]  b(a|s) of the row chosen last
+    states: Any  # [L]  the state of each row
+
+
+@part
+def choose_and_keep(memory, state):
+    """Choose, and keep the probability of that."""
+    table = memory.table
+    epsilon = epsilon_of(table, state)
+    row = choose(table, table.q, state)
+    memory.acted[0] = soft_probability(table.q, table.pointer, state, epsilon, row)
+    return row
+
+
+@compiled
+def begin_off_policy(memory, state):
+    """Choose."""
+    new_episode(memory.episode)
+    return choose_and_keep(memory, state)
+
+
+@part
+def is_greedy(table, states, row):
+    """Whether the row is the first maximal one of its state: the target policy is deterministic."""
+    state = states[row]
+    for other in range(table.pointer[state], table.pointer[state + 1]):
+        if table.q[other] > table.q[row] or (other < row and table.q[other] == table.q[row]):
+            return False
+    return True
+
+
+@compiled
+def observe_off_policy(memory, state, row, reward, following, terminated, truncated):
+    """Note the step; learn when the episode has terminated; choose."""
+    table, episode = memory.table, memory.episode
+    if episode.length[0] < len(episode.rows):
+        memory.behaviour[episode.length[0]] = memory.acted[0]
+    note(episode, row, reward)
+    table.clock[0] += 1
+    if terminated and episode.length[0] <= len(episode.rows):
+        total, importance = table.worth[following], 1.0
+        for time in range(episode.length[0] - 1, -1, -1):
+            total = episode.rewards[time] + table.discount * total
+            pair = episode.rows[time]
+            memory.weight[pair] += importance
+            table.error[0] = total - table.q[pair]
+            table.q[pair] += importance / memory.weight[pair] * table.error[0]
+            if not is_greedy(table, memory.states, pair):
+                break
+            importance /= memory.behaviour[time]
+    return np.int64(-1) if terminated or truncated else choose_and_keep(memory, following)
+
+
+RULES[MonteCarlo] = Rules(begin_monte_carlo, observe_monte_carlo, best_value)
+RULES[OffPolicyMonteCarlo] = Rules(begin_off_policy, observe_off_policy, best_value)

@@ -1,0 +1,99 @@
+"""A tabular learner in an environment: act, step, learn, for ever; and how it goes on exactly after a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from operant.config.errors import ConfigError
+from operant.data.trajectory import Metrics
+from operant.tabular.discrete_env import Walk
+from operant.tabular.learner import Learner
+
+STILL = ("table.pointer", "table.worth", "table.step_size", "table.epsilon")
+"""Arrays of a learner that its settings and spaces decide: they are made again and not stored."""
+
+
+class Online:
+    """Walks with ε-greedy actions of a learner, which learns from every step.
+
+    A step is learned from when the next one is about to be taken: so, wherever the walk is stopped, its last step is
+    still at hand, and `close` may say that the episode was cut there.
+
+    Args:
+        learner: learns, and chooses actions.
+        walk: the environment.
+        every: environment steps between two rows of metrics.
+    """
+
+    def __init__(self, learner: Learner, walk: Walk, every: int) -> None:
+        self.learner, self.walk, self.every = learner, walk, every
+        self._last = np.zeros(4, dtype=np.float64)  # state, action, reward, next state
+        self._due = np.zeros(1, dtype=np.bool_)  # whether it is still to be learned from
+
+    def run(self) -> Iterator[Metrics]:
+        """Walk on for `every` steps, yield metrics; for ever."""
+        while True:
+            table = self.learner.table
+            before, greedy = table.copy(), table.argmax(axis=1)
+            self._walk(self.every)
+            metrics: dict[str, float] = {
+                "value/change": float(np.abs(table - before).max()),
+                "policy/changed": float((table.argmax(axis=1) != greedy).mean()),
+                "value/coverage": float((self.learner.visits > 0).mean()),
+                "policy/epsilon": self.learner.epsilon,
+            }
+            yield {name: torch.tensor(x, dtype=torch.float64) for name, x in (metrics | self.walk.stats()).items()}
+
+    def _walk(self, steps: int) -> None:
+        walk, learn, step = self.walk, self.learner.learn, self.walk.step
+        state, action, reward, following = self._transition()
+        due = bool(self._due[0])
+        for _ in range(steps):
+            if due:
+                action = learn(state, action, reward, following, False, False)
+                state = following
+            else:
+                state = walk.reset()
+                action = self.learner.act(state)
+            following, reward, terminated, truncated = step(action)
+            due = not (terminated or truncated)
+            if not due:
+                learn(state, action, reward, following, terminated, truncated)
+        self._last[:] = state, action, reward, following
+        self._due[0] = due
+
+    def close(self) -> None:
+        """End the episode under way as truncated."""
+        if self._due[0]:
+            state, action, reward, following = self._transition()
+            self.learner.learn(state, action, reward, following, False, True)
+        self._due[0] = False
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Everything that changes, by name."""
+        kept = {name: array for name, array in self.learner.state().items() if name not in STILL}
+        return kept | {"walk.last": self._last.copy(), "walk.due": self._due.copy()}
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` returned.
+
+        Raises:
+            ConfigError: if the arrays are not those of such a learner; nothing was changed then.
+        """
+        now = self.learner.state() | {"walk.last": self._last, "walk.due": self._due}
+        for name in sorted(state.keys() ^ (now.keys() - set(STILL))):
+            raise ConfigError(f"the saved learner {'has an unknown' if name in state else 'lacks the'} array {name}.")
+        for name, array in state.items():
+            if (array.shape, array.dtype) != (now[name].shape, now[name].dtype):
+                raise ConfigError(f"the saved {name} is {array.dtype} {list(array.shape)}; this learner's is another.")
+        self.learner.load({name: state.get(name, array) for name, array in now.items()})
+        self._last[:], self._due[:] = state["walk.last"], state["walk.due"]
+
+    def _transition(self) -> tuple[int, int, float, int]:
+        state, action, reward, following = self._last.tolist()
+        return int(state), int(action), reward, int(following)

@@ -1,0 +1,98 @@
+"""A tabular learner as a checkpoint keeps it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+
+from operant.config.errors import ConfigError
+from operant.tabular.table import TablePolicy
+
+
+class Stateful(Protocol):
+    """What learns: everything of it that changes, as arrays by name."""
+
+    def state(self) -> Mapping[str, NDArray[Any]]:
+        """Copies of the arrays."""
+        ...
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` returned. Raises ConfigError, with nothing changed, if it is of another learner."""
+        ...
+
+
+class Tables:
+    """A learner whose policy is a table: `Learned` without a gradient.
+
+    Args:
+        learner: the learner.
+        tables: its tables of values by name, [S, A] each, views; `table` is the one that is acted on.
+        epsilon: gives the ε of the policy that acts, as it is now.
+    """
+
+    def __init__(
+        self, learner: Stateful, tables: Mapping[str, NDArray[np.float64]], epsilon: Callable[[], float]
+    ) -> None:
+        self.learner, self.tables, self._epsilon = learner, tables, epsilon
+        self._agent = TablePolicy(tables["table"])
+
+    @property
+    def agent(self) -> TablePolicy:
+        """The policy; its table is that of the learner."""
+        self._agent.epsilon = self._epsilon()
+        return self._agent
+
+    @property
+    def parameters(self) -> int:
+        """How many values are learnt."""
+        return sum(table.size for table in self.tables.values())
+
+    def size(self) -> int:
+        """Bytes of the table and of all that the learner keeps."""
+        return self.tables["table"].nbytes + sum(array.nbytes for array in self.learner.state().values())
+
+    def save(self, folder: Path) -> None:
+        """Write the policy's two files, and `optim.safetensors` with the learner's arrays."""
+        self.agent.save(folder)
+        save_file({name: np.ascontiguousarray(x) for name, x in self.learner.state().items()}, folder / OPTIM)
+
+    def load(self, folder: Path) -> None:
+        """Become what was saved, bit for bit.
+
+        Raises:
+            ConfigError: if a file cannot be read or is of another learner; nothing was changed then.
+        """
+        try:
+            spec: Any = json.loads((folder / "policy.json").read_bytes())
+            arrays = load_file(folder / OPTIM)
+        except (OSError, ValueError, RecursionError, SafetensorError) as error:
+            raise ConfigError(f"{folder}: its files cannot be read ({error}). Use another checkpoint.") from error
+        own = asdict(self._agent.spec)
+        differ = [k for k in own if k != "epsilon" and (not isinstance(spec, dict) or spec.get(k) != own[k])]
+        if differ:
+            raise ConfigError(f"{folder / 'policy.json'} is of another agent: {', '.join(differ)} differ.")
+        try:
+            self.learner.load(arrays)
+        except ConfigError as error:
+            raise ConfigError(f"{folder / OPTIM}: {error} Use another checkpoint.") from error
+
+    def finite(self) -> bool:
+        """Whether no value is NaN or infinite."""
+        return all(np.isfinite(table).all() for table in self.tables.values())
+
+    def named(self) -> dict[str, Tensor]:
+        """The tables by name."""
+        return {name: torch.from_numpy(np.ascontiguousarray(table)) for name, table in self.tables.items()}
+
+
+OPTIM = "optim.safetensors"

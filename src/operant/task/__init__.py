@@ -1,7 +1,0 @@
-"""Tasks: examples with rewards that judge completions. Importing this imports nothing heavy."""
-
-from operant.reward.trace import Reward, Trace, reward
-from operant.task.score import Scores, score
-from operant.task.task import Demonstration, Example, Lazy, Task
-
-__all__ = ["Demonstration", "Example", "Lazy", "Reward", "Scores", "Task", "Trace", "reward", "score"]

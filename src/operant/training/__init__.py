@@ -1,1 +1,0 @@
-"""Drain a generator into a run folder."""

@@ -1,0 +1,1 @@
+"""Processes that serve: one supervised pool, its wire, and imports by name."""
