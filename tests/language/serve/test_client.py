@@ -10,8 +10,7 @@ import pytest
 
 pytest.importorskip("httpx2")
 
-from serve.helpers import Heard, Script, failure, running, said
-
+from language.serve.helpers import Heard, Script, failure, running, said
 from operant.config.errors import ConfigError
 from operant.language.reward.trace import Trace
 from operant.language.serve.client import Client, ServerError, derived

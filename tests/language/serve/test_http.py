@@ -13,8 +13,7 @@ httpx2 = pytest.importorskip("httpx2")
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
-from serve.helpers import running  # noqa: E402
-
+from language.serve.helpers import running  # noqa: E402
 from operant.language.sample.sampling import Sampling  # noqa: E402
 from operant.language.serve.detokenize import decode  # noqa: E402
 from operant.language.serve.http import Server, served  # noqa: E402

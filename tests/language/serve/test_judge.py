@@ -7,8 +7,7 @@ import pytest
 
 pytest.importorskip("httpx2")
 
-from serve.helpers import Script, failure, running
-
+from language.serve.helpers import Script, failure, running
 from operant.config.errors import ConfigError
 from operant.language.reward.trace import Trace
 from operant.language.serve.judge import Chooser, Judge, JudgeError, asking, read_score, share

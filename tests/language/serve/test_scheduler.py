@@ -7,8 +7,8 @@ import warnings
 
 import pytest
 import torch
-from serve.helpers import Heard
 
+from language.serve.helpers import Heard
 from operant.config.errors import ConfigError
 from operant.language.cpu import numba_decoder as compiled
 from operant.language.model.language_model import LanguageModel
