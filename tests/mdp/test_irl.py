@@ -7,7 +7,7 @@ import pytest
 
 from operant.mdp import MDP, ModelError, occupancy
 from operant.mdp.analyse.gradient import finite_horizon_visits
-from operant.mdp.analyse.irl import feature_expectations, maxent_irl
+from operant.mdp.analyse.irl import _Passes, feature_expectations, maxent_irl
 from operant.mdp.policies import softmax
 from operant.mdp.solvers.soft import soft_value_iteration
 
@@ -108,6 +108,28 @@ def test_finite_horizon_is_the_distribution_over_paths(terminal):
         sums @ found.weights - (sums @ found.weights)[0], sums @ truth - (sums @ truth)[0], atol=1e-5
     )
     np.testing.assert_allclose(finite_horizon_visits(mdp, found.policy).sum(0) @ table, expert, atol=1e-8)
+
+
+@pytest.mark.parametrize("horizon", [None, 6])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_gradient_ends_below_where_a_line_search_stops(horizon, seed):
+    """Values of a thousand hide what is left of the objective, to ten digits or so; the weights still come out."""
+    rng = np.random.default_rng(seed)
+    mdp = grid(3)
+    features, truth = 100.0 + rng.normal(size=(mdp.num_rows, 4)), rng.normal(size=4)
+    expert = _Passes(mdp, features, mdp.start, horizon)(truth)[1]
+    found = maxent_irl(mdp, features, expert, horizon=horizon, tolerance=1e-8)
+    assert found.mismatch < 1e-8
+    np.testing.assert_allclose(found.weights, truth, atol=1e-7)
+
+
+@pytest.mark.parametrize("horizon", [None, 4])
+def test_curvature_is_the_derivative_of_the_gradient(horizon):
+    mdp, rng = grid(3), np.random.default_rng(8)
+    passes = _Passes(mdp, rng.normal(size=(mdp.num_rows, 5)), mdp.start, horizon)
+    weights = rng.normal(size=5)
+    moved = [passes(weights + 1e-5 * e)[1] - passes(weights - 1e-5 * e)[1] for e in np.eye(5)]
+    np.testing.assert_allclose(passes.curvature(weights), np.array(moved) / 2e-5, atol=1e-7)
 
 
 def test_feature_expectations_of_demonstrations():

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from operant.mdp.analyse.chain import Chain
 from operant.mdp.analyse.gradient import finite_horizon_visits
 from operant.mdp.analyse.occupancy import occupancy, start_of
 from operant.mdp.model import MDP, Floats, ModelError
-from operant.mdp.policies import softmax
+from operant.mdp.policies import averaged, softmax
 from operant.mdp.solution import Watch
 from operant.mdp.solvers.soft import soft_policy_iteration, soft_values
 
@@ -76,7 +77,8 @@ def maxent_irl(
         L(w) = E[V_w(s_0)] - w · μ_E + ½ penalty ‖w‖²,   ∇L = μ_w - μ_E + penalty · w,
 
     with V_w by a soft backward pass and μ_w by a forward pass. For deterministic dynamics it is the distribution
-    P(path) ∝ exp(w · f(path)) over paths. Minimised by L-BFGS.
+    P(path) ∝ exp(w · f(path)) over paths. Minimised by L-BFGS, and by
+    Newton's method at the end, where the line search of L-BFGS meets the rounding of L.
 
     Args:
         mdp: a discounted model, or one with a horizon; its own reward and terminal values are not read.
@@ -87,7 +89,7 @@ def maxent_irl(
         penalty: weight of the square of w, at least 0.
         tolerance: stops where no component of the gradient is larger.
         watch: called with (iteration, max |μ_w - μ_E|, weights [K]).
-        max_iterations: of L-BFGS.
+        max_iterations: of both together.
 
     Raises:
         ModelError: if shapes do not fit, the model is neither discounted nor of a finite horizon, or the gradient is
@@ -107,26 +109,13 @@ def maxent_irl(
     if steps is None and mdp.criterion != "discounted":
         raise ModelError("maximum-entropy IRL needs a discount below 1 or a horizon: pass horizon=.")
     model = _Passes(mdp, table, first, steps)
-    count = 0
-
-    def dual(weights: Floats) -> tuple[float, Floats]:
-        value, expected, _ = model(weights)
-        return value - float(weights @ aim) + 0.5 * penalty * float(
-            weights @ weights
-        ), expected - aim + penalty * weights
-
-    def told(weights: Floats) -> None:
-        nonlocal count
-        count += 1
-        if watch is not None:
-            watch(count, float(np.max(np.abs(model(weights)[1] - aim))), weights)
-
+    dual = _Dual(model, aim, penalty, watch)
     result = minimize(
         dual,
         np.zeros(len(aim)),
         jac=True,
         method="L-BFGS-B",
-        callback=told,
+        callback=dual.counted,
         options={
             "gtol": 0.5 * tolerance,
             "ftol": 0.0,
@@ -135,24 +124,60 @@ def maxent_irl(
             "maxcor": 30,
         },
     )
-    weights: Floats = np.asarray(result.x, dtype=np.float64)
-    value, slope = dual(weights)
-    worst = float(np.max(np.abs(slope), initial=0.0))
+    weights, worst = dual.polished(np.asarray(result.x, dtype=np.float64), tolerance, max_iterations)
     if worst > tolerance:
         raise ModelError(
-            f"the gradient is still {worst:.2g} after {count} iterations, above tolerance={tolerance:g}: raise one of "
-            "them, or set penalty above 0 if no policy has the expert's feature expectations."
+            f"the gradient is still {worst:.2g} after {dual.count} iterations, above tolerance={tolerance:g}: raise "
+            "one of them, or set penalty above 0 if no policy has the expert's feature expectations."
         )
-    _, expected, policy = model(weights)
+    value, expected, policy = model(weights)
     return Explanation(
         mdp=model.rewarded(weights),
         weights=weights,
         policy=policy,
         expectations=expected,
         mismatch=float(np.max(np.abs(expected - aim), initial=0.0)),
-        log_likelihood=-(value - 0.5 * penalty * float(weights @ weights)),
-        iterations=count,
+        log_likelihood=float(weights @ aim) - value,
+        iterations=dual.count,
     )
+
+
+class _Dual:
+    """L(w) and its gradient; how many iterations have been made."""
+
+    def __init__(self, model: _Passes, aim: Floats, penalty: float, watch: Watch | None) -> None:
+        self.model, self.aim, self.penalty, self.watch, self.count = model, aim, penalty, watch, 0
+
+    def __call__(self, weights: Floats) -> tuple[float, Floats]:
+        value, expected, _ = self.model(weights)
+        square = float(weights @ weights)
+        slope = expected - self.aim + self.penalty * weights
+        return value - float(weights @ self.aim) + 0.5 * self.penalty * square, slope
+
+    def counted(self, weights: Floats) -> None:
+        self.count += 1
+        if self.watch is not None:
+            self.watch(self.count, float(np.max(np.abs(self.model(weights)[1] - self.aim))), weights)
+
+    def polished(self, weights: Floats, tolerance: float, max_iterations: int) -> tuple[Floats, float]:
+        """Newton steps while they lower max |∇L|: (w, max |∇L|).
+
+        A line search compares values of L, so it ends where these are equal up to rounding, at a gradient of about
+        √u. How near depends on how the processor adds. The gradient itself is known to about u.
+        """
+        slope = self(weights)[1]
+        worst = float(np.max(np.abs(slope), initial=0.0))
+        while worst > tolerance and self.count < max_iterations:
+            curvature = self.model.curvature(weights) + self.penalty * np.eye(len(weights))
+            step: Floats = np.asarray(np.linalg.lstsq(curvature, slope, rcond=1e-10)[0], dtype=np.float64)
+            if not np.abs(step).max() <= max(1.0, np.abs(weights).max()):
+                break  # not at the end of a search: there is no minimum, or it is far
+            slope = self(weights - step)[1]
+            if not np.abs(slope).max() < worst:
+                break
+            weights, worst = weights - step, float(np.abs(slope).max())
+            self.counted(weights)
+        return weights, worst
 
 
 class _Passes:
@@ -186,6 +211,24 @@ class _Passes:
         visits = finite_horizon_visits(mdp, policy, start=self.start, horizon=steps)
         weight = mdp.discount ** np.arange(steps) @ visits
         return float(self.start @ values), weight @ self.table, policy
+
+    def curvature(self, weights: Floats) -> Floats:
+        """∇²E[V(s_0)], [K, K]: Σ μ(s, a) A(s, a) A(s, a)ᵀ, with A [L, K] the advantages of each feature as a reward."""
+        mdp, table = self.mdp, self.table
+        policy = self(weights)[2]
+        if self.steps is None:
+            chain = Chain(mdp, policy)
+            ahead = chain.solve(chain.weights @ table)
+            spread = table + mdp.discount * (mdp.matrix @ ahead) - ahead[mdp.row_state]
+            return spread.T @ (occupancy(mdp, policy, start=self.start)[:, None] * spread)
+        visits = finite_horizon_visits(mdp, policy, start=self.start, horizon=self.steps)
+        total, ahead = np.zeros((table.shape[1],) * 2), np.zeros((mdp.num_states, table.shape[1]))
+        for t in range(self.steps - 1, -1, -1):
+            gained = table + mdp.discount * (mdp.matrix @ ahead)
+            ahead = averaged(mdp, policy[t]) @ gained
+            spread = gained - ahead[mdp.row_state]
+            total += mdp.discount**t * spread.T @ (visits[t][:, None] * spread)
+        return total
 
 
 def _features(mdp: MDP, features: ArrayLike) -> Floats:
