@@ -257,8 +257,7 @@ def test_a_run_goes_on_and_shows_its_restarts(tmp_path, capfd):
     settings += ["--env.kwargs.copy", str(Streams(1).integer("env") % 100), "--save.every", "1000"]
     assert main(["train", "ppo", FAULTY, "--runs", str(tmp_path / "runs"), *settings]) == 0
     (run,) = (tmp_path / "runs").iterdir()
-    rows = RunFolder(run).rows()
-    assert max(row["env/restarts"] for row in rows) == 1
+    assert RunFolder(run).metrics()["env/restarts"].max() == 1
     assert "restarting an environment (1 of 10)" in capfd.readouterr().err
     assert "Worker processes were restarted once" in write_report(run).read_text()
 

@@ -17,6 +17,7 @@ from operant.config.errors import DiskError
 from operant.run import checkpoint, disk
 from operant.run import folder as folder_module
 from operant.run.folder import MetricsWriter, RunFolder
+from operant.run.metrics import encoded
 from operant.view.video import record
 
 TRAIN = ["train", "ppo", "CartPole-v1", "--env.num", "2", "--algo.horizon", "16", "--algo.batch", "16"]
@@ -105,7 +106,7 @@ def test_a_full_disk_during_a_metric_row(small, never_stopped, monkeypatch, caps
         return write(self, step, *args)
 
     monkeypatch.setattr(MetricsWriter, "write", filling)
-    monkeypatch.setattr(folder_module, "_encode", lambda row: row | {"long": "x" * 4096})  # past the page it lives in
+    monkeypatch.setattr(folder_module, "encoded", lambda row: encoded(row | {"long": "x" * 4096}))  # past a page
     assert main([*TRAIN, "--runs", str(small.path)]) == 5
     said = capsys.readouterr().err
     (run,) = [p for p in small.path.iterdir() if p.is_dir()]

@@ -8,6 +8,7 @@ import pytest
 from operant.config.errors import ConfigError, DiskError
 from operant.run import folder as folder_module
 from operant.run.folder import RunFolder, write_json
+from operant.run.metrics import read_metrics
 
 
 def new(tmp_path):
@@ -101,7 +102,10 @@ def test_what_a_later_attempt_did_again_replaces_what_was_done(tmp_path):
         run.writer.attempt = attempt
         run.writer.write(step, 0.0, {"a": float(attempt)})
     assert run.metrics()["step"].tolist() == [10, 15, 25]
-    assert [row["step"] for row in run.rows()] == [10, 20, 30, 15, 25]
+    every = read_metrics(run.path)
+    assert every.step.tolist() == [10, 15, 20, 25, 30]
+    assert every.superseded.tolist() == [False, False, True, False, True]
+    assert every.column("a", superseded=True).value.tolist() == [1.0, 1.0]
 
 
 def test_a_run_of_a_file_is_called_by_the_name_of_the_file(tmp_path):

@@ -25,9 +25,8 @@ from operant.config.resolve import load
 from operant.control.agent import Agent
 from operant.run import checkpoint
 from operant.run.folder import RunFolder
-from operant.run.metrics import read_columns
+from operant.run.metrics import read_metrics
 from operant.run.schemas import settings
-from operant.view.rows import read_series
 
 CHECKPOINT = "checkpoints/latest"
 HTML = "</script></style>\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}"
@@ -271,12 +270,11 @@ def readers(run: Path) -> list[Callable[[], object]]:
     agent = Agent.load
     calls: list[Callable[[], object]] = [
         lambda: RunFolder(run).info(),
-        lambda: RunFolder(run).rows(),
         lambda: RunFolder(run).metrics(),
         lambda: RunFolder(run).evals(),
         lambda: RunFolder(run).videos(),
-        lambda: read_series(run),
-        lambda: read_columns(run, ["loss/value"]),
+        lambda: read_metrics(run),
+        lambda: read_metrics(run, ["loss/value"]),
         lambda: agent(newest),
         lambda: checkpoint.load_agent(run),
         lambda: checkpoint.load_agent(run, "best"),

@@ -15,6 +15,7 @@ from operant.control.ppo_fused import Fused
 from operant.env.gymvector import GymVector
 from operant.run import registry
 from operant.run.folder import RunFolder
+from operant.run.metrics import read_metrics
 from operant.view.report import write_report
 
 HORIZON, COPIES, THIRD = 16, 4, 2
@@ -43,7 +44,7 @@ class Fault:
         self.places = sorted((path / "faults").glob("step-*"))
         self.about = json.loads((self.places[0] / "fault.json").read_text()) if self.places else {}
         self.batch = load_file(self.places[0] / "batch.safetensors") if self.places else {}
-        self.rows = self.folder.rows()
+        self.metrics = read_metrics(path)
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def sound(fault, tensor, *words, iteration=THIRD, collecting=False, red=True):
     info = fault.folder.info()
     assert info["status"] == "failed"
     assert info["error"] in fault.said
-    assert len(fault.rows) == iteration + (not collecting)  # in the very iteration
+    assert len(fault.metrics.step) == iteration + (not collecting)  # in the very iteration
     assert "obs" in fault.batch
     saved = sorted((fault.folder.path / "checkpoints").glob("step-*"))
     assert len(saved) == iteration  # and before anything was saved
@@ -349,8 +350,10 @@ def test_normaliser_of_rewards(run, after, fused):
 def test_metric(run, after, fused):
     after(Collector, "stats", lambda stats: stats | {"train/return": torch.tensor(math.nan)})
     fault = run(**{"algo.fused": fused})
-    sound(fault, "train/return", f"train/return not finite at step {fault.rows[-1]['step']:.0f}")
-    assert math.isnan(fault.rows[-1]["train/return"])
+    sound(fault, "train/return", f"train/return not finite at step {fault.metrics.step[-1]}")
+    returns = fault.metrics.column("train/return")
+    assert returns.step[-1] == fault.metrics.step[-1]
+    assert math.isnan(returns.value[-1])
 
 
 def test_metric_of_an_evaluation(run, after):

@@ -6,7 +6,6 @@ import errno
 import fcntl
 import hashlib
 import json
-import math
 import os
 import platform
 import re
@@ -19,12 +18,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from types import NoneType
 from typing import IO, TYPE_CHECKING, Any
 
-from operant.config.errors import ConfigError, DiskError, OperantError
+from operant.config.errors import ConfigError, DiskError
 from operant.run.disk import writing
-from operant.run.schemas import EVALUATION, LARGEST, RUN, read_json, refuse_links_out
+from operant.run.metrics import encoded, live_rows, read_metrics
+from operant.run.schemas import EVALUATION, RUN, read_json, refuse_links_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,45 +92,16 @@ class RunFolder:
         """Replace fields of `run.json` atomically."""
         write_json(self.path / "run.json", self.info() | fields)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Every metric row of every attempt, sealed or live, as it was written: what was not measured has no key.
-
-        A row that a kill left both sealed and live comes once; a line that a kill cut short does not come.
-
-        Raises:
-            OperantError: if a sealed part cannot be read; names it.
-        """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        found: dict[tuple[Any, ...], dict[str, Any]] = {}
-        raw: list[dict[str, Any]] = []
-        for part in sorted((self.path / "metrics").glob("part-*.parquet")):
-            try:
-                raw += [checked_row(row) for row in pq.ParquetFile(part).read().to_pylist()]
-            except (pa.ArrowException, OSError, TypeError, ValueError) as error:
-                raise OperantError(f"the metrics in {part} cannot be read ({error}); move it away to go on") from error
-        raw += live_rows(self.path / "metrics" / "live.jsonl")
-        for row in raw:
-            measured = {name: value for name, value in row.items() if value is not None}
-            found[(row["attempt"], row["step"], row["time"], *sorted(measured))] = measured
-        return list(found.values())
-
     def metrics(self) -> pd.DataFrame:
         """The metric rows by step, a column a metric; where a later attempt did a step again, its rows count.
 
-        Non-finite numbers are kept as NaN and ±inf. A column missing from a row is NaN there too: `rows` tells apart.
-        """
-        import pandas as pd
+        Non-finite numbers are kept as NaN and ±inf. A metric that a row did not measure is NaN there too:
+        `operant.run.metrics.read_metrics` tells apart.
 
-        rows = self.rows()
-        if not rows:
-            return pd.DataFrame(columns=["attempt", "step", "time"])
-        begin: dict[int, int] = {}
-        for row in rows:
-            begin[row["attempt"]] = min(row["step"], begin.get(row["attempt"], row["step"]))
-        last = [r for r in rows if all(r["step"] < step for later, step in begin.items() if later > r["attempt"])]
-        return pd.DataFrame(last).sort_values(by=["step", "time"], kind="stable").reset_index(drop=True)
+        Raises:
+            OperantError: if a file of metrics cannot be read; names it.
+        """
+        return read_metrics(self.path).frame()
 
     def evals(self) -> list[dict[str, Any]]:
         """The evaluations, by step.
@@ -195,7 +165,7 @@ class MetricsWriter:
             DiskError: if the disk refuses; the rows before this one stay whole, and this one is not written by halves.
         """
         row = {"attempt": self.attempt, "step": step, "time": round(time, 4), **values}
-        line = (json.dumps(_encode(row)) + "\n").encode()
+        line = encoded(row).encode()
         end = os.fstat(self._file.fileno()).st_size
         with writing(self._path, len(line)):
             try:
@@ -311,47 +281,3 @@ def _git() -> dict[str, Any] | None:
         return {"sha": run("rev-parse", "HEAD"), "dirty": bool(run("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def live_rows(path: Path) -> Generator[dict[str, Any]]:
-    """The rows of a `live.jsonl`; a line that a kill cut short is left out.
-
-    Raises:
-        OperantError: if the file cannot be read, or a whole line is no row of metrics; names it.
-    """
-    try:
-        lines = path.read_bytes().split(b"\n") if path.is_file() else []
-    except OSError as error:
-        raise OperantError(f"the metrics in {path} cannot be read ({error}); move it away to go on") from error
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        try:
-            yield checked_row(_decode(row))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise OperantError(f"{path}:{number} is no row of metrics ({error}); remove that line to go on") from error
-
-
-def checked_row(row: dict[str, Any]) -> dict[str, Any]:
-    """The same row, seen to be one: whole `attempt` and `step`, and numbers under every other name.
-
-    Raises:
-        TypeError: if it is none.
-    """
-    for name, value in row.items():
-        kinds = (int,) if name in ("attempt", "step") else (int, float, NoneType)
-        if not isinstance(value, kinds) or (isinstance(value, int) and abs(value) > LARGEST):
-            raise TypeError(f"{name} is {type(value).__name__}")
-    if absent := {"attempt", "step", "time"} - row.keys():
-        raise TypeError(f"{min(absent)} is missing")
-    return row
-
-
-def _encode(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: {"nf": str(v)} if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-
-
-def _decode(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: float(v["nf"]) if isinstance(v, dict) else v for k, v in row.items()}

@@ -13,7 +13,7 @@ from operant.view import charts
 from operant.view.charts import Scale
 
 if TYPE_CHECKING:
-    from operant.view.rows import Series
+    from operant.run.metrics import Metrics
 
 SHOWN = 30
 """Prompts on the page: the first ones, not chosen ones."""
@@ -24,7 +24,7 @@ LONGEST = 2000
 NAME = re.compile(r"eval-step-(\d{8,})\.parquet")
 
 
-def completions(run: Path, series: Mapping[str, Series]) -> dict[str, Any] | None:
+def completions(run: Path, metrics: Metrics) -> dict[str, Any] | None:
     """The section of a run; None for one that has kept no evaluation's completions.
 
     Raises:
@@ -46,7 +46,7 @@ def completions(run: Path, series: Mapping[str, Series]) -> dict[str, Any] | Non
                  for b, a in pairs[:SHOWN]],
         "count": len(pairs),
         "changes": _changes(pairs) if first < last else [],
-        "curve": _curve(series),
+        "curve": _curve(metrics),
     }  # fmt: skip
 
 
@@ -85,25 +85,22 @@ def _changes(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> li
     return [(text, found.count(kind)) for kind, text in kinds.items()]
 
 
-def _curve(series: Mapping[str, Series]) -> dict[str, Any] | None:
+def _curve(metrics: Metrics) -> dict[str, Any] | None:
     """Held-out accuracy over the steps: greedily decoded, and sampled beside it."""
-    import numpy as np
-
     kinds = (("smooth", "greedy"), ("raw", "sampled"))
-    found = [(css, name, series[f"eval/accuracy_{name}"]) for css, name in kinds if f"eval/accuracy_{name}" in series]
+    every = [(css, name, metrics.column(f"eval/accuracy_{name}")) for css, name in kinds]
+    found = [(css, name, column) for css, name, column in every if column is not None]
     if not found:
         return None
-    end = max(float(s.step.max()) for _, _, s in found)
+    end = max(float(s.step[-1]) for _, _, s in found)
     chart = charts.frame(
         Scale(0.0, end or 1.0), charts.fit([s.value for _, _, s in found], include=[0.0, 1.0]), x_count=6, y_count=5
     )
     for css, _, s in found:
-        s = s.where(~s.redone)
-        order = np.argsort(s.step, kind="stable")
-        chart.draw(css, charts.line(chart.x(s.step[order]), chart.y(s.value[order])))
-    greedy = found[0][2].where(~found[0][2].redone)
+        chart.draw(css, charts.line(chart.x(s.step), chart.y(s.value)))
+    greedy = found[0][2]
     chart.draw("dot", charts.dots(chart.x(greedy.step), chart.y(greedy.value)))
-    readings = [(name, s.where(~s.redone).value.tolist()) for _, name, s in found]
+    readings = [(name, s.value.tolist()) for _, name, s in found]
     if len({len(values) for _, values in readings}) == 1:
         chart.hover = charts.hover(chart, greedy.step, readings)
     chart.label = "Held-out accuracy over steps"

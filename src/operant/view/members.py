@@ -12,7 +12,7 @@ from typing import Any
 
 from operant.config.errors import OperantError
 from operant.run.folder import RunFolder
-from operant.run.metrics import Column, read_columns
+from operant.run.metrics import Column, read_metrics
 
 TRAIN, EVALUATION = "train/return", "eval/return_mean"
 APART = ("seed", "env.id", "save.keep", "save.videos", "save.report")
@@ -110,9 +110,9 @@ def read_member(path: Path) -> Member:
         info = folder.info()
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise OperantError(f"{path / 'run.json'} is damaged ({error}); mend it or leave this run out") from error
-    return Member(
-        path=path, info=info, settings=_settings(path), columns=read_columns(folder.path, (TRAIN, EVALUATION))
-    )
+    metrics = read_metrics(folder.path, (TRAIN, EVALUATION))
+    columns = {name: column for name in (TRAIN, EVALUATION) if (column := metrics.column(name)) is not None}
+    return Member(path=path, info=info, settings=_settings(path), columns=columns)
 
 
 def group(members: Sequence[Member]) -> Grouped:

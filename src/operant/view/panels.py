@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from operant.view.rows import Series
+    from operant.run.metrics import Column, Metrics
 
 WINDOW = 0.05
 """Width of the moving average of a learning curve, as a share of the steps shown."""
@@ -26,38 +26,35 @@ ONE_STEP = 1e-6
 """A policy that moves less, in nats, within a batch has made one step on it: what is left is rounding."""
 
 
-def learning_curve(
-    series: Mapping[str, Series], evaluations: Sequence[Mapping[str, Any]], until: float
-) -> dict[str, Any] | None:
+def learning_curve(metrics: Metrics, evaluations: Sequence[Mapping[str, Any]], until: float) -> dict[str, Any] | None:
     """Training return, raw and smoothed over it, and evaluations with their spread; None when there is neither.
 
     `until` is the right end of the axis, in environment steps, where the data end sooner.
     """
     import numpy as np
 
-    train = series.get("train/return")
-    if train is None and not evaluations:
+    every = metrics.column("train/return", superseded=None)
+    if every is None and not evaluations:
         return None
     eval_step = np.asarray([e["step"] for e in evaluations], dtype=np.float64)  # [E]
     mean = np.asarray([e["mean"] for e in evaluations], dtype=np.float64)
     std = np.asarray([e["std"] for e in evaluations], dtype=np.float64)
-    steps = [eval_step] if train is None else [train.step, eval_step]
+    steps = [eval_step] if every is None else [every.step, eval_step]
     end = max([until, *(float(s.max()) for s in steps if len(s))])
-    values = [mean - std, mean + std, mean] + ([] if train is None else [train.value])
+    values = [mean - std, mean + std, mean] + ([] if every is None else [every.value])
     chart = charts.frame(Scale(0.0, end or 1.0), charts.fit(values), x_count=6, y_count=5)
     window = float(f"{WINDOW * end:.1g}")
     readings: list[tuple[str, Sequence[float | None]]] = []
     axis = eval_step
+    train, resumed = metrics.column("train/return"), metrics.resumed
+    _mark_bad(chart, every)
+    _draw(chart, "redone", metrics.column("train/return", superseded=True))
     if train is not None:
-        _mark_bad(chart, train)
-        _draw(chart, "redone", train.where(train.redone))
-        train = train.where(~train.redone)
         _draw(chart, "raw", train)
         average = smooth(train.step, train.value, window=window)
         kept = charts.thin(train.step, average)
         chart.draw("smooth", charts.line(chart.x(train.step[kept]), chart.y(average[kept])))
-        begins = [train.step[train.attempt == a].min() for a in np.unique(train.attempt)[1:]]
-        chart.draw("attempt", charts.posts(chart.x(np.asarray(begins))))
+        chart.draw("attempt", charts.posts(chart.x(resumed)))
         shown = np.union1d(kept, charts.thin(train.step, train.value))
         axis = train.step[shown]
         readings = [("return", train.value[shown].tolist()), ("smoothed", average[shown].tolist())]
@@ -70,28 +67,28 @@ def learning_curve(
         readings.append(("evaluation", _near(axis, eval_step, mean, reach=0.01 * end)))
     chart.hover = charts.hover(chart, axis, readings)
     chart.label = "Return over environment steps"
-    resumed = train is not None and len(np.unique(train.attempt)) > 1
-    return {"chart": chart, "window": count(window), "train": train is not None, "resumed": resumed}
+    return {"chart": chart, "window": count(window), "train": train is not None, "resumed": len(resumed) > 0}
 
 
-def diagnostics(series: Mapping[str, Series]) -> list[dict[str, Any]]:
+def diagnostics(metrics: Metrics) -> list[dict[str, Any]]:
     """A small chart for each diagnostic that was measured, and for every other metric that was ever not finite."""
     import numpy as np
 
-    told = {row.metric for row in DIAGNOSTICS} | {"train/return"}
-    strange = [name for name, s in sorted(series.items()) if name not in told and not np.isfinite(s.value).all()]
-    table = [row for row in DIAGNOSTICS if row.metric in series] + [unlisted(name) for name in strange]
-    if "completion/length" in series:
-        moved = series.get("policy/kl")
+    every = {name: metrics.column(name, superseded=None) for name in sorted(metrics.values)}
+    listed = {row.metric for row in DIAGNOSTICS} | {"train/return"}
+    bad = [n for n, c in every.items() if n not in listed and c is not None and not np.isfinite(c.value).all()]
+    table = [row for row in DIAGNOSTICS if every.get(row.metric) is not None] + [unlisted(name) for name in bad]
+    if every.get("completion/length") is not None:
+        moved = every.get("policy/kl")
         once = moved is not None and bool((np.abs(moved.value) < ONE_STEP).all())
         table = [of_tokens(row, once=once) for row in table]
-    return [_diagnostic(row, series[row.metric]) for row in table]
+    current = [(row, metrics.column(row.metric)) for row in table]
+    return [_diagnostic(row, column, every[row.metric]) for row, column in current if column is not None]
 
 
-def _diagnostic(row: Diagnostic, measured: Series) -> dict[str, Any]:
+def _diagnostic(row: Diagnostic, current: Column, every: Column | None) -> dict[str, Any]:
     import numpy as np
 
-    current = measured.where(~measured.redone)
     low, high = charts.reach(current.value)
     bounds = [b for b in (row.low, row.high) if b is not None]
     inside = current.value[(current.value >= low) & (current.value <= high)]
@@ -103,7 +100,7 @@ def _diagnostic(row: Diagnostic, measured: Series) -> dict[str, Any]:
         bottom = chart.y.percent(row.low) if row.low is not None else 0.0
         chart.band = (100.0 - top, top - bottom)
     _draw(chart, "line", current)
-    _mark_bad(chart, measured)
+    _mark_bad(chart, every)
     beyond = np.isfinite(current.value) & ((current.value < chart.y.low) | (current.value > chart.y.high))
     edge = np.clip(current.value[beyond], chart.y.low, chart.y.high)
     chart.draw("edge", charts.dots(chart.x(current.step[beyond]), chart.y(edge)))
@@ -167,16 +164,17 @@ def phases(info: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"name": name, "seconds": seconds, "share": round(100 * seconds / total, 2)} for name, seconds in parts]
 
 
-def _draw(chart: Chart, kind: str, measured: Series) -> None:
-    if len(measured.step):
+def _draw(chart: Chart, kind: str, measured: Column | None) -> None:
+    if measured is not None:
         kept = charts.thin(measured.step, measured.value)
         chart.draw(kind, charts.line(chart.x(measured.step[kept]), chart.y(measured.value[kept])))
 
 
-def _mark_bad(chart: Chart, measured: Series) -> None:
+def _mark_bad(chart: Chart, measured: Column | None) -> None:
     import numpy as np
 
-    chart.draw("bad", charts.posts(chart.x(measured.step[~np.isfinite(measured.value)])))
+    if measured is not None:
+        chart.draw("bad", charts.posts(chart.x(measured.step[~np.isfinite(measured.value)])))
 
 
 def _near(

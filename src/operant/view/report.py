@@ -15,12 +15,12 @@ from urllib.parse import quote
 from operant.config.errors import OperantError
 from operant.data.stats import bootstrap_ci, iqm, wilson_ci
 from operant.run.folder import RunFolder
+from operant.run.metrics import Metrics, read_metrics
 from operant.run.schemas import FILM, read_json
 from operant.view import panels, words
 from operant.view.completions import completions
 from operant.view.learnt import learnt
 from operant.view.page import environment, write_page
-from operant.view.rows import Series, read_series
 from operant.view.solutions import is_solution
 
 FIELDS = ("status", "algorithm", "env", "seed", "started", "preset", "error", "attempts")
@@ -65,27 +65,27 @@ def write_report(run: Path) -> Path:
 
 def render(folder: RunFolder) -> str:
     """The page as text."""
-    info, series = dict.fromkeys(FIELDS) | folder.info(), read_series(folder.path)
-    measured = _evaluations(folder, series)
+    info, metrics = dict.fromkeys(FIELDS) | folder.info(), read_metrics(folder.path)
+    measured = _evaluations(folder, metrics)
     last = measured[-1] if measured else None
     template = environment().get_template("report.html.j2")
     files = resources.files("operant.view").joinpath("templates")
     script = files.joinpath("report.js").read_text("utf-8")
-    done = max((float(s.step[-1]) for s in series.values()), default=float(info.get("steps") or 0))
+    done = float(metrics.step[-1] if len(metrics.step) else info.get("steps") or 0)
     until = float(info.get("total_steps") or 0) if info.get("status") == "started" else done
     return template.render(
         info=info,
         status=STATUS.get(str(info.get("status")), ""),
-        figures=_figures(info, last, done, series),
+        figures=_figures(info, last, done, metrics),
         protocol=_protocol(last),
-        bad=_non_finite(series, measured),
+        bad=_non_finite(metrics, measured),
         kept=_kept(folder.path) if info.get("status") == "failed" else [],
-        restarts=_restarts(series),
-        curve=panels.learning_curve(series, measured, until),
+        restarts=_restarts(metrics),
+        curve=panels.learning_curve(metrics, measured, until),
         learnt=learnt(folder.path),
-        written=completions(folder.path, series),
+        written=completions(folder.path, metrics),
         videos=_videos(folder),
-        diagnostics=panels.diagnostics(series),
+        diagnostics=panels.diagnostics(metrics),
         evaluations=measured,
         places=words.places([value for row in measured for value in (row["mean"], row["low"], row["high"])]),
         returns=panels.returns_chart(last["returns"]) if last and last["returns"] else None,
@@ -106,7 +106,7 @@ def command(argv: Sequence[str]) -> str:
     return shlex.join(["operant", *argv[argv.index(verb) :]] if verb else argv)
 
 
-def _evaluations(folder: RunFolder, series: Mapping[str, Series]) -> list[dict[str, Any]]:
+def _evaluations(folder: RunFolder, metrics: Metrics) -> list[dict[str, Any]]:
     """Every evaluation by step: those with a file of their own, and those of which only the metric row tells."""
     found: dict[int, dict[str, Any]] = {}
     columns = {
@@ -117,7 +117,7 @@ def _evaluations(folder: RunFolder, series: Mapping[str, Series]) -> list[dict[s
         "episodes": "episodes",
     }
     for name, column in columns.items():
-        measured = series.get(f"eval/{column}")
+        measured = metrics.column(f"eval/{column}", superseded=None)
         if measured is not None:
             for step, value in zip(measured.step.tolist(), measured.value.tolist(), strict=True):
                 found.setdefault(round(step), {"step": round(step)})[name.removeprefix("return_")] = value
@@ -143,17 +143,17 @@ def _evaluation(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _figures(
-    info: Mapping[str, Any], last: Mapping[str, Any] | None, done: float, series: Mapping[str, Series]
+    info: Mapping[str, Any], last: Mapping[str, Any] | None, done: float, metrics: Metrics
 ) -> list[dict[str, Any]]:
     """The figures at the head of the page: label, value, and a note below it."""
     steps = float(info.get("steps") or done)
-    seconds = info.get("seconds") or max((float(s.time.max()) for s in series.values()), default=None)
+    seconds = info.get("seconds") or float(metrics.time.max(initial=0.0)) or None
     figures: list[dict[str, Any]] = []
     if last is not None:
         when = "final evaluation" if info.get("evaluation") is not None else f"evaluation at step {last['step']:,}"
         figures += _proportions(last, when) or _returns(last, when)
     else:
-        train = series.get("train/return")
+        train = metrics.column("train/return")
         latest = float(train.value[-1]) if train is not None else None
         figures.append({"label": "Latest training return", "value": words.number(latest), "note": "not evaluated"})
     total = info.get("total_steps")
@@ -206,12 +206,13 @@ def _protocol(last: Mapping[str, Any] | None) -> str:
     return "Measured on " + ", ".join(parts) + "."
 
 
-def _non_finite(series: Mapping[str, Series], evaluations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _non_finite(metrics: Metrics, evaluations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Every metric that was ever NaN or infinite: its name, which of them how often, and the first and last step."""
     import numpy as np
 
     found: list[dict[str, Any]] = []
-    rows = {name: (s.step, s.value) for name, s in sorted(series.items())}
+    every = {name: metrics.column(name, superseded=None) for name in sorted(metrics.values)}
+    rows = {name: (column.step, column.value) for name, column in every.items() if column is not None}
     for entry in evaluations:
         if entry["returns"]:
             returns = np.asarray(entry["returns"])
@@ -232,9 +233,9 @@ def _kept(run: Path) -> list[str]:
     return [f"faults/{path.name}" for path in sorted((run / "faults").glob("step-*"))]
 
 
-def _restarts(series: Mapping[str, Series]) -> str:
+def _restarts(metrics: Metrics) -> str:
     """How often worker processes were restarted, in words; nothing where they were not."""
-    counts = series.get("env/restarts")
+    counts = metrics.column("env/restarts", superseded=None)
     most = int(counts.value.max()) if counts is not None else 0
     return "" if most == 0 else "once" if most == 1 else f"{most:,} times"
 
