@@ -9,9 +9,10 @@ import re
 import numpy as np
 import pytest
 
+from operant.run.metrics import Column
 from operant.view import charts, words
+from operant.view.bands import moving_average
 from operant.view.charts import Chart, Scale
-from operant.view.stats import smooth
 
 
 def slow_smooth(step: np.ndarray, value: np.ndarray, window: float) -> list[float]:
@@ -28,14 +29,16 @@ def test_smooth_is_the_mean_of_the_rows_within_the_window(window: float) -> None
     step = np.sort(draw.integers(0, 200, size=60)).astype(float)  # unevenly, with repeats
     value = draw.normal(size=60)
     value[[20, 41]] = math.nan, math.inf
-    assert np.allclose(smooth(step, value, window=window), slow_smooth(step, value, window), equal_nan=True)
+    average, alive = moving_average(Column(step, value), step, window)
+    assert np.allclose(average, slow_smooth(step, value, window), equal_nan=True)
+    assert alive.all()
 
 
 def test_one_huge_value_does_not_spoil_what_follows() -> None:
     value = np.ones(50)
     value[3] = 1e20
-    assert (smooth(np.arange(50.0), value, window=4)[6:] == 1.0).all()
-    assert len(smooth([], [], window=1)) == 0
+    step = np.arange(50.0)
+    assert (moving_average(Column(step, value), step, 4.0)[0][6:] == 1.0).all()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PIL import Image
 from operant.cli.main import main
 from operant.data.stats import bootstrap_ci, iqm
 from operant.run.metrics import Column
-from operant.view.bands import band, on_grid
+from operant.view.bands import band, moving_average
 from operant.view.compare import Comparison, compare
 from operant.view.compare_page import render
 from view.synthetic import CONFIG, rows, write_run
@@ -127,7 +127,7 @@ def test_averages_on_the_grid_are_exact() -> None:
     step = np.sort(draw.choice(10_000, 500, replace=False)).astype(float)
     column = Column(step=step, value=draw.normal(size=500))
     grid = np.linspace(0, 12_000, 40)
-    found, alive = on_grid(column, grid, 400.0)
+    found, alive = moving_average(column, grid, 400.0)
     for at, value, here in zip(grid, found, alive, strict=True):
         near = column.value[np.abs(step - at) <= 200]
         assert here == (len(near) > 0 or step[0] <= at <= step[-1])

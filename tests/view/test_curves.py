@@ -12,7 +12,9 @@ from PIL import Image
 
 from operant.config.errors import OperantError
 from operant.data.stats import bootstrap_ci, iqm
-from operant.view.curves import COLOURS, learning_curves, seed_band
+from operant.run.metrics import Column
+from operant.view.bands import band
+from operant.view.curves import COLOURS, learning_curves
 from view.synthetic import rows
 
 
@@ -37,13 +39,29 @@ def test_a_picture_of_two_groups(tmp_path: Path) -> None:
 
 def test_the_band_is_the_bootstrap_interval_of_the_iqm() -> None:
     draw = np.random.default_rng(1)
-    seeds = [(np.arange(begin, begin + 100.0), draw.normal(size=100)) for begin in (0, 5, 10, 15, 20)]
-    grid, middle, low, high = seed_band(seeds, window=0.0, points=81)
-    at = 40  # a grid point
-    values = [float(np.interp(grid[at], step, value)) for step, value in seeds]
-    assert middle[at] == pytest.approx(iqm(values))
-    assert (low[at], high[at]) == pytest.approx(bootstrap_ci(values))
-    assert (grid[0], grid[-1]) == (20.0, 99.0)
+    seeds = [Column(np.arange(begin, begin + 100.0), draw.normal(size=100)) for begin in (0, 5, 10, 15, 20)]
+    grid = np.linspace(0.0, 119.0, 81)
+    found = band(seeds, grid, 0.0)
+    at = 40  # a grid point between two rows
+    values = [float(np.interp(grid[at], seed.step, seed.value)) for seed in seeds]
+    assert found.middle[at] == pytest.approx(iqm(values))
+    assert (found.low[at], found.high[at]) == pytest.approx(bootstrap_ci(values))
+    np.testing.assert_array_equal(found.whole, (grid >= 20.0) & (grid <= 99.0))
+    np.testing.assert_array_equal(np.isfinite(found.low), found.whole)
+    assert found.some.all()
+
+
+def test_where_a_seed_has_ended_the_thick_line_goes_on_dashed_and_without_a_band(tmp_path: Path) -> None:
+    def level(value: float, last: int) -> pd.DataFrame:
+        return pd.DataFrame({"step": range(0, last + 1, 10), "train/return": value})
+
+    path = learning_curves(
+        {"PPO": [level(v, 50 if v == 50.0 else 100) for v in (0.0, 50.0, 100.0)]}, tmp_path / "e.png"
+    )
+    image = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    tinted = (np.abs(image - [220, 228, 248]).max(axis=2) < 6).sum(axis=0) > 30  # [W]
+    thick = (np.abs(image - [36, 86, 214]).max(axis=2) < 12)[:740, :1400].any(axis=0)  # left of the names
+    assert np.flatnonzero(tinted).max() < np.flatnonzero(thick).max() - 300
 
 
 def test_thick_line_and_band_are_on_the_picture(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Curves of several seeds on one grid: the moving average of each, exact at every point, and what is common to them."""
+"""The one moving average, exact at every point asked for, and what several seeds have in common on a grid of them."""
 
 from __future__ import annotations
 
@@ -44,11 +44,13 @@ class Band:
         return np.asarray(self.alive.any(axis=0))
 
 
-def on_grid(column: Column, grid: Array, window: float) -> tuple[Array, NDArray[np.bool_]]:
+def moving_average(column: Column, grid: Array, window: float) -> tuple[Array, NDArray[np.bool_]]:
     """One run's moving average at the points of a grid, and where it has one: ([P], [P]).
 
     At each point it is the mean of every row within `window`/2 environment steps, none skipped; where no row lies so
     near, but there are some before and after, it is interpolated linearly. A value that is not finite makes it NaN.
+    The window is a number of steps, not of rows, so that rows written more densely do not count for more road; it is
+    cut off at the ends of the run.
     """
     import numpy as np
 
@@ -56,6 +58,7 @@ def on_grid(column: Column, grid: Array, window: float) -> tuple[Array, NDArray[
     begin = np.searchsorted(step, grid - window / 2, side="left")
     end = np.searchsorted(step, grid + window / 2, side="right")
     edges = np.stack([begin, end], axis=1).reshape(-1)  # [2P]
+    # Window by window, not by differences of a running sum: one value of 1e20 would spoil all that follow it.
     with np.errstate(invalid="ignore", over="ignore"):
         mean = np.add.reduceat(np.append(value, 0.0), edges)[::2] / np.maximum(end - begin, 1)
         between = np.interp(grid, step, value)
@@ -68,7 +71,7 @@ def band(columns: Sequence[Column], grid: Array, window: float) -> Band:
     """The seeds of a group on a grid. Where some have ended, the middle goes on over those left; the interval stops."""
     import numpy as np
 
-    seeds, alive = (np.stack(rows) for rows in zip(*(on_grid(c, grid, window) for c in columns), strict=True))
+    seeds, alive = (np.stack(rows) for rows in zip(*(moving_average(c, grid, window) for c in columns), strict=True))
     middle, low, high = (np.full(len(grid), np.nan) for _ in range(3))
     for here in np.unique(alive, axis=1).T:  # a pattern of seeds that are alive together
         where = (alive == here[:, None]).all(axis=0)  # [P]

@@ -34,14 +34,14 @@ def write_comparison(comparison: Comparison, out: Path) -> tuple[Path, Path]:
     Raises:
         DiskError: if the disk refuses.
     """
-    from operant.view.compare_picture import picture
+    from operant.view.curves import comparison_picture
 
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DiskError(f"cannot make the folder {out}: {error.strerror}. Choose another --out.") from error
     page = write_page(out / "compare.html", render(comparison))
-    return page, picture(comparison, out / "compare.png")
+    return page, comparison_picture(comparison, out / "compare.png")
 
 
 def render(comparison: Comparison) -> str:

@@ -1,4 +1,4 @@
-"""Learning curves over several seeds as a picture: the form in which evidence is shown."""
+"""Learning curves of several seeds as a picture, of any frames or of a comparison: the form of evidence in files."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from operant.config.errors import DiskError, OperantError
-from operant.data.stats import bootstrap_band, iqm_over_rows
+from operant.run.metrics import Column
+from operant.view.bands import band, training_grid
 from operant.view.charts import label
-from operant.view.stats import smooth
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
 
-    Array = NDArray[np.float64]
+    from operant.view.bands import Band
+    from operant.view.compare import Comparison
 
 COLOURS = ("#2456d6", "#d9722e", "#2a8f6b", "#8a4fbf", "#b3334e", "#5d6672")
 FONTS = ("Inter", "Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans")
-_INK, _MUTED, _HAIR = "#16191d", "#667080", "#e4e7eb"
+INK, MUTED, HAIR, RED = "#16191d", "#667080", "#e4e7eb", "#c4281c"
 
 
 def learning_curves(
@@ -38,43 +37,56 @@ def learning_curves(
 
     A group is one algorithm, say, and holds a metric frame for each seed (columns `step` and `metric`, as
     `RunFolder.metrics()` gives them, where NaN means a row without the metric). Each seed is a thin line: its moving
-    average over `window` steps (`view.stats.smooth`; a twentieth of the longest run when unset). The thick line is the
-    interquartile mean over seeds, the band its 95 % bootstrap interval, n the number of seeds; they end where the
-    shortest seed ends. An infinite value leaves a gap in all of them and a red mark. With one seed there is no band.
+    average over `window` steps (a twentieth of the longest run when unset). The thick line is the interquartile mean
+    over seeds, dashed where some had not begun or had ended, the band its 95 % bootstrap interval where all go on, n
+    the number of seeds. An infinite value leaves a gap in all of them and a red mark. With one seed there is no band.
     `target` is drawn as a dashed line.
 
     Raises OperantError when a group has no seed with the metric, DiskError when the file cannot be written.
     """
     import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    curves = {name: [_curve(name, frame, metric) for frame in frames] for name, frames in groups.items()}
-    if not curves or not all(curves.values()):
-        empty = ", ".join(name for name, seeds in curves.items() if not seeds)
+    columns = {name: [_column(name, frame, metric) for frame in frames] for name, frames in groups.items()}
+    if not columns or not all(columns.values()):
+        empty = ", ".join(name for name, seeds in columns.items() if not seeds)
         raise OperantError(f"no seeds to draw{f' in {empty}' if empty else ''}: every group needs at least one run")
-    longest = max(float(step[-1]) for seeds in curves.values() for step, _ in seeds)
-    width = float(f"{longest / 20:.1g}") if window is None else window
+    grid, width = training_grid([column for seeds in columns.values() for column in seeds], points)
+    width = width if window is None else window
+    bands = [(name, band(seeds, grid, width)) for name, seeds in columns.items()]
+    said = f"interquartile mean of seeds, 95 % bootstrap interval; each seed thin, averaged over {label(width)} steps"
+    if not all(curve.whole.all() for _, curve in bands):
+        said += "; dashed where not all seeds are"
     with mpl.rc_context({"font.family": family(), "font.size": 10.5}):
-        figure = Figure(figsize=(8, 4.2), dpi=200, facecolor="white", layout="constrained")
-        FigureCanvasAgg(figure)
-        cast("Any", figure.get_layout_engine()).set(w_pad=0.15, h_pad=0.15)
-        axes = figure.add_subplot()
-        ends: list[tuple[float, str, str]] = []
-        for index, (name, seeds) in enumerate(curves.items()):
-            colour = COLOURS[index % len(COLOURS)]
-            height = _draw(axes, seeds, colour, width, points)
-            ends.append((height, f"{name}\nn = {len(seeds)}", colour))
+        figure, panels = _figure(1, 1, size=(8.0, 4.2), dpi=200)
         if target is not None:
-            axes.axhline(target, color=_MUTED, linewidth=1, dashes=(4, 3), zorder=1)
-            axes.text(longest / 200, target, f"target {label(target)}", color=_MUTED, fontsize=9, va="bottom")
-        dress(axes, longest, ylabel)
-        axes.set_title(title, loc="left", fontsize=13.5, fontweight="bold", color=_INK, pad=30)
-        told = (
-            f"interquartile mean of seeds, 95 % bootstrap interval; each seed thin, averaged over {label(width)} steps"
-        )
-        axes.annotate(told, (0, 1), (0, 13), "axes fraction", "offset points", color=_MUTED, fontsize=9)
-        name_ends(axes, ends, longest)
+            panels[0][0].axhline(target, color=MUTED, linewidth=1, dashes=(4, 3), zorder=1)
+            where: dict[str, Any] = {"color": MUTED, "fontsize": 9, "va": "bottom"}
+            panels[0][0].text(grid[-1] / 200, target, f"target {label(target)}", **where)
+        _panel(panels[0][0], bands, title, said, ylabel)
+        save_figure(figure, path)
+    return path
+
+
+def comparison_picture(comparison: Comparison, path: Path) -> Path:
+    """Draw a comparison (`path` ends in .png, .svg or .pdf) and return the path.
+
+    A row for each environment, training on the left and evaluation on the right, drawn as by `learning_curves`.
+
+    Raises OperantError when the name ends in none of these, DiskError when the file cannot be written.
+    """
+    import matplotlib as mpl
+
+    worlds = comparison.worlds
+    wide = any(each.evaluation for world in worlds for each in world.groups)
+    with mpl.rc_context({"font.family": family(), "font.size": 10.5}):
+        size = (15.0 if wide else 8.0, 4.2 * len(worlds))
+        figure, panels = _figure(len(worlds), 1 + wide, size=size, dpi=160)
+        for row, world in zip(panels, worlds, strict=True):
+            said = f"Training, each seed averaged over {label(world.window)} steps"
+            _panel(row[0], [(each.name, each.train) for each in world.groups], world.env, said, "Return")
+            if wide:
+                evaluations = [(each.name, each.evaluation) for each in world.groups]
+                _panel(row[1], evaluations, "", "Evaluation in training", "")
         save_figure(figure, path)
     return path
 
@@ -101,60 +113,74 @@ def family() -> str:
     return next(name for name in FONTS if name in installed)
 
 
-def _curve(name: str, frame: Any, metric: str) -> tuple[Array, Array]:
-    """The rows of one seed at which the metric was measured: steps [K] ascending, values [K]."""
+def _column(name: str, frame: Any, metric: str) -> Column:
+    """The rows of one seed at which the metric was measured."""
     import numpy as np
 
     measured = frame[["step", metric]].dropna() if metric in frame else None
     if measured is None or not len(measured):
         raise OperantError(f"a run of {name} has no {metric}; name a metric that its metrics hold")
-    step = measured["step"].to_numpy(dtype=np.float64)
+    step, value = (measured[key].to_numpy(dtype=np.float64) for key in ("step", metric))
     order = np.argsort(step, kind="stable")
-    return step[order], measured[metric].to_numpy(dtype=np.float64)[order]
+    return Column(step[order], value[order])
 
 
-def seed_band(seeds: Sequence[tuple[Array, Array]], *, window: float, points: int) -> tuple[Array, Array, Array, Array]:
-    """What is drawn of seeds, each a pair of steps [K] and values [K]: a grid, the IQM, and its interval, [P] each.
+def _figure(rows: int, columns: int, *, size: tuple[float, float], dpi: int) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    The grid lies where all seeds have values; each seed is averaged over `window` steps and then read off at the grid.
-    """
+    figure = Figure(figsize=size, dpi=dpi, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    cast("Any", figure.get_layout_engine()).set(w_pad=0.15, h_pad=0.15)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _panel(axes: Any, bands: Sequence[tuple[str, Band | None]], title: str, caption: str, ylabel: str) -> None:
+    """The groups of one environment; one without a band keeps its colour for the panels in which it has one."""
+    axes.set_title(title or " ", loc="left", fontsize=13.5, fontweight="bold", color=INK, pad=26)
+    axes.annotate(caption, (0, 1), (0, 11), "axes fraction", "offset points", color=MUTED, fontsize=9)
+    colours = [COLOURS[index % len(COLOURS)] for index in range(len(bands))]
+    drawn = [(name, curve, colour) for (name, curve), colour in zip(bands, colours, strict=True) if curve is not None]
+    if not drawn:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "nothing was measured", color=MUTED, ha="center", transform=axes.transAxes)
+        return
+    ends = [(_draw(axes, curve, colour), f"{name}\nn = {len(curve.seeds)}", colour) for name, curve, colour in drawn]
+    longest = max(float(curve.grid[-1]) for _, curve, _ in drawn)
+    _dress(axes, longest, ylabel)
+    _name_ends(axes, ends, longest)
+
+
+def _draw(axes: Any, curve: Band, colour: str) -> float:
+    """Thin seeds, band and middle of one group; returns the height at which the middle ends."""
     import numpy as np
 
-    begin, end = max(step[0] for step, _ in seeds), min(step[-1] for step, _ in seeds)
-    grid = np.linspace(begin, max(begin, end), points)  # [P]
-    table = np.stack([np.interp(grid, step, smooth(step, value, window=window)) for step, value in seeds])  # [n, P]
-    return grid, iqm_over_rows(table), *bootstrap_band(table)
-
-
-def _draw(axes: Any, seeds: Sequence[tuple[Array, Array]], colour: str, window: float, points: int) -> float:
-    """Thin seeds, band and thick middle of one group; returns the height at which the middle ends."""
-    import numpy as np
-
-    for step, value in seeds:
-        axes.plot(step, smooth(step, value, window=window), color=colour, linewidth=0.7, alpha=0.35, zorder=2)
-        for bad in step[~np.isfinite(value)]:
-            axes.axvline(bad, color="#c4281c", linewidth=0.8, zorder=1)
-    grid, middle, low, high = seed_band(seeds, window=window, points=points)
-    axes.fill_between(grid, low, high, color=colour, alpha=0.16, linewidth=0, zorder=3)
-    axes.plot(grid, middle, color=colour, linewidth=2.4, solid_capstyle="round", zorder=4)
-    finite = middle[np.isfinite(middle)]
+    if len(curve.seeds) > 1:
+        axes.plot(curve.grid, curve.seeds.T, color=colour, linewidth=0.7, alpha=0.35, zorder=2)
+        axes.fill_between(curve.grid, curve.low, curve.high, color=colour, alpha=0.16, linewidth=0, zorder=3)
+    axes.plot(curve.grid, curve.middle, color=colour, linewidth=1.6, dashes=(2, 1.5), zorder=4)
+    whole = np.where(curve.whole, curve.middle, np.nan)
+    axes.plot(curve.grid, whole, color=colour, linewidth=2.4, solid_capstyle="round", zorder=5)
+    for bad in curve.bad:
+        axes.axvline(bad, color=RED, linewidth=0.8, zorder=1)
+    finite = curve.middle[np.isfinite(curve.middle)]
     return float(finite[-1]) if len(finite) else float("nan")
 
 
-def dress(axes: Any, longest: float, ylabel: str) -> None:
+def _dress(axes: Any, longest: float, ylabel: str) -> None:
     """Hairlines, no frame, few ticks."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.set_xlim(0, longest)
     axes.margins(y=0.06)
-    axes.set_xlabel("Environment steps", color=_MUTED, labelpad=8)
-    axes.set_ylabel(ylabel, color=_MUTED, labelpad=8)
+    axes.set_xlabel("Environment steps", color=MUTED, labelpad=8)
+    axes.set_ylabel(ylabel, color=MUTED, labelpad=8)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_HAIR)
-    axes.grid(axis="y", color=_HAIR, linewidth=0.8)
+    axes.spines["bottom"].set_color(HAIR)
+    axes.grid(axis="y", color=HAIR, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(length=0, colors=_MUTED, pad=6)
+    axes.tick_params(length=0, colors=MUTED, pad=6)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(FuncFormatter(_tick))
@@ -164,7 +190,7 @@ def _tick(value: float, _: int) -> str:
     return label(float(f"{value:.9g}"))
 
 
-def name_ends(axes: Any, ends: Sequence[tuple[float, str, str]], longest: float) -> None:
+def _name_ends(axes: Any, ends: Sequence[tuple[float, str, str]], longest: float) -> None:
     """Each group's name beside the end of its line; names that would touch are moved apart, half up and half down."""
     import numpy as np
 

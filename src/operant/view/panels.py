@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from operant.data.stats import bootstrap_ci, iqm
 from operant.view import charts
+from operant.view.bands import moving_average
 from operant.view.charts import Chart, Scale
 from operant.view.diagnostics import DIAGNOSTICS, Diagnostic, of_tokens, unlisted
-from operant.view.stats import smooth
 from operant.view.words import count, number
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def learning_curve(metrics: Metrics, evaluations: Sequence[Mapping[str, Any]], u
     _draw(chart, "redone", metrics.column("train/return", superseded=True))
     if train is not None:
         _draw(chart, "raw", train)
-        average = smooth(train.step, train.value, window=window)
+        average, _ = moving_average(train, train.step, window)
         kept = charts.thin(train.step, average)
         chart.draw("smooth", charts.line(chart.x(train.step[kept]), chart.y(average[kept])))
         chart.draw("attempt", charts.posts(chart.x(resumed)))
