@@ -1,7 +1,10 @@
 """Kernels are kept on disk, a change in any file of kernels makes them stale, and none depends on what ran before."""
 
 import importlib
+import os
 import pkgutil
+import subprocess
+import sys
 
 import numba
 import numpy as np
@@ -31,6 +34,50 @@ def test_a_kernel_is_taken_from_the_cache_only_if_every_file_of_kernels_is_the_s
     assert hits() == 1
 
 
+def test_processes_that_save_at_once_do_not_mix_their_code(monkeypatch):
+    """Two signatures, or two processors: one process saves between the two halves of what the other does."""
+    first, second = compiled(plus_one), compiled(plus_one)
+    files = [found._cache._cache_file for found in (first, second)]
+    write = files[1]._save_data
+
+    def interrupted(name, data):
+        assert first(1) == 2
+        write(name, data)
+
+    for file in files:
+        monkeypatch.setattr(file, "_load_index", dict)  # neither has seen the other's
+    monkeypatch.setattr(files[1], "_save_data", interrupted)
+    assert second(1.5) == 2.5
+    monkeypatch.undo()
+    third = compiled(plus_one)
+    assert repr((third(1), third(1.5))) == "(2, 2.5)"  # not 2.0
+
+
+KERNEL = """
+from operant.data.compiled import compiled
+
+def plus_one(x):
+    return x + 1
+
+kernel = compiled(plus_one)
+kernel(1.0)
+print(sum(kernel.stats.cache_hits.values()))
+"""
+
+
+def test_a_kernel_is_not_taken_from_the_cache_of_another_processor(tmp_path):
+    """NUMBA_CPU_NAME is a part of the key."""
+    script = tmp_path / "kernel.py"
+    script.write_text(KERNEL)
+
+    def hits(**name: str) -> int:
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)} | name
+        out = subprocess.run([sys.executable, script], env=environment, check=True, capture_output=True, text=True)
+        return int(out.stdout)
+
+    assert [hits(NUMBA_CPU_NAME=name) for name in ("generic", "core2", "generic", "core2")] == [0, 0, 1, 1]
+
+
 def test_without_a_folder_to_write_kernels_are_compiled_all_the_same(monkeypatch):
     plain = numba.njit
 
@@ -47,7 +94,7 @@ def test_kernels_that_may_reorder_sums_are_laid_into_those_that_call_them():
     """A linker would take whichever copy of them the process met first, and copies add in other orders."""
     calls = 0
     for found in pkgutil.walk_packages(operant.__path__, "operant."):
-        if "kernels" not in found.name and not found.name.endswith("vectors"):
+        if "kernels" not in found.name and not found.name.endswith("simd"):
             continue
         try:
             module = importlib.import_module(found.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,7 +48,22 @@ def compiled(function: Any, **options: Any) -> Any:
         return numba.njit(**options)(function)
     file = found._cache._cache_file
     file._source_stamp = (file._source_stamp, _text_of_kernels())
+    file.save = partial(_save, file)
     return found
+
+
+def _save(file: Any, key: Any, data: Any) -> None:
+    """Numba's own, with a file for each key (signature, processor, bytecode).
+
+    Numba numbers them in the order in which they come. Two processes that save at once may then take one number for two
+    keys, and the index of the one names the code of the other, for ever.
+    """
+    index = file._load_index()
+    if key not in index:
+        number = int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:6], "big")
+        index[key] = file._data_name(number)
+    file._save_data(index[key], data)
+    file._save_index(index)
 
 
 @cache
