@@ -21,8 +21,7 @@ import scipy.sparse as sp
 
 from _mdp_cases import CASES, Case
 from operant.mdp import MDP, solve
-from operant.mdp.build.arrays import Rows
-from operant.mdp.model import unsigned
+from operant.mdp.rows import Rows, unsigned
 
 Solved = tuple[Any, int, dict[str, Any]]  # values, iterations, what else is worth knowing
 

@@ -37,7 +37,8 @@ from operant.mdp.bounds.sweeps import Sweeps
 from operant.mdp.build.enumerate import enumerate_compiled
 from operant.mdp.build.forecast import available, memory
 from operant.mdp.io.mapped import MappedWriter, check_mapped, open_mapped
-from operant.mdp.model import MDP, Rows
+from operant.mdp.model import MDP
+from operant.mdp.rows import Rows
 from operant.mdp.solvers.matrix_free import MatrixFree, solve_matrix_free
 from operant.mdp.solvers.solve import solve
 

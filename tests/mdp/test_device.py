@@ -13,7 +13,8 @@ import torch
 
 from operant.mdp.bounds.sweeps import Sweeps
 from operant.mdp.io.mapped import open_mapped, save_mapped
-from operant.mdp.model import MDP, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.rows import ModelError
 from operant.mdp.solvers.device import DeviceRows, solve_on_device
 from operant.mdp.solvers.solve import solve
 from reference.scale_models import ragged

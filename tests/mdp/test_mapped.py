@@ -14,9 +14,10 @@ import pytest
 from operant.config.errors import DiskError
 from operant.mdp.bounds.sweeps import Sweeps
 from operant.mdp.io import mapped
-from operant.mdp.io.mapped import MappedWriter, check_mapped, open_mapped, save_mapped, slice_rows
+from operant.mdp.io.mapped import MappedWriter, check_mapped, open_mapped, save_mapped
 from operant.mdp.kernels.bellman import backup
-from operant.mdp.model import MDP, Grid, ModelError, Rows
+from operant.mdp.model import MDP
+from operant.mdp.rows import Grid, ModelError, Rows
 from operant.mdp.solvers.solve import METHODS, solve
 from reference.scale_models import ragged
 
@@ -96,7 +97,7 @@ def test_outcome_rewards_and_one_start_state_are_kept(tmp_path: Path) -> None:
 
 
 def test_slices_of_a_model_are_its_blocks(model: MDP) -> None:
-    block = slice_rows(model.rows, 10, 30)
+    block = model.rows.block(10, 30)
     assert block.pointer[0] == block.indptr[0] == 0
     for s in range(10, 30):
         for offset, row in enumerate(range(model.rows.pointer[s], model.rows.pointer[s + 1])):
@@ -152,7 +153,7 @@ def test_a_kill_in_the_middle_leaves_no_folder_that_loads(tmp_path: Path, target
 def test_an_error_in_the_builder_leaves_nothing(model: MDP, tmp_path: Path) -> None:
     def build() -> None:
         with MappedWriter(tmp_path / "m", 0.9, leak=True) as writer:
-            writer.append(slice_rows(model.rows, 0, 10))
+            writer.append(model.rows.block(0, 10))
             raise RuntimeError("the builder's own")
 
     with pytest.raises(RuntimeError, match="the builder's own"):
@@ -207,7 +208,7 @@ def test_a_bad_block_names_its_row(tmp_path: Path, change: object, message: str)
     rows = ragged(np.random.default_rng(0), 40)
     first = 12
     assert rows.terminal[12:15].tolist() == [False, True, False]
-    good, bad = slice_rows(rows, 0, first), slice_rows(rows, first, 40)
+    good, bad = rows.block(0, first), rows.block(first, 40)
     bad = dataclasses.replace(bad, **change(bad))
 
     def build() -> None:
@@ -223,7 +224,7 @@ def test_a_bad_block_names_its_row(tmp_path: Path, change: object, message: str)
 def test_a_successor_that_never_comes_is_refused(tmp_path: Path) -> None:
     rows = ragged(np.random.default_rng(5), 40)
     with pytest.raises(ModelError, match="append all states"), MappedWriter(tmp_path / "m", 0.9) as writer:
-        writer.append(slice_rows(rows, 0, 5))
+        writer.append(rows.block(0, 5))
     with pytest.raises(ModelError, match="at least one state"), MappedWriter(tmp_path / "m", 0.9):
         pass
     save_mapped(MDP.from_rows(rows, 0.9), tmp_path / "m")

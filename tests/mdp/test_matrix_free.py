@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from operant.mdp.model import MDP, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.rows import ModelError
 from operant.mdp.solvers.matrix_free import MatrixFree, MatrixFreeBatches, solve_matrix_free
 from operant.mdp.solvers.solve import solve
 

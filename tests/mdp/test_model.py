@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operant.mdp import MDP, ModelError, Rows
-from operant.mdp.model import unsigned
+from operant.mdp.rows import unsigned
 from reference.model_table import assert_identical, assert_same, merged, outcomes_of, random_triples, table_of
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from operant.mdp.io.mapped import save_mapped
-from operant.mdp.model import MDP, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.rows import ModelError
 from operant.mdp.solvers.petsc import solve_petsc
 from operant.mdp.solvers.solve import solve
 from reference.scale_models import ragged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from operant.mdp.model import Rows
+from operant.mdp.rows import Rows
 
 
 def ragged(

@@ -13,13 +13,14 @@ from operant.mdp.build.grid import grid_world
 from operant.mdp.build.gymnasium import from_gymnasium
 from operant.mdp.build.mdptoolbox import from_mdptoolbox
 from operant.mdp.build.simulator import from_simulator, from_step
-from operant.mdp.build.validate import Problem, check
+from operant.mdp.graph.check import Problem, check
 from operant.mdp.graph.end_components import EndComponents, maximal_end_components
 from operant.mdp.graph.reachability import Components, can_terminate, components, proper, reachable
 from operant.mdp.io.files import load
 from operant.mdp.io.mapped import MappedWriter, check_mapped, open_mapped, save_mapped
 from operant.mdp.io.prism import from_prism, to_prism
-from operant.mdp.model import MDP, Grid, ModelError, Rows
+from operant.mdp.model import MDP
+from operant.mdp.rows import Grid, ModelError, Rows
 from operant.mdp.solution import Certificate, Solution
 from operant.mdp.solvers.average import multichain_policy_iteration, relative_value_iteration
 from operant.mdp.solvers.device import solve_on_device

@@ -6,68 +6,21 @@ state and the displacement of every action, which is all that a picture of value
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from operant.config.errors import ConfigError
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.integer[Any]]
-Criterion = Literal["discounted", "total", "average"]
-Start = ArrayLike | int | Mapping[Any, float]
-"""A distribution [S], the index of one state, or a mapping from index or name to probability."""
-
-
-class ModelError(ConfigError):
-    """A model that is not a Markov decision process; the message names the row and the fix. Exit code 2."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Rows:
-    """The arrays of a model: L rows, one per admissible pair (s, a), those of one state together, states in order.
-
-    A terminal state has no rows; its value is `terminal_value[s]`, and entries that lead to it stay in the matrix,
-    where they carry that value (0 unless set): γ = 1 is well defined, and a sampler knows how an episode ended.
-    """
-
-    pointer: Integers  # [S+1]  rows of state s are pointer[s] … pointer[s+1]-1; uint32 (uint64 from 2³² rows on)
-    action: Integers  # [L]    label of the row's action, 0 … A-1, increasing within a state; int32
-    indptr: Integers  # [L+1]  entries of row i are indptr[i] … indptr[i+1]-1; uint32 (uint64 from 2³² entries on)
-    indices: Integers  # [nnz]  successor of each entry, increasing within a row, no duplicates; uint32
-    data: Floats  # [nnz]  its probability, more than 0
-    reward: Floats  # [L]    r(s, a), the mean over successors
-    outcome_reward: Floats | None = None  # [nnz]  r(s, a, s'), kept for sampling where it depends on s'
-    terminal: NDArray[np.bool_]  # [S]
-    terminal_value: Floats  # [S]    0 where not terminal
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        return sum(array.nbytes for name in self.__slots__ if (array := getattr(self, name)) is not None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Grid:
-    """Where the states of a model lie on a map of text, for pictures.
-
-    Several states may share a cell (a position before and after a key is found), and a state may have none.
-    """
-
-    lines: tuple[str, ...]  # [height] of [width] characters each
-    cell: NDArray[np.int64]  # [S]  row · width + column of each state, -1 for a state without a place
-    moves: tuple[tuple[int, int], ...]  # [A]  (rows down, columns right) of each action label, (0, 0) to stay
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(height, width)."""
-        return len(self.lines), len(self.lines[0])
+from operant.mdp.convert.arrays import rows_of
+from operant.mdp.convert.dictionary import rows_of_dictionary
+from operant.mdp.convert.writers import write
+from operant.mdp.options import About, Header, unknown_keyword
+from operant.mdp.rows import Criterion, Floats, Grid, Labels, ModelError, Names, Rows
+from operant.mdp.validate import check_entries, check_header, check_start, check_structure
 
 
 class MDP:
@@ -106,8 +59,8 @@ class MDP:
     criterion: Criterion
     start: Floats | None  # [S]
     leak: bool
-    states: tuple[Hashable, ...] | None
-    actions: tuple[Hashable, ...] | None
+    states: Names
+    actions: Names
     grid: Grid | None
 
     def __init__(
@@ -118,98 +71,66 @@ class MDP:
         *,
         pairs: tuple[ArrayLike, ArrayLike] | None = None,
         terminal: ArrayLike | Mapping[Any, float] | None = None,
-        start: Start | Hashable | None = None,
-        horizon: int | None = None,
-        criterion: Criterion | None = None,
-        leak: bool = False,
-        states: Sequence[Hashable] | None = None,
-        actions: Sequence[Hashable] | None = None,
-        grid: Grid | None = None,
+        **about: Unpack[About],
     ) -> None:
-        from operant.mdp.build.arrays import rows_of  # the conversions are a room of their own
-        from operant.mdp.build.row_builder import rows_of_dictionary
-
         if isinstance(P, Mapping):
             if pairs is not None:
                 raise ModelError("pairs is for one sparse P; a dictionary names its pairs itself: leave pairs out.")
-            rows, states, actions = rows_of_dictionary(P, R, terminal=terminal, states=states, actions=actions)
+            rows, about["states"], about["actions"] = rows_of_dictionary(
+                P, R, terminal=terminal, states=about.get("states"), actions=about.get("actions")
+            )
         else:
             rows = rows_of(P, R, pairs=pairs, terminal=terminal)
         if discount is None:
             raise ModelError("discount is missing: give γ in [0, 1], MDP(P, R, discount=0.95).")
-        self._set(
-            rows,
-            discount,
-            start=start,
-            horizon=horizon,
-            criterion=criterion,
-            leak=leak,
-            states=states,
-            actions=actions,
-            grid=grid,
-        )
+        self._set(rows, discount, **about)
 
     @classmethod
-    def from_rows(
-        cls,
-        rows: Rows,
-        discount: float,
-        *,
-        start: Start | Hashable | None = None,
-        horizon: int | None = None,
-        criterion: Criterion | None = None,
-        leak: bool = False,
-        states: Sequence[Hashable] | None = None,
-        actions: Sequence[Hashable] | None = None,
-        grid: Grid | None = None,
-        check: bool = True,
-    ) -> Self:
+    def from_rows(cls, rows: Rows, discount: float, *, check: bool = True, **about: Unpack[About]) -> Self:
         """A model from its arrays, which are taken as they are and not copied. `check=False` skips the O(nnz) check."""
         self = cls.__new__(cls)
-        self._set(
-            rows,
-            discount,
-            start=start,
-            horizon=horizon,
-            criterion=criterion,
-            leak=leak,
-            states=states,
-            actions=actions,
-            grid=grid,
-            check=check,
-        )
+        self._set(rows, discount, check=check, **about)
         return self
 
-    def _set(
-        self,
-        rows: Rows,
-        discount: float,
-        *,
-        start: Start | Hashable | None,
-        horizon: int | None,
-        criterion: Criterion | None,
-        leak: bool,
-        states: Sequence[Hashable] | None,
-        actions: Sequence[Hashable] | None,
-        grid: Grid | None,
-        check: bool = True,
-    ) -> None:
-        from operant.mdp.build.validate import check_rows, check_scalars, check_structure
-
+    def _set(self, rows: Rows, discount: float, *, check: bool = True, **about: Unpack[About]) -> None:
+        if unknown := about.keys() - About.__annotations__.keys():
+            raise unknown_keyword("a model", unknown, Header)
+        start, states, actions = (about.get(name) for name in ("start", "states", "actions"))
         self.rows = rows
         self.discount = float(discount)
-        self.horizon = horizon
-        self.criterion = criterion or ("discounted" if discount < 1.0 else "total")
-        self.leak = leak
+        self.horizon = about.get("horizon")
+        self.criterion = about.get("criterion") or ("discounted" if discount < 1.0 else "total")
+        self.leak = about.get("leak", False)
         self.states = None if states is None else tuple(states)
         self.actions = None if actions is None else tuple(actions)
-        self.grid = grid
+        self.grid = about.get("grid")
         if check:
-            check_structure(self)
+            check_structure(rows, self.labels)
         self.start = None if start is None else self._distribution(start)
-        check_scalars(self)
+        check_header(self.header, self.num_states, self.num_actions)
+        if self.start is not None:
+            check_start(self.start, self.num_states, self.labels)
         if check:
-            check_rows(self)
+            check_entries(rows, self.labels, states=self.num_states, leak=self.leak)
+
+    @property
+    def header(self) -> Header:
+        """All of the model but its rows: what `from_rows` takes besides."""
+        return {
+            "discount": self.discount,
+            "start": self.start,
+            "horizon": self.horizon,
+            "criterion": self.criterion,
+            "leak": self.leak,
+            "states": self.states,
+            "actions": self.actions,
+            "grid": self.grid,
+        }
+
+    @property
+    def labels(self) -> Labels:
+        """What its states and actions are called."""
+        return Labels(self.states, self.actions)
 
     @property
     def num_states(self) -> int:
@@ -286,41 +207,29 @@ class MDP:
 
     def name(self, state: int) -> str:
         """The state's index, with its name where it has one."""
-        return _label(state, self.states)
+        return self.labels.state(state)
 
     def action_name(self, action: int) -> str:
         """The action's label, with its name where it has one."""
-        return _label(action, self.actions)
+        return self.labels.action(action)
 
     def where(self, row: int) -> str:
         """The pair of a row, for messages."""
-        state = int(np.searchsorted(self.rows.pointer, row, side="right")) - 1
-        return f"state {self.name(state)}, action {self.action_name(int(self.rows.action[row]))}"
+        return self.labels.pair(self.rows, row)
 
     def replace(self, **changes: Any) -> MDP:
         """The same rows with another discount, start, horizon, criterion, names, grid or rows; nothing is copied.
 
         Where the discount changes and no criterion is named, it follows the discount, unless it was the average.
         """
-        follows = "discount" in changes and self.criterion != "average"
-        now: dict[str, Any] = {
-            "discount": self.discount,
-            "start": self.start,
-            "horizon": self.horizon,
-            "criterion": None if follows else self.criterion,
-            "leak": self.leak,
-            "states": self.states,
-            "actions": self.actions,
-            "grid": self.grid,
-        } | changes
-        check = "rows" in changes or "leak" in changes
-        return MDP.from_rows(now.pop("rows", self.rows), now.pop("discount"), check=check, **now)
+        now: dict[str, Any] = {"rows": self.rows, **self.header}
+        if "discount" in changes and self.criterion != "average":
+            now["criterion"] = None
+        return MDP.from_rows(**now | changes, check="rows" in changes or "leak" in changes)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a file: by its suffix .npz (fast, exact) or .json (to be read by people); see `load`."""
-        from operant.mdp.io.files import save
-
-        save(self, path)
+        write(self.rows, self.header, path)
 
     def __repr__(self) -> str:
         kind = f"horizon {self.horizon}" if self.horizon is not None else self.criterion
@@ -352,24 +261,7 @@ class MDP:
         )
 
 
-def _label(index: int, names: tuple[Hashable, ...] | None) -> str:
-    name = names[index] if names is not None and 0 <= index < len(names) else index
-    if name == index:
-        return str(index)
-    return f"{index} {name}" if isinstance(name, tuple) else f"{index} ({name})"
-
-
-def _some(names: tuple[Hashable, ...] | None) -> str:
+def _some(names: Names) -> str:
     if not names:
         return "not set"
     return ", ".join(repr(name) for name in names[:5]) + (", …" if len(names) > 5 else "")
-
-
-def unsigned(values: ArrayLike, largest: int | None = None) -> Integers:
-    """Indices in the smallest unsigned type that the kernels read: uint32, or uint64 where `largest` needs it."""
-    array = np.asarray(values)
-    top = int(array.max(initial=0)) if largest is None else largest
-    wanted = np.uint32 if top < 2**32 else np.uint64
-    if array.dtype == np.int32 and wanted is np.uint32:
-        return array.view(np.uint32)  # the same bits: an index is not negative
-    return array.astype(wanted, copy=False)

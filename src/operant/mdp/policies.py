@@ -8,7 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from operant.mdp.model import MDP, Floats, ModelError, Rows, unsigned
+from operant.mdp.model import MDP
+from operant.mdp.rows import Floats, ModelError, Rows, unsigned
 
 Ties = Literal["random", "first"]
 

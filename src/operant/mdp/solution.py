@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.mdp.model import MDP, Criterion, Floats
-
-Watch = Callable[[int, float, Floats], None]
-"""Called by a solver after each sweep or improvement with (iteration, certified gap so far or inf, values [S] now).
-
-The values are the solver's own array: copy what is to be kept.
-"""
+from operant.mdp.model import MDP
+from operant.mdp.rows import Criterion, Floats
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

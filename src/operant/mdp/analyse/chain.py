@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
-from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.model import MDP
 from operant.mdp.policies import averaged, checked
+from operant.mdp.rows import Floats, ModelError
 
 UNIT = float(np.finfo(np.float64).eps) / 2  # u: the largest relative error of one rounded operation
 

@@ -15,9 +15,11 @@ from operant.mdp.analyse.chain import Chain
 from operant.mdp.bounds.certify import begin
 from operant.mdp.bounds.sweeps import Sweeps
 from operant.mdp.kernels.bellman import backup_range
-from operant.mdp.model import MDP, Criterion, Floats, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
 from operant.mdp.policies import best_of, decides, epsilon_soft, induced, labels_of, soften, uniform
-from operant.mdp.solution import Certificate, Solution, Watch
+from operant.mdp.rows import Criterion, Floats, ModelError
+from operant.mdp.solution import Certificate, Solution
 from operant.mdp.solvers.value_iteration import value_iteration
 
 Method = Literal["exact", "iterative"]

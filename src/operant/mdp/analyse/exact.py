@@ -9,8 +9,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike
 
-from operant.mdp.model import MDP, ModelError
+from operant.mdp.model import MDP
 from operant.mdp.policies import of_rows
+from operant.mdp.rows import ModelError
 
 Pair = tuple[Fraction, Fraction]
 """The polynomial a + b·parameter as (a, b)."""

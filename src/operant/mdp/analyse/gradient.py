@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 
 from operant.mdp.analyse.evaluation import evaluate
 from operant.mdp.analyse.occupancy import occupancy, start_of, stationary
-from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.model import MDP
 from operant.mdp.policies import averaged, of_rows, over_actions, softmax, uniform
+from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solvers.finite_horizon import finite_horizon_values, policy_at
 
 

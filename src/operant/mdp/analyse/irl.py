@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from operant.mdp.analyse.chain import Chain
 from operant.mdp.analyse.gradient import finite_horizon_visits
 from operant.mdp.analyse.occupancy import occupancy, start_of
-from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
 from operant.mdp.policies import averaged, softmax
-from operant.mdp.solution import Watch
+from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solvers.soft import soft_policy_iteration, soft_values
 
 

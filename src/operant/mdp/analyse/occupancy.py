@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.linalg import splu
 
 from operant.mdp.analyse.chain import Chain
-from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.rows import Floats, ModelError
 
 
 def occupancy(mdp: MDP, policy: ArrayLike, *, start: ArrayLike | None = None) -> Floats:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.mdp.analyse.exact import ONE, ZERO, Exact, Pair, as_fraction, simplest
-from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.model import MDP
 from operant.mdp.policies import checked, labels_of
+from operant.mdp.rows import Floats, ModelError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.data.compiled import compiled as kernel
-from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.model import MDP
 from operant.mdp.policies import checked
+from operant.mdp.rows import Floats, ModelError
 
 
 def compiled(function: Any, **more: Any) -> Any:

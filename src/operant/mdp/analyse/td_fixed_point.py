@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 
 from operant.mdp.analyse.chain import Chain
 from operant.mdp.analyse.occupancy import Recurrent, start_of, state_occupancy, stationary
-from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.rows import Floats, ModelError
 
 
 def td_fixed_point(

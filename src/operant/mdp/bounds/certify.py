@@ -17,8 +17,10 @@ import numpy as np
 
 from operant.mdp.bounds.sweeps import Choice, Sweeps
 from operant.mdp.kernels import bellman as kernels
-from operant.mdp.model import MDP, Floats, ModelError
-from operant.mdp.solution import Certificate, Solution, Watch
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
+from operant.mdp.rows import Floats, ModelError
+from operant.mdp.solution import Certificate, Solution
 
 UNIT = 2.0**-53
 """The relative error of one operation."""

@@ -13,9 +13,11 @@ import numpy as np
 
 from operant.mdp.bounds.certify import Contraction, Stopping, begin, norm_of
 from operant.mdp.bounds.sweeps import Choice
-from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
 from operant.mdp.policies import labels_of
-from operant.mdp.solution import Certificate, Solution, Watch
+from operant.mdp.rows import Floats, ModelError
+from operant.mdp.solution import Certificate, Solution
 
 
 def fixed_point(

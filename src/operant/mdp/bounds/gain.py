@@ -19,7 +19,7 @@ from operant.mdp.bounds.interval_iteration import Problem
 from operant.mdp.graph.end_components import EndComponents, end_components, quotient
 from operant.mdp.graph.reachability import Graph, Mask
 from operant.mdp.kernels import interval as kernels
-from operant.mdp.model import Floats, Rows
+from operant.mdp.rows import Floats, Rows
 from operant.mdp.solvers.total import bound
 
 

@@ -30,7 +30,7 @@ from scipy.sparse.linalg import LinearOperator, bicgstab, spilu, splu
 from operant.mdp.graph.end_components import Quotient, end_components
 from operant.mdp.graph.reachability import Graph
 from operant.mdp.kernels import interval as kernels
-from operant.mdp.model import Floats, ModelError
+from operant.mdp.rows import Floats, ModelError
 
 Report = Callable[[int, float, Floats, Floats], None]
 LARGE = 3000  # states from which on a policy is evaluated by an incomplete factorisation and BiCGStab

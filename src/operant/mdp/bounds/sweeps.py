@@ -11,7 +11,8 @@ from numba.core import config
 from numpy.typing import NDArray
 
 from operant.mdp.kernels import bellman as kernels
-from operant.mdp.model import MDP, Floats, Integers, ModelError, unsigned
+from operant.mdp.model import MDP
+from operant.mdp.rows import Floats, Integers, ModelError, unsigned
 
 Choice = NDArray[np.int64]
 SMALL = 50_000

@@ -13,8 +13,9 @@ from numba.core.errors import NumbaError
 
 from operant.mdp.kernels.enumerate import COUNT, FINE, IMPURE, SUCCESSOR, compiled
 from operant.mdp.build.forecast import SHARE, available, gigabytes, memory, require
-from operant.mdp.model import MDP, Criterion, Floats, Grid, Integers, ModelError, Rows, unsigned
-from operant.mdp.build.row_builder import Table
+from operant.mdp.model import MDP
+from operant.mdp.rows import Criterion, Floats, Grid, Integers, ModelError, Rows, unsigned
+from operant.mdp.convert.row_builder import RowBuilder
 from operant.mdp.kernels.rows import is_tidy, tidy
 
 Outcomes = Iterable[tuple[float, Hashable, float]]
@@ -59,7 +60,7 @@ def enumerate_mdp(
     found = list(index)
     named = () if actions is None or callable(actions) else actions
     labels: dict[Hashable, int] = {action: i for i, action in enumerate(named)}
-    table, ends = Table(), list[int]()
+    builder, ends = RowBuilder(), list[int]()
     with _progress(quiet) as tell:
         at = 0
         while at < len(found):
@@ -74,21 +75,21 @@ def enumerate_mdp(
                         number = index.setdefault(successor, len(found))
                         if number == len(found):
                             found.append(successor)
-                        table.add(number, p, r)
+                        builder.add(number, p, r)
                 except (TypeError, ValueError) as error:
                     raise ModelError(
                         f"transition({state!r}, {action!r}): {error}: "
                         "expected outcomes [(probability, successor, reward), …] with hashable successors."
                     ) from error
-                table.close(at, label)
+                builder.close(at, label)
             if rows == 0:
                 ends.append(at)
             at += 1
             if at % LOOK == 0:
-                tell(at, len(found), _watched(table, found, at, limit))
+                tell(at, len(found), _watched(builder, found, at, limit))
     plain = all(type(state) is int for state in found) and found == list(range(len(found)))
     return MDP.from_rows(
-        table.rows(len(found), np.array(ends, dtype=np.int64)),
+        builder.rows(len(found), np.array(ends, dtype=np.int64)),
         discount,
         start={index[state]: p for state, p in first.items()} if plain else first,
         horizon=horizon,
@@ -113,15 +114,15 @@ def _admissible(actions: Any, state: Hashable) -> Iterable[Hashable]:
     return cast("Iterable[Hashable]", actions(state) if callable(actions) else actions)
 
 
-def _watched(table: Table, found: list[Hashable], expanded: int, limit: int | None) -> int:
+def _watched(builder: RowBuilder, found: list[Hashable], expanded: int, limit: int | None) -> int:
     """Bytes that the states found so far will need, if those not yet expanded are like the others.
 
     Raises:
         ModelError: if that is more than may be used.
     """
-    here = table.nbytes
+    here = builder.nbytes
     objects = len(found) * (sys.getsizeof(found[-1]) + 120)  # the state, its place in the index and in the list
-    pairs, entries = len(table.action), len(table.indices)
+    pairs, entries = len(builder.action), len(builder.indices)
     model = memory(len(found), pairs / expanded, entries / max(pairs, 1), outcome_rewards=True, policy_copy=False).model
     needed = round(here * len(found) / expanded) + objects + model
     free = available()

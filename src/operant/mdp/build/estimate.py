@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from operant.mdp.build.arrays import finish
+from operant.mdp.convert.row_builder import assemble
 from operant.mdp.build.terminal_split import split_endings
-from operant.mdp.model import MDP, Floats, ModelError, unsigned
+from operant.mdp.model import MDP
+from operant.mdp.rows import Floats, ModelError, unsigned
 
 Transitions = tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike, ArrayLike]
 """(state, action, reward, successor, terminated), [n] each."""
@@ -153,7 +154,7 @@ def _model(table: Columns, ends: Any, twins: int, discount: float, unvisited: An
     new = (np.diff(state, prepend=-1) != 0) | (np.diff(action, prepend=-1) != 0)
     at = np.flatnonzero(new)
     lengths = np.diff(np.append(at, len(state)))
-    rows = finish(
+    rows = assemble(
         state[at],
         action[at],
         unsigned(np.append(at, len(state))),

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from operant.mdp.build.arrays import finish
+from operant.mdp.convert.row_builder import assemble
 from operant.mdp.kernels.factored import count, fill
 from operant.mdp.build.forecast import memory, require
-from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.rows import Floats, ModelError
 
 Table = tuple[Sequence[str], ArrayLike]
 """(parents, array): names of variables or "action", and one axis for each of them."""
@@ -88,7 +89,7 @@ def factored(
     indices = np.empty(entries, dtype=np.uint32 if states <= 2**32 else np.uint64)
     data, reward = np.empty(entries), np.empty(pairs)
     fill(*every, pays.base, pays.stride, pays.numbers, indptr, indices, data, reward)
-    rows = finish(
+    rows = assemble(
         np.repeat(np.flatnonzero(~ends), len(choices)),
         np.tile(np.arange(len(choices), dtype=np.int32), pairs // len(choices)),
         indptr,

@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from operant.mdp.model import MDP, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.rows import ModelError
 
 SHARE = 0.9
 """Of what is available, the part that a build or a solve may fill: the rest is for the file cache and the system."""

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 import scipy.sparse as sp
 
-from operant.mdp.model import MDP, Floats, Grid, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.rows import Floats, Grid, ModelError
 
 MOVES = {"up": (-1, 0), "right": (0, 1), "down": (1, 0), "left": (0, -1)}
 """The four moves, as (rows down, columns right), in the order of their action labels."""

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.mdp.build.arrays import finish, shrink
+from operant.mdp.convert.row_builder import assemble, shrink
 from operant.mdp.build.terminal_split import split_endings
-from operant.mdp.model import MDP, Grid, Integers, ModelError, unsigned
+from operant.mdp.model import MDP
+from operant.mdp.rows import Grid, Integers, ModelError, unsigned
 from operant.mdp.kernels.rows import tidy
 
 FROZEN_LAKE = {"left": (0, -1), "down": (1, 0), "right": (0, 1), "up": (-1, 0)}
@@ -89,7 +90,7 @@ def _from_table(env: Any, *, discount: float, horizon: int | None, start: Any) -
     data, reward = entries[entry, 0].copy(), entries[entry, 2].copy()
     left = tidy(indptr, indices, data, reward)
     terminal = np.concatenate((ends, np.ones(len(twins), dtype=bool)))
-    rows = finish(
+    rows = assemble(
         state[keep],
         action[keep],
         indptr,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from operant.mdp.model import MDP, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.rows import ModelError
 
 
 def from_mdptoolbox(P: Any, R: Any, discount: float, **options: Any) -> MDP:

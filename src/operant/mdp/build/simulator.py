@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from operant.mdp.build.enumerate import enumerate_mdp
-from operant.mdp.model import MDP, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.rows import ModelError
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from operant.mdp.graph.reachability import Graph, Mask
 from operant.mdp.kernels import graph as kernels
-from operant.mdp.model import MDP, Floats, Rows, unsigned
+from operant.mdp.model import MDP
+from operant.mdp.rows import Floats, Rows, unsigned
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

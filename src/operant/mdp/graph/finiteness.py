@@ -25,7 +25,8 @@ from operant.mdp.graph.end_components import EndComponents, Quotient, end_compon
 from operant.mdp.graph.reachability import Graph, Mask
 from operant.mdp.kernels import graph as graph_kernels
 from operant.mdp.kernels import interval as sound_kernels
-from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.rows import Floats, ModelError
 
 SWEEPS = 200_000  # after which the sign of an average reward counts as undecided
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from operant.mdp.graph.reachability import Graph
 from operant.mdp.kernels import local as kernels
-from operant.mdp.model import MDP, Floats
+from operant.mdp.model import MDP
+from operant.mdp.rows import Floats
 
 LARGE, LARGEST = 200_000, 20_000_000
 """States from which the values no longer fit into a core's own cache, and up to which a second copy of a model does."""

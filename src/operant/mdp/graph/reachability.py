@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.mdp.kernels import graph as kernels
-from operant.mdp.model import MDP, Integers, Rows
+from operant.mdp.model import MDP
+from operant.mdp.rows import Integers, Rows
 
 Mask = NDArray[np.bool_]
 

@@ -34,22 +34,20 @@ Nothing is ever unpickled.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Hashable, Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import numpy as np
 
 from operant.mdp.build.grid import grid_world
-from operant.mdp.build.row_builder import Table
+from operant.mdp.convert.row_builder import RowBuilder
+from operant.mdp.convert.writers import FORMAT, VERSION
 from operant.mdp.io.prism import from_prism
-from operant.mdp.model import MDP, Grid, ModelError, Rows
+from operant.mdp.model import MDP
+from operant.mdp.rows import Grid, ModelError, Names, Rows
 
-VERSION = 1
 ARRAYS = {
     "pointer": "u",
     "action": "i",
@@ -92,58 +90,11 @@ def load(path: str | Path, **options: Any) -> MDP:
     return readers[path.suffix](path, **options)
 
 
-def save(mdp: MDP, path: str | Path) -> None:
-    """Write a model as .npz or .json; the file is complete or not there.
-
-    Raises:
-        ModelError: if the suffix is another, or a name is none of text, number, truth value, tuple of these.
-    """
-    path = Path(path)
-    writers = {".npz": _save_npz, ".json": _save_json}
-    if path.suffix not in writers:
-        raise ModelError(f"{path}: a model is saved as .npz or .json, not as {path.suffix!r}.")
-    about = _about(mdp)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            writers[path.suffix](mdp, about, file)
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
-
-
-def _about(mdp: MDP) -> dict[str, Any]:
-    """All of a model but its arrays, in the order of the JSON file."""
-    return {
-        "format": "operant-mdp",
-        "version": VERSION,
-        "discount": mdp.discount,
-        "criterion": mdp.criterion,
-        "horizon": None if mdp.horizon is None else int(mdp.horizon),
-        "leak": mdp.leak,
-        "states": mdp.num_states if mdp.states is None else [_plain(name) for name in mdp.states],
-        "actions": None if mdp.actions is None else [_plain(name) for name in mdp.actions],
-    }
-
-
-def _plain(name: Hashable) -> Any:
-    """A name as JSON has it: a tuple is a list."""
-    if isinstance(name, tuple):
-        return [_plain(part) for part in cast("tuple[Hashable, ...]", name)]
-    if isinstance(name, np.generic):
-        name = name.item()
-    if isinstance(name, str | int | float | bool) or name is None:
-        return name
-    raise ModelError(f"the name {name!r} cannot be saved: use texts, numbers, or tuples of these.")
-
-
 def _name(plain: Any) -> Hashable:
     return tuple(_name(part) for part in cast("list[Any]", plain)) if isinstance(plain, list) else plain
 
 
-def _names(plain: Any, what: str) -> tuple[Hashable, ...] | None:
+def _names(plain: Any, what: str) -> Names:
     if plain is None or isinstance(plain, int):
         return None
     if not isinstance(plain, list):
@@ -157,8 +108,8 @@ def _head(about: Any, path: Path) -> dict[str, Any]:
     Raises:
         ModelError: with the file and the key.
     """
-    if not isinstance(about, dict) or cast("dict[str, Any]", about).get("format") != "operant-mdp":
-        raise ModelError(f'{path}: this is not a model: expected "format": "operant-mdp".')
+    if not isinstance(about, dict) or cast("dict[str, Any]", about).get("format") != FORMAT:
+        raise ModelError(f'{path}: this is not a model: expected "format": "{FORMAT}".')
     about = cast("dict[str, Any]", about)
     if about.get("version") != VERSION:
         raise ModelError(
@@ -189,14 +140,6 @@ def _finished(rows: Rows, about: Mapping[str, Any], start: Any, grid: Grid | Non
         return mdp.replace(**changes) if changes else mdp
     except TypeError as error:
         raise ModelError(f"load of {path}: {error}") from error
-
-
-def _save_npz(mdp: MDP, about: dict[str, Any], file: BinaryIO) -> None:
-    arrays: dict[str, Any] = {name: getattr(mdp.rows, name) for name in Rows.__slots__} | {"start": mdp.start}
-    if mdp.grid is not None:
-        about["grid"] = {"lines": list(mdp.grid.lines), "moves": [list(move) for move in mdp.grid.moves]}
-        arrays["cell"] = mdp.grid.cell
-    np.savez(file, about=np.array(json.dumps(about)), **{k: v for k, v in arrays.items() if v is not None})
 
 
 def _load_npz(path: Path, **changes: Any) -> MDP:
@@ -231,41 +174,6 @@ def _grid(plain: Any, cell: Any, path: Path) -> Grid | None:
         raise ModelError(f"{path}: grid is malformed ({error}): see the documented format.") from error
 
 
-def _save_json(mdp: MDP, about: dict[str, Any], file: BinaryIO) -> None:
-    rows = mdp.rows
-    state_key, action_key = _keys(mdp.states), _keys(mdp.actions)
-    about["start"] = (
-        None if mdp.start is None else [[state_key(s), mdp.start[s].item()] for s in np.flatnonzero(mdp.start).tolist()]
-    )
-    ends = np.flatnonzero(rows.terminal).tolist()
-    about["terminal"] = [[state_key(s), rows.terminal_value[s].item()] for s in ends]
-    lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)},\n" for key, value in about.items()]
-    file.write(("{\n" + "".join(lines) + '"transitions": [\n').encode())
-    outcome = rows.outcome_reward
-    for row, state in enumerate(mdp.row_state.tolist()):
-        begin, end = int(rows.indptr[row]), int(rows.indptr[row + 1])
-        successors = [state_key(s) for s in rows.indices[begin:end].tolist()]
-        columns = [successors, rows.data[begin:end].tolist()]
-        if outcome is not None:
-            columns.append(outcome[begin:end].tolist())
-        reward = rows.reward[row].item() if outcome is None else None
-        line = [state_key(state), action_key(int(rows.action[row])), reward, [*zip(*columns, strict=True)]]
-        file.write((json.dumps(line, ensure_ascii=False) + (",\n" if row < mdp.num_rows - 1 else "\n")).encode())
-    grid = mdp.grid and {
-        "lines": mdp.grid.lines,
-        "cell": mdp.grid.cell.tolist(),
-        "moves": mdp.grid.moves,
-    }
-    file.write(f'],\n"grid": {json.dumps(grid, ensure_ascii=False)}\n}}\n'.encode())
-
-
-def _keys(names: tuple[Hashable, ...] | None) -> Callable[[int], Any]:
-    """How a state or an action is written: by name where the names are texts, all different, else by index."""
-    if names and all(isinstance(name, str) for name in names) and len(set(names)) == len(names):
-        return lambda index: names[index]
-    return lambda index: index
-
-
 def _load_json(path: Path, **changes: Any) -> MDP:
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
@@ -274,7 +182,7 @@ def _load_json(path: Path, **changes: Any) -> MDP:
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(f"{path}: cannot be read ({error}).") from error
     about = _head(plain, path)
-    names, table, place = about.get("states"), Table(), "states"
+    names, builder, place = about.get("states"), RowBuilder(), "states"
     try:
         states = names if isinstance(names, int) and not isinstance(names, bool) else len(_names(names, "states") or ())
         state_at, action_at = _index(names, states), _index(about.get("actions"), 2**31 - 1)
@@ -285,8 +193,8 @@ def _load_json(path: Path, **changes: Any) -> MDP:
             state, action, reward, outcomes = line
             for outcome in outcomes:
                 successor, p, r = outcome if reward is None else (*outcome, reward)
-                table.add(state_at(successor), float(p), float(r))
-            table.close(state_at(state), action_at(action))
+                builder.add(state_at(successor), float(p), float(r))
+            builder.close(state_at(state), action_at(action))
         place = "terminal"
         ends = {state_at(state): float(value) for state, value in about.get("terminal") or ()}
         place = "start"
@@ -294,7 +202,7 @@ def _load_json(path: Path, **changes: Any) -> MDP:
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: {place}: {error}: see the documented format, operant.mdp.io.files.") from error
     try:
-        rows = table.rows(states, ends)
+        rows = builder.rows(states, ends)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     first = None if start is None else _vector(start, states)

@@ -16,14 +16,16 @@ import zlib
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, Self, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.config.errors import DiskError
-from operant.mdp.build.validate import check_rows, check_structure
-from operant.mdp.model import MDP, Criterion, Grid, ModelError, Rows
+from operant.mdp.model import MDP
+from operant.mdp.options import About
+from operant.mdp.rows import Grid, Labels, ModelError, Rows
+from operant.mdp.validate import check_entries, check_structure
 
 VERSION = 1
 """Of the folder's format."""
@@ -105,32 +107,26 @@ class MappedWriter:
         self,
         folder: str | Path,
         discount: float,
-        *,
-        criterion: Criterion | None = None,
-        horizon: int | None = None,
-        leak: bool = False,
-        start: ArrayLike | int | None = None,
-        states: Sequence[Hashable] | None = None,
-        actions: Sequence[Hashable] | None = None,
-        grid: Grid | None = None,
+        **about: Unpack[About],
     ) -> None:
         self.folder = Path(folder)
         if self.folder.exists():
             raise ModelError(f"{self.folder} exists: choose another folder, or remove it.")
         self._aside = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.tmp")
-        whole = {
+        start, grid = about.get("start"), about.get("grid")
+        whole: dict[str, Any] = {
             "start": None if isinstance(start, int | np.integer) else start,
             "cell": None if grid is None else grid.cell,
         }
         self._whole = {name: array for name, array in whole.items() if array is not None}
-        self._about = {
+        self._about: dict[str, Any] = {
             "discount": float(discount),
-            "criterion": criterion,
-            "horizon": horizon,
-            "leak": leak,
+            "criterion": about.get("criterion"),
+            "horizon": about.get("horizon"),
+            "leak": about.get("leak", False),
             "start": int(start) if isinstance(start, int | np.integer) else None,
-            "states": _names(states),
-            "actions": _names(actions),
+            "states": _names(about.get("states")),
+            "actions": _names(about.get("actions")),
             "grid": None if grid is None else {"lines": grid.lines, "moves": grid.moves},
         }
         self._streams: dict[str, _Stream] = {}
@@ -144,7 +140,9 @@ class MappedWriter:
             ModelError: if probabilities are negative or do not sum to one, or arrays do not fit; names the row.
             DiskError: if the disk refuses.
         """
-        _Block.check(rows, self._states, leak=bool(self._about["leak"]))
+        labels = Labels(first=self._states)
+        check_structure(rows, labels)
+        check_entries(rows, labels, states=2**32, leak=self._about["leak"])  # their number is not known yet
         try:
             if not self._streams:
                 self._begin(rows)
@@ -227,36 +225,9 @@ class MappedWriter:
 
 def save_mapped(mdp: MDP, folder: str | Path, *, block: int = 1 << 20) -> None:
     """Write a model into a new folder, `block` states at a time; see `MappedWriter`."""
-    with MappedWriter(
-        folder,
-        mdp.discount,
-        criterion=mdp.criterion,
-        horizon=mdp.horizon,
-        leak=mdp.leak,
-        start=mdp.start,
-        states=mdp.states,
-        actions=mdp.actions,
-        grid=mdp.grid,
-    ) as writer:
+    with MappedWriter(folder, **mdp.header) as writer:
         for first in range(0, mdp.num_states, block):
-            writer.append(slice_rows(mdp.rows, first, min(first + block, mdp.num_states)))
-
-
-def slice_rows(rows: Rows, first: int, last: int) -> Rows:
-    """The rows of states first … last-1 as a block: pointers start at 0, successors stay states of the whole model."""
-    begin, end = int(rows.pointer[first]), int(rows.pointer[last])
-    low, high = int(rows.indptr[begin]), int(rows.indptr[end])
-    return Rows(
-        pointer=rows.pointer[first : last + 1] - rows.pointer[first],
-        action=rows.action[begin:end],
-        indptr=rows.indptr[begin : end + 1] - rows.indptr[begin],
-        indices=rows.indices[low:high],
-        data=rows.data[low:high],
-        reward=rows.reward[begin:end],
-        outcome_reward=None if rows.outcome_reward is None else rows.outcome_reward[low:high],
-        terminal=rows.terminal[first:last],
-        terminal_value=rows.terminal_value[first:last],
-    )
+            writer.append(mdp.rows.block(first, min(first + block, mdp.num_states)))
 
 
 def open_mapped(folder: str | Path) -> MDP:
@@ -273,18 +244,9 @@ def open_mapped(folder: str | Path) -> MDP:
     start, cell, grid = arrays.pop("start", about["start"]), arrays.pop("cell", None), about["grid"]
     if cell is not None:
         grid = Grid(lines=tuple(grid["lines"]), cell=cell, moves=tuple((down, right) for down, right in grid["moves"]))
-    return MDP.from_rows(
-        Rows(**cast("dict[str, Any]", arrays)),
-        about["discount"],
-        start=start,
-        horizon=about["horizon"],
-        criterion=about["criterion"],
-        leak=about["leak"],
-        states=about["states"],
-        actions=about["actions"],
-        grid=grid,
-        check=False,
-    )
+    names = ("discount", "horizon", "criterion", "leak", "states", "actions")
+    header: dict[str, Any] = {name: about[name] for name in names} | {"start": start, "grid": grid}
+    return MDP.from_rows(Rows(**cast("dict[str, Any]", arrays)), check=False, **header)
 
 
 def check_mapped(folder: str | Path) -> None:
@@ -329,36 +291,6 @@ def _mapped(path: Path, entry: dict[str, Any]) -> NDArray[Any]:
     with path.open("rb") as file:
         view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return np.frombuffer(view, dtype, count=entry["length"], offset=HEADER)
-
-
-class _Block(MDP):
-    """States `first`, `first` + 1, … of a larger model, for its checks: successors may lie outside of the block."""
-
-    first: int
-    shown: int  # what is added to a state's index in messages
-
-    @classmethod
-    def check(cls, rows: Rows, first: int, *, leak: bool) -> None:
-        """All that `MDP.from_rows` checks of arrays, but that successors exist."""
-        block = cls.from_rows(rows, 0.0, leak=leak, check=False)
-        block.first = block.shown = first
-        check_structure(block)
-        block.shown = 0  # from here on only successors are named, by their index in the whole model
-        check_rows(block)
-
-    @property
-    def num_states(self) -> int:
-        """Of the whole model, which is not known yet: what an index of 32 bits allows."""
-        return 2**32
-
-    def name(self, state: int) -> str:
-        """By the index in the whole model."""
-        return str(state + self.shown)
-
-    def where(self, row: int) -> str:
-        """The pair of a row of the block."""
-        state = self.first + int(np.searchsorted(self.rows.pointer, row, side="right")) - 1
-        return f"state {state}, action {self.rows.action[row]}"
 
 
 def _names(names: Sequence[Hashable] | None) -> list[Hashable] | None:

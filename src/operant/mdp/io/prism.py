@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.mdp.build.row_builder import Table
-from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.convert.row_builder import RowBuilder
+from operant.mdp.model import MDP
+from operant.mdp.rows import Floats, ModelError
 
 Line = tuple[str, list[str]]
 """(file:line, fields)."""
@@ -58,7 +59,7 @@ def from_prism(
     """
     path = Path(path)
     sign = -1.0 if minimise else 1.0
-    table, states, places = _transitions(path)
+    builder, states, places = _transitions(path)
     labels = read_labels(path.with_suffix(".lab"), states) if path.with_suffix(".lab").is_file() else {}
     ends = np.zeros(states, dtype=bool)
     if target is not None:
@@ -66,18 +67,18 @@ def from_prism(
             raise ModelError(f"{path}: no state has the label {target!r}: there are {', '.join(labels) or 'none'}.")
         ends = labels[target]
     if not reach:
-        _add_rewards(table, places, path if rewards is None else Path(rewards), states, sign)
-    if len(table.indices) == 0:
+        _add_rewards(builder, places, path if rewards is None else Path(rewards), states, sign)
+    if len(builder.indices) == 0:
         raise ModelError(f"{path}: there are no transitions.")
     first = labels.get("init")
     return MDP.from_rows(
-        table.rows(states, dict.fromkeys(np.flatnonzero(ends).tolist(), sign if reach else 0.0)),
+        builder.rows(states, dict.fromkeys(np.flatnonzero(ends).tolist(), sign if reach else 0.0)),
         discount,
         start=None if first is None or not first.any() else first / first.sum(),
         horizon=horizon,
         criterion=criterion,
         states=_states(path.with_suffix(".sta"), states),
-        actions=_action_names(table, places, ends),
+        actions=_action_names(builder, places, ends),
     )
 
 
@@ -167,7 +168,7 @@ def _write_states(mdp: MDP, path: Path) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Places:
-    """Where the entries of a .tra file lie in the table."""
+    """Where the entries of a .tra file lie in the builder."""
 
     row: dict[tuple[int, int], int]  # the row of (state, choice)
     action: list[str | None]  # the name of each row's action, where it has one
@@ -215,14 +216,14 @@ def _header(lines: Iterator[Line], path: Path) -> tuple[str, list[int]]:
     return place, [_whole(field, 2**62, "count", place) for field in fields]
 
 
-def _transitions(path: Path) -> tuple[Table, int, _Places]:
+def _transitions(path: Path) -> tuple[RowBuilder, int, _Places]:
     """The entries of a .tra file with reward 0, how many states, and where the entries lie."""
     lines = _lines(path)
     place, counts = _header(lines, path)
     if len(counts) not in (2, 3):
         raise ModelError(f'{place}: expected "states rows transitions", or "states transitions" for a chain.')
     states, chain = counts[0], len(counts) == 2
-    table, row = Table(), dict[tuple[int, int], int]()
+    builder, row = RowBuilder(), dict[tuple[int, int], int]()
     named = list[str | None]()
     now = (-1, -1)
     for place, fields in lines:
@@ -232,31 +233,31 @@ def _transitions(path: Path) -> tuple[Table, int, _Places]:
         choice = 0 if chain else _whole(fields[1], 2**31 - 1, "choice", place)
         if (state, choice) != now:
             if now != (-1, -1):
-                table.close(*now)
+                builder.close(*now)
             now = (state, choice)
             if now in row:
                 raise ModelError(f"{place}: state {state}, choice {choice} stood further up: keep its lines together.")
             row[now] = len(row)
             named.append(fields[4] if len(fields) == 5 else None)
         successor, probability = fields[1 if chain else 2], fields[2 if chain else 3]
-        table.add(_whole(successor, states, "successor", place), _real(probability, place), 0.0)
+        builder.add(_whole(successor, states, "successor", place), _real(probability, place), 0.0)
     if now != (-1, -1):
-        table.close(*now)
-    if len(table.indices) != counts[-1]:
+        builder.close(*now)
+    if len(builder.indices) != counts[-1]:
         raise ModelError(
-            f"{path}:1: {counts[-1]} transitions are announced, {len(table.indices)} follow: it is cut off."
+            f"{path}:1: {counts[-1]} transitions are announced, {len(builder.indices)} follow: it is cut off."
         )
     if states > len({state for state, _ in row}):
         raise ModelError(f"{path}: {states} states are announced, fewer have choices: let those that are left stay.")
-    return table, states, _Places(row, named)
+    return builder, states, _Places(row, named)
 
 
 _FORM = {True: '"state successor probability"', False: '"state choice successor probability [action]"'}
 
 
-def _action_names(table: Table, places: _Places, ends: NDArray[np.bool_]) -> tuple[str, ...] | None:
+def _action_names(builder: RowBuilder, places: _Places, ends: NDArray[np.bool_]) -> tuple[str, ...] | None:
     """The names of the actions, where every row that counts has one of its own in its state; these become its label."""
-    rows = [row for row, state in enumerate(table.state) if not ends[state]]
+    rows = [row for row, state in enumerate(builder.state) if not ends[state]]
     names: dict[str, int] = {}
     for row in rows:
         name = places.action[row]
@@ -264,18 +265,18 @@ def _action_names(table: Table, places: _Places, ends: NDArray[np.bool_]) -> tup
             return None
         names.setdefault(name, len(names))
     labels = [names[places.action[row] or ""] for row in rows]
-    if len({(table.state[row], label) for row, label in zip(rows, labels, strict=True)}) < len(rows):
+    if len({(builder.state[row], label) for row, label in zip(rows, labels, strict=True)}) < len(rows):
         return None
     for row, label in zip(rows, labels, strict=True):
-        table.action[row] = label
+        builder.action[row] = label
     return tuple(names)
 
 
-def _add_rewards(table: Table, places: _Places, stem: Path, states: int, sign: float) -> None:
+def _add_rewards(builder: RowBuilder, places: _Places, stem: Path, states: int, sign: float) -> None:
     """Add the rewards of the files to the entries: r(s, a, s') = state reward + transition reward."""
-    reward = np.frombuffer(table.reward, dtype=np.float64)
-    indptr, state = np.frombuffer(table.indptr, dtype=np.int64), np.frombuffer(table.state, dtype=np.int64)
-    indices = np.frombuffer(table.indices, dtype=np.int64)
+    reward = np.frombuffer(builder.reward, dtype=np.float64)
+    indptr, state = np.frombuffer(builder.indptr, dtype=np.int64), np.frombuffer(builder.state, dtype=np.int64)
+    indices = np.frombuffer(builder.indices, dtype=np.int64)
     for suffix in (".srew", ".rews"):
         path = stem.with_suffix(suffix)
         if path.is_file():

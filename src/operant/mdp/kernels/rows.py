@@ -1,49 +1,11 @@
 # pyright: basic
-"""Loops over the entries of rows, for building and for checking: serial, and nothing allocated but what is returned."""
+"""Loops over the entries of rows, for building: serial, and nothing allocated but what is returned."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from operant.mdp.kernels.bellman import serial
-
-GOOD, NEGATIVE, NOT_FINITE, ZERO, RANGE, ORDER, SUM, REWARD, MEAN, OUTCOME = range(10)
-"""What `inspect` finds in a row."""
-
-
-@serial
-def inspect(indptr, indices, data, reward, outcome, states, leak, first):
-    """The first faulty row from `first` on, as (row, entry, fault, number); (-1, -1, GOOD, 0) if none is."""
-    for row in range(first, len(reward)):
-        begin, end = np.int64(indptr[row]), np.int64(indptr[row + 1])
-        total, mean, scale, before = 0.0, 0.0, 0.0, np.int64(-1)
-        for k in range(begin, end):
-            p, successor = data[k], indices[k]
-            if not np.isfinite(p):
-                return row, k, NOT_FINITE, p
-            if p < 0.0:
-                return row, k, NEGATIVE, p
-            if p == 0.0:
-                return row, k, ZERO, p
-            if successor >= states:
-                return row, k, RANGE, float(successor)
-            if np.int64(successor) <= before:
-                return row, k, ORDER, float(successor)
-            before = np.int64(successor)
-            total += p
-            if len(outcome) > 0:
-                if not np.isfinite(outcome[k]):
-                    return row, k, OUTCOME, outcome[k]
-                mean += p * outcome[k]
-                scale = max(scale, abs(outcome[k]))
-        slack = 1e-8 * max(end - begin, 1)
-        if total > 1.0 + slack or (total < 1.0 - slack and not leak):
-            return row, begin, SUM, total
-        if not np.isfinite(reward[row]):
-            return row, begin, REWARD, reward[row]
-        if len(outcome) > 0 and not leak and abs(mean - reward[row]) > 1e-6 * max(scale, 1e-300):
-            return row, begin, MEAN, mean
-    return np.int64(-1), np.int64(-1), GOOD, 0.0
 
 
 @serial

@@ -6,8 +6,10 @@ import numpy as np
 
 from operant.mdp.bounds.certify import Progress, begin
 from operant.mdp.bounds.sweeps import Sweeps
-from operant.mdp.model import MDP, Floats
-from operant.mdp.solution import Solution, Watch
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
+from operant.mdp.rows import Floats
+from operant.mdp.solution import Solution
 
 PATIENCE = 50
 """Steps without a lower gap after which the method starts again from the lowest."""

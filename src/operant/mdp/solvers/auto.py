@@ -10,8 +10,10 @@ from operant.mdp.bounds.certify import Progress, begin
 from operant.mdp.bounds.sweeps import Sweeps
 from operant.mdp.graph.ordering import local, restored
 from operant.mdp.graph.reachability import components
-from operant.mdp.model import MDP, Floats
-from operant.mdp.solution import Solution, Watch
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
+from operant.mdp.rows import Floats
+from operant.mdp.solution import Solution
 from operant.mdp.solvers.krylov import inexact_policy_iteration, promising
 from operant.mdp.solvers.policy_iteration import SMALL, Modified, policy_iteration
 from operant.mdp.solvers.topological import INNER, ends_decide, in_place, topological

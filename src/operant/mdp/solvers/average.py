@@ -22,8 +22,10 @@ from operant.mdp.bounds.sweeps import Sweeps
 from operant.mdp.graph.end_components import EndComponents, end_components, quotient
 from operant.mdp.graph.reachability import Graph
 from operant.mdp.kernels.interval import UNIT
-from operant.mdp.model import MDP, Floats, ModelError
-from operant.mdp.solution import Certificate, Solution, Watch
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
+from operant.mdp.rows import Floats, ModelError
+from operant.mdp.solution import Certificate, Solution
 
 STAY = 0.05  # of the aperiodicity transform P ← (1 - STAY) P + STAY I (Puterman 8.5.4)
 SMALL = 20_000

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operant.mdp.bounds.certify import Progress, begin
-from operant.mdp.model import MDP, Floats, ModelError
-from operant.mdp.solution import Solution, Watch
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
+from operant.mdp.rows import Floats, ModelError
+from operant.mdp.solution import Solution
 
 BLOCK = 1 << 22
 """Numbers copied to the device at once: a memory-mapped model passes through without a copy in memory."""

@@ -10,9 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from operant.mdp.analyse.chain import UNIT
 from operant.mdp.bounds.sweeps import Sweeps
-from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
 from operant.mdp.policies import checked, labels_of, over_actions
-from operant.mdp.solution import Certificate, Solution, Watch
+from operant.mdp.rows import Floats, ModelError
+from operant.mdp.solution import Certificate, Solution
 
 
 def finite_horizon(

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from operant.mdp.bounds.certify import Progress, begin
 from operant.mdp.bounds.sweeps import PolicySweeps, Sweeps, using
 from operant.mdp.kernels import krylov as kernels
-from operant.mdp.model import MDP, Floats
-from operant.mdp.solution import Solution, Watch
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
+from operant.mdp.rows import Floats
+from operant.mdp.solution import Solution
 
 BLOCKS = 16
 """Blocks of the preconditioner: as many for any number of threads, so that results do not depend on threads."""

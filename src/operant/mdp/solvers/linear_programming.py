@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike
 from operant.mdp.analyse.evaluation import certify_policy, evaluate
 from operant.mdp.bounds.certify import discounted
 from operant.mdp.bounds.sweeps import Choice
-from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
 from operant.mdp.policies import best_of, decides, labels_of, over_actions
-from operant.mdp.solution import Certificate, Solution, Watch
+from operant.mdp.rows import Floats, ModelError
+from operant.mdp.solution import Certificate, Solution
 
 TOLERANCE = 1e-10  # the least that HiGHS takes
 

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from operant.mdp.bounds.certify import THEOREM, Contraction, Stopping, norm_of
 from operant.mdp.bounds.sweeps import thread_count
 from operant.mdp.kernels.matrix_free import COUNT, FINE, PROBABILITY, REWARD, SUCCESSOR, SUM, compiled
-from operant.mdp.model import Floats, ModelError
-from operant.mdp.solution import Certificate, Watch
+from operant.mdp.options import Watch
+from operant.mdp.rows import Floats, ModelError
+from operant.mdp.solution import Certificate
 
 Policy = NDArray[np.signedinteger[Any]]
 MARGIN = 64

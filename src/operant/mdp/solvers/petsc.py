@@ -21,10 +21,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from operant.mdp.bounds.certify import Contraction, Stopping
-from operant.mdp.io.mapped import slice_rows
 from operant.mdp.kernels import bellman as kernels
-from operant.mdp.model import MDP, Floats, ModelError
-from operant.mdp.solution import Watch
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
+from operant.mdp.rows import Floats, ModelError
 
 PREFIX = "operant_"
 """Of PETSc's options, such as -operant_ksp_type bcgs or -operant_pc_type bjacobi."""
@@ -142,7 +142,7 @@ class _Part:
         self._values = petsc.Vec().createMPI(mdp.num_states, comm=comm)
         self.comm, self.states = self._values.comm, mdp.num_states
         self.first, self.last = self._values.getOwnershipRange()
-        self.rows = slice_rows(mdp.rows, self.first, self.last)
+        self.rows = mdp.rows.block(self.first, self.last)
         rows = self.rows
         self.matrix = self._aij(rows.indptr, rows.indices, rows.data)
         self.starts = rows.pointer[:-1][~rows.terminal].astype(np.int64)

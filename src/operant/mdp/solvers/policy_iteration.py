@@ -11,8 +11,10 @@ from scipy.sparse.linalg import splu
 
 from operant.mdp.bounds.certify import Progress, begin
 from operant.mdp.bounds.sweeps import PaddedSweeps, PolicySweeps, Sweeps
-from operant.mdp.model import MDP, Floats
-from operant.mdp.solution import Solution, Watch
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
+from operant.mdp.rows import Floats
+from operant.mdp.solution import Solution
 
 SMALL = 300
 """States up to which a dense factorisation is faster than a sparse one."""

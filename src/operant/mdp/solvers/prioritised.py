@@ -8,8 +8,10 @@ from operant.mdp.bounds.certify import Progress, begin
 from operant.mdp.bounds.sweeps import Sweeps
 from operant.mdp.graph.reachability import Graph
 from operant.mdp.kernels import local as kernels
-from operant.mdp.model import MDP, Floats
-from operant.mdp.solution import Solution, Watch
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
+from operant.mdp.rows import Floats
+from operant.mdp.solution import Solution
 
 
 def prioritised_sweeping(

@@ -13,8 +13,10 @@ from operant.mdp.bounds.certify import UNIT, Contraction
 from operant.mdp.bounds.fixed_point import fixed_point
 from operant.mdp.bounds.sweeps import Choice, Sweeps
 from operant.mdp.kernels import robust as kernels
-from operant.mdp.model import MDP, Floats, ModelError, unsigned
-from operant.mdp.solution import Solution, Watch
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
+from operant.mdp.rows import Floats, ModelError, unsigned
+from operant.mdp.solution import Solution
 
 Attitude = Literal["pessimistic", "optimistic"]
 Nature = Callable[[Floats, float, Floats], None]

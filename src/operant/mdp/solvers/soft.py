@@ -12,9 +12,11 @@ from operant.mdp.bounds.certify import Contraction, begin, norm_of
 from operant.mdp.bounds.fixed_point import fixed_point
 from operant.mdp.bounds.sweeps import Choice, Sweeps, using
 from operant.mdp.kernels import soft as kernels
-from operant.mdp.model import MDP, Floats, ModelError
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
 from operant.mdp.policies import best_of, checked, over_actions, softmax
-from operant.mdp.solution import Solution, Watch
+from operant.mdp.rows import Floats, ModelError
+from operant.mdp.solution import Solution
 
 
 def soft_values(mdp: MDP, action_values: Floats, temperature: float) -> Floats:

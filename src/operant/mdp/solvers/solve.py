@@ -11,8 +11,10 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from operant.mdp.model import MDP, Floats, ModelError
-from operant.mdp.solution import Solution, Watch
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
+from operant.mdp.rows import Floats, ModelError
+from operant.mdp.solution import Solution
 from operant.mdp.solvers import average, total
 
 

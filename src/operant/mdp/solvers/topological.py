@@ -8,8 +8,10 @@ from operant.mdp.bounds.certify import Progress, begin
 from operant.mdp.bounds.sweeps import Sweeps
 from operant.mdp.graph.reachability import Components, components
 from operant.mdp.kernels import local as kernels
-from operant.mdp.model import MDP, Floats
-from operant.mdp.solution import Solution, Watch
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
+from operant.mdp.rows import Floats
+from operant.mdp.solution import Solution
 
 INNER = 8
 """Passes of the greedy policy alone after each improvement of a component."""

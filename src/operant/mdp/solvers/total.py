@@ -34,8 +34,10 @@ from operant.mdp.bounds.interval_iteration import (
 )
 from operant.mdp.graph.finiteness import Analysis, analyse, lift
 from operant.mdp.kernels import interval as kernels
-from operant.mdp.model import MDP, Floats, ModelError
-from operant.mdp.solution import Certificate, Solution, Watch
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
+from operant.mdp.rows import Floats, ModelError
+from operant.mdp.solution import Certificate, Solution
 
 SMALL = 100_000  # states up to which policies are evaluated by a factorisation first
 

@@ -10,8 +10,10 @@ from operant.mdp.bounds.certify import Progress, begin
 from operant.mdp.bounds.sweeps import Choice, Sweeps, chunks_of, using
 from operant.mdp.graph.ordering import two_colours
 from operant.mdp.kernels import bellman as kernels
-from operant.mdp.model import MDP, Floats
-from operant.mdp.solution import Solution, Watch
+from operant.mdp.model import MDP
+from operant.mdp.options import Watch
+from operant.mdp.rows import Floats
+from operant.mdp.solution import Solution
 
 CHECK = 8
 """In-place sweeps between two Jacobi sweeps: only these prove span bounds."""

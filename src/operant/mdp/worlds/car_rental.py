@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from operant.mdp.model import MDP, Floats, Rows, unsigned
+from operant.mdp.model import MDP
+from operant.mdp.rows import Floats, Rows, unsigned
 
 
 def _overnight(request: float, back: float, most: int) -> tuple[Floats, Floats]:

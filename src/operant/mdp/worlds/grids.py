@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 
 from operant.mdp.build.grid import MOVES, grid_world
-from operant.mdp.model import MDP, Grid
+from operant.mdp.model import MDP
+from operant.mdp.rows import Grid
 from operant.mdp.worlds.table import Outcome, table
 
 Cell = tuple[int, int]

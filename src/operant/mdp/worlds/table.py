@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from operant.mdp.model import MDP, Grid, Rows, unsigned
+from operant.mdp.model import MDP
+from operant.mdp.rows import Grid, Rows, unsigned
 
 State = TypeVar("State", bound=Hashable)
 Outcome = tuple[float, State, float]

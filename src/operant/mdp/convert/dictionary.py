@@ -2,77 +2,13 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
 
-from operant.mdp.build.arrays import finish, shrink, terminal_states
-from operant.mdp.model import ModelError, Rows, unsigned
-from operant.mdp.kernels.rows import tidy
-
-Names = tuple[Hashable, ...] | None
-
-
-class Table:
-    """Rows that arrive one by one from Python, in compact arrays: 24 bytes per entry while it grows."""
-
-    def __init__(self) -> None:
-        self.state, self.action = array("q"), array("q")  # [L]
-        self.indptr = array("q", [0])  # [L+1]
-        self.indices = array("q")  # [nnz]
-        self.data, self.reward = array("d"), array("d")  # [nnz]
-
-    def add(self, successor: int, probability: float, reward: float) -> None:
-        """One more entry of the row that is being written."""
-        self.indices.append(successor)
-        self.data.append(probability)
-        self.reward.append(reward)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of what is written so far."""
-        arrays = (self.state, self.action, self.indptr, self.indices, self.data, self.reward)
-        return sum(len(a) * a.itemsize for a in arrays)
-
-    def close(self, state: int, action: int) -> None:
-        """The entries added since the last row are those of (state, action)."""
-        self.state.append(state)
-        self.action.append(action)
-        self.indptr.append(len(self.indices))
-
-    def rows(self, states: int, terminal: Any) -> Rows:
-        """The model's rows; `terminal` as `MDP` takes it, by index. Rows of terminal states are dropped."""
-        ends, worth = terminal_states(terminal, states)
-        state, action = (np.frombuffer(a, dtype=np.int64) for a in (self.state, self.action))
-        indptr = np.frombuffer(self.indptr, dtype=np.int64)
-        indices, data, reward = (np.frombuffer(a, dtype=a.typecode) for a in (self.indices, self.data, self.reward))
-        order = np.lexsort((action, state))
-        order = order[~ends[state[order]]]
-        if np.array_equal(order, np.arange(len(state))):
-            indptr, data, reward = indptr.copy(), data.copy(), reward.copy()
-        else:
-            lengths = np.diff(indptr)[order]
-            chosen = np.repeat(indptr[:-1][order] - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
-            chosen += np.arange(len(chosen))
-            indptr = np.concatenate(([0], np.cumsum(lengths)))
-            indices, data, reward = indices[chosen], data[chosen], reward[chosen]
-        new = unsigned(indices, states - 1)
-        indptr = unsigned(indptr)
-        left = tidy(indptr, new, data, reward)
-        new, data, reward = shrink(new, left), shrink(data, left), shrink(reward, left)
-        return finish(
-            state[order],
-            action[order],
-            indptr,
-            new,
-            data,
-            reward,
-            reward=None,
-            terminal=ends,
-            terminal_value=worth,
-        )
+from operant.mdp.convert.row_builder import RowBuilder
+from operant.mdp.rows import ModelError, Names, Rows
 
 
 def rows_of_dictionary(
@@ -108,14 +44,14 @@ def rows_of_dictionary(
     choices, action_names = _numbered(
         dict.fromkeys(actions if actions is not None else (a for _, a, _ in found)), given=actions is not None
     )
-    table = Table()
+    builder = RowBuilder()
     for state, action, outcomes in found:
         for p, successor, r in outcomes:
-            table.add(_at(index, successor, "state", f"successor of state {state!r}, action {action!r}"), p, r)
-        table.close(_at(index, state, "state", "key of P"), _at(choices, action, "action", f"key of P at {state!r}"))
+            builder.add(_at(index, successor, "state", f"successor of state {state!r}, action {action!r}"), p, r)
+        builder.close(_at(index, state, "state", "key of P"), _at(choices, action, "action", f"key of P at {state!r}"))
     at = [_at(index, state, "state", "terminal") for state in ends]
     worth = dict(zip(at, ends.values(), strict=True)) if isinstance(ends, Mapping) else np.array(at, dtype=np.int64)
-    return table.rows(len(index), worth), state_names, action_names
+    return builder.rows(len(index), worth), state_names, action_names
 
 
 def _numbers(value: Mapping[Any, Any]) -> bool:

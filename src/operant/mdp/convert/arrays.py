@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from operant.mdp.model import Floats, Integers, ModelError, Rows, unsigned
-from operant.mdp.kernels.rows import copy_rows, is_tidy, look_up, means, tidy
+from operant.mdp.convert.row_builder import assemble, shrink, terminal_states
+from operant.mdp.kernels.rows import copy_rows, is_tidy, look_up, tidy
+from operant.mdp.rows import Floats, Integers, ModelError, Rows, unsigned
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,7 +26,7 @@ class Pieces:
     action: NDArray[Any]  # [L]
     states: int
     actions: int
-    several: bool = field(default=False)  # P was a sequence of matrices, one per action
+    several: bool = False  # P was a sequence of matrices, one per action
 
 
 def rows_of(
@@ -50,7 +51,7 @@ def rows_of(
     indptr, indices, data, owned = _gather(pieces, chosen)
     if outcome is not None:
         other = _gather(outcome, chosen)
-        return finish(
+        return assemble(
             pieces.state[chosen],
             pieces.action[chosen],
             *_with_outcomes((indptr, indices, data), other, owned),
@@ -64,7 +65,7 @@ def rows_of(
             indptr, indices, data = indptr.copy(), indices.copy(), data.copy()
         left = tidy(indptr, indices, data, np.empty(0))
         indices, data = shrink(indices, left), shrink(data, left)
-    return finish(
+    return assemble(
         pieces.state[chosen],
         pieces.action[chosen],
         indptr,
@@ -75,77 +76,6 @@ def rows_of(
         terminal=ends,
         terminal_value=worth,
     )
-
-
-def finish(
-    state: NDArray[Any],
-    action: NDArray[Any],
-    indptr: Integers,
-    indices: Integers,
-    data: Floats,
-    outcome: Floats | None,
-    *,
-    reward: Floats | None,
-    terminal: NDArray[np.bool_],
-    terminal_value: Floats,
-) -> Rows:
-    """The last step of every builder: the rows' states become a pointer, r(s, a) is averaged where only r(s, a, s') is.
-
-    The rows are in order of state and action and tidy; `outcome` is dropped where it depends on (s, a) alone.
-    """
-    if reward is None:
-        assert outcome is not None
-        reward = np.empty(len(state))
-        outcome = outcome if means(indptr, data, outcome, reward) else None
-    return Rows(
-        pointer=unsigned(np.concatenate(([0], np.cumsum(np.bincount(state, minlength=len(terminal)))))),
-        action=action.astype(np.int32, copy=False),
-        indptr=unsigned(indptr, len(data)),
-        indices=indices,
-        data=data,
-        reward=reward,
-        outcome_reward=outcome,
-        terminal=terminal,
-        terminal_value=terminal_value,
-    )
-
-
-def shrink(array: NDArray[Any], length: int | np.integer[Any]) -> NDArray[Any]:
-    """The first `length` items, in a block of that size: memory is given back in place, without a copy."""
-    if length == len(array):
-        return array
-    if not array.flags.owndata:
-        return array[:length].copy()
-    array.resize(int(length), refcheck=False)
-    return array
-
-
-def terminal_states(
-    terminal: ArrayLike | Mapping[Any, float] | None, states: int, of_state: Floats | None = None
-) -> tuple[NDArray[np.bool_], Floats]:
-    """The mask and the values of the terminal states [S] from a mask, indices or a mapping from index to value.
-
-    Raises:
-        ModelError: if an index is out of range or a mask has another length.
-    """
-    ends, worth = np.zeros(states, dtype=bool), np.zeros(states)
-    if terminal is None:
-        return ends, worth
-    given = np.asarray(list(terminal) if isinstance(terminal, Mapping) else terminal)
-    if given.dtype == bool:
-        if given.shape != (states,):
-            raise ModelError(f"terminal is a mask of shape {given.shape}: expected one bit per state, ({states},).")
-        given = np.flatnonzero(given)
-    given = given.astype(np.int64, casting="unsafe" if given.size == 0 else "same_kind").ravel()
-    wrong = given[(given < 0) | (given >= states)]
-    if len(wrong):
-        raise ModelError(f"terminal state {wrong[0]} does not exist: the model has states 0 to {states - 1}.")
-    ends[given] = True
-    if isinstance(terminal, Mapping):
-        worth[given] = np.fromiter(terminal.values(), dtype=np.float64, count=len(terminal))
-    elif of_state is not None:
-        worth[ends] = of_state[ends]
-    return ends, worth
 
 
 def _pieces(P: Any, pairs: tuple[ArrayLike, ArrayLike] | None) -> Pieces:
@@ -234,25 +164,18 @@ def _rewards(R: Any, pieces: Pieces, *, single: bool) -> tuple[Floats | None, Pi
         raise ModelError(f"R is missing: give {wanted} or R(s, a, s') in the form of P.")
     if sp.issparse(R):
         if single and R.shape == pieces.parts[0].shape:
-            return None, _like(pieces, [_csr(R, "R")]), None
+            return None, replace(pieces, parts=[_csr(R, "R")]), None
         if not single and R.shape == (states, actions):
             return np.asarray(sp.csr_array(R)[pieces.state, pieces.action], dtype=np.float64).ravel(), None, None
         raise ModelError(f"R is a sparse matrix of shape {R.shape}: expected {wanted} or R(s, a, s') in the form of P.")
     listed = isinstance(R, list | tuple) and len(R) == actions and all(np.ndim(r) == 2 or sp.issparse(r) for r in R)
     if pieces.several and listed and all(r.shape == (states, states) for r in R):
-        return None, _like(pieces, [_csr(r, f"R[{a}]") for a, r in enumerate(R)]), None
+        return None, replace(pieces, parts=[_csr(r, f"R[{a}]") for a, r in enumerate(R)]), None
     given = np.asarray(R, dtype=np.float64)
     if given.shape == (states, actions, states) and not single:
         flat = given.reshape(states * actions, states)
-        return None, Pieces(
-            parts=[flat],
-            part=np.zeros(len(pieces.state), dtype=np.int8),
-            line=pieces.state * actions + pieces.action,
-            state=pieces.state,
-            action=pieces.action,
-            states=states,
-            actions=actions,
-        ), None  # fmt: skip
+        line = pieces.state * actions + pieces.action
+        return None, replace(pieces, parts=[flat], part=np.zeros(len(line), dtype=np.int8), line=line), None
     if single and given.shape == (len(pieces.state),):
         return given, None, None
     if given.shape == (states,):
@@ -260,18 +183,6 @@ def _rewards(R: Any, pieces: Pieces, *, single: bool) -> tuple[Floats | None, Pi
     if given.shape == (states, actions):
         return given[pieces.state, pieces.action], None, None
     raise ModelError(f"R has shape {given.shape}: expected {wanted} or R(s, a, s') in the form of P.")
-
-
-def _like(pieces: Pieces, parts: list[Any]) -> Pieces:
-    return Pieces(
-        parts=parts,
-        part=pieces.part,
-        line=pieces.line,
-        state=pieces.state,
-        action=pieces.action,
-        states=pieces.states,
-        actions=pieces.actions,
-    )
 
 
 def _ordered(state: NDArray[Any], action: NDArray[Any], keep: NDArray[np.bool_]) -> NDArray[np.int64] | slice:

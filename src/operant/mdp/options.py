@@ -1,0 +1,56 @@
+"""What is given by keyword all over this room: what a model says besides its rows, and how far a solver goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from difflib import get_close_matches
+from typing import TypedDict
+
+from operant.mdp.rows import Criterion, Floats, Grid, Start
+
+Watch = Callable[[int, float, Floats], None]
+"""Called by a solver after each sweep or improvement with (iteration, certified gap so far or inf, values [S] now).
+
+The values are the solver's own array: copy what is to be kept.
+"""
+
+
+class About(TypedDict, total=False):
+    """What a model says besides its rows and its discount, as `MDP` documents it."""
+
+    start: Start | Hashable | None
+    horizon: int | None
+    criterion: Criterion | None
+    leak: bool
+    states: Sequence[Hashable] | None
+    actions: Sequence[Hashable] | None
+    grid: Grid | None
+
+
+class Header(About):
+    """All of a model but its rows: `MDP.from_rows(rows, **header)`."""
+
+    discount: float
+
+
+class Stop(TypedDict, total=False):
+    """When a solver stops, and who is told on the way."""
+
+    epsilon: float  # how far off any value may be, and how much the policy may lose [1e-6]
+    watch: Watch | None  # called after each sweep or improvement [nobody]
+    max_iterations: int | None  # stop then, with whatever the certificate states [no limit]
+
+
+class Limits(Stop, total=False):
+    """`Stop`, and what an iterative solver takes besides."""
+
+    threads: int | None  # how many; None for all, or one if the model is small: the answer does not depend on it
+    initial: Floats | None  # values [S] to start from; zeros if None
+
+
+def unknown_keyword(taker: str, unknown: Iterable[str], known: type) -> TypeError:
+    """What to raise for keywords that a TypedDict lacks: it names one of them, and the nearest that is there."""
+    names, name = list(known.__annotations__), min(unknown)
+    near = get_close_matches(name, names, n=1)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return TypeError(f"{taker} takes no {name!r}: {guess}It takes {', '.join(names)}.")
