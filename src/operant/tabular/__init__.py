@@ -2,7 +2,7 @@
 
 from operant.tabular.algorithms import ALGORITHMS, Settings
 from operant.tabular.batch import batch_monte_carlo, batch_td
-from operant.tabular.control import (
+from operant.tabular.control_methods import (
     control,
     double_q_learning,
     expected_sarsa,
@@ -20,7 +20,7 @@ from operant.tabular.control import (
 from operant.tabular.learner import Learner, LinearLearner
 from operant.tabular.learning import Learning
 from operant.tabular.planning import dyna_q, dyna_q_plus, prioritised_sweeping
-from operant.tabular.prediction import (
+from operant.tabular.prediction_methods import (
     monte_carlo_prediction,
     n_step_td,
     off_policy_prediction,

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operant.config.errors import ConfigError
-from operant.tabular.dyna import DynaQ, DynaQPlus, PrioritisedSweeping, Seen
-from operant.tabular.monte_carlo import Episode, MonteCarlo, OffPolicyMonteCarlo
-from operant.tabular.n_step import NStep
-from operant.tabular.one_step import DoubleQLearning, ExpectedSarsa, QLearning, Sarsa
 from operant.tabular.rules import Table
+from operant.tabular.rules.dyna import DynaQ, DynaQPlus, PrioritisedSweeping, Seen
+from operant.tabular.rules.monte_carlo import Episode, MonteCarlo, OffPolicyMonteCarlo
+from operant.tabular.rules.n_step import NStep
+from operant.tabular.rules.one_step import DoubleQLearning, ExpectedSarsa, QLearning, Sarsa
+from operant.tabular.rules.traces import KINDS, SarsaLambda, Trace, TrueOnlineSarsa, WatkinsQ
 from operant.tabular.schedules import Schedule, schedule, warn_of
-from operant.tabular.traces import KINDS, SarsaLambda, Trace, TrueOnlineSarsa, WatkinsQ
 
 Floats = NDArray[np.float64]
 

@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from operant.config.errors import ConfigError
 from operant.mdp.analyse.sampler import generators
 from operant.tabular.algorithms import Floats, Settings, new_table
-from operant.tabular.arms import BernoulliThompson, GaussianThompson, GradientBandit, UpperConfidence, pull
 from operant.tabular.learning import CHOICES, ENVIRONMENT
-from operant.tabular.loop import run_all
-from operant.tabular.one_step import QLearning
 from operant.tabular.rules import Table
+from operant.tabular.rules.arms import BernoulliThompson, GaussianThompson, GradientBandit, UpperConfidence, pull
+from operant.tabular.rules.loop import run_all
+from operant.tabular.rules.one_step import QLearning
 from operant.tabular.schedules import Harmonic, Schedule, schedule
 
 

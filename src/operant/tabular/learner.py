@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from operant.config.errors import ConfigError
 from operant.tabular.algorithms import Floats, Settings, memory, trace_of
-from operant.tabular.linear import LinearSarsa, begin_linear_sarsa, observe_linear_sarsa
 from operant.tabular.rules import RULES, epsilon_of
+from operant.tabular.rules.linear import LinearSarsa, begin_linear_sarsa, observe_linear_sarsa
 from operant.tabular.schedules import schedule
 from operant.tabular.tiles import TileCoder
 

@@ -14,8 +14,8 @@ from operant.config.errors import ConfigError
 from operant.mdp.analyse.sampler import generators, sampler
 from operant.mdp.model import MDP
 from operant.tabular.algorithms import Floats
-from operant.tabular.loop import run_all
 from operant.tabular.rules import RULES
+from operant.tabular.rules.loop import run_all
 
 ENVIRONMENT, CHOICES = 0, 1
 """The two streams of a seed: what the model draws, and what the learner draws."""

@@ -6,7 +6,7 @@ from typing import Unpack
 
 from operant.mdp.model import MDP
 from operant.tabular.algorithms import Settings
-from operant.tabular.control import control
+from operant.tabular.control_methods import control
 from operant.tabular.learning import Learning, Options
 from operant.tabular.schedules import Schedule
 

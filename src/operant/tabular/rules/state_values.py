@@ -12,8 +12,8 @@ import numpy as np
 
 from operant.mdp.analyse.sampler import choose_row, compiled, part
 from operant.tabular.rules import RULES, Rules
+from operant.tabular.rules.traces import Trace, forget, mark, spread, true_online
 from operant.tabular.schedules import evaluate
-from operant.tabular.traces import Trace, forget, mark, spread, true_online
 
 
 class Values(NamedTuple):

@@ -17,9 +17,9 @@ import numpy as np
 
 from operant.mdp.analyse.sampler import below, compiled, part, uniform
 from operant.tabular.rules import RULES, Rules
+from operant.tabular.rules.state_values import Values, follow, follow_unless
+from operant.tabular.rules.traces import Trace, forget, mark, spread
 from operant.tabular.schedules import evaluate
-from operant.tabular.state_values import Values, follow, follow_unless
-from operant.tabular.traces import Trace, forget, mark, spread
 
 
 @part

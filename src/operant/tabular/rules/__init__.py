@@ -8,7 +8,7 @@ An algorithm is a NamedTuple (its memory) with
                                                one transition: learn, and choose again; -1 where the episode is over
     estimate(memory, state) -> float           the value that it gives a state now
 
-each written once. The compiled loop over a model (`loop.py`) and the learner on an environment (`learner.py`) call the
+each written once. The compiled loop over a model (`loop.py` beside this) and the learner on an environment (`learner.py`) call the
 same functions, so the two learn the same thing bit for bit.
 """
 

@@ -13,9 +13,8 @@ from operant.mdp.analyse.sampler import running_policy
 from operant.mdp.model import MDP, ModelError
 from operant.tabular.algorithms import Floats, trace_of
 from operant.tabular.learning import KEPT, Learning, Options, learn
-from operant.tabular.linear import LinearTD
-from operant.tabular.schedules import Harmonic, Schedule, schedule, warn_of
-from operant.tabular.state_values import (
+from operant.tabular.rules.linear import LinearTD
+from operant.tabular.rules.state_values import (
     TD0,
     MonteCarloPrediction,
     NStepTD,
@@ -26,6 +25,7 @@ from operant.tabular.state_values import (
     TrueOnlineTD,
     Values,
 )
+from operant.tabular.schedules import Harmonic, Schedule, schedule, warn_of
 
 
 def _predict(
