@@ -178,11 +178,9 @@ def test_bad_input_is_one_line_with_the_nearest_name(words, code, said, capsys, 
 
 @pytest.mark.parametrize("shape", ["constant", "linear", "exponential", "polynomial", "harmonic"])
 def test_schedules_reach_the_learner(shape):
-    from operant.tabular.configured import settings_of
-
     overrides = {"algo.epsilon": 0.5, "algo.epsilon_end": 0.125, "algo.epsilon_schedule": shape, "total_steps": 100}
     cfg = resolve("sarsa", "Taxi-v4", overrides=overrides, source="argument").config
-    known = repr(settings_of(cfg).epsilon)  # pyright: ignore
+    known = repr(cfg.settings().epsilon)  # pyright: ignore
     assert (
         known
         == {

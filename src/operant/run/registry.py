@@ -24,7 +24,7 @@ def _builder(where: str) -> Callable[..., Job]:
 
 BUILD: dict[str, Callable[..., Job]] = {
     "ppo": _builder("control.build:build_ppo"),
-    **dict.fromkeys(TABULAR, _builder("tabular.build:build_tabular")),
+    **dict.fromkeys(TABULAR, _builder("tabular.online:build")),
     "sft": _builder("language.learn.builders:build_sft"),
     "grpo": _builder("language.learn.builders:build_grpo"),
     "reward-model": _builder("language.learn.build_preferences:build_reward_model"),

@@ -1,45 +1,56 @@
-"""Learning without the model: tabular prediction and control, bandits, linear values over tiles."""
+"""Learning without the model: tabular prediction and control, linear values over tiles; `operant.tabular.bandits`.
 
-from operant.tabular.algorithms import ALGORITHMS, Settings
-from operant.tabular.batch import batch_monte_carlo, batch_td
-from operant.tabular.control_methods import (
-    control,
-    double_q_learning,
-    expected_sarsa,
-    monte_carlo,
-    n_step_sarsa,
-    off_policy_monte_carlo,
-    q_learning,
-    q_sigma,
-    sarsa,
-    sarsa_lambda,
-    tree_backup,
-    true_online_sarsa,
-    watkins_q,
-)
-from operant.tabular.learner import Learner, LinearLearner
-from operant.tabular.learning import Learning
-from operant.tabular.planning import dyna_q, dyna_q_plus, prioritised_sweeping
-from operant.tabular.prediction_methods import (
-    monte_carlo_prediction,
-    n_step_td,
-    off_policy_prediction,
-    offline_lambda_return,
-    semi_gradient_td,
-    td,
-    td_lambda,
-    true_online_td,
-)
-from operant.tabular.schedules import (
-    Constant,
-    ConvergenceWarning,
-    Exponential,
-    Harmonic,
-    Linear,
-    Polynomial,
-    Schedule,
-)
-from operant.tabular.tiles import TileCoder
+Importing this imports nothing heavy: NumPy and the compiled rules come with the first name that needs them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from operant.tabular.algorithms import ALGORITHMS
+    from operant.tabular.batch import batch_monte_carlo, batch_td
+    from operant.tabular.control_methods import (
+        double_q_learning,
+        dyna_q,
+        dyna_q_plus,
+        expected_sarsa,
+        monte_carlo,
+        n_step_sarsa,
+        off_policy_monte_carlo,
+        prioritised_sweeping,
+        q_learning,
+        q_sigma,
+        sarsa,
+        sarsa_lambda,
+        tree_backup,
+        true_online_sarsa,
+        watkins_q,
+    )
+    from operant.tabular.learner import Learner, LinearLearner
+    from operant.tabular.learning import Learning, control
+    from operant.tabular.prediction_methods import (
+        monte_carlo_prediction,
+        n_step_td,
+        off_policy_prediction,
+        offline_lambda_return,
+        semi_gradient_td,
+        td,
+        td_lambda,
+        true_online_td,
+    )
+    from operant.tabular.schedules import (
+        Constant,
+        ConvergenceWarning,
+        Exponential,
+        Harmonic,
+        Linear,
+        Polynomial,
+        Schedule,
+    )
+    from operant.tabular.settings import Settings
+    from operant.tabular.tiles import TileCoder
 
 __all__ = [
     "ALGORITHMS",
@@ -82,3 +93,18 @@ __all__ = [
     "true_online_td",
     "watkins_q",
 ]
+
+_MODULES = ("schedules", "settings", "algorithms", "batch", "tiles", "learner", "learning", "prediction_methods", "control_methods")  # fmt: skip  # noqa: E501
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for module in (import_module(f"{__name__}.{module}") for module in _MODULES):
+            if hasattr(module, name):
+                globals()[name] = getattr(module, name)
+                return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -11,13 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from operant.config.errors import ConfigError
 from operant.mdp.analyse.sampler import generators
-from operant.tabular.algorithms import Floats, Settings, new_table
+from operant.tabular.algorithms import Floats, new_table
+from operant.tabular.keywords import keywords
 from operant.tabular.learning import CHOICES, ENVIRONMENT
-from operant.tabular.rules import Table
+from operant.tabular.rules import Table, encode
 from operant.tabular.rules.arms import BernoulliThompson, GaussianThompson, GradientBandit, UpperConfidence, pull
 from operant.tabular.rules.loop import run_all
 from operant.tabular.rules.one_step import QLearning
 from operant.tabular.schedules import Harmonic, Schedule, schedule
+from operant.tabular.settings import Settings
 
 
 class Play(TypedDict, total=False):
@@ -55,6 +57,7 @@ def ten_armed(problems: int, *, generator: np.random.Generator, mean: float = 0.
     return generator.normal(mean, 1.0, size=(problems, 10))
 
 
+@keywords()
 def epsilon_greedy(
     means: ArrayLike,
     *,
@@ -81,6 +84,7 @@ def epsilon_greedy(
     return _play(means, settings, QLearning, play)
 
 
+@keywords()
 def upper_confidence(
     means: ArrayLike,
     *,
@@ -99,6 +103,7 @@ def upper_confidence(
     return _play(means, Settings(discount=0.0, step_size=step_size), make, play)
 
 
+@keywords()
 def gradient_bandit(
     means: ArrayLike,
     *,
@@ -113,7 +118,7 @@ def gradient_bandit(
 
     Source: Sutton and Barto (2018), section 2.8.
     """
-    rate = schedule(baseline, what="baseline").encode()
+    rate = encode(schedule(baseline, what="baseline"))
 
     def make(table: Table) -> GradientBandit:
         tried = np.zeros(1, dtype=np.int64)
@@ -122,6 +127,7 @@ def gradient_bandit(
     return _play(means, Settings(discount=0.0, step_size=step_size), make, play)
 
 
+@keywords()
 def thompson(means: ArrayLike, *, prior_variance: float = 1.0, **play: Unpack[Play]) -> Played:
     """Thompson sampling: for Gaussian rewards of variance 1 with the prior N(0, prior_variance), for Bernoulli rewards
     with Beta(1, 1). Arguments and errors as `epsilon_greedy`.

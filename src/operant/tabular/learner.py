@@ -1,4 +1,4 @@
-"""A tabular algorithm on an environment, step by step: the compiled rules of `rules.py`, called from Python."""
+"""A tabular algorithm on an environment, step by step: the compiled rules of `rules/`, called from Python."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.config.errors import ConfigError
-from operant.tabular.algorithms import Floats, Settings, memory, trace_of
-from operant.tabular.rules import RULES, epsilon_of
+from operant.tabular.algorithms import Floats, memory, trace_of
+from operant.tabular.rules import RULES, encode, epsilon_of
 from operant.tabular.rules.linear import LinearSarsa, begin_linear_sarsa, observe_linear_sarsa
-from operant.tabular.schedules import schedule
+from operant.tabular.settings import Settings
 from operant.tabular.tiles import TileCoder
 
 
@@ -48,9 +48,6 @@ class Learner(_Resumable):
         states, actions: S and A; every action is admissible in every state.
         config: the algorithm and its settings.
         generator: gives the seed of the choices; not used after that.
-
-    Raises:
-        ConfigError: if a setting is out of range or no algorithm has that name.
     """
 
     def __init__(self, states: int, actions: int, config: Settings, generator: np.random.Generator) -> None:
@@ -144,9 +141,6 @@ class LinearLearner(_Resumable):
         actions: A.
         config: discount, step_size (shared by the tilings), epsilon, lam and traces are read; schedules go by the step.
         generator: gives the seed of the choices; not used after that.
-
-    Raises:
-        ConfigError: if a setting is out of range.
     """
 
     def __init__(self, coder: TileCoder, actions: int, config: Settings, generator: np.random.Generator) -> None:
@@ -154,16 +148,16 @@ class LinearLearner(_Resumable):
         entries = coder.features * actions
         self._memory = LinearSarsa(
             weights=np.full(entries, config.initial / coder.tilings),
-            trace=trace_of(entries, config.lam, config.discount, config.traces),
+            trace=trace_of(entries, config),
             features=coder.features,
             actions=actions,
             action_values=np.zeros(actions),
             clock=np.zeros(1, dtype=np.int64),
             error=np.zeros(1),
             random=_seeded(generator),
-            step_size=schedule(config.step_size, what="step_size").encode(),
-            epsilon=schedule(config.epsilon, what="epsilon").encode(),
-            discount=float(config.discount),
+            step_size=encode(config.step_size),
+            epsilon=encode(config.epsilon),
+            discount=config.discount,
         )
         self._chosen = np.array([-1], dtype=np.int64)
 

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.config.errors import ConfigError
-from operant.mdp.analyse.sampler import generators, sampler
+from operant.mdp.analyse.sampler import generators, running_policy, sampler
 from operant.mdp.model import MDP
-from operant.tabular.algorithms import Floats
-from operant.tabular.rules import RULES
+from operant.tabular.algorithms import Floats, memory
+from operant.tabular.keywords import Options, keywords
+from operant.tabular.rules import RULES, encode
 from operant.tabular.rules.loop import run_all
+from operant.tabular.rules.state_values import Values
+from operant.tabular.schedules import warn_of
+from operant.tabular.settings import Settings
 
 ENVIRONMENT, CHOICES = 0, 1
 """The two streams of a seed: what the model draws, and what the learner draws."""
 
 KEPT = 10_000
 """Steps of an episode that Monte Carlo methods keep, and where they cut it unless `max_steps` says otherwise."""
-
-
-class Options(TypedDict, total=False):
-    """What every algorithm on a model is told."""
-
-    seeds: int | Sequence[int]  # how many (0, 1, …), or which; one run each. 1 unless set
-    episodes: int  # of every run. 500 unless set
-    max_steps: int  # an episode is cut after as many. The model's horizon, or 100,000, unless set
-    start: ArrayLike | int  # first state, or its distribution, instead of the model's
-    exact: ArrayLike  # [S]  values to measure `errors` against
-    threads: int  # 1 unless set; results do not depend on it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,7 +38,7 @@ class Learning:
     lengths: NDArray[np.int64]  # [seeds, episodes]  steps
     truncated: NDArray[np.bool_]  # [seeds, episodes]  cut by `max_steps`
     errors: Floats | None  # [seeds, episodes]  RMS of value - exact over states that are not terminal, after each
-    memories: tuple[Any, ...]  # per seed, as `rules.py` describes
+    memories: tuple[Any, ...]  # per seed, as `operant.tabular.rules` describes
     seconds: float
 
     @property
@@ -86,6 +79,75 @@ class Learning:
             for s in np.flatnonzero(np.diff(pointer)):
                 of_seed[s] = pointer[s] + int(np.argmax(q[pointer[s] : pointer[s + 1]]))
         return out
+
+
+@keywords()
+def control(mdp: MDP, settings: Settings, **options: Unpack[Options]) -> Learning:
+    """Run the algorithm that the settings name; `q_learning` and its kin take the settings as keywords.
+
+    Raises:
+        ConfigError: if an option is out of range, or there is none of that name.
+        ModelError: if nothing says where an episode begins.
+    """
+    noisy = mdp.leak or mdp.nnz > mdp.num_rows
+    warn_of(settings.algorithm, settings.violations(noisy=noisy))
+    pointer = mdp.rows.pointer.astype(np.int64)
+    worth = np.append(mdp.rows.terminal_value, 0.0)
+    return learn(mdp, lambda random: memory(settings, pointer, worth, random.copy()), options)
+
+
+def run(algorithm: str, mdp: MDP, given: Mapping[str, Any]) -> Learning:
+    """`control` with the keywords of a function: settings and options."""
+    settings, options = _parted(given, mdp)
+    return control(mdp, Settings.model_validate(settings | {"algorithm": algorithm}), **options)
+
+
+def predict(
+    name: str,
+    make: Callable[[Values, Settings], Any],
+    mdp: MDP,
+    policy: ArrayLike,
+    given: Mapping[str, Any],
+    initial: float | ArrayLike = 0.0,
+) -> Learning:
+    """A prediction algorithm with the keywords of its function; `make` completes its memory."""
+    parts, options = _parted(given, mdp)
+    settings = Settings.model_validate(parts)
+    warn_of(name, [each for each in settings.violations(noisy=True) if each[0] == "step size"])
+    rows, states = mdp.rows, mdp.num_states
+    first = np.append(np.broadcast_to(np.asarray(initial, dtype=np.float64), states), 0.0)
+    first[:-1][rows.terminal] = rows.terminal_value[rows.terminal]
+    running, pointer = running_policy(mdp, policy), rows.pointer.astype(np.int64)
+
+    def begin(random: NDArray[np.uint64]) -> Any:
+        values = Values(
+            v=first.copy(),
+            pointer=pointer,
+            running=running,
+            visits=np.zeros(states, dtype=np.int64),
+            clock=np.zeros(1, dtype=np.int64),
+            error=np.zeros(1),
+            random=random.copy(),
+            step_size=encode(settings.step_size),
+            discount=mdp.discount,
+        )
+        return make(values, settings)
+
+    return learn(mdp, begin, options)
+
+
+def _parted(given: Mapping[str, Any], mdp: MDP) -> tuple[dict[str, Any], Options]:
+    """The settings among keywords, γ the model's unless given, and the options."""
+    settings = {name: value for name, value in given.items() if name in Settings.model_fields}
+    if settings.get("discount") is None:
+        settings["discount"] = mdp.discount
+    return settings, cast(Options, {name: value for name, value in given.items() if name in Options.__annotations__})
+
+
+def whole_episodes(mdp: MDP, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of a function that learns from whole episodes: it keeps as many steps as they may have."""
+    limit = given.get("max_steps", mdp.horizon or KEPT)
+    return {**given, "max_steps": limit, "longest": max(limit, 1)}
 
 
 def learn(mdp: MDP, make: Callable[[NDArray[np.uint64]], Any], options: Options) -> Learning:

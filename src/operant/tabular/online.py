@@ -10,9 +10,15 @@ import torch
 from numpy.typing import NDArray
 
 from operant.config.errors import ConfigError
+from operant.control.build import EnvLike, Evaluator
+from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
+from operant.env import make_one
+from operant.run.drain import Job, Position
 from operant.tabular.discrete_env import Walk
 from operant.tabular.learner import Learner
+from operant.tabular.settings import TabularRun
+from operant.tabular.train_state import Tables
 
 STILL = ("table.pointer", "table.worth", "table.step_size", "table.epsilon")
 """Arrays of a learner that its settings and spaces decide: they are made again and not stored."""
@@ -97,3 +103,32 @@ class Online:
     def _transition(self) -> tuple[int, int, float, int]:
         state, action, reward, following = self._last.tolist()
         return int(state), int(action), reward, int(following)
+
+
+def build(cfg: TabularRun, env: EnvLike) -> Job:
+    """Everything a tabular algorithm needs, made from a config and one seed."""
+    torch.set_num_threads(cfg.threads)
+    streams = Streams(cfg.seed)
+    walk = Walk(make_one(env, cfg.env.kwargs), cfg.env.id, max_steps=cfg.env.max_steps, seed=streams.integer("env"))
+    learner = Learner(walk.states, walk.actions, cfg.settings(), streams.numpy("learner"))
+    online = Online(learner, walk, cfg.algo.every)
+    learned = Tables(online, learner.tables, lambda: learner.epsilon)
+    evaluator = Evaluator(cfg, env, learned.agent)
+
+    def begin(at: Position) -> None:
+        online.close()
+        walk.env.close()
+        walk.begin(make_one(env, cfg.env.kwargs), Streams(cfg.seed, at.seam).integer("env"))
+        walk.steps, walk.episodes = at.step, at.episodes
+        evaluator.close()
+
+    return Job(
+        algorithm=online.run(),
+        learned=learned,
+        counter=walk,
+        begin=begin,
+        evaluate=evaluator,
+        total_steps=cfg.total_steps,
+        eval=cfg.eval,
+        save=cfg.save,
+    )

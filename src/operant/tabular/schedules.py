@@ -8,16 +8,12 @@ with infinite exploration (GLIE; Singh et al. 2000).
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from numbers import Real
 
 from operant.config.errors import ConfigError
-from operant.mdp.analyse.sampler import part
-
-Encoded = NDArray[np.float64]
 
 
 class ConvergenceWarning(UserWarning):
@@ -30,10 +26,6 @@ class Constant:
 
     value: float
 
-    def encode(self) -> Encoded:
-        """The four numbers that `evaluate` reads."""
-        return np.array([0.0, self.value, 0.0, 0.0])
-
 
 @dataclass(frozen=True, slots=True)
 class Linear:
@@ -43,10 +35,6 @@ class Linear:
     end: float
     steps: int
 
-    def encode(self) -> Encoded:
-        """The four numbers that `evaluate` reads."""
-        return np.array([1.0, self.start, self.end, float(self.steps)])
-
 
 @dataclass(frozen=True, slots=True)
 class Exponential:
@@ -55,10 +43,6 @@ class Exponential:
     start: float
     end: float
     steps: float
-
-    def encode(self) -> Encoded:
-        """The four numbers that `evaluate` reads."""
-        return np.array([2.0, self.start, self.end, float(self.steps)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +55,10 @@ class Polynomial:
     c: float
     omega: float
 
-    def encode(self) -> Encoded:
-        """The four numbers that `evaluate` reads."""
-        return np.array([3.0, self.c, self.omega, 0.0])
-
 
 @dataclass(frozen=True, slots=True)
 class Harmonic:
     """1 / (n + 1) = 1/N with N the visits so far, this one included: sample averages, and GLIE as ε = 1/N(s)."""
-
-    def encode(self) -> Encoded:
-        """The four numbers that `evaluate` reads."""
-        return np.array([3.0, 1.0, 1.0, 0.0])
 
 
 Schedule = Constant | Linear | Exponential | Polynomial | Harmonic
@@ -92,16 +68,21 @@ def schedule(value: float | Schedule, *, what: str) -> Schedule:
     """A number stands for `Constant`.
 
     Raises:
-        ConfigError: if a value of the schedule lies outside of [0, 1], or a scale is not positive.
+        ConfigError: if it is neither, a value of the schedule lies outside of [0, 1], or a scale is not positive.
     """
-    found = Constant(float(value)) if isinstance(value, int | float) else value
-    if isinstance(found, Constant):
-        _within(what, found.value)
-    elif isinstance(found, Linear | Exponential):
-        _within(what, found.start, found.end)
-        _positive(what, steps=found.steps)
-    elif isinstance(found, Polynomial):
-        _positive(what, c=found.c, omega=found.omega)
+    found = Constant(float(value)) if isinstance(value, Real) else value
+    match found:
+        case Constant():
+            _within(what, found.value)
+        case Linear() | Exponential():
+            _within(what, found.start, found.end)
+            _positive(what, steps=found.steps)
+        case Polynomial():
+            _positive(what, c=found.c, omega=found.omega)
+        case Harmonic():
+            pass
+        case _:
+            raise ConfigError(f"{what} is {found!r}: it is a number in [0, 1] or a schedule.")
     return found
 
 
@@ -115,20 +96,6 @@ def _positive(what: str, **values: float) -> None:
     for name, value in values.items():
         if not value > 0:
             raise ConfigError(f"{name} of the schedule of {what} is {value}: it is positive.")
-
-
-@part
-def evaluate(encoded, clock, visits):  # pyright: ignore
-    """The value of a schedule at step `clock` after `visits` earlier visits."""
-    kind, a, b, c = encoded[0], encoded[1], encoded[2], encoded[3]
-    if kind == 0.0:
-        return a
-    if kind == 1.0:
-        return a + (b - a) * min(1.0, clock / c)
-    if kind == 2.0:
-        return max(b, a * np.exp(-clock / c))
-    ratio = a / (a + visits)
-    return ratio if b == 1.0 else ratio**b
 
 
 def step_size_violation(steps: Schedule) -> str | None:
@@ -161,24 +128,31 @@ def exploration_violation(epsilon: Schedule, *, on_policy: bool) -> str | None:
             return None
 
 
-def warn_of(
-    algorithm: str, *, steps: Schedule | None = None, epsilon: Schedule | None = None, on_policy: bool = False,
-    noisy: bool = True,
-) -> None:  # fmt: skip
-    """Warn once per call site of every condition that is violated.
+def violations(
+    steps: Schedule | None, epsilon: Schedule | None, *, on_policy: bool, noisy: bool
+) -> list[tuple[str, str]]:
+    """The conditions for convergence with probability one that schedules break: whose, and why it breaks one.
 
     Args:
-        algorithm: its name, for the message.
         steps: the step sizes, or None where the algorithm averages by itself.
         epsilon: the exploration, or None for prediction.
         on_policy: the policy that is learned about is the one that acts.
         noisy: transitions or rewards are random; if not, constant steps converge too.
     """
-    found: list[str] = []
-    if steps is not None and (why := step_size_violation(steps)):
-        constant_is_fine = not noisy and isinstance(steps, Constant) and steps.value > 0
-        found += [] if constant_is_fine else [f"step size: {why}"]
-    if epsilon is not None and (why := exploration_violation(epsilon, on_policy=on_policy)):
-        found.append(f"epsilon: {why}")
-    if found:
-        warnings.warn(f"{algorithm} need not converge. " + ". ".join(found) + ".", ConvergenceWarning, stacklevel=4)
+    constant_is_fine = not noisy and isinstance(steps, Constant) and steps.value > 0
+    pairs = (
+        ("step size", None if steps is None or constant_is_fine else step_size_violation(steps)),
+        ("epsilon", None if epsilon is None else exploration_violation(epsilon, on_policy=on_policy)),
+    )
+    return [(what, why) for what, why in pairs if why]
+
+
+def warn_of(algorithm: str, violated: list[tuple[str, str]]) -> None:
+    """Warn, once per place that calls into this room, of what `violations` found."""
+    if not violated:
+        return
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(__name__.rpartition(".")[0] + "."):
+        level, frame = level + 1, frame.f_back
+    told = ". ".join(f"{what}: {why}" for what, why in violated)
+    warnings.warn(f"{algorithm} need not converge. {told}.", ConvergenceWarning, stacklevel=level)

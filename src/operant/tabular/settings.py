@@ -1,14 +1,138 @@
-"""Settings of the tabular algorithms: a section for each, and the config class of a run for each."""
+"""The settings of the tabular algorithms, once: what a person may set, its default, its range and its help text.
+
+`Settings` has all of them. `READS` says which algorithm reads which; from it come the section and the config class of
+each algorithm's run. The keywords of the functions (`keywords.py`) are the same settings. Importing this imports
+nothing heavy.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, FiniteFloat, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, create_model
+from pydantic import (
+    Field,
+    FiniteFloat,
+    ModelWrapValidatorHandler,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PlainValidator,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
+from operant.config.errors import ConfigError
+from operant.config.fields import ELSEWHERE, did_you_mean, leaves, nearest
 from operant.config.schema import EnvConfig, RunConfig, Section
+from operant.config.values import shown
+from operant.tabular.schedules import (
+    Constant,
+    Exponential,
+    Harmonic,
+    Linear,
+    Polynomial,
+    Schedule,
+    schedule,
+    violations,
+)
 
 Shape = Literal["constant", "linear", "exponential", "polynomial", "harmonic"]
+TraceKind = Literal["accumulating", "replacing", "dutch"]
+Visits = Literal["first", "every"]
+
+ON_POLICY = {
+    *("sarsa", "expected-sarsa", "n-step-sarsa", "tree-backup", "q-sigma"),
+    *("sarsa-lambda", "true-online-sarsa", "monte-carlo"),
+}
+"""The algorithms that learn about the policy that acts."""
+
+
+def _rate(value: Any, info: ValidationInfo) -> float | Schedule:
+    schedule(value, what=info.field_name or "value")
+    return value
+
+
+Rate = Annotated[
+    float | Schedule, PlainValidator(_rate, json_schema_input_type=Annotated[float, Field(ge=0.0, le=1.0)])
+]
+"""A number from 0 to 1, or a schedule of such numbers."""
+
+Discount = Annotated[float, Field(description="γ, weight of the next step's value", ge=0.0, le=1.0)]
+Initial = Annotated[FiniteFloat, Field(description="value with which every pair begins; high is optimistic")]
+
+
+class Settings(Section):
+    """What a tabular algorithm is told. What an algorithm does not use it does not read.
+
+    Raises:
+        ConfigError: if a setting is out of range, or there is none of that name.
+    """
+
+    algorithm: str = Field(default="q-learning", description="name of the algorithm")
+    discount: Discount = 1.0
+    step_size: Rate = Field(default=0.5, description="α, or its schedule")
+    epsilon: Rate = Field(default=0.1, description="ε, share of random actions, or its schedule")
+    initial: Initial = 0.0
+    n: PositiveInt = Field(default=4, description="steps of the return")
+    target_epsilon: NonNegativeFloat | None = Field(
+        default=None, description="ε of the policy that is learned about; that of the policy that acts if unset", le=1.0
+    )
+    sigma: float = Field(default=0.5, description="σ: 1 samples, 0 takes expectations", ge=0.0, le=1.0)
+    lam: float = Field(default=0.9, description="λ of the traces", ge=0.0, le=1.0)
+    traces: TraceKind = Field(default="replacing", description="kind of traces")
+    planning: NonNegativeInt = Field(default=5, description="remembered steps learned from after each step")
+    kappa: NonNegativeFloat = Field(default=1e-4, description="κ of the bonus κ √(steps since the pair was tried)")
+    threshold: NonNegativeFloat = Field(default=1e-4, description="error below which a pair is not queued")
+    visits: Visits = Field(default="first", description="which visits of a pair are averaged")
+    exploring_starts: bool = Field(default=False, description="draw the first action of an episode uniformly")
+    longest: PositiveInt = Field(default=10_000, description="steps of the longest episode that is learned from")
+
+    @field_validator("algorithm")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in READS:
+            guess, known = did_you_mean(nearest(name, READS)), ", ".join(READS)
+            raise ConfigError(f"no tabular algorithm is named {name!r}: choose one of {known}.{guess}")
+        return name
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_words(cls, given: Any, handler: ModelWrapValidatorHandler[Settings]) -> Settings:
+        try:
+            return handler(given)
+        except ValidationError as error:
+            raise ConfigError("\n".join(_wrong(problem) for problem in error.errors())) from None
+
+    @property
+    def on_policy(self) -> bool:
+        """Whether the policy that is learned about is the one that acts."""
+        return self.algorithm in ON_POLICY and self.target_epsilon is None
+
+    def violations(self, *, noisy: bool) -> list[tuple[str, str]]:
+        """The conditions for convergence that the schedules break; see `schedules.violations`."""
+        steps, epsilon = schedule(self.step_size, what="step_size"), schedule(self.epsilon, what="epsilon")
+        return violations(steps, epsilon, on_policy=self.on_policy, noisy=noisy)
+
+
+def _wrong(problem: Any) -> str:
+    """A problem that pydantic found, in our words."""
+    name, value = str(problem["loc"][0]), problem["input"]
+    leaf = leaves(Settings).get((name,))
+    if leaf is None:
+        return no_such("setting", name, Settings.model_fields)
+    choices = [str(each) for each in leaf.choices] if isinstance(value, str) else []
+    return f"{name} is {shown(value)}, expected {leaf.expected}.{did_you_mean(nearest(str(value), choices))}"
+
+
+def no_such(what: str, name: str, known: Iterable[str]) -> str:
+    """There is nothing of that name; the nearest name, or the one that other libraries mean by it."""
+    meant = [key.removeprefix("algo.") for key in ELSEWHERE.get(name.lower(), ())]
+    return f"there is no {what} {name!r}.{did_you_mean([key for key in meant if key in known] or nearest(name, known))}"
 
 
 class EpisodesConfig(EnvConfig):
@@ -22,7 +146,7 @@ class EpisodesConfig(EnvConfig):
 class ControlConfig(Section):
     """What every tabular control algorithm is told."""
 
-    discount: float = Field(default=0.99, description="γ, weight of the next step's value", ge=0.0, le=1.0)
+    discount: Discount = 0.99
     step_size: float = Field(default=0.1, description="α, at the start", gt=0.0, le=1.0)
     step_size_schedule: Shape = Field(
         default="constant",
@@ -43,100 +167,8 @@ class ControlConfig(Section):
         default=None, description="steps that its schedule takes (exponential: in which it falls to 1/e); all if unset"
     )
     epsilon_omega: PositiveFloat = Field(default=0.5, description="ω of a polynomial ε")
-    initial: FiniteFloat = Field(default=0.0, description="value with which every pair begins; high is optimistic")
+    initial: Initial = 0.0
     every: PositiveInt = Field(default=1_000, description="environment steps between two rows of metrics")
-
-
-class QLearningConfig(ControlConfig):
-    """Q-learning: towards r + γ max q(s', ·) (Watkins 1989)."""
-
-
-class SarsaConfig(ControlConfig):
-    """SARSA: towards r + γ q(s', a') of the action taken next (Rummery and Niranjan 1994)."""
-
-
-class ExpectedSarsaConfig(ControlConfig):
-    """Expected SARSA: towards r + γ Σ π(a|s') q(s', a) (van Seijen et al. 2009)."""
-
-
-class DoubleQLearningConfig(ControlConfig):
-    """Double Q-learning: one table chooses, the other values (van Hasselt 2010)."""
-
-
-class NStepSarsaConfig(ControlConfig):
-    """n-step SARSA: n rewards, then q (Sutton and Barto 2018, section 7.2)."""
-
-    n: PositiveInt = Field(default=4, description="steps of the return")
-
-
-class TreeBackupConfig(ControlConfig):
-    """n-step tree backup: expectations all along, off-policy without ratios (Precup et al. 2000)."""
-
-    n: PositiveInt = Field(default=4, description="steps of the return")
-    target_epsilon: NonNegativeFloat | None = Field(
-        default=None, description="ε of the policy that is learned about; that of the policy that acts if unset", le=1.0
-    )
-
-
-class QSigmaConfig(ControlConfig):
-    """Q(σ): between n-step SARSA and tree backup (De Asis et al. 2018)."""
-
-    n: PositiveInt = Field(default=4, description="steps of the return")
-    sigma: float = Field(default=0.5, description="σ: 1 samples, 0 takes expectations", ge=0.0, le=1.0)
-
-
-class TracesConfig(ControlConfig):
-    """Control with eligibility traces."""
-
-    lam: float = Field(default=0.9, description="λ of the traces", ge=0.0, le=1.0)
-
-
-class SarsaLambdaConfig(TracesConfig):
-    """SARSA(λ) with traces (Rummery and Niranjan 1994)."""
-
-    traces: Literal["accumulating", "replacing", "dutch"] = Field(default="replacing", description="kind of traces")
-
-
-class TrueOnlineSarsaConfig(TracesConfig):
-    """True online SARSA(λ): equal to the online λ-return at every step (van Seijen et al. 2016)."""
-
-
-class WatkinsQConfig(TracesConfig):
-    """Watkins's Q(λ): traces until the first action that is not greedy (Watkins 1989)."""
-
-    traces: Literal["accumulating", "replacing", "dutch"] = Field(default="replacing", description="kind of traces")
-
-
-class DynaQConfig(ControlConfig):
-    """Dyna-Q: Q-learning that also learns from remembered steps (Sutton 1990)."""
-
-    planning: NonNegativeInt = Field(default=5, description="remembered steps learned from after each step")
-
-
-class DynaQPlusConfig(DynaQConfig):
-    """Dyna-Q+: with a bonus for what was not tried for long (Sutton 1990)."""
-
-    kappa: NonNegativeFloat = Field(default=1e-4, description="κ of the bonus κ √(steps since the pair was tried)")
-
-
-class PrioritisedSweepingConfig(DynaQConfig):
-    """Prioritised sweeping from samples: the largest errors first, and backwards (Moore and Atkeson 1993)."""
-
-    threshold: NonNegativeFloat = Field(default=1e-4, description="error below which a pair is not queued")
-
-
-class MonteCarloConfig(ControlConfig):
-    """Monte Carlo control: whole returns of episodes (Sutton and Barto 2018, sections 5.3 and 5.4)."""
-
-    visits: Literal["first", "every"] = Field(default="first", description="which visits of a pair are averaged")
-    exploring_starts: bool = Field(default=False, description="draw the first action of an episode uniformly")
-    longest: PositiveInt = Field(default=10_000, description="steps of the longest episode that is learned from")
-
-
-class OffPolicyMonteCarloConfig(ControlConfig):
-    """Off-policy Monte Carlo control by weighted importance sampling (Sutton and Barto 2018, section 5.7)."""
-
-    longest: PositiveInt = Field(default=10_000, description="steps of the longest episode that is learned from")
 
 
 class TabularRun(RunConfig):
@@ -145,35 +177,87 @@ class TabularRun(RunConfig):
     env: EpisodesConfig = Field(default_factory=EpisodesConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
     algo: ControlConfig = Field(default_factory=ControlConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
 
+    def settings(self) -> Settings:
+        """What the learner is told: the algorithm's section, with its schedules."""
+        own = {name: value for name, value in self.algo if name in Settings.model_fields}
+        rates = {name: self._schedule(name) for name in ("step_size", "epsilon")}
+        return Settings.model_validate(own | rates | {"algorithm": self.algorithm})
 
-def _run(name: str, section: type[ControlConfig]) -> type[TabularRun]:
+    def _schedule(self, name: str) -> Schedule:
+        """The schedule that the section describes; one that takes all steps ends with the run."""
+        start, end, steps, omega, shape = (
+            getattr(self.algo, name + suffix) for suffix in ("", "_end", "_steps", "_omega", "_schedule")
+        )
+        match shape:
+            case "linear":
+                return Linear(start, end, steps or self.total_steps)
+            case "exponential":
+                return Exponential(start, end, steps or self.total_steps)
+            case "polynomial":
+                return Polynomial(1.0, omega)
+            case "harmonic":
+                return Harmonic()
+            case _:
+                return Constant(start)
+
+
+READS: dict[str, tuple[str, *tuple[str, ...]]] = {
+    "q-learning": ("Q-learning: towards r + γ max q(s', ·) (Watkins 1989).",),
+    "sarsa": ("SARSA: towards r + γ q(s', a') of the action taken next (Rummery and Niranjan 1994).",),
+    "expected-sarsa": ("Expected SARSA: towards r + γ Σ π(a|s') q(s', a) (van Seijen et al. 2009).",),
+    "double-q-learning": ("Double Q-learning: one table chooses, the other values (van Hasselt 2010).",),
+    "n-step-sarsa": ("n-step SARSA: n rewards, then q (Sutton and Barto 2018, section 7.2).", "n"),
+    "tree-backup": (
+        "n-step tree backup: expectations all along, off-policy without ratios (Precup et al. 2000).",
+        "n",
+        "target_epsilon",
+    ),
+    "q-sigma": ("Q(σ): between n-step SARSA and tree backup (De Asis et al. 2018).", "n", "sigma"),
+    "sarsa-lambda": ("SARSA(λ) with traces (Rummery and Niranjan 1994).", "lam", "traces"),
+    "true-online-sarsa": (
+        "True online SARSA(λ): equal to the online λ-return at every step (van Seijen et al. 2016).",
+        "lam",
+    ),
+    "watkins-q": (
+        "Watkins's Q(λ): traces until the first action that is not greedy (Watkins 1989).",
+        "lam",
+        "traces",
+    ),
+    "dyna-q": ("Dyna-Q: Q-learning that also learns from remembered steps (Sutton 1990).", "planning"),
+    "dyna-q-plus": ("Dyna-Q+: with a bonus for what was not tried for long (Sutton 1990).", "planning", "kappa"),
+    "prioritised-sweeping": (
+        "Prioritised sweeping from samples: the largest errors first, and backwards (Moore and Atkeson 1993).",
+        "planning",
+        "threshold",
+    ),
+    "monte-carlo": (
+        "Monte Carlo control: whole returns of episodes (Sutton and Barto 2018, sections 5.3 and 5.4).",
+        "visits",
+        "exploring_starts",
+        "longest",
+    ),
+    "off-policy-monte-carlo": (
+        "Off-policy Monte Carlo control by weighted importance sampling (Sutton and Barto 2018, section 5.7).",
+        "longest",
+    ),
+}
+"""What each algorithm is, and the settings that it reads beside those of all."""
+
+
+def _run(algorithm: str, what: str, *reads: str) -> type[TabularRun]:
+    """The config class of an algorithm's run."""
+    name = algorithm.title().replace("-", "")
+    known = Settings.model_fields
+    own: dict[str, Any] = {field: (known[field].annotation, known[field]) for field in reads}
+    section = create_model(f"{name}Config", __base__=ControlConfig, __doc__=what, **own)
     return create_model(
-        f"{section.__name__.removesuffix('Config')}Run",
+        f"{name}Run",
         __base__=TabularRun,
-        __doc__=section.__doc__,
-        algorithm=(str, Field(default=name, description="name of the algorithm")),
+        __doc__=what,
+        algorithm=(str, Field(default=algorithm, description="name of the algorithm")),
         algo=(section, Field(default_factory=section)),
     )
 
 
-TABULAR: dict[str, type[TabularRun]] = {
-    name: _run(name, section)
-    for name, section in {
-        "q-learning": QLearningConfig,
-        "sarsa": SarsaConfig,
-        "expected-sarsa": ExpectedSarsaConfig,
-        "double-q-learning": DoubleQLearningConfig,
-        "n-step-sarsa": NStepSarsaConfig,
-        "tree-backup": TreeBackupConfig,
-        "q-sigma": QSigmaConfig,
-        "sarsa-lambda": SarsaLambdaConfig,
-        "true-online-sarsa": TrueOnlineSarsaConfig,
-        "watkins-q": WatkinsQConfig,
-        "dyna-q": DynaQConfig,
-        "dyna-q-plus": DynaQPlusConfig,
-        "prioritised-sweeping": PrioritisedSweepingConfig,
-        "monte-carlo": MonteCarloConfig,
-        "off-policy-monte-carlo": OffPolicyMonteCarloConfig,
-    }.items()
-}
+TABULAR: dict[str, type[TabularRun]] = {name: _run(name, *of) for name, of in READS.items()}
 """The config class of each tabular algorithm."""

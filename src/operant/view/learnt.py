@@ -54,20 +54,24 @@ def learnt(run: Path) -> Learnt | None:
 
 def shown(cfg: TabularRun, agent: TablePolicy) -> Learnt:
     """The section of a table."""
-    from operant.tabular.configured import violations
-
     found = Learnt()
     mdp = model(cfg)
     if mdp is None or not agent.spec.states <= mdp.num_states or agent.spec.actions != mdp.num_actions:
-        found.conditions = violations(cfg, noisy=True)
+        found.conditions = _violations(cfg, noisy=True)
         return found
-    found.conditions = violations(cfg, noisy=mdp.nnz > mdp.num_rows)
+    found.conditions = _violations(cfg, noisy=mdp.nnz > mdp.num_rows)
     try:
         _compare(mdp, agent, found)
         found.sentences += _soft(cfg, mdp)
     except (OperantError, ArithmeticError) as error:  # no optimum, or none that is finite
         found.sentences.append(f"The optimum is not known: {error}")
     return found
+
+
+def _violations(cfg: TabularRun, *, noisy: bool) -> list[str]:
+    """The conditions for convergence with probability one that the schedules break, a sentence each."""
+    names = {"step size": "Step sizes", "epsilon": "Exploration"}
+    return [f"{names[what]}: {why}." for what, why in cfg.settings().violations(noisy=noisy)]
 
 
 def model(cfg: TabularRun) -> MDP | None:
@@ -159,15 +163,9 @@ def _worth(mdp: MDP, start: NDArray[np.float64], agent: TablePolicy, solution: A
 def _soft(cfg: TabularRun, mdp: MDP) -> list[str]:
     """What an on-policy method aims at, whose policy keeps its ε: the best ε-soft policy."""
     from operant.mdp.analyse.evaluation import best_epsilon_soft
-    from operant.tabular.algorithms import named
 
     epsilon = cfg.algo.epsilon
-    if (
-        mdp.start is None
-        or not named(cfg.algorithm).on_policy
-        or cfg.algo.epsilon_schedule != "constant"
-        or not epsilon
-    ):
+    if mdp.start is None or not cfg.settings().on_policy or cfg.algo.epsilon_schedule != "constant" or not epsilon:
         return []
     worth = float(mdp.start @ best_epsilon_soft(mdp, epsilon)[0].values)
     return [

@@ -20,12 +20,12 @@ from operant.tabular.rules import (
     Table,
     begin,
     best_value,
+    evaluate,
     greedy,
     move,
     next_step_size,
     observe,
 )
-from operant.tabular.schedules import evaluate
 
 
 class UpperConfidence(NamedTuple):

@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from operant.mdp.analyse.sampler import below, compiled, part, uniform
-from operant.tabular.rules import RULES, Rules
+from operant.tabular.rules import RULES, Rules, evaluate
 from operant.tabular.rules.state_values import Values, follow, follow_unless
 from operant.tabular.rules.traces import Trace, forget, mark, spread
-from operant.tabular.schedules import evaluate
 
 
 @part

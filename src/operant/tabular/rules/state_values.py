@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from operant.mdp.analyse.sampler import choose_row, compiled, part
-from operant.tabular.rules import RULES, Rules
+from operant.tabular.rules import RULES, Rules, evaluate
 from operant.tabular.rules.traces import Trace, forget, mark, spread, true_online
-from operant.tabular.schedules import evaluate
 
 
 class Values(NamedTuple):
@@ -181,6 +180,19 @@ class Record(NamedTuple):
     first: Any  # [S]    when it occurred there first
 
 
+def new_record(states: int, longest: int) -> Record:
+    """The record with which learning begins; T_max is `longest`."""
+    return Record(
+        states=np.zeros(longest, dtype=np.int64),
+        rewards=np.zeros(longest),
+        rows=np.zeros(longest, dtype=np.int64),
+        length=np.zeros(1, dtype=np.int64),
+        number=np.zeros(1, dtype=np.int64),
+        stamp=np.zeros(states, dtype=np.int64),
+        first=np.zeros(states, dtype=np.int64),
+    )
+
+
 @compiled
 def begin_record(memory, state):
     """Nothing has happened yet; follow the policy."""
@@ -265,11 +277,7 @@ def observe_off_policy_prediction(memory, state, row, reward, following, termina
 
 
 class OfflineLambda(NamedTuple):
-    """The offline λ-return algorithm: after an episode, v(s_t) += α [G^λ_t - v(s_t)] for t = 0, 1, … in order, with
-
-    G^λ_t = r_{t+1} + γ [(1 - λ) v(s_{t+1}) + λ G^λ_{t+1}] under the values as the updates before t left them. (With the
-    values of the episode's end in every return the figure of the book does not come out.)
-    """
+    """The offline λ-return algorithm; see `offline_lambda_return`."""
 
     values: Values
     record: Record
