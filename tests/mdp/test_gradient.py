@@ -147,6 +147,14 @@ def test_ascent_reaches_the_optimum():
     assert last == pytest.approx(float(start @ solve(mdp, 1e-9).values), abs=1e-6)
 
 
+def test_a_class_that_is_reached_late_is_one_class():
+    """Its gain is computed to the number of steps there times the rounding, far from what the class itself has."""
+    P = np.array([[1 - 1e-9, 1e-9, 0.0], [0.0, 0.25, 0.75], [0.0, 0.5, 0.5]])
+    mdp = MDP(P[:, None, :], np.array([[5.0], [1 / 3], [-1 / 7]]), 1.0, criterion="average", start=[1.0, 0.0, 0.0])
+    found = exact_policy_gradient(mdp, np.zeros((3, 1)))
+    assert found.objective == pytest.approx(0.4 / 3 - 0.6 / 7)
+
+
 def test_errors():
     P, R, start, theta = arrays(1)
     with pytest.raises(ModelError, match="start"):

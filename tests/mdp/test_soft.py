@@ -1,5 +1,7 @@
 """Soft value iteration: its fixed point, its certificate, its limits, and the backup of operant.math."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +43,18 @@ def test_fixed_point_and_certificate(temperature, terminal):
     for _ in range(20):  # no other policy does better
         other = softmax(mdp, rng.normal(size=mdp.num_rows))
         assert (soft_evaluate(mdp, other, temperature=temperature).values <= sharp.values + 1e-9).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_newton_ends_where_values_are_large(seed):
+    """Rounding is relative: with values of 1e12 no round moves them by less than 1e-6, the last ones neither."""
+    mdp = model(seed, states=12, discount=0.999999)
+    large = mdp.replace(rows=replace(mdp.rows, reward=1e6 * mdp.rows.reward))
+    found = soft_policy_iteration(large, temperature=1e5)
+    bounds = soft_value_iteration(large, temperature=1e5, epsilon=1e6, initial=found.values).certificate
+    slack = 1e-9 * np.abs(found.values).max()
+    assert (bounds.lower - slack <= found.values).all()
+    assert (found.values <= bounds.upper + slack).all()
 
 
 def test_a_coarse_answer_is_certified_too():

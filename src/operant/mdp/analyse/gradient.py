@@ -95,7 +95,7 @@ def exact_policy_gradient(
     if found.gain is not None:
         visits = stationary(mdp, policy, start=start)[mdp.row_state] * policy
         objective = float(visits @ mdp.rows.reward)
-        if np.ptp(found.gain) > 1e-9 * max(1.0, float(np.abs(found.gain).max())):
+        if found.certificate.lower.max() > found.certificate.upper.min():
             raise ModelError("the gain depends on the state (several recurrent classes): it has no such gradient.")
     else:
         visits = occupancy(mdp, policy, start=start)

@@ -119,7 +119,8 @@ def soft_policy_iteration(
         found = soft_evaluate(mdp, softmax(mdp, action_values(mdp, values) / temperature), temperature=temperature)
         moved = float(np.max(np.abs(found.values - values), initial=0.0))
         values = found.values
-        if moved <= 1e-12 * max(1.0, norm_of(values)) or (moved < 1e-6 and moved >= last):
+        scale = max(1.0, norm_of(values))
+        if moved <= 1e-12 * scale or (moved < 1e-6 * scale and moved >= last):
             return found
         last = moved
     raise ModelError(f"soft policy iteration still moves by {last:.2g} after {max_iterations} rounds.")
