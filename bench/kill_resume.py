@@ -60,9 +60,9 @@ def available() -> list[str]:
 
 def train(case: str, runs: Path) -> None:
     """Start the case's run, or go on with the one that is there; one killed before its first checkpoint starts anew."""
+    from operant.api import resume, start
     from operant.run.checkpoint import newest
     from operant.run.folder import RunFolder
-    from operant.run.launch import resume, start
 
     there = sorted(runs.glob("*/run.json"))
     if there:
@@ -188,7 +188,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments [0]")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    for heavy in ("operant.run.launch", "operant.control.kernels", *(n for n in NEEDS.values() if find_spec(n))):
+    for heavy in ("operant.api", "operant.control.kernels", *(n for n in NEEDS.values() if find_spec(n))):
         import_module(heavy)  # once, instead of in every fork
     cases = args.case or available()
     rng, kills, mismatches, trials = random.Random(args.seed), Counter[str](), [], Counter[str]()

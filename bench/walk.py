@@ -12,8 +12,8 @@ import json
 import statistics
 import time
 
+from operant.config.registry import builder_of
 from operant.config.resolve import resolve
-from operant.run.registry import BUILD
 
 STEPS = 20_000
 
@@ -21,7 +21,7 @@ STEPS = 20_000
 def measure(algorithm: str, env: str, repeat: int) -> dict[str, object]:
     """One line of the result."""
     settings = {"algo.every": STEPS, "total_steps": STEPS * (repeat + 1)}
-    job = BUILD[algorithm](resolve(algorithm, env, overrides=settings, source="bench").config, env)
+    job = builder_of(algorithm)(resolve(algorithm, env, overrides=settings, source="bench").config, env)
     next(job.algorithm)  # compiles
     speeds: list[float] = []
     before, start = job.counter.seconds, time.perf_counter()

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from operant.config.errors import ConfigError, DiskError, EnvError, NonFiniteError, OperantError
 
 if TYPE_CHECKING:
-    from operant.cli.api import Run as Run
-    from operant.cli.api import loop as loop
-    from operant.cli.api import resume as resume
-    from operant.cli.api import train as train
+    from operant.api import Run as Run
+    from operant.api import loop as loop
+    from operant.api import resume as resume
+    from operant.api import train as train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in ("Run", "loop", "resume", "train"):
-        from operant.cli import api
+        from operant import api
 
         return getattr(api, name)
     raise AttributeError(f"module 'operant' has no attribute {name!r}")

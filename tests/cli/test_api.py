@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import operant
-from operant.cli.api import find, list_runs
+from operant.api import find, list_runs
 
 QUICK = {"total_steps": 300, "quiet": True, "env.num": 2, "algo.horizon": 32, "eval.episodes": 3, "save.videos": False}
 

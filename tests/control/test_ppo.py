@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import operant
+from operant.config.registry import builder_of
 from operant.config.resolve import resolve
-from operant.control.build import Evaluator
 from operant.control.ppo import _update, ppo
 from operant.data.trajectory import flatten, minibatches
-from operant.run.registry import BUILD
+from operant.run.evaluate import Evaluator
 
 IDENTITY = {
     "total_steps": 1200,
@@ -28,7 +28,7 @@ IDENTITY = {
 
 
 def build(env, **overrides):
-    return BUILD["ppo"](resolve("ppo", env, overrides=overrides, source="argument").config, env)
+    return builder_of("ppo")(resolve("ppo", env, overrides=overrides, source="argument").config, env)
 
 
 def run(job, steps=None):

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from operant.config.schema import PPOConfig
 from operant.control.agent import Agent, AgentSpec
 from operant.control.ppo import _update
 from operant.control.ppo_fused import Fused, fused_update
+from operant.control.settings import PPOConfig
 from operant.data.trajectory import Batch, minibatches
 
 LR = 1e-3

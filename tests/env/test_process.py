@@ -16,13 +16,13 @@ import torch
 from gymnasium import spaces
 
 from operant.config.errors import EnvError
+from operant.config.registry import builder_of
 from operant.config.resolve import resolve
 from operant.control.collector import Collector
 from operant.data.streams import Streams
 from operant.env import Supervisor, make
 from operant.math.advantage import gae
 from operant.run.evaluate import evaluate
-from operant.run.registry import BUILD
 from operant.workers.wire import decode_space, encode_space
 from reference.faulty import Faulty
 
@@ -75,7 +75,7 @@ def test_training_in_workers_is_training_in_this_process():
     def rows(backend, workers):
         settings = {"env.backend": backend, "env.num": 3, "algo.horizon": 32, "algo.batch": 32, "eval.episodes": 3}
         cfg = resolve("ppo", "Pendulum-v1", overrides=settings | {"env.workers": workers}, source="argument").config
-        job = BUILD["ppo"](cfg, "Pendulum-v1")
+        job = builder_of("ppo")(cfg, "Pendulum-v1")
         measured = [{k: float(v) for k, v in next(job.algorithm).items()} for _ in range(3)]
         job.counter.env.close()
         returns = job.evaluate(3).returns

@@ -9,11 +9,10 @@ from safetensors.torch import load_file
 
 import operant.control.ppo as module
 from operant.cli.main import main
-from operant.control import build as control
+from operant.config.registry import builder_of
 from operant.control.collector import Collector
 from operant.control.ppo_fused import Fused
 from operant.env.gymvector import GymVector
-from operant.run import registry
 from operant.run.folder import RunFolder
 from operant.run.metrics import read_metrics
 from operant.view.report import write_report
@@ -52,12 +51,14 @@ def run(tmp_path, monkeypatch, capsys):
     """Train with a job changed by `prepare`, and look at what is left."""
 
     def train(prepare=lambda job: None, **settings):
-        def build(cfg, env):
-            job = control.build_ppo(cfg, env)
+        build_ppo = builder_of("ppo")
+
+        def build(cfg, env, say):
+            job = build_ppo(cfg, env, say)
             prepare(job)
             return job
 
-        monkeypatch.setitem(registry.BUILD, "ppo", build)
+        monkeypatch.setattr("operant.control.ppo.build", build)
         words = [f"--{k}={v}" for k, v in (SETTINGS | settings).items()]
         code = main(["train", "ppo", "CartPole-v1", "--runs", str(tmp_path), *words])
         return Fault(tmp_path, capsys, code)

@@ -14,7 +14,7 @@ from operant.cli.main import main
 from operant.config.errors import ConfigError
 from operant.config.resolve import resolve
 from operant.tabular.algorithms import ALGORITHMS as LEARNERS
-from operant.tabular.settings import TABULAR
+from operant.tabular.settings import RUNS as TABULAR
 from operant.tabular.table import TablePolicy
 
 QUICK = {
@@ -116,8 +116,8 @@ def test_another_seed_is_another_run_and_the_same_seed_the_same(tmp_path):
 
 
 def test_a_checkpoint_of_another_table_is_refused_and_nothing_changed(tmp_path):
+    from operant.config.registry import builder_of
     from operant.run import checkpoint
-    from operant.run.registry import BUILD
 
     run = operant.train("q-learning", "FrozenLake-v1", runs=tmp_path, total_steps=500, **QUICK)
     folder = checkpoint.newest(run.path)[0]
@@ -125,7 +125,7 @@ def test_a_checkpoint_of_another_table_is_refused_and_nothing_changed(tmp_path):
         ("q-learning", "Taxi-v4", "states, actions differ"),
         ("dyna-q", "FrozenLake-v1", "lacks the array seen"),
     ):
-        job = BUILD[algorithm](resolve(algorithm, env).config, env)
+        job = builder_of(algorithm)(resolve(algorithm, env).config, env)
         before = job.learned.named()["table"].clone()
         with pytest.raises(ConfigError, match=said):
             checkpoint.load(folder, job.learned)

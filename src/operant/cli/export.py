@@ -17,17 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from operant.cli.api import Run
+from operant.api import Run
 from operant.config.errors import ConfigError, DiskError
 from operant.config.schema import RunConfig
-from operant.control.build import EVAL_COPIES, EnvLike, Evaluator
-from operant.control.build import copies as made_copies
 from operant.data.stats import bootstrap_ci, iqm
 from operant.data.streams import Streams
-from operant.env import VectorEnv
-from operant.language.settings.runs import LanguageRun
+from operant.env import EnvLike, VectorEnv
 from operant.run import exported
 from operant.run.actor import Actor
+from operant.run.evaluate import EVAL_COPIES, Evaluator
+from operant.run.evaluate import copies as made_copies
 from operant.run.find import find
 from operant.run.folder import provenance, write_json
 from operant.tabular.table import TablePolicy, as_json
@@ -49,7 +48,7 @@ OTHER_SEEDS = 1_000_000
 
 def verb(args: argparse.Namespace) -> None:
     """Export, and say where to."""
-    folder = export(find(args.run, args.runs), out=args.out, name=args.checkpoint)
+    folder = export(find(args.run, args.runs), out=args.out, name=args.checkpoint, trust=args.trust)
     made = json.loads((folder / "evaluation.json").read_text())
     graph = json.loads((folder / "run.json").read_text())["export"]["onnx"]
     print(folder)
@@ -61,7 +60,9 @@ def verb(args: argparse.Namespace) -> None:
     )
 
 
-def export(path: Path, *, out: Path | None = None, name: str = "latest", env: EnvLike | None = None) -> Path:
+def export(
+    path: Path, *, out: Path | None = None, name: str = "latest", env: EnvLike | None = None, trust: bool = False
+) -> Path:
     """Write a policy as a folder that can be shared; returns the folder.
 
     It holds `policy.onnx` (verified), the policy file, `config.toml`, `run.json` without paths of this machine, the
@@ -72,6 +73,7 @@ def export(path: Path, *, out: Path | None = None, name: str = "latest", env: En
         out: the folder to write, `export` in the run folder if None; an earlier export there is replaced.
         name: which checkpoint.
         env: the environment, where the run was made with a callable instead of a name.
+        trust: import the Python code that the run names as its algorithm or network.
 
     Raises:
         ConfigError: if there is no such checkpoint, `out` holds something else, or a package is missing.
@@ -82,11 +84,9 @@ def export(path: Path, *, out: Path | None = None, name: str = "latest", env: En
         raise ConfigError(f"{path} is an exported policy already. Copy the folder, or push it.")
     for package in ("onnx", "onnxscript", "onnxruntime"):
         onnx.needs(package)
-    run = Run(path, name=name, env=env)
-    if isinstance(run.config, LanguageRun):
-        raise ConfigError(
-            f"a language model needs no export: {path / 'checkpoints' / 'latest'} is a folder that transformers reads"
-        )
+    run = Run(path, name=name, env=env, trust=trust)
+    if refusal := run.export_refusal():
+        raise ConfigError(refusal)
     final = out or run.path / "export"
     if final.exists() and (not final.is_dir() or (any(final.iterdir()) and not exported.is_exported(final))):
         raise ConfigError(f"{final} holds something else than an exported policy. Choose another --out.")

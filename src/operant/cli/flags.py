@@ -35,6 +35,13 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_runs(parser, "where the run folders are [runs]")
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """`--trust`."""
+    parser.add_argument(
+        "--trust", action="store_true", help="import the Python code that the run names as its algorithm or network"
+    )
+
+
 def add_runs(parser: argparse.ArgumentParser, text: str) -> None:
     """`--runs DIR`."""
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help=text)

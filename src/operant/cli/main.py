@@ -72,34 +72,19 @@ def train(args: argparse.Namespace) -> int | None:
 
         return verb(args, resolved)
 
-    from operant.run.launch import start
+    from operant.api import start
 
     run = start(resolved, runs=args.runs, say=_say)
-    if "task" in type(run.config).model_fields:
-        return _say_next(args, run)
-    _say(
-        f"Next: operant play {run.path} --show, "
-        f"or operant train {args.algorithm} {args.env} --seed {run.config.seed + 1}"
-    )
-
-
-def _say_next(args: argparse.Namespace, run: Any) -> None:
-    """What to do after training a language model."""
-    _say(f"Next: read completions from before and after in {run.path / 'report.html'}, or operant eval {run.path}")
-    if not run.config.model.path:
-        _say(
-            f"The same with a model of the hub, on a GPU: operant train {args.algorithm} gsm8k "
-            "--model Qwen/Qwen2.5-0.5B-Instruct --device cuda --model.dtype bfloat16 --sampling.max-tokens 512"
-        )
+    for line in run.advice():
+        _say(line)
 
 
 def resume(args: argparse.Namespace) -> None:
     """Go on with a run."""
-    from operant.run.launch import resume as go_on
+    from operant.api import resume as go_on
 
-    run = go_on(_find(args), fork=args.fork, to=args.to, say=_say)
-    shown = "sample {} PROMPT" if "task" in type(run.config).model_fields else "play {}"
-    _say(f"Next: operant report {run.path}, or operant {shown.format(run.path)}")
+    run = go_on(_find(args), fork=args.fork, to=args.to, trust=args.trust, say=_say)
+    _say(f"Next: operant report {run.path}, or operant {run.next}")
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -113,7 +98,7 @@ def evaluate(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(result))
         return
-    from operant.view.words import measured
+    from operant.run.progress import measured
 
     print(f"{measured(result)}; seeds from {result['seed']}")
     kept = "" if run.exported else f"Kept in {run.path / 'evals'}. "
@@ -254,7 +239,8 @@ def _runs(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _algorithms(args: argparse.Namespace) -> list[dict[str, Any]]:
-    from operant.config.resolve import ALGORITHMS, presets
+    from operant.config.registry import all_settings
+    from operant.config.resolve import presets
 
     tuned = [p.algorithm for p in presets()]
     return [
@@ -263,7 +249,7 @@ def _algorithms(args: argparse.Namespace) -> list[dict[str, Any]]:
             "what": (model.model_fields["algo"].annotation.__doc__ or "").strip().split("\n")[0],
             "presets": tuned.count(name),
         }  # type: ignore[union-attr]
-        for name, model in ALGORITHMS.items()
+        for name, model in all_settings().items()
     ]
 
 
@@ -319,12 +305,12 @@ def _print_settings(algorithm: str) -> None:
     from rich.table import Table
 
     from operant.config.fields import leaves
-    from operant.config.resolve import ALGORITHMS
+    from operant.config.registry import settings_of
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("key", "default", "expected", "what it does"):
         table.add_column(title, no_wrap=title == "key", overflow="fold")
-    for leaf in leaves(ALGORITHMS[algorithm]).values():
+    for leaf in leaves(settings_of(algorithm)).values():
         table.add_row(leaf.key, _shown(leaf.default), leaf.expected, leaf.help)
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
@@ -343,9 +329,9 @@ def _find(args: argparse.Namespace) -> Path:
 
 
 def _open(args: argparse.Namespace) -> Any:
-    from operant.cli.api import Run
+    from operant.api import Run
 
-    return Run(_find(args), name=args.checkpoint)
+    return Run(_find(args), name=args.checkpoint, trust=args.trust)
 
 
 def _given(args: argparse.Namespace) -> list[str]:

@@ -18,7 +18,7 @@ from operant.cli.settings import add_settings
 from operant.cli.sharing import add_sharing
 from operant.cli.speaking import add_speaking
 from operant.config.fields import leaves
-from operant.config.resolve import ALGORITHMS
+from operant.config.registry import ALGORITHMS, is_code, settings_of
 from operant.config.schema import RunConfig
 
 WELCOME = f"""\
@@ -80,8 +80,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if not argv:
         sys.stdout.write(WELCOME)
         raise SystemExit(0)
+    own = [word for word in argv[1:2] if argv[0] == "train" and is_code(word) and not word.startswith("-")]
     named = (word for word in argv if word in ALGORITHMS)
-    return build_parser(next(named, next(iter(ALGORITHMS)))).parse_args(argv)
+    return build_parser(*own or [next(named, next(iter(ALGORITHMS)))]).parse_args(argv)
 
 
 def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
@@ -111,6 +112,7 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     flags.add_run(resume)
     resume.add_argument("--fork", action="store_true", help="go on in a new folder")
     resume.add_argument("--to", type=flags.count, metavar="STEPS", help="environment steps to train to [as it was]")
+    flags.add_trust(resume)
 
     _add_eval(verbs.add_parser("eval", help="measure a trained policy"))
     _add_play(verbs.add_parser("play", help="record or watch a trained policy"))
@@ -192,7 +194,7 @@ def _add_task(parser: Parser) -> None:
     check = whats.add_parser("check", help="see that its own solutions score, and that nothing else does", usage=usage)
     check.description = "Say what a task is, and score its own solutions and what answers nothing."
     check.add_argument("id", metavar="TASK", help="a built-in task, reasoning-gym:NAME, or a FILE.py")
-    leaf = leaves(ALGORITHMS["grpo"])["task", "options"]
+    leaf = leaves(settings_of("grpo"))["task", "options"]
     check.add_argument(
         "--task.options",
         action=Override,
@@ -216,6 +218,7 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--judge", metavar="RUN", help="the run of a reward model, or of a process reward model")
     flags.add_checkpoint(parser)
+    flags.add_trust(parser)
     flags.add_json(parser)
 
 
@@ -228,6 +231,7 @@ def _add_play(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", action="store_true", help="open a window instead of writing a file")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the mp4 to write; in the run folder if not given")
     flags.add_checkpoint(parser)
+    flags.add_trust(parser)
 
 
 def _add_config(parser: Parser, algorithm: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from operant.config.errors import ConfigError, OperantError
-from operant.control.build import EnvLike
+from operant.env import EnvLike
 from operant.run import exported
 from operant.run.find import find
 from operant.run.folder import RunFolder

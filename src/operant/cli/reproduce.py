@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 from safetensors.torch import load_file
 
+from operant.api import start
 from operant.config.errors import ConfigError
 from operant.config.resolve import Resolved, load
-from operant.control.build import EnvLike
+from operant.env import EnvLike
 from operant.run import checkpoint, exported
 from operant.run.find import find, trained
 from operant.run.folder import RunFolder, provenance
-from operant.run.launch import Say, start
+from operant.run.job import Say
 
 TOLERANCE = 1e-4
 """Runs agree without being equal where nothing differs by more than this share of the largest value of its column."""
@@ -37,14 +38,20 @@ def verb(args: argparse.Namespace) -> int:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    result = reproduce(find(args.run, args.runs), runs=args.runs, say=say)
+    result = reproduce(find(args.run, args.runs), runs=args.runs, trust=args.trust, say=say)
     print(json.dumps(result, indent=2) if args.json else "\n".join(_told(result)))
     say(f"Next: operant compare {result['run']} {result['reproduction']}, or operant report {result['reproduction']}")
     return 0 if result["agrees"] else 1
 
 
 def reproduce(
-    path: Path, *, runs: Path | str = "runs", env: EnvLike | None = None, quiet: bool = False, say: Say = print
+    path: Path,
+    *,
+    runs: Path | str = "runs",
+    env: EnvLike | None = None,
+    trust: bool = False,
+    quiet: bool = False,
+    say: Say = print,
 ) -> dict[str, Any]:
     """Train what `config.toml` says in a new run folder, and compare parameters, metrics and return.
 
@@ -55,6 +62,7 @@ def reproduce(
         path: a finished run, or an exported policy.
         runs: where the new run folder is made.
         env: the environment, where the run was made with a callable instead of a name.
+        trust: import the Python code that the run names as its algorithm or network.
         quiet: show no progress.
         say: told what differs before the training begins, and where things lie.
 
@@ -62,7 +70,7 @@ def reproduce(
         ConfigError: if the run was not finished, or an exported policy names code as its environment.
     """
     old = trained(path)
-    then, cfg = old.info(), load(path / "config.toml")
+    then, cfg = old.info(), load(path / "config.toml", trust=trust)
     if then.get("status") != "finished":
         raise ConfigError(
             f"{path} is {then.get('status')}, not finished: there is no result to reproduce. "

@@ -27,7 +27,7 @@ from operant.search.pass_at_k import pass_at_k
 from operant.search.voting import majority
 
 if TYPE_CHECKING:
-    from operant.cli.api import Run
+    from operant.api import Run
     from operant.language.model.language_model import LanguageModel
 
 

@@ -8,14 +8,14 @@ from typing import Any, cast
 
 from operant.cli.grammar import Override, Parser
 from operant.config.fields import Leaf, leaves, section, title
-from operant.config.resolve import ALGORITHMS
+from operant.config.registry import ALGORITHMS, settings_of
 from operant.config.write import toml_value
 
 
 def add_settings(parser: Parser, algorithm: str) -> None:
     """ALGO, ENV, @FILE and a flag for each setting, grouped by section."""
-    model = ALGORITHMS[algorithm]
-    parser.add_argument("algorithm", metavar="ALGO", choices=list(ALGORITHMS), help=", ".join(ALGORITHMS))
+    model = settings_of(algorithm)
+    parser.add_argument("algorithm", metavar="ALGO", choices=[*ALGORITHMS, algorithm], help=", ".join(ALGORITHMS))
     parser.add_argument(
         "env",
         nargs="*",

@@ -21,15 +21,10 @@ from pydantic import ValidationError
 from operant.config.errors import ConfigError
 from operant.config.fields import Leaf, did_you_mean, leaf_of, leaves, nearest, nearest_keys, section
 from operant.config.locate import key_lines
-from operant.config.schema import PPORun, RunConfig
+from operant.config.registry import TRUST, is_code, settings_of
+from operant.config.schema import RunConfig
 from operant.config.values import ENTRY, fitted, from_text, plain, shown
 from operant.config.write import toml_document, toml_key, toml_value
-from operant.language.settings.grpo import PRESETS as PAPERS
-from operant.language.settings.runs import LANGUAGE
-from operant.tabular.settings import TABULAR
-
-ALGORITHMS: dict[str, type[RunConfig]] = {"ppo": PPORun, **TABULAR, **LANGUAGE}
-"""The config class of each algorithm: the one place where a new algorithm's settings are announced."""
 
 DEEP = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){100}""")
 """A dotted key of more than a hundred parts."""
@@ -72,7 +67,7 @@ def resolve(
     """Merge defaults, the environment's preset, a file and overrides into one validated config.
 
     Args:
-        algorithm: a name in `ALGORITHMS`.
+        algorithm: a name of the registry.
         env: environment id; may be empty when the file or an override sets `env.id`, and wins over the file's.
         file: a TOML file with any of the keys of the schema.
         overrides: dotted key → value, dashes and underscores interchangeable. Text is read as a TOML value where it is
@@ -82,7 +77,7 @@ def resolve(
     Raises:
         ConfigError: with one line for each thing that is wrong: where it stands, its key, what it is, what is expected.
     """
-    model = _class_of(algorithm)
+    model = settings_of(algorithm)
     layers = _Layers(model, source)
     tree, lines = read_toml(Path(file)) if file is not None else ({}, {})
     given: list[tuple[str, object]] = [("algorithm", toml_value(algorithm))]
@@ -92,8 +87,8 @@ def resolve(
         layers = _Layers(model, source)
         if preset is not None:
             layers.table(read_toml(preset.path)[0], where=f"preset {preset.env}")
-        if isinstance(paper, str) and paper in PAPERS:
-            layers.table({"algo": PAPERS[paper].model_dump(exclude_unset=True)}, where=f"preset {paper}")
+        if isinstance(paper, str) and paper in model.papers:
+            layers.table({"algo": model.papers[paper].model_dump(exclude_unset=True)}, where=f"preset {paper}")
         layers.table(tree, where=str(file), lines=lines)
         for key, value in (*given, *(overrides or {}).items()):
             layers.override(str(key), value)
@@ -114,15 +109,21 @@ def resolve(
     return Resolved(layers.config(), layers.provenance(), preset.env if preset else None)
 
 
-def load(path: Path | str) -> RunConfig:
+def load(path: Path | str, *, trust: bool = False) -> RunConfig:
     """Read back the config.toml of a run exactly as `dump` wrote it: no preset is applied.
 
-    Raises ConfigError as `resolve` does.
+    Raises ConfigError as `resolve` does, and where it names Python code as its algorithm or network and is not trusted.
     """
     tree, lines = read_toml(Path(path))
     algorithm = tree.get("algorithm", "ppo")
+    policy = tree.get("policy")
+    network = policy.get("network", "") if isinstance(policy, dict) else ""
+    for key, code in (("algorithm", algorithm), ("policy.network", network)):
+        if not trust and isinstance(code, str) and is_code(code):
+            where = f"{path}:{lines[tuple(key.split('.'))]}"
+            raise ConfigError(f"{where}: {key} is Python code, {code!r}, which opening this would run. {TRUST}")
     try:
-        model = _class_of(algorithm)
+        model = settings_of(algorithm)
     except ConfigError as error:
         raise ConfigError(f"{path}:{lines['algorithm',]}: {error}") from None
     layers = _Layers(model, str(path))
@@ -146,7 +147,7 @@ def dump(resolved: Resolved) -> str:
 
 def schema(algorithm: str = "ppo") -> dict[str, Any]:
     """JSON schema of an algorithm's config. Raises ConfigError for an unknown algorithm."""
-    return _class_of(algorithm).model_json_schema()
+    return settings_of(algorithm).model_json_schema()
 
 
 def presets() -> list[Preset]:
@@ -157,13 +158,6 @@ def presets() -> list[Preset]:
         first = path.read_text(encoding="utf-8").split("\n", 1)[0]
         found.append(Preset(algorithm, "/".join(env), path, first.removeprefix("#").strip()))
     return found
-
-
-def _class_of(algorithm: object) -> type[RunConfig]:
-    if isinstance(algorithm, str) and algorithm in ALGORITHMS:
-        return ALGORITHMS[algorithm]
-    guess = did_you_mean(nearest(str(algorithm).lower(), ALGORITHMS))
-    raise ConfigError(f"unknown algorithm {algorithm!r}.{guess} See `operant list algorithms`.")
 
 
 def read_toml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:

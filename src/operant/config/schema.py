@@ -5,18 +5,11 @@ Every field carries its help text. Unknown keys are refused. `resolve.py` says w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-)
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 
 class Section(BaseModel):
@@ -47,60 +40,11 @@ class CopiesConfig(EnvConfig):
     restarts: NonNegativeInt = Field(default=10, description="restarts of worker processes before the run fails")
 
 
-class PolicyConfig(Section):
-    """The networks, and the normalisation that is stored with them."""
+class EpisodesConfig(EnvConfig):
+    """The environment in one copy, whose episodes have a limit."""
 
-    hidden: tuple[PositiveInt, ...] = Field(
-        default=(64, 64), description="widths of the hidden layers, actor and critic each"
-    )
-    activation: Literal["tanh", "relu"] = Field(default="tanh", description="non-linearity between the layers")
-    log_std_init: FiniteFloat = Field(default=0.0, description="initial log standard deviation of continuous actions")
-    normalize_obs: bool = Field(
-        default=False, description="divide observations by running statistics, kept in the policy file"
-    )
-    obs_clip: PositiveFloat = Field(default=10.0, description="bound on normalised observations")
-    normalize_reward: bool = Field(
-        default=False,
-        description="divide rewards by the running deviation of the discounted return, kept in the policy file",
-    )
-    reward_clip: PositiveFloat = Field(default=10.0, description="bound on normalised rewards")
-
-
-class PPOConfig(Section):
-    """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347)."""
-
-    horizon: PositiveInt = Field(default=256, description="steps collected from each environment before an update")
-    batch: PositiveInt = Field(default=256, description="steps in a minibatch")
-    epochs: PositiveInt = Field(default=10, description="passes over the collected steps")
-    discount: float = Field(default=0.99, description="γ, weight of the next step's value", ge=0.0, le=1.0)
-    lam: float = Field(default=0.95, description="λ of generalised advantage estimation", ge=0.0, le=1.0)
-    lr: PositiveFloat = Field(default=3e-4, description="Adam's learning rate at the start")
-    lr_schedule: Literal["constant", "linear"] = Field(default="linear", description="linear falls to 0 at total_steps")
-    adam_eps: PositiveFloat = Field(default=1e-5, description="Adam's ε")
-    clip: PositiveFloat = Field(default=0.2, description="how far the probability ratio may fall below 1, at the start")
-    clip_high: PositiveFloat | None = Field(
-        default=None, description="how far it may rise above 1; equal to clip when unset"
-    )
-    clip_schedule: Literal["constant", "linear"] = Field(
-        default="constant", description="linear falls to 0 at total_steps"
-    )
-    value_coef: NonNegativeFloat = Field(default=1.0, description="weight of the value loss, ½(V - target)²")
-    value_clip: PositiveFloat | None = Field(
-        default=None, description="bound on the change of the value estimate; off if unset"
-    )
-    entropy_coef: NonNegativeFloat = Field(default=0.0, description="weight of the entropy bonus")
-    max_grad_norm: PositiveFloat = Field(default=0.5, description="bound on the global gradient norm")
-    target_kl: PositiveFloat | None = Field(
-        default=None, description="end an update after an epoch whose mean KL exceeds this; off if unset"
-    )
-    whiten: bool = Field(
-        default=True, description="shift and scale advantages to mean 0, deviation 1 in each minibatch"
-    )
-    fidelity: Literal["operant", "baselines"] = Field(
-        default="operant", description="baselines: treat a time limit as a termination, as openai/baselines did"
-    )
-    fused: Literal["auto", "on", "off"] = Field(
-        default="auto", description="the hand-written update for small networks on a CPU"
+    max_steps: PositiveInt = Field(
+        default=1_000, description="steps after which an episode is cut, unless the environment cuts it sooner"
     )
 
 
@@ -132,10 +76,13 @@ class SaveConfig(Section):
 class RunConfig(Section):
     """Everything that decides what a run does, whatever the algorithm; each algorithm has a class of its own.
 
-    `target` is the setting that says what is trained on: the word after the algorithm on the command line.
+    `target` is the setting that says what is trained on: the word after the algorithm on the command line. `kind` is
+    that of the policies it trains (`operant.config.registry.POLICIES`); `papers` are the algorithm's named variants.
     """
 
     target: ClassVar[tuple[str, ...]] = ("env", "id")
+    kind: ClassVar[str] = "networks"
+    papers: ClassVar[Mapping[str, Section]] = MappingProxyType({})
 
     algorithm: str = Field(default="", description="name of the algorithm")
     seed: int = Field(default=1, description="the one seed from which all randomness flows", ge=0)
@@ -145,13 +92,3 @@ class RunConfig(Section):
     algo: Section = Field(default_factory=Section)
     eval: EvalConfig = Field(default_factory=EvalConfig)
     save: SaveConfig = Field(default_factory=SaveConfig)
-
-
-class PPORun(RunConfig):
-    """A run of PPO."""
-
-    algorithm: str = Field(default="ppo", description="name of the algorithm")
-    device: str = Field(default="cpu", description="where the networks live: cpu, cuda, cuda:1, …")
-    env: CopiesConfig = Field(default_factory=CopiesConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
-    algo: PPOConfig = Field(default_factory=PPOConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
-    policy: PolicyConfig = Field(default_factory=PolicyConfig)

@@ -1,1 +1,33 @@
-"""Control by deep reinforcement learning: networks, policies, the collector, PPO."""
+"""Control by deep reinforcement learning: networks, policies, the collector, PPO; and what your own algorithm needs."""
+
+from typing import TYPE_CHECKING
+
+from operant.config.face import face
+
+if TYPE_CHECKING:
+    from operant.config.schema import RunConfig as RunConfig
+    from operant.config.schema import Section as Section
+    from operant.control.agent import Agent as Agent
+    from operant.control.agent import AgentSpec as AgentSpec
+    from operant.control.collector import Collector as Collector
+    from operant.control.on_policy import OnPolicy as OnPolicy
+    from operant.control.on_policy import on_policy as on_policy
+    from operant.control.settings import ControlRun as ControlRun
+    from operant.control.settings import PPOConfig as PPOConfig
+    from operant.control.settings import PPORun as PPORun
+    from operant.control.train_state import Networks as Networks
+    from operant.run.evaluate import Evaluator as Evaluator
+    from operant.run.job import Job as Job
+
+__getattr__, __dir__ = face(
+    {
+        "operant.config.schema": "RunConfig Section",
+        "operant.control.agent": "Agent AgentSpec",
+        "operant.control.collector": "Collector",
+        "operant.control.on_policy": "OnPolicy on_policy",
+        "operant.control.settings": "ControlRun PPOConfig PPORun",
+        "operant.control.train_state": "Networks",
+        "operant.run.evaluate": "Evaluator",
+        "operant.run.job": "Job",
+    }
+)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -17,7 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from operant.config.errors import ConfigError
+from operant.config.registry import TRUST
 from operant.control.mlp import ACTIVATIONS, MLP
+from operant.control.network import OwnNetwork
 from operant.control.normalizer import ObsNormalizer, RewardScale
 from operant.control.policies import BernoulliPolicy, CategoricalPolicy, Critic, MultiCategoricalPolicy, NormalPolicy
 
@@ -37,6 +39,11 @@ class AgentSpec:
     log_std_init: float = 0.0
     obs_clip: float | None = None  # None: observations are not normalised
     reward_clip: float | None = None  # None: rewards are not normalised
+    network: str = ""  # `file.py:make` or `module:make`, a module from observations to features in place of `hidden`
+
+    def as_json(self) -> dict[str, Any]:
+        """What `policy.json` holds; a network is named only where it is a person's own."""
+        return {key: value for key, value in asdict(self).items() if key != "network" or value}
 
 
 class Agent(nn.Module):
@@ -54,10 +61,8 @@ class Agent(nn.Module):
         self.normalizer = None if spec.obs_clip is None else ObsNormalizer(spec.obs_dim, spec.obs_clip)
         self.reward_scale = None if spec.reward_clip is None else RewardScale(spec.reward_clip)
         outputs = sum(spec.action_sizes)
-        net = MLP((spec.obs_dim, *spec.hidden, outputs), spec.activation, out_gain=0.01, generator=gen)
-        self.policy: AnyPolicy = _policy(spec, net, self.normalizer)
-        value = MLP((spec.obs_dim, *spec.hidden, 1), spec.activation, out_gain=1.0, generator=gen)
-        self.critic = Critic(value, self.normalizer)
+        self.policy: AnyPolicy = _policy(spec, _network(spec, outputs, 0.01, gen), self.normalizer)
+        self.critic = Critic(_network(spec, 1, 1.0, gen), self.normalizer)
 
     @torch.no_grad()
     def act(self, obs: np.ndarray | Sequence[float], *, generator: np.random.Generator | None = None) -> np.ndarray:
@@ -81,20 +86,22 @@ class Agent(nn.Module):
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `policy.json` into `folder`."""
         save_file({name: x.clone() for name, x in self.stored().items()}, str(folder / "model.safetensors"))
-        (folder / "policy.json").write_text(json.dumps(asdict(self.spec), indent=2) + "\n")
+        (folder / "policy.json").write_text(json.dumps(self.spec.as_json(), indent=2) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> Agent:
-        """Read what `save` wrote.
+    def load(cls, folder: Path, *, trust: bool = False) -> Agent:
+        """Read what `save` wrote. `trust` imports the code that it names as its network.
 
         Raises:
-            ConfigError: if a file is missing or is not an agent's.
+            ConfigError: if a file is missing or is not an agent's, or it names code and is not trusted.
         """
         try:
             raw = json.loads((folder / "policy.json").read_text())
             raw |= {key: tuple(raw[key]) for key in ("action_sizes", "hidden")}
             tensors = load_file(folder / "model.safetensors")
             spec = AgentSpec(**raw)
+            if not trust and spec.network:
+                raise ConfigError(f"{folder}: its network is Python code, {spec.network!r}. {TRUST}")
             if weights(spec) > sum(x.numel() for x in tensors.values()):
                 raise ValueError("model.safetensors does not fit policy.json: it is smaller")
             agent = cls(spec)
@@ -127,6 +134,10 @@ def weights(spec: AgentSpec) -> int:
     if any(type(n) is not int or n < 1 for n in (*widths, *spec.action_sizes)):
         raise ValueError("policy.json: a width is not a positive whole number")
     outputs = sum(spec.action_sizes)
+    if type(spec.network) is not str:
+        raise ValueError("policy.json: network is no name")
+    if spec.network:  # its own weights are not known before it is made
+        return 0
     return 2 * sum(a * b for a, b in pairwise(widths)) + widths[-1] * (outputs + 1)
 
 
@@ -135,7 +146,13 @@ def _repeated(name: str) -> bool:
     return name.startswith(("policy.normalizer.", "critic.normalizer."))
 
 
-def _policy(spec: AgentSpec, net: MLP, normalizer: ObsNormalizer | None) -> AnyPolicy:
+def _network(spec: AgentSpec, outputs: int, out_gain: float, generator: torch.Generator) -> MLP | OwnNetwork:
+    if spec.network:
+        return OwnNetwork(spec.network, spec.obs_dim, outputs, out_gain=out_gain, generator=generator)
+    return MLP((spec.obs_dim, *spec.hidden, outputs), spec.activation, out_gain=out_gain, generator=generator)
+
+
+def _policy(spec: AgentSpec, net: MLP | OwnNetwork, normalizer: ObsNormalizer | None) -> AnyPolicy:
     match spec.action_kind:
         case "discrete":
             return CategoricalPolicy(net, normalizer)

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from operant.control.mlp import MLP
 from operant.control.normalizer import ObsNormalizer
 from operant.data.trajectory import Obs
 from operant.math.logprob import (
@@ -48,9 +47,9 @@ class Policy(Protocol):
 
 
 class _Head(nn.Module):
-    """A perceptron behind an optional normaliser; subclasses say what its output means."""
+    """A network behind an optional normaliser; subclasses say what its output means."""
 
-    def __init__(self, net: MLP, normalizer: ObsNormalizer | None) -> None:
+    def __init__(self, net: nn.Module, normalizer: ObsNormalizer | None) -> None:
         super().__init__()
         self.net = net
         self.normalizer = normalizer
@@ -94,7 +93,7 @@ class NormalPolicy(_Head):
     (details 23 to 27 of Huang et al. 2022).
     """
 
-    def __init__(self, net: MLP, normalizer: ObsNormalizer | None, size: int, log_std_init: float) -> None:
+    def __init__(self, net: nn.Module, normalizer: ObsNormalizer | None, size: int, log_std_init: float) -> None:
         super().__init__(net, normalizer)
         self.log_std = nn.Parameter(torch.full((size,), log_std_init))
 
@@ -120,7 +119,7 @@ class NormalPolicy(_Head):
 class MultiCategoricalPolicy(_Head):
     """K independent categoricals side by side, for `MultiDiscrete`; actions are int64 [N, K] (detail 37)."""
 
-    def __init__(self, net: MLP, normalizer: ObsNormalizer | None, sizes: Sequence[int]) -> None:
+    def __init__(self, net: nn.Module, normalizer: ObsNormalizer | None, sizes: Sequence[int]) -> None:
         super().__init__(net, normalizer)
         self.sizes = tuple(sizes)
 

@@ -1,5 +1,7 @@
 """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347), on one page.
 
+For small networks on a CPU a hand-written update takes the place of `_update`: `ppo_fused.py`, equal to it to 1e-5.
+
 What it does beyond the paper is the checklist of "The 37 implementation details of PPO" (Huang et al. 2022); see
 `docs/ppo.md` for each detail beside its option or its test. One thing differs from the checklist on purpose: a time
 limit is not a termination. The value of the state behind a truncated step is bootstrapped; `fidelity = "baselines"`
@@ -17,17 +19,21 @@ import torch
 from torch import Tensor
 
 from operant.config.errors import ConfigError, NonFiniteError
-from operant.config.schema import PPOConfig
 from operant.control.agent import Agent
 from operant.control.collector import Collector
 from operant.control.nan_locator import Inspector
+from operant.control.on_policy import on_policy
 from operant.control.policies import NormalPolicy
 from operant.control.ppo_fused import fused_update
+from operant.control.settings import PPOConfig, PPORun
+from operant.control.train_state import Networks
 from operant.data.trajectory import Batch, Metrics, flatten, minibatches
+from operant.env import EnvLike
 from operant.math.advantage import gae
 from operant.math.baseline import whiten
 from operant.math.objective import clipped_surrogate, clipped_value_loss, value_loss
 from operant.math.reduce import token_mean
+from operant.run.job import Job, Say, silent
 
 
 def ppo(
@@ -131,3 +137,20 @@ def _update(
         "policy/clip_fraction": metrics["clip_fraction"],
         "grad/norm": norm,
     }
+
+
+def build(cfg: PPORun, env: EnvLike, say: Say = silent) -> Job:
+    """Everything PPO needs, made from a config and one seed."""
+    parts = on_policy(cfg, env)
+    agent, collect = parts.agent, parts.collect
+    optimizer = torch.optim.Adam(agent.parameters(), lr=cfg.algo.lr, eps=cfg.algo.adam_eps)
+    return Job(
+        algorithm=ppo(cfg.algo, collect, agent, optimizer, parts.generator, total_steps=cfg.total_steps),
+        learned=Networks(agent, optimizer),
+        counter=collect,
+        begin=parts.begin,
+        evaluate=parts.evaluate,
+        total_steps=cfg.total_steps,
+        eval=cfg.eval,
+        save=cfg.save,
+    )

@@ -6,15 +6,16 @@ It works on the memory of the torch modules and of the optimiser, so either path
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from operant.config.schema import PPOConfig
 from operant.control.agent import AnyPolicy
+from operant.control.mlp import MLP
 from operant.control.policies import CategoricalPolicy, Critic, NormalPolicy
+from operant.control.settings import PPOConfig
 from operant.data.trajectory import Batch, Metrics, shuffled
 
 NAMES = ("loss/policy", "policy/entropy", "policy/kl", "policy/clip_fraction", "loss/value", "grad/norm")
@@ -113,12 +114,18 @@ def _obstacle(policy: AnyPolicy, critic: Critic, optimizer: torch.optim.Optimize
     """Why the hand-written update does not apply; None where it does."""
     parameters = [*policy.parameters(), *critic.parameters()]
     groups = optimizer.param_groups
-    plain = all(isinstance(layer, nn.Linear) for module in (policy, critic) for layer in module.net.layers)
+    nets = policy.net, critic.net
     if not isinstance(policy, CategoricalPolicy | NormalPolicy):
         return f"the policy is a {type(policy).__name__}, neither categorical nor normal"
     if any(p.device.type != "cpu" or p.dtype != torch.float32 for p in parameters):
         return "a parameter is not float32 on the CPU"
-    if not plain or policy.net.activation != critic.net.activation or policy.net.activation not in ("tanh", "relu"):
+    if (
+        not isinstance(nets[0], MLP)
+        or not isinstance(nets[1], MLP)
+        or not all(isinstance(layer, nn.Linear) for net in (nets[0], nets[1]) for layer in net.layers)
+        or nets[0].activation != nets[1].activation
+        or nets[0].activation not in ("tanh", "relu")
+    ):
         return "policy and critic are not plain perceptrons, both tanh or both relu"
     if max(p.numel() for p in parameters) > LARGEST:
         return f"a layer has more than {LARGEST} weights"
@@ -141,5 +148,5 @@ def _obstacle(policy: AnyPolicy, critic: Critic, optimizer: torch.optim.Optimize
 
 def _sizes(module: AnyPolicy | Critic) -> np.ndarray:
     """[L+1] widths from input to output."""
-    layers: list[Any] = list(module.net.layers)
+    layers: list[Any] = [*cast(MLP, module.net).layers]
     return np.array([layers[0].in_features, *(layer.out_features for layer in layers)], np.int64)

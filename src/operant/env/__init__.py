@@ -1,7 +1,7 @@
 """Adapters to environments, and environments of our own."""
 
 from operant.env.check import Problem, check_env
-from operant.env.make import make, make_one
+from operant.env.make import EnvLike, make, make_one
 from operant.env.process import Processes, Supervisor
 from operant.env.registry import registered
 from operant.env.spaces import ActionKind, action_kind
@@ -9,6 +9,7 @@ from operant.env.vector import Step, VectorEnv
 
 __all__ = [
     "ActionKind",
+    "EnvLike",
     "Problem",
     "Processes",
     "Step",

@@ -21,6 +21,9 @@ from operant.env.process import Processes, Supervisor
 from operant.env.vector import VectorEnv
 from operant.workers.resolve import load, needs
 
+EnvLike = str | Callable[..., object]
+"""What names an environment: an id, `module:callable`, `file.py:callable`, or a callable."""
+
 BACKENDS = ("auto", "native", "inprocess", "envpool", "process")
 
 

@@ -8,8 +8,16 @@ from typing import Protocol
 import numpy as np
 
 
-class Actor(Protocol):
-    """Acts on observations as environments give them, and writes itself into two files."""
+class Policy(Protocol):
+    """What a checkpoint holds: it writes itself into `model.safetensors` and `policy.json`, and perhaps more."""
+
+    def save(self, folder: Path) -> None:
+        """Write its files into `folder`."""
+        ...
+
+
+class Actor(Policy, Protocol):
+    """A policy that acts on observations as environments give them."""
 
     def act(self, obs: np.ndarray, *, generator: np.random.Generator | None = None) -> np.ndarray:
         """The action for each of [N, D] observations: the policy's mode, or a sample where `generator` is given."""
@@ -17,8 +25,4 @@ class Actor(Protocol):
 
     def value(self, obs: np.ndarray) -> np.ndarray:
         """V of each of [N, D] observations, in the units of the environment's reward."""
-        ...
-
-    def save(self, folder: Path) -> None:
-        """Write `model.safetensors` and `policy.json` into `folder`."""
         ...

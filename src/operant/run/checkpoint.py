@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from operant.config.errors import ConfigError
-from operant.language.model.language_model import LanguageModel
+from operant.run.actor import Policy
 from operant.run.disk import writing
-from operant.run.stored import AnyAgent, read_agent
 from operant.run.train_state import Learned
+from operant.run.world import read_policy
 
 REQUIRED = {"model.safetensors", "policy.json", "optim.safetensors", "state.json"}
 NAME = re.compile(r"step-\d{8,}")
@@ -166,8 +166,8 @@ def load(checkpoint: Path, learned: Learned) -> dict[str, Any]:
     return state
 
 
-def load_agent(run: Path, name: str = "latest") -> tuple[AnyAgent | LanguageModel, int]:
-    """The agent of a checkpoint, verified, and its step. `latest` is the newest valid one; another name is taken as is.
+def load_policy(run: Path, name: str = "latest", *, trust: bool = False) -> tuple[Policy, int]:
+    """The policy of a checkpoint, verified, and its step. `latest` is the newest valid one; other names are as is.
 
     Warns:
         CheckpointWarning: if `latest` is damaged and the one before is used; names both.
@@ -178,14 +178,14 @@ def load_agent(run: Path, name: str = "latest") -> tuple[AnyAgent | LanguageMode
     folder = run / "checkpoints"
     if name == "latest" and (_candidates(folder) or (folder / name).is_symlink()):
         checkpoint, state = newest(run)
-        return read_agent(checkpoint), state["step"]
+        return read_policy(checkpoint, trust=trust), state["step"]
     checkpoint = folder / name
     if Path(name).name != name or not checkpoint.is_dir():
         there = ", ".join(sorted(p.name for p in folder.glob("[!.]*"))) or "none"
         raise ConfigError(f"{run} has no checkpoint '{name}'. There: {there}.")
     _inside(checkpoint)
     step: int = verify(checkpoint)["step"]
-    return read_agent(checkpoint), step
+    return read_policy(checkpoint, trust=trust), step
 
 
 def _candidates(folder: Path) -> list[Path]:

@@ -5,80 +5,19 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
-from operant.config.schema import EvalConfig, SaveConfig
+from operant.config.schema import EvalConfig
 from operant.data.stats import iqm
-from operant.data.trajectory import Metrics
-from operant.language.model.language_model import LanguageModel
 from operant.run import checkpoint, nonfinite
-from operant.run.actor import Actor
 from operant.run.evaluate import Evaluation
 from operant.run.folder import RunFolder, write_json
+from operant.run.job import Job
 from operant.run.progress import Progress
-from operant.run.train_state import Learned
-
-
-class Counter(Protocol):
-    """Whatever counts the environment's steps; a collector does."""
-
-    @property
-    def steps(self) -> int: ...
-    @property
-    def episodes(self) -> int: ...
-    @property
-    def seconds(self) -> float: ...
-
-
-@dataclass(kw_only=True)
-class Position:
-    """Where a run stands at a seam: all of its state that is neither tensor, environment nor generator."""
-
-    step: int = 0  # environment steps done
-    seam: int = 0  # seams behind it, counting the one it stands at
-    episodes: int = 0  # episodes ended
-    saved: int = 0  # checkpoints that were due by `save.every`
-    evaluated: int = 0  # evaluations that were due by `eval.every`
-    best: float | None = None  # mean return of the best evaluation
-    best_step: int | None = None
-    seconds: float = 0.0  # wall time of all attempts
-    exact: bool = True  # False once a person's interruption added a seam that an uninterrupted run does not have
-
-
-@dataclass
-class Job:
-    """One training run: an algorithm and all that it changes.
-
-    `algorithm` is any iterator of metrics; the drain does not know which. `begin(position)` makes environments and
-    generators anew from the run's seed and the number of the seam. `evaluate(episodes)` measures the agent as it
-    stands, under the protocol `eval`. `keep(run folder, step)` writes what an iteration leaves besides its metrics,
-    `keep_evaluation` what an evaluation does, and gives metrics of it. `phases` counts the seconds spent in each phase.
-    """
-
-    algorithm: Iterator[Metrics]
-    learned: Learned
-    counter: Counter
-    begin: Callable[[Position], None]
-    evaluate: Callable[[int], Evaluation]
-    total_steps: int
-    eval: EvalConfig
-    save: SaveConfig
-    keep: Callable[[Path, int], None] | None = None
-    keep_evaluation: Callable[[Path, int], dict[str, float]] | None = None
-    at: Position = field(default_factory=Position)
-    phases: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("collect", "learn", "evaluate", "save"), 0.0)
-    )
-
-    @property
-    def agent(self) -> Actor | LanguageModel:
-        """The policy as it stands."""
-        return self.learned.agent
 
 
 def drain(job: Job, folder: RunFolder, tell: Progress) -> str:

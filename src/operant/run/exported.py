@@ -9,9 +9,9 @@ from typing import Any
 
 from operant.config.errors import ConfigError
 from operant.config.schema import EvalConfig
-from operant.language.model.language_model import LanguageModel
+from operant.run.actor import Policy
 from operant.run.folder import write_json
-from operant.run.stored import AnyAgent, read_agent
+from operant.run.world import kind_of, read_policy, world_of
 
 MANIFEST = "MANIFEST.json"
 
@@ -45,8 +45,8 @@ def contents(folder: Path) -> list[str]:
     return sorted(files)
 
 
-def load(folder: Path, name: str = "latest") -> tuple[AnyAgent, int]:
-    """The agent of an exported policy, verified, and its step.
+def load(folder: Path, name: str = "latest", *, trust: bool = False) -> tuple[Policy, int]:
+    """The policy of an exported policy, verified, and its step.
 
     Raises:
         ConfigError: if a file is missing or altered, or `name` asks for a checkpoint that is not there.
@@ -60,10 +60,9 @@ def load(folder: Path, name: str = "latest") -> tuple[AnyAgent, int]:
         raise ConfigError(f"{folder / 'run.json'} does not say which step was exported. Export it anew.")
     if name not in ("latest", about.get("checkpoint"), f"step-{step:08d}"):
         raise ConfigError(f"{folder} holds one policy, that of step {step}, not '{name}'. Leave out --checkpoint.")
-    agent = read_agent(folder)
-    if isinstance(agent, LanguageModel):
-        raise ConfigError(f"{folder} is no exported policy: it holds a language model")
-    return agent, step
+    if world_of(kind := kind_of(folder)).NO_EXPORT:
+        raise ConfigError(f"{folder} is no exported policy: it holds a {kind} model")
+    return read_policy(folder, trust=trust), step
 
 
 def protocol(folder: Path, eval: EvalConfig) -> EvalConfig:

@@ -1,4 +1,4 @@
-"""Start a run, or go on with one: build it, drain it into its folder, then evaluate, film and report."""
+"""Start a run, or go on with one: build it, drain it into its folder, then evaluate."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from operant.cli.api import Run
 from operant.config.errors import ConfigError, DiskError, OperantError
+from operant.config.registry import builder_of
 from operant.config.resolve import Resolved, dump
 from operant.config.schema import RunConfig
-from operant.control.build import EnvLike
-from operant.language.settings.runs import LanguageRun
+from operant.env import EnvLike
 from operant.run import checkpoint
 from operant.run.disk import preflight
-from operant.run.drain import Job, Position, drain, every, record_evaluation, timed
+from operant.run.drain import drain, every, record_evaluation, timed
 from operant.run.find import trained
 from operant.run.folder import RunFolder, now, provenance
-from operant.run.progress import duration, progress
-from operant.run.registry import BUILD
+from operant.run.job import Job, Position, Say, silent
+from operant.run.progress import duration, measured, progress
 from operant.run.schemas import position, settings
-from operant.view.words import measured
 
-Say = Callable[[str], None]
+Finish = Callable[[RunFolder, str], None]
+"""What follows an attempt at training, told the folder and the status: "finished" or "interrupted"."""
 
 
-def _silent(line: str) -> None:
-    """Say nothing."""
+def _nothing(folder: RunFolder, status: str) -> None:
+    """Nothing follows."""
 
 
 def start(
@@ -39,11 +38,12 @@ def start(
     env: EnvLike | None = None,
     runs: Path | str = "runs",
     quiet: bool = False,
-    say: Say = _silent,
-) -> Run:
-    """Train what a resolved config says in a new run folder."""
+    say: Say = silent,
+    finish: Finish = _nothing,
+) -> RunFolder:
+    """Train what a resolved config says in a new run folder, and return it."""
     cfg = resolved.config
-    job = _build(cfg, env, say)
+    job = builder_of(cfg.algorithm)(cfg, env or cfg.env.id, say)
     folder = RunFolder.create(runs, env=cfg.env.id, algorithm=cfg.algorithm, seed=cfg.seed)
     (folder.path / "config.toml").write_text(dump(resolved), encoding="utf-8")
     folder.update(
@@ -58,7 +58,8 @@ def start(
         **provenance(),
     )
     say(f"Run folder: {folder.path}")
-    return _attempt(job, folder, cfg, env=env, quiet=quiet, say=say)
+    _attempt(job, folder, cfg, quiet=quiet, say=say, finish=finish)
+    return folder
 
 
 def resume(
@@ -67,9 +68,11 @@ def resume(
     fork: bool = False,
     to: int | None = None,
     env: EnvLike | None = None,
+    trust: bool = False,
     quiet: bool = False,
-    say: Say = _silent,
-) -> Run:
+    say: Say = silent,
+    finish: Finish = _nothing,
+) -> RunFolder:
     """Go on with a run from its newest valid checkpoint: the result is that of a run never stopped.
 
     Args:
@@ -77,14 +80,16 @@ def resume(
         fork: go on in a new folder beside it, which holds a copy of what came before.
         to: environment steps to train to, if not those of the run.
         env: the environment, where the run was made with a callable instead of a name.
+        trust: import the Python code that the run names as its algorithm or network.
         quiet: show no progress.
         say: told where things lie.
+        finish: what follows training.
 
     Raises:
         ConfigError: if another process writes the run, it has no valid checkpoint, or its steps are done.
     """
     folder = trained(path)
-    cfg = settings(folder.path)
+    cfg = settings(folder.path, trust=trust)
     if to is not None:
         interval = every(cfg.save.every, cfg.total_steps)  # the schedule of the seams stays as it was
         cfg = cfg.model_copy(update={"total_steps": to, "save": cfg.save.model_copy(update={"every": interval})})
@@ -99,7 +104,7 @@ def resume(
     with folder.locked():
         if to is not None:
             _set_steps(folder.path / "config.toml", cfg)
-        job = _build(cfg, env, say)
+        job = builder_of(cfg.algorithm)(cfg, env or cfg.env.id, say)
         checkpoint.load(found, job.learned)
         job.at = at
         job.phases.update(folder.info().get("phases") or {})
@@ -108,16 +113,11 @@ def resume(
     say(f"Going on from step {at.step:,} ({found.name}) in {folder.path}")
     if not at.exact:
         say("It was interrupted between checkpoints, so it will differ from a run that was not.")
-    return _attempt(job, folder, cfg, env=env, quiet=quiet, say=say)
+    _attempt(job, folder, cfg, quiet=quiet, say=say, finish=finish)
+    return folder
 
 
-def _build(cfg: RunConfig, env: EnvLike | None, say: Say) -> Job:
-    """The job of a config. Building one on a language model may take a while, and says so."""
-    build = BUILD[cfg.algorithm]
-    return build(cfg, cfg.env.id, say) if isinstance(cfg, LanguageRun) else build(cfg, env or cfg.env.id)
-
-
-def _attempt(job: Job, folder: RunFolder, cfg: RunConfig, *, env: EnvLike | None, quiet: bool, say: Say) -> Run:
+def _attempt(job: Job, folder: RunFolder, cfg: RunConfig, *, quiet: bool, say: Say, finish: Finish) -> None:
     """Hold the folder, train, note how it ended, and finish what follows training."""
     with folder.locked():
         began, first = time.monotonic(), job.at.step
@@ -129,7 +129,7 @@ def _attempt(job: Job, folder: RunFolder, cfg: RunConfig, *, env: EnvLike | None
         error: str | None = None
         status = "failed"
         try:
-            if isinstance(cfg, LanguageRun) and cfg.eval.before and first == 0:
+            if job.measure_first and first == 0:
                 _measure(job, folder, say, "Before")
             with progress(f"{cfg.algorithm} {cfg.env.id}", cfg.total_steps, first=first, quiet=quiet) as tell:
                 status = drain(job, folder, tell)
@@ -148,22 +148,12 @@ def _attempt(job: Job, folder: RunFolder, cfg: RunConfig, *, env: EnvLike | None
                     status=status, ended=this["ended"], seconds=seconds, error=error, attempts=[*attempts, this]
                 )
                 folder.writer.close()
-        run = Run(folder.path, env=env)
-        if cfg.save.videos and status == "finished":
-            try:
-                say(f"Video: {run.play()[0]}")
-            except DiskError:
-                raise
-            except OperantError as problem:
-                say(f"No video: {problem}")
-        if cfg.save.report:
-            say(f"Report: {run.report()}")
+        finish(folder, status)
         if status == "interrupted":
             raise KeyboardInterrupt(
-                f"interrupted at step {job.counter.steps:,}; what was learnt is in {run.path}. "
-                f"To go on: operant resume {run.path}"
+                f"interrupted at step {job.counter.steps:,}; what was learnt is in {folder.path}. "
+                f"To go on: operant resume {folder.path}"
             )
-        return run
 
 
 def _measure(job: Job, folder: RunFolder, say: Say, when: str = "") -> None:

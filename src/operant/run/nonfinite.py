@@ -24,7 +24,7 @@ from operant.run.disk import writing
 from operant.run.folder import RunFolder, write_json
 
 if TYPE_CHECKING:
-    from operant.run.drain import Job
+    from operant.run.job import Job
 
 ADVICE = "Lower algo.lr, or set policy.normalize_obs and policy.normalize_reward"
 

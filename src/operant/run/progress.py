@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.live import Live
@@ -166,3 +166,23 @@ def sparkline(values: list[float], width: int) -> str:
     low, high = min(means), max(means)
     scale = 7 / (high - low) if high > low else 0.0
     return "".join("▁▂▃▄▅▆▇█"[round((m - low) * scale)] for m in means)
+
+
+def percent(share: float) -> str:
+    """97.5 %."""
+    return f"{100 * share:.1f} %"
+
+
+def measured(found: Mapping[str, Any]) -> str:
+    """What an evaluation found, in words: right answers or agreement where it counted them, otherwise the return."""
+    if "agreement" in found:
+        return f"agrees with {percent(found['agreement'])} of {found['episodes']} held-out judgements"
+    if "accuracy_greedy" in found:
+        sampled = f", {percent(found['accuracy_sampled'])} sampled" if "accuracy_sampled" in found else ""
+        right = f"{percent(found['accuracy_greedy'])} of {found['episodes']} held-out prompts right"
+        return f"{right} under greedy decoding{sampled}"
+    how = "the policy's mode" if found["deterministic"] else "sampled actions"
+    return (
+        f"return {found['mean']:.2f} ± {found['std']:.2f} (mean and deviation over {found['episodes']} episodes), "
+        f"interquartile mean {found['iqm']:.2f}; {how}"
+    )

@@ -73,13 +73,18 @@ def position(kind: type[T], state: Mapping[str, Any], file: Path) -> T:
     return kind(**state)
 
 
-def settings(run: Path) -> RunConfig:
+def settings(run: Path, *, trust: bool = False) -> RunConfig:
     """The config of a run. Code that came inside the folder is not its environment.
 
+    Args:
+        run: the folder.
+        trust: let it name Python code as its algorithm or its network, which importing runs.
+
     Raises:
-        ConfigError: if `config.toml` cannot be used, or names a Python file of the run folder as the environment.
+        ConfigError: if `config.toml` cannot be used, names a Python file of the run folder as the environment, or names
+            code without being trusted.
     """
-    config = load(run / "config.toml")
+    config = load(run / "config.toml", trust=trust)
     place = config.env.id.rpartition(":")[0]
     if place.endswith(".py") and Path(place).expanduser().resolve().is_relative_to(run.resolve()):
         raise ConfigError(f"{run / 'config.toml'}: env.id names code in the run folder, {place}; it is not run.")

@@ -8,8 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from operant.language.model.language_model import LanguageModel
-from operant.run.actor import Actor
+from operant.run.actor import Policy
 
 
 class Learned(Protocol):
@@ -20,7 +19,7 @@ class Learned(Protocol):
     """
 
     @property
-    def agent(self) -> Actor | LanguageModel:
+    def agent(self) -> Policy:
         """The policy as it stands."""
         ...
 

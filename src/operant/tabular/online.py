@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from operant.config.errors import ConfigError
-from operant.control.build import EnvLike, Evaluator
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
-from operant.env import make_one
-from operant.run.drain import Job, Position
+from operant.env import EnvLike, make_one
+from operant.run.evaluate import Evaluator
+from operant.run.job import Job, Position, Say, silent
 from operant.tabular.discrete_env import Walk
 from operant.tabular.learner import Learner
 from operant.tabular.settings import TabularRun
@@ -105,7 +105,7 @@ class Online:
         return int(state), int(action), reward, int(following)
 
 
-def build(cfg: TabularRun, env: EnvLike) -> Job:
+def build(cfg: TabularRun, env: EnvLike, say: Say = silent) -> Job:
     """Everything a tabular algorithm needs, made from a config and one seed."""
     torch.set_num_threads(cfg.threads)
     streams = Streams(cfg.seed)

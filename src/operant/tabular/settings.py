@@ -8,7 +8,7 @@ nothing heavy.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     Field,
@@ -28,7 +28,7 @@ from pydantic import (
 
 from operant.config.errors import ConfigError
 from operant.config.fields import ELSEWHERE, did_you_mean, leaves, nearest
-from operant.config.schema import EnvConfig, RunConfig, Section
+from operant.config.schema import EpisodesConfig, RunConfig, Section
 from operant.config.values import shown
 from operant.tabular.schedules import (
     Constant,
@@ -135,14 +135,6 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
     return f"there is no {what} {name!r}.{did_you_mean([key for key in meant if key in known] or nearest(name, known))}"
 
 
-class EpisodesConfig(EnvConfig):
-    """The environment, whose states and actions are Discrete, in one copy."""
-
-    max_steps: PositiveInt = Field(
-        default=1_000, description="steps after which an episode is cut, unless the environment cuts it sooner"
-    )
-
-
 class ControlConfig(Section):
     """What every tabular control algorithm is told."""
 
@@ -173,6 +165,8 @@ class ControlConfig(Section):
 
 class TabularRun(RunConfig):
     """A run of a tabular algorithm."""
+
+    kind: ClassVar[str] = "table"
 
     env: EpisodesConfig = Field(default_factory=EpisodesConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
     algo: ControlConfig = Field(default_factory=ControlConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -259,5 +253,5 @@ def _run(algorithm: str, what: str, *reads: str) -> type[TabularRun]:
     )
 
 
-TABULAR: dict[str, type[TabularRun]] = {name: _run(name, *of) for name, of in READS.items()}
-"""The config class of each tabular algorithm."""
+RUNS: dict[str, type[TabularRun]] = {name: _run(name, *of) for name, of in READS.items()}
+"""The settings of a run of each algorithm."""

@@ -44,7 +44,7 @@ def learnt(run: Path) -> Learnt | None:
         cfg = settings(run)
         if not isinstance(cfg, TabularRun):
             return None
-        agent = (exported.load(run) if exported.is_exported(run) else checkpoint.load_agent(run))[0]
+        agent = (exported.load(run) if exported.is_exported(run) else checkpoint.load_policy(run))[0]
     except ConfigError:  # the page of a damaged or young run stands without it
         return None
     if not isinstance(agent, TablePolicy):

@@ -16,6 +16,7 @@ from operant.config.errors import OperantError
 from operant.data.stats import bootstrap_ci, iqm, wilson_ci
 from operant.run.folder import RunFolder
 from operant.run.metrics import Metrics, read_metrics
+from operant.run.progress import percent
 from operant.run.schemas import FILM, read_json
 from operant.view import panels, words
 from operant.view.completions import completions
@@ -174,8 +175,8 @@ def _proportions(last: Mapping[str, Any], when: str) -> list[dict[str, Any]]:
             continue
         if unit:
             low, high = wilson_ci(share, int(last["episodes"]))
-            label, note = f"{label}, {when}", f"95 % interval {100 * low:.1f} to {words.percent(high)}"
-        figures.append({"label": label, "value": words.percent(share), "note": note})
+            label, note = f"{label}, {when}", f"95 % interval {100 * low:.1f} to {percent(high)}"
+        figures.append({"label": label, "value": percent(share), "note": note})
     return figures
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -70,23 +69,3 @@ def moment(stamp: str | None) -> str:
     except ValueError:
         return str(stamp) if stamp else "–"
     return f"{at.day} {at:%B %Y, %H:%M} {at.tzname() or ''}".strip()
-
-
-def percent(share: float) -> str:
-    """97.5 %."""
-    return f"{100 * share:.1f} %"
-
-
-def measured(found: Mapping[str, Any]) -> str:
-    """What an evaluation found, in words: right answers or agreement where it counted them, otherwise the return."""
-    if "agreement" in found:
-        return f"agrees with {percent(found['agreement'])} of {found['episodes']} held-out judgements"
-    if "accuracy_greedy" in found:
-        sampled = f", {percent(found['accuracy_sampled'])} sampled" if "accuracy_sampled" in found else ""
-        right = f"{percent(found['accuracy_greedy'])} of {found['episodes']} held-out prompts right"
-        return f"{right} under greedy decoding{sampled}"
-    how = "the policy's mode" if found["deterministic"] else "sampled actions"
-    return (
-        f"return {found['mean']:.2f} ± {found['std']:.2f} (mean and deviation over {found['episodes']} episodes), "
-        f"interquartile mean {found['iqm']:.2f}; {how}"
-    )

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +15,7 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from operant.config.errors import EnvError
+from operant.config.errors import ConfigError, EnvError
 
 _ROOMS = {".box2d.": "box2d", ".mujoco.": "mujoco", ".phys2d.": "jax", ".tabular.": "jax", "ale_py": "atari"}
 
@@ -37,6 +38,32 @@ def load(env: str | Callable[..., Any]) -> tuple[EnvSpec | Callable[..., Any], s
         names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise EnvError(f"{env}: {place} has no callable {target!r}{nearest(target, names)}")
     return found, env
+
+
+def own_code(name: str, what: str) -> Callable[..., Any]:
+    """The callable that a person names as their own algorithm or network (`what`): importing it runs their file.
+
+    Raises:
+        ConfigError: if there is no such file, module or callable, or importing it raises; says where.
+    """
+    try:
+        found, _ = load(name)
+    except EnvError as error:
+        place = place_of(error.__cause__) if error.__cause__ is not None else None
+        raise ConfigError(f"{place + ': ' if place else ''}the {what} {error}") from error
+    if not callable(found):
+        raise ConfigError(f"{name} names an environment, not the {what}: give file.py:function")
+    return found
+
+
+def place_of(error: BaseException) -> str | None:
+    """file:line of a person's own code where an error arose, or None where only installed code is on the way."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = str(Path(__file__).parents[1])
+    own = [f for f in frames if not f.filename.startswith((ours, "<frozen")) and "site-packages" not in f.filename]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else None
 
 
 def find_spec(id: str) -> EnvSpec:

@@ -44,7 +44,7 @@ from operant.language.settings.runs import ConstitutionalRun
 from operant.language.task.load import load_task
 from operant.language.text.epochs import Shuffled
 from operant.language.text.jsonl import is_jsonl, lines
-from operant.run.drain import Job, Position
+from operant.run.job import Job, Position
 
 Item = TypeVar("Item")
 Lines = list[dict[str, Any]]
@@ -235,6 +235,7 @@ def _job(
         evaluate=measure,
         keep=keep,
         keep_evaluation=keep_evaluation,
+        measure_first=cfg.eval.before,
         total_steps=cfg.total_steps,
         eval=cfg.eval,
         save=cfg.save,

@@ -11,7 +11,7 @@ from operant.language.learn.builders import Say, adam, begun, keep_sampled, roll
 from operant.language.learn.expert_iteration import expert_iteration, keep
 from operant.language.model.train_state import Language
 from operant.language.settings.runs import ExpertIterationRun
-from operant.run.drain import Job, Position
+from operant.run.job import Job, Position
 
 
 def build_expert_iteration(cfg: ExpertIterationRun, env: object, say: Say = lambda line: None) -> Job:
@@ -41,6 +41,7 @@ def build_expert_iteration(cfg: ExpertIterationRun, env: object, say: Say = lamb
         evaluate=measure,
         keep=keep_sampled(cfg, collect, judge, kept),
         keep_evaluation=measure.keep,
+        measure_first=cfg.eval.before,
         total_steps=cfg.total_steps,
         eval=cfg.eval,
         save=cfg.save,

@@ -38,8 +38,8 @@ from operant.language.text.pairs import (
     read_steps,
     read_verdicts,
 )
-from operant.run.drain import Job, Position
 from operant.run.evaluate import Evaluation
+from operant.run.job import Job, Position
 
 
 def build_dpo(cfg: DPORun, env: object, say: Say = lambda line: None) -> Job:
@@ -202,6 +202,7 @@ def _job(cfg: JudgedRun, loop: Iterator[Metrics], data: Shuffled[Any], learned: 
         begin=begin,
         evaluate=measure,
         keep_evaluation=measure.keep,
+        measure_first=cfg.eval.before,
         total_steps=cfg.total_steps,
         eval=cfg.eval,
         save=cfg.save,

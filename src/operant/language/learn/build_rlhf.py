@@ -18,7 +18,7 @@ from operant.language.sample.sampling import Completion
 from operant.language.settings.runs import RLHFRun
 from operant.language.text.conversation import Encoder
 from operant.language.text.epochs import Shuffled
-from operant.run.drain import Job, Position
+from operant.run.job import Job, Position
 
 
 def build_rlhf(cfg: RLHFRun, env: object, say: Say = lambda line: None) -> Job:
@@ -72,6 +72,7 @@ def build_rlhf(cfg: RLHFRun, env: object, say: Say = lambda line: None) -> Job:
         begin=begin,
         evaluate=measure,
         keep_evaluation=measure.keep,
+        measure_first=cfg.eval.before,
         total_steps=cfg.total_steps,
         eval=cfg.eval,
         save=cfg.save,

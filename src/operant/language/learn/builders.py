@@ -37,7 +37,7 @@ from operant.language.text.conversation import Encoded, Encoder, Text
 from operant.language.text.epochs import Shuffled
 from operant.language.text.jsonl import is_jsonl
 from operant.language.text.pairs import read_conversations
-from operant.run.drain import Job, Position
+from operant.run.job import Job, Position
 
 Say = Callable[[str], None]
 
@@ -88,6 +88,7 @@ def build_grpo(cfg: GRPORun, env: object, say: Say = lambda line: None) -> Job:
         evaluate=measure,
         keep=keep_sampled(cfg, collect, judge, advantages),
         keep_evaluation=measure.keep,
+        measure_first=cfg.eval.before,
         total_steps=cfg.total_steps,
         eval=cfg.eval,
         save=cfg.save,
@@ -180,6 +181,7 @@ def build_sft(cfg: SFTRun, env: object, say: Say = lambda line: None) -> Job:
         begin=begin,
         evaluate=measure,
         keep_evaluation=measure.keep,
+        measure_first=cfg.eval.before,
         total_steps=cfg.total_steps,
         eval=cfg.eval,
         save=cfg.save,
@@ -194,10 +196,10 @@ def model_of(cfg: LanguageRun, task: Task | None, say: Say = lambda line: None) 
     """
     from transformers.utils import logging
 
-    from operant.control.build import device
+    from operant.run.device import device_of
 
     logging.disable_progress_bar()
-    where = str(device(cfg))
+    where = str(device_of(cfg.device))
     path = cfg.model.path
     if not path:
         from operant.language.model.small_base import fresh, small_base

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from operant.config.errors import ConfigError
-from operant.control.train_state import read_moments, store_moments
 from operant.data.finite import State
 from operant.language.model.language_model import LanguageModel
+from operant.run.optimizer_state import read_moments, store_moments
 
 ADAPTERS = "adapters.safetensors"
 REFERENCE = "reference.safetensors"

@@ -102,6 +102,7 @@ class LanguageRun(RunConfig):
     """A run on a language model. `env` stands for the task where every run has one."""
 
     target: ClassVar[tuple[str, ...]] = ("task", "id")
+    kind: ClassVar[str] = "language"
     threads: PositiveInt = Field(default=2, description="threads torch may use")
     device: str = Field(default="cpu", description="where the model lives: cpu, cuda, cuda:1, …")
     env: EnvConfig = Field(default_factory=EnvConfig, exclude=True)
@@ -132,6 +133,7 @@ class StepJudgeConfig(Section):
 class GRPORun(LanguageRun):
     """A run of GRPO or a relative."""
 
+    papers: ClassVar[Mapping[str, Section]] = PRESETS
     algorithm: str = Field(default="grpo", description="name of the algorithm")
     total_steps: PositiveInt = Field(default=200, description="steps: each samples algo.prompts groups and learns")
     preset: Literal[tuple(PRESETS)] | None = Field(  # pyright: ignore[reportInvalidTypeForm]
@@ -217,7 +219,7 @@ class ConstitutionalRun(LanguageRun):
     save: SFTSaveConfig = Field(default_factory=SFTSaveConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
-LANGUAGE: dict[str, type[LanguageRun]] = {
+RUNS: dict[str, type[LanguageRun]] = {
     "sft": SFTRun,
     "reward-model": RewardModelRun,
     "process-reward": ProcessRewardRun,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +11,7 @@ from typing import Any, cast
 from operant.config.errors import ConfigError, EnvError, OperantError
 from operant.language.task.task import Task
 from operant.workers.resolve import load as find
-from operant.workers.resolve import nearest
+from operant.workers.resolve import nearest, place_of
 
 BUILT_IN = {
     "arithmetic": "operant.language.task.arithmetic:arithmetic",
@@ -58,7 +57,9 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
     except OperantError:
         raise
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"{_place(error) or spec}: making the task raised {type(error).__name__}: {error}") from error
+        raise ConfigError(
+            f"{place_of(error) or spec}: making the task raised {type(error).__name__}: {error}"
+        ) from error
     if not isinstance(made, Task):
         raise ConfigError(f"{spec} returned a {type(made).__name__}, not an operant.task.Task")
     return made
@@ -74,7 +75,7 @@ def _found(name: str, spec: str) -> Callable[..., Any]:
         cause = error.__cause__
         if cause is None and spec.endswith(".py") and Path(spec).expanduser().is_file():
             raise ConfigError(f"{spec} has no function `task`: write def task(...) -> Task in it") from error
-        where = _place(cause) if cause is not None else None
+        where = place_of(cause) if cause is not None else None
         message = str(error).removeprefix(f"{name}: ")
         raise ConfigError(f"{where or spec}: {message}") from error
     return cast(Callable[..., Any], builder)
@@ -91,13 +92,3 @@ def _check_options(builder: Callable[..., Any], options: Mapping[str, Any], spec
     missing = [n for n, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
     if lacking := [name for name in missing if name not in options]:
         raise ConfigError(f"task {spec} needs the option {lacking[0]}: give it under task.options")
-
-
-def _place(error: BaseException) -> str | None:
-    """file:line where the person's own code raised."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = str(Path(__file__).parents[2])
-    own = [f for f in frames if not f.filename.startswith((ours, "<frozen")) and "site-packages" not in f.filename]
-    return f"{own[-1].filename}:{own[-1].lineno}" if own else None

@@ -10,29 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from operant.config.errors import ConfigError
-from operant.config.resolve import resolve
+from operant.config.errors import ConfigError, DiskError, OperantError
+from operant.config.registry import builder_of
+from operant.config.resolve import Resolved, resolve
 from operant.config.schema import RunConfig
-from operant.control.build import EnvLike, Evaluator
-from operant.control.build import copies as made_copies
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
+from operant.env import EnvLike
 from operant.env.headless import has_screen
-from operant.language.settings.runs import LanguageRun
-from operant.run import checkpoint, exported
-from operant.run.actor import Actor
+from operant.run import checkpoint, exported, launch
+from operant.run.actor import Policy
 from operant.run.drain import record_evaluation, summary
+from operant.run.evaluate import copies as made_copies
 from operant.run.find import find as find
 from operant.run.find import list_runs as list_runs
 from operant.run.find import trained
-from operant.run.registry import BUILD
+from operant.run.folder import RunFolder
+from operant.run.job import Say, silent
 from operant.run.schemas import settings
+from operant.run.world import world_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from operant.language.episodes.evaluate import Measure
-    from operant.language.model.language_model import LanguageModel
 
 
 class Run:
@@ -42,15 +41,19 @@ class Run:
         path: the run folder, or that of an exported policy, which is read and not written.
         name: which checkpoint, "latest", "best" or "step-<8 digits>".
         env: the environment, where the run was made with a callable instead of a name.
+        trust: import the Python code that the run names as its algorithm or network; only for runs of your own.
 
     Raises:
-        ConfigError: if there is no run or no such checkpoint there.
+        ConfigError: if there is no run or no such checkpoint there, or it names code and is not trusted.
     """
 
-    def __init__(self, path: Path | str, *, name: str = "latest", env: EnvLike | None = None) -> None:
+    def __init__(
+        self, path: Path | str, *, name: str = "latest", env: EnvLike | None = None, trust: bool = False
+    ) -> None:
         self.folder = trained(path)
-        self.name = name
-        self.config: RunConfig = settings(self.folder.path)
+        self.name, self.trust = name, trust
+        self.config: RunConfig = settings(self.folder.path, trust=trust)
+        self._world = world_of(self.config.kind)
         self.exported = exported.is_exported(self.path)
         named = self.config.env.id
         self._env = env or (exported.environment(self.path, named) if self.exported else named)
@@ -62,7 +65,8 @@ class Run:
 
     @cached_property
     def _loaded(self) -> tuple[Any, int]:
-        return (exported.load if self.exported else checkpoint.load_agent)(self.path, self.name)
+        read = exported.load if self.exported else checkpoint.load_policy
+        return read(self.path, self.name, trust=self.trust)
 
     @property
     def policy(self) -> Any:
@@ -98,35 +102,27 @@ class Run:
         cfg = exported.protocol(self.path, self.config.eval) if self.exported else self.config.eval
         seed = cfg.seed if seed is None else seed
         deterministic = cfg.deterministic if deterministic is None else deterministic
-        evaluator = self._evaluator()
+        measure = self._world.measure(self.config, self.policy, self._env)
         try:
-            result = evaluator(episodes or cfg.episodes, seed=seed, deterministic=deterministic)
+            result = measure(episodes or cfg.episodes, seed=seed, deterministic=deterministic)
         finally:
-            evaluator.close()
+            measure.close()
         protocol = cfg.model_copy(update={"seed": seed, "deterministic": deterministic})
         if self.exported:
             short = summary(result) | protocol.model_dump(include={"deterministic", "seed"})
             short["episodes"] = len(result.returns)
         else:
-            keep = getattr(evaluator, "keep", None)
-            more = keep(self.path, self.step) if keep is not None else None
+            more = measure.keep(self.path, self.step)
             short = record_evaluation(self.folder, self.step, result, protocol, more)
         return short | {"returns": result.returns.tolist(), "lengths": result.lengths.tolist()}
-
-    def _evaluator(self) -> Evaluator | Measure:
-        if isinstance(self.config, LanguageRun):
-            from operant.language.episodes.evaluate import measure_of
-
-            return measure_of(self.config, self.policy)
-        return Evaluator(self.config, self._env, self.policy)
 
     def play(self, *, episodes: int = 1, seed: int | None = None, show: bool = False) -> list[Path]:
         """Film the policy, an mp4 an episode in `videos/`; with `show`, open a window instead and write nothing."""
         from operant.view.play import Episode, film
         from operant.view.video import show as show_frames
 
-        if isinstance(self.config, LanguageRun):
-            raise ConfigError(f"a language model has no pictures. To read what it writes: operant report {self.path}")
+        if self._world.NO_FILM:
+            raise ConfigError(self._world.NO_FILM.format(path=self.path))
         first = self.config.eval.seed if seed is None else seed
         noise = None if self.config.eval.deterministic else Streams(self.config.seed).numpy("play", first)
         if not show and not has_screen():  # pictures are drawn in memory; SDL need not look for a screen
@@ -146,6 +142,19 @@ class Run:
         finally:
             copies.close()
         return made
+
+    def advice(self) -> list[str]:
+        """What to do after training it, in lines."""
+        return self._world.advice(self.config, self.path)
+
+    @property
+    def next(self) -> str:
+        """The command that looks at it, without `operant`."""
+        return self._world.NEXT.format(path=self.path)
+
+    def export_refusal(self) -> str:
+        """Why it is not exported and what to do instead; "" where it is."""
+        return self._world.NO_EXPORT.format(path=self.path)
 
     def report(self) -> Path:
         """Write `report.html` anew and return its path."""
@@ -183,26 +192,65 @@ def train(
     """
     settings = overrides | {k: v for k, v in {"seed": seed, "total_steps": total_steps}.items() if v is not None}
     resolved = resolve(algorithm, _env_name(env), overrides=settings, source="argument")
-    from operant.run.launch import start
-
     return start(resolved, env=env, runs=runs, quiet=quiet)
 
 
+def start(
+    resolved: Resolved,
+    *,
+    env: EnvLike | None = None,
+    runs: Path | str = "runs",
+    quiet: bool = False,
+    say: Say = silent,
+) -> Run:
+    """Train what a resolved config says, film it, write its report, and return its run."""
+    finish = _finisher(resolved.config, env, say)
+    return Run(
+        launch.start(resolved, env=env, runs=runs, quiet=quiet, say=say, finish=finish).path, env=env, trust=True
+    )
+
+
 def resume(
-    run: Path | str, *, fork: bool = False, to: int | None = None, env: EnvLike | None = None, quiet: bool = False
+    run: Path | str,
+    *,
+    fork: bool = False,
+    to: int | None = None,
+    env: EnvLike | None = None,
+    trust: bool = False,
+    quiet: bool = False,
+    say: Say = silent,
 ) -> Run:
     """Go on with a run from its newest valid checkpoint; arguments and errors as `operant.run.launch.resume`."""
-    from operant.run.launch import resume
+    finish = _finisher(settings(trained(run).path, trust=trust), env, say)
+    folder = launch.resume(run, fork=fork, to=to, env=env, trust=trust, quiet=quiet, say=say, finish=finish)
+    return Run(folder.path, env=env, trust=trust)
 
-    return resume(run, fork=fork, to=to, env=env, quiet=quiet)
+
+def _finisher(cfg: RunConfig, env: EnvLike | None, say: Say) -> launch.Finish:
+    """What follows training: the last policy filmed, and the report."""
+
+    def finish(folder: RunFolder, status: str) -> None:
+        run = Run(folder.path, env=env, trust=True)  # what was just trained here
+        if cfg.save.videos and status == "finished":
+            try:
+                say(f"Video: {run.play()[0]}")
+            except DiskError:
+                raise
+            except OperantError as problem:
+                say(f"No video: {problem}")
+        if cfg.save.report:
+            say(f"Report: {run.report()}")
+
+    return finish
 
 
-def loop(algorithm: str, env: EnvLike, **overrides: Any) -> tuple[Iterator[Metrics], Actor | LanguageModel]:
+def loop(algorithm: str, env: EnvLike, **overrides: Any) -> tuple[Iterator[Metrics], Policy]:
     """The algorithm itself, to be driven by hand: an endless iterator of metrics, and the agent it trains.
 
     Nothing is written to disk. Arguments and errors are those of `train`.
     """
-    job = BUILD[algorithm](resolve(algorithm, _env_name(env), overrides=overrides, source="argument").config, env)
+    cfg = resolve(algorithm, _env_name(env), overrides=overrides, source="argument").config
+    job = builder_of(algorithm)(cfg, env, silent)
     return job.algorithm, job.agent
 
 

@@ -1,0 +1,115 @@
+"""The registry: from an algorithm's name to its settings and its file, and from a policy's kind to its world.
+
+Names only, imported when they are asked for, so that what is written here costs nothing and knows nothing. A new
+algorithm is its own file, its settings, and a line here. An algorithm of your own needs no line: its name is
+`file.py:build` or `module:build`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any, get_type_hints
+
+from operant.config.errors import ConfigError
+from operant.config.fields import did_you_mean, nearest
+from operant.config.schema import RunConfig
+
+CONTROL, TABULAR, LANGUAGE = "operant.control.settings", "operant.tabular.settings", "operant.language.settings.runs"
+
+ALGORITHMS: dict[str, tuple[str, str]] = {
+    "ppo": (CONTROL, "operant.control.ppo"),
+    "q-learning": (TABULAR, "operant.tabular.online"),
+    "sarsa": (TABULAR, "operant.tabular.online"),
+    "expected-sarsa": (TABULAR, "operant.tabular.online"),
+    "double-q-learning": (TABULAR, "operant.tabular.online"),
+    "n-step-sarsa": (TABULAR, "operant.tabular.online"),
+    "tree-backup": (TABULAR, "operant.tabular.online"),
+    "q-sigma": (TABULAR, "operant.tabular.online"),
+    "sarsa-lambda": (TABULAR, "operant.tabular.online"),
+    "true-online-sarsa": (TABULAR, "operant.tabular.online"),
+    "watkins-q": (TABULAR, "operant.tabular.online"),
+    "dyna-q": (TABULAR, "operant.tabular.online"),
+    "dyna-q-plus": (TABULAR, "operant.tabular.online"),
+    "prioritised-sweeping": (TABULAR, "operant.tabular.online"),
+    "monte-carlo": (TABULAR, "operant.tabular.online"),
+    "off-policy-monte-carlo": (TABULAR, "operant.tabular.online"),
+    "sft": (LANGUAGE, "operant.language.learn.builders:build_sft"),
+    "reward-model": (LANGUAGE, "operant.language.learn.build_preferences:build_reward_model"),
+    "process-reward": (LANGUAGE, "operant.language.learn.build_preferences:build_process_reward"),
+    "dpo": (LANGUAGE, "operant.language.learn.build_preferences:build_dpo"),
+    "grpo": (LANGUAGE, "operant.language.learn.builders:build_grpo"),
+    "rlhf": (LANGUAGE, "operant.language.learn.build_rlhf:build_rlhf"),
+    "expert-iteration": (LANGUAGE, "operant.language.learn.build_expert_iteration:build_expert_iteration"),
+    "constitutional": (LANGUAGE, "operant.language.learn.build_constitutional:build_constitutional"),
+}
+"""Name → the module whose `RUNS` has the settings of its run, and the module with `build(settings, env, say) → Job`."""
+
+POLICIES: dict[str, str] = {
+    "networks": "operant.control.stored",
+    "table": "operant.tabular.stored",
+    "language": "operant.language.stored",
+}
+"""Kind of policy → the module that reads it from a folder, and says what can be done with it (`operant.run.world`)."""
+
+
+TRUST = "If it is code of your own: --trust (in Python, trust=True)."
+"""What to do where a folder names code."""
+
+
+def is_code(name: str) -> bool:
+    """Whether a name stands for Python code of somebody's own, `file.py:callable` or `module:callable`."""
+    return ":" in name
+
+
+def settings_of(algorithm: object) -> type[RunConfig]:
+    """The settings of a run of an algorithm; of one of your own those that its `build` is annotated with.
+
+    Raises:
+        ConfigError: if there is none of that name; the nearest is suggested.
+    """
+    if isinstance(algorithm, str) and algorithm in ALGORITHMS:
+        return import_module(ALGORITHMS[algorithm][0]).RUNS[algorithm]
+    if isinstance(algorithm, str) and is_code(algorithm):
+        return _own_settings(algorithm)
+    guess = did_you_mean(nearest(str(algorithm).lower(), ALGORITHMS))
+    raise ConfigError(f"unknown algorithm {algorithm!r}.{guess} See `operant list algorithms`.")
+
+
+def builder_of(algorithm: str) -> Callable[..., Any]:
+    """`build(settings, env, say) → Job` of an algorithm."""
+    if algorithm not in ALGORITHMS:
+        return _own(algorithm)
+    module, _, name = ALGORITHMS[algorithm][1].partition(":")
+    return getattr(import_module(module), name or "build")
+
+
+def all_settings() -> dict[str, type[RunConfig]]:
+    """The settings of every algorithm, by name."""
+    return {name: settings_of(name) for name in ALGORITHMS}
+
+
+def listed(names: Iterable[str] = ALGORITHMS) -> str:
+    """The algorithms, for a line of help."""
+    return ", ".join(names)
+
+
+def _own(name: str) -> Callable[..., Any]:
+    """The function that a person's own algorithm is; importing it runs their file."""
+    return import_module("operant.workers.resolve").own_code(name, "algorithm")
+
+
+def _own_settings(name: str) -> type[RunConfig]:
+    build = _own(name)
+    first = next(iter(inspect.signature(build).parameters), "")
+    try:
+        hint = get_type_hints(build).get(first)
+    except (NameError, TypeError) as error:
+        raise ConfigError(f"{name}: its annotations cannot be read ({error})") from error
+    if isinstance(hint, type) and issubclass(hint, RunConfig):
+        return hint
+    raise ConfigError(
+        f"{name} does not say what its settings are. Annotate its first parameter with a class derived from "
+        "operant.control.RunConfig, as in def build(cfg: MyRun, env, say) -> Job."
+    )

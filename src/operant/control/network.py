@@ -1,0 +1,62 @@
+"""A network of one's own: any module from observations to features, below a policy's or a critic's own last layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from operant.config.errors import ConfigError
+from operant.control.mlp import MLP
+from operant.workers.resolve import own_code, place_of
+
+
+class OwnNetwork(nn.Module):
+    """y = W f(x) + b: features f by a module of a person's own, and the last layer of a policy or a critic.
+
+    Args:
+        factory: `file.py:make` or `module:make`; `make(obs_dim)` returns an `nn.Module` from [N, obs_dim] to [N, F].
+        obs_dim: D, numbers in an observation.
+        outputs: K, numbers that the last layer gives.
+        out_gain: gain of the last layer's orthogonal initialisation.
+        generator: where all initial weights come from, those of the module too.
+
+    Raises:
+        ConfigError: if the factory cannot be imported, raises, or what it returns is no such module.
+    """
+
+    def __init__(self, factory: str, obs_dim: int, outputs: int, *, out_gain: float, generator: torch.Generator):
+        super().__init__()
+        make = own_code(factory, "network")
+        with torch.random.fork_rng(devices=[]):  # a module's own initialisation draws from torch's global generator
+            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+            body, features = _made(factory, make, obs_dim)
+        self.body = body
+        self.head = MLP((features.shape[1], outputs), "tanh", out_gain=out_gain, generator=generator)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """[..., D] → [..., K]."""
+        flat = obs.reshape(-1, obs.shape[-1])
+        return self.head(cast(Tensor, self.body(flat))).reshape(*obs.shape[:-1], -1)
+
+
+def _made(factory: str, make: Callable[..., Any], obs_dim: int) -> tuple[nn.Module, Tensor]:
+    """The module, and its features of two observations."""
+    try:
+        body: Any = make(obs_dim)
+        if not isinstance(body, nn.Module):
+            raise ConfigError(f"{factory} returned a {type(body).__name__}, not a torch.nn.Module")
+        with torch.no_grad():
+            features: Any = body(torch.zeros(2, obs_dim))
+    except ConfigError:
+        raise
+    except Exception as error:
+        where = place_of(error) or factory
+        raise ConfigError(f"{where}: the network {factory} raised {type(error).__name__}: {error}") from error
+    flat = isinstance(features, Tensor) and features.ndim == 2 and len(features) == 2
+    if flat and features.dtype == torch.float32:
+        return body, features
+    got = f"{list(features.shape)} {features.dtype}" if isinstance(features, Tensor) else type(features).__name__
+    raise ConfigError(f"{factory}: of observations [2, {obs_dim}] its module made {got}; expected float32 [2, F]")

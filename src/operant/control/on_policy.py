@@ -1,0 +1,99 @@
+"""What every on-policy algorithm begins with: an agent for the environment, what collects, and what measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from operant.control.acting import sampler
+from operant.control.agent import Agent, AgentSpec
+from operant.control.collector import Collector
+from operant.control.settings import ControlRun
+from operant.data.streams import Streams
+from operant.env import EnvLike, Supervisor, VectorEnv, make
+from operant.env.spaces import action_kind
+from operant.run.device import device_of
+from operant.run.evaluate import Evaluator, supervisor
+from operant.run.job import Position
+
+
+@dataclass(kw_only=True)
+class OnPolicy:
+    """The parts of an on-policy run.
+
+    `generator` draws the order of the minibatches. `begin(position)` goes on from a seam: environments are made anew,
+    and every generator is derived again from the run's seed and the number of the seam.
+    """
+
+    cfg: ControlRun
+    env: EnvLike
+    agent: Agent
+    collect: Collector
+    evaluate: Evaluator
+    noise: np.random.Generator
+    generator: np.random.Generator
+
+    def begin(self, at: Position) -> None:
+        """Stand at a seam."""
+        streams = Streams(self.cfg.seed, at.seam)
+        streams.rekey(self.noise, "policy")
+        streams.rekey(self.generator, "minibatch")
+        self.collect.env.close()
+        self.collect.begin(_environments(self.cfg, self.env, self.evaluate.supervisor), streams.integer("env"))
+        self.collect.steps, self.collect.episodes = at.step, at.episodes
+        self.evaluate.close()
+        if self.agent.reward_scale is not None:
+            self.agent.reward_scale.forget()
+
+
+def on_policy(cfg: ControlRun, env: EnvLike) -> OnPolicy:
+    """Everything but the loop and its optimiser, made from a config and its one seed.
+
+    Raises:
+        EnvError: if the environment cannot be made.
+        ConfigError: if the device or the network cannot be used.
+    """
+    torch.set_num_threads(cfg.threads)
+    streams, limits = Streams(cfg.seed), supervisor(cfg.env)
+    copies = _environments(cfg, env, limits)
+    agent = Agent(_spec(cfg, copies), streams.torch("init")).to(device_of(cfg.device))
+    evaluate = Evaluator(cfg, env, agent, limits)
+    noise, seed = streams.numpy("policy"), streams.integer("env")
+    collect = Collector(copies, sampler(agent.policy), noise, seed=seed, device=cfg.device)
+    return OnPolicy(
+        cfg=cfg, env=env, agent=agent, collect=collect, evaluate=evaluate, noise=noise,
+        generator=streams.numpy("minibatch"),
+    )  # fmt: skip
+
+
+def _environments(cfg: ControlRun, env: EnvLike, limits: Supervisor | None) -> VectorEnv:
+    """Copies to train on; their worker processes have one budget of restarts with those of the evaluation."""
+    return make(env, cfg.env.num, backend=cfg.env.backend, kwargs=cfg.env.kwargs, supervisor=limits)
+
+
+def _spec(cfg: ControlRun, env: VectorEnv) -> AgentSpec:
+    """The agent that fits an environment."""
+    return AgentSpec(
+        obs_dim=env.obs_dim,
+        action_kind=action_kind(env.action_space),
+        action_sizes=_action_sizes(env.action_space),
+        hidden=cfg.policy.hidden,
+        network="" if cfg.policy.network == "mlp" else cfg.policy.network,
+        activation=cfg.policy.activation,
+        log_std_init=cfg.policy.log_std_init,
+        obs_clip=cfg.policy.obs_clip if cfg.policy.normalize_obs else None,
+        reward_clip=cfg.policy.reward_clip if cfg.policy.normalize_reward else None,
+    )
+
+
+def _action_sizes(space: Any) -> tuple[int, ...]:
+    match action_kind(space):
+        case "discrete":
+            return (int(space.n),)
+        case "multidiscrete":
+            return tuple(int(n) for n in space.nvec.ravel())
+        case "multibinary" | "box":
+            return (int(np.prod(space.shape)),)

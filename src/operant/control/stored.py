@@ -1,0 +1,29 @@
+"""What can be done with stored networks: read, measured, filmed, exported (`operant.run.world`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from operant.config.schema import RunConfig
+from operant.control.agent import Agent
+from operant.env import EnvLike
+from operant.run.actor import Actor
+from operant.run.evaluate import Evaluator
+
+NO_FILM = NO_EXPORT = ""
+NEXT = "play {path}"
+
+
+def read(folder: Path, *, trust: bool = False) -> Agent:
+    """The agent in a folder. Raises ConfigError if it cannot be read, or names code and is not trusted."""
+    return Agent.load(folder, trust=trust)
+
+
+def measure(cfg: RunConfig, policy: Actor, env: EnvLike) -> Evaluator:
+    """Whole episodes of the environment, on copies of its own."""
+    return Evaluator(cfg, env, policy)
+
+
+def advice(cfg: RunConfig, path: Path) -> list[str]:
+    """What to do after training."""
+    return [f"Next: operant play {path} --show, or operant train {cfg.algorithm} {cfg.env.id} --seed {cfg.seed + 1}"]

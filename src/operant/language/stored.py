@@ -1,0 +1,38 @@
+"""What can be done with a stored language model: read, and measured on its task (`operant.run.world`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from operant.config.schema import RunConfig
+from operant.env import EnvLike
+from operant.language.episodes.evaluate import Measure, measure_of
+from operant.language.model.language_model import LanguageModel
+from operant.language.settings.runs import LanguageRun
+
+NO_FILM = "a language model has no pictures. To read what it writes: operant report {path}"
+NO_EXPORT = "a language model needs no export: {path}/checkpoints/latest is a folder that transformers reads"
+NEXT = "sample {path} PROMPT"
+
+
+def read(folder: Path, *, trust: bool = False) -> LanguageModel:
+    """The model in a folder; code of a model is never run. Raises ConfigError if it cannot be read."""
+    return LanguageModel.load(folder.resolve())
+
+
+def measure(cfg: RunConfig, policy: LanguageModel, env: EnvLike) -> Measure:
+    """The task's held-out prompts. Raises ConfigError if the run has none."""
+    assert isinstance(cfg, LanguageRun)
+    return measure_of(cfg, policy)
+
+
+def advice(cfg: RunConfig, path: Path) -> list[str]:
+    """What to do after training."""
+    assert isinstance(cfg, LanguageRun)
+    lines = [f"Next: read completions from before and after in {path / 'report.html'}, or operant eval {path}"]
+    if not cfg.model.path:
+        lines.append(
+            f"The same with a model of the hub, on a GPU: operant train {cfg.algorithm} gsm8k "
+            "--model Qwen/Qwen2.5-0.5B-Instruct --device cuda --model.dtype bfloat16 --sampling.max-tokens 512"
+        )
+    return lines

@@ -1,0 +1,80 @@
+"""A training run as the run folder sees it: an algorithm, all that it changes, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from operant.config.schema import EvalConfig, SaveConfig
+from operant.data.trajectory import Metrics
+from operant.run.actor import Policy
+from operant.run.evaluate import Evaluation
+from operant.run.train_state import Learned
+
+Say = Callable[[str], None]
+"""Told a line for the person who waits."""
+
+
+def silent(line: str) -> None:
+    """Say nothing."""
+
+
+class Counter(Protocol):
+    """Whatever counts the environment's steps; a collector does."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def episodes(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+@dataclass(kw_only=True)
+class Position:
+    """Where a run stands at a seam: all of its state that is neither tensor, environment nor generator."""
+
+    step: int = 0  # environment steps done
+    seam: int = 0  # seams behind it, counting the one it stands at
+    episodes: int = 0  # episodes ended
+    saved: int = 0  # checkpoints that were due by `save.every`
+    evaluated: int = 0  # evaluations that were due by `eval.every`
+    best: float | None = None  # mean return of the best evaluation
+    best_step: int | None = None
+    seconds: float = 0.0  # wall time of all attempts
+    exact: bool = True  # False once a person's interruption added a seam that an uninterrupted run does not have
+
+
+@dataclass
+class Job:
+    """One training run: an algorithm and all that it changes.
+
+    `algorithm` is any iterator of metrics; the drain does not know which. `begin(position)` makes environments and
+    generators anew from the run's seed and the number of the seam. `evaluate(episodes)` measures the agent as it
+    stands, under the protocol `eval`. `keep(run folder, step)` writes what an iteration leaves besides its metrics,
+    `keep_evaluation` what an evaluation does, and gives metrics of it. `measure_first` asks for an evaluation before
+    training. `phases` counts the seconds spent in each phase.
+    """
+
+    algorithm: Iterator[Metrics]
+    learned: Learned
+    counter: Counter
+    begin: Callable[[Position], None]
+    evaluate: Callable[[int], Evaluation]
+    total_steps: int
+    eval: EvalConfig
+    save: SaveConfig
+    keep: Callable[[Path, int], None] | None = None
+    keep_evaluation: Callable[[Path, int], dict[str, float]] | None = None
+    measure_first: bool = False
+    at: Position = field(default_factory=Position)
+    phases: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("collect", "learn", "evaluate", "save"), 0.0)
+    )
+
+    @property
+    def agent(self) -> Policy:
+        """The policy as it stands."""
+        return self.learned.agent
