@@ -167,7 +167,7 @@ def test_an_environment_that_gives_nan_ends_with_code_4(tmp_path, capsys):
 
 
 def test_a_full_disk_ends_with_code_5(tmp_path, monkeypatch, capsys):
-    from operant.control import train_state as networks
+    from operant.run import optimizer_state as networks
 
     def refuse(*args, **kwargs):
         raise OSError(28, "No space left on device")

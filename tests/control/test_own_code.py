@@ -90,6 +90,20 @@ def build(cfg: ReinforceRun, env, say) -> Job:
 
 def silent(cfg, env, say):
     return None
+
+
+def nothing(cfg: ReinforceRun, env, say):
+    return None
+
+
+def broken(cfg: ReinforceRun, env, say):
+    job = build(cfg, env, say)
+    job.algorithm = iter([])
+    return job
+
+
+def raising(cfg: ReinforceRun, env, say):
+    raise RuntimeError("of its own")
 """
 
 SHORT = {"total_steps": 512, "save.videos": False, "save.report": False, "eval.episodes": 2, "algo.horizon": 32}
@@ -104,7 +118,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def with_network(name: str = "net.py:make", **more: object) -> operant.Run:
-    settings = SHORT | {"policy.network": name, "env.num": 2} | more
+    settings: dict[str, object] = SHORT | {"policy.network": name, "env.num": 2} | more
     return operant.train("ppo", "CartPole-v1", quiet=True, **settings)
 
 
@@ -155,8 +169,9 @@ def test_a_policy_file_that_names_code_is_not_believed_either(here: Path) -> Non
 
 
 def test_a_run_with_a_network_of_ones_own_resumes_bit_for_bit(here: Path) -> None:
-    whole = with_network(**{"total_steps": 1024, "save.every": 512})
-    part = with_network(**{"save.every": 512})
+    same = {"save.every": 512, "algo.lr_schedule": "constant", "algo.clip_schedule": "constant"}
+    whole = with_network(**same, total_steps=1024)
+    part = with_network(**same)
     assert main(["resume", str(part.path), "--to", "1024", "--trust"]) == 0
     a, b = (load_file(run.path / "checkpoints" / "latest" / "model.safetensors") for run in (whole, part))
     assert all(torch.equal(a[name], b[name]) for name in a)
@@ -190,6 +205,19 @@ def test_an_algorithm_of_ones_own_trains_resumes_and_is_measured(
     run = operant.Run(next((here / "runs").iterdir()), trust=True)
     assert run.metrics["loss/policy"].notna().all()
     assert run.folder.info()["algorithm"] == "mine.py:build"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nothing", "returned a NoneType, not an operant.control.Job"),
+        ("broken", "its loop must go on for ever"),
+        ("raising", r"mine\.py:\d+: the algorithm mine.py:raising raised RuntimeError: of its own"),
+    ],
+)
+def test_an_algorithm_that_is_none_is_refused_with_the_reason(here: Path, name: str, said: str) -> None:
+    with pytest.raises(operant.OperantError, match=said):
+        operant.train(f"mine.py:{name}", "CartPole-v1", quiet=True, **(SHORT | {"env.num": 2}))
 
 
 def test_an_algorithm_without_settings_is_told_what_it_lacks(here: Path) -> None:

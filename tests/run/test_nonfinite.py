@@ -299,9 +299,9 @@ def test_a_parameter_after_the_last_minibatch(run, after, fused):
 @both
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_learning_rate(run, monkeypatch, fused, bad):
-    original = control.ppo
+    original = module.ppo
     changed = lambda cfg, *a, **k: original(cfg.model_copy(update={"lr": bad, "lr_schedule": "constant"}), *a, **k)  # noqa: E731
-    monkeypatch.setattr(control, "ppo", changed)
+    monkeypatch.setattr(module, "ppo", changed)
     fault = run(**{"algo.fused": fused})
     sound(fault, "learning rate", f"the learning rate is {bad}", iteration=0)
 

@@ -80,7 +80,7 @@ def settings_of(algorithm: object) -> type[RunConfig]:
 def builder_of(algorithm: str) -> Callable[..., Any]:
     """`build(settings, env, say) → Job` of an algorithm."""
     if algorithm not in ALGORITHMS:
-        return _own(algorithm)
+        return import_module("operant.run.own").guarded(algorithm, _own(algorithm))
     module, _, name = ALGORITHMS[algorithm][1].partition(":")
     return getattr(import_module(module), name or "build")
 

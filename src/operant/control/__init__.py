@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from operant.control.agent import Agent as Agent
     from operant.control.agent import AgentSpec as AgentSpec
     from operant.control.collector import Collector as Collector
-    from operant.control.on_policy import OnPolicy as OnPolicy
-    from operant.control.on_policy import on_policy as on_policy
     from operant.control.settings import ControlRun as ControlRun
     from operant.control.settings import PPOConfig as PPOConfig
     from operant.control.settings import PPORun as PPORun
+    from operant.control.setup import OnPolicy as OnPolicy
+    from operant.control.setup import on_policy as on_policy
     from operant.control.train_state import Networks as Networks
     from operant.run.evaluate import Evaluator as Evaluator
     from operant.run.job import Job as Job
@@ -24,7 +24,7 @@ __getattr__, __dir__ = face(
         "operant.config.schema": "RunConfig Section",
         "operant.control.agent": "Agent AgentSpec",
         "operant.control.collector": "Collector",
-        "operant.control.on_policy": "OnPolicy on_policy",
+        "operant.control.setup": "OnPolicy on_policy",
         "operant.control.settings": "ControlRun PPOConfig PPORun",
         "operant.control.train_state": "Networks",
         "operant.run.evaluate": "Evaluator",

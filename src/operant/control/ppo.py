@@ -22,10 +22,10 @@ from operant.config.errors import ConfigError, NonFiniteError
 from operant.control.agent import Agent
 from operant.control.collector import Collector
 from operant.control.nan_locator import Inspector
-from operant.control.on_policy import on_policy
 from operant.control.policies import NormalPolicy
 from operant.control.ppo_fused import fused_update
 from operant.control.settings import PPOConfig, PPORun
+from operant.control.setup import on_policy
 from operant.control.train_state import Networks
 from operant.data.trajectory import Batch, Metrics, flatten, minibatches
 from operant.env import EnvLike

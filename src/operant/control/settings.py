@@ -15,7 +15,6 @@ class PolicyConfig(Section):
     network: str = Field(
         default="mlp",
         description="mlp, or file.py:make: your make(obs_dim) returns a torch module from observations to features",
-        pattern=r"^mlp$|:",
     )
     hidden: tuple[PositiveInt, ...] = Field(
         default=(64, 64), description="widths of the hidden layers, actor and critic each"

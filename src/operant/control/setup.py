@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from operant.config.errors import ConfigError
+from operant.config.registry import is_code
 from operant.control.acting import sampler
 from operant.control.agent import Agent, AgentSpec
 from operant.control.collector import Collector
@@ -76,12 +78,15 @@ def _environments(cfg: ControlRun, env: EnvLike, limits: Supervisor | None) -> V
 
 def _spec(cfg: ControlRun, env: VectorEnv) -> AgentSpec:
     """The agent that fits an environment."""
+    network = cfg.policy.network
+    if network != "mlp" and not is_code(network):
+        raise ConfigError(f"policy.network is {network!r}, expected mlp, or file.py:make for a network of your own")
     return AgentSpec(
         obs_dim=env.obs_dim,
         action_kind=action_kind(env.action_space),
         action_sizes=_action_sizes(env.action_space),
         hidden=cfg.policy.hidden,
-        network="" if cfg.policy.network == "mlp" else cfg.policy.network,
+        network="" if network == "mlp" else network,
         activation=cfg.policy.activation,
         log_std_init=cfg.policy.log_std_init,
         obs_clip=cfg.policy.obs_clip if cfg.policy.normalize_obs else None,
