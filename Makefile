@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo demo-language test lint type layers bench docs evidence setup clean
+.PHONY: help demo demo-language test lint type layers house numerics bench docs site evidence setup clean
 
 help:
 	@echo "make demo     train PPO on CartPole, film it and write its report"
@@ -52,6 +52,9 @@ type: $(BIN)/.dev
 
 layers: $(BIN)/.dev
 	$(BIN)/lint-imports --no-cache
+
+house: $(BIN)/.dev
+	$(BIN)/python tests/house/bars.py
 
 test: $(BIN)/.dev lint type layers
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15

@@ -7,6 +7,7 @@ from operant.config.face import face
 if TYPE_CHECKING:
     from operant.config.schema import RunConfig as RunConfig
     from operant.config.schema import Section as Section
+    from operant.control.acting import sampler as sampler
     from operant.control.agent import Agent as Agent
     from operant.control.agent import AgentSpec as AgentSpec
     from operant.control.collector import Collector as Collector
@@ -16,18 +17,25 @@ if TYPE_CHECKING:
     from operant.control.setup import OnPolicy as OnPolicy
     from operant.control.setup import on_policy as on_policy
     from operant.control.train_state import Networks as Networks
+    from operant.data.streams import Streams as Streams
+    from operant.data.trajectory import flatten as flatten
+    from operant.data.trajectory import minibatches as minibatches
     from operant.run.evaluate import Evaluator as Evaluator
+    from operant.run.evaluate import evaluate as evaluate
     from operant.run.job import Job as Job
 
 __getattr__, __dir__ = face(
     {
         "operant.config.schema": "RunConfig Section",
+        "operant.control.acting": "sampler",
         "operant.control.agent": "Agent AgentSpec",
         "operant.control.collector": "Collector",
         "operant.control.setup": "OnPolicy on_policy",
         "operant.control.settings": "ControlRun PPOConfig PPORun",
         "operant.control.train_state": "Networks",
-        "operant.run.evaluate": "Evaluator",
+        "operant.data.streams": "Streams",
+        "operant.data.trajectory": "flatten minibatches",
+        "operant.run.evaluate": "Evaluator evaluate",
         "operant.run.job": "Job",
     }
 )
