@@ -38,9 +38,8 @@ def test_a_new_algorithm_touches_two_places_besides_its_file(algorithm):
 
 def test_the_counting_sees_what_it_counts(tmp_path):
     file = tmp_path / "some.py"
-    file.write_text(
-        '"""Doc."""\n\n# a comment\nx = 1\n\n\ndef f():\n    """Doc\n    on two lines."""\n    return (\n        x\n    )\n'
-    )
+    lines = ['"""Doc."""', "", "# a comment", "x = 1", "", "def f():", '    """Doc', '    on two lines."""']
+    file.write_text("\n".join([*lines, "    return (", "        x", "    )", ""]))
     assert bars.code_lines(file) == 5
     assert not bars.is_kernel(file)
     file.write_text("from operant.data.compiled import outer\n\n\n@outer\ndef f(x):\n    return x\n")
