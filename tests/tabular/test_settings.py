@@ -82,6 +82,7 @@ def test_the_default_of_a_run_is_the_default_of_settings(name):
         (lambda: Settings(n=2.5, sigma=3), "n is 2.5, .*\nsigma is 3, "),
     ],
 )
+@pytest.mark.filterwarnings("ignore::operant.tabular.ConvergenceWarning")
 def test_what_is_wrong_is_named_with_the_nearest_that_is_right(call, words):
     with pytest.raises(ConfigError, match=words):
         call()

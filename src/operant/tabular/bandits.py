@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from operant.config.errors import ConfigError
 from operant.mdp.analyse.sampler import generators
-from operant.tabular.algorithms import Floats, new_table
+from operant.tabular.action_values import Table, new_table
+from operant.tabular.algorithms.one_step import QLearning
+from operant.tabular.arms import BernoulliThompson, GaussianThompson, GradientBandit, UpperConfidence, pull
 from operant.tabular.keywords import keywords
-from operant.tabular.learning import CHOICES, ENVIRONMENT
-from operant.tabular.rules import Table, encode
-from operant.tabular.rules.arms import BernoulliThompson, GaussianThompson, GradientBandit, UpperConfidence, pull
-from operant.tabular.rules.loop import run_all
-from operant.tabular.rules.one_step import QLearning
+from operant.tabular.learning import CHOICES, ENVIRONMENT, Floats
+from operant.tabular.loop import run_all
+from operant.tabular.rules import encode
 from operant.tabular.schedules import Harmonic, Schedule, schedule
 from operant.tabular.settings import Settings
 

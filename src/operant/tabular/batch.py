@@ -10,7 +10,7 @@ import scipy.sparse.linalg as linalg
 
 from operant.mdp.analyse.sampler import Recorded
 from operant.mdp.model import MDP
-from operant.tabular.algorithms import Floats
+from operant.tabular.learning import Floats
 
 
 def batch_td(mdp: MDP, record: Recorded, *, initial: float = 0.0) -> Floats:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from operant.config.errors import ConfigError
 from operant.config.fields import leaves
 from operant.tabular.schedules import Schedule
-from operant.tabular.settings import Settings, TraceKind, Visits, no_such
+from operant.tabular.settings import Settings, no_such
 
 
 class Options(TypedDict, total=False):
@@ -52,61 +52,6 @@ class Stepping(Exploring, total=False):
     """With step sizes."""
 
     step_size: float | Schedule
-
-
-class NStep(Stepping):
-    """Over n steps."""
-
-    n: int
-
-
-class TreeBackup(NStep, total=False):
-    """Over n steps, about another policy than the one that acts."""
-
-    target_epsilon: float | None
-
-
-class QSigma(NStep):
-    """Over n steps, sampled in part."""
-
-    sigma: float
-
-
-class Lambda(Stepping):
-    """With λ."""
-
-    lam: float
-
-
-class Traces(Lambda, total=False):
-    """With traces of a kind."""
-
-    traces: TraceKind
-
-
-class Planning(Stepping, total=False):
-    """With updates from memory."""
-
-    planning: int
-
-
-class PlanningPlus(Planning, total=False):
-    """With a bonus."""
-
-    kappa: float
-
-
-class Sweeping(Planning, total=False):
-    """With a queue."""
-
-    threshold: float
-
-
-class WholeReturns(Stepping, total=False):
-    """Of whole episodes."""
-
-    visits: Visits
-    exploring_starts: bool
 
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -1,4 +1,4 @@
-"""A tabular algorithm on an environment, step by step: the compiled rules of `rules/`, called from Python."""
+"""A tabular algorithm on an environment, step by step: the compiled rules of `algorithms`, called from Python."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.config.errors import ConfigError
-from operant.tabular.algorithms import Floats, memory, trace_of
-from operant.tabular.rules import RULES, encode, epsilon_of
-from operant.tabular.rules.linear import LinearSarsa, begin_linear_sarsa, observe_linear_sarsa
+from operant.tabular.action_values import epsilon_of
+from operant.tabular.algorithms import memory
+from operant.tabular.algorithms.linear import LinearSarsa, begin_linear_sarsa, observe_linear_sarsa
+from operant.tabular.eligibility import trace_of
+from operant.tabular.learning import Floats
+from operant.tabular.rules import RULES, encode
 from operant.tabular.settings import Settings
 from operant.tabular.tiles import TileCoder
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Unpack, cast
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from operant.config.errors import ConfigError
-from operant.mdp.analyse.sampler import generators, running_policy, sampler
+from operant.mdp.analyse.sampler import generators, sampler
 from operant.mdp.model import MDP
-from operant.tabular.algorithms import Floats, memory
-from operant.tabular.keywords import Options, keywords
-from operant.tabular.rules import RULES, encode
-from operant.tabular.rules.loop import run_all
-from operant.tabular.rules.state_values import Values
-from operant.tabular.schedules import warn_of
+from operant.tabular.keywords import Options
+from operant.tabular.loop import run_all
+from operant.tabular.rules import RULES
 from operant.tabular.settings import Settings
+
+Floats = NDArray[np.float64]
 
 ENVIRONMENT, CHOICES = 0, 1
 """The two streams of a seed: what the model draws, and what the learner draws."""
@@ -81,62 +80,7 @@ class Learning:
         return out
 
 
-@keywords()
-def control(mdp: MDP, settings: Settings, **options: Unpack[Options]) -> Learning:
-    """Run the algorithm that the settings name; `q_learning` and its kin take the settings as keywords.
-
-    Raises:
-        ConfigError: if an option is out of range, or there is none of that name.
-        ModelError: if nothing says where an episode begins.
-    """
-    noisy = mdp.leak or mdp.nnz > mdp.num_rows
-    warn_of(settings.algorithm, settings.violations(noisy=noisy))
-    pointer = mdp.rows.pointer.astype(np.int64)
-    worth = np.append(mdp.rows.terminal_value, 0.0)
-    return learn(mdp, lambda random: memory(settings, pointer, worth, random.copy()), options)
-
-
-def run(algorithm: str, mdp: MDP, given: Mapping[str, Any]) -> Learning:
-    """`control` with the keywords of a function: settings and options."""
-    settings, options = _parted(given, mdp)
-    return control(mdp, Settings.model_validate(settings | {"algorithm": algorithm}), **options)
-
-
-def predict(
-    name: str,
-    make: Callable[[Values, Settings], Any],
-    mdp: MDP,
-    policy: ArrayLike,
-    given: Mapping[str, Any],
-    initial: float | ArrayLike = 0.0,
-) -> Learning:
-    """A prediction algorithm with the keywords of its function; `make` completes its memory."""
-    parts, options = _parted(given, mdp)
-    settings = Settings.model_validate(parts)
-    warn_of(name, [each for each in settings.violations(noisy=True) if each[0] == "step size"])
-    rows, states = mdp.rows, mdp.num_states
-    first = np.append(np.broadcast_to(np.asarray(initial, dtype=np.float64), states), 0.0)
-    first[:-1][rows.terminal] = rows.terminal_value[rows.terminal]
-    running, pointer = running_policy(mdp, policy), rows.pointer.astype(np.int64)
-
-    def begin(random: NDArray[np.uint64]) -> Any:
-        values = Values(
-            v=first.copy(),
-            pointer=pointer,
-            running=running,
-            visits=np.zeros(states, dtype=np.int64),
-            clock=np.zeros(1, dtype=np.int64),
-            error=np.zeros(1),
-            random=random.copy(),
-            step_size=encode(settings.step_size),
-            discount=mdp.discount,
-        )
-        return make(values, settings)
-
-    return learn(mdp, begin, options)
-
-
-def _parted(given: Mapping[str, Any], mdp: MDP) -> tuple[dict[str, Any], Options]:
+def parted(given: Mapping[str, Any], mdp: MDP) -> tuple[dict[str, Any], Options]:
     """The settings among keywords, γ the model's unless given, and the options."""
     settings = {name: value for name, value in given.items() if name in Settings.model_fields}
     if settings.get("discount") is None:

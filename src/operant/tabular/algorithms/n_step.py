@@ -13,22 +13,26 @@ al. (2018), Multi-step reinforcement learning: a unifying algorithm; Sutton and 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
 from operant.mdp.analyse.sampler import compiled, part
-from operant.tabular.rules import (
-    RULES,
-    Rules,
+from operant.mdp.model import MDP
+from operant.tabular.action_values import (
+    MEMORIES,
     Table,
     best_value,
     choose,
     epsilon_of,
+    run,
     shift,
     soft_probability,
     soft_value,
 )
+from operant.tabular.keywords import Stepping, keywords
+from operant.tabular.learning import Learning
+from operant.tabular.rules import RULES, Rules
 
 
 class NStep(NamedTuple):
@@ -95,4 +99,61 @@ def observe_n_step(memory, state, row, reward, following, terminated, truncated)
     return -1 if terminated or truncated else chosen
 
 
+def _n_step(table: Table, n: int, sigma: float, target_epsilon: float | None = None) -> NStep:
+    target = np.nan if target_epsilon is None else target_epsilon
+    ring = np.zeros(n + 1, dtype=np.int64)
+    return NStep(table, n, sigma, target, np.zeros(1, dtype=np.int64), ring, ring.copy(), np.zeros(n + 1))
+
+
 RULES[NStep] = Rules(begin_n_step, observe_n_step, best_value)
+MEMORIES.update(
+    {
+        "n-step-sarsa": lambda table, cfg: _n_step(table, cfg.n, 1.0),
+        "tree-backup": lambda table, cfg: _n_step(table, cfg.n, 0.0, cfg.target_epsilon),
+        "q-sigma": lambda table, cfg: _n_step(table, cfg.n, cfg.sigma),
+    }
+)
+
+
+class NSteps(Stepping):
+    """Over n steps."""
+
+    n: int
+
+
+class TreeBackup(NSteps, total=False):
+    """Over n steps, about another policy than the one that acts."""
+
+    target_epsilon: float | None
+
+
+class QSigma(NSteps):
+    """Over n steps, sampled in part."""
+
+    sigma: float
+
+
+@keywords()
+def n_step_sarsa(mdp: MDP, **given: Unpack[NSteps]) -> Learning:
+    """n-step SARSA; n = 1 is SARSA. Errors as `q_learning`. Source: Sutton and Barto (2018), section 7.2."""
+    return run("n-step-sarsa", mdp, given)
+
+
+@keywords()
+def tree_backup(mdp: MDP, **given: Unpack[TreeBackup]) -> Learning:
+    """n-step tree backup; n = 1 is expected SARSA.
+
+    With `target_epsilon` it learns about the policy that is ε-greedy with this, 0 for the greedy one, whatever acts.
+
+    Errors as `q_learning`. Source: Precup, Sutton and Singh (2000); Sutton and Barto (2018), section 7.5.
+    """
+    return run("tree-backup", mdp, given)
+
+
+@keywords()
+def q_sigma(mdp: MDP, **given: Unpack[QSigma]) -> Learning:
+    """n-step Q(σ); σ = 1 is n-step SARSA, σ = 0 is tree backup. Errors as `q_learning`.
+
+    Source: De Asis et al. (2018); Sutton and Barto (2018), section 7.6.
+    """
+    return run("q-sigma", mdp, given)

@@ -10,12 +10,12 @@ Source: Sutton and Barto (2018), sections 6.4 to 6.7.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 from operant.mdp.analyse.sampler import compiled, uniform
-from operant.tabular.rules import (
-    RULES,
-    Rules,
+from operant.mdp.model import MDP
+from operant.tabular.action_values import (
+    MEMORIES,
     Table,
     begin_greedily,
     best_value,
@@ -25,8 +25,12 @@ from operant.tabular.rules import (
     greedy,
     largest,
     move,
+    run,
     soft_value,
 )
+from operant.tabular.keywords import Stepping, keywords
+from operant.tabular.learning import Learning
+from operant.tabular.rules import RULES, Rules
 
 
 class QLearning(NamedTuple):
@@ -112,3 +116,57 @@ RULES[QLearning] = Rules(begin_greedily, observe_q_learning, best_value)
 RULES[Sarsa] = Rules(begin_greedily, observe_sarsa, best_value)
 RULES[ExpectedSarsa] = Rules(begin_greedily, observe_expected_sarsa, best_value)
 RULES[DoubleQLearning] = Rules(begin_greedily, observe_double_q_learning, best_value)
+MEMORIES.update(
+    {
+        "q-learning": lambda table, _: QLearning(table),
+        "sarsa": lambda table, _: Sarsa(table),
+        "expected-sarsa": lambda table, _: ExpectedSarsa(table),
+        "double-q-learning": lambda table, _: DoubleQLearning(table, table.q.copy(), table.q.copy()),
+    }
+)
+
+
+@keywords()
+def q_learning(mdp: MDP, **given: Unpack[Stepping]) -> Learning:
+    """Q-learning: q(s, a) += α [r + γ max q(s', ·) - q(s, a)].
+
+    Acts ε-greedily, ties broken at random, like all of them. γ is the model's if `discount` is None.
+
+    Args:
+        mdp: the model to learn on.
+        options: seeds, episodes and the like, see `Options`.
+
+    Raises:
+        ConfigError: if a setting or an option is out of range, or there is none of that name.
+        ModelError: if nothing says where an episode begins.
+
+    Source: Watkins (1989); Sutton and Barto (2018), section 6.5.
+    """
+    return run("q-learning", mdp, given)
+
+
+@keywords()
+def sarsa(mdp: MDP, **given: Unpack[Stepping]) -> Learning:
+    """SARSA: q(s, a) += α [r + γ q(s', a') - q(s, a)] with a' the action taken next. Errors as `q_learning`.
+
+    Source: Rummery and Niranjan (1994); Sutton and Barto (2018), section 6.4.
+    """
+    return run("sarsa", mdp, given)
+
+
+@keywords()
+def expected_sarsa(mdp: MDP, **given: Unpack[Stepping]) -> Learning:
+    """Expected SARSA: q(s, a) += α [r + γ Σ π(a'|s') q(s', a') - q(s, a)]. Errors as `q_learning`.
+
+    Source: van Seijen et al. (2009); Sutton and Barto (2018), section 6.6.
+    """
+    return run("expected-sarsa", mdp, given)
+
+
+@keywords()
+def double_q_learning(mdp: MDP, **given: Unpack[Stepping]) -> Learning:
+    """Double Q-learning: one table's maximum is worth what the other says. `.rows` is the mean of both.
+
+    Errors as `q_learning`. Source: van Hasselt (2010); Sutton and Barto (2018), section 6.7.
+    """
+    return run("double-q-learning", mdp, given)

@@ -1,118 +1,24 @@
 # pyright: basic
-"""What every tabular algorithm is: a memory of arrays and compiled rules over it, found by the memory's type.
+"""What the control algorithms share: the table of action values, how it is acted on and moved, and how one learns.
 
-An algorithm is a NamedTuple (its memory) with
-
-    begin(memory, state) -> row                an episode begins: choose
-    observe(memory, state, row, reward, following, terminated, truncated) -> row
-                                               one transition: learn, and choose again; -1 where the episode is over
-    estimate(memory, state) -> float           the value that it gives a state now
-
-each written once. The compiled loop over a model (`loop.py`) and the learner on an environment (`Learner`) call
-the same functions, so the two learn the same thing bit for bit.
+A pair of state and action is a row, as in a model.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 from numpy.typing import NDArray
 
 from operant.mdp.analyse.sampler import below, compiled, part, uniform
-from operant.tabular.schedules import Constant, Exponential, Harmonic, Linear, Polynomial, Schedule
-
-
-class Rules(NamedTuple):
-    """The three compiled functions of an algorithm."""
-
-    begin: Any
-    observe: Any
-    estimate: Any
-
-
-UNCOUNTED: Any = {"_nrt": False, "error_model": "numpy", "forceinline": True}
-"""As `compiled`."""
-
-NAMED: Any = types.BaseNamedTuple
-
-RULES: dict[type, Rules] = {}
-"""By the type of the memory."""
-
-
-def begin(memory: Any, state: Any) -> Any:
-    """The `begin` of the memory's type, for compiled loops."""
-    return RULES[type(memory)].begin(memory, state)
-
-
-def observe(memory: Any, state: Any, row: Any, reward: Any, following: Any, terminated: Any, truncated: Any) -> Any:
-    """The `observe` of the memory's type, for compiled loops."""
-    return RULES[type(memory)].observe(memory, state, row, reward, following, terminated, truncated)
-
-
-def estimate(memory: Any, state: Any) -> Any:
-    """The `estimate` of the memory's type, for compiled loops."""
-    return RULES[type(memory)].estimate(memory, state)
-
-
-@overload(begin, jit_options=UNCOUNTED)
-def _begin(memory, state):
-    if isinstance(memory, NAMED):
-        rule = RULES[getattr(memory, "instance_class")].begin  # noqa: B009
-        return lambda memory, state: rule(memory, state)
-    return None
-
-
-@overload(observe, jit_options=UNCOUNTED)
-def _observe(memory, state, row, reward, following, terminated, truncated):
-    if isinstance(memory, NAMED):
-        rule = RULES[getattr(memory, "instance_class")].observe  # noqa: B009
-        return lambda memory, state, row, reward, following, terminated, truncated: rule(
-            memory, state, row, reward, following, terminated, truncated
-        )
-    return None
-
-
-@overload(estimate, jit_options=UNCOUNTED)
-def _estimate(memory, state):
-    if isinstance(memory, NAMED):
-        rule = RULES[getattr(memory, "instance_class")].estimate  # noqa: B009
-        return lambda memory, state: rule(memory, state)
-    return None
-
-
-def encode(schedule: float | Schedule) -> NDArray[np.float64]:
-    """The four numbers of a schedule that `evaluate` reads."""
-    match schedule:
-        case Constant(value):
-            numbers = (0.0, value, 0.0, 0.0)
-        case Linear(start, end, steps):
-            numbers = (1.0, start, end, steps)
-        case Exponential(start, end, steps):
-            numbers = (2.0, start, end, steps)
-        case Polynomial(c, omega):
-            numbers = (3.0, c, omega, 0.0)
-        case Harmonic():
-            numbers = (3.0, 1.0, 1.0, 0.0)
-        case _:
-            numbers = (0.0, schedule, 0.0, 0.0)
-    return np.array(numbers, dtype=np.float64)
-
-
-@part
-def evaluate(encoded, clock, visits):
-    """The value of a schedule at step `clock` after `visits` earlier visits."""
-    kind, a, b, c = encoded[0], encoded[1], encoded[2], encoded[3]
-    if kind == 0.0:
-        return a
-    if kind == 1.0:
-        return a + (b - a) * min(1.0, clock / c)
-    if kind == 2.0:
-        return max(b, a * np.exp(-clock / c))
-    ratio = a / (a + visits)
-    return ratio if b == 1.0 else ratio**b
+from operant.mdp.model import MDP
+from operant.tabular.keywords import Options
+from operant.tabular.learning import Floats, Learning, learn, parted
+from operant.tabular.rules import encode, evaluate
+from operant.tabular.schedules import warn_of
+from operant.tabular.settings import Settings
 
 
 class Table(NamedTuple):
@@ -236,3 +142,57 @@ def best_value(memory, state):
 def begin_greedily(memory, state):
     """The `begin` of control algorithms that keep nothing from one episode to the next."""
     return choose(memory.table, memory.table.q, state)
+
+
+def state_of_rows(table: Table) -> NDArray[np.int64]:
+    """The state of each row, [L]."""
+    return np.repeat(np.arange(len(table.pointer) - 1), np.diff(table.pointer))
+
+
+MEMORIES: dict[str, Callable[[Table, Settings], Any]] = {}
+"""How each algorithm's memory is made from a table in which nothing is learned yet; `algorithms` fills this."""
+
+
+def new_table(settings: Settings, pointer: NDArray[np.int64], worth: Floats, random: NDArray[np.uint64]) -> Table:
+    """The table with which control begins; arguments as `memory`."""
+    states, pairs = len(pointer) - 1, int(pointer[-1])
+    return Table(
+        q=np.full(pairs, float(settings.initial)),
+        pointer=pointer,
+        worth=worth,
+        pair_visits=np.zeros(pairs, dtype=np.int64),
+        state_visits=np.zeros(states, dtype=np.int64),
+        clock=np.zeros(1, dtype=np.int64),
+        error=np.zeros(1),
+        random=random,
+        step_size=encode(settings.step_size),
+        epsilon=encode(settings.epsilon),
+        discount=settings.discount,
+    )
+
+
+def memory(settings: Settings, pointer: NDArray[np.int64], worth: Floats, random: NDArray[np.uint64]) -> Any:
+    """The memory with which an algorithm begins.
+
+    Args:
+        settings: what to learn with.
+        pointer: rows of state s are pointer[s] … pointer[s+1]-1, [S+1].
+        worth: values of terminal states, [S+1].
+        random: generator state of the choices, [4]; the memory owns it.
+    """
+    return MEMORIES[settings.algorithm](new_table(settings, pointer, worth, random), settings)
+
+
+def learn_control(mdp: MDP, settings: Settings, options: Options) -> Learning:
+    """Run the algorithm that the settings name on a model, once per seed; errors as `learn`."""
+    noisy = mdp.leak or mdp.nnz > mdp.num_rows
+    warn_of(settings.algorithm, settings.violations(noisy=noisy))
+    pointer = mdp.rows.pointer.astype(np.int64)
+    worth = np.append(mdp.rows.terminal_value, 0.0)
+    return learn(mdp, lambda random: memory(settings, pointer, worth, random.copy()), options)
+
+
+def run(algorithm: str, mdp: MDP, given: Mapping[str, Any]) -> Learning:
+    """`learn_control` with the keywords of a function: settings and options."""
+    settings, options = parted(given, mdp)
+    return learn_control(mdp, Settings.model_validate(settings | {"algorithm": algorithm}), options)

@@ -1,93 +1,32 @@
 # pyright: basic
-"""Eligibility traces: SARSA(λ), Watkins's Q(λ), true online SARSA(λ), and what control and prediction share of them.
+"""Control with eligibility traces: SARSA(λ), Watkins's Q(λ), true online SARSA(λ).
 
-Only pairs visited in this episode have a trace; they stand in a list, so a step costs as many updates as there are
-different pairs behind it. Source: Sutton and Barto (2018), chapter 12; van Seijen et al. (2016) for dutch traces.
+Source: Sutton and Barto (2018), chapter 12.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
 from operant.mdp.analyse.sampler import compiled, part
-from operant.tabular.rules import (
-    RULES,
-    Rules,
+from operant.mdp.model import MDP
+from operant.tabular.action_values import (
+    MEMORIES,
     Table,
     best_value,
     choose,
     choose_unless,
     largest,
     next_step_size,
+    run,
 )
-
-ACCUMULATING, REPLACING, DUTCH = 0, 1, 2
-KINDS = {"accumulating": ACCUMULATING, "replacing": REPLACING, "dutch": DUTCH}
-
-
-class Trace(NamedTuple):
-    """Eligibility e of the entries of a table, and the list of those that are not zero."""
-
-    e: Any  # [K]
-    active: Any  # [K]  the first count[0] entries are indices with a trace
-    count: Any  # [1]
-    decay: float  # γλ
-    kind: int  # how a visit marks: e + 1, 1, or (1 - α) e + 1
-
-
-@part
-def forget(trace):
-    """All traces are zero."""
-    for k in range(trace.count[0]):
-        trace.e[trace.active[k]] = 0.0
-    trace.count[0] = 0
-
-
-@part
-def enlist(trace, index):
-    """The index stands in the list."""
-    if trace.e[index] == 0.0:
-        trace.active[trace.count[0]] = index
-        trace.count[0] += 1
-
-
-@part
-def mark(trace, index, alpha):
-    """A visit."""
-    enlist(trace, index)
-    if trace.kind == ACCUMULATING:
-        trace.e[index] += 1.0
-    elif trace.kind == REPLACING:
-        trace.e[index] = 1.0
-    else:
-        trace.e[index] = (1.0 - alpha) * trace.e[index] + 1.0
-
-
-@part
-def spread(trace, values, amount):
-    """values += amount · e, then e *= γλ."""
-    kept = 0
-    for k in range(trace.count[0]):
-        index = trace.active[k]
-        values[index] += amount * trace.e[index]
-        trace.e[index] *= trace.decay
-        if trace.e[index] != 0.0:
-            trace.active[kept] = index
-            kept += 1
-    trace.count[0] = kept
-
-
-@part
-def true_online(trace, values, index, alpha, target, before):
-    """One step of true online TD(λ), with e for γλe + (1 - α γλ e(i)) 1_i: values += α (δ + v - v_before) e - α (v -
-    v_before) 1_i, where v = values(i) and δ = target - v."""
-    enlist(trace, index)
-    trace.e[index] += 1.0 - alpha * trace.e[index]  # e was multiplied by γλ when it was spread
-    value = values[index]
-    spread(trace, values, alpha * (target - before))
-    values[index] -= alpha * (value - before)
+from operant.tabular.eligibility import Trace, forget, mark, spread, trace_of, true_online
+from operant.tabular.keywords import Stepping, keywords
+from operant.tabular.learning import Learning
+from operant.tabular.rules import RULES, Rules
+from operant.tabular.settings import Settings, TraceKind
 
 
 class SarsaLambda(NamedTuple):
@@ -175,6 +114,56 @@ def observe_true_online_sarsa(memory, state, row, reward, following, terminated,
     return -1 if truncated else chosen
 
 
+def _trace(table: Table, settings: Settings) -> Trace:
+    return trace_of(len(table.q), settings)
+
+
 RULES[SarsaLambda] = Rules(begin_traces, observe_sarsa_lambda, best_value)
 RULES[WatkinsQ] = Rules(begin_traces, observe_watkins_q, best_value)
 RULES[TrueOnlineSarsa] = Rules(begin_true_online_sarsa, observe_true_online_sarsa, best_value)
+MEMORIES.update(
+    {
+        "sarsa-lambda": lambda table, cfg: SarsaLambda(table, _trace(table, cfg)),
+        "true-online-sarsa": lambda table, cfg: TrueOnlineSarsa(table, _trace(table, cfg), np.full(1, np.nan)),
+        "watkins-q": lambda table, cfg: WatkinsQ(table, _trace(table, cfg)),
+    }
+)
+
+
+class Lambda(Stepping):
+    """With λ."""
+
+    lam: float
+
+
+class Traces(Lambda, total=False):
+    """With traces of a kind."""
+
+    traces: TraceKind
+
+
+@keywords()
+def sarsa_lambda(mdp: MDP, **given: Unpack[Traces]) -> Learning:
+    """SARSA(λ) with eligibility traces; λ = 0 is SARSA. Errors as `q_learning`.
+
+    Source: Rummery and Niranjan (1994); Sutton and Barto (2018), section 12.7.
+    """
+    return run("sarsa-lambda", mdp, given)
+
+
+@keywords()
+def true_online_sarsa(mdp: MDP, **given: Unpack[Lambda]) -> Learning:
+    """True online SARSA(λ). Errors as `q_learning`.
+
+    Source: van Seijen et al. (2016); Sutton and Barto (2018), section 12.7.
+    """
+    return run("true-online-sarsa", mdp, given)
+
+
+@keywords()
+def watkins_q(mdp: MDP, **given: Unpack[Traces]) -> Learning:
+    """Watkins's Q(λ): traces are cut where an action was not greedy; λ = 0 is Q-learning. Errors as `q_learning`.
+
+    Source: Watkins (1989); Sutton and Barto (2018), section 12.10.
+    """
+    return run("watkins-q", mdp, given)

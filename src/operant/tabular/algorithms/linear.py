@@ -11,14 +11,20 @@ Source: Sutton and Barto (2018), sections 9.3 to 10.1 and 12.7.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from operant.config.errors import ConfigError
 from operant.mdp.analyse.sampler import below, compiled, part, uniform
+from operant.mdp.model import MDP
+from operant.tabular.eligibility import Trace, forget, mark, spread, trace_of
+from operant.tabular.keywords import Predicting, keywords
+from operant.tabular.learning import Learning
 from operant.tabular.rules import RULES, Rules, evaluate
-from operant.tabular.rules.state_values import Values, follow, follow_unless
-from operant.tabular.rules.traces import Trace, forget, mark, spread
+from operant.tabular.settings import Settings
+from operant.tabular.state_values import Values, follow, follow_unless, predict
 
 
 @part
@@ -68,6 +74,28 @@ def observe_linear_td(memory, state, row, reward, following, terminated, truncat
 
 
 RULES[LinearTD] = Rules(begin_linear_td, observe_linear_td, linear_estimate)
+
+
+@keywords(step_size=0.1)
+def semi_gradient_td(
+    mdp: MDP, policy: ArrayLike, active: ArrayLike, *, lam: float = 0.0, **given: Unpack[Predicting]
+) -> Learning:
+    """Semi-gradient TD(λ) with linear values over binary features and accumulating traces.
+
+    It converges to the fixed point of the projected TD(λ) operator (Tsitsiklis and Van Roy 1997), not to v.
+
+    Arguments and errors as `td`, and `active`, the features of each state that are 1, [S, K]: one tile per grid, or
+    [S, 1] groups of states. Source: Sutton and Barto (2018), sections 9.3 and 12.2.
+    """
+    features = np.ascontiguousarray(active, dtype=np.int64)
+    if features.ndim != 2 or len(features) != mdp.num_states or features.min(initial=0) < 0:
+        raise ConfigError(f"active has shape {features.shape}: expected features per state, [{mdp.num_states}, K].")
+    count = int(features.max(initial=0)) + 1
+
+    def make(values: Values, cfg: Settings) -> LinearTD:
+        return LinearTD(values, np.zeros(count), features, trace_of(count, cfg))
+
+    return predict("semi-gradient TD(λ)", make, mdp, policy, {**given, "lam": lam, "traces": "accumulating"})
 
 
 class LinearSarsa(NamedTuple):

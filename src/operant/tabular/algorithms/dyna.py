@@ -9,22 +9,28 @@ Source: Sutton (1990); Moore and Atkeson (1993); Sutton and Barto (2018), sectio
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
 from operant.mdp.analyse.sampler import below, compiled, part
-from operant.tabular.rules import (
-    RULES,
-    Rules,
+from operant.mdp.model import MDP
+from operant.tabular.action_values import (
+    MEMORIES,
     Table,
     begin_greedily,
     best_value,
     choose_unless,
     largest,
     move,
+    run,
     shift,
+    state_of_rows,
 )
+from operant.tabular.keywords import Stepping, keywords
+from operant.tabular.learning import Learning
+from operant.tabular.rules import RULES, Rules
+from operant.tabular.settings import Settings
 
 
 class Seen(NamedTuple):
@@ -227,6 +233,89 @@ def observe_prioritised_sweeping(memory, state, row, reward, following, terminat
     return choose_unless(table, table.q, following, terminated or truncated)
 
 
+def _seen(table: Table) -> Seen:
+    pairs = len(table.q)
+    return Seen(
+        known=np.zeros(pairs, dtype=np.int64),
+        count=np.zeros(1, dtype=np.int64),
+        place=np.full(pairs, -1, dtype=np.int64),
+        reward=np.zeros(pairs),
+        following=np.zeros(pairs, dtype=np.int64),
+        ended=np.zeros(pairs, dtype=np.bool_),
+        tried=np.zeros(pairs, dtype=np.int64),
+        state_of=state_of_rows(table),
+    )
+
+
+def _prioritised(table: Table, settings: Settings) -> PrioritisedSweeping:
+    none = np.full(len(table.q), -1, dtype=np.int64)
+    return PrioritisedSweeping(
+        table,
+        _seen(table),
+        settings.planning,
+        settings.threshold,
+        first_into=np.full(len(table.pointer), -1, dtype=np.int64),
+        next_into=none.copy(),
+        previous_into=none.copy(),
+        heap=none.copy(),
+        size=np.zeros(1, dtype=np.int64),
+        at=none.copy(),
+        priority=np.zeros(len(table.q)),
+    )
+
+
 RULES[DynaQ] = Rules(begin_greedily, observe_dyna_q, best_value)
 RULES[DynaQPlus] = Rules(begin_greedily, observe_dyna_q_plus, best_value)
 RULES[PrioritisedSweeping] = Rules(begin_greedily, observe_prioritised_sweeping, best_value)
+MEMORIES.update(
+    {
+        "dyna-q": lambda table, cfg: DynaQ(table, _seen(table), cfg.planning),
+        "dyna-q-plus": lambda table, cfg: DynaQPlus(table, _seen(table), cfg.planning, cfg.kappa),
+        "prioritised-sweeping": _prioritised,
+    }
+)
+
+
+class Planning(Stepping, total=False):
+    """With updates from memory."""
+
+    planning: int
+
+
+class PlanningPlus(Planning, total=False):
+    """With a bonus."""
+
+    kappa: float
+
+
+class Sweeping(Planning, total=False):
+    """With a queue."""
+
+    threshold: float
+
+
+@keywords()
+def dyna_q(mdp: MDP, **given: Unpack[Planning]) -> Learning:
+    """Dyna-Q: Q-learning, and after each step updates from memory; with none of them it is Q-learning.
+
+    Errors as `q_learning`. Source: Sutton (1990); Sutton and Barto (2018), section 8.2.
+    """
+    return run("dyna-q", mdp, given)
+
+
+@keywords()
+def dyna_q_plus(mdp: MDP, **given: Unpack[PlanningPlus]) -> Learning:
+    """Dyna-Q+: Dyna-Q with a bonus κ √τ for what was not tried for τ steps. Errors as `q_learning`.
+
+    Source: Sutton (1990); Sutton and Barto (2018), section 8.3.
+    """
+    return run("dyna-q-plus", mdp, given)
+
+
+@keywords(step_size=1.0)
+def prioritised_sweeping(mdp: MDP, **given: Unpack[Sweeping]) -> Learning:
+    """Prioritised sweeping over what was seen: the updates with the largest errors first, the real one among them.
+
+    Errors as `q_learning`. Source: Moore and Atkeson (1993); Sutton and Barto (2018), section 8.4.
+    """
+    return run("prioritised-sweeping", mdp, given)

@@ -14,18 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from operant.mdp.analyse.sampler import compiled, normal, part, uniform
-from operant.tabular.rules import (
-    RULES,
-    Rules,
-    Table,
-    begin,
-    best_value,
-    evaluate,
-    greedy,
-    move,
-    next_step_size,
-    observe,
-)
+from operant.tabular.action_values import Table, best_value, greedy, move, next_step_size
+from operant.tabular.rules import RULES, Rules, begin, evaluate, observe
 
 
 class UpperConfidence(NamedTuple):

@@ -8,22 +8,30 @@ and Barto (2018), sections 5.3 to 5.7.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
 from operant.mdp.analyse.sampler import below, compiled, part
-from operant.tabular.rules import (
-    RULES,
-    Rules,
+from operant.mdp.model import MDP
+from operant.mdp.policies import decides
+from operant.tabular.action_values import (
+    MEMORIES,
     Table,
     best_value,
     choose,
     choose_unless,
     epsilon_of,
+    run,
     shift,
     soft_probability,
+    state_of_rows,
 )
+from operant.tabular.keywords import Exploring, Stepping, keywords
+from operant.tabular.learning import Learning, whole_episodes
+from operant.tabular.rules import RULES, Rules
+from operant.tabular.schedules import Harmonic
+from operant.tabular.settings import Settings, Visits
 
 
 class Episode(NamedTuple):
@@ -151,5 +159,65 @@ def observe_off_policy(memory, state, row, reward, following, terminated, trunca
     return np.int64(-1) if terminated or truncated else choose_and_keep(memory, following)
 
 
+def _episode(table: Table, settings: Settings) -> Episode:
+    pairs, kept = len(table.q), settings.longest
+    return Episode(
+        rows=np.zeros(kept, dtype=np.int64),
+        rewards=np.zeros(kept),
+        length=np.zeros(1, dtype=np.int64),
+        number=np.zeros(1, dtype=np.int64),
+        stamp=np.zeros(pairs, dtype=np.int64),
+        first=np.zeros(pairs, dtype=np.int64),
+    )
+
+
+def _monte_carlo(table: Table, settings: Settings) -> MonteCarlo:
+    every, exploring = settings.visits == "every", settings.exploring_starts
+    return MonteCarlo(table, _episode(table, settings), int(every), int(exploring))
+
+
+def _off_policy(table: Table, settings: Settings) -> OffPolicyMonteCarlo:
+    episode = _episode(table, settings)
+    return OffPolicyMonteCarlo(
+        table, episode, np.zeros(settings.longest), np.zeros(len(table.q)), np.zeros(1), state_of_rows(table)
+    )
+
+
 RULES[MonteCarlo] = Rules(begin_monte_carlo, observe_monte_carlo, best_value)
 RULES[OffPolicyMonteCarlo] = Rules(begin_off_policy, observe_off_policy, best_value)
+MEMORIES.update(
+    {
+        "monte-carlo": _monte_carlo,
+        "off-policy-monte-carlo": _off_policy,
+    }
+)
+
+
+class WholeReturns(Stepping, total=False):
+    """Of whole episodes."""
+
+    visits: Visits
+    exploring_starts: bool
+
+
+@keywords(step_size=Harmonic())
+def monte_carlo(mdp: MDP, **given: Unpack[WholeReturns]) -> Learning:
+    """On-policy Monte Carlo control: averages of returns (or steps towards them), ε-greedy on them.
+
+    With `exploring_starts` the first state of an episode is drawn uniformly too, unless `start` is given; use it with
+    epsilon = 0. Episodes are cut, and then teach nothing, after 10,000 steps unless `max_steps` is set.
+
+    Errors as `q_learning`. Source: Sutton and Barto (2018), sections 5.3 and 5.4.
+    """
+    if given.get("exploring_starts") and "start" not in given:
+        given["start"] = decides(mdp) / decides(mdp).sum()
+    return run("monte-carlo", mdp, whole_episodes(mdp, given))
+
+
+@keywords()
+def off_policy_monte_carlo(mdp: MDP, **given: Unpack[Exploring]) -> Learning:
+    """Off-policy Monte Carlo control by weighted importance sampling: acts ε-greedily, learns the greedy policy.
+
+    Errors as `q_learning`; episodes are cut as in `monte_carlo`. Source: Sutton and Barto (2018), section 5.7.
+    """
+    return run("off-policy-monte-carlo", mdp, {**whole_episodes(mdp, given), "step_size": Harmonic()})
