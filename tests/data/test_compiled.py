@@ -2,9 +2,11 @@
 
 import importlib
 import os
+import pickle
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -32,6 +34,13 @@ def test_a_kernel_is_taken_from_the_cache_only_if_every_file_of_kernels_is_the_s
     stamps["text"] = "two"
     assert hits() == 0
     assert hits() == 1
+
+
+def test_an_index_of_older_code_may_name_what_is_gone():
+    """A tuple of arrays that has moved to another file, say."""
+    index = Path(compiled(plus_one)._cache._cache_file._index_path)
+    index.write_bytes(pickle.dumps(numba.__version__) + b"coperator\nno_such_type\n.")
+    assert compiled(plus_one)(1) == 2
 
 
 def test_processes_that_save_at_once_do_not_mix_their_code(monkeypatch):

@@ -40,14 +40,15 @@ def compiled(function: Any, **options: Any) -> Any:
     """`numba.njit(**options)(function)` with a cache on disk, wherever a folder can be written.
 
     Numba takes a kernel from its cache when the text of the kernel's own file is the same, although a kernel of another
-    file is compiled into it. Here the cache is stamped with the text of every file that holds kernels.
+    file is compiled into it. Here the cache is stamped with the text of every file that holds kernels. The stamp stands
+    beside Numba's version, which is read first: the rest of an older index may name types that are gone.
     """
     try:
         found: Any = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         return numba.njit(**options)(function)
     file = found._cache._cache_file
-    file._source_stamp = (file._source_stamp, _text_of_kernels())
+    file._version = f"{file._version} {_text_of_kernels()}"
     file.save = partial(_save, file)
     return found
 
