@@ -11,12 +11,12 @@ from typing import Any, cast
 import numpy as np
 from numba.core.errors import NumbaError
 
-from operant.mdp.kernels.enumerate import COUNT, FINE, IMPURE, SUCCESSOR, compiled
 from operant.mdp.build.forecast import SHARE, available, gigabytes, memory, require
+from operant.mdp.convert.row_builder import RowBuilder
+from operant.mdp.kernels.enumerate import COUNT, FINE, IMPURE, SUCCESSOR, compiled
+from operant.mdp.kernels.rows import is_tidy, tidy
 from operant.mdp.model import MDP
 from operant.mdp.rows import Criterion, Floats, Grid, Integers, ModelError, Rows, unsigned
-from operant.mdp.convert.row_builder import RowBuilder
-from operant.mdp.kernels.rows import is_tidy, tidy
 
 Outcomes = Iterable[tuple[float, Hashable, float]]
 """(probability, successor, reward) of each outcome."""

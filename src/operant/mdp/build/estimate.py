@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from operant.mdp.convert.row_builder import assemble
 from operant.mdp.build.terminal_split import split_endings
+from operant.mdp.convert.row_builder import assemble
 from operant.mdp.model import MDP
 from operant.mdp.rows import Floats, ModelError, unsigned
 

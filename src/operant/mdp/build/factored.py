@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from operant.mdp.build.forecast import memory, require
 from operant.mdp.convert.row_builder import assemble
 from operant.mdp.kernels.factored import count, fill
-from operant.mdp.build.forecast import memory, require
 from operant.mdp.model import MDP
 from operant.mdp.rows import Floats, ModelError
 

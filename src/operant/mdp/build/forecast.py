@@ -104,8 +104,8 @@ def require(needed: int, what: str, *, limit: int | None = None) -> None:
     if allowed is not None and needed > allowed:
         raise ModelError(
             f"{what} needs {gigabytes(needed)} of memory and {gigabytes(allowed)} may be used: "
-            "use fewer states, a model without a matrix (operant.mdp.MatrixFree) or one on disk (operant.mdp.io.mapped), "
-            "or raise the limit if you know better."
+            "use fewer states, a model without a matrix (operant.mdp.MatrixFree) or one on disk "
+            "(operant.mdp.open_mapped), or raise the limit if you know better."
         )
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.mdp.convert.row_builder import assemble, shrink
 from operant.mdp.build.terminal_split import split_endings
+from operant.mdp.convert.row_builder import assemble, shrink
+from operant.mdp.kernels.rows import tidy
 from operant.mdp.model import MDP
 from operant.mdp.rows import Grid, Integers, ModelError, unsigned
-from operant.mdp.kernels.rows import tidy
 
 FROZEN_LAKE = {"left": (0, -1), "down": (1, 0), "right": (0, 1), "up": (-1, 0)}
 CLIFF_WALKING = {"up": (-1, 0), "right": (0, 1), "down": (1, 0), "left": (0, -1)}

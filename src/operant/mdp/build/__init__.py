@@ -1,0 +1,1 @@
+"""From arrays, functions, tables, logs and maps to models."""
