@@ -21,9 +21,9 @@ from operant.config.resolve import resolve
 from operant.control.collector import Collector
 from operant.data.streams import Streams
 from operant.env import Supervisor, make
+from operant.env.spaces import decode_space, encode_space
 from operant.math.advantage import gae
 from operant.run.evaluate import evaluate
-from operant.workers.wire import decode_space, encode_space
 from reference.faulty import Faulty
 
 FAULTY = f"{Path(__file__).parents[1] / 'reference' / 'faulty.py'}:Faulty"
@@ -206,6 +206,68 @@ def test_pictures_of_copy_0_come_through(made):
     theirs.close()
 
 
+# --- answers to other requests ---
+
+
+def test_a_forked_child_that_comes_back_does_not_answer_for_its_parent(made):
+    """It would answer each step a second time, and every later answer would be that of the step before."""
+    env, sound = made(2, workers=1, how="fork", at=3), make(Faulty, 2)
+    env.reset(100)
+    sound.reset(100)
+    for t in range(40):
+        same(env.step(actions(t, 2)), sound.step(actions(t, 2)))
+        time.sleep(0.02)
+    assert env.supervisor.restarted == 0
+
+
+def test_a_picture_that_comes_too_late_is_not_the_answer_to_the_next_step(made):
+    env = make(FAULTY.replace("Faulty", "SlowlyDrawn"), 2, backend="process", supervisor=Supervisor(1, 0.5, 1))
+    try:
+        env.reset(100)
+        first = env.step(actions(0, 2))
+        with pytest.raises(EnvError, match=r"copy 1, step 1: no answer within 0\.5 s; its process was ended"):
+            env.render()
+        time.sleep(1.0)
+        step = env.step(actions(1, 2))
+        assert not step.acted.any()
+        assert step.truncated.all()
+        np.testing.assert_array_equal(step.final_obs, first.obs)
+        assert step.obs[:, 0].tolist() == [102, 103]
+        assert env.step(actions(2, 2)).acted.all()
+        assert env.supervisor.restarted == 1
+    finally:
+        env.close()
+
+
+def test_a_frame_of_the_environments_own_ends_its_worker(made, tmp_path, capfd):
+    env = made(2, workers=1, how="write", copy=1, at=3, once=str(tmp_path / "x"))
+    env.reset(100)
+    steps = [env.step(actions(t, 2)) for t in range(6)]
+    assert [bool(step.acted.all()) for step in steps] == [True, True, False, True, True, True]
+    assert env.supervisor.restarted == 1
+    assert "copy 1, step 3: its process answered request 1 when request 5 was open; it was ended" in (
+        capfd.readouterr().err
+    )
+
+
+def test_what_an_environment_prints_is_not_our_output(made, capfd):
+    env = made(1, how="print", copy=0, at=1)
+    env.reset(100)
+    env.step(actions(0, 1))
+    env.close()
+    told = capfd.readouterr()
+    assert not told.out
+    assert "the map speaks" in told.err
+
+
+def test_a_closed_environment_says_so(made):
+    env = made(1)
+    env.close()
+    for call in (lambda: env.reset(0), lambda: env.step(actions(0, 1)), env.render):
+        with pytest.raises(EnvError, match="was closed"):
+            call()
+
+
 # --- what follows from a break ---
 
 
@@ -290,7 +352,7 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path, how):
         from operant.env import make
         env = make({FAULTY!r}, 2, backend="process", kwargs={{"how": {how!r}, "copy": 1, "at": 1}})
         env.reset(100)
-        print(*(worker.process.pid for worker in env._workers), flush=True)
+        print(*(worker.process.pid for worker in env._pool.workers), flush=True)
         env.step(np.zeros(2, np.int64))
     """
     parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True)
@@ -317,7 +379,7 @@ def alive(pid):
 def test_closing_ends_every_worker(made):
     env = made(4)
     env.reset(0)
-    pids = [worker.process.pid for worker in env._workers]
+    pids = [worker.process.pid for worker in env._pool.workers]
     env.close()
     assert not any(alive(pid) for pid in pids)
 
@@ -329,7 +391,7 @@ def test_thirty_seconds_of_random_kills(made):
 
     def killer():
         while not stop.wait(rng.uniform(0.05, 0.6)):
-            worker = rng.choice(env._workers)
+            worker = rng.choice(env._pool.workers)
             number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP])
             if worker.process.poll() is None:
                 os.kill(worker.process.pid, number)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import struct
+import sys
 import time
 from pathlib import Path
 
@@ -69,6 +71,23 @@ class Faulty(gymnasium.Env):
             raise SystemExit(9)
         if how == "abort":
             os.abort()
+        if how == "print":
+            print("the map speaks", flush=True)
+        if how == "write":  # what it said first, once more
+            os.write(int(sys.argv[1]), struct.pack("<c7xqQ", b"d", 1, 2) + b"{}")
+        if how == "fork" and os.fork() == 0:  # both come back
+            time.sleep(0.2)
+
+
+class SlowlyDrawn(Faulty):
+    """Takes a second for a picture."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 5}  # noqa: RUF012  as Gymnasium has it
+    render_mode = "rgb_array"
+
+    def render(self):
+        time.sleep(1.0)
+        return np.zeros((2, 3, 3), np.uint8)
 
 
 def pictured(render_mode=None):

@@ -47,3 +47,12 @@ class DiskError(OperantError):
     """A write that the disk refused. Exit code 5."""
 
     exit_code = 5
+
+
+def raised(error: BaseException) -> str:
+    """What a user's code raised, and where: "raised ValueError: no gold (rewards.py:12)"."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})" if trace is not None else ""
+    return f"raised {type(error).__name__}: {error}{where}"

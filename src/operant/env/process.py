@@ -11,38 +11,28 @@ from __future__ import annotations
 
 import itertools
 import json
-import mmap
-import os
-import socket
 import struct
-import subprocess
 import sys
 import tempfile
-import time
-import weakref
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.config.errors import EnvError
-from operant.env.spaces import Actions, Observations, action_dtype
+from operant.config.errors import EnvError, OperantError
+from operant.env.spaces import Actions, Observations, action_dtype, decode_space
 from operant.env.vector import Step
-from operant.workers.wire import DONE, MAKE, PICTURE, RESET, STEP, Gone, Late, decode_space, receive, send
+from operant.workers import pool
+from operant.workers.pool import CLOSE, Late, Lost, Refused, Worker, WorkerPool, cores
 
-START = 60.0
-"""Seconds that a worker always has to start and to make its copies, which may load large packages."""
-
-CLOSE = 2.0
-"""Seconds that a worker has to close its copies before it is ended."""
+RESET, STEP, RENDER = b"r", b"s", b"p"
+"""Requests. The body is the step of the environments (int64), then for RESET a seed (int64), for STEP the actions."""
 
 
-@dataclass
-class Supervisor:
+class Supervisor(pool.Supervisor):
     """What the worker processes of one run may cost, and what they have cost so far.
 
     Attributes:
@@ -52,95 +42,21 @@ class Supervisor:
         restarted: how many there have been.
     """
 
-    workers: int | None = None
-    timeout: float = 60.0
-    restarts: int = 10
-    restarted: int = 0
-
     def spend(self, cause: str) -> None:
         """Count one restart and say so on standard error.
 
         Raises:
             EnvError: if the budget is used up; names the cause.
         """
-        if self.restarted >= self.restarts:
-            raise EnvError(
-                f"{cause}. All {self.restarts} restarts of this run are used up (env.restarts): mend the environment, "
-                "or allow more"
-            )
-        self.restarted += 1
+        super().spend(cause)
         print(f"restarting an environment ({self.restarted} of {self.restarts}): {cause}", file=sys.stderr, flush=True)
 
-
-class _Worker:
-    """One process and the socket to it; it is told at once to make its copies."""
-
-    def __init__(self, order: Mapping[str, Any], timeout: float) -> None:
-        self.first, self.count = int(order["first"]), int(order["count"])
-        self.name = str(order["env"])
-        self.rows = slice(self.first, self.first + self.count)  # the copies it steps
-        self._timeout = timeout
-        self.line, theirs = socket.socketpair()
-        with theirs, tempfile.TemporaryFile() as place:
-            place.truncate(8)
-            self.place = mmap.mmap(place.fileno(), 8)
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "operant.env.worker", str(theirs.fileno()), str(place.fileno())],
-                stdin=subprocess.PIPE,
-                pass_fds=(theirs.fileno(), place.fileno()),
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-            )
-        self.ask(MAKE, 0, json.dumps(order).encode(), allowed=max(timeout, START))
-
-    def ask(self, kind: bytes, step: int, *parts: bytes, allowed: float | None = None) -> None:
-        """Send a request; that a worker is gone is noticed when its answer is read."""
-        self.step = step
-        self._allowed = allowed or self._timeout
-        self._deadline = time.monotonic() + self._allowed
-        self.line.settimeout(self._allowed)
-        with suppress(Gone):
-            send(self.line, kind, step, *parts)
-
-    def answer(self) -> bytearray:
-        """The answer to the last request.
-
-        Raises:
-            EnvError: if the environment raised or answered wrongly, or none came in time, or the process is gone.
-        """
-        try:
-            kind, _, body = receive(self.line, self._deadline)
-        except Late as error:
-            raise EnvError(f"{self._where()}: no answer within {self._allowed:g} s; its process was ended") from error
-        except Gone as error:
-            raise EnvError(f"{self._where()}: {self._end()}") from error
-        if kind != DONE:
-            raise EnvError(body.decode())
-        return body
-
-    def close(self, seconds: float) -> None:
-        """Give it so long to close its copies, then end it however it stands."""
-        self.line.close()
-        with suppress(subprocess.TimeoutExpired):
-            self.process.wait(max(seconds, 0.0))
-        self.end()
-
-    def end(self) -> None:
-        """End it now."""
-        self.line.close()
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-
-    def _where(self) -> str:
-        return f"{self.name}, copy {struct.unpack('<q', self.place[:8])[0]}, step {self.step}"
-
-    def _end(self) -> str:
-        try:
-            code = self.process.wait(CLOSE)
-        except subprocess.TimeoutExpired:
-            return "its process closed the line to this one"
-        return f"its process was killed by signal {-code}" if code < 0 else f"its process exited with code {code}"
+    def exhausted(self, cause: str) -> OperantError:
+        """The error that says so."""
+        return EnvError(
+            f"{cause}. All {self.restarts} restarts of this run are used up (env.restarts): mend the environment, "
+            "or allow more"
+        )
 
 
 class Processes:
@@ -171,35 +87,39 @@ class Processes:
         self.supervisor = supervisor or Supervisor()
         workers = min(num, self.supervisor.workers or cores())
         edges = [num * w // workers for w in range(workers + 1)]
+        self._rows = [slice(a, b) for a, b in itertools.pairwise(edges)]  # the copies that each worker steps
+        file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as workers may be started
+        self._called = np.memmap(file, np.int64, "w+", shape=(workers,))  # the copy that each worker called last
         common = {"env": self.name, "kwargs": dict(kwargs), "path": [*sys.path], "render_mode": render_mode}
-        self._orders = [common | {"first": a, "count": b - a} for a, b in itertools.pairwise(edges)]
+        settings = [
+            common | {"worker": w, "first": rows.start, "count": rows.stop - rows.start}
+            for w, rows in enumerate(self._rows)
+        ]
         try:
-            json.dumps(self._orders)
+            json.dumps(settings)
         except (TypeError, ValueError) as error:
             raise EnvError(f"{self.name}: env.kwargs cannot be sent to a worker process: {error}") from error
-        self._workers: list[_Worker] = []
-        self._close = weakref.finalize(self, _end_all, self._workers)
+        start = partial(_start, settings, self.supervisor.timeout, file, self._called)
+        self._pool = WorkerPool(start, self.supervisor, grace=CLOSE)
+        self._steps = self._seed = self._fresh = 0
         try:
-            for order in self._orders:
-                self._workers.append(self._start(order))
-            abouts = [json.loads(worker.answer()) for worker in self._workers]
+            self._pool.grow(workers)
+            self._take_spaces([json.loads(bytes(self._answer(w))) for w in range(workers)])
         except EnvError:
             self.close()
             raise
-        self._about(abouts)
-        self._steps = self._seed = self._fresh = 0
         self._obs = np.zeros((num, self.obs_dim), np.float32)
 
-    def _about(self, abouts: list[dict[str, Any]]) -> None:
+    def _take_spaces(self, told: Sequence[Mapping[str, Any]]) -> None:
         """Take over the spaces that the workers tell of."""
-        for worker, about in zip(self._workers, abouts, strict=True):
-            if any(about[space] != abouts[0][space] for space in ("observation_space", "action_space")):
-                self.close()
-                copy = f"copy {worker.first} has other spaces than copy 0"
+        first = told[0]
+        for rows, its in zip(self._rows, told, strict=True):
+            if any(its[space] != first[space] for space in ("observation_space", "action_space")):
+                copy = f"copy {rows.start} has other spaces than copy 0"
                 raise EnvError(f"{self.name}: {copy}: all copies must have the same")
-        self.observation_space: gymnasium.Space[Any] = decode_space(abouts[0]["observation_space"])
-        self.action_space: gymnasium.Space[Any] = decode_space(abouts[0]["action_space"])
-        self.fps: int = abouts[0]["fps"]
+        self.observation_space: gymnasium.Space[Any] = decode_space(first["observation_space"])
+        self.action_space: gymnasium.Space[Any] = decode_space(first["action_space"])
+        self.fps: int = first["fps"]
         self.obs_dim = Observations(self.observation_space).dim
         self._actions = Actions(self.action_space)
         self._dtype = action_dtype(self.action_space)
@@ -209,10 +129,10 @@ class Processes:
         self._steps, self._seed, self._fresh = 0, int(seed), 0
         obs = np.empty((self.num, self.obs_dim), np.float32)
         bodies, broken = self._ask(RESET, lambda rows: struct.pack("<q", self._seed + rows.start))
-        for worker, body in bodies:
-            obs[worker.rows] = self._states(body)
+        for rows, body in bodies:
+            obs[rows] = self._states(body)
         for index, cause in broken.items():
-            obs[self._workers[index].rows] = self._restart(index, cause)
+            obs[self._rows[index]] = self._restart(index, cause)
         self._obs = obs
         return obs.copy()
 
@@ -226,19 +146,19 @@ class Processes:
         terminated, truncated = np.zeros((2, self.num), np.bool_)
         acted = np.ones(self.num, np.bool_)
         bodies, broken = self._ask(STEP, lambda rows: action[rows].tobytes())
-        for worker, body in bodies:
-            here, n = worker.rows, worker.count
-            reward[here] = np.frombuffer(body, np.float32, n)
-            terminated[here] = np.frombuffer(body, np.bool_, n, 4 * n)
-            truncated[here] = np.frombuffer(body, np.bool_, n, 5 * n)
+        for rows, body in bodies:
+            n = rows.stop - rows.start
+            reward[rows] = np.frombuffer(body, np.float32, n)
+            terminated[rows] = np.frombuffer(body, np.bool_, n, 4 * n)
+            truncated[rows] = np.frombuffer(body, np.bool_, n, 5 * n)
             states = self._states(body, 6 * n)
-            obs[here] = states[:n]
+            obs[rows] = states[:n]
             if len(states) > n:
-                final[here] = states[n:]
+                final[rows] = states[n:]
         for index, cause in broken.items():
-            here = self._workers[index].rows
-            truncated[here], acted[here], final[here] = True, False, self._obs[here]
-            obs[here] = self._restart(index, cause)
+            rows = self._rows[index]
+            truncated[rows], acted[rows], final[rows] = True, False, self._obs[rows]
+            obs[rows] = self._restart(index, cause)
         self._obs = obs
         ended = bool((terminated | truncated).any())
         return Step(obs.copy(), reward, terminated, truncated, acted, final if ended else None)
@@ -246,56 +166,84 @@ class Processes:
     def render(self) -> NDArray[np.uint8] | None:
         """Return the picture of copy 0, [H, W, 3] uint8, or None when it was made without `render_mode="rgb_array"`.
 
-        A worker that fails here is not restarted.
+        A worker that fails here is restarted by the next step, if it is gone.
         """
-        worker = self._workers[0]
-        worker.ask(PICTURE, self._steps)
-        body = worker.answer()
+        self._workers()[0].ask(RENDER, struct.pack("<q", self._steps))
+        body = self._answer(0)
         return np.frombuffer(body, np.uint8, offset=24).reshape(struct.unpack_from("<3q", body)) if body else None
 
     def close(self) -> None:
         """Close every copy and end every worker."""
-        self._close()
+        self._pool.close()
 
     def _ask(
         self, kind: bytes, body: Callable[[slice], bytes]
-    ) -> tuple[list[tuple[_Worker, bytearray]], dict[int, str]]:
-        """Send every worker a request; the answers that came, and why the others did not, by worker."""
-        for worker in self._workers:
-            worker.ask(kind, self._steps, body(worker.rows))
-        bodies: list[tuple[_Worker, bytearray]] = []
+    ) -> tuple[list[tuple[slice, memoryview]], dict[int, str]]:
+        """Send each worker a request; the answers that came, by copies, and why the others did not, by worker."""
+        step = struct.pack("<q", self._steps)
+        for worker, rows in zip(self._workers(), self._rows, strict=True):
+            worker.ask(kind, step, body(rows))
+        bodies: list[tuple[slice, memoryview]] = []
         broken: dict[int, str] = {}
-        for index, worker in enumerate(self._workers):
+        for index, rows in enumerate(self._rows):
             try:
-                bodies.append((worker, worker.answer()))
+                bodies.append((rows, self._answer(index)))
             except EnvError as error:
-                worker.end()
+                self._pool.workers[index].close()
                 broken[index] = str(error)
         return bodies, broken
 
-    def _start(self, order: Mapping[str, Any]) -> _Worker:
+    def _workers(self) -> list[Worker]:
+        if not self._pool.workers:
+            raise EnvError(f"{self.name} was closed: make it anew")
+        return self._pool.workers
+
+    def _answer(self, index: int) -> memoryview:
+        """The answer of a worker to its last request.
+
+        Raises:
+            EnvError: if the environment raised or answered wrongly, or none came in time, or the process is gone.
+        """
         try:
-            return _Worker(order, self.supervisor.timeout)
-        except OSError as error:
-            raise EnvError(f"{self.name}: no worker process can be started: {error.strerror}") from error
+            return self._pool.workers[index].answer()
+        except Refused as error:
+            raise EnvError(f"{self._where(index)}: the environment {error}" if error.raised else str(error)) from error
+        except Late as error:
+            where = self._where(index)
+            raise EnvError(f"{where}: no answer within {error.seconds:g} s; its process was ended") from error
+        except Lost as error:
+            raise EnvError(f"{self._where(index)}: its process {error}") from error
+
+    def _where(self, index: int) -> str:
+        return f"{self.name}, copy {self._called[index]}, step {self._steps}"
 
     def _restart(self, index: int, cause: str) -> NDArray[np.float32]:
         """Put a new worker in the place of a broken one; returns the first states of its copies."""
         while True:
-            self.supervisor.spend(cause)
+            worker = self._pool.replace(index, cause)
             self._fresh += 1
-            worker = self._workers[index] = self._start(self._orders[index])
             try:
-                worker.answer()
-                seed = self._seed + self._fresh * self.num + worker.first
-                worker.ask(RESET, self._steps, struct.pack("<q", seed))
-                return self._states(worker.answer())
+                self._answer(index)
+                seed = self._seed + self._fresh * self.num + self._rows[index].start
+                worker.ask(RESET, struct.pack("<qq", self._steps, seed))
+                return self._states(self._answer(index))
             except EnvError as error:
-                worker.end()
                 cause = str(error)
 
-    def _states(self, body: bytearray, offset: int = 0) -> NDArray[np.float32]:
+    def _states(self, body: memoryview, offset: int = 0) -> NDArray[np.float32]:
         return np.frombuffer(body, np.float32, offset=offset).reshape(-1, self.obs_dim)
+
+
+def _start(
+    settings: Sequence[Mapping[str, Any]], timeout: float, file: Any, called: NDArray[np.int64], index: int
+) -> Worker:
+    """Start the worker with a number."""
+    its = settings[index]
+    called[index] = its["first"]
+    try:
+        return Worker("operant.env.worker", its, timeout, share=[file.fileno()])
+    except OSError as error:
+        raise EnvError(f"{its['env']}: no worker process can be started: {error.strerror}") from error
 
 
 def importable(env: str | Callable[..., Any]) -> str:
@@ -313,16 +261,3 @@ def importable(env: str | Callable[..., Any]) -> str:
             'give its name, "module:callable" or "path/to/file.py:callable"'
         )
     return f"{module}:{name}"
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _end_all(workers: list[_Worker]) -> None:
-    deadline = time.monotonic() + CLOSE
-    for worker in workers:
-        worker.line.close()  # all of them first, so that they close their copies side by side
-    for worker in workers:
-        worker.close(deadline - time.monotonic())

@@ -143,3 +143,47 @@ class Actions:
         if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
             return (action.reshape(-1, *self._shape) + space.start).astype(space.dtype, copy=False)
         return action.reshape(-1, *self._shape).astype(np.int8)
+
+
+def encode_space(space: gymnasium.Space[Any]) -> dict[str, Any]:
+    """A space as JSON can hold it.
+
+    Raises:
+        EnvError: for a space that has no fixed length.
+    """
+    match space:
+        case spaces.Box():
+            bounds = {"low": space.low.ravel().tolist(), "high": space.high.ravel().tolist()}
+            return {"is": "box", **bounds, "shape": list(space.shape), "dtype": str(space.dtype)}
+        case spaces.Discrete():
+            return {"is": "discrete", "n": int(space.n), "start": int(space.start), "dtype": str(space.dtype)}
+        case spaces.MultiDiscrete():
+            start = np.asarray(space.start).tolist()
+            return {"is": "multidiscrete", "n": space.nvec.tolist(), "start": start, "dtype": str(space.dtype)}
+        case spaces.MultiBinary():
+            return {"is": "multibinary", "n": np.asarray(space.n).tolist()}
+        case spaces.Dict():
+            return {"is": "dict", "parts": [[key, encode_space(inner)] for key, inner in space.spaces.items()]}
+        case spaces.Tuple():
+            return {"is": "tuple", "parts": [encode_space(inner) for inner in space.spaces]}
+        case _:
+            raise EnvError(f"a {type(space).__name__} has no fixed length, so no worker process can send it")
+
+
+def decode_space(code: dict[str, Any]) -> gymnasium.Space[Any]:
+    """The space that `encode_space` wrote down."""
+    match code["is"]:
+        case "box":
+            shape, dtype = tuple(code["shape"]), np.dtype(code["dtype"])
+            low, high = (np.array(code[name], dtype=dtype).reshape(shape) for name in ("low", "high"))
+            return spaces.Box(low, high, shape, dtype.type)
+        case "discrete":
+            return spaces.Discrete(code["n"], start=code["start"], dtype=np.dtype(code["dtype"]).type)
+        case "multidiscrete":
+            return spaces.MultiDiscrete(code["n"], np.dtype(code["dtype"]).type, start=code["start"])
+        case "multibinary":
+            return spaces.MultiBinary(code["n"])
+        case "dict":
+            return spaces.Dict([(key, decode_space(inner)) for key, inner in code["parts"]])
+        case _:
+            return spaces.Tuple([decode_space(inner) for inner in code["parts"]])

@@ -1,115 +1,121 @@
-"""What passes between this process and its workers: frames of fixed layout over a socket, and spaces as JSON."""
+"""Frames over a socket: a head of fixed layout, then bytes. Every answer carries the number of its request.
+
+A line holds at most one open request. Nothing that arrives is unpickled, and nothing is taken for the answer to a
+request that it does not belong to: the code behind a line is a user's own, and may fork, raise or write where it likes.
+"""
 
 from __future__ import annotations
 
 import socket
 import struct
 import time
-from typing import Any
 
-import numpy as np
-from gymnasium import Space, spaces
+START = b"!"
+"""The first request: what a service is started with, as JSON, with the `path` to import from."""
 
-from operant.config.errors import EnvError
+DONE, FAILED, RAISED = b"d", b"f", b"r"
+"""Answers: the body belongs to the request; or is the reason as text, in the service's words, or of an exception."""
 
-MAKE, RESET, STEP, PICTURE = b"m", b"r", b"s", b"p"
-"""Requests. The body is JSON for MAKE, a seed for RESET, the actions for STEP, nothing for PICTURE."""
-
-DONE, FAILED = b"d", b"f"
-"""Answers. The body of FAILED is the reason as text; that of DONE belongs to the request."""
-
-_HEAD = struct.Struct("<cqQ")  # kind, step of the environments, bytes of the body
+_HEAD = struct.Struct("<c7xqQ")  # kind, number of the request, bytes of the body; 24 bytes, so that a body is aligned
+_ANSWERS = (DONE, FAILED, RAISED)
+_LONGEST = 1 << 31  # bytes of a body; a head that says more is no head
 
 
-class Gone(Exception):
-    """The other side closed the socket, or its process ended."""
+class Disconnected(Exception):
+    """The other end closed the socket, or its process ended."""
 
 
-class Late(Exception):
-    """No answer came in time."""
+class TimedOut(Exception):
+    """Nothing came before the deadline."""
 
 
-def send(to: socket.socket, kind: bytes, step: int = 0, *parts: bytes | memoryview) -> None:
-    """Send one frame.
-
-    Raises:
-        Gone: if nobody is there.
-    """
-    size = sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in parts)
-    try:
-        to.sendall(b"".join((_HEAD.pack(kind, step, size), *parts)))
-    except OSError as error:
-        raise Gone from error
+class Stray(Exception):
+    """What came is not the answer to the open request; says what it is instead."""
 
 
-def receive(source: socket.socket, deadline: float | None = None) -> tuple[bytes, int, bytearray]:
-    """The next frame: kind, step and body. `deadline` is a time of `time.monotonic`.
+class Line:
+    """One end of the socket between a process and its worker."""
 
-    Raises:
-        Gone: if the other side is no longer there.
-        Late: if the deadline passes first.
-    """
-    kind, step, size = _HEAD.unpack(_exactly(source, _HEAD.size, deadline))
-    return kind, step, _exactly(source, size, deadline)
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._last = 256  # bytes of the last frame: the next is expected to be as long, and read at once
 
+    def fileno(self) -> int:
+        """For `select`."""
+        return self._end.fileno()
 
-def _exactly(source: socket.socket, size: int, deadline: float | None) -> bytearray:
-    data = bytearray(size)
-    view, got = memoryview(data), 0
-    while got < size:
+    def close(self) -> None:
+        """Close this end."""
+        self._end.close()
+
+    def send(self, kind: bytes, number: int, *parts: bytes, seconds: float | None = None) -> None:
+        """Send one frame within so many seconds.
+
+        Raises:
+            Disconnected: if nobody is there, or reads.
+        """
+        try:
+            if seconds is not None:
+                self._end.settimeout(seconds)
+            self._end.sendall(b"".join((_HEAD.pack(kind, number, sum(map(len, parts))), *parts)))
+        except OSError as error:
+            raise Disconnected from error
+
+    def request(self) -> tuple[bytes, int, memoryview]:
+        """Wait for a request; returns its kind, number and body.
+
+        Raises:
+            Disconnected: if the other end is no longer there.
+        """
+        frame, got = self._head(None)
+        kind, number, size = _HEAD.unpack_from(frame)
+        return kind, number, self._body(frame, got, size, None)
+
+    def answer(self, number: int, deadline: float) -> tuple[bytes, memoryview]:
+        """Wait for the answer to request `number` until a time of `time.monotonic`; returns its kind and body.
+
+        Raises:
+            Disconnected: if the other end is no longer there.
+            TimedOut: if the deadline passes first.
+            Stray: if what comes is anything else, or more.
+        """
+        frame, got = self._head(deadline)
+        kind, its, size = _HEAD.unpack_from(frame)
+        if kind not in _ANSWERS or size > _LONGEST:
+            raise Stray("wrote to its socket what is no answer")
+        if its != number:
+            raise Stray(f"answered request {its} when request {number} was open")
+        return kind, self._body(frame, got, size, deadline)
+
+    def _head(self, deadline: float | None) -> tuple[memoryview, int]:
+        """Room for a frame like the last one, and how much of it one read has filled: the head at least."""
+        frame = memoryview(bytearray(self._last + 1))  # one more, so that what follows a frame is seen
+        got = self._read(frame, deadline)
+        while got < _HEAD.size:
+            got += self._read(frame[got:], deadline)
+        return frame, got
+
+    def _body(self, frame: memoryview, got: int, size: int, deadline: float | None) -> memoryview:
+        """The body of a frame of which so many bytes were read."""
+        self._last = end = _HEAD.size + size
+        if end > len(frame):
+            start, frame = frame, memoryview(bytearray(end))
+            frame[:got] = start[:got]
+        while got < end:
+            got += self._read(frame[got:], deadline)
+        if got > end:
+            raise Stray("wrote more to its socket than one answer")
+        return frame[_HEAD.size : end]
+
+    def _read(self, into: memoryview, deadline: float | None) -> int:
         try:
             if deadline is not None:
-                source.settimeout(max(deadline - time.monotonic(), 1e-6))
-            count = source.recv_into(view[got:])
+                self._end.settimeout(max(deadline - time.monotonic(), 1e-6))
+            count = self._end.recv_into(into)
         except TimeoutError as error:
-            raise Late from error
+            raise TimedOut from error
         except OSError as error:
-            raise Gone from error
+            raise Disconnected from error
         if count == 0:
-            raise Gone
-        got += count
-    return data
-
-
-def encode_space(space: Space[Any]) -> dict[str, Any]:
-    """A space as JSON can hold it.
-
-    Raises:
-        EnvError: for a space that has no fixed length.
-    """
-    match space:
-        case spaces.Box():
-            bounds = {"low": space.low.ravel().tolist(), "high": space.high.ravel().tolist()}
-            return {"is": "box", **bounds, "shape": list(space.shape), "dtype": str(space.dtype)}
-        case spaces.Discrete():
-            return {"is": "discrete", "n": int(space.n), "start": int(space.start), "dtype": str(space.dtype)}
-        case spaces.MultiDiscrete():
-            start = np.asarray(space.start).tolist()
-            return {"is": "multidiscrete", "n": space.nvec.tolist(), "start": start, "dtype": str(space.dtype)}
-        case spaces.MultiBinary():
-            return {"is": "multibinary", "n": np.asarray(space.n).tolist()}
-        case spaces.Dict():
-            return {"is": "dict", "parts": [[key, encode_space(inner)] for key, inner in space.spaces.items()]}
-        case spaces.Tuple():
-            return {"is": "tuple", "parts": [encode_space(inner) for inner in space.spaces]}
-        case _:
-            raise EnvError(f"a {type(space).__name__} has no fixed length, so no worker process can send it")
-
-
-def decode_space(code: dict[str, Any]) -> Space[Any]:
-    """The space that `encode_space` wrote down."""
-    match code["is"]:
-        case "box":
-            shape, dtype = tuple(code["shape"]), np.dtype(code["dtype"])
-            low, high = (np.array(code[name], dtype=dtype).reshape(shape) for name in ("low", "high"))
-            return spaces.Box(low, high, shape, dtype.type)
-        case "discrete":
-            return spaces.Discrete(code["n"], start=code["start"], dtype=np.dtype(code["dtype"]).type)
-        case "multidiscrete":
-            return spaces.MultiDiscrete(code["n"], np.dtype(code["dtype"]).type, start=code["start"])
-        case "multibinary":
-            return spaces.MultiBinary(code["n"])
-        case "dict":
-            return spaces.Dict([(key, decode_space(inner)) for key, inner in code["parts"]])
-        case _:
-            return spaces.Tuple([decode_space(inner) for inner in code["parts"]])
+            raise Disconnected
+        return count

@@ -2,6 +2,8 @@
 
 import os
 import re
+import struct
+import sys
 import time
 from dataclasses import dataclass
 
@@ -35,6 +37,36 @@ def raises(trace: Trace) -> float:
 def prints(trace: Trace) -> float:
     print("a reward that talks")
     return 3.0
+
+
+def forks(trace: Trace) -> float:
+    if os.fork() == 0:  # both come back
+        time.sleep(0.1)
+    return float(len(trace.completion))
+
+
+def takes_its_time(trace: Trace) -> float:
+    time.sleep(0.02)
+    return 1.0
+
+
+def leaves(trace: Trace) -> float:
+    raise SystemExit(3)
+
+
+def writes(trace: Trace) -> float:
+    if trace.completion == "w":
+        os.write(int(sys.argv[1]), struct.pack("<c7xqQd", b"d", 1, 8, 7.0))
+    return 1.0
+
+
+@dataclass(frozen=True)
+class Unprepared:
+    def prepare(self) -> None:
+        raise ImportError("no such weights")
+
+    def __call__(self, trace: Trace) -> float:
+        return 1.0
 
 
 def nan(trace: Trace) -> float:

@@ -90,6 +90,39 @@ def test_an_expression_that_takes_for_ever_is_ended_and_the_next_is_judged():
     assert "took longer than 2 s" in scores.message
 
 
+def test_a_forked_child_that_comes_back_does_not_answer_for_its_parent(bad):
+    """It would answer each call a second time, and every later call would get the number of one before."""
+    with Pool(1, timeout=20.0) as pool:
+        for _ in range(4):
+            given = traces(*("x" * n for n in range(10)))
+            scores = score(given, {"forks": bad.forks, "slow": bad.takes_its_time}, judge=pool)
+            assert scores.values[:, 0].tolist() == list(range(10))
+            assert scores.judged.all()
+        assert pool.restarted == 0
+
+
+def test_a_number_that_a_reward_writes_itself_is_refused_and_its_process_replaced(bad):
+    with Pool(1, timeout=20.0) as pool:
+        scores = score(traces("a", "w", "b"), {"writes": bad.writes}, judge=pool)
+        assert scores.failed[:, 0].tolist() == [False, True, False]
+        assert scores.values[:, 0].tolist() == [1.0, 0.0, 1.0]
+        assert "writes lost its process, which answered request 1 when request 4 was open" in scores.message
+        assert pool.restarted == 1
+
+
+def test_a_reward_that_leaves_is_missing_and_costs_no_process(bad):
+    with Pool(1, timeout=20.0) as pool:
+        assert "leaves raised SystemExit: 3" in score(traces("a"), {"leaves": bad.leaves}, judge=pool).message
+        assert pool.restarted == 0
+        leaves = reward(pure=True)(bad.leaves)
+        assert "leaves raised SystemExit: 3" in score(traces("a"), {"leaves": leaves}).message
+
+
+def test_a_reward_that_cannot_be_prepared_says_why(bad):
+    with Pool(1) as pool, pytest.raises(ConfigError, match=r"Unprepared raised ImportError: no such weights \("):
+        score(traces("a"), {"unprepared": bad.Unprepared()}, judge=pool)
+
+
 def test_a_reward_that_always_hangs_ends_the_run(bad):
     with Pool(1, timeout=0.2, restarts=1) as pool, pytest.raises(OperantError, match="allow more restarts"):
         score(traces("h", "h", "h"), {"hangs": bad.hangs_on_h}, judge=pool)
@@ -98,7 +131,7 @@ def test_a_reward_that_always_hangs_ends_the_run(bad):
 def test_workers_end_with_the_pool(bad):
     pool = Pool(1)
     score(traces("a"), {"length": bad.length}, judge=pool)
-    (process,) = [worker.process for worker in pool._workers]
+    (process,) = [worker.process for worker in pool._pool.workers]
     assert process.poll() is None
     del pool
     assert process.poll() is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, raised
 from operant.language.reward.trace import Reward, Trace, is_pure
 
 
@@ -106,9 +105,8 @@ def call(of: Reward, trace: Trace) -> float | str:
     """One call in this process: the number, or why there is none."""
     try:
         value: object = of(trace)
-    except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        return f"raised {type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
+    except (Exception, SystemExit) as error:
+        return raised(error)
     return finite(value)
 
 

@@ -1,58 +1,43 @@
-"""A worker process: runs rewards for `operant.language.task.pool`, in the frames of `operant.workers.wire`.
-
-It is started as `python -m operant.language.task.worker SOCKET`, a connected socket. Requests are LOAD (a reward as
-JSON) and CALL (the number of a loaded reward, 8 bytes, and a trace as JSON). CALL is answered by a float64, or the
-reason there is none.
-"""
+"""Runs rewards in a worker process, for `operant.language.task.pool`."""
 
 from __future__ import annotations
 
-import json
-import socket
 import struct
-import sys
+from typing import Any
 
-from operant.config.errors import ConfigError
+from operant.config.errors import OperantError
 from operant.language.reward.trace import Reward, prepare
+from operant.language.task.pool import LOAD
 from operant.language.task.remote import decode_reward, decode_trace
 from operant.language.task.score import call
-from operant.workers.parent_watch import end_with_parent
-from operant.workers.wire import DONE, FAILED, MAKE, Gone, receive, send
-
-PATH, LOAD, CALL = MAKE, b"l", b"c"
-"""Requests: where to import from (JSON), a reward (JSON), a call."""
+from operant.workers.worker import Parts, serve
 
 
-def main(line: socket.socket) -> None:
-    """Answer until the other side is gone."""
-    rewards: list[Reward] = []
-    try:
-        while True:
-            kind, step, body = receive(line)
-            try:
-                answer = _answer(kind, body, rewards)
-            except ConfigError as error:
-                answer = str(error)
-            if isinstance(answer, str):
-                send(line, FAILED, step, answer.encode())
-            else:
-                send(line, DONE, step, struct.pack("<d", answer))
-    except Gone:
-        pass
+class Rewards:
+    """The service: loads rewards, then calls them. A call is answered by a float64, or by why there is none."""
 
+    def __init__(self) -> None:
+        self.loaded: list[Reward] = []
 
-def _answer(kind: bytes, body: bytearray, rewards: list[Reward]) -> float | str:
-    if kind == PATH:
-        sys.path[:] = json.loads(body)
-        return 0.0
-    if kind == LOAD:
-        rewards.append(decode_reward(body.decode()))
-        prepare(rewards[-1])
-        return 0.0
-    (number,) = struct.unpack_from("<q", body)
-    return call(rewards[number], decode_trace(body[8:].decode()))
+    def start(self, settings: dict[str, Any]) -> Parts:
+        """Nothing is to be made."""
+        return []
+
+    def handle(self, kind: bytes, body: memoryview) -> Parts:
+        """Load a reward, or call one."""
+        if kind == LOAD:
+            self.loaded.append(decode_reward(str(body, "utf-8")))
+            prepare(self.loaded[-1])
+            return []
+        (number,) = struct.unpack_from("<q", body)
+        answer = call(self.loaded[number], decode_trace(str(body[8:], "utf-8")))
+        if isinstance(answer, str):
+            raise OperantError(answer)
+        return [struct.pack("<d", answer)]
+
+    def close(self) -> None:
+        """Nothing is to be closed."""
 
 
 if __name__ == "__main__":
-    end_with_parent()
-    main(socket.socket(fileno=int(sys.argv[1])))
+    serve(Rewards())

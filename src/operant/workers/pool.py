@@ -1,0 +1,238 @@
+"""Supervised worker processes: each answers one request at a time, in time, or is ended with all that it started.
+
+A time limit inside a process is no limit: a signal does not interrupt a regular expression, and threads get none. So a
+request that takes too long ends its process, and what runs there may raise, hang, fork or die without harm to this one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Generic, Self, TypeVar
+
+from operant.config.errors import OperantError
+from operant.workers.wire import DONE, RAISED, START, Disconnected, Line, Stray, TimedOut
+
+W = TypeVar("W", bound="Worker")
+
+STARTUP = 60.0
+"""Seconds that a worker always has to start, which may load large packages."""
+
+CLOSE = 2.0
+"""Seconds in which a process must have ended whose line was closed, at either end."""
+
+
+class Refused(Exception):
+    """The service did not do what it was asked: it says why itself, or `raised` an exception."""
+
+    def __init__(self, reason: str, raised: bool) -> None:
+        super().__init__(reason)
+        self.raised = raised
+
+
+class Lost(Exception):
+    """The worker is gone. Says what its process did: "was killed by signal 9"."""
+
+
+class Late(Lost):
+    """The worker was ended because it did not answer within so many `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("did not answer in time; it was ended")
+        self.seconds = seconds
+
+
+@dataclass
+class Supervisor:
+    """What worker processes may cost, and what they have cost so far.
+
+    Attributes:
+        workers: how many processes; as many as there are cores if None.
+        timeout: seconds for one request.
+        restarts: how many processes may be replaced.
+        restarted: how many have been.
+    """
+
+    workers: int | None = None
+    timeout: float = 60.0
+    restarts: int = 10
+    restarted: int = 0
+
+    def spend(self, cause: str) -> None:
+        """Count one restart.
+
+        Raises:
+            OperantError: if all are used up; names the cause.
+        """
+        if self.restarted >= self.restarts:
+            raise self.exhausted(cause)
+        self.restarted += 1
+
+    def exhausted(self, cause: str) -> OperantError:
+        """The error that says so."""
+        return OperantError(f"{cause}. All {self.restarts} restarts are used up: allow more")
+
+
+class Worker:
+    """One process that runs a service, and the line to it, on which at most one request is open.
+
+    Args:
+        module: run with `python -m`; it calls `operant.workers.worker.serve`.
+        settings: what the service is started with; JSON must be able to hold them. `path` is where it imports from,
+            this process's if missing.
+        timeout: seconds for a request that says no other.
+        share: descriptors that the process gets, as further arguments.
+
+    Raises:
+        OSError: if no process can be started.
+    """
+
+    def __init__(self, module: str, settings: Mapping[str, Any], timeout: float, share: Sequence[int] = ()) -> None:
+        self.timeout = timeout
+        self._number = 0
+        self._lost: Lost | None = None
+        self._owner = os.getpid()
+        ours, theirs = socket.socketpair()
+        self.line = Line(ours)
+        with theirs:
+            descriptors = (theirs.fileno(), *share)
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module, *map(str, descriptors)],
+                stdin=subprocess.PIPE,
+                stdout=2,  # what a user's code prints is not our output
+                pass_fds=descriptors,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                process_group=0,  # it leads a group, which ends as one
+            )
+        self.ask(START, json.dumps({"path": sys.path, **settings}).encode(), seconds=max(timeout, STARTUP))
+
+    def ask(self, kind: bytes, *parts: bytes, seconds: float | None = None) -> None:
+        """Send a request; that the worker is gone is said when its answer is read."""
+        self._number += 1
+        self.seconds = self.timeout if seconds is None else seconds
+        self.deadline = time.monotonic() + self.seconds
+        with suppress(Disconnected):
+            self.line.send(kind, self._number, *parts, seconds=self.seconds)
+
+    def answer(self) -> memoryview:
+        """The answer to the last request.
+
+        Raises:
+            Refused: if there is none; the worker can be asked again.
+            Lost: if the worker is gone, or had to be ended: because it is late, or answered another request.
+        """
+        if self._lost is not None:
+            raise self._lost
+        try:
+            kind, body = self.line.answer(self._number, self.deadline)
+        except TimedOut as error:
+            raise self._lose(Late(self.seconds)) from error
+        except Stray as error:
+            raise self._lose(Lost(f"{error}; it was ended")) from error
+        except Disconnected as error:
+            raise self._lose(Lost(self._ending())) from error
+        if kind != DONE:
+            raise Refused(bytes(body).decode(), raised=kind == RAISED)
+        return body
+
+    def close(self, seconds: float = 0.0) -> None:
+        """Close the line, give the process so long to clean up, then end it and all that it started."""
+        self.line.close()
+        if self._lost is None and self._owner == os.getpid():  # a fork of this process ends nothing
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(max(seconds, 0.0))
+            self._lose(Lost("was ended"))
+
+    def _lose(self, why: Lost) -> Lost:
+        self._lost = why
+        self.line.close()
+        with suppress(OSError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        return why
+
+    def _ending(self) -> str:
+        try:
+            code = self.process.wait(CLOSE)
+        except subprocess.TimeoutExpired:
+            return "closed the line to this one"
+        return f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+
+
+class WorkerPool(Generic[W]):
+    """Workers that are replaced within a budget, and end with the pool.
+
+    Args:
+        start: makes the worker with a number; must not refer to what owns the pool, which would keep both alive.
+        supervisor: counts the restarts.
+        grace: seconds that all workers together have to clean up when the pool is closed.
+    """
+
+    def __init__(self, start: Callable[[int], W], supervisor: Supervisor, grace: float = 0.0) -> None:
+        self.workers: list[W] = []
+        self.supervisor = supervisor
+        self._start, self._grace = start, grace
+        weakref.finalize(self, _close_all, self.workers, grace)
+
+    def grow(self, size: int) -> None:
+        """Start workers until there are so many."""
+        while len(self.workers) < size:
+            self.workers.append(self._start(len(self.workers)))
+
+    def replace(self, index: int, cause: str) -> W:
+        """End a worker and start another in its place.
+
+        Raises:
+            OperantError: if no restart is left; names the cause.
+        """
+        self.workers[index].close()
+        self.supervisor.spend(cause)
+        worker = self.workers[index] = self._start(index)
+        return worker
+
+    def close(self) -> None:
+        """End every worker."""
+        _close_all(self.workers, self._grace)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def ready(workers: Sequence[W]) -> list[W]:
+    """Wait until one of these has answered at least, or is late; returns those that have, or are."""
+    poll = select.poll()
+    for worker in workers:
+        poll.register(worker.line, select.POLLIN)
+    wait = min(worker.deadline for worker in workers) - time.monotonic()
+    lines = {line for line, _ in poll.poll(1000.0 * max(wait, 0.0))}
+    now = time.monotonic()
+    return [worker for worker in workers if worker.line.fileno() in lines or now >= worker.deadline]
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _close_all(workers: list[W], grace: float) -> None:
+    deadline = time.monotonic() + grace
+    for worker in workers:
+        worker.line.close()  # all of them first, so that they clean up side by side
+    for worker in workers:
+        worker.close(deadline - time.monotonic())
+    workers.clear()
