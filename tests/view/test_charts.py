@@ -15,6 +15,11 @@ from operant.view.bands import moving_average
 from operant.view.charts import Chart, Scale
 
 
+def box() -> Chart:
+    """A chart in whose units the box is measured."""
+    return Chart(Scale(0, 1000), Scale(0, 1000), "", [], [])
+
+
 def slow_smooth(step: np.ndarray, value: np.ndarray, window: float) -> list[float]:
     means = []
     for at in step:
@@ -63,7 +68,7 @@ def test_every_scale_has_a_few_ticks(span: float, count: int) -> None:
     [(0, "0"), (-200, "−200"), (50_000, "50k"), (1.5e6, "1.5M"), (0.02, "0.02"), (2e-9, "2e−9"), (-3e12, "−3e12")],
 )
 def test_tick_labels(value: float, text: str) -> None:
-    assert charts.label(value) == text
+    assert charts.tick(value) == text
 
 
 def test_fit_holds_everything_and_is_never_flat() -> None:
@@ -89,28 +94,42 @@ def test_thinning_keeps_extremes_ends_and_gaps() -> None:
 
 def test_a_line_breaks_where_a_value_is_not_finite() -> None:
     x, y = np.asarray([0.0, 10.0, 20.0, 30.0, 40.0]), np.asarray([0.0, 1000.0, math.nan, 500.0, math.inf])
-    assert charts.line(x, y) == "M0.0 1000.0L10.0 0.0M30.0 500.0h0"
+    chart = box()
+    chart.line("raw", x, y)
+    assert chart.layers == [("raw", "M0.0 1000.0L10.0 0.0M30.0 500.0h0")]
+
+
+def test_a_surface_is_parted_where_a_bound_is_not_finite_and_a_layer_of_nothing_is_left_out() -> None:
+    x, low, high = np.asarray([0.0, 10.0, 20.0, 30.0]), np.asarray([0.0, 0.0, math.nan, 5.0]), np.full(4, 1000.0)
+    chart = box()
+    chart.area("area", x, low, high)
+    assert chart.layers == [("area", "M0.0 0.0L10.0 0.0L10.0 1000.0L0.0 1000.0ZM30.0 0.0L30.0 995.0Z")]
+    chart.line("raw", x, np.full(4, math.nan))
+    chart.dots("dot", x[:0], x[:0])
+    assert len(chart.layers) == 1
 
 
 def test_posts_are_drawn_once_for_each_place() -> None:
-    assert charts.posts(np.asarray([500.0, 10.0, 500.2])) == "M10.0 0V1000M500.0 0V1000"
+    chart = box()
+    chart.posts("bad", np.asarray([500.0, 10.0, 500.2]))
+    assert chart.layers == [("bad", "M10.0 0V1000M500.0 0V1000")]
 
 
 def test_reach_leaves_out_only_what_is_far_from_the_bulk() -> None:
     value = np.random.default_rng(3).normal(size=500)
-    low, high = charts.reach(value)
+    low, high = charts.bulk(value)
     assert low < value.min() < value.max() < high
     value[7] = 1e7
-    assert charts.reach(value)[1] < 100
-    assert charts.reach(np.full(500, 2.0)) == (-math.inf, math.inf)
-    assert charts.reach(np.asarray([1.0, 1e9])) == (-math.inf, math.inf)
+    assert charts.bulk(value)[1] < 100
+    assert charts.bulk(np.full(500, 2.0)) == (-math.inf, math.inf)
+    assert charts.bulk(np.asarray([1.0, 1e9])) == (-math.inf, math.inf)
 
 
 def test_what_the_pointer_reads_is_strict_json() -> None:
-    chart = Chart(Scale(0, 10), Scale(0, 1), [], [])
-    text = charts.hover(chart, np.asarray([0.0, 5.0]), [("kl", [math.nan, 0.123456789]), ("eval", [None, -math.inf])])
-    assert not re.search("NaN|Infinity", text)
-    assert json.loads(text) == {
+    chart = Chart(Scale(0, 10), Scale(0, 1), "", [], [])
+    chart.reading(np.asarray([0.0, 5.0]), [("kl", [math.nan, 0.123456789]), ("eval", [None, -math.inf])])
+    assert not re.search("NaN|Infinity", chart.hover)
+    assert json.loads(chart.hover) == {
         "x": [0.0, 500.0],
         "step": [0, 5],
         "rows": [["kl", ["nan", 0.12346]], ["eval", [None, "-inf"]]],

@@ -145,7 +145,7 @@ def test_the_band_ends_with_the_shortest_seed_and_the_middle_goes_on() -> None:
         Column(step=step[: 51 if k == 2 else 101], value=np.full(51 if k == 2 else 101, float(k))) for k in range(3)
     ]
     found = band(columns, np.asarray([0.0, 50.0, 100.0]), 0.0)
-    assert found.whole.tolist() == [True, True, False]
+    assert found.all_alive.tolist() == [True, True, False]
     assert found.middle.tolist() == [1.0, 1.0, 0.5]
     assert (found.low[1], found.high[1]) == bootstrap_ci([0.0, 1.0, 2.0])
     assert math.isnan(found.low[2])

@@ -46,9 +46,9 @@ def test_the_band_is_the_bootstrap_interval_of_the_iqm() -> None:
     values = [float(np.interp(grid[at], seed.step, seed.value)) for seed in seeds]
     assert found.middle[at] == pytest.approx(iqm(values))
     assert (found.low[at], found.high[at]) == pytest.approx(bootstrap_ci(values))
-    np.testing.assert_array_equal(found.whole, (grid >= 20.0) & (grid <= 99.0))
-    np.testing.assert_array_equal(np.isfinite(found.low), found.whole)
-    assert found.some.all()
+    np.testing.assert_array_equal(found.all_alive, (grid >= 20.0) & (grid <= 99.0))
+    np.testing.assert_array_equal(np.isfinite(found.low), found.all_alive)
+    assert found.any_alive.all()
 
 
 def test_where_a_seed_has_ended_the_thick_line_goes_on_dashed_and_without_a_band(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ import pytest
 from operant.config.errors import ConfigError, OperantError
 from operant.config.resolve import dump, resolve
 from operant.data.stats import bootstrap_ci, iqm
-from operant.view import report
+from operant.view import page as view_page
 from operant.view.diagnostics import DIAGNOSTICS, of_tokens
-from operant.view.report import command, write_report
+from operant.view.page import command
+from operant.view.report import write_report
 from operant.view.words import number
 from view.synthetic import rows, write_run
 
@@ -137,7 +138,7 @@ def test_the_film_in_the_page_is_the_file(tmp_path: Path, monkeypatch: pytest.Mo
     embedded = [str(a["src"]).split(",")[1] for tag, a in page.tags if tag == "video"]
     assert [base64.b64decode(film) for film in embedded] == [film.read_bytes() for film in reversed(films)]
     assert "Step 100,000 · seed 1000003 · return 231.4" in page.sections["Video"]
-    monkeypatch.setattr(report, "EMBEDDED", films[1].stat().st_size)
+    monkeypatch.setattr(view_page, "EMBEDDED", films[1].stat().st_size)
     page = Page(write_report(run))
     assert sum(tag == "video" for tag, _ in page.tags) == 1
     assert [a["href"] for tag, a in page.tags if tag == "a"] == [f"videos/{films[0].name}"]
@@ -338,6 +339,9 @@ def test_a_diagnostic_outside_its_range_is_said_and_what_is_far_stays_on_the_pag
     assert sum(tag == "article" and a.get("class") == "outside" for tag, a in page.tags) == 1
     assert "1 beyond the frame, as far as 40,000,000" in page.sections["Diagnostics"]
     assert len(page.paths("edge")) == 1
+    norm = page.paths("line")[[row.metric for row in DIAGNOSTICS if row.metric in metrics[0]].index("grad/norm")]
+    heights = [float(y) for y in re.findall(r"[ML][\d.-]+ ([\d.-]+)", norm)]
+    assert (min(heights), len(heights)) == (0.0, len(metrics))  # the line goes to the edge, not across the page
 
 
 def test_a_long_run_makes_a_small_page(tmp_path: Path) -> None:

@@ -126,8 +126,11 @@ def play(args: argparse.Namespace) -> None:
 def report(args: argparse.Namespace) -> None:
     """Write the report of a run."""
     from operant.view.report import write_report
+    from operant.view.solutions import is_solution
+    from operant.view.solve_report import write_solve_report
 
-    path = write_report(_find(args))
+    run = _find(args)
+    path = write_solve_report(run) if is_solution(run) else write_report(run)
     print(path)
     if args.open:
         import webbrowser

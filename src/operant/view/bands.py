@@ -30,14 +30,14 @@ class Band:
     bad: Array  # [B] steps at which some seed measured NaN or ±inf
 
     @property
-    def whole(self) -> NDArray[np.bool_]:
+    def all_alive(self) -> NDArray[np.bool_]:
         """Where all seeds are alive, [P]."""
         import numpy as np
 
         return np.asarray(self.alive.all(axis=0))
 
     @property
-    def some(self) -> NDArray[np.bool_]:
+    def any_alive(self) -> NDArray[np.bool_]:
         """Where any seed is alive, [P]."""
         import numpy as np
 

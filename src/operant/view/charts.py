@@ -1,7 +1,7 @@
-"""Geometry of the small charts in a report: numbers in, path strings in a 1000 × 1000 box out.
+"""Small charts as SVG: numbers in, paths in a 1000 × 1000 box out.
 
 The box is stretched to whatever room the page has, and strokes are not; labels are text of the page placed by per cent.
-So a chart is as legible on a telephone as on a wall.
+So a chart is as legible on a telephone as on a wall, is there where no script runs, and prints sharply.
 """
 
 from __future__ import annotations
@@ -37,31 +37,83 @@ class Scale:
         return round((value - self.low) / (self.high - self.low) * 100, 3)
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A path of one kind (a CSS class): `raw`, `smooth`, `whisker`, `dot`, `bad`, `edge`, `attempt`, `redone`."""
-
-    kind: str
-    path: str
-
-
 @dataclass(slots=True)
 class Chart:
-    """What the template needs to draw one chart."""
+    """What the template needs to draw one chart; each method lays something over what is there.
+
+    Arrays are [K] in the units of the scales. `kind` is the CSS class of the path: `raw`, `smooth`, `whisker`, `dot`,
+    `bad`, `edge`, `attempt`, `redone`.
+    """
 
     x: Scale
     y: Scale
-    x_ticks: list[tuple[float, str]]
+    label: str
+    x_ticks: list[tuple[float, str]]  # position in per cent, text
     y_ticks: list[tuple[float, str]]
-    layers: list[Layer] = field(default_factory=list)
+    layers: list[tuple[str, str]] = field(default_factory=lambda: list[tuple[str, str]]())  # kind, path
     band: tuple[float, float] | None = None  # top and height in per cent
     hover: str = "null"
-    label: str = ""
 
-    def draw(self, kind: str, path: str) -> None:
-        """Lay a path over what is there; an empty one is left out."""
-        if path:
-            self.layers.append(Layer(kind, path))
+    def line(self, kind: str, x: Array, y: Array, *, limit: int = 1200) -> None:
+        """A line through the points, or as many as keep its outline; one that is not finite breaks it.
+
+        A lone point becomes a dot.
+        """
+        kept = thin(x, y, limit)
+        runs = [[f"{a:.1f} {b:.1f}" for a, b in run] for run in _finite_runs(self.x(x[kept]), self._down(y[kept]))]
+        self._draw(kind, ("M" + "L".join(run) + ("h0" if len(run) == 1 else "") for run in runs))
+
+    def area(self, kind: str, x: Array, low: Array, high: Array) -> None:
+        """The surface between two lines; a point that is not finite parts it."""
+        runs = _finite_runs(self.x(x), self._down(low), self._down(high))
+        round_trips = ([(a, top) for a, _, top in run] + [(a, bottom) for a, bottom, _ in run[::-1]] for run in runs)
+        self._draw(kind, ("M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in trip) + "Z" for trip in round_trips))
+
+    def dots(self, kind: str, x: Array, y: Array) -> None:
+        """Lines of no length, which round caps turn into discs of one size however the box is stretched."""
+        self._draw(kind, (f"M{a:.1f} {b:.1f}h0" for a, b in zip(self.x(x), self._down(y), strict=True)))
+
+    def bars(self, kind: str, x: Array, low: Array, high: Array) -> None:
+        """Upright strokes."""
+        ends = zip(self.x(x), self._down(low), self._down(high), strict=True)
+        self._draw(kind, (f"M{a:.1f} {bottom:.1f}V{top:.1f}" for a, bottom, top in ends))
+
+    def boxes(self, kind: str, left: Array, right: Array, top: Array) -> None:
+        """Boxes that stand on the lower edge."""
+        sides = zip(self.x(left), self.x(right), self._down(top), strict=True)
+        self._draw(kind, (f"M{a:.1f} {BOX:.0f}V{t:.1f}H{b:.1f}V{BOX:.0f}Z" for a, b, t in sides))
+
+    def posts(self, kind: str, x: Array) -> None:
+        """Strokes over the full height, one for each position of a tenth of a per cent."""
+        self._draw(kind, (f"M{a}.0 0V{BOX:.0f}" for a in sorted({round(v) for v in self.x(x).tolist()})))
+
+    def reading(self, step: Array, rows: Sequence[tuple[str, Sequence[float | None]]]) -> None:
+        """What the page says under the pointer: positions, steps and named values, None where there is nothing to say.
+
+        It is strict JSON, in which numbers that are not finite are words.
+        """
+
+        def plain(value: float | None) -> float | str | None:
+            return value if value is None else float(f"{value:.5g}") if math.isfinite(value) else str(value)
+
+        named = [[name, [plain(v) for v in value]] for name, value in rows]
+        data = {"x": [round(v, 1) for v in self.x(step).tolist()], "step": [round(v) for v in step.tolist()]}
+        self.hover = json.dumps(data | {"rows": named}, separators=(",", ":"))
+
+    def _down(self, y: Array) -> Array:
+        """Distances from the upper edge, [K]."""
+        return BOX - self.y(y)
+
+    def _draw(self, kind: str, pieces: Iterable[str]) -> None:
+        if path := "".join(pieces):
+            self.layers.append((kind, path))
+
+
+def chart(x: Scale, y: Scale, label: str, *, x_count: int = 6, y_count: int = 5) -> Chart:
+    """An empty chart with about so many ticks along each side; `label` is read to those who cannot see it."""
+    across = [(x.percent(v), tick(v)) for v in ticks(x, x_count)]
+    up = [(100.0 - y.percent(v), tick(v)) for v in ticks(y, y_count)]
+    return Chart(x, y, label, across, up)
 
 
 def ticks(scale: Scale, count: int) -> list[float]:
@@ -74,7 +126,7 @@ def ticks(scale: Scale, count: int) -> list[float]:
     return min(found, key=lambda marks: abs(len(marks) - count))
 
 
-def label(value: float) -> str:
+def tick(value: float) -> str:
     """A tick label: 0, 0.02, 250, 50k, 1.5M, 2e−9, with a true minus sign."""
     size = abs(value)
     if size == 0:
@@ -109,15 +161,8 @@ def fit(values: Iterable[Array], include: Sequence[float] = ()) -> Scale:
     return Scale(floor, high + air)
 
 
-def frame(x: Scale, y: Scale, *, x_count: int, y_count: int) -> Chart:
-    """An empty chart with about so many ticks along each side."""
-    across = [(x.percent(v), label(v)) for v in ticks(x, x_count)]
-    up = [(100.0 - y.percent(v), label(v)) for v in ticks(y, y_count)]
-    return Chart(x=x, y=y, x_ticks=across, y_ticks=up)
-
-
-def reach(value: Array) -> tuple[float, float]:
-    """The interval worth drawing in full: all of it, unless a few rows lie far from the bulk; those go to the edge."""
+def bulk(value: Array) -> tuple[float, float]:
+    """The interval worth drawing in full: all of it, unless a few values lie far off; those go to the edge."""
     import numpy as np
 
     finite = value[np.isfinite(value)]
@@ -150,73 +195,10 @@ def thin(step: Array, value: Array, limit: int = 1200) -> NDArray[np.int64]:
     return np.unique(np.asarray(kept))
 
 
-def line(x: Array, y: Array) -> str:
-    """A polyline through [K] points of the box; a point that is not finite breaks it, a lone point becomes a dot."""
-    pieces: list[str] = []
-    run: list[str] = []
-    for a, b in [*zip(x.tolist(), y.tolist(), strict=True), (math.nan, math.nan)]:
-        if math.isfinite(a) and math.isfinite(b):
-            run.append(f"{a:.1f} {BOX - b:.1f}")
-        elif run:
-            pieces.append("M" + "L".join(run) + ("h0" if len(run) == 1 else ""))
-            run = []
-    return "".join(pieces)
+def _finite_runs(*columns: Array) -> list[list[list[float]]]:
+    """The stretches of rows in which every one of these columns [K] is finite."""
+    import numpy as np
 
-
-def area(x: Array, low: Array, high: Array) -> str:
-    """The surface between two lines through [K] points; a point that is not finite parts it."""
-    pieces: list[str] = []
-    run: list[tuple[float, float, float]] = []
-    for a, b, c in [*zip(x.tolist(), low.tolist(), high.tolist(), strict=True), (math.nan,) * 3]:
-        if math.isfinite(b) and math.isfinite(c):
-            run.append((a, b, c))
-        elif run:
-            there = [f"{a:.1f} {BOX - c:.1f}" for a, _, c in run]
-            back = [f"{a:.1f} {BOX - b:.1f}" for a, b, _ in reversed(run)]
-            pieces.append("M" + "L".join(there + back) + "Z")
-            run = []
-    return "".join(pieces)
-
-
-def dots(x: Array, y: Array) -> str:
-    """Points of no length, which round caps turn into discs of one size however the box is stretched."""
-    return "".join(f"M{a:.1f} {BOX - b:.1f}h0" for a, b in zip(x.tolist(), y.tolist(), strict=True))
-
-
-def bars(x: Array, low: Array, high: Array) -> str:
-    """Vertical strokes from `low` to `high`."""
-    return "".join(
-        f"M{a:.1f} {BOX - b:.1f}V{BOX - c:.1f}" for a, b, c in zip(x.tolist(), low.tolist(), high.tolist(), strict=True)
-    )
-
-
-def boxes(left: Array, right: Array, top: Array) -> str:
-    """Upright boxes that stand on the lower edge."""
-    return "".join(
-        f"M{a:.1f} {BOX:.0f}V{BOX - t:.1f}H{b:.1f}V{BOX:.0f}Z"
-        for a, b, t in zip(left.tolist(), right.tolist(), top.tolist(), strict=True)
-    )
-
-
-def posts(x: Array) -> str:
-    """Strokes over the full height, one for each position of a tenth of a per cent."""
-    return "".join(f"M{a}.0 0V{BOX:.0f}" for a in sorted({round(v) for v in x.tolist()}))
-
-
-def hover(chart: Chart, step: Array, rows: Sequence[tuple[str, Sequence[float | None]]]) -> str:
-    """What the page shows under the pointer, as JSON: positions, steps and named values, non-finite ones as words.
-
-    A value of None says that there is nothing to read at that step.
-    """
-
-    def plain(value: float | None) -> float | str | None:
-        return value if value is None else float(f"{value:.5g}") if math.isfinite(value) else str(value)
-
-    return json.dumps(
-        {
-            "x": [round(v, 1) for v in chart.x(step).tolist()],
-            "step": [round(v) for v in step.tolist()],
-            "rows": [[name, [plain(v) for v in value]] for name, value in rows],
-        },
-        separators=(",", ":"),
-    )
+    table = np.stack(columns, axis=1)  # [K, C]
+    edges = np.flatnonzero(np.diff(np.isfinite(table).all(axis=1), prepend=False, append=False))
+    return [table[begin:end].tolist() for begin, end in edges.reshape(-1, 2).tolist()]

@@ -68,6 +68,16 @@ class Improvement:
     probability: float
     interval: tuple[float, float]  # 95 %, NaN where a group has a single run
 
+    @property
+    def verdict(self) -> str:
+        """What the interval allows one to say."""
+        low, high = self.interval
+        if math.isnan(self.probability):
+            return "a score is not finite"
+        if math.isnan(low):
+            return "a single run: no interval"
+        return "the interval excludes one half" if low > 0.5 or high < 0.5 else "not told apart"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:

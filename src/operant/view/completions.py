@@ -92,18 +92,16 @@ def _curve(metrics: Metrics) -> dict[str, Any] | None:
     found = [(css, name, column) for css, name, column in every if column is not None]
     if not found:
         return None
-    end = max(float(s.step[-1]) for _, _, s in found)
-    chart = charts.frame(
-        Scale(0.0, end or 1.0), charts.fit([s.value for _, _, s in found], include=[0.0, 1.0]), x_count=6, y_count=5
-    )
-    for css, _, s in found:
-        chart.draw(css, charts.line(chart.x(s.step), chart.y(s.value)))
+    end = max(float(column.step[-1]) for _, _, column in found)
+    scale = charts.fit([column.value for _, _, column in found], include=[0.0, 1.0])
+    chart = charts.chart(Scale(0.0, end or 1.0), scale, "Held-out accuracy over steps")
+    for css, _, column in found:
+        chart.line(css, column.step, column.value)
     greedy = found[0][2]
-    chart.draw("dot", charts.dots(chart.x(greedy.step), chart.y(greedy.value)))
-    readings = [(name, s.value.tolist()) for _, name, s in found]
+    chart.dots("dot", greedy.step, greedy.value)
+    readings = [(name, column.value.tolist()) for _, name, column in found]
     if len({len(values) for _, values in readings}) == 1:
-        chart.hover = charts.hover(chart, greedy.step, readings)
-    chart.label = "Held-out accuracy over steps"
+        chart.reading(greedy.step, readings)
     return {"chart": chart, "sampled": len(found) > 1}
 
 

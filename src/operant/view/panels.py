@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from operant.run.metrics import Column, Metrics
 
+    Array = NDArray[np.float64]
+
 WINDOW = 0.05
 """Width of the moving average of a learning curve, as a share of the steps shown."""
 
@@ -33,40 +35,39 @@ def learning_curve(metrics: Metrics, evaluations: Sequence[Mapping[str, Any]], u
     """
     import numpy as np
 
-    every = metrics.column("train/return", superseded=None)
+    every, redone = (metrics.column("train/return", superseded=which) for which in (None, True))
+    train, resumed = metrics.column("train/return"), metrics.resumed
     if every is None and not evaluations:
         return None
     eval_step = np.asarray([e["step"] for e in evaluations], dtype=np.float64)  # [E]
     mean = np.asarray([e["mean"] for e in evaluations], dtype=np.float64)
     std = np.asarray([e["std"] for e in evaluations], dtype=np.float64)
-    steps = [eval_step] if every is None else [every.step, eval_step]
+    steps, values = [eval_step], [mean - std, mean + std, mean]
+    if every is not None:
+        steps, values = [*steps, every.step], [*values, every.value]
     end = max([until, *(float(s.max()) for s in steps if len(s))])
-    values = [mean - std, mean + std, mean] + ([] if every is None else [every.value])
-    chart = charts.frame(Scale(0.0, end or 1.0), charts.fit(values), x_count=6, y_count=5)
+    chart = charts.chart(Scale(0.0, end or 1.0), charts.fit(values), "Return over environment steps")
     window = float(f"{WINDOW * end:.1g}")
     readings: list[tuple[str, Sequence[float | None]]] = []
     axis = eval_step
-    train, resumed = metrics.column("train/return"), metrics.resumed
     _mark_bad(chart, every)
-    _draw(chart, "redone", metrics.column("train/return", superseded=True))
+    if redone is not None:
+        chart.line("redone", redone.step, redone.value)
     if train is not None:
-        _draw(chart, "raw", train)
+        chart.line("raw", train.step, train.value)
         average, _ = moving_average(train, train.step, window)
-        kept = charts.thin(train.step, average)
-        chart.draw("smooth", charts.line(chart.x(train.step[kept]), chart.y(average[kept])))
-        chart.draw("attempt", charts.posts(chart.x(resumed)))
-        shown = np.union1d(kept, charts.thin(train.step, train.value))
-        axis = train.step[shown]
-        readings = [("return", train.value[shown].tolist()), ("smoothed", average[shown].tolist())]
+        chart.line("smooth", train.step, average)
+        chart.posts("attempt", resumed)
+        kept = np.union1d(charts.thin(train.step, average), charts.thin(train.step, train.value))
+        axis = train.step[kept]
+        readings = [("return", train.value[kept].tolist()), ("smoothed", average[kept].tolist())]
     finite = np.isfinite(mean + std)
-    at = chart.x(eval_step[finite])
-    chart.draw("whisker", charts.bars(at, chart.y((mean - std)[finite]), chart.y((mean + std)[finite])))
-    chart.draw("dot", charts.dots(at, chart.y(mean[finite])))
-    chart.draw("bad", charts.posts(chart.x(eval_step[~finite])))
+    chart.bars("whisker", eval_step[finite], (mean - std)[finite], (mean + std)[finite])
+    chart.dots("dot", eval_step[finite], mean[finite])
+    chart.posts("bad", eval_step[~finite])
     if len(eval_step) and len(axis):
-        readings.append(("evaluation", _near(axis, eval_step, mean, reach=0.01 * end)))
-    chart.hover = charts.hover(chart, axis, readings)
-    chart.label = "Return over environment steps"
+        readings.append(("evaluation", _nearest(axis, eval_step, mean, within=0.01 * end)))
+    chart.reading(axis, readings)
     return {"chart": chart, "window": count(window), "train": train is not None, "resumed": len(resumed) > 0}
 
 
@@ -89,24 +90,23 @@ def diagnostics(metrics: Metrics) -> list[dict[str, Any]]:
 def _diagnostic(row: Diagnostic, current: Column, every: Column | None) -> dict[str, Any]:
     import numpy as np
 
-    low, high = charts.reach(current.value)
+    low, high = charts.bulk(current.value)
     bounds = [b for b in (row.low, row.high) if b is not None]
     inside = current.value[(current.value >= low) & (current.value <= high)]
-    chart = charts.frame(
-        Scale(0.0, float(current.step.max()) or 1.0), charts.fit([inside], include=bounds), x_count=3, y_count=3
-    )
+    x, y = Scale(0.0, float(current.step[-1]) or 1.0), charts.fit([inside], include=bounds)
+    chart = charts.chart(x, y, f"{row.title} over environment steps", x_count=3, y_count=3)
     if bounds:
-        top = chart.y.percent(row.high) if row.high is not None else 100.0
-        bottom = chart.y.percent(row.low) if row.low is not None else 0.0
+        top = y.percent(row.high) if row.high is not None else 100.0
+        bottom = y.percent(row.low) if row.low is not None else 0.0
         chart.band = (100.0 - top, top - bottom)
-    _draw(chart, "line", current)
+    finite = np.isfinite(current.value)
+    edge = np.where(finite, np.clip(current.value, y.low, y.high), np.nan)
+    beyond = finite & (edge != current.value)
+    chart.line("line", current.step, edge)
     _mark_bad(chart, every)
-    beyond = np.isfinite(current.value) & ((current.value < chart.y.low) | (current.value > chart.y.high))
-    edge = np.clip(current.value[beyond], chart.y.low, chart.y.high)
-    chart.draw("edge", charts.dots(chart.x(current.step[beyond]), chart.y(edge)))
+    chart.dots("edge", current.step[beyond], edge[beyond])
     kept = charts.thin(current.step, current.value, limit=600)
-    chart.hover = charts.hover(chart, current.step[kept], [(row.title.lower(), current.value[kept].tolist())])
-    chart.label = f"{row.title} over environment steps"
+    chart.reading(current.step[kept], [(row.title.lower(), current.value[kept].tolist())])
     healthy = (current.value >= (-math.inf if row.low is None else row.low)) & (
         current.value <= (math.inf if row.high is None else row.high)
     )  # [K]; a NaN is not healthy
@@ -134,20 +134,17 @@ def returns_chart(returns: Sequence[float]) -> dict[str, Any]:
     result["interval"] = None if math.isnan(low) else (number(low), number(high))
     if not len(value) or value.min() == value.max():
         return result | {"chart": None, "only": number(float(value[0])) if len(value) else None}
-    x = charts.fit([value])
     bins = min(30, max(6, round(2 * math.sqrt(len(value)))))
     height, edges = np.histogram(value, bins=bins)
-    chart = charts.frame(x, Scale(0.0, float(height.max()) * 1.08), x_count=6, y_count=3)
+    tallest = float(height.max()) * 1.08
+    chart = charts.chart(charts.fit([value]), Scale(0.0, tallest), "How many episodes had which return", y_count=3)
     chart.y_ticks = [tick for tick in chart.y_ticks if float(tick[1].replace("k", "e3")).is_integer()]
-    left, right, top = chart.x(edges[:-1]), chart.x(edges[1:]), chart.y(height.astype(np.float64))
-    chart.draw("bar", charts.boxes(left[height > 0], right[height > 0], top[height > 0]))
-    at = chart.x(value)
-    chart.draw("rug", charts.bars(at, np.full(len(at), 0.0), np.full(len(at), 45.0)))
-    chart.draw("iqm", charts.posts(chart.x(np.asarray([middle]))) if math.isfinite(middle) else "")
+    some = height > 0
+    chart.boxes("bar", edges[:-1][some], edges[1:][some], height[some].astype(np.float64))
+    chart.bars("rug", value, np.zeros(len(value)), np.full(len(value), 0.045 * tallest))
+    chart.posts("iqm", np.asarray([middle] if math.isfinite(middle) else []))
     if math.isfinite(low) and high > low:
-        ends = chart.x(np.asarray([low, high]))
-        chart.draw("interval", charts.boxes(ends[:1], ends[1:], np.asarray([charts.BOX])))
-    chart.label = "How many episodes had which return"
+        chart.boxes("interval", np.asarray([low]), np.asarray([high]), np.asarray([tallest]))
     return result | {"chart": chart, "only": None}
 
 
@@ -164,27 +161,17 @@ def phases(info: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"name": name, "seconds": seconds, "share": round(100 * seconds / total, 2)} for name, seconds in parts]
 
 
-def _draw(chart: Chart, kind: str, measured: Column | None) -> None:
-    if measured is not None:
-        kept = charts.thin(measured.step, measured.value)
-        chart.draw(kind, charts.line(chart.x(measured.step[kept]), chart.y(measured.value[kept])))
-
-
 def _mark_bad(chart: Chart, measured: Column | None) -> None:
     import numpy as np
 
     if measured is not None:
-        chart.draw("bad", charts.posts(chart.x(measured.step[~np.isfinite(measured.value)])))
+        chart.posts("bad", measured.step[~np.isfinite(measured.value)])
 
 
-def _near(
-    axis: NDArray[np.float64], step: NDArray[np.float64], value: NDArray[np.float64], *, reach: float
-) -> list[float | None]:
-    """For each position of `axis` the value of the evaluation nearest to it, if there is one within `reach`."""
+def _nearest(axis: Array, step: Array, value: Array, *, within: float) -> list[float | None]:
+    """For each position of `axis` [A] the value of the evaluation nearest to it, if there is one `within` reach."""
     import numpy as np
 
-    apart = np.abs(axis[:, None] - step[None, :])  # [A, E]
-    nearest = apart.argmin(axis=1)
-    return [
-        float(value[index]) if gap <= reach else None for index, gap in zip(nearest, apart.min(axis=1), strict=True)
-    ]
+    distance = np.abs(axis[:, None] - step[None, :])  # [A, E]
+    nearest = zip(distance.argmin(axis=1), distance.min(axis=1), strict=True)
+    return [float(value[index]) if gap <= within else None for index, gap in nearest]

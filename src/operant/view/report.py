@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
-import shlex
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from operant.config.errors import OperantError
 from operant.data.stats import bootstrap_ci, iqm, wilson_ci
 from operant.run.folder import RunFolder
 from operant.run.metrics import Metrics, read_metrics
 from operant.run.progress import percent
-from operant.run.schemas import FILM, read_json
-from operant.view import panels, words
+from operant.view import page, panels, words
 from operant.view.completions import completions
 from operant.view.learnt import learnt
-from operant.view.page import environment, write_page
-from operant.view.solutions import is_solution
 
 FIELDS = ("status", "algorithm", "env", "seed", "started", "preset", "error", "attempts")
-FACTS = ("step", "seed", "return", "length")
-EMBEDDED = 15_000_000
-"""Bytes of video that a page holds at most; films beyond it are linked to."""
 
 STATUS = {
     "started": "This run is still going, or was killed before it could say so; the page shows what it has written.",
@@ -52,16 +41,11 @@ def write_report(run: Path) -> Path:
     cannot be written.
     """
     folder = RunFolder(run)
-    if is_solution(folder.path):
-        from operant.view.solve_report import write_solve_report
-
-        return write_solve_report(folder.path)
-    path = folder.path / "report.html"
     try:
-        page = render(folder)
+        text = render(folder)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, OSError) as error:
         raise OperantError(f"a file in {folder.path} holds what operant did not write there ({error!r})") from error
-    return write_page(path, page)
+    return page.write_page(folder.path / "report.html", text)
 
 
 def render(folder: RunFolder) -> str:
@@ -69,15 +53,13 @@ def render(folder: RunFolder) -> str:
     info, metrics = dict.fromkeys(FIELDS) | folder.info(), read_metrics(folder.path)
     measured = _evaluations(folder, metrics)
     last = measured[-1] if measured else None
-    template = environment().get_template("report.html.j2")
-    files = resources.files("operant.view").joinpath("templates")
-    script = files.joinpath("report.js").read_text("utf-8")
     done = float(metrics.step[-1] if len(metrics.step) else info.get("steps") or 0)
     until = float(info.get("total_steps") or 0) if info.get("status") == "started" else done
-    return template.render(
+    return page.render(
+        "report.html.j2",
         info=info,
         status=STATUS.get(str(info.get("status")), ""),
-        figures=_figures(info, last, done, metrics),
+        head=_figures(info, last, done, metrics),
         protocol=_protocol(last),
         bad=_non_finite(metrics, measured),
         kept=_kept(folder.path) if info.get("status") == "failed" else [],
@@ -85,7 +67,7 @@ def render(folder: RunFolder) -> str:
         curve=panels.learning_curve(metrics, measured, until),
         learnt=learnt(folder.path),
         written=completions(folder.path, metrics),
-        videos=_videos(folder),
+        videos=page.films(folder),
         diagnostics=panels.diagnostics(metrics),
         evaluations=measured,
         places=words.places([value for row in measured for value in (row["mean"], row["low"], row["high"])]),
@@ -93,18 +75,9 @@ def render(folder: RunFolder) -> str:
         last=last,
         phases=panels.phases(info),
         settings=_settings(folder.path / "config.toml"),
-        machine=machine(info),
-        command=command(info.get("argv") or []),
-        style=files.joinpath("report.css").read_text("utf-8"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        machine=page.machine(info),
+        command=page.command(info.get("argv") or []),
     )
-
-
-def command(argv: Sequence[str]) -> str:
-    """The command line that starts the same run again, quoted for a shell."""
-    verb = next((word for word in ("train", "solve") if word in argv), None)
-    return shlex.join(["operant", *argv[argv.index(verb) :]] if verb else argv)
 
 
 def _evaluations(folder: RunFolder, metrics: Metrics) -> list[dict[str, Any]]:
@@ -163,7 +136,7 @@ def _figures(
     )
     speed = f"{words.count(steps / seconds)} steps/s" if seconds and steps else ""
     figures.append({"label": "Wall time", "value": words.duration(seconds), "note": speed})
-    return [{"spread": None} | figure for figure in figures]
+    return figures
 
 
 def _proportions(last: Mapping[str, Any], when: str) -> list[dict[str, Any]]:
@@ -241,21 +214,6 @@ def _restarts(metrics: Metrics) -> str:
     return "" if most == 0 else "once" if most == 1 else f"{most:,} times"
 
 
-def _videos(folder: RunFolder) -> list[dict[str, Any]]:
-    """The films, the last one first: their facts, and the bytes as a data URL as long as there is room."""
-    room = EMBEDDED
-    films: list[dict[str, Any]] = []
-    for path in reversed(folder.videos()):
-        side, size = path.with_suffix(".json"), path.stat().st_size
-        facts = dict.fromkeys(FACTS) | read_json(side, FILM) if side.is_file() else None
-        film = {"name": path.name, "facts": facts, "link": f"videos/{quote(path.name)}", "size": size, "data": None}
-        if size <= room:
-            room -= size
-            film["data"] = "data:video/mp4;base64," + base64.b64encode(path.read_bytes()).decode()
-        films.append(film)
-    return films
-
-
 def _settings(path: Path) -> dict[str, Any]:
     """The resolved configuration as (key, value, source): chosen by hand, then by a preset; the defaults apart."""
     import tomlkit
@@ -286,23 +244,3 @@ def _settings(path: Path) -> dict[str, Any]:
         "chosen": sorted((row for row in rows if row[2] != "default"), key=lambda row: row[2].startswith("preset")),
         "default": [row for row in rows if row[2] == "default"],
     }
-
-
-def machine(info: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Facts about the computer and the software, in words; what is not known is left out."""
-    host, git = info.get("host") or {}, info.get("git")
-    packages = info.get("packages") or {}
-    cores = host.get("cores")
-    facts = [
-        ("Platform", host.get("platform")),
-        ("Processor", f"{host.get('cpu')}, {cores} core{'s' if cores != 1 else ''}" if host.get("cpu") else None),
-        ("Python", host.get("python")),
-        ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items())),
-        ("Code", f"{git.get('sha')}{' with uncommitted changes' if git.get('dirty') else ''}" if git else None),
-        ("Parameters", words.count(info["parameters"]) if info.get("parameters") else None),
-        ("Preset", info.get("preset")),
-        ("Started", words.moment(info["started"]) if info.get("started") else None),
-        ("Ended", words.moment(info["ended"]) if info.get("ended") else None),
-        ("Run", info.get("id")),
-    ]
-    return [(name, str(value)) for name, value in facts if value]

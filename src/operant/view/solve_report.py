@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from operant.config.errors import OperantError
 from operant.run.folder import RunFolder
-from operant.view import charts, solutions, words
+from operant.view import charts, page, solutions, words
 from operant.view.charts import Chart, Scale
 from operant.view.grid_picture import GridPicture
-from operant.view.page import environment, png, write_page
-from operant.view.report import EMBEDDED, command, machine
 from operant.view.solutions import Record
 
 LISTED = 60
@@ -41,43 +35,37 @@ def write_solve_report(run: Path) -> Path:
     """
     folder, record = RunFolder(run), solutions.read(run)
     try:
-        page = render(folder, record)
+        text = render(folder, record)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, OSError) as error:
         raise OperantError(f"a file in {folder.path} holds what operant did not write there ({error!r})") from error
-    return write_page(folder.path / "report.html", page)
+    return page.write_page(folder.path / "report.html", text)
 
 
 def render(folder: RunFolder, record: Record) -> str:
     """The page as text."""
     info, about = folder.info(), record.about
-    files = resources.files("operant.view").joinpath("templates")
-    script = files.joinpath("report.js").read_text("utf-8")
-    layout = record.layout
-    drawn = layout is not None
-    states = about["states"][:LISTED]
-    return (
-        environment()
-        .get_template("solve.html.j2")
-        .render(
-            info=info,
-            about=about,
-            criterion=CRITERIA.get(about["model"]["criterion"], about["model"]["criterion"]),
-            figures=_figures(record),
-            certificate=sentences(about),
-            grid=picture(record) if drawn else None,
-            values=None if drawn else _values(record),
-            policy=None if drawn else _policy(record),
-            convergence=_convergence(about),
-            videos=_films(folder),
-            pointed=drawn,
-            states=[{key: _number(value) for key, value in row.items()} for row in states],
-            places=words.places([_finite(row["value"]) for row in states]),
-            machine=machine(info),
-            command=command(info.get("argv") or []),
-            style=files.joinpath("report.css").read_text("utf-8") + files.joinpath("solve.css").read_text("utf-8"),
-            script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        )
+    model, states = about["model"], about["states"][:LISTED]
+    drawn = record.layout is not None
+    counts = [words.count(model[key]) for key in ("states", "pairs", "entries")]
+    size = "{} states, {} pairs of state and action, {} transitions".format(*counts)
+    return page.render(
+        "solve.html.j2",
+        "solve.css",
+        info=info,
+        about=about,
+        criterion=CRITERIA.get(model["criterion"], model["criterion"]),
+        head=_figures(record),
+        certificate=sentences(about),
+        grid=picture(record) if drawn else None,
+        values=None if drawn else _values(record),
+        policy=None if drawn else _policy(record),
+        convergence=_convergence(about),
+        videos=page.films(folder),
+        pointed=drawn,
+        states=[{key: _number(value) for key, value in row.items()} for row in states],
+        places=words.places([_finite(row["value"]) for row in states]),
+        machine=[("Model", size), *page.machine(info)],
+        command=page.command(info.get("argv") or []),
     )
 
 
@@ -102,7 +90,7 @@ def picture(record: Record) -> str:
     assert layout is not None
     drawing = GridPicture(layout, record.terminal)
     drawing.show(record.values, record.taken)
-    return png(drawing.figure)
+    return page.png(drawing.figure)
 
 
 def _figures(record: Record) -> list[dict[str, str]]:
@@ -144,16 +132,15 @@ def _convergence(about: Mapping[str, Any]) -> Chart | None:
     log = np.log10([gap for _, gap in rows])
     asked = math.log10(2 * about["epsilon"])
     y = Scale(math.floor(min(log.min(), asked)) - 0.2, math.ceil(log.max()) + 0.2)
-    chart = charts.frame(Scale(0.0, float(step[-1])), y, x_count=6, y_count=5)
+    chart = charts.chart(Scale(0.0, float(step[-1])), y, "Certified gap over iterations")
     gap = max(1, -(-round(y.high - y.low) // 6))
     powers = range(math.ceil(y.low), math.floor(y.high) + 1, gap)
-    chart.y_ticks = [(100.0 - y.percent(power), charts.label(float(f"1e{power}"))) for power in powers]
+    chart.y_ticks = [(100.0 - y.percent(power), charts.tick(float(f"1e{power}"))) for power in powers]
     top = 100.0 - y.percent(asked)
     chart.band = (top, 100.0 - top)
+    chart.line("smooth", step, log)
     kept = charts.thin(step, log)
-    chart.draw("smooth", charts.line(chart.x(step[kept]), chart.y(log[kept])))
-    chart.hover = charts.hover(chart, step[kept], [("gap", (10.0 ** log[kept]).tolist())])
-    chart.label = "Certified gap over iterations"
+    chart.reading(step[kept], [("gap", (10.0 ** log[kept]).tolist())])
     return chart
 
 
@@ -164,11 +151,10 @@ def _values(record: Record) -> Chart | None:
     if len(record.values) < 2:
         return None
     step, value = np.arange(len(record.values), dtype=np.float64), record.values
-    chart = charts.frame(Scale(0.0, float(step[-1])), charts.fit([value]), x_count=6, y_count=5)
+    chart = charts.chart(Scale(0.0, float(step[-1])), charts.fit([value]), "Value of each state")
+    chart.line("smooth", step, value)
     kept = charts.thin(step, value)
-    chart.draw("smooth", charts.line(chart.x(step[kept]), chart.y(value[kept])))
-    chart.hover = charts.hover(chart, step[kept], [("value", value[kept].tolist())])
-    chart.label = "Value of each state"
+    chart.reading(step[kept], [("value", value[kept].tolist())])
     return chart
 
 
@@ -187,22 +173,12 @@ def _policy(record: Record) -> Chart | None:
     if not len(state):
         return None
     y = Scale(-0.6, len(names) - 0.4)
-    chart = charts.frame(Scale(0.0, float(len(record.policy) - 1)), y, x_count=6, y_count=5)
+    chart = charts.chart(Scale(0.0, float(len(record.policy) - 1)), y, "Optimal actions of each state")
     gap = -(-len(names) // 12)
     chart.y_ticks = [(100.0 - y.percent(a), names[a][:10]) for a in range(0, len(names), gap)]
     some = np.unique(np.linspace(0, len(state) - 1, 4000).astype(np.int64))
-    chart.draw("edge", charts.dots(chart.x(state[some].astype(np.float64)), chart.y(action[some].astype(np.float64))))
-    chart.label = "Optimal actions of each state"
+    chart.dots("edge", state[some].astype(np.float64), action[some].astype(np.float64))
     return chart
-
-
-def _films(folder: RunFolder) -> list[dict[str, Any]]:
-    films: list[dict[str, Any]] = []
-    for path in folder.videos():
-        size = path.stat().st_size
-        data = "data:video/mp4;base64," + base64.b64encode(path.read_bytes()).decode() if size <= EMBEDDED else None
-        films.append({"name": path.name, "link": f"videos/{quote(path.name)}", "size": size, "data": data})
-    return films
 
 
 def _number(value: Any) -> Any:

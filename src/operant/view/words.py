@@ -40,6 +40,13 @@ def fixed(value: float | None, decimals: int) -> str:
     return f"{value:,.{decimals}f}".replace("-", "−")
 
 
+def interval(bounds: tuple[float, float] | None, decimals: int, between: str = " to ") -> str:
+    """Two bounds as `fixed`; a dash where there are none."""
+    if bounds is None or math.isnan(bounds[0]):
+        return "–"
+    return between.join(fixed(bound, decimals) for bound in bounds)
+
+
 def count(value: float | None) -> str:
     """A whole number with its thousands set apart."""
     return "–" if value is None else f"{round(value):,}"
