@@ -6,11 +6,12 @@ import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from operant.language.model.language_model import LanguageModel
+if TYPE_CHECKING:
+    from operant.language.model.language_model import LanguageModel
 
 TEXT = (
     "What is 12 + 30? The sum of 12 and 30 is 42.",
@@ -101,4 +102,6 @@ def tiny_model(
 
 def tiny_language(family: str = "qwen3", **sizes: int) -> LanguageModel:
     """`tiny_model` and `tiny_tokenizer` as a policy."""
+    from operant.language.model.language_model import LanguageModel
+
     return LanguageModel(tiny_model(family, **sizes), tiny_tokenizer())
