@@ -8,7 +8,7 @@ import torch
 
 from operant.config.errors import ConfigError
 from operant.control.agent import Agent, AgentSpec
-from operant.run.stored import read_agent
+from operant.run.world import read_policy
 from operant.tabular.table import TablePolicy, as_json
 
 TABLE = np.array([[1.0, 2.0, 2.0], [0.5, -1.0, 0.25], [-3.0, -2.0, -1.0]])
@@ -40,7 +40,7 @@ def test_sampled_actions_are_epsilon_greedy():
 def test_it_comes_back_bit_for_bit(tmp_path):
     table = np.random.default_rng(0).normal(size=(7, 2))
     TablePolicy(table, epsilon=0.05).save(tmp_path)
-    loaded = read_agent(tmp_path)
+    loaded = read_policy(tmp_path)
     assert isinstance(loaded, TablePolicy)
     assert loaded.spec == TablePolicy(table, epsilon=0.05).spec
     assert loaded.table.tobytes() == table.tobytes()
@@ -48,7 +48,7 @@ def test_it_comes_back_bit_for_bit(tmp_path):
 
 def test_the_kind_of_a_policy_is_read_from_its_file(tmp_path):
     Agent(AgentSpec(obs_dim=2, action_kind="discrete", action_sizes=(3,)), torch.Generator()).save(tmp_path)
-    assert isinstance(read_agent(tmp_path), Agent)
+    assert isinstance(read_policy(tmp_path), Agent)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_spec_that_is_not_the_tables_is_refused(tmp_path, change):
     spec = json.loads((tmp_path / "policy.json").read_text())
     (tmp_path / "policy.json").write_text(json.dumps(spec | change))
     with pytest.raises(ConfigError):
-        read_agent(tmp_path)
+        read_policy(tmp_path)
 
 
 def test_the_module_is_the_policy():
