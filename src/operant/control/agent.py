@@ -22,6 +22,7 @@ from operant.control.mlp import ACTIVATIONS, MLP
 from operant.control.network import OwnNetwork
 from operant.control.normalizer import ObsNormalizer, RewardScale
 from operant.control.policies import BernoulliPolicy, CategoricalPolicy, Critic, MultiCategoricalPolicy, NormalPolicy
+from operant.data.trajectory import Metrics, Obs
 
 ActionKind = Literal["discrete", "box", "multidiscrete", "multibinary"]
 AnyPolicy = CategoricalPolicy | NormalPolicy | MultiCategoricalPolicy | BernoulliPolicy
@@ -78,6 +79,16 @@ class Agent(nn.Module):
         value = self.critic(self._input(obs))
         scale = 1.0 if self.reward_scale is None else self.reward_scale.deviation
         return (value * scale).cpu().numpy()
+
+    def observe(self, obs: Obs) -> None:
+        """Take observations [S, D] into the running statistics, where there are some."""
+        if self.normalizer is not None and isinstance(obs, Tensor):
+            self.normalizer.update(obs)
+
+    def stats(self) -> Metrics:
+        """Of the policy as it stands: the mean standard deviation of a normal one."""
+        policy = self.policy
+        return {"policy/std": policy.log_std.detach().exp().mean()} if isinstance(policy, NormalPolicy) else {}
 
     def stored(self) -> dict[str, Tensor]:
         """The tensors of `model.safetensors` by name: parameters and running statistics, not copied."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,16 @@ class Inspector:
         self._packed = self._state.packed()
         self._stepped = {p for p in self._agent.parameters() if p in self._optimizer.state}
         self._order = self._generator.bit_generator.state
+
+    @contextmanager
+    def locating(
+        self, steps: Batch, size: int, seen: Sequence[Metrics], update: Callable[[Batch], Metrics]
+    ) -> Generator[None]:
+        """A NonFiniteError that is raised within becomes one that `locate` gives."""
+        try:
+            yield
+        except NonFiniteError as fault:
+            raise self.locate(fault, steps, size, seen, update) from None
 
     def locate(
         self,

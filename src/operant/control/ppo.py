@@ -1,6 +1,6 @@
 """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347), on one page.
 
-For small networks on a CPU a hand-written update takes the place of `_update`: `ppo_fused.py`, equal to it to 1e-5.
+For small networks on a CPU a fused update takes the place of `_update`: `ppo_fused.py`, equal to it to 1e-5.
 
 What it does beyond the paper is the checklist of "The 37 implementation details of PPO" (Huang et al. 2022); see
 `docs/ppo.md` for each detail beside its option or its test. One thing differs from the checklist on purpose: a time
@@ -10,24 +10,25 @@ turns that off.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from math import ceil
 from statistics import fmean
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from operant.config.errors import ConfigError, NonFiniteError
+from operant.config.errors import ConfigError
 from operant.control.agent import Agent
 from operant.control.collector import Collector
 from operant.control.nan_locator import Inspector
-from operant.control.policies import NormalPolicy
+from operant.control.normalizer import RewardScale
 from operant.control.ppo_fused import fused_update
 from operant.control.settings import PPOConfig, PPORun
 from operant.control.setup import on_policy
 from operant.control.train_state import Networks
-from operant.data.trajectory import Batch, Metrics, flatten, minibatches
+from operant.data.trajectory import Batch, Metrics, Trajectory, flatten, minibatches
 from operant.env import EnvLike
 from operant.math.advantage import gae
 from operant.math.baseline import whiten
@@ -37,14 +38,9 @@ from operant.run.job import Job, Say, silent
 
 
 def ppo(
-    cfg: PPOConfig,
-    collect: Collector,
-    agent: Agent,
-    optimizer: torch.optim.Adam,
-    generator: np.random.Generator,
-    *,
-    total_steps: int,
-) -> Iterator[Metrics]:
+    cfg: PPOConfig, collect: Collector, agent: Agent,
+    optimizer: torch.optim.Optimizer, generator: np.random.Generator, *, total_steps: int,
+) -> Iterator[Metrics]:  # fmt: skip
     """Collect a segment, weigh it, step through it, yield metrics; for ever.
 
     Args:
@@ -60,83 +56,109 @@ def ppo(
     Raises:
         ConfigError: if `cfg.fused` is "on" and the hand-written update does not apply; says why.
     """
-    policy, critic = agent.policy, agent.critic
-    fused = None if cfg.fused == "off" else fused_update(policy, critic, optimizer, cfg)
-    if cfg.fused == "on" and isinstance(fused, str):
-        raise ConfigError(f"algo.fused is on, but the hand-written update does not apply: {fused}")
+    epoch = _epoch(cfg, agent, optimizer)
     inspector = Inspector(agent, optimizer, generator)
 
     while True:
         left = max(0.0, 1.0 - collect.steps / total_steps)
         lr = cfg.lr * (left if cfg.lr_schedule == "linear" else 1.0)
-        anneal = left if cfg.clip_schedule == "linear" else 1.0
-        clip, clip_high = cfg.clip * anneal, (cfg.clip_high or cfg.clip) * anneal
-        optimizer.param_groups[0]["lr"] = lr
+        clip, clip_high = clips(cfg, left)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
 
         traj = collect(cfg.horizon)
-        terminated, truncated = traj.terminated, traj.truncated
-        if cfg.fidelity == "baselines":
-            terminated, truncated = terminated | truncated, torch.zeros_like(truncated)
-        reward = traj.reward
-        if agent.reward_scale is not None:
-            reward = agent.reward_scale(reward, terminated | truncated, traj.acted, cfg.discount)
+        reward, terminated, truncated = step_rewards(cfg, traj, agent.reward_scale)
         with torch.no_grad():
-            value = critic(traj.obs)  # [N, T+1]
+            value = agent.critic(traj.obs)  # [N, T+1]
         adv = gae(reward, value, terminated, truncated, traj.acted, discount=cfg.discount, lam=cfg.lam)
         steps = flatten(traj, adv=adv, target=adv + value[:, :-1], value=value[:, :-1])
-
         inspector.remember(traj, {"scaled_reward": reward, "value": value, "advantage": adv}, lr)
+
         update = partial(_update, cfg, agent, optimizer, clip=clip, clip_high=clip_high)
         seen: list[Metrics] = []
-        epochs = 0
-        for epochs in range(1, cfg.epochs + 1):  # noqa: B007
-            if callable(fused):
-                epoch = fused(steps, generator, lr=lr, clip=clip, clip_high=clip_high)
-            else:
-                epoch = [update(b) for b in minibatches(steps, cfg.batch, generator)]
-            seen += epoch
-            if cfg.target_kl is not None and fmean(float(m["policy/kl"]) for m in epoch) > cfg.target_kl:
+        for _ in range(cfg.epochs):
+            seen += epoch(update, steps, cfg.batch, generator)
+            if _too_far(cfg, steps, seen):
                 break
-        if agent.normalizer is not None and isinstance(steps.obs, Tensor):
-            agent.normalizer.update(steps.obs)
+        agent.observe(steps.obs)
 
         metrics = {name: torch.stack([m[name] for m in seen]).mean() for name in seen[0]}
         metrics["value/explained_variance"] = 1 - (steps.target - steps.value).var() / steps.target.var()
-        if isinstance(policy, NormalPolicy):
-            metrics["policy/std"] = policy.log_std.detach().exp().mean()
-        metrics |= {"schedule/lr": torch.tensor(lr), "schedule/clip": torch.tensor(clip)}
-        try:
-            yield metrics | {"update/epochs": torch.tensor(float(epochs))} | collect.stats()
-        except NonFiniteError as fault:
-            raise inspector.locate(fault, steps, cfg.batch, seen, update) from None
+        metrics["schedule/lr"] = torch.tensor(lr)
+        metrics |= {"schedule/clip": torch.tensor(clip), "update/epochs": torch.tensor(_passes(cfg, steps, seen))}
+        with inspector.locating(steps, cfg.batch, seen, update):
+            yield metrics | agent.stats() | collect.stats()
+
+
+def clips(cfg: PPOConfig, left: float) -> tuple[float, float]:
+    """How far the ratio may fall below 1 and rise above it, with a share `left` of the steps still to come."""
+    anneal = left if cfg.clip_schedule == "linear" else 1.0
+    return cfg.clip * anneal, (cfg.clip_high or cfg.clip) * anneal
+
+
+def step_rewards(cfg: PPOConfig, traj: Trajectory, scale: RewardScale | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Rewards [N, T], scaled where they are normalised; where episodes are terminated and truncated, [N, T] bool."""
+    terminated, truncated = traj.terminated, traj.truncated
+    if cfg.fidelity == "baselines":
+        terminated, truncated = terminated | truncated, torch.zeros_like(truncated)
+    if scale is None:
+        return traj.reward, terminated, truncated
+    return scale(traj.reward, terminated | truncated, traj.acted, cfg.discount), terminated, truncated
 
 
 def _update(
     cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Optimizer, b: Batch, *, clip: float, clip_high: float
 ) -> Metrics:
     """One gradient step on one minibatch."""
-    logp, entropy = agent.policy.evaluate(b.obs, b.action)
-    adv = whiten(b.adv, b.acted) if cfg.whiten else b.adv
-    policy_loss, metrics = clipped_surrogate(logp, b.logp, adv, b.acted, clip=clip, clip_high=clip_high)
-    value = agent.critic(b.obs)
-    if cfg.value_clip is None:
-        critic_loss, _ = value_loss(value, b.target, b.acted)
-    else:
-        critic_loss, _ = clipped_value_loss(value, b.value, b.target, b.acted, clip=cfg.value_clip)
-    mean_entropy = token_mean(entropy, b.acted)
-    loss = policy_loss + cfg.value_coef * critic_loss - cfg.entropy_coef * mean_entropy
     optimizer.zero_grad()
+    loss, metrics = _loss(cfg, agent, b, clip=clip, clip_high=clip_high)
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], cfg.max_grad_norm)
     optimizer.step()
-    return {
-        "loss/policy": policy_loss.detach(),
-        "loss/value": critic_loss.detach(),
-        "policy/entropy": mean_entropy.detach(),
-        "policy/kl": metrics["kl"],
-        "policy/clip_fraction": metrics["clip_fraction"],
-        "grad/norm": norm,
-    }
+    return metrics | {"grad/norm": norm}
+
+
+def _loss(cfg: PPOConfig, agent: Agent, b: Batch, *, clip: float, clip_high: float) -> tuple[Tensor, Metrics]:
+    """The loss of a minibatch, and its metrics."""
+    reduce = token_mean
+    logp, entropy = agent.policy.evaluate(b.obs, b.action)
+    adv = whiten(b.adv, b.acted) if cfg.whiten else b.adv
+    policy_loss, metrics = clipped_surrogate(logp, b.logp, adv, b.acted, clip=clip, clip_high=clip_high, reduce=reduce)
+    value = agent.critic(b.obs)
+    if cfg.value_clip is None:
+        critic_loss, _ = value_loss(value, b.target, b.acted, reduce=reduce)
+    else:
+        critic_loss, _ = clipped_value_loss(value, b.value, b.target, b.acted, clip=cfg.value_clip, reduce=reduce)
+    entropy = reduce(entropy, b.acted)
+    loss = policy_loss + cfg.value_coef * critic_loss - cfg.entropy_coef * entropy
+    more = {"policy/entropy": entropy.detach()} | {f"policy/{name}": metrics[name] for name in ("kl", "clip_fraction")}
+    return loss, {"loss/policy": policy_loss.detach(), "loss/value": critic_loss.detach()} | more
+
+
+Epoch = Callable[["partial[Metrics]", Batch, int, np.random.Generator], list[Metrics]]
+
+
+def _epoch(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Optimizer) -> Epoch:
+    """What passes once over a segment: minibatch by minibatch, or the hand-written update, which does the same."""
+    fused = "off" if cfg.fused == "off" else fused_update(agent.policy, agent.critic, optimizer, cfg)
+    if not isinstance(fused, str):
+        return lambda update, steps, size, generator: fused(
+            steps, generator, lr=optimizer.param_groups[0]["lr"], **update.keywords
+        )
+    if cfg.fused == "on":
+        raise ConfigError(f"algo.fused is on, but the hand-written update does not apply: {fused}")
+    return lambda update, steps, size, generator: [update(b) for b in minibatches(steps, size, generator)]
+
+
+def _passes(cfg: PPOConfig, steps: Batch, seen: list[Metrics]) -> float:
+    """How often the segment has been passed over."""
+    return len(seen) / ceil(len(steps) / cfg.batch)
+
+
+def _too_far(cfg: PPOConfig, steps: Batch, seen: list[Metrics]) -> bool:
+    """Whether the last pass found the policy further than `target_kl` from the one that sampled."""
+    last = seen[len(seen) - ceil(len(steps) / cfg.batch) :]
+    return cfg.target_kl is not None and fmean(float(m["policy/kl"]) for m in last) > cfg.target_kl
 
 
 def build(cfg: PPORun, env: EnvLike, say: Say = silent) -> Job:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ class Trajectory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """B decisions of the policy, cut loose from their trajectories."""
+    """B decisions of the policy, cut loose from their trajectories; or B whole rows of T steps, [B, T] each."""
 
     obs: Obs  # [B, ...]
     action: Tensor  # [B, ...]
@@ -79,9 +80,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.logp)
 
-    def __getitem__(self, index: Tensor) -> Batch:
-        cut = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "obs"}
-        return Batch(obs=_index(self.obs, index), **cut)
+    def __getitem__(self, index: Tensor) -> Self:
+        return replace(self, **{f.name: _index(getattr(self, f.name), index) for f in fields(self)})
+
+
+AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
 
 def flatten(traj: Trajectory, *, adv: Tensor, target: Tensor, value: Tensor) -> Batch:
@@ -108,9 +111,12 @@ def flatten(traj: Trajectory, *, adv: Tensor, target: Tensor, value: Tensor) -> 
     )
 
 
-def minibatches(batch: Batch, size: int, generator: np.random.Generator) -> Iterator[Batch]:
-    """One epoch: every step exactly once, in an order drawn from `generator`; the last minibatch may be short."""
-    for index in shuffled(len(batch), generator, batch.logp.device).split(size):
+def minibatches(batch: AnyBatch, size: int | None, generator: np.random.Generator) -> Iterator[AnyBatch]:
+    """One epoch: every step exactly once, in an order drawn from `generator`; the last minibatch may be short.
+
+    Without a size, all of them are one minibatch.
+    """
+    for index in shuffled(len(batch), generator, batch.logp.device).split(size or len(batch)):
         yield batch[index]
 
 
@@ -119,5 +125,8 @@ def shuffled(n: int, generator: np.random.Generator, device: torch.device | str 
     return torch.from_numpy(generator.permutation(n)).to(device)
 
 
-def _index(x: Obs, index: Tensor) -> Obs:
-    return x[index] if isinstance(x, Tensor) else {k: v[index] for k, v in x.items()}
+def _index(x: Any, index: Tensor) -> Any:
+    """Some rows of a field; what is no tensor is of all of them."""
+    if isinstance(x, Mapping):
+        return {k: v[index] for k, v in x.items()}
+    return x[index] if isinstance(x, Tensor) else x

@@ -18,7 +18,8 @@ from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.language.episodes.episodes import Episodes, Graded, Prompts, Rollouts, Score, episodes
 from operant.language.learn.batch_checks import TrainingWarning
-from operant.language.learn.grpo import group_advantages, grpo
+from operant.language.learn.group_critic import group_advantages
+from operant.language.learn.grpo import grpo
 from operant.language.learn.grpo_loss import group_loss, reduction
 from operant.language.learn.kl_controller import Penalty
 from operant.language.model.language_model import LanguageModel
@@ -137,7 +138,7 @@ def loss_of(cfg: GRPOConfig, *, limit: int = 6, old: Tensor | None = None) -> tu
     logp = numbers(1).requires_grad_()
     old = logp.detach() if old is None else old
     reduce = reduction(cfg, ACTED, limit)
-    loss, _ = group_loss(cfg, logp, old, numbers(3), ADV, ACTED, beta=cfg.beta, reduce=reduce)
+    loss, _ = group_loss(cfg)(logp, old, numbers(3), ADV, ACTED, beta=cfg.beta, reduce=reduce)
     return loss.detach(), torch.autograd.grad(loss, logp)[0]
 
 
@@ -338,7 +339,7 @@ rank, world, tests, store = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys
 sys.path.insert(0, tests)
 torch.set_num_threads(1)
 distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
-from algo.test_grpo import shared_step
+from language.learn.test_grpo import shared_step
 print(json.dumps(shared_step()))
 """
 

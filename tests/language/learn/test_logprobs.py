@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from operant.language.episodes.episodes import Episodes, episodes
 from operant.language.learn.logprobs import all_token_logp, all_values, reference_logp, state_value, token_logp
+from operant.language.learn.minibatch import weighed
 from operant.language.model.language_model import LanguageModel, Scalar
 from reference.groups import completion
 
@@ -38,13 +40,13 @@ def test_log_probabilities_are_the_models_whatever_the_budget(
     assert isinstance(traj.obs, torch.Tensor)
     with torch.no_grad():
         alone = torch.cat([policy.evaluate(traj.obs[i, None], traj.acted[i, None])[0] for i in range(6)])
-    found = all_token_logp(policy, made, 1.0, tokens)
+    found = all_token_logp(policy, made, tokens)
     torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
     assert bool((found[~traj.acted] == 0).all())
     assert not found.requires_grad
-    warm = all_token_logp(policy, made, 2.0, tokens)
+    warm = all_token_logp(policy, replace(made, temperature=2.0), tokens)
     assert float((warm - found).abs().max()) > 1e-3
-    some = token_logp(policy, made, torch.tensor([4, 1]), 1.0)
+    some = token_logp(policy, weighed(made)[torch.tensor([4, 1])])
     assert some.requires_grad
     torch.testing.assert_close(some.detach(), alone[[4, 1]], atol=1e-5, rtol=1e-5)
 
@@ -63,7 +65,7 @@ def test_values_are_the_critics_and_end_with_the_last_decision(
         end = int(made.length[row])
         torch.testing.assert_close(value[:end], expected[:end], atol=1e-5, rtol=1e-5)
     assert not found.requires_grad
-    last = state_value(critic, made, torch.tensor([0]))
+    last = state_value(critic, weighed(made)[torch.tensor([0])])
     assert last.shape == whole[:1].shape
     assert bool((last[0, int(made.length[0]) :] == 0).all())
 
@@ -80,7 +82,7 @@ def test_the_reference_is_another_model_or_the_policy_without_its_adapters(made:
         for name, p in adapted.named_parameters():
             if "lora_B" in name:
                 p.fill_(0.1)
-    expected = all_token_logp(base, made, 1.0, 50)
-    torch.testing.assert_close(reference_logp(adapted, base, made, 1.0, 50), expected, atol=0, rtol=0)
-    torch.testing.assert_close(reference_logp(adapted, None, made, 1.0, 50), expected, atol=1e-5, rtol=1e-5)
-    assert float((all_token_logp(adapted, made, 1.0, 50) - expected).abs().max()) > 1e-2
+    expected = all_token_logp(base, made, 50)
+    torch.testing.assert_close(reference_logp(adapted, base, made, 50), expected, atol=0, rtol=0)
+    torch.testing.assert_close(reference_logp(adapted, None, made, 50), expected, atol=1e-5, rtol=1e-5)
+    assert float((all_token_logp(adapted, made, 50) - expected).abs().max()) > 1e-2

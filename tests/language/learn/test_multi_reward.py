@@ -17,8 +17,8 @@ import torch
 from operant.cli.main import main
 from operant.config.errors import ConfigError
 from operant.language.episodes.episodes import Episodes, episodes
-from operant.language.learn.batch_checks import TrainingWarning, examine
-from operant.language.learn.grpo import group_advantages
+from operant.language.learn.batch_checks import BatchChecks, TrainingWarning
+from operant.language.learn.group_critic import group_advantages
 from operant.language.learn.multi_reward import Rewards, rewards_of
 from operant.language.settings.grpo import PRESETS, GRPOConfig
 from reference.groups import completion, outcome
@@ -61,10 +61,10 @@ def test_the_advantages_are_the_papers_and_tell_equal_sums_apart() -> None:
 def test_a_group_of_equal_sums_still_teaches() -> None:
     made, rewards = made_of([[1.0, 0.0], [0.0, 0.5]] * 2)
     with pytest.warns(TrainingWarning, match="every completion scored 1"):
-        assert float(examine(made, first=True)["group/equal"]) == 1.0
+        assert float(BatchChecks(1.0)(made)["group/equal"]) == 1.0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert float(examine(made, first=True, rewards=rewards)["group/equal"]) == 0.0
+        assert float(BatchChecks(1.0)(made, rewards)["group/equal"]) == 0.0
     assert float(advantages(DECOUPLED, made, rewards).abs().max()) > 0.5
     assert advantages(GRPOConfig(), made, None).count_nonzero() == 0
 

@@ -11,7 +11,7 @@ from operant.data.streams import Streams
 from operant.language.episodes.episodes import Graded, Prompts, Rollouts
 from operant.language.learn.dpo import dpo
 from operant.language.learn.grpo import grpo
-from operant.language.learn.optim_step import Tally, rate
+from operant.language.learn.optim_step import mean, optim_step, rate, whole
 from operant.language.learn.process_reward import process_reward
 from operant.language.learn.reference import pairs_with_reference, verdicts_with_reference
 from operant.language.learn.reward_model import reward_model
@@ -42,11 +42,30 @@ def test_the_learning_rate(schedule, half):
     assert all(a >= b for a, b in itertools.pairwise(falling))
 
 
-def test_means_of_parts():
-    tally = Tally(("a", "b"))
-    tally.add({"a": torch.tensor(2.0)}, 3)
-    tally.add({"a": torch.tensor(4.0)}, 1)
-    assert {k: float(v) for k, v in tally.means(4).items()} == {"a": 2.5, "b": 0.0}
+def test_a_step_adds_up_its_parts():
+    """The gradient is of the sum of the losses; what is measured is a sum, a mean over what counts, or a maximum."""
+    w, untouched = (torch.nn.Parameter(torch.tensor([1.0, 2.0])) for _ in range(2))
+    optimizer = torch.optim.SGD([w, untouched], lr=1.0)
+
+    def part(x, n):
+        loss = (w * torch.tensor([x, 0.0])).sum()
+        measured = {"sum": loss, "mean": mean(loss, n), "share": whole(loss, 4, n), "large_max": loss.detach()}
+        return lambda: (loss, measured)
+
+    found = optim_step(optimizer, [part(2.0, 3), part(4.0, 1)], 3.0, ("sum", "mean", "share", "large_max", "none"))
+    wanted = {"sum": 6.0, "mean": 2.5, "share": 6.0, "large_max": 4.0, "none": 0.0, "grad/norm": 6.0}
+    assert {name: float(x) for name, x in found.items()} == pytest.approx(wanted)
+    assert w.tolist() == pytest.approx([1.0 - 3.0, 2.0])  # a gradient of 6, bounded to 3
+    assert untouched.grad is None  # what nothing reached is not stepped
+
+
+def test_moments_fade_where_a_step_has_no_parts():
+    w = torch.nn.Parameter(torch.tensor([1.0]))
+    optimizer = torch.optim.AdamW([w], lr=0.1, weight_decay=0.0)
+    for parts in ([lambda: (w.sum(), {})], []):
+        before = w.item()
+        assert float(optim_step(optimizer, parts, 1.0, ("a",))["grad/norm"]) == (1.0 if parts else 0.0)
+        assert w.item() < before  # by what it learnt before, where it learns nothing now
 
 
 def rollouts(policy, score):

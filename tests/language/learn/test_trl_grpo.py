@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from operant.language.episodes.episodes import Episodes, Score, episodes
-from operant.language.learn.grpo import group_advantages
+from operant.language.learn.group_critic import group_advantages
 from operant.language.learn.grpo_loss import correction, group_loss, reduction
 from operant.language.learn.multi_reward import Rewards
 from operant.language.model.language_model import LanguageModel
@@ -167,10 +167,10 @@ def pair(trainer: Any, made: Episodes, kind: str, level: str, beta: float, corre
     reduce = reduction(cfg, acted, LIMIT)
     if level == "sequence" and kind == "cispo":  # no paper's, but the same functions
         loss, _ = cispo(logp, sequence_level(logp, old, acted), adv, acted, max_ratio=1.1, reduce=reduce)
-        extra, _ = group_loss(cfg, logp, old, ref, torch.zeros_like(adv), acted, beta=beta, reduce=reduce)
+        extra, _ = group_loss(cfg)(logp, old, ref, torch.zeros_like(adv), acted, beta=beta, reduce=reduce)
         loss = loss + extra
     else:
-        loss, _ = group_loss(cfg, logp, old, ref, adv, acted, beta=beta, reduce=reduce)
+        loss, _ = group_loss(cfg)(logp, old, ref, adv, acted, beta=beta, reduce=reduce)
     return peer, (loss.detach(), grads(loss, trainer.model))
 
 
@@ -211,7 +211,7 @@ def test_the_preset_is_trls_default(trainer: Any, made: Episodes) -> None:
     logp = scored(trainer, made)
     adv = group_advantages(cfg, made, torch.zeros_like(logp))
     reduce = reduction(cfg, made.traj.acted, LIMIT)
-    loss, _ = group_loss(cfg, logp, logp.detach(), None, adv, made.traj.acted, beta=0.0, reduce=reduce)
+    loss, _ = group_loss(cfg)(logp, logp.detach(), None, adv, made.traj.acted, beta=0.0, reduce=reduce)
     same(theirs(trainer, inputs), (loss.detach(), grads(loss, trainer.model)))
 
 
@@ -305,7 +305,7 @@ def test_what_corrects_for_another_sampler(trainer: Any, made: Episodes, mode: s
     assert len({round(float(w), 4) for w in weight[acted]} & {1.5, 0.0, 0.7}) > 0  # a bound was met
     adv = group_advantages(cfg, made, torch.zeros_like(logp)) * weight
     reduce = reduction(cfg, acted, LIMIT)
-    loss, _ = group_loss(cfg, logp, logp.detach(), None, adv, acted, beta=0.0, reduce=reduce)
+    loss, _ = group_loss(cfg)(logp, logp.detach(), None, adv, acted, beta=0.0, reduce=reduce)
     same(peer, (loss.detach(), grads(loss, trainer.model)))
 
 
@@ -327,7 +327,7 @@ def test_the_off_policy_mask(trainer: Any, made: Episodes, threshold: float) -> 
     kept = near(adv, logp, sampled, acted, threshold=threshold)
     assert bool(kept.all()) == (threshold == 10.0)
     reduce = reduction(cfg, acted, LIMIT)
-    loss, _ = group_loss(cfg, logp, old, None, adv, acted, beta=0.0, reduce=reduce, sampled_logp=sampled)
+    loss, _ = group_loss(cfg)(logp, old, None, adv, acted, beta=0.0, reduce=reduce, sampled_logp=sampled)
     same(peer, (loss.detach(), grads(loss, trainer.model)))
 
 
@@ -344,7 +344,7 @@ def test_rloo(made: Episodes, tmp_path: Path) -> None:
     inputs["old_logps"] = logp.detach().sum(-1)
     adv = group_advantages(cfg, made, torch.zeros_like(logp))
     reduce = reduction(cfg, made.traj.acted, LIMIT)
-    loss, _ = group_loss(cfg, logp, logp.detach(), None, adv, made.traj.acted, beta=0.05, reduce=reduce)
+    loss, _ = group_loss(cfg)(logp, logp.detach(), None, adv, made.traj.acted, beta=0.05, reduce=reduce)
     for x, y in zip(theirs(trainer, inputs)[1], grads(loss, trainer.model), strict=True):
         torch.testing.assert_close(x, y, atol=1e-5, rtol=1e-4)
     charge = torch.where(made.traj.acted, 0.05 * (logp.detach() - moved(made, logp, 2, 0.5)), 0.0)

@@ -56,6 +56,7 @@ class Episodes:
     prompt: Tensor  # [N] int64; tokens of the prompt
     cut: Tensor  # [N] bool; ended by the limit on its length
     known: Tensor  # [N] bool; judged
+    temperature: float = 1.0  # of the policy that `logp` is of
 
     @property
     def rows(self) -> int:
@@ -70,7 +71,11 @@ class Episodes:
 
 
 def episodes(
-    completions: Sequence[Completion], scores: Sequence[Score], *, device: torch.device | str = "cpu"
+    completions: Sequence[Completion],
+    scores: Sequence[Score],
+    *,
+    device: torch.device | str = "cpu",
+    temperature: float = 1.0,
 ) -> Episodes:
     """Rows of a trajectory from completions and what they earned.
 
@@ -124,6 +129,7 @@ def episodes(
         cut=torch.tensor([c.finish == "length" for c in completions]),
         known=torch.tensor([score is not None for score in scores]),
         outcome=torch.from_numpy(outcome) if any(isinstance(score, Graded) for score in scores) else None,
+        temperature=temperature,
     )  # fmt: skip
     return made if torch.device(device).type == "cpu" else _to(made, device)
 
@@ -166,6 +172,7 @@ class Rollouts:
     Attributes:
         steps, episodes, seconds: calls, completions, and the time they took.
         completions, scores: of the last call, kept rows only; `dropped` of its prompts gave no contrast.
+        advantages: [N] of the last call: what the loop that learns from it makes of each completion's last decision.
     """
 
     def __init__(
@@ -184,6 +191,7 @@ class Rollouts:
         self.steps, self.episodes, self.seconds = 0, 0, 0.0
         self.completions: list[Completion] = []
         self.scores: list[Score] = []
+        self.advantages: Tensor | None = None
         self.dropped, self._scoring = 0, 0.0
 
     def __call__(self, n: int) -> Episodes:
@@ -209,11 +217,13 @@ class Rollouts:
                 break
         rows = found or equal[: n * self.samples]
         self.completions, self.scores = [c for c, _ in rows], [score for _, score in rows]
+        self.advantages = None
         self.steps += 1
         self.episodes += len(rows)
         self.seconds += time.perf_counter() - start
         self._sampling = self.engine.seconds - before
-        return episodes(self.completions, self.scores, device=self.engine.policy.device)
+        temperature = self.sampling.temperature or 1.0  # greedy samples are scored at 1
+        return episodes(self.completions, self.scores, device=self.engine.policy.device, temperature=temperature)
 
     def stats(self) -> Metrics:
         """Of the last call."""
@@ -267,13 +277,14 @@ class Rollouts:
         return [*score, (len(c.tokens) - 1, -over)]
 
 
-def by_length(length: Tensor, tokens: int) -> list[Tensor]:
+def by_length(length: Tensor, tokens: int | None) -> list[Tensor]:
     """Rows in parts of at most `tokens` tokens each, padding included (or of one row), the longest first.
 
     Args:
         length: [N] tokens of each row.
-        tokens: the budget.
+        tokens: the budget; if None, 1,536 on a CPU, whose cache they fit, and 16,384 elsewhere.
     """
+    tokens = tokens or (1_536 if length.device.type == "cpu" else 16_384)
     order = length.argsort(descending=True, stable=True)
     parts: list[Tensor] = []
     start = 0
@@ -282,6 +293,12 @@ def by_length(length: Tensor, tokens: int) -> list[Tensor]:
         parts.append(order[start : start + rows])
         start += rows
     return parts
+
+
+def last_decision(x: Tensor, acted: Tensor) -> Tensor:
+    """[N]: the entry of x [N, T] at the last decision of each row, `acted` [N, T] bool; 0 where there is none."""
+    last = (acted * torch.arange(acted.shape[1], device=acted.device)).amax(-1, keepdim=True)
+    return torch.where(acted.any(-1), x.gather(1, last).squeeze(1), 0.0)
 
 
 def total_of(score: Score) -> float | None:
@@ -324,4 +341,4 @@ def _to(made: Episodes, device: torch.device | str) -> Episodes:
     traj = Trajectory(**{k: v.to(device) for k, v in asdict(made.traj).items()})
     rest = {k: getattr(made, k).to(device) for k in ("kept", "marked", "prompt", "cut", "known")}
     outcome = None if made.outcome is None else made.outcome.to(device)
-    return Episodes(traj=traj, outcome=outcome, **rest)
+    return Episodes(traj=traj, outcome=outcome, temperature=made.temperature, **rest)

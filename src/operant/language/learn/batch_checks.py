@@ -1,4 +1,4 @@
-"""What makes a step of GRPO or PPO-RLHF useless, said aloud at the first one, with the fix."""
+"""What makes a step of GRPO or PPO-RLHF useless, said aloud at the first one with the fix; and what a step measures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from torch import Tensor
 from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics
 from operant.language.episodes.episodes import Episodes
+from operant.language.learn.minibatch import Minibatch
 from operant.language.learn.multi_reward import Rewards
+from operant.language.learn.optim_step import Measured
+from operant.language.model.language_model import LanguageModel
 from operant.math.baseline import group_scale
 
 
@@ -18,25 +21,72 @@ class TrainingWarning(UserWarning):
     """Training goes on, but can hardly learn."""
 
 
-def examine(batch: Episodes, *, first: bool, rewards: Rewards | None = None) -> Metrics:
-    """Shares of useless groups and completions, as metrics; at the first step also warnings, or a refusal.
+class BatchChecks:
+    """Says at the first step what makes it useless, and at every step how far sampler and trainer are apart.
 
     Args:
-        batch: of a step.
-        first: whether it is the first step.
-        rewards: one by one, where they are normalised before they are summed: equal sums may then differ.
-
-    Raises:
-        ConfigError: if it is the first step, and no token can be trained.
+        mismatch_alarm: nats a token above which sampler and trainer are too far apart.
     """
-    ret, group = batch.traj.reward.sum(-1), batch.traj.group
-    known = batch.known & batch.traj.acted.any(-1)
-    flat = (_spread(batch, known) if rewards is None else _widest(rewards, known, group))[known] < 1e-9
-    cut = batch.cut.double().mean()
-    if first:
-        _refuse(batch, known)
-        _warn(ret[known], flat, float(cut), size=int(torch.unique(group, return_counts=True)[1].max()))
-    return {"group/equal": flat.double().mean()}
+
+    def __init__(self, mismatch_alarm: float) -> None:
+        self.mismatch_alarm, self.first = mismatch_alarm, True
+
+    def __call__(self, batch: Episodes, rewards: Rewards | None = None) -> Metrics:
+        """Shares of useless groups, as metrics; at the first step also warnings, or a refusal.
+
+        Args:
+            batch: of a step.
+            rewards: one by one, where they are normalised before they are summed: equal sums may then differ.
+
+        Raises:
+            ConfigError: if it is the first step, and no token can be trained.
+        """
+        ret, group = batch.traj.reward.sum(-1), batch.traj.group
+        known = batch.known & batch.traj.acted.any(-1)
+        flat = (_spread(batch, known) if rewards is None else _widest(rewards, known, group))[known] < 1e-9
+        if self.first:
+            _refuse(batch, known)
+            size = int(torch.unique(group, return_counts=True)[1].max())
+            _warn(ret[known], flat, float(batch.cut.double().mean()), size)
+            self.first = False
+        return {"group/equal": flat.double().mean()}
+
+    def mismatch(self, measured: Metrics) -> Metrics:
+        """The entries that say how the sampler's log π differs from the trainer's before it moved, and an alarm.
+
+        Args:
+            measured: among others `sampler/mismatch`, the mean of |log π of the sampler − log π of the trainer|.
+        """
+        own = {name: x for name, x in measured.items() if name.startswith("sampler/")}
+        off = bool(own["sampler/mismatch"] > self.mismatch_alarm)
+        if off:
+            warnings.warn(
+                f"sampler and trainer differ by {float(own['sampler/mismatch']):.3g} nats a token, above "
+                f"mismatch_alarm = {self.mismatch_alarm:g}: the ratios are wrong by as much. Sample with the weights, "
+                "and in the precision, that are trained (float32 shows whether precision is the cause)",
+                TrainingWarning,
+                stacklevel=3,
+            )
+        return own | {"sampler/alarm": torch.tensor(float(off))}
+
+
+def measured(policy: LanguageModel, logp: Tensor, b: Minibatch, metrics: Metrics) -> Measured:
+    """What a micro-batch measures, for `optim_step`: how far the policy is from what sampled and from what it was.
+
+    Args:
+        policy: what computed `logp`; of rows that the sampler kept for it, one was computed again and is compared.
+        logp: [B, T] log π now.
+        b: the completions.
+        metrics: of the objective, means over the decisions.
+    """
+    count, off = b.acted.sum(), (logp.detach() - b.logp).abs()
+    checked = None if policy.tape is None else policy.tape.checked
+    compared = count if checked is None else b.acted[checked].sum()
+    none = torch.zeros_like(off.sum())
+    found: Measured = {f"policy/{name}": (metrics.get(name, none) * count, count) for name in ("kl", "clip_fraction")}
+    found["sampler/mismatch"] = (off[b.acted].sum(), compared)
+    found["sampler/mismatch_max"] = off[b.acted].max() if bool(count) else none
+    return found
 
 
 def _spread(batch: Episodes, known: Tensor) -> Tensor:
@@ -90,25 +140,6 @@ def _warn(ret: Tensor, flat: Tensor, cut: float, size: int) -> None:
             "in every group all completions scored the same, so that all advantages are 0: raise the temperature or "
             "the number of samples, take prompts that are neither too easy nor too hard, or set resample"
         )
-
-
-def examine_mismatch(alarm: float, mismatch: Tensor) -> Metrics:
-    """Warn where the trainer's log-probabilities are not the sampler's; the metric says whether they were not.
-
-    Args:
-        alarm: nats a token above which to warn.
-        mismatch: [] mean of |log π of the sampler − log π of the trainer|.
-    """
-    off = bool(mismatch > alarm)
-    if off:
-        warnings.warn(
-            f"sampler and trainer differ by {float(mismatch):.3g} nats a token, above mismatch_alarm = "
-            f"{alarm:g}: the ratios are wrong by as much. Sample with the weights, and in the precision, "
-            "that are trained (float32 shows whether precision is the cause)",
-            TrainingWarning,
-            stacklevel=3,
-        )
-    return {"sampler/alarm": torch.tensor(float(off))}
 
 
 def _say(text: str) -> None:

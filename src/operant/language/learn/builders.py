@@ -18,7 +18,8 @@ from operant.language.episodes.episodes import Prompts, Rollouts, episodes
 from operant.language.episodes.evaluate import Likelihood, Measure, rows_of, sampling_of
 from operant.language.episodes.rollout_files import write_rollouts
 from operant.language.episodes.task_scorer import Judged, Stepwise, Supervision
-from operant.language.learn.grpo import group_advantages, grpo
+from operant.language.learn.group_critic import group_advantages
+from operant.language.learn.grpo import grpo
 from operant.language.learn.judges import read_verifier
 from operant.language.learn.kl_controller import Penalty
 from operant.language.learn.multi_reward import apart

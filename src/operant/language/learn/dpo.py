@@ -17,9 +17,8 @@ from torch import Tensor, nn
 
 from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics
-from operant.language.episodes.distributed import share
 from operant.language.learn.kto import kto
-from operant.language.learn.optim_step import Tally, check_lengths, rate, set_rate, step, widths
+from operant.language.learn.optim_step import Share, check_lengths, mean, optim_step, rate, set_rate, whole, widths
 from operant.language.learn.reference import all_logp, answer_logp
 from operant.language.model.language_model import LanguageModel
 from operant.language.settings.learning import DPOConfig
@@ -102,42 +101,54 @@ def dpo(
         yield from kto(cfg, data, policy, optimizer, total_steps=total_steps)
         return
     items = _checked(cfg, data.items, policy)
-    robust, soft = cfg.loss in ("gr_dpo", "gr_ipo"), any(p.probability != 1.0 for p in items)
-    if robust:
+    soft = any(p.probability != 1.0 for p in items)
+    if cfg.loss in ("gr_dpo", "gr_ipo"):
         groups = groups or GroupWeights(items).to(policy.device)
     while True:
         lr = rate(cfg, data.steps / total_steps)
         set_rate(optimizer, lr)
 
         batch = [item for item in data(cfg.batch) if isinstance(item, Pair)]
+        more = Metrics() if groups is None else _reweigh(cfg, policy, groups, batch)
         units = [(p.chosen, p.rejected) for p in batch]
-        reference = torch.tensor([p.reference for p in batch], device=policy.device)  # [N, 2]
-        told: Metrics = {}
-        if groups is not None:
-            logp = all_logp(policy, units, cfg.tokens)
-            group_loss, _ = pair_loss(cfg, logp, reference, groups.means(batch, len(batch)))
-            groups.weight = losses.group_weights(
-                groups.weight, group_loss, groups.count, step=cfg.group_step, adjustment=cfg.group_adjustment
-            )
-            told = groups.metrics(group_loss)
-        tally = Tally(METRICS)
-        optimizer.zero_grad()
-        for part in share(within(widths(units), [2] * len(units), cfg.tokens)):
-            logp = answer_logp(policy, [e for i in part for e in units[i]]).view(-1, 2)
-            if groups is None:
-                reduce = partial(token_mean, denominator=len(batch))
-                unsure = logp.new_tensor([1.0 - batch[i].probability for i in part]) if soft else None
-                loss, metrics = pair_loss(cfg, logp, reference[part], reduce, unsure)
-            else:
-                by_group = groups.means([batch[i] for i in part], len(batch))
-                group_loss, metrics = pair_loss(cfg, logp, reference[part], by_group)
-                loss = (groups.weight * group_loss).sum()
-            loss.backward()
-            tally.add({"loss/preference": loss}, len(batch))
-            tally.add({f"reward/{name}": mean for name, mean in metrics.items()}, len(part))
-        norm = step(optimizer, cfg.max_grad_norm)
+        loss = partial(_loss, cfg, policy, groups, soft, len(batch))
+        parts = [
+            partial(loss, [batch[i] for i in part]) for part in within(widths(units), [2] * len(units), cfg.tokens)
+        ]
+        metrics = optim_step(optimizer, parts, cfg.max_grad_norm, METRICS)
 
-        yield tally.means(len(batch)) | told | {"grad/norm": norm, "schedule/lr": torch.tensor(lr)} | data.stats()
+        yield metrics | more | {"schedule/lr": torch.tensor(lr)} | data.stats()
+
+
+def _loss(
+    cfg: DPOConfig, policy: LanguageModel, groups: GroupWeights | None, soft: bool, count: int, pairs: Sequence[Pair]
+) -> Share:
+    """The share of some pairs in the loss of `count`; `soft` where a judge gave probabilities."""
+    logp = answer_logp(policy, [e for p in pairs for e in (p.chosen, p.rejected)]).view(-1, 2)
+    reference = _reference(pairs, logp.device)
+    if groups is None:
+        unsure = logp.new_tensor([1.0 - p.probability for p in pairs]) if soft else None
+        loss, metrics = pair_loss(cfg, logp, reference, partial(token_mean, denominator=count), unsure)
+    else:
+        group_loss, metrics = pair_loss(cfg, logp, reference, groups.means(pairs, count))
+        loss = (groups.weight * group_loss).sum()
+    means = {f"reward/{name}": mean(x, len(pairs)) for name, x in metrics.items()}
+    return loss, {"loss/preference": whole(loss, count, len(pairs))} | means
+
+
+def _reweigh(cfg: DPOConfig, policy: LanguageModel, groups: GroupWeights, batch: Sequence[Pair]) -> Metrics:
+    """Let the weight of each group grow with its loss; the metrics of the groups."""
+    logp = all_logp(policy, [(p.chosen, p.rejected) for p in batch], cfg.tokens)
+    loss, _ = pair_loss(cfg, logp, _reference(batch, logp.device), groups.means(batch, len(batch)))
+    groups.weight = losses.group_weights(
+        groups.weight, loss, groups.count, step=cfg.group_step, adjustment=cfg.group_adjustment
+    )
+    return groups.metrics(loss)
+
+
+def _reference(pairs: Sequence[Pair], device: torch.device) -> Tensor:
+    """[N, 2]: log π_ref of chosen and rejected answers."""
+    return torch.tensor([p.reference for p in pairs], device=device)
 
 
 def pair_loss(

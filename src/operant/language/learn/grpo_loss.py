@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,22 +20,10 @@ DIVERGENCE: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"k1": k1, "k2": 
 """The estimators by name."""
 
 
-def group_loss(
-    cfg: GRPOConfig,
-    logp: Tensor,
-    old_logp: Tensor,
-    ref_logp: Tensor | None,
-    adv: Tensor,
-    acted: Tensor,
-    *,
-    beta: float,
-    reduce: Reduction,
-    sampled_logp: Tensor | None = None,
-) -> tuple[Tensor, Metrics]:
+class GroupLoss(Protocol):
     """The loss of a preset: its objective of the advantages, and β times its estimate of the divergence from π_ref.
 
     Args:
-        cfg: the preset.
         logp, old_logp: [N, T] log π of the sampled tokens now, and before the step.
         ref_logp: [N, T] log π_ref, or None where no divergence is in the loss.
         adv: [N, T] advantages.
@@ -45,29 +34,73 @@ def group_loss(
 
     Returns:
         loss []; metrics of the objective.
+    """
+
+    def __call__(
+        self, logp: Tensor, old_logp: Tensor, ref_logp: Tensor | None, adv: Tensor, acted: Tensor, *,
+        beta: float, reduce: Reduction, sampled_logp: Tensor | None = None,
+    ) -> tuple[Tensor, Metrics]: ...  # fmt: skip
+
+
+def group_loss(cfg: GRPOConfig) -> GroupLoss:
+    """The loss of a preset, its parts chosen once.
 
     Source: the papers of `operant.language.settings.grpo.PRESETS`; each preset is written out in docs/language/grpo.md.
     """
-    if cfg.off_policy is not None:
-        sampled = old_logp if sampled_logp is None else sampled_logp
-        adv = torch.where(near(adv, logp, sampled, acted, threshold=cfg.off_policy), adv, 0.0)
+    objective, divergence = _objective(cfg), _corrected_divergence(cfg)
+
+    def loss_of(
+        logp: Tensor, old_logp: Tensor, ref_logp: Tensor | None, adv: Tensor, acted: Tensor, *,
+        beta: float, reduce: Reduction, sampled_logp: Tensor | None = None,
+    ) -> tuple[Tensor, Metrics]:  # fmt: skip
+        if cfg.off_policy is not None:
+            sampled = old_logp if sampled_logp is None else sampled_logp
+            adv = torch.where(near(adv, logp, sampled, acted, threshold=cfg.off_policy), adv, 0.0)
+        loss, metrics = objective(logp, old_logp, adv, acted, reduce=reduce)
+        if ref_logp is not None and beta > 0.0 and cfg.kl_in == "loss":
+            loss = loss + beta * reduce(divergence(logp, old_logp, ref_logp, acted), acted)
+        return loss, metrics
+
+    return loss_of
+
+
+class _Objective(Protocol):
+    def __call__(
+        self, logp: Tensor, old_logp: Tensor, adv: Tensor, acted: Tensor, *, reduce: Reduction
+    ) -> tuple[Tensor, Metrics]: ...
+
+
+def _objective(cfg: GRPOConfig) -> _Objective:
+    """From log π, log π_old and advantages to the loss and its metrics."""
+    clipped = partial(clipped_surrogate, clip=cfg.clip, clip_high=cfg.clip_high)
+
+    def by_sequence(
+        logp: Tensor, old_logp: Tensor, adv: Tensor, acted: Tensor, *, reduce: Reduction
+    ) -> tuple[Tensor, Metrics]:
+        return clipped(logp, sequence_level(logp, old_logp, acted), adv, acted, reduce=reduce)
+
+    def on_policy(
+        logp: Tensor, old_logp: Tensor, adv: Tensor, acted: Tensor, *, reduce: Reduction
+    ) -> tuple[Tensor, Metrics]:
+        return policy_gradient(logp, adv, acted, reduce=reduce)
+
     match cfg.objective:
         case "clip":
-            surrogate = partial(clipped_surrogate, logp, old_logp, clip=cfg.clip, clip_high=cfg.clip_high)
+            return clipped
         case "gspo":
-            old = sequence_level(logp, old_logp, acted)
-            surrogate = partial(clipped_surrogate, logp, old, clip=cfg.clip, clip_high=cfg.clip_high)
+            return by_sequence
         case "cispo":
-            surrogate = partial(cispo, logp, old_logp, max_ratio=cfg.max_ratio)
+            return partial(cispo, max_ratio=cfg.max_ratio)
         case "reinforce":
-            surrogate = partial(policy_gradient, logp)
-    loss, metrics = surrogate(adv=adv, acted=acted, reduce=reduce)
-    if ref_logp is not None and beta > 0.0 and cfg.kl_in == "loss":
-        divergence = DIVERGENCE[cfg.kl](logp, ref_logp)
-        if cfg.kl_corrected:
-            divergence = reweighted(divergence, logp, old_logp, acted)
-        loss = loss + beta * reduce(divergence, acted)
-    return loss, metrics
+            return on_policy
+
+
+def _corrected_divergence(cfg: GRPOConfig) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """(log π, log π_old, log π_ref, acted) to what each token adds to the loss, without β."""
+    divergence = DIVERGENCE[cfg.kl]
+    if cfg.kl_corrected:
+        return lambda logp, old, ref, acted: reweighted(divergence(logp, ref), logp, old, acted)
+    return lambda logp, old, ref, acted: divergence(logp, ref)
 
 
 def correction(cfg: GRPOConfig, old_logp: Tensor, sampled_logp: Tensor, acted: Tensor) -> Tensor:

@@ -1,11 +1,37 @@
-"""The weight of the divergence from a reference: constant, falling, or steered."""
+"""What leaving the reference costs: log π_ref, and the weight of the divergence: constant, falling, or steered."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
-from operant.math.divergence import steered
+import torch
+from torch import Tensor
+
+from operant.config.errors import ConfigError
+from operant.data.trajectory import Metrics
+from operant.language.episodes.episodes import Episodes
+from operant.language.learn.logprobs import reference_logp
+from operant.language.model.language_model import LanguageModel
+from operant.math.divergence import k1, steered
+
+Schedule = Literal["constant", "linear", "adaptive"]
+
+
+class Penalised(Protocol):
+    """Settings of a divergence that counts."""
+
+    @property
+    def beta(self) -> float: ...
+    @property
+    def beta_schedule(self) -> Schedule: ...
+    @property
+    def kl_target(self) -> float: ...
+    @property
+    def kl_horizon(self) -> int: ...
+    @property
+    def tokens(self) -> int | None: ...
 
 
 @dataclass
@@ -20,7 +46,7 @@ class Penalty:
     """
 
     start: float
-    schedule: Literal["constant", "linear", "adaptive"] = "constant"
+    schedule: Schedule = "constant"
     target: float = 6.0
     horizon: int = 10_000
 
@@ -37,3 +63,62 @@ class Penalty:
         """Note the divergence measured in a step, in nats per completion."""
         if self.schedule == "adaptive":
             self.value = steered(self.value, kl, target=self.target, horizon=self.horizon, n=completions)
+
+
+class ReferenceKL:
+    """The divergence from π_ref in a loop: measured at every step, charged to each token, its weight β steered.
+
+    Args:
+        cfg: β, how it moves, and the budget of tokens.
+        policy: what is trained.
+        reference: π_ref; the policy with its adapters left out if None.
+        penalty: β and its state, to resume from; made from the settings when None.
+        estimator: of the divergence that is charged, of (log π, log π_ref); nothing is charged if None.
+
+    Attributes:
+        ref: log π_ref [N, T] of the completions that were charged last, where it is the loss that counts it, else None.
+
+    Raises:
+        ConfigError: if β > 0 and there is no reference.
+    """
+
+    def __init__(
+        self,
+        cfg: Penalised,
+        policy: LanguageModel,
+        reference: LanguageModel | None,
+        penalty: Penalty | None = None,
+        *,
+        estimator: Callable[[Tensor, Tensor], Tensor] | None = k1,
+    ) -> None:
+        if cfg.beta > 0.0 and reference is None and not policy.adapted:
+            raise ConfigError(
+                "beta is above 0, which needs a reference model: give one, train adapters, or set beta = 0"
+            )
+        self.cfg, self.policy, self.reference, self.estimator = cfg, policy, reference, estimator
+        self.penalty = penalty or Penalty(cfg.beta, cfg.beta_schedule, cfg.kl_target, cfg.kl_horizon)
+        self.ref: Tensor | None = None
+        self._beta, self._measured = self.penalty.value, Metrics()
+
+    def begin(self, left: float) -> float:
+        """β of a step, `left` the share of training that is still to come."""
+        self._beta = self.penalty.begin(left)
+        return self._beta
+
+    def charge(self, batch: Episodes) -> Tensor:
+        """[N, T]: what each token is charged, β k(log π, log π_ref)."""
+        traj, none = batch.traj, torch.zeros_like(batch.traj.reward)
+        if self.cfg.beta == 0.0:
+            return none
+        ref = reference_logp(self.policy, self.reference, batch, self.cfg.tokens)
+        kl = torch.where(traj.acted, k1(traj.logp, ref), 0.0).sum() / batch.rows
+        self.penalty.end(float(kl), batch.rows)
+        self._measured = {"policy/kl_reference": kl}
+        if self.estimator is None:
+            self.ref = ref if self._beta > 0.0 else None
+            return none
+        return torch.where(traj.acted, self._beta * self.estimator(traj.logp, ref), 0.0)
+
+    def stats(self) -> Metrics:
+        """Of the last step."""
+        return self._measured | {"schedule/beta": torch.tensor(self._beta)}

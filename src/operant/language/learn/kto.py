@@ -11,11 +11,11 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics
-from operant.language.episodes.distributed import share
-from operant.language.learn.optim_step import Tally, check_lengths, rate, set_rate, step
+from operant.language.learn.optim_step import Share, check_lengths, mean, optim_step, rate, set_rate, whole
 from operant.language.learn.reference import all_logp, answer_logp
 from operant.language.model.language_model import LanguageModel
 from operant.language.settings.learning import DPOConfig
@@ -55,36 +55,35 @@ def kto(
         set_rate(optimizer, lr)
 
         batch: list[Verdict] = data(cfg.batch)
-        own, other = [v.answer for v in batch], [_mismatched(v) for v in batch]
         reference = torch.tensor([v.reference for v in batch], device=policy.device)  # [N, 2]
         desirable = torch.tensor([v.desirable for v in batch], device=policy.device)
-        point = (all_logp(policy, [(e,) for e in other], cfg.tokens)[:, 0] - reference[:, 1]).mean()  # z_0
-        tally = Tally(METRICS)
-        optimizer.zero_grad()
-        for part in share(within([len(e.tokens) for e in own], [1] * len(own), cfg.tokens)):
-            logp, good = answer_logp(policy, [own[i] for i in part]), desirable[part]
-            loss, metrics = losses.kto(
-                logp,
-                reference[part, 0],
-                good,
-                point,
-                beta=cfg.beta,
-                desirable_weight=cfg.desirable_weight,
-                undesirable_weight=cfg.undesirable_weight,
-                reduce=partial(token_mean, denominator=len(batch)),
-            )
-            loss.backward()
-            reward = cfg.beta * (logp.detach() - reference[part, 0])
-            tally.add({"loss/preference": loss}, len(batch))
-            tally.add({"reward/mean": metrics["reward"], "reward/accuracy": metrics["accuracy"]}, len(part))
-            for name, which in (("desirable", desirable), ("undesirable", ~desirable)):
-                if bool(which.any()):
-                    here = which[part]
-                    tally.add({f"reward/{name}": token_mean(reward, here, which.sum())}, len(batch))
-        norm = step(optimizer, cfg.max_grad_norm)
+        other = [(_mismatched(v),) for v in batch]
+        point = (all_logp(policy, other, cfg.tokens)[:, 0] - reference[:, 1]).mean()  # z_0
+        own = [v.answer for v in batch]
+        loss = partial(_loss, cfg, policy, own, reference[:, 0], desirable, point)
+        parts = [partial(loss, part) for part in within([len(e.tokens) for e in own], [1] * len(own), cfg.tokens)]
+        metrics = optim_step(optimizer, parts, cfg.max_grad_norm, METRICS)
 
-        metrics = tally.means(len(batch)) | {"policy/kl_reference": point.clamp(min=0.0)}
-        yield metrics | {"grad/norm": norm, "schedule/lr": torch.tensor(lr)} | data.stats()
+        metrics |= {"policy/kl_reference": point.clamp(min=0.0), "schedule/lr": torch.tensor(lr)}
+        yield metrics | data.stats()
+
+
+def _loss(
+    cfg: DPOConfig, policy: LanguageModel, answers: Sequence[Encoded], reference: Tensor, desirable: Tensor,
+    point: Tensor, part: Sequence[int],
+) -> Share:  # fmt: skip
+    """The share of some answers of a batch in its loss; log π_ref and verdicts [N] are of all of them."""
+    logp, good = answer_logp(policy, [answers[i] for i in part]), desirable[part]
+    loss, metrics = losses.kto(
+        logp, reference[part], good, point, beta=cfg.beta, desirable_weight=cfg.desirable_weight,
+        undesirable_weight=cfg.undesirable_weight, reduce=partial(token_mean, denominator=len(answers)),
+    )  # fmt: skip
+    found = {"reward/mean": mean(metrics["reward"], len(part)), "reward/accuracy": mean(metrics["accuracy"], len(part))}
+    reward = cfg.beta * (logp.detach() - reference[part])
+    for name, which in (("desirable", desirable), ("undesirable", ~desirable)):
+        share = token_mean(reward, which[part], which.sum().clamp(min=1))
+        found[f"reward/{name}"] = whole(share, len(answers), len(part))
+    return loss, {"loss/preference": whole(loss, len(answers), len(part))} | found
 
 
 def _mismatched(verdict: Verdict) -> Encoded:

@@ -1,9 +1,9 @@
-"""What the algorithms that learn from data share: the learning rate, the step, and means over a batch in parts."""
+"""What the loops on language models share: the learning rate and the gradient step."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics
-from operant.language.episodes.distributed import add_up, here
+from operant.language.episodes.distributed import add_up, gather, here, share
 from operant.language.text.conversation import Encoded
 
 
@@ -49,38 +49,66 @@ def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
-def step(optimizer: torch.optim.Optimizer, max_grad_norm: float) -> Tensor:
-    """Add the gradients of all processes, bound their norm, step; returns the norm [] before it was bounded."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    if here()[1] > 1:
-        for p in parameters:  # a process without a part of the batch
-            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-        add_up([p.grad for p in parameters])
-    norm = torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm)
-    optimizer.step()
-    return norm
+Entry = Tensor | tuple[Tensor, Tensor | int]
+Measured = dict[str, Entry]
+Share = tuple[Tensor, Measured]
+"""A micro-batch's share of the loss, and what is measured on it: a number, or a sum and how many it is of."""
+
+Part = Callable[[], Share]
 
 
-class Tally:
-    """Means over a batch, from the means over its parts, of all processes.
+def whole(share: Tensor, of: int, count: Tensor | int) -> Entry:
+    """A share of a mean over `of` items that a part with `count` of them gives, as a sum and a count."""
+    return share.detach().double() * of, count
+
+
+def mean(x: Tensor, count: Tensor | int) -> Entry:
+    """A mean over a part's `count` items, as a sum and a count."""
+    return x.detach().double() * count, count
+
+
+def optim_step(
+    optimizer: torch.optim.Optimizer, parts: Sequence[Part], max_grad_norm: float, names: Iterable[str]
+) -> Metrics:
+    """One gradient step: micro-batches, of all processes, whose losses add up to that of the whole.
 
     Args:
-        names: of the metrics; a process may have no part.
+        optimizer: holds the parameters to train. A parameter that no part reaches stays as it is.
+        parts: the micro-batches of all processes; each process takes its share of them.
+        max_grad_norm: bound on the norm of the whole gradient.
+        names: of what is measured, as a process may have no part.
+
+    Returns:
+        By name the sum over all parts, or the mean where parts say how many they sum up; the largest where the name
+        ends in _max. `grad/norm` is the norm before it was bounded.
     """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    total: Metrics = {name: torch.zeros((), dtype=torch.float64, device=parameters[0].device) for name in names}
+    count = {name: torch.zeros_like(x) for name, x in total.items()}
+    optimizer.zero_grad()
+    for part in (mine := share(parts)):
+        loss, measured = part()
+        loss.backward()
+        for name, x in measured.items():
+            x, n = x if isinstance(x, tuple) else (x, 0)
+            add = torch.maximum if name.endswith("_max") else torch.add
+            total[name], count[name] = add(total[name], x.detach().double()), count[name] + n
+    if not mine or here()[1] > 1:
+        for p in parameters:  # so that every process adds up the same, and moments fade where nothing is learnt
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+        add_up([p.grad for p in parameters])
+        total, count = _of_all_processes(total, count)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm)
+    optimizer.step()
+    return {name: x / count[name].clamp(min=1) for name, x in total.items()} | {"grad/norm": norm}
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self.total = dict.fromkeys(names, 0.0)
 
-    def add(self, metrics: Mapping[str, Tensor], weight: float) -> None:
-        """Count a part's means `weight` times."""
-        for name, mean in metrics.items():
-            self.total[name] += float(mean.detach()) * weight
-
-    def means(self, weight: float) -> Metrics:
-        """The totals over the whole batch's weight."""
-        totals = torch.tensor(list(self.total.values()), dtype=torch.float64)
-        add_up([totals])
-        return dict(zip(self.total, (totals / weight).unbind(), strict=True))
+def _of_all_processes(total: Metrics, count: Metrics) -> tuple[Metrics, Metrics]:
+    sums = torch.stack([*total.values(), *count.values()])
+    largest = [max(gather(float(x))) if name.endswith("_max") else None for name, x in total.items()]
+    add_up([sums])
+    totals = [s if x is None else torch.full_like(s, x) for s, x in zip(sums, largest, strict=False)]
+    return dict(zip(total, totals, strict=True)), dict(zip(count, sums[len(total) :], strict=True))
 
 
 def check_lengths(examples: Iterable[Encoded], longest: int) -> None:

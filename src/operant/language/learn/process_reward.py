@@ -9,8 +9,7 @@ import torch
 
 from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics
-from operant.language.episodes.distributed import share
-from operant.language.learn.optim_step import Tally, check_lengths, rate, set_rate, step
+from operant.language.learn.optim_step import Share, check_lengths, mean, optim_step, rate, set_rate, whole
 from operant.language.model.language_model import Scalar
 from operant.language.reward.trace import Trace
 from operant.language.settings.learning import ProcessRewardConfig
@@ -20,6 +19,8 @@ from operant.language.text.packing import padded, within
 from operant.language.text.pairs import Steps, encode_steps
 from operant.math.comparison import step_correctness
 from operant.math.reduce import token_mean
+
+METRICS = ("loss/step", "reward/accuracy", "reward/correct")
 
 
 def process_reward(
@@ -43,29 +44,29 @@ def process_reward(
         ConfigError: if a solution has no verdict, or does not fit the model.
     """
     check_lengths((item.solution for item in data.items), model.backbone.max_positions)
-    pad = model.backbone.tokenizer.pad_token_id
     while True:
         lr = rate(cfg, data.steps / total_steps)
         set_rate(optimizer, lr)
 
         batch = data(cfg.batch)
         count = sum(len(item.correct) for item in batch)  # verdicts, over all parts and processes
-        tally = Tally(("loss/step", "reward/accuracy", "reward/correct"))
-        optimizer.zero_grad()
-        sizes = [len(item.solution.tokens) for item in batch]
-        for part in share(within(sizes, [1] * len(batch), cfg.tokens)):
-            rows = padded([batch[i].solution for i in part], pad).to(model.backbone.device)
-            logit = model(rows.tokens)[:, 1:]  # [N, T] after the token that `acted` marks
-            verdicts = torch.tensor([y for i in part for y in batch[i].correct], device=logit.device)
-            correct = torch.zeros_like(logit).masked_scatter(rows.acted, verdicts.to(logit.dtype))
-            reduce = partial(token_mean, denominator=count)
-            loss, metrics = step_correctness(logit, correct, rows.acted, reduce=reduce)
-            loss.backward()
-            tally.add({"loss/step": loss}, count)
-            tally.add({f"reward/{name}": mean for name, mean in metrics.items()}, len(verdicts))
-        norm = step(optimizer, cfg.max_grad_norm)
+        loss = partial(_loss, model, count)
+        parts = within([len(item.solution.tokens) for item in batch], [1] * len(batch), cfg.tokens)
+        some = [partial(loss, [batch[i] for i in part]) for part in parts]
+        metrics = optim_step(optimizer, some, cfg.max_grad_norm, METRICS)
 
-        yield tally.means(count) | {"grad/norm": norm, "schedule/lr": torch.tensor(lr)} | data.stats()
+        yield metrics | {"schedule/lr": torch.tensor(lr)} | data.stats()
+
+
+def _loss(model: Scalar, count: int, items: Sequence[Steps]) -> Share:
+    """The share of some solutions in the loss of `count` verdicts."""
+    rows = padded([item.solution for item in items], model.backbone.tokenizer.pad_token_id).to(model.backbone.device)
+    logit = model(rows.tokens)[:, 1:]  # [N, T] after the token that `acted` marks
+    verdicts = torch.tensor([y for item in items for y in item.correct], device=logit.device)
+    correct = torch.zeros_like(logit).masked_scatter(rows.acted, verdicts.to(logit.dtype))
+    loss, metrics = step_correctness(logit, correct, rows.acted, reduce=partial(token_mean, denominator=count))
+    means = {f"reward/{name}": mean(x, len(verdicts)) for name, x in metrics.items()}
+    return loss, {"loss/step": whole(loss, count, len(verdicts))} | means
 
 
 class Verifier:

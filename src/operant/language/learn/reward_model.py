@@ -13,8 +13,7 @@ from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics
-from operant.language.episodes.distributed import share
-from operant.language.learn.optim_step import Tally, check_lengths, rate, set_rate, step, widths
+from operant.language.learn.optim_step import Share, check_lengths, mean, optim_step, rate, set_rate, whole, widths
 from operant.language.model.language_model import Scalar
 from operant.language.settings.learning import RewardModelConfig
 from operant.language.text.conversation import Encoded
@@ -23,6 +22,8 @@ from operant.language.text.packing import Rows, padded, within
 from operant.language.text.pairs import Pair, Ranking
 from operant.math.comparison import bradley_terry, centring, ranking, soft_label
 from operant.math.reduce import token_mean
+
+METRICS = ("loss/preference", "reward/margin", "reward/accuracy", "reward/level")
 
 
 def reward_model(
@@ -47,24 +48,26 @@ def reward_model(
     """
     check_lengths((e for item in data.items for e in answers(item)), model.backbone.max_positions)
     _check_judgements(cfg, data.items)
-    pad = model.backbone.tokenizer.pad_token_id
     while True:
         lr = rate(cfg, data.steps / total_steps)
         set_rate(optimizer, lr)
 
         batch = data(cfg.batch)
         units = [answers(item) for item in batch]
-        tally = Tally(("loss/preference", "reward/margin", "reward/accuracy", "reward/level"))
-        optimizer.zero_grad()
-        for part in share(within(widths(units), [len(u) for u in units], cfg.tokens)):
-            rows = padded([e for i in part for e in units[i]], pad).to(model.backbone.device)
-            loss, metrics = judge(cfg, score(model, rows), [batch[i] for i in part], count=len(batch))
-            loss.backward()
-            tally.add({"loss/preference": loss}, len(batch))
-            tally.add({f"reward/{name}": mean for name, mean in metrics.items()}, len(part))
-        norm = step(optimizer, cfg.max_grad_norm)
+        loss = partial(_loss, cfg, model, len(batch))
+        parts = within(widths(units), [len(u) for u in units], cfg.tokens)
+        some = [partial(loss, [batch[i] for i in part]) for part in parts]
+        metrics = optim_step(optimizer, some, cfg.max_grad_norm, METRICS)
 
-        yield tally.means(len(batch)) | {"grad/norm": norm, "schedule/lr": torch.tensor(lr)} | data.stats()
+        yield metrics | {"schedule/lr": torch.tensor(lr)} | data.stats()
+
+
+def _loss(cfg: RewardModelConfig, model: Scalar, count: int, items: Sequence[Pair | Ranking]) -> Share:
+    """The share of some items in the loss of `count`."""
+    rows = padded([e for item in items for e in answers(item)], model.backbone.tokenizer.pad_token_id)
+    loss, metrics = judge(cfg, score(model, rows.to(model.backbone.device)), items, count=count)
+    means = {f"reward/{name}": mean(x, len(items)) for name, x in metrics.items()}
+    return loss, {"loss/preference": whole(loss, count, len(items))} | means
 
 
 def answers(item: Pair | Ranking) -> tuple[Encoded, ...]:

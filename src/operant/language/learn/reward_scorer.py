@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 
-from operant.language.episodes.distributed import share
+from operant.config.errors import ConfigError
+from operant.language.learn.optim_step import Part, Share
 from operant.language.learn.reward_model import score
 from operant.language.model.language_model import LanguageModel, Scalar
 from operant.language.sample.sampling import Completion
@@ -17,7 +18,7 @@ from operant.language.text.conversation import Encoded
 from operant.language.text.epochs import Shuffled
 from operant.language.text.packing import padded, within
 from operant.math.objective import nll
-from operant.math.reduce import token_mean
+from operant.math.reduce import Reduction, token_mean
 
 
 class Learnt:
@@ -58,16 +59,34 @@ def critic_from(model: LanguageModel | Scalar) -> Scalar:
     return copy.deepcopy(model) if isinstance(model, Scalar) else Scalar(copy.deepcopy(model))
 
 
-def keep_likely(cfg: RLHFConfig, policy: LanguageModel, texts: Shuffled[Encoded]) -> float:
-    """Add the gradient of γ times a batch of texts' −log π, its mean over tokens; returns this process's part of it.
+Draw = Callable[[], list[Part]]
+"""Draws a batch of texts: the micro-batches that a gradient step adds to its own."""
+
+
+def keep_likely(cfg: RLHFConfig, policy: LanguageModel, texts: Shuffled[Encoded] | None) -> Draw:
+    """What PPO-ptx adds to a step: γ times a batch of texts' −log π, its mean over tokens; nothing where γ is 0.
+
+    Raises:
+        ConfigError: if γ > 0 and there are no texts.
 
     Source: Ouyang et al. (2022), equation 2 (there summed over each text, so γ there is of another size).
     """
-    chosen, total = texts(cfg.ptx_batch), 0.0
-    reduce = partial(token_mean, denominator=sum(sum(e.acted) for e in chosen))
-    for part in share(within([len(e.tokens) for e in chosen], [1] * len(chosen), cfg.tokens)):
-        rows = padded([chosen[i] for i in part], policy.tokenizer.pad_token_id).to(policy.device)
-        loss, _ = nll(policy.evaluate(rows.tokens, rows.acted)[0], rows.acted, reduce=reduce)
-        (cfg.ptx_coef * loss).backward()
-        total += float(loss.detach())
-    return total
+    if cfg.ptx_coef == 0.0:
+        return list
+    if texts is None:
+        raise ConfigError("ptx_coef is above 0, which needs texts to keep likely: give some, or set ptx_coef = 0")
+
+    def draw() -> list[Part]:
+        chosen = texts(cfg.ptx_batch)
+        reduce = partial(token_mean, denominator=sum(sum(e.acted) for e in chosen))
+        sizes = [len(e.tokens) for e in chosen]
+        return [
+            partial(loss, reduce, [chosen[i] for i in part]) for part in within(sizes, [1] * len(sizes), cfg.tokens)
+        ]
+
+    def loss(reduce: Reduction, some: list[Encoded]) -> Share:
+        rows = padded(some, policy.tokenizer.pad_token_id).to(policy.device)
+        share, _ = nll(policy.evaluate(rows.tokens, rows.acted)[0], rows.acted, reduce=reduce)
+        return cfg.ptx_coef * share, {"loss/ptx": share}
+
+    return draw

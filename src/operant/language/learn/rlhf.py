@@ -15,47 +15,40 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from operant.config.errors import ConfigError
-from operant.data.trajectory import Metrics, shuffled
-from operant.language.episodes.distributed import add_up, gather, share
-from operant.language.episodes.episodes import Episodes, Rollouts, by_length
-from operant.language.learn.batch_checks import examine, examine_mismatch
-from operant.language.learn.kl_controller import Penalty
-from operant.language.learn.logprobs import all_values, reference_logp, state_value, token_logp
-from operant.language.learn.optim_step import set_rate
-from operant.language.learn.reward_scorer import keep_likely
+from operant.data.trajectory import Metrics, minibatches
+from operant.language.episodes.episodes import Episodes, Rollouts, last_decision
+from operant.language.learn.batch_checks import BatchChecks, measured
+from operant.language.learn.kl_controller import Penalty, ReferenceKL
+from operant.language.learn.logprobs import all_values, state_value, token_logp
+from operant.language.learn.minibatch import Minibatch, micro_batches, weighed
+from operant.language.learn.optim_step import Share, optim_step
+from operant.language.learn.reward_scorer import Draw, keep_likely
 from operant.language.model.language_model import LanguageModel, Scalar
 from operant.language.settings.rlhf import RLHFConfig
 from operant.language.text.conversation import Encoded
 from operant.language.text.epochs import Shuffled
 from operant.math.advantage import gae
 from operant.math.baseline import whiten
-from operant.math.divergence import k1
 from operant.math.objective import clipped_surrogate, clipped_value_loss, value_loss
-from operant.math.reduce import token_mean
+from operant.math.reduce import Reduction, token_mean
+
+METRICS = ("policy/kl", "policy/clip_fraction", "sampler/mismatch", "loss/policy", "loss/value", "loss/ptx",
+           "sampler/mismatch_max")  # fmt: skip
 
 
 def rlhf(
-    cfg: RLHFConfig,
-    collect: Rollouts,
-    policy: LanguageModel,
-    critic: Scalar,
-    optimizer: torch.optim.Optimizer,
-    generator: np.random.Generator,
-    *,
-    total_steps: int,
-    reference: LanguageModel | None = None,
-    penalty: Penalty | None = None,
-    texts: Shuffled[Encoded] | None = None,
-) -> Iterator[Metrics]:
+    cfg: RLHFConfig, collect: Rollouts, policy: LanguageModel, critic: Scalar,
+    optimizer: torch.optim.Optimizer, generator: np.random.Generator, *, total_steps: int,
+    reference: LanguageModel | None = None, penalty: Penalty | None = None, texts: Shuffled[Encoded] | None = None,
+) -> Iterator[Metrics]:  # fmt: skip
     """Sample completions, score them, weigh them, step through them, yield metrics; for ever.
 
     Args:
         cfg: the settings.
-        collect: gives `cfg.samples` completions of each of n prompts, scored: by
-        `operant.language.learn.reward_scorer.Learnt`, say. policy: the model, trained in place.
-        critic: the value of each state, trained in place; `operant.language.learn.reward_scorer.critic_from` begins
-        one. optimizer: holds the parameters to train, of both.
+        collect: gives `cfg.samples` completions of each of n prompts, scored: by `reward_scorer.Learnt`, say.
+        policy: the model, trained in place.
+        critic: the value of each state, trained in place; `reward_scorer.critic_from` begins one.
+        optimizer: holds the parameters to train, of both.
         generator: the order of the minibatches.
         total_steps: calls of `collect` at which the schedules end.
         reference: π_ref, where β > 0 and the policy has no adapters to leave out.
@@ -66,52 +59,37 @@ def rlhf(
         ConfigError: if β > 0 and there is no reference, if ptx_coef > 0 and there are no texts, or at the first step,
             if no token can be trained.
     """
-    if cfg.beta > 0.0 and reference is None and not policy.adapted:
-        raise ConfigError("beta is above 0, which needs a reference model: give one, train adapters, or set beta = 0")
-    if cfg.ptx_coef > 0.0 and texts is None:
-        raise ConfigError("ptx_coef is above 0, which needs texts to keep likely: give some, or set ptx_coef = 0")
-    penalty = penalty or Penalty(cfg.beta, cfg.beta_schedule, cfg.kl_target, cfg.kl_horizon)
-    temperature = collect.sampling.temperature or 1.0  # greedy samples are scored at 1
-    first = True
+    kl = ReferenceKL(cfg, policy, reference, penalty)
+    likely = keep_likely(cfg, policy, texts)
+    check = BatchChecks(cfg.mismatch_alarm)
 
     while True:
         left = max(0.0, 1.0 - collect.steps / total_steps)
         lr = cfg.lr * (left if cfg.lr_schedule == "linear" else 1.0)
-        beta = penalty.begin(left)
-        set_rate(optimizer, lr)
+        kl.begin(left)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
 
         batch = collect(cfg.prompts)
         traj = batch.traj
-        examine(batch, first=first)
-        alarms, first = Metrics(), False
-        charge = torch.zeros_like(traj.reward)
-        if cfg.beta > 0.0:
-            ref = reference_logp(policy, reference, batch, temperature, cfg.tokens)
-            kl = torch.where(traj.acted, k1(traj.logp, ref), 0.0).sum() / batch.rows
-            penalty.end(float(kl), batch.rows)
-            alarms |= {"policy/kl_reference": kl}
-            charge = torch.where(traj.acted, beta * k1(traj.logp, ref), 0.0)
-        reward, terminated, truncated = token_rewards(cfg, batch, charge)
+        check(batch)
+        reward, terminated, truncated = token_rewards(cfg, batch, kl.charge(batch))
         value = all_values(critic, batch, cfg.tokens)  # [N, T+1]
         adv = gae(reward, value, terminated, truncated, traj.acted, discount=cfg.discount, lam=cfg.lam)
-        target = adv + value[:, :-1]
         weight = whiten(adv, traj.acted) if cfg.whiten else adv
+        steps = weighed(batch, adv=weight, target=adv + value[:, :-1], value=value[:, :-1])
+        collect.advantages = last_decision(steps.adv, traj.acted)
 
-        update = partial(
-            _update, cfg, policy, critic, optimizer, batch, weight, target, value[:, :-1], temperature, texts
-        )
+        update = partial(_update, cfg, policy, critic, optimizer, likely)
         seen: list[Metrics] = []
         for _ in range(cfg.epochs):
-            for rows in shuffled(batch.rows, generator, adv.device).split(cfg.batch or batch.rows):
-                seen.append(update(rows))
+            seen += [update(b) for b in minibatches(steps, cfg.batch, generator)]
 
         metrics = {name: torch.stack([m[name] for m in seen]).mean() for name in seen[0]}
-        metrics |= {name: seen[0][name] for name in seen[0] if name.startswith("sampler/")}  # before the first step
-        metrics |= {"policy/entropy": -token_mean(traj.logp, traj.acted)} | alarms
-        metrics["value/explained_variance"] = 1 - adv[traj.acted].var() / target[traj.acted].var()
-        metrics["reward/penalised"] = reward.sum(-1).mean()
-        metrics |= {"schedule/lr": torch.tensor(lr), "schedule/beta": torch.tensor(beta)}
-        yield metrics | examine_mismatch(cfg.mismatch_alarm, metrics["sampler/mismatch"]) | collect.stats()
+        metrics["value/explained_variance"] = 1 - adv[traj.acted].var() / steps.target[traj.acted].var()
+        metrics |= {"policy/entropy": -token_mean(traj.logp, traj.acted), "reward/penalised": reward.sum(-1).mean()}
+        metrics["schedule/lr"] = torch.tensor(lr)
+        yield metrics | kl.stats() | check.mismatch(seen[0]) | collect.stats()
 
 
 def token_rewards(cfg: RLHFConfig, batch: Episodes, charge: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,54 +107,25 @@ def token_rewards(cfg: RLHFConfig, batch: Episodes, charge: Tensor) -> tuple[Ten
 
 
 def _update(
-    cfg: RLHFConfig,
-    policy: LanguageModel,
-    critic: Scalar,
-    optimizer: torch.optim.Optimizer,
-    batch: Episodes,
-    adv: Tensor,
-    target: Tensor,
-    value: Tensor,
-    temperature: float,
-    texts: Shuffled[Encoded] | None,
-    rows: Tensor,
+    cfg: RLHFConfig, policy: LanguageModel, critic: Scalar, optimizer: torch.optim.Optimizer, likely: Draw, b: Minibatch
 ) -> Metrics:
-    """One gradient step on some rows: micro-batches, of all processes, that add up to the loss of the whole."""
-    traj = batch.traj
-    reduce = partial(token_mean, denominator=traj.acted[rows].sum().clamp(min=1))
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for p in parameters:
-        p.grad = torch.zeros_like(p) if p.grad is None else p.grad.zero_()
-    sums = torch.zeros(7, dtype=torch.float64, device=adv.device)
-    worst = 0.0
-    for part in share([rows[i] for i in by_length(batch.length[rows], cfg.tokens)]):
-        acted, old = traj.acted[part], traj.logp[part]
-        logp = token_logp(policy, batch, part, temperature)
-        policy_loss, told = clipped_surrogate(
-            logp, old, adv[part], acted, clip=cfg.clip, clip_high=cfg.clip_high, reduce=reduce
-        )
-        now = state_value(critic, batch, part)[:, :-1]
-        if cfg.value_clip is None:
-            critic_loss, _ = value_loss(now, target[part], acted, reduce=reduce)
-        else:
-            critic_loss, _ = clipped_value_loss(
-                now, value[part], target[part], acted, clip=cfg.value_clip, reduce=reduce
-            )
-        (policy_loss + cfg.value_coef * critic_loss).backward()
-        off, count = (logp.detach() - old).abs()[acted], acted.sum()
-        means = [told["kl"] * count, told["clip_fraction"] * count, off.sum()]
-        sums += torch.stack([policy_loss.detach(), critic_loss.detach(), policy_loss.new_zeros(()), *means, count])
-        worst = max(worst, float(off.max()) if len(off) else 0.0)
-    if texts is not None and cfg.ptx_coef > 0.0:
-        sums[2] += keep_likely(cfg, policy, texts)
-    add_up([*(p.grad for p in parameters if p.grad is not None), sums])
-    norm = torch.nn.utils.clip_grad_norm_(parameters, cfg.max_grad_norm)
-    optimizer.step()
-    names = ("policy/kl", "policy/clip_fraction", "sampler/mismatch")
-    return dict(zip(names, sums[3:6] / sums[6].clamp(min=1), strict=True)) | {
-        "loss/policy": sums[0],
-        "loss/value": sums[1],
-        "loss/ptx": sums[2],
-        "sampler/mismatch_max": torch.tensor(max(gather(worst)), dtype=torch.float64),
-        "grad/norm": norm,
-    }
+    """One gradient step on one minibatch: micro-batches, of all processes, that add up to the loss of the whole."""
+    reduce = partial(token_mean, denominator=b.acted.sum().clamp(min=1))
+    parts = [partial(_loss, cfg, policy, critic, reduce, part) for part in micro_batches(policy, b, cfg.tokens)]
+    return optim_step(optimizer, parts + likely(), cfg.max_grad_norm, METRICS)
+
+
+def _loss(cfg: RLHFConfig, policy: LanguageModel, critic: Scalar, reduce: Reduction, b: Minibatch) -> Share:
+    """The share of a micro-batch in the loss."""
+    logp = token_logp(policy, b)
+    policy_loss, metrics = clipped_surrogate(
+        logp, b.logp, b.adv, b.acted, clip=cfg.clip, clip_high=cfg.clip_high, reduce=reduce
+    )
+    value = state_value(critic, b)[:, :-1]
+    if cfg.value_clip is None:
+        critic_loss, _ = value_loss(value, b.target, b.acted, reduce=reduce)
+    else:
+        critic_loss, _ = clipped_value_loss(value, b.value, b.target, b.acted, clip=cfg.value_clip, reduce=reduce)
+    loss = policy_loss + cfg.value_coef * critic_loss
+    more = measured(policy, logp, b, metrics)
+    return loss, {"loss/policy": policy_loss.detach(), "loss/value": critic_loss.detach()} | more

@@ -12,8 +12,7 @@ from functools import partial
 import torch
 
 from operant.data.trajectory import Metrics
-from operant.language.episodes.distributed import share
-from operant.language.learn.optim_step import Tally, check_lengths, rate, set_rate, step
+from operant.language.learn.optim_step import Share, check_lengths, mean, optim_step, rate, set_rate, whole
 from operant.language.model.language_model import LanguageModel
 from operant.language.settings.learning import SFTConfig
 from operant.language.text.conversation import Encoded
@@ -21,6 +20,8 @@ from operant.language.text.epochs import Shuffled
 from operant.language.text.packing import Rows, packed, padded, within
 from operant.math.objective import nll
 from operant.math.reduce import token_mean
+
+METRICS = ("loss/nll", "policy/entropy")
 
 
 def sft(
@@ -51,20 +52,20 @@ def sft(
 
         batch = data(cfg.batch)
         count = sum(sum(e.acted) for e in batch)  # the tokens to learn, over all parts and processes
-        tally = Tally(("loss/nll", "policy/entropy"))
-        optimizer.zero_grad()
-        for rows in share(rows_of(cfg, batch, pad)):
-            part = rows.to(policy.device)
-            logp, entropy = policy.evaluate(part.tokens, part.acted, position=part.position, segment=part.segment)
-            loss, _ = nll(logp, part.acted, reduce=partial(token_mean, denominator=count))
-            loss.backward()
-            tally.add({"loss/nll": loss}, count)
-            tally.add({"policy/entropy": token_mean(entropy, part.acted)}, int(part.acted.sum()))
-        norm = step(optimizer, cfg.max_grad_norm)
+        parts = [partial(_loss, policy, count, rows) for rows in rows_of(cfg, batch, pad)]
+        metrics = optim_step(optimizer, parts, cfg.max_grad_norm, METRICS)
 
-        metrics = tally.means(count)
-        metrics |= {"policy/perplexity": metrics["loss/nll"].exp(), "grad/norm": norm}
-        yield metrics | {"schedule/lr": torch.tensor(lr), "data/tokens": torch.tensor(float(count))} | data.stats()
+        metrics |= {"policy/perplexity": metrics["loss/nll"].exp(), "schedule/lr": torch.tensor(lr)}
+        yield metrics | {"data/tokens": torch.tensor(float(count))} | data.stats()
+
+
+def _loss(policy: LanguageModel, count: int, rows: Rows) -> Share:
+    """The share of some rows in the loss of `count` tokens."""
+    part = rows.to(policy.device)
+    logp, entropy = policy.evaluate(part.tokens, part.acted, position=part.position, segment=part.segment)
+    loss, _ = nll(logp, part.acted, reduce=partial(token_mean, denominator=count))
+    own = part.acted.sum()
+    return loss, {"loss/nll": whole(loss, count, own), "policy/entropy": mean(token_mean(entropy, part.acted), own)}
 
 
 def rows_of(cfg: SFTConfig, batch: Sequence[Encoded], pad: int) -> list[Rows]:
