@@ -14,6 +14,7 @@ from operant.cli import seeds as seeds_module
 from operant.cli.main import main
 from operant.cli.seeds import THREAD_VARIABLES, Fleet, Line, Seed, exit_code, fleet
 from operant.run.folder import RunFolder
+from operant.workers.pool import cores
 
 QUICK = ["--total-steps", "600", "--env.num", "4", "--algo.horizon", "32", "--eval.episodes", "4"]
 QUICK += ["--no-save.videos", "--no-save.report"]
@@ -134,7 +135,7 @@ def test_ctrl_c_ends_all_with_130_and_each_is_saved(tmp_path):
     command = [sys.executable, "-m", "operant.cli.main", "train", "ppo", "CartPole-v1", "--seeds", "2", *flags]
     process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 90
-    want = min(2, seeds_module.cores())
+    want = min(2, cores())
     while len([p for p in tmp_path.glob("*/metrics/live.jsonl") if p.stat().st_size]) < want:
         assert time.monotonic() < deadline
         time.sleep(0.2)

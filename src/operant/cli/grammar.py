@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from operant.config.fields import Leaf, did_you_mean, nearest, nearest_keys
+from operant.config.fields import Leaf, nearest_keys
 from operant.config.schema import RunConfig
+from operant.config.suggest import did_you_mean, nearest
 
 METAVARS = {"integer": "N", "number": "X", "string": "TEXT", "array": "N,N", "object": "TABLE"}
 
@@ -59,7 +60,7 @@ class Parser(argparse.ArgumentParser):
         choices = list(map(str, action.choices or []))
         if choices and value not in choices:
             kind = "algorithm " if action.dest == "algorithm" else "command " if self._subparsers else ""
-            guess = did_you_mean(nearest(str(value).lower(), choices))
+            guess = did_you_mean(nearest(str(value), choices))
             self.error(f"unknown {kind}{value!r}." + (guess or f" There is: {', '.join(choices)}."))
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError, EnvError
-from operant.config.fields import did_you_mean, nearest
+from operant.config.suggest import did_you_mean, nearest
 
 if TYPE_CHECKING:
     from operant.mdp.model import MDP

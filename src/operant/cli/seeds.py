@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from operant.config.resolve import Resolved
 from operant.config.write import toml_value
+from operant.workers.pool import cores
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 POLL = 0.2
@@ -225,11 +226,6 @@ def exit_code(seeds: Sequence[Seed]) -> int:
     if INTERRUPTED in codes:
         return INTERRUPTED
     return next((code for code in codes if code), 0)
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _ending(each: Seed) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from operant.config.errors import ConfigError
-from operant.config.fields import did_you_mean, nearest
 from operant.config.resolve import read_toml, resolve
+from operant.config.suggest import did_you_mean, nearest
 from operant.config.write import toml_value
 
 WORDS = ("low", "high", "log", "step", "choices")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from inspect import getdoc
 from typing import Any
 
 from pydantic import BaseModel
+
+from operant.config.suggest import nearest
 
 # What other libraries call our keys: used only to suggest the right one.
 ELSEWHERE: dict[str, tuple[str, ...]] = {
@@ -168,11 +168,6 @@ def leaf_of(model: type[BaseModel], path: tuple[str, ...]) -> Leaf | None:
     return None
 
 
-def nearest(name: str, candidates: Iterable[str], cutoff: float = 0.6) -> list[str]:
-    """The candidate closest to a mistyped name, alone in a list, if the ratio of matching letters reaches `cutoff`."""
-    return get_close_matches(name, list(candidates), n=1, cutoff=cutoff)
-
-
 def nearest_keys(model: type[BaseModel], key: str) -> list[str]:
     """The dotted keys that a person who wrote `key` may have meant, at most two, best first.
 
@@ -186,13 +181,8 @@ def nearest_keys(model: type[BaseModel], key: str) -> list[str]:
         return same[:2]
     if meant := [known for known in ELSEWHERE.get(last, ()) if known in keys]:
         return meant[:1]
-    close = nearest(key.replace("-", "_").lower(), keys)
+    close = nearest(key.replace("-", "_"), keys)
     if close:
         return close
     parts = nearest(last, [known.rpartition(".")[2] for known in keys])
     return [known for known in keys if known.rpartition(".")[2] in parts][:2]
-
-
-def did_you_mean(names: list[str]) -> str:
-    """` Did you mean 'a' or 'b'?` with a leading space, or nothing."""
-    return f" Did you mean {' or '.join(repr(name) for name in names)}?" if names else ""

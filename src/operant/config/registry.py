@@ -13,8 +13,8 @@ from importlib import import_module
 from typing import Any, get_type_hints
 
 from operant.config.errors import ConfigError
-from operant.config.fields import did_you_mean, nearest
 from operant.config.schema import RunConfig
+from operant.config.suggest import did_you_mean, nearest
 
 CONTROL, TABULAR, LANGUAGE = "operant.control.settings", "operant.tabular.settings", "operant.language.settings.runs"
 
@@ -73,7 +73,7 @@ def settings_of(algorithm: object) -> type[RunConfig]:
         return import_module(ALGORITHMS[algorithm][0]).RUNS[algorithm]
     if isinstance(algorithm, str) and is_code(algorithm):
         return _own_settings(algorithm)
-    guess = did_you_mean(nearest(str(algorithm).lower(), ALGORITHMS))
+    guess = did_you_mean(nearest(str(algorithm), ALGORITHMS))
     raise ConfigError(f"unknown algorithm {algorithm!r}.{guess} See `operant list algorithms`.")
 
 

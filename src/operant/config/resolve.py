@@ -19,10 +19,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from operant.config.errors import ConfigError
-from operant.config.fields import Leaf, did_you_mean, leaf_of, leaves, nearest, nearest_keys, section
+from operant.config.fields import Leaf, leaf_of, leaves, nearest_keys, section
 from operant.config.locate import key_lines
 from operant.config.registry import TRUST, is_code, settings_of
 from operant.config.schema import RunConfig
+from operant.config.suggest import did_you_mean, nearest
 from operant.config.values import ENTRY, fitted, from_text, plain, shown
 from operant.config.write import toml_document, toml_key, toml_value
 

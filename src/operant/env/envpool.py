@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
-import os
 import warnings
 from collections.abc import Generator, Mapping
 from typing import Any
@@ -14,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operant.config.errors import EnvError
+from operant.config.suggest import nearest, nearest_are
 from operant.env.gymvector import GymVector
+from operant.workers.pool import cores
 
 _SEEDS = 2**31  # EnvPool takes seeds of 31 bits
 
@@ -43,8 +43,7 @@ class Pool(GymVector):
             raise EnvError('envpool is not installed: run pip install "operant[envpool]"') from error
         known: list[str] = envpool.list_all_envs()
         if id not in known:
-            near = difflib.get_close_matches(id, known, n=3, cutoff=0.6)
-            raise EnvError(f"envpool has no {id!r}" + (f"; nearest: {', '.join(near)}" if near else ""))
+            raise EnvError(f"envpool has no {id!r}{nearest_are(id, known)}")
         with _quiet():
             self._start(envpool, id, num, kwargs)
 
@@ -52,11 +51,10 @@ class Pool(GymVector):
         allowed = set(envpool.make_spec(id).config._fields) - {"num_envs", "batch_size", "seed", "env_seed"}
         for option in kwargs:  # EnvPool itself passes over those it does not know
             if option not in allowed:
-                near = difflib.get_close_matches(option, allowed, n=1)
+                near = nearest(option, allowed)
                 hint = f": did you mean {near[0]!r}?" if near else ""
                 raise EnvError(f"envpool's {id} has no option {option!r}{hint}")
-        threads = min(num, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-        options = {"num_threads": threads, **kwargs}
+        options = {"num_threads": min(num, cores()), **kwargs}
 
         def open_pool(seed: int) -> Any:
             seeds = [(seed + index) % _SEEDS for index in range(num)]

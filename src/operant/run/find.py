@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from operant.config.errors import ConfigError
+from operant.config.suggest import did_you_mean, nearest
 from operant.run.folder import RunFolder
 
 
@@ -29,10 +30,7 @@ def find(run: str, runs: Path | str = "runs") -> Path:
         raise ConfigError(
             f"'{run}' fits {len(fits)} runs: {', '.join(p.name for p in fits[:5])}. Give more of the name."
         )
-    from difflib import get_close_matches
-
-    near = get_close_matches(run, [str(r["id"]) for r in there], n=1, cutoff=0.3)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    hint = did_you_mean(nearest(run, [str(r["id"]) for r in there], cutoff=0.3))
     raise ConfigError(f"no run '{run}' under {runs}.{hint} See `operant list runs --runs {runs}`.")
 
 

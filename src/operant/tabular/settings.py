@@ -27,8 +27,9 @@ from pydantic import (
 )
 
 from operant.config.errors import ConfigError
-from operant.config.fields import ELSEWHERE, did_you_mean, leaves, nearest
+from operant.config.fields import ELSEWHERE, leaves
 from operant.config.schema import EpisodesConfig, RunConfig, Section
+from operant.config.suggest import did_you_mean, nearest
 from operant.config.values import shown
 from operant.tabular.schedules import (
     Constant,

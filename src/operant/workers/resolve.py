@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import sys
@@ -16,6 +15,7 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from operant.config.errors import ConfigError, EnvError
+from operant.config.suggest import nearest_are
 
 _ROOMS = {".box2d.": "box2d", ".mujoco.": "mujoco", ".phys2d.": "jax", ".tabular.": "jax", "ale_py": "atari"}
 
@@ -36,7 +36,7 @@ def load(env: str | Callable[..., Any]) -> tuple[EnvSpec | Callable[..., Any], s
     found: Any = getattr(module, target, None)
     if not callable(found):
         names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-        raise EnvError(f"{env}: {place} has no callable {target!r}{nearest(target, names)}")
+        raise EnvError(f"{env}: {place} has no callable {target!r}{nearest_are(target, names)}")
     return found, env
 
 
@@ -72,7 +72,7 @@ def find_spec(id: str) -> EnvSpec:
         _register_atari(id)
     spec = gymnasium.registry.get(id)
     if spec is None:
-        raise EnvError(f"there is no environment {id!r}{_other_versions(id) or nearest(id, list(gymnasium.registry))}")
+        raise EnvError(f"there is no environment {id!r}{_other_versions(id) or nearest_are(id, gymnasium.registry)}")
     if withdrawn(spec):
         raise EnvError(f"Gymnasium no longer has {id!r}{_other_versions(id)}")
     return spec
@@ -87,13 +87,6 @@ def needs(spec: EnvSpec) -> str | None:
 def withdrawn(spec: EnvSpec) -> bool:
     """Say whether an id is only kept to say that it has moved: Gymnasium's are functions that raise."""
     return getattr(spec.entry_point, "__module__", "").startswith("gymnasium.envs")
-
-
-def nearest(name: str, names: list[str]) -> str:
-    """Return "; nearest: a, b" or ""."""
-    lower = {known.lower(): known for known in names}
-    near = [lower[match] for match in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.6)]
-    return f"; nearest: {', '.join(near)}" if near else ""
 
 
 def _other_versions(id: str) -> str:
@@ -139,7 +132,7 @@ def _from_file(place: str, env: str) -> ModuleType:
     path = Path(place).expanduser()
     if not path.is_file():
         beside = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
-        raise EnvError(f"{env}: there is no file {place}{nearest(path.name, beside)}")
+        raise EnvError(f"{env}: there is no file {place}{nearest_are(path.name, beside)}")
     path = path.resolve()
     name = f"operant_user_{path.stem}_{path.stat().st_mtime_ns:x}"
     if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from operant.config.errors import ConfigError
-from operant.config.fields import did_you_mean, nearest
+from operant.config.suggest import did_you_mean, nearest
 from operant.language.model.language_model import LanguageModel, ends
 from operant.language.sample.sampling import Sampling
 from operant.language.serve.scheduler import WAITING

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from operant.config.errors import ConfigError, EnvError, OperantError
+from operant.config.suggest import nearest_are
 from operant.language.task.task import Task
 from operant.workers.resolve import load as find
-from operant.workers.resolve import nearest, place_of
+from operant.workers.resolve import place_of
 
 BUILT_IN = {
     "arithmetic": "operant.language.task.arithmetic:arithmetic",
@@ -49,7 +50,7 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
     elif colon:
         builder = _found(spec, spec)
     else:
-        hint = nearest(spec, [*BUILT_IN]) or f"; there is {', '.join(BUILT_IN)}, reasoning-gym:NAME"
+        hint = nearest_are(spec, BUILT_IN) or f"; there is {', '.join(BUILT_IN)}, reasoning-gym:NAME"
         raise ConfigError(f"there is no task {spec!r}{hint}. A task of your own is a file: mytask.py")
     _check_options(builder, given, spec)
     try:
@@ -87,7 +88,7 @@ def _check_options(builder: Callable[..., Any], options: Mapping[str, Any], spec
         return
     for name in options:
         if name not in parameters:
-            hint = nearest(name, [*parameters]) or f": it takes {', '.join(parameters)}"
+            hint = nearest_are(name, parameters) or f": it takes {', '.join(parameters)}"
             raise ConfigError(f"task {spec} has no option {name!r}{hint}")
     missing = [n for n, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
     if lacking := [name for name in missing if name not in options]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from operant.config.errors import ConfigError
+from operant.config.suggest import nearest_are
 from operant.data.streams import Streams
 from operant.language.reward.answer import answer_of, check_places
 from operant.language.reward.trace import GoldError, Trace
@@ -129,9 +129,7 @@ def _data(name: str, config: str, seed: int) -> Any:
             "reasoning-gym tasks need a package that is not installed: run pip install reasoning-gym"
         ) from error
     if name not in DATASETS:
-        near = difflib.get_close_matches(name, list(DATASETS), n=3)
-        hint = f"; nearest: {', '.join(near)}" if near else ""
-        raise ConfigError(f"reasoning-gym has no task {name!r}{hint}")
+        raise ConfigError(f"reasoning-gym has no task {name!r}{nearest_are(name, DATASETS)}")
     try:
         return gym.create_dataset(name, size=SIZE, seed=seed % 2**31, **json.loads(config))
     except (TypeError, AssertionError, ValueError) as error:

@@ -1,0 +1,26 @@
+"""What a person may have meant who mistyped a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+def nearest(name: str, candidates: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
+    """The candidates closest to a mistyped name, best first, whose share of matching letters reaches `cutoff`.
+
+    Capital letters count as small ones.
+    """
+    known = {candidate.lower(): candidate for candidate in candidates}
+    return [known[match] for match in get_close_matches(name.lower(), known, n=most, cutoff=cutoff)]
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """` Did you mean 'a' or 'b'?` with a leading space, or nothing."""
+    return f" Did you mean {' or '.join(repr(name) for name in names)}?" if names else ""
+
+
+def nearest_are(name: str, candidates: Iterable[str]) -> str:
+    """`; nearest: a, b, c`, or nothing."""
+    near = nearest(name, candidates, most=3)
+    return f"; nearest: {', '.join(near)}" if near else ""
