@@ -7,18 +7,8 @@ from matplotlib.colors import to_rgb
 from operant.config.errors import ConfigError
 from operant.mdp import grid_world, solve, worlds
 from operant.view.curves import save_figure
-from operant.view.grid_picture import (
-    LOW,
-    MIDDLE,
-    WALL,
-    GridPicture,
-    actions_taken,
-    draw_grid,
-    layout,
-    layout_of,
-    shades,
-    value_limits,
-)
+from operant.view.grid_layout import actions_taken, layout, layout_of
+from operant.view.grid_picture import LOW, MIDDLE, WALL, GridPicture, draw_grid, shades, value_limits
 
 MAZE = """\
 S.#

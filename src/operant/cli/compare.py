@@ -46,6 +46,7 @@ def _solutions(found: dict[str, Any], *, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from operant.run.schemas import decode_number
     from operant.view import words
 
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -57,8 +58,8 @@ def _solutions(found: dict[str, Any], *, as_json: bool) -> None:
             f"{row['discount']:g}",
             row["method"],
             words.number(row["start_value"], 6),
-            "±" + words.number(_finite(row["radius"]), 2),
-            words.number(_finite(row["policy_loss"]), 2),
+            "±" + words.number(decode_number(row["radius"]), 2),
+            words.number(decode_number(row["policy_loss"]), 2),
             words.count(row["iterations"]),
             words.brief(row["seconds"]),
         )
@@ -71,10 +72,6 @@ def _solutions(found: dict[str, Any], *, as_json: bool) -> None:
 
 def _differ(pair: dict[str, Any]) -> str:
     return f"policies differ in {pair['differ']:,} states" if pair["differ"] else "policies agree up to ties"
-
-
-def _finite(value: Any) -> float:
-    return float(value["nf"]) if isinstance(value, dict) else float(value)
 
 
 def interval(score: Score) -> str:

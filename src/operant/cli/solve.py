@@ -17,6 +17,7 @@ from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.config.values import ENTRY, from_text
 from operant.run.folder import RunFolder, now, provenance
 from operant.run.progress import sparkline
+from operant.run.schemas import decode_number
 from operant.view import solutions, words
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from operant.mdp.model import MDP
     from operant.mdp.solution import Solution
-    from operant.view.grid_picture import Layout
+    from operant.view.grid_layout import Layout
     from operant.view.sweep_video import Sweeps
 
 LINE_EVERY = 5.0
@@ -75,7 +76,7 @@ def told(record: solutions.Record) -> list[str]:
 def certificate(about: Mapping[str, Any]) -> list[str]:
     """The certificate of `solution.json` in sentences."""
     known, average = about["certificate"], about["model"]["criterion"] == "average"
-    gap, loss = _number(known["gap"]), _number(known["policy_loss"])
+    gap, loss = decode_number(known["gap"]), decode_number(known["policy_loss"])
     if not math.isfinite(gap):
         return [f"Certificate: none ({known['why']})."]
     what = "the gain of every state" if average else "every value"
@@ -239,10 +240,6 @@ class _Line(AbstractContextManager["_Line"]):
     def __exit__(self, *error: Any) -> None:
         if self.live is not None:
             self.live.__exit__(*error)
-
-
-def _number(value: float | Mapping[str, str]) -> float:
-    return float(value["nf"]) if isinstance(value, Mapping) else float(value)
 
 
 def _say(line: str) -> None:

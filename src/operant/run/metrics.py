@@ -12,7 +12,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import OperantError
-from operant.run.schemas import LARGEST
+from operant.run.schemas import LARGEST, decode_number, encode_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -205,15 +205,14 @@ def live_rows(path: Path) -> Generator[dict[str, Any]]:
         except (ValueError, RecursionError):
             continue
         try:
-            yield _checked({k: float(v["nf"]) if isinstance(v, dict) else v for k, v in row.items()})
+            yield _checked({name: decode_number(value) for name, value in row.items()})
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise OperantError(f"{path}:{number} is no row of metrics ({error}); remove that line to go on") from error
 
 
 def encoded(row: Mapping[str, Any]) -> str:
-    """A row as a line of `live.jsonl`; a number that is not finite is {"nf": "nan"}."""
-    plain = {k: {"nf": str(v)} if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-    return json.dumps(plain) + "\n"
+    """A row as a line of `live.jsonl`."""
+    return json.dumps({name: encode_number(value) for name, value in row.items()}) + "\n"
 
 
 def _checked(row: dict[str, Any]) -> dict[str, Any]:

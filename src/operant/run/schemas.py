@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import fields
@@ -55,6 +56,16 @@ def read_json(path: Path, kinds: Mapping[str, tuple[type, ...]]) -> dict[str, An
         if name in content and (reason := _misfit(content[name], kind, PARTS.get(name))):
             raise ConfigError(f"{path} is damaged ({name} {reason}); mend or remove it")
     return content
+
+
+def encode_number(value: Any) -> Any:
+    """A number as our JSON files hold it: {"nf": "nan"}, "inf" or "-inf" where it is not finite. All else as it is."""
+    return {"nf": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def decode_number(value: Any) -> Any:
+    """What `encode_number` was given."""
+    return float(value["nf"]) if isinstance(value, dict) else value
 
 
 def position(kind: type[T], state: Mapping[str, Any], file: Path) -> T:

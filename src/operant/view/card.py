@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.spaces.utils import flatdim
 
 from operant.env.spaces import leaves
+from operant.view.page import environment
 
 
 def card(
@@ -34,37 +35,24 @@ def card(
         replay: seed and return of `replay.mp4`, or None where there is no video.
         table: the policy is a table and not a network.
     """
-    env, algorithm, export = run["env"], run["algorithm"], run["export"]
-    name = f"{algorithm}-{env}"
-    trained = run.get("packages") or {}
-    video = (
-        f"[`replay.mp4`](replay.mp4) shows one episode: seed {replay['seed']}, return {replay['return']:.1f}."
-        if replay
-        else "There is no video: no picture could be drawn where this was exported."
+    absent = dict.fromkeys(("packages", "parameters", "seconds", "host"))
+    text = (
+        environment()
+        .get_template("card.md.j2")
+        .render(
+            run=absent | dict(run),
+            front=_front_matter(run["env"], run["algorithm"], evaluation),
+            e=evaluation,
+            packages=_versions(packages),
+            trained=_versions(run.get("packages") or {}),
+            numbers=flatdim(observation_space),
+            observations=layout(observation_space),
+            actions=_one_line(action_space),
+            replay=replay,
+            table=table,
+        )
     )
-    sections = [
-        _front_matter(name, env, algorithm, evaluation),
-        f"# {algorithm.upper()} on {env}\n\n"
-        f"Trained by operant for {run['steps']:,} environment steps "
-        f"(run `{run['id']}`, seed {run['seed']}). This is the policy of step {export['step']:,}{_chosen(export)}.\n\n"
-        f"{video}",
-        "## Measured return\n\n" + _measured(evaluation, env, packages),
-        "## Use\n\n"
-        "```bash\noperant eval .       # the protocol above\noperant play .       # a video\n"
-        "operant reproduce .  # trains it again, and compares\n```\n\n"
-        "Without operant, by `policy.onnx` alone:\n\n"
-        "```python\nimport numpy as np\nimport onnxruntime\n\n"
-        'session = onnxruntime.InferenceSession("policy.onnx")\n'
-        f"obs = np.zeros((1, {flatdim(observation_space)}), np.float32)  # raw observations, as many rows as you like\n"
-        '(action,) = session.run(["action"], {"obs": obs})\n```\n\n' + _graph(export["onnx"], table),
-        "## Observations\n\n" + layout(observation_space),
-        f"## Actions\n\n`{_one_line(action_space)}`, one a row, in the dtype of the space.",
-        "## Training\n\n"
-        f"All settings, with where each came from, are in `config.toml`; the metrics of the run are in `metrics/`. "
-        f"{run.get('parameters') or 0:,} parameters, {run.get('seconds') or 0:.0f} s on "
-        f"{(run.get('host') or {}).get('cpu', 'an unnamed processor')}.\n\n" + _versions(trained),
-    ]
-    return "\n\n".join(sections) + "\n"
+    return text + "\n"
 
 
 def layout(space: gymnasium.Space[Any]) -> str:
@@ -80,67 +68,25 @@ def layout(space: gymnasium.Space[Any]) -> str:
     return "\n".join(rows) + "\n\nfloat32, not normalised: the policy does that itself."
 
 
-def _front_matter(name: str, env: str, algorithm: str, evaluation: Mapping[str, Any]) -> str:
-    """Between the rules: YAML, of which every value is written as JSON."""
+def _front_matter(env: str, algorithm: str, evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The lines between the rules: YAML, of which every value is written as JSON."""
+    reward = f"{evaluation['mean']:.2f} +/- {evaluation['std']:.2f}"
     result = {
         "task": {"type": "reinforcement-learning", "name": "reinforcement-learning"},
         "dataset": {"name": env, "type": env},
-        "metrics": [
-            {
-                "type": "mean_reward",
-                "name": "mean_reward",
-                "value": f"{evaluation['mean']:.2f} +/- {evaluation['std']:.2f}",
-                "verified": False,
-            }
-        ],
+        "metrics": [{"type": "mean_reward", "name": "mean_reward", "value": reward, "verified": False}],
     }
     fields = {
         "library_name": "operant",
         "pipeline_tag": "reinforcement-learning",
         "tags": ["reinforcement-learning", "operant", algorithm, env, "onnx"],
-        "model-index": [{"name": name, "results": [result]}],
+        "model-index": [{"name": f"{algorithm}-{env}", "results": [result]}],
     }
-    return "\n".join(["---", *(f"{key}: {json.dumps(value)}" for key, value in fields.items()), "---"])
+    return [(name, json.dumps(value)) for name, value in fields.items()]
 
 
-def _chosen(export: Mapping[str, Any]) -> str:
-    return ", the best of the evaluations made in training" if export["checkpoint"] == "best" else ""
-
-
-def _measured(evaluation: Mapping[str, Any], env: str, packages: Mapping[str, str]) -> str:
-    low, high = evaluation["iqm_ci95"]
-    interval = "–" if low is None else f"[{low:.2f}, {high:.2f}]"
-    how = "the mode of the policy" if evaluation["deterministic"] else "a sample of the policy"
-    return (
-        "| mean | deviation | interquartile mean | its 95 % interval | shortest, longest | episodes |\n"
-        "|--:|--:|--:|--:|--:|--:|\n"
-        f"| {evaluation['mean']:.2f} | {evaluation['std']:.2f} | {evaluation['iqm']:.2f} | {interval} "
-        f"| {min(evaluation['lengths'])}, {max(evaluation['lengths'])} steps | {evaluation['episodes']} |\n\n"
-        f"Undiscounted returns of whole episodes of `{env}`, after training; actions are {how}; {evaluation['copies']} "
-        f"copies, copy i begins with seed {evaluation['seed']} + i and goes on from there. {evaluation['note']}The "
-        "interval is a bootstrap over episodes of this one policy: it says nothing of other training seeds. Every "
-        f"return is in `evaluation.json`.\n\n{_versions(packages, 'Measured')}"
-    )
-
-
-def _versions(packages: Mapping[str, str], verb: str = "Trained") -> str:
-    return f"{verb} with {', '.join(f'{name} {version}' for name, version in packages.items())}."
-
-
-def _graph(onnx: Mapping[str, Any], table: bool) -> str:
-    ties = f" ({onnx['ties']} ties between equal scores were decided differently)" if onnx["ties"] else ""
-    held = (
-        "the table of action values, of which the largest is taken, and what makes it an action of the environment "
-        "(first number); `table.json` holds the same in words"
-        if table
-        else "the normalisation of observations, the network, the mode of the policy and what makes it an action of "
-        "the environment (bounds, first number)"
-    )
-    return (
-        f"The graph holds {held}. On "
-        f"{onnx['observations']:,} observations, real and extreme, it agreed with the library to "
-        f"{onnx['difference']:.1g}{ties}."
-    )
+def _versions(packages: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in packages.items())
 
 
 def _one_line(space: gymnasium.Space[Any]) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from operant.config.errors import ConfigError
 from operant.data.improvement import improvement_ci, probability_of_improvement
 from operant.data.stats import bootstrap_ci, iqm
+from operant.run.schemas import encode_number
 from operant.view.bands import Band, band, evaluation_grid, training_grid
 from operant.view.members import EVALUATION, TRAIN, Group, Member, group, notes, read_member
 
@@ -197,8 +198,8 @@ def numbers(comparison: Comparison) -> dict[str, Any]:
                 "second": each.second,
                 "environments": each.environments,
                 "runs": list(each.runs),
-                "probability": _plain(each.probability),
-                "interval": [_plain(bound) for bound in each.interval],
+                "probability": encode_number(each.probability),
+                "interval": [encode_number(bound) for bound in each.interval],
             }
             for each in comparison.improvements
         ],
@@ -215,15 +216,15 @@ def _group_numbers(each: Compared) -> dict[str, Any]:
             "seed": member.seed,
             "status": member.status,
             "steps": member.steps,
-            "score": None if member.score is None else _plain(member.score),
+            "score": encode_number(member.score),
         }
         for member in each.group.members
     ]
     found: dict[str, Any] = {"name": each.name, "runs": runs, "scored": len(each.group.scored), "final": None}
     if final is not None:
-        found["final"] = {key: _plain(getattr(final, key)) for key in ("iqm", "mean", "median", "std")} | {
-            "interval": [_plain(bound) for bound in final.interval],
-            "values": [_plain(v) for v in final.values],
+        found["final"] = {key: encode_number(getattr(final, key)) for key in ("iqm", "mean", "median", "std")} | {
+            "interval": [encode_number(bound) for bound in final.interval],
+            "values": [encode_number(v) for v in final.values],
         }
     for key, curve in (("train", each.train), ("evaluation", each.evaluation)):
         found[key] = None if curve is None else _curve_numbers(curve)
@@ -238,8 +239,4 @@ def _curve_numbers(curve: Band) -> dict[str, Any]:
         "high": curve.high.tolist,
         "n": curve.alive.sum(axis=0).tolist,
     }
-    return {name: [_plain(value) for value in read()] for name, read in columns.items()}
-
-
-def _plain(value: float) -> float | dict[str, str]:
-    return value if math.isfinite(value) else {"nf": str(value)}
+    return {name: [encode_number(value) for value in read()] for name, read in columns.items()}

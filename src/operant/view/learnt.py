@@ -98,7 +98,8 @@ def _compare(mdp: MDP, agent: TablePolicy, found: Learnt) -> None:
 
     from operant.mdp.graph.reachability import reachable
     from operant.mdp.solvers.solve import solve
-    from operant.view.grid_picture import actions_taken, layout_of, value_limits
+    from operant.view.grid_layout import actions_taken, layout_of
+    from operant.view.grid_picture import value_limits
 
     solution = solve(mdp)
     states = agent.spec.states

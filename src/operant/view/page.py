@@ -31,12 +31,12 @@ EMBEDDED = 15_000_000
 
 @cache
 def environment() -> Environment:
-    """Jinja with escaping, strict about what is undefined, and the filters of `view.words`."""
+    """Jinja with escaping (not of Markdown), strict about what is undefined, and the filters of `view.words`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
         loader=PackageLoader("operant.view", "templates"),
-        autoescape=True,
+        autoescape=lambda name: name is None or not name.endswith(".md.j2"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

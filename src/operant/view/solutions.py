@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from operant.config.errors import ConfigError
 from operant.run.disk import writing
 from operant.run.folder import RunFolder, write_json
-from operant.run.schemas import read_json
+from operant.run.schemas import encode_number, read_json
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from operant.mdp.solution import Solution
-    from operant.view.grid_picture import Layout
+    from operant.view.grid_layout import Layout
 
     Floats = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ class Record:
         """Where the states stand on a map; None where they do not."""
         import numpy as np
 
-        from operant.view.grid_picture import Layout
+        from operant.view.grid_layout import Layout
 
         grid = self.about["grid"]
         if grid is None:
@@ -102,10 +102,10 @@ def summarised(solution: Solution, name: str, epsilon: float) -> dict[str, Any]:
         "seconds": solution.seconds,
         "epsilon": epsilon,
         "certificate": {
-            "gap": _plain(certificate.gap),
-            "radius": _plain(certificate.radius),
-            "policy_loss": _plain(certificate.policy_loss),
-            "rounding": _plain(certificate.rounding),
+            "gap": encode_number(certificate.gap),
+            "radius": encode_number(certificate.radius),
+            "policy_loss": encode_number(certificate.policy_loss),
+            "rounding": encode_number(certificate.rounding),
             "why": certificate.why,
         },
         "start_value": _start_value(solution),
@@ -124,7 +124,7 @@ def keep(solution: Solution, name: str, epsilon: float, folder: RunFolder) -> Re
     """
     import numpy as np
 
-    from operant.view.grid_picture import actions_taken
+    from operant.view.grid_layout import actions_taken
 
     mdp = solution.mdp
     policy, arrays = solution.policy, {"values": solution.values, "policy": solution.policy, "rows": solution.rows}
@@ -192,7 +192,7 @@ def _thin(history: tuple[tuple[int, float], ...], limit: int = 400) -> list[tupl
 
 
 def _grid(solution: Solution) -> dict[str, Any] | None:
-    from operant.view.grid_picture import layout_of
+    from operant.view.grid_layout import layout_of
 
     layout = layout_of(solution.mdp)
     if layout is None or layout.states.size > CELLS:
@@ -217,14 +217,10 @@ def _states(solution: Solution) -> list[dict[str, Any]]:
     return [
         {
             "state": str(s if named is None else named[s]),
-            "value": _plain(float(values[s])),
-            "lower": _plain(float(lower[s])),
-            "upper": _plain(float(upper[s])),
+            "value": encode_number(float(values[s])),
+            "lower": encode_number(float(lower[s])),
+            "upper": encode_number(float(upper[s])),
             "action": None if policy[s] < 0 else str(policy[s] if mdp.actions is None else mdp.actions[policy[s]]),
         }
         for s in range(min(LISTED, mdp.num_states))
     ]
-
-
-def _plain(value: float) -> float | dict[str, str]:
-    return value if math.isfinite(value) else {"nf": str(value)}

@@ -9,6 +9,7 @@ from typing import Any
 
 from operant.config.errors import OperantError
 from operant.run.folder import RunFolder
+from operant.run.schemas import decode_number
 from operant.view import charts, page, solutions, words
 from operant.view.charts import Chart, Scale
 from operant.view.grid_picture import GridPicture
@@ -62,7 +63,7 @@ def render(folder: RunFolder, record: Record) -> str:
         convergence=_convergence(about),
         videos=page.films(folder),
         pointed=drawn,
-        states=[{key: _number(value) for key, value in row.items()} for row in states],
+        states=[{key: decode_number(value) for key, value in row.items()} for row in states],
         places=words.places([_finite(row["value"]) for row in states]),
         machine=[("Model", size), *page.machine(info)],
         command=page.command(info.get("argv") or []),
@@ -72,14 +73,14 @@ def render(folder: RunFolder, record: Record) -> str:
 def sentences(about: Mapping[str, Any]) -> dict[str, Any]:
     """The certificate in words: what is known, by which theorem, and whether it is what was asked for."""
     known = about["certificate"]
-    gap, loss = _number(known["gap"]), _number(known["policy_loss"])
+    gap, loss = decode_number(known["gap"]), decode_number(known["policy_loss"])
     what = "the gain of every state" if about["model"]["criterion"] == "average" else "every value"
     if not math.isfinite(gap):
         return {"text": "No bound is known for this answer.", "why": known["why"], "met": False}
     text = (
         f"It is certain that {what} lies within {words.number(gap / 2, 2)} of the optimum, and that the policy shown "
         f"loses at most {words.number(loss, 2)} against the best there is, from whichever state it begins. Rounding "
-        f"errors of the computer are included ({words.number(_number(known['rounding']), 2)})."
+        f"errors of the computer are included ({words.number(decode_number(known['rounding']), 2)})."
     )
     return {"text": text, "why": known["why"], "met": max(gap / 2, loss) <= about["epsilon"]}
 
@@ -107,13 +108,13 @@ def _figures(record: Record) -> list[dict[str, str]]:
     if average:
         label, note = ("Optimal gain", "reward a step") if start is not None else ("Relative values", note)
     first = {"label": label, "value": value, "note": note}
-    gap = _number(known["gap"])
+    gap = decode_number(known["gap"])
     return [
         first,
         {
             "label": "Known to within",
             "value": "±" + words.number(gap / 2, 2) if math.isfinite(gap) else "not known",
-            "note": f"policy loses at most {words.number(_number(known['policy_loss']), 2)}",
+            "note": f"policy loses at most {words.number(decode_number(known['policy_loss']), 2)}",
         },
         {"label": "Iterations", "value": words.count(about["iterations"]), "note": about["method"]},
         {"label": "Time", "value": words.brief(about["seconds"]), "note": f"{words.count(model['states'])} states"},
@@ -124,7 +125,7 @@ def _convergence(about: Mapping[str, Any]) -> Chart | None:
     """The certified gap over iterations, on a logarithmic scale; the band is what was asked for."""
     import numpy as np
 
-    rows = [(i, _number(gap)) for i, gap in about["history"]]
+    rows = [(i, decode_number(gap)) for i, gap in about["history"]]
     rows = [(i, gap) for i, gap in rows if gap > 0 and math.isfinite(gap)]
     if len(rows) < 2:
         return None
@@ -181,10 +182,6 @@ def _policy(record: Record) -> Chart | None:
     return chart
 
 
-def _number(value: Any) -> Any:
-    return float(value["nf"]) if isinstance(value, Mapping) else value
-
-
 def _finite(value: Any) -> float | None:
-    found = _number(value)
+    found = decode_number(value)
     return found if math.isfinite(found) else None

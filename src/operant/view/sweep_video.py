@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import OperantError
-from operant.view.grid_picture import GridPicture, actions_taken, layout_of, shades, value_limits
+from operant.view.grid_layout import actions_taken, layout_of
+from operant.view.grid_picture import GridPicture, shades, value_limits
 from operant.view.video import record
 
 if TYPE_CHECKING:
