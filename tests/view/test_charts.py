@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from operant.run.metrics import Column
-from operant.view import charts, words
+from operant.view import charts, formatting
 from operant.view.bands import moving_average
 from operant.view.charts import Chart, Scale
 
@@ -152,19 +152,19 @@ def test_what_the_pointer_reads_is_strict_json() -> None:
     ],
 )
 def test_numbers(value: float | None, text: str) -> None:
-    assert words.number(value) == text
+    assert formatting.number(value) == text
 
 
 def test_columns_durations_and_moments() -> None:
-    assert [words.places([v, None, math.nan]) for v in (3.0, -431.0, 5120.0)] == [2, 1, 0]
-    assert words.fixed(-3.0, 1) == "−3.0"
-    assert words.fixed(math.nan, 1) == "NaN"
-    assert [words.duration(s) for s in (24.31, 59.97, 192, 7500, None)] == [
+    assert [formatting.decimals([v, None, math.nan]) for v in (3.0, -431.0, 5120.0)] == [2, 1, 0]
+    assert formatting.fixed(-3.0, 1) == "−3.0"
+    assert formatting.fixed(math.nan, 1) == "NaN"
+    assert [formatting.duration(s) for s in (24.31, 59.97, 192, 7500, None)] == [
         "24.3 s",
         "1 min 00 s",
         "3 min 12 s",
         "2 h 05 min",
         "–",
     ]
-    assert words.moment("2026-01-05T10:15:00Z") == "5 January 2026, 10:15 UTC"
-    assert words.moment("soon") == "soon"
+    assert formatting.timestamp("2026-01-05T10:15:00Z") == "5 January 2026, 10:15 UTC"
+    assert formatting.timestamp("soon") == "soon"

@@ -19,9 +19,9 @@ from operant.config.resolve import dump, resolve
 from operant.data.stats import bootstrap_ci, iqm
 from operant.view import page as view_page
 from operant.view.diagnostics import DIAGNOSTICS, of_tokens
+from operant.view.formatting import number
 from operant.view.page import command
 from operant.view.report import write_report
-from operant.view.words import number
 from view.synthetic import rows, write_run
 
 VOID = {"meta", "br", "img", "path", "link", "input", "hr"}

@@ -47,7 +47,7 @@ def _solutions(found: dict[str, Any], *, as_json: bool) -> None:
     from rich.table import Table
 
     from operant.run.schemas import decode_number
-    from operant.view import words
+    from operant.view.formatting import count, number, short_duration
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("model", "γ", "method", "start", "known to", "policy loss", "iterations", "time"):
@@ -57,17 +57,17 @@ def _solutions(found: dict[str, Any], *, as_json: bool) -> None:
             f"{row['model']}, {row['criterion']}",
             f"{row['discount']:g}",
             row["method"],
-            words.number(row["start_value"], 6),
-            "±" + words.number(decode_number(row["radius"]), 2),
-            words.number(decode_number(row["policy_loss"]), 2),
-            words.count(row["iterations"]),
-            words.brief(row["seconds"]),
+            number(row["start_value"], 6),
+            "±" + number(decode_number(row["radius"]), 2),
+            number(decode_number(row["policy_loss"]), 2),
+            count(row["iterations"]),
+            short_duration(row["seconds"]),
         )
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     for pair in found["pairs"]:
         one, other = Path(pair["first"]).name, Path(pair["second"]).name
-        allowed = "" if pair["allowed"] is None else f" (their certificates allow {words.number(pair['allowed'], 2)})"
-        print(f"{one} and {other}: values at most {words.number(pair['apart'], 2)} apart{allowed}; {_differ(pair)}")
+        allowed = "" if pair["allowed"] is None else f" (their certificates allow {number(pair['allowed'], 2)})"
+        print(f"{one} and {other}: values at most {number(pair['apart'], 2)} apart{allowed}; {_differ(pair)}")
 
 
 def _differ(pair: dict[str, Any]) -> str:
@@ -76,7 +76,7 @@ def _differ(pair: dict[str, Any]) -> str:
 
 def interval(score: Score) -> str:
     """An interquartile mean and its interval in words: `231.4 [210.0, 250.1] over 5 seeds`."""
-    from operant.view.words import number
+    from operant.view.formatting import number
 
     low, high = score.interval
     between = "" if low != low else f" [{number(low)}, {number(high)}]"
@@ -88,7 +88,7 @@ def _print(comparison: Comparison) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from operant.view.words import number
+    from operant.view.formatting import number
 
     console: Any = Console(width=None if sys.stdout.isatty() else 140)
     for world in comparison.worlds:

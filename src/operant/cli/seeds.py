@@ -229,7 +229,7 @@ def exit_code(seeds: Sequence[Seed]) -> int:
 
 
 def _ending(each: Seed) -> str:
-    from operant.view.words import number
+    from operant.view.formatting import number
 
     if each.process is None:
         return "not started."

@@ -18,7 +18,8 @@ from operant.config.values import ENTRY, from_text
 from operant.run.folder import RunFolder, now, provenance
 from operant.run.progress import sparkline
 from operant.run.schemas import decode_number
-from operant.view import solutions, words
+from operant.view import solutions
+from operant.view.formatting import number, short_duration
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -63,13 +64,13 @@ def told(record: solutions.Record) -> list[str]:
     about = record.about
     times = about["iterations"]
     lines = [
-        f"{about['method']}: {times:,} iteration{'s' * (times != 1)} in {words.brief(about['seconds'])}",
+        f"{about['method']}: {times:,} iteration{'s' * (times != 1)} in {short_duration(about['seconds'])}",
         f"  why: {about['why']}",
         *certificate(about),
     ]
     if about.get("start_value") is not None:
         what = "Gain from the start" if about["model"]["criterion"] == "average" else "Value of the start"
-        lines.append(f"{what}: {words.number(about['start_value'], 7)}")
+        lines.append(f"{what}: {number(about['start_value'], 7)}")
     return [*lines, *_arrows(record)]
 
 
@@ -81,8 +82,8 @@ def certificate(about: Mapping[str, Any]) -> list[str]:
         return [f"Certificate: none ({known['why']})."]
     what = "the gain of every state" if average else "every value"
     found = [
-        f"Certificate: {what} is within {words.number(gap / 2, 2)} of the optimum, and the policy loses at most "
-        f"{words.number(loss, 2)}, rounding included",
+        f"Certificate: {what} is within {number(gap / 2, 2)} of the optimum, and the policy loses at most "
+        f"{number(loss, 2)}, rounding included",
         f"  by: {known['why']}",
     ]
     if max(gap / 2, loss) > about["epsilon"]:

@@ -238,7 +238,7 @@ def _key(seed: int, done: int) -> int:
 def rows(trials: Sequence[Any]) -> list[dict[str, str]]:
     """Trials as a table: number, how each ended, its value and interval, its settings, its error."""
     from operant.data.stats import bootstrap_ci
-    from operant.view.words import number
+    from operant.view.formatting import number
 
     found: list[dict[str, str]] = []
     for trial in trials:

@@ -164,13 +164,13 @@ def _numbers(name: str, column: Any) -> tuple[NDArray[Any], Mask]:
     known = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
     if not any(of(kind) for of in known) or (name in KEYS and gaps) or (name in WHOLE and not known[0](kind)):
         raise TypeError(f"{name} is {kind}{' with gaps' if gaps else ''}")
-    whole = known[0](kind) and not gaps
-    to = pa.int64() if whole else pa.float64()
+    integer = known[0](kind) and not gaps
+    to = pa.int64() if integer else pa.float64()
     column = column.cast(to)
     bare = pa.Array.from_buffers(to, len(column), [None, column.buffers()[1]], offset=column.offset)
     # DLPack, as `to_numpy` of an array with nulls would import pandas.
     value, measured = np.from_dlpack(bare), np.from_dlpack(column.is_valid().cast(pa.uint8())).astype(bool)
-    if whole and max(int(value.max(initial=0)), -int(value.min(initial=0))) > LARGEST:
+    if integer and max(int(value.max(initial=0)), -int(value.min(initial=0))) > LARGEST:
         raise TypeError(f"{name} is too large")
     return value, measured
 

@@ -73,11 +73,11 @@ def band(columns: Sequence[Column], grid: Array, window: float) -> Band:
 
     seeds, alive = (np.stack(rows) for rows in zip(*(moving_average(c, grid, window) for c in columns), strict=True))
     middle, low, high = (np.full(len(grid), np.nan) for _ in range(3))
-    for here in np.unique(alive, axis=1).T:  # a pattern of seeds that are alive together
-        where = (alive == here[:, None]).all(axis=0)  # [P]
-        if here.any():
-            middle[where] = iqm_over_rows(seeds[here][:, where])
-        if here.all():
+    for pattern in np.unique(alive, axis=1).T:  # a pattern of seeds that are alive together
+        where = (alive == pattern[:, None]).all(axis=0)  # [P]
+        if pattern.any():
+            middle[where] = iqm_over_rows(seeds[pattern][:, where])
+        if pattern.all():
             low[where], high[where] = bootstrap_band(seeds[:, where])
     bad = np.unique(np.concatenate([column.step[~np.isfinite(column.value)] for column in columns]))
     return Band(grid=grid, seeds=seeds, alive=alive, middle=middle, low=low, high=high, bad=bad)

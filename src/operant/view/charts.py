@@ -119,11 +119,11 @@ def chart(x: Scale, y: Scale, label: str, *, x_count: int = 6, y_count: int = 5)
 def ticks(scale: Scale, count: int) -> list[float]:
     """Round numbers inside the scale, 1, 2 or 5 times a power of ten apart: as near to `count` of them as can be."""
     power = 10.0 ** math.floor(math.log10((scale.high - scale.low) / count))
-    found: list[list[float]] = []
+    candidates: list[list[float]] = []
     for gap in (power * m for m in (0.5, 1, 2, 5, 10)):
         first, last = math.ceil(scale.low / gap - 1e-9), math.floor(scale.high / gap + 1e-9)
-        found.append([index * gap for index in range(first, last + 1)])
-    return min(found, key=lambda marks: abs(len(marks) - count))
+        candidates.append([index * gap for index in range(first, last + 1)])
+    return min(candidates, key=lambda marks: abs(len(marks) - count))
 
 
 def tick(value: float) -> str:

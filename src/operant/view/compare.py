@@ -158,13 +158,13 @@ def _improvements(worlds: Sequence[World]) -> list[Improvement]:
             if each.score is not None:
                 scores.setdefault(each.group.method, {})[world.env] = each.score.values
                 names.setdefault(each.group.method, each.name)
-    found: list[Improvement] = []
+    improvements: list[Improvement] = []
     for one, other in combinations(scores, 2):
         shared = [env for env in scores[one] if env in scores[other]]
         for envs in ([shared] if shared else []) + ([[env] for env in shared] if len(shared) > 1 else []):
             x, y = ([scores[method][env] for env in envs] for method in (one, other))
-            found.append(_improvement(names[one], names[other], envs, x, y))
-    return found
+            improvements.append(_improvement(names[one], names[other], envs, x, y))
+    return improvements
 
 
 def _improvement(one: str, other: str, envs: list[str], x: list[list[float]], y: list[list[float]]) -> Improvement:
@@ -220,15 +220,15 @@ def _group_numbers(each: Compared) -> dict[str, Any]:
         }
         for member in each.group.members
     ]
-    found: dict[str, Any] = {"name": each.name, "runs": runs, "scored": len(each.group.scored), "final": None}
+    result: dict[str, Any] = {"name": each.name, "runs": runs, "scored": len(each.group.scored), "final": None}
     if final is not None:
-        found["final"] = {key: encode_number(getattr(final, key)) for key in ("iqm", "mean", "median", "std")} | {
+        result["final"] = {key: encode_number(getattr(final, key)) for key in ("iqm", "mean", "median", "std")} | {
             "interval": [encode_number(bound) for bound in final.interval],
             "values": [encode_number(v) for v in final.values],
         }
     for key, curve in (("train", each.train), ("evaluation", each.evaluation)):
-        found[key] = None if curve is None else _curve_numbers(curve)
-    return found
+        result[key] = None if curve is None else _curve_numbers(curve)
+    return result
 
 
 def _curve_numbers(curve: Band) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import DiskError
-from operant.view import charts, page, words
+from operant.view import charts, page
 from operant.view.charts import Chart, Scale
 from operant.view.compare import Comparison, World
 from operant.view.curves import COLOURS, comparison_picture
+from operant.view.formatting import count, decimals
 
 if TYPE_CHECKING:
     from operant.view.bands import Band
@@ -52,13 +53,13 @@ def _world(world: World) -> dict[str, Any]:
     scores = [each.score.values for each in world.groups if each.score]
     return {
         "env": world.env,
-        "window": words.count(world.window),
+        "window": count(world.window),
         "train": _curves(world, [each.train for each in world.groups], "Training return over environment steps"),
         "evaluation": _curves(world, [each.evaluation for each in world.groups], "Evaluation over environment steps"),
         "groups": [(each, _colour(index)) for index, each in enumerate(world.groups)],
         "scored": bool(scores),
         "scale": charts.fit([np.asarray(values) for values in scores]),
-        "places": words.places([value for values in scores for value in values]),
+        "places": decimals([value for values in scores for value in values]),
         "differences": world.differences,
     }
 

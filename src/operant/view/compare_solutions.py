@@ -22,12 +22,12 @@ def compare_solutions(paths: Sequence[Path]) -> dict[str, Any]:
     """
     import numpy as np
 
-    found = {str(path): solutions.read(path) for path in paths}
-    rows = [_row(path, record.about) for path, record in found.items()]
+    records = {str(path): solutions.read(path) for path in paths}
+    rows = [_row(path, record.about) for path, record in records.items()]
     pairs: list[dict[str, Any]] = []
-    kept = list(found.items())
-    for index, (one, a) in enumerate(kept):
-        for other, b in kept[index + 1 :]:
+    named = list(records.items())
+    for index, (one, a) in enumerate(named):
+        for other, b in named[index + 1 :]:
             if a.about["model"] != b.about["model"] or a.values.shape != b.values.shape:
                 continue
             radius = [_radius(record.about) for record in (a, b)]

@@ -60,11 +60,11 @@ def _cells(before: Mapping[str, Any], after: Mapping[str, Any], both: bool) -> l
 
 
 def _cell(row: Mapping[str, Any]) -> dict[str, Any]:
-    parts = [(name.removeprefix("reward/"), value) for name, value in row.items() if name.startswith("reward/")]
-    told = [(name, "not judged" if value is None or math.isnan(value) else f"{value:.3g}") for name, value in parts]
+    values = [(name.removeprefix("reward/"), value) for name, value in row.items() if name.startswith("reward/")]
+    parts = [(name, "not judged" if value is None or math.isnan(value) else f"{value:.3g}") for name, value in values]
     reward = row["reward"]
     grade = "unknown" if reward is None else "good" if _right(row) else "poor" if float(reward) <= 0.0 else "fair"
-    return {"text": _cut(row["completion"]), "cut": row["finish"] == "length", "parts": told, "grade": grade}
+    return {"text": _cut(row["completion"]), "cut": row["finish"] == "length", "parts": parts, "grade": grade}
 
 
 def _right(row: Mapping[str, Any]) -> bool:
@@ -81,30 +81,30 @@ def _changes(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> li
         (False, False): "wrong both times",
         (True, False): "right, then wrong",
     }
-    found = [(_right(before), _right(after)) for before, after in pairs]
-    return [(text, found.count(kind)) for kind, text in kinds.items()]
+    outcomes = [(_right(before), _right(after)) for before, after in pairs]
+    return [(text, outcomes.count(kind)) for kind, text in kinds.items()]
 
 
 def _curve(metrics: Metrics) -> dict[str, Any] | None:
     """Held-out accuracy over the steps: greedily decoded, and sampled beside it."""
     kinds = (("smooth", "greedy"), ("raw", "sampled"))
     every = [(css, name, metrics.column(f"eval/accuracy_{name}")) for css, name in kinds]
-    found = [(css, name, column) for css, name, column in every if column is not None]
-    if not found:
+    curves = [(css, name, column) for css, name, column in every if column is not None]
+    if not curves:
         return None
-    end = max(float(column.step[-1]) for _, _, column in found)
-    scale = charts.fit([column.value for _, _, column in found], include=[0.0, 1.0])
+    end = max(float(column.step[-1]) for _, _, column in curves)
+    scale = charts.fit([column.value for _, _, column in curves], include=[0.0, 1.0])
     chart = charts.chart(Scale(0.0, end or 1.0), scale, "Held-out accuracy over steps")
-    for css, _, column in found:
+    for css, _, column in curves:
         chart.line(css, column.step, column.value)
-    greedy = found[0][2]
+    greedy = curves[0][2]
     chart.dots("dot", greedy.step, greedy.value)
-    readings = [(name, column.value.tolist()) for _, name, column in found]
+    readings = [(name, column.value.tolist()) for _, name, column in curves]
     if len({len(values) for _, values in readings}) == 1:
         chart.reading(greedy.step, readings)
-    return {"chart": chart, "sampled": len(found) > 1}
+    return {"chart": chart, "sampled": len(curves) > 1}
 
 
 def _cut(text: object) -> str:
-    shown = str(text)
-    return shown if len(shown) <= LONGEST else shown[:LONGEST] + " …"
+    full = str(text)
+    return full if len(full) <= LONGEST else full[:LONGEST] + " …"

@@ -53,16 +53,16 @@ def learning_curves(
     grid, width = training_grid([column for seeds in columns.values() for column in seeds], points)
     width = width if window is None else window
     bands = [(name, band(seeds, grid, width)) for name, seeds in columns.items()]
-    said = f"interquartile mean of seeds, 95 % bootstrap interval; each seed thin, averaged over {tick(width)} steps"
+    caption = f"interquartile mean of seeds, 95 % bootstrap interval; each seed thin, averaged over {tick(width)} steps"
     if not all(curve.all_alive.all() for _, curve in bands):
-        said += "; dashed where not all seeds are"
+        caption += "; dashed where not all seeds are"
     with mpl.rc_context({"font.family": family(), "font.size": 10.5}):
         figure, panels = _figure(1, 1, size=(8.0, 4.2), dpi=200)
         if target is not None:
             panels[0][0].axhline(target, color=MUTED, linewidth=1, dashes=(4, 3), zorder=1)
             where: dict[str, Any] = {"color": MUTED, "fontsize": 9, "va": "bottom"}
             panels[0][0].text(grid[-1] / 200, target, f"target {tick(target)}", **where)
-        _panel(panels[0][0], bands, title, said, ylabel)
+        _panel(panels[0][0], bands, title, caption, ylabel)
         save_figure(figure, path)
     return path
 
@@ -82,8 +82,8 @@ def comparison_picture(comparison: Comparison, path: Path) -> Path:
         size = (15.0 if wide else 8.0, 4.2 * len(worlds))
         figure, panels = _figure(len(worlds), 1 + wide, size=size, dpi=160)
         for row, world in zip(panels, worlds, strict=True):
-            said = f"Training, each seed averaged over {tick(world.window)} steps"
-            _panel(row[0], [(each.name, each.train) for each in world.groups], world.env, said, "Return")
+            caption = f"Training, each seed averaged over {tick(world.window)} steps"
+            _panel(row[0], [(each.name, each.train) for each in world.groups], world.env, caption, "Return")
             if wide:
                 evaluations = [(each.name, each.evaluation) for each in world.groups]
                 _panel(row[1], evaluations, "", "Evaluation in training", "")
@@ -159,8 +159,8 @@ def _draw(axes: Any, curve: Band, colour: str) -> float:
         axes.plot(curve.grid, curve.seeds.T, color=colour, linewidth=0.7, alpha=0.35, zorder=2)
         axes.fill_between(curve.grid, curve.low, curve.high, color=colour, alpha=0.16, linewidth=0, zorder=3)
     axes.plot(curve.grid, curve.middle, color=colour, linewidth=1.6, dashes=(2, 1.5), zorder=4)
-    whole = np.where(curve.all_alive, curve.middle, np.nan)
-    axes.plot(curve.grid, whole, color=colour, linewidth=2.4, solid_capstyle="round", zorder=5)
+    complete = np.where(curve.all_alive, curve.middle, np.nan)
+    axes.plot(curve.grid, complete, color=colour, linewidth=2.4, solid_capstyle="round", zorder=5)
     for bad in curve.bad:
         axes.axvline(bad, color=RED, linewidth=0.8, zorder=1)
     finite = curve.middle[np.isfinite(curve.middle)]

@@ -74,13 +74,13 @@ def layout_of(mdp: MDP) -> Layout | None:
         return None
     height, width = grid.shape
     states = np.full(height * width, -1)
-    shown = grid.cell >= 0
+    drawn = grid.cell >= 0
     if mdp.start is not None:
         entered = mdp.start > 0
         entered[mdp.rows.indices] = True
-        shown &= entered
-    here = np.flatnonzero(shown)[::-1]
-    states[grid.cell[here]] = here
+        drawn &= entered
+    placed = np.flatnonzero(drawn)[::-1]
+    states[grid.cell[placed]] = placed
     names = [str(name) for name in mdp.actions or ()]
     return Layout(states=states.reshape(height, width), marks=grid.lines, moves=grid.moves, names=names)
 
@@ -104,6 +104,6 @@ def actions_taken(mdp: MDP, taken: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which actions of each state are taken, [S, A], of which rows of the model are, [L]."""
     import numpy as np
 
-    found = np.zeros((mdp.num_states, max(mdp.num_actions, 1)), dtype=bool)
-    found[mdp.row_state[taken], mdp.rows.action[taken]] = True
-    return found
+    chosen = np.zeros((mdp.num_states, max(mdp.num_actions, 1)), dtype=bool)
+    chosen[mdp.row_state[taken], mdp.rows.action[taken]] = True
+    return chosen

@@ -116,7 +116,7 @@ class GridPicture:
             ]
             size = min(11.0, self.points / 5)
             named = any(move is None for move in layout.moves) and self.points >= 9
-            self.words = [
+            self.action_names = [
                 axis.text(x + 0.5, y + (0.8 if self.numbers else 0.5), "", fontsize=size, color=INK, **centred)
                 for y, x in (self.cells.tolist() if named else ())
             ]
@@ -127,25 +127,25 @@ class GridPicture:
         """Put other values [S], and another policy, actions [S] or which of them [S, A], into the picture."""
         import numpy as np
 
-        here = np.asarray(values, dtype=np.float64)[self.state]  # [K]
-        low, high = limits or value_limits(here[~self.terminal] if (~self.terminal).any() else here)
-        colours = shades(here, low, high)  # [K, 3]
-        plain = self.terminal & (here == 0.0)
+        cell_values = np.asarray(values, dtype=np.float64)[self.state]  # [K]
+        low, high = limits or value_limits(cell_values[~self.terminal] if (~self.terminal).any() else cell_values)
+        colours = shades(cell_values, low, high)  # [K, 3]
+        plain = self.terminal & (cell_values == 0.0)
         colours[plain] = 1.0
         self.faces.set_facecolor(colours)  # pyright: ignore[reportArgumentType]
         dark = colours @ np.array([0.299, 0.587, 0.114]) < 0.52
-        texts = _numbers(here, 5 if self.points >= 40 else 4) if self.texts else []
-        for text, said, ink, none in zip(self.texts, texts, dark.tolist(), plain.tolist(), strict=False):
-            text.set_text("" if none else said)
+        texts = _numbers(cell_values, 5 if self.points >= 40 else 4) if self.texts else []
+        for text, label, ink, none in zip(self.texts, texts, dark.tolist(), plain.tolist(), strict=False):
+            text.set_text("" if none else label)
             text.set_color("white" if ink else INK)
         self._point([()] * len(self.state) if policy is None else self._taken(np.asarray(policy)), dark)
 
     def _taken(self, policy: NDArray[Any]) -> list[tuple[int, ...]]:
         """The actions of each cell."""
-        here = policy[self.state]
-        if here.ndim == 1:
-            return [(int(action),) if action >= 0 else () for action in here.tolist()]
-        return [tuple(row.nonzero()[0].tolist()) for row in here]
+        chosen = policy[self.state]
+        if chosen.ndim == 1:
+            return [(int(action),) if action >= 0 else () for action in chosen.tolist()]
+        return [tuple(row.nonzero()[0].tolist()) for row in chosen]
 
     def _point(self, taken: Sequence[tuple[int, ...]], dark: NDArray[np.bool_]) -> None:
         import numpy as np
@@ -167,9 +167,9 @@ class GridPicture:
                 else:
                     shapes.append(_arrow(x, y, move, len(actions) == 1) if small else _pointer(x, y, move))
                     inks.append(ink)
-            if self.words:
-                self.words[index].set_text(" ".join(names))
-                self.words[index].set_color(ink)
+            if self.action_names:
+                self.action_names[index].set_text(" ".join(names))
+                self.action_names[index].set_color(ink)
         self.pointers.set_verts(shapes)
         self.pointers.set_facecolor(inks or INK)
         self.stays.set_offsets(np.reshape(stays, (-1, 2)))
@@ -252,12 +252,12 @@ def _numbers(values: Values, room: int) -> list[str]:
     import numpy as np
 
     finite = np.abs(values[np.isfinite(values)])
-    whole = len(f"{finite.max():.0f}") if len(finite) else 1
+    digits = len(f"{finite.max():.0f}") if len(finite) else 1
     sign = int(bool((values < 0).any()))
-    places = max(0, min(3, room - whole - sign - 1))
+    decimals = max(0, min(3, room - digits - sign - 1))
     if np.allclose(finite, np.round(finite), rtol=0, atol=1e-9):
-        places = 0
-    return [(f"{v:.{places}f}" if np.isfinite(v) else str(v)).replace("-", "−") for v in (values + 0.0).tolist()]
+        decimals = 0
+    return [(f"{v:.{decimals}f}" if np.isfinite(v) else str(v)).replace("-", "−") for v in (values + 0.0).tolist()]
 
 
 def _pointer(x: float, y: float, move: Move) -> NDArray[np.float64]:

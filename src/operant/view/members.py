@@ -121,33 +121,33 @@ def group(members: Sequence[Member]) -> Grouped:
     Where a seed was run twice in a group, the two are not independent: the one that got furthest counts, a finished
     one before any other and the later of equals; the rest are in `repeated`.
     """
-    found: dict[tuple[str, str], Group] = {}
+    groups_by_key: dict[tuple[str, str], Group] = {}
     for member in members:
         settings = {k: v for k, v in (member.settings or {}).items() if k not in APART}
         if member.settings is None:
             settings = {"algorithm": member.info.get("algorithm"), "config.toml": "missing"}
         key = (member.env, json.dumps(settings, sort_keys=True, default=str))
-        found.setdefault(key, Group(env=member.env, members=[], settings=settings)).members.append(member)
+        groups_by_key.setdefault(key, Group(env=member.env, members=[], settings=settings)).members.append(member)
     repeated: list[Member] = []
-    for each in found.values():
+    for each in groups_by_key.values():
         repeated += _one_per_seed(each)
     by_env: dict[str, list[Group]] = {}
-    for each in found.values():
+    for each in groups_by_key.values():
         by_env.setdefault(each.env, []).append(each)
     differing = {env: _differing([g.settings for g in groups]) for env, groups in by_env.items()}
     everywhere = sorted({key for keys in differing.values() for key in keys})
     for env, groups in by_env.items():
         _name(groups, differing[env])
         for each in groups:
-            each.method = tuple(shown(each.settings.get(key)) for key in everywhere)
+            each.method = tuple(setting_text(each.settings.get(key)) for key in everywhere)
     table = {
-        env: [(key, [shown(g.settings.get(key)) for g in groups]) for key in differing[env]]
+        env: [(key, [setting_text(g.settings.get(key)) for g in groups]) for key in differing[env]]
         for env, groups in by_env.items()
     }
     return Grouped(groups=by_env, differences=table, repeated=repeated)
 
 
-def shown(value: object) -> str:
+def setting_text(value: object) -> str:
     """A setting as a table or a name shows it; a dash where there is none."""
     if value is None:
         return "–"
@@ -156,24 +156,24 @@ def shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list):
-        return "[" + ", ".join(shown(item) for item in value) + "]"  # pyright: ignore[reportUnknownArgumentType]
+        return "[" + ", ".join(setting_text(item) for item in value) + "]"  # pyright: ignore[reportUnknownArgumentType]
     return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else str(value)
 
 
 def notes(grouped: Grouped) -> list[str]:
     """Everything that a reader must know before comparing, in sentences; nothing is left out in silence."""
-    said: list[str] = []
+    sentences: list[str] = []
     for env, groups in grouped.groups.items():
         for each in groups:
             for member in each.members:
-                said += _of_run(member)
-        said += _of_environment(env, groups)
-    said += [
+                sentences += _of_run(member)
+        sentences += _of_environment(env, groups)
+    sentences += [
         f"{member.path.name} is another run of seed {member.seed} with the same settings: the two are not independent, "
         "and it is not counted."
         for member in grouped.repeated
     ]
-    return said
+    return sentences
 
 
 def _of_run(member: Member) -> Iterable[str]:
@@ -211,9 +211,9 @@ def _of_environment(env: str, groups: Sequence[Group]) -> Iterable[str]:
     if len(steps) > 1:
         yield f"{env}: groups were trained for different numbers of steps ({', '.join(f'{s:,}' for s in steps)})."
     for what, read in (("versions of operant", _version), ("commits", _commit)):
-        found = sorted({version for member in members if (version := read(member))})
-        if len(found) > 1:
-            yield f"{env}: runs were made by different {what} ({', '.join(found)})."
+        values = sorted({version for member in members if (version := read(member))})
+        if len(values) > 1:
+            yield f"{env}: runs were made by different {what} ({', '.join(values)})."
 
 
 def _version(member: Member) -> str | None:
@@ -275,7 +275,7 @@ def _name(groups: Sequence[Group], keys: Sequence[str]) -> None:
     short = [tail if last.count(tail) == 1 else key for key, tail in zip(keys, last, strict=True)]
     for index, each in enumerate(groups):
         parts = [
-            str(each.settings.get(key)) if key == "algorithm" else f"{name} {shown(each.settings.get(key))}"
+            str(each.settings.get(key)) if key == "algorithm" else f"{name} {setting_text(each.settings.get(key))}"
             for key, name in zip(keys[:3], short, strict=False)
         ]
         letter = f" ({_letter(index)})" if len(keys) > 3 else ""

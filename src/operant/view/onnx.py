@@ -46,8 +46,8 @@ class Deployed(nn.Module):
         self.policy = agent.policy
         self.shape = tuple(space.shape or ())
         self.dtype: torch.dtype = torch.from_numpy(np.zeros(0, space.dtype)).dtype
-        self.whole = isinstance(space, spaces.Box) and not self.dtype.is_floating_point
-        wide = torch.float64 if self.whole else self.dtype
+        self.integer = isinstance(space, spaces.Box) and not self.dtype.is_floating_point
+        wide = torch.float64 if self.integer else self.dtype
         if isinstance(space, spaces.Box):
             self.register_buffer("low", torch.from_numpy(space.low.copy()).to(wide))
             self.register_buffer("high", torch.from_numpy(space.high.copy()).to(wide))
@@ -62,7 +62,7 @@ class Deployed(nn.Module):
         if self.shifted:
             action = action + self.start
         if self.box:
-            rounded = action.round().to(self.low.dtype) if self.whole else action.to(self.low.dtype)
+            rounded = action.round().to(self.low.dtype) if self.integer else action.to(self.low.dtype)
             action = torch.minimum(torch.maximum(rounded, self.low), self.high)
         return action.to(self.dtype)
 

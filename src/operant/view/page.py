@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from operant.config.errors import DiskError
 from operant.run.schemas import FILM, read_json
-from operant.view import words
+from operant.view.formatting import count, duration, fixed, interval, number, timestamp
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -31,7 +31,7 @@ EMBEDDED = 15_000_000
 
 @cache
 def environment() -> Environment:
-    """Jinja with escaping (not of Markdown), strict about what is undefined, and the filters of `view.words`."""
+    """Jinja with escaping (not of Markdown), strict about what is undefined, and the filters of `view.formatting`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
@@ -41,7 +41,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (words.number, words.fixed, words.interval, words.count, words.duration, words.moment)
+    filters = (number, fixed, interval, count, duration, timestamp)
     cast("dict[str, object]", made.filters).update({function.__name__: function for function in filters})
     cast("dict[str, object]", made.tests)["finite"] = math.isfinite
     return made
@@ -102,10 +102,10 @@ def machine(info: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Python", host.get("python")),
         ("Packages", ", ".join(f"{name} {version}" for name, version in packages.items())),
         ("Code", f"{git.get('sha')}{' with uncommitted changes' if git.get('dirty') else ''}" if git else None),
-        ("Parameters", words.count(info["parameters"]) if info.get("parameters") else None),
+        ("Parameters", count(info["parameters"]) if info.get("parameters") else None),
         ("Preset", info.get("preset")),
-        ("Started", words.moment(info["started"]) if info.get("started") else None),
-        ("Ended", words.moment(info["ended"]) if info.get("ended") else None),
+        ("Started", timestamp(info["started"]) if info.get("started") else None),
+        ("Ended", timestamp(info["ended"]) if info.get("ended") else None),
         ("Run", info.get("id")),
     ]
     return [(name, str(value)) for name, value in facts if value]

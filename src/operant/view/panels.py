@@ -11,7 +11,7 @@ from operant.view import charts
 from operant.view.bands import moving_average
 from operant.view.charts import Chart, Scale
 from operant.view.diagnostics import DIAGNOSTICS, Diagnostic, of_tokens, unlisted
-from operant.view.words import count, number
+from operant.view.formatting import count, number
 
 if TYPE_CHECKING:
     import numpy as np

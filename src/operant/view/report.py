@@ -12,9 +12,10 @@ from operant.data.stats import bootstrap_ci, iqm, wilson_ci
 from operant.run.folder import RunFolder
 from operant.run.metrics import Metrics, read_metrics
 from operant.run.progress import percent
-from operant.view import page, panels, words
+from operant.view import page, panels
 from operant.view.completions import completions
-from operant.view.learnt import learnt
+from operant.view.formatting import count, decimals, duration, number
+from operant.view.tabular_section import tabular_section
 
 FIELDS = ("status", "algorithm", "env", "seed", "started", "preset", "error", "attempts")
 
@@ -65,12 +66,12 @@ def render(folder: RunFolder) -> str:
         kept=_kept(folder.path) if info.get("status") == "failed" else [],
         restarts=_restarts(metrics),
         curve=panels.learning_curve(metrics, measured, until),
-        learnt=learnt(folder.path),
+        tabular=tabular_section(folder.path),
         written=completions(folder.path, metrics),
         videos=page.films(folder),
         diagnostics=panels.diagnostics(metrics),
         evaluations=measured,
-        places=words.places([value for row in measured for value in (row["mean"], row["low"], row["high"])]),
+        places=decimals([value for row in measured for value in (row["mean"], row["low"], row["high"])]),
         returns=panels.returns_chart(last["returns"]) if last and last["returns"] else None,
         last=last,
         phases=panels.phases(info),
@@ -82,7 +83,7 @@ def render(folder: RunFolder) -> str:
 
 def _evaluations(folder: RunFolder, metrics: Metrics) -> list[dict[str, Any]]:
     """Every evaluation by step: those with a file of their own, and those of which only the metric row tells."""
-    found: dict[int, dict[str, Any]] = {}
+    entries: dict[int, dict[str, Any]] = {}
     columns = {
         "mean": "return_mean",
         "std": "return_std",
@@ -94,10 +95,10 @@ def _evaluations(folder: RunFolder, metrics: Metrics) -> list[dict[str, Any]]:
         measured = metrics.column(f"eval/{column}", superseded=None)
         if measured is not None:
             for step, value in zip(measured.step.tolist(), measured.value.tolist(), strict=True):
-                found.setdefault(round(step), {"step": round(step)})[name.removeprefix("return_")] = value
+                entries.setdefault(round(step), {"step": round(step)})[name.removeprefix("return_")] = value
     for entry in folder.evals():
-        found[int(entry["step"])] = entry
-    return [_evaluation(found[step]) for step in sorted(found)]
+        entries[int(entry["step"])] = entry
+    return [_evaluation(entries[step]) for step in sorted(entries)]
 
 
 def _evaluation(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,13 +130,12 @@ def _figures(
     else:
         train = metrics.column("train/return")
         latest = float(train.value[-1]) if train is not None else None
-        figures.append({"label": "Latest training return", "value": words.number(latest), "note": "not evaluated"})
+        figures.append({"label": "Latest training return", "value": number(latest), "note": "not evaluated"})
     total = info.get("total_steps")
-    figures.append(
-        {"label": "Steps", "value": words.count(steps), "note": f"of {words.count(total)} asked for" if total else ""}
-    )
-    speed = f"{words.count(steps / seconds)} steps/s" if seconds and steps else ""
-    figures.append({"label": "Wall time", "value": words.duration(seconds), "note": speed})
+    asked = f"of {count(total)} asked for" if total else ""
+    figures.append({"label": "Steps", "value": count(steps), "note": asked})
+    speed = f"{count(steps / seconds)} steps/s" if seconds and steps else ""
+    figures.append({"label": "Wall time", "value": duration(seconds), "note": speed})
     return figures
 
 
@@ -155,15 +155,15 @@ def _proportions(last: Mapping[str, Any], when: str) -> list[dict[str, Any]]:
 
 def _returns(last: Mapping[str, Any], when: str) -> list[dict[str, Any]]:
     interval = last["interval"]
-    between = " to ".join(words.number(bound) for bound in interval) if interval else "not known"
+    between = " to ".join(number(bound) for bound in interval) if interval else "not known"
     return [
         {
             "label": f"Return, {when}",
-            "value": words.number(last["mean"]),
-            "spread": f"± {words.number(last['std'], 3)}",
+            "value": number(last["mean"]),
+            "spread": f"± {number(last['std'], 3)}",
             "note": "mean ± standard deviation over episodes",
         },
-        {"label": "Interquartile mean", "value": words.number(last["iqm"]), "note": f"95 % interval {between}"},
+        {"label": "Interquartile mean", "value": number(last["iqm"]), "note": f"95 % interval {between}"},
     ]
 
 
@@ -172,7 +172,7 @@ def _protocol(last: Mapping[str, Any] | None) -> str:
     if last is None:
         return ""
     unit = next((unit for key, (_, unit) in PROPORTIONS.items() if unit and key in last), "")
-    parts = [f"{words.count(last['episodes'])} {f'held-out {unit}' if unit else 'episodes'}"]
+    parts = [f"{count(last['episodes'])} {f'held-out {unit}' if unit else 'episodes'}"]
     if "deterministic" in last and not unit:
         parts.append("deterministic actions" if last["deterministic"] else "sampled actions")
     if last.get("seed") is not None:
@@ -184,7 +184,7 @@ def _non_finite(metrics: Metrics, evaluations: Sequence[Mapping[str, Any]]) -> l
     """Every metric that was ever NaN or infinite: its name, which of them how often, and the first and last step."""
     import numpy as np
 
-    found: list[dict[str, Any]] = []
+    faults: list[dict[str, Any]] = []
     every = {name: metrics.column(name, superseded=None) for name in sorted(metrics.values)}
     rows = {name: (column.step, column.value) for name, column in every.items() if column is not None}
     for entry in evaluations:
@@ -198,8 +198,8 @@ def _non_finite(metrics: Metrics, evaluations: Sequence[Mapping[str, Any]]) -> l
             kinds = [("NaN", np.isnan(value)), ("∞", value == math.inf), ("−∞", value == -math.inf)]
             what = ", ".join(f"{int(mask.sum())} × {kind}" for kind, mask in kinds if mask.any())
             first, last = step[bad].min(), step[bad].max()
-            found.append({"name": name, "what": what, "first": first, "last": last, "rows": len(value)})
-    return found
+            faults.append({"name": name, "what": what, "first": first, "last": last, "rows": len(value)})
+    return faults
 
 
 def _kept(run: Path) -> list[str]:
@@ -231,9 +231,9 @@ def _settings(path: Path) -> dict[str, Any]:
             if isinstance(item, Table):
                 walk(item.value, f"{prefix}{key}.")
             else:
-                shown = item.as_string().strip() if isinstance(item, Item) else str(item)
+                text = item.as_string().strip() if isinstance(item, Item) else str(item)
                 source = item.trivia.comment.lstrip("# ") if isinstance(item, Item) else ""
-                rows.append((f"{prefix}{key}", shown, source or "not said"))
+                rows.append((f"{prefix}{key}", text, source or "not said"))
 
     try:
         walk(tomlkit.parse(path.read_text(encoding="utf-8")), "")

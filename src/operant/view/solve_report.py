@@ -10,8 +10,9 @@ from typing import Any
 from operant.config.errors import OperantError
 from operant.run.folder import RunFolder
 from operant.run.schemas import decode_number
-from operant.view import charts, page, solutions, words
+from operant.view import charts, page, solutions
 from operant.view.charts import Chart, Scale
+from operant.view.formatting import count, decimals, number, short_duration
 from operant.view.grid_picture import GridPicture
 from operant.view.solutions import Record
 
@@ -47,7 +48,7 @@ def render(folder: RunFolder, record: Record) -> str:
     info, about = folder.info(), record.about
     model, states = about["model"], about["states"][:LISTED]
     drawn = record.layout is not None
-    counts = [words.count(model[key]) for key in ("states", "pairs", "entries")]
+    counts = [count(model[key]) for key in ("states", "pairs", "entries")]
     size = "{} states, {} pairs of state and action, {} transitions".format(*counts)
     return page.render(
         "solve.html.j2",
@@ -64,7 +65,7 @@ def render(folder: RunFolder, record: Record) -> str:
         videos=page.films(folder),
         pointed=drawn,
         states=[{key: decode_number(value) for key, value in row.items()} for row in states],
-        places=words.places([_finite(row["value"]) for row in states]),
+        places=decimals([_finite(row["value"]) for row in states]),
         machine=[("Model", size), *page.machine(info)],
         command=page.command(info.get("argv") or []),
     )
@@ -78,9 +79,9 @@ def sentences(about: Mapping[str, Any]) -> dict[str, Any]:
     if not math.isfinite(gap):
         return {"text": "No bound is known for this answer.", "why": known["why"], "met": False}
     text = (
-        f"It is certain that {what} lies within {words.number(gap / 2, 2)} of the optimum, and that the policy shown "
-        f"loses at most {words.number(loss, 2)} against the best there is, from whichever state it begins. Rounding "
-        f"errors of the computer are included ({words.number(decode_number(known['rounding']), 2)})."
+        f"It is certain that {what} lies within {number(gap / 2, 2)} of the optimum, and that the policy shown "
+        f"loses at most {number(loss, 2)} against the best there is, from whichever state it begins. Rounding "
+        f"errors of the computer are included ({number(decode_number(known['rounding']), 2)})."
     )
     return {"text": text, "why": known["why"], "met": max(gap / 2, loss) <= about["epsilon"]}
 
@@ -101,9 +102,9 @@ def _figures(record: Record) -> list[dict[str, str]]:
     start = about.get("start_value")
     average = model["criterion"] == "average"
     if start is not None:
-        label, value, note = "Value of the start", words.number(start, 6), CRITERIA.get(model["criterion"], "")
+        label, value, note = "Value of the start", number(start, 6), CRITERIA.get(model["criterion"], "")
     else:
-        low, high = words.number(float(record.values.min())), words.number(float(record.values.max()))
+        low, high = number(float(record.values.min())), number(float(record.values.max()))
         label, value, note = "Values", f"{low} to {high}", "the model names no start"
     if average:
         label, note = ("Optimal gain", "reward a step") if start is not None else ("Relative values", note)
@@ -113,11 +114,15 @@ def _figures(record: Record) -> list[dict[str, str]]:
         first,
         {
             "label": "Known to within",
-            "value": "±" + words.number(gap / 2, 2) if math.isfinite(gap) else "not known",
-            "note": f"policy loses at most {words.number(decode_number(known['policy_loss']), 2)}",
+            "value": "±" + number(gap / 2, 2) if math.isfinite(gap) else "not known",
+            "note": f"policy loses at most {number(decode_number(known['policy_loss']), 2)}",
         },
-        {"label": "Iterations", "value": words.count(about["iterations"]), "note": about["method"]},
-        {"label": "Time", "value": words.brief(about["seconds"]), "note": f"{words.count(model['states'])} states"},
+        {"label": "Iterations", "value": count(about["iterations"]), "note": about["method"]},
+        {
+            "label": "Time",
+            "value": short_duration(about["seconds"]),
+            "note": f"{count(model['states'])} states",
+        },
     ]
 
 
@@ -183,5 +188,5 @@ def _policy(record: Record) -> Chart | None:
 
 
 def _finite(value: Any) -> float | None:
-    found = decode_number(value)
-    return found if math.isfinite(found) else None
+    decoded = decode_number(value)
+    return decoded if math.isfinite(decoded) else None

@@ -65,27 +65,29 @@ class Sweeps:
         """
         final = solution.values[0] if solution.values.ndim == 2 else solution.values
         last = (solution.iterations, solution.certificate.gap, final if self.layout is not None else bins(final))
-        shown = [*self.kept, last]
-        if len(shown) < 2:
+        frames = [*self.kept, last]
+        if len(frames) < 2:
             raise OperantError(f"{solution.method} makes no sweeps to film. Try --method value-iteration.")
-        fps = max(2, min(25, round(len(shown) / SECONDS)))
-        said = [f"{name} · {solution.method} · iteration {i:,} · gap {g:.1e}" for i, g, _ in shown]
-        pictures = self._maps(shown) if self.layout is not None else self._strips(shown)
-        return record(_held(pictures, round(fps * HOLD)), path, fps=fps, overlay=lambda k: said[min(k, len(said) - 1)])
+        fps = max(2, min(25, round(len(frames) / SECONDS)))
+        captions = [f"{name} · {solution.method} · iteration {i:,} · gap {g:.1e}" for i, g, _ in frames]
+        pictures = self._maps(frames) if self.layout is not None else self._strips(frames)
+        hold = round(fps * HOLD)
+        captions += captions[-1:] * hold
+        return record(_held(pictures, hold), path, fps=fps, overlay=captions.__getitem__)
 
-    def _maps(self, shown: list[tuple[int, float, Floats]]) -> Iterator[Any]:
+    def _maps(self, frames: list[tuple[int, float, Floats]]) -> Iterator[Any]:
         assert self.layout is not None
         picture = GridPicture(self.layout, self.mdp.rows.terminal)
         figure = picture.figure
         figure.set_dpi(min(160.0, WIDEST / figure.get_figwidth()))
-        limits = _limits([values[~self.mdp.rows.terminal] for _, _, values in shown])
-        for _, _, values in shown:
+        limits = _limits([values[~self.mdp.rows.terminal] for _, _, values in frames])
+        for _, _, values in frames:
             picture.show(values, greedy(self.mdp, values), limits=limits)
             yield _pixels(figure)
 
-    def _strips(self, shown: list[tuple[int, float, Floats]]) -> Iterator[Any]:
-        limits = _limits([values for _, _, values in shown])
-        for _, _, values in shown:
+    def _strips(self, frames: list[tuple[int, float, Floats]]) -> Iterator[Any]:
+        limits = _limits([values for _, _, values in frames])
+        for _, _, values in frames:
             yield strip(values, limits)
 
 
@@ -125,12 +127,12 @@ def strip(values: Floats, limits: tuple[float, float]) -> NDArray[np.uint8]:
     return np.repeat(np.repeat(image, side, axis=0), side, axis=1)
 
 
-def _limits(shown: list[Floats]) -> tuple[float, float]:
+def _limits(frames: list[Floats]) -> tuple[float, float]:
     """The ends of the colours of a film: those of its last picture, and of nothing that the first ones overshoot."""
     import numpy as np
 
-    low, high = value_limits(shown[-1])
-    return min(low, float(np.min(shown[0], initial=low))), max(high, float(np.max(shown[0], initial=high)))
+    low, high = value_limits(frames[-1])
+    return min(low, float(np.min(frames[0], initial=low))), max(high, float(np.max(frames[0], initial=high)))
 
 
 def _held(pictures: Iterator[Any], more: int) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError, OperantError
 from operant.tabular.settings import TabularRun
-from operant.view import words
+from operant.view.formatting import count, number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ CELLS = 10_000
 
 
 @dataclass
-class Learnt:
+class Section:
     """A section of a report: pictures as (title, data URL), sentences, and conditions that the schedules break."""
 
     pictures: list[tuple[str, str]] = field(default_factory=lambda: list[tuple[str, str]]())
@@ -31,7 +31,7 @@ class Learnt:
     wide: bool = False  # the pictures stand below each other
 
 
-def learnt(run: Path) -> Learnt | None:
+def tabular_section(run: Path) -> Section | None:
     """The section of a run; None for one that learns no table, or has none to show yet.
 
     The environment is made only where it is one of Gymnasium's: a folder from elsewhere does not choose what runs.
@@ -49,23 +49,23 @@ def learnt(run: Path) -> Learnt | None:
         return None
     if not isinstance(agent, TablePolicy):
         return None
-    return shown(cfg, agent)
+    return section_of(cfg, agent)
 
 
-def shown(cfg: TabularRun, agent: TablePolicy) -> Learnt:
+def section_of(cfg: TabularRun, agent: TablePolicy) -> Section:
     """The section of a table."""
-    found = Learnt()
+    section = Section()
     mdp = model(cfg)
     if mdp is None or not agent.spec.states <= mdp.num_states or agent.spec.actions != mdp.num_actions:
-        found.conditions = _violations(cfg, noisy=True)
-        return found
-    found.conditions = _violations(cfg, noisy=mdp.nnz > mdp.num_rows)
+        section.conditions = _violations(cfg, noisy=True)
+        return section
+    section.conditions = _violations(cfg, noisy=mdp.nnz > mdp.num_rows)
     try:
-        _compare(mdp, agent, found)
-        found.sentences += _soft(cfg, mdp)
+        _compare(mdp, agent, section)
+        section.sentences += _soft(cfg, mdp)
     except (OperantError, ArithmeticError) as error:  # no optimum, or none that is finite
-        found.sentences.append(f"The optimum is not known: {error}")
-    return found
+        section.sentences.append(f"The optimum is not known: {error}")
+    return section
 
 
 def _violations(cfg: TabularRun, *, noisy: bool) -> list[str]:
@@ -93,7 +93,7 @@ def model(cfg: TabularRun) -> MDP | None:
         env.close()
 
 
-def _compare(mdp: MDP, agent: TablePolicy, found: Learnt) -> None:
+def _compare(mdp: MDP, agent: TablePolicy, section: Section) -> None:
     import numpy as np
 
     from operant.mdp.graph.reachability import reachable
@@ -110,18 +110,18 @@ def _compare(mdp: MDP, agent: TablePolicy, found: Learnt) -> None:
     greedy[:states] = agent.table == agent.table.max(axis=1, keepdims=True)
     greedy[mdp.rows.terminal] = False
     if mdp.start is not None:
-        found.sentences += _worth(mdp, mdp.start, agent, solution)
+        section.sentences += _worth(mdp, mdp.start, agent, solution)
         decided = reachable(mdp) & ~mdp.rows.terminal
         off = values[decided] - solution.values[decided]
-        found.sentences.append(
-            f"Over the {words.count(decided.sum())} states that can be reached, the values learnt are off by "
-            f"{words.number(float(np.sqrt(np.mean(off**2))))} (root mean square), at most by "
-            f"{words.number(float(np.abs(off).max()))}."
+        section.sentences.append(
+            f"Over the {count(decided.sum())} states that can be reached, the values learnt are off by "
+            f"{number(float(np.sqrt(np.mean(off**2))))} (root mean square), at most by "
+            f"{number(float(np.abs(off).max()))}."
         )
     layout = layout_of(mdp)
     if layout is None or layout.states.size > CELLS:
         return
-    found.wide = layout.states.shape[1] > max(8, 1.5 * layout.states.shape[0])
+    section.wide = layout.states.shape[1] > max(8, 1.5 * layout.states.shape[0])
     drawn = layout.states[layout.states >= 0]
     drawn = drawn[~mdp.rows.terminal[drawn]]
     limits = value_limits(np.concatenate([values[drawn], solution.values[drawn]]))
@@ -129,7 +129,7 @@ def _compare(mdp: MDP, agent: TablePolicy, found: Learnt) -> None:
         ("Learnt: max q(s, ·), and the greedy actions", values, greedy),
         ("Exact: v*, and all optimal actions", solution.values, actions_taken(mdp, solution.ties())),
     ):
-        found.pictures.append((title, _picture(layout, mdp.rows.terminal, v, actions, limits)))
+        section.pictures.append((title, _picture(layout, mdp.rows.terminal, v, actions, limits)))
 
 
 def _worth(mdp: MDP, start: NDArray[np.float64], agent: TablePolicy, solution: Any) -> list[str]:
@@ -153,11 +153,11 @@ def _worth(mdp: MDP, start: NDArray[np.float64], agent: TablePolicy, solution: A
     except OperantError:
         return [
             f"The greedy policy need not end from the start, so without discount it has no value; "
-            f"the optimum is {words.number(best, 6)}."
+            f"the optimum is {number(best, 6)}."
         ]
     return [
-        f"Acting greedily on the table is worth {words.number(worth, 6)} from the start, computed exactly; the optimum "
-        f"is {words.number(best, 6)}: {_loss(best - worth)}."
+        f"Acting greedily on the table is worth {number(worth, 6)} from the start, computed exactly; the optimum "
+        f"is {number(best, 6)}: {_loss(best - worth)}."
     ]
 
 
@@ -171,12 +171,12 @@ def _soft(cfg: TabularRun, mdp: MDP) -> list[str]:
     worth = float(mdp.start @ best_epsilon_soft(mdp, epsilon)[0].values)
     return [
         f"It learns about the policy that acts, which keeps ε = {epsilon:g}: the best such policy is worth "
-        f"{words.number(worth, 6)} from the start, and that is what its values tend to."
+        f"{number(worth, 6)} from the start, and that is what its values tend to."
     ]
 
 
 def _loss(loss: float) -> str:
-    return "nothing is lost" if loss < 1e-6 else f"{words.number(loss)} is lost"
+    return "nothing is lost" if loss < 1e-6 else f"{number(loss)} is lost"
 
 
 def _picture(layout: Any, terminal: NDArray[np.bool_], values: Any, actions: Any, limits: tuple[float, float]) -> str:

@@ -26,7 +26,7 @@ def number(value: float | None, digits: int = 4) -> str:
     return text.replace("-", "−")
 
 
-def places(values: Iterable[float | None]) -> int:
+def decimals(values: Iterable[float | None]) -> int:
     """How many decimals a column of these values needs to show four digits of the largest: 2 to none."""
     finite = [abs(value) for value in values if value is not None and math.isfinite(value)]
     largest = max(finite, default=0.0)
@@ -64,12 +64,12 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def brief(seconds: float) -> str:
+def short_duration(seconds: float) -> str:
     """As `duration`, and 0.9 ms or 14 ms below a tenth of a second."""
     return f"{1000 * seconds:.2g} ms" if seconds < 0.0995 else duration(seconds)
 
 
-def moment(stamp: str | None) -> str:
+def timestamp(stamp: str | None) -> str:
     """An ISO 8601 time as 21 November 2026, 11:25 UTC; as it stands where it is no such time."""
     try:
         at = datetime.fromisoformat(str(stamp).replace("Z", "+00:00"))
