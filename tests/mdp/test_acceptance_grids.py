@@ -5,8 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from operant.mdp import solve, worlds
-from operant.mdp.analyse.evaluation import best_epsilon_soft, evaluate, evaluation_sweeps
+from operant.mdp import best_epsilon_soft, evaluate, evaluation_sweeps, solve, worlds
 from operant.mdp.analyse.occupancy import expected_steps
 from operant.mdp.policies import epsilon_greedy, uniform
 

@@ -23,7 +23,8 @@ from operant.math.objective import (
 from operant.math.preference import cdpo, dpo, ipo
 from operant.math.reduce import fixed, sequence_mean, token_mean
 from operant.mdp import MDP, evaluate, finite_horizon_values, occupancy, solve
-from operant.mdp.analyse.gradient import exact_policy_gradient, finite_horizon_visits
+from operant.mdp.analyse.finite_horizon import finite_horizon_visits
+from operant.mdp.analyse.gradient import exact_policy_gradient
 from operant.mdp.analyse.td_fixed_point import td_fixed_point
 from operant.mdp.policies import over_actions, softmax
 from operant.mdp.solvers.soft import soft_policy_iteration

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from operant.mdp import MDP, ModelError, evaluate, finite_horizon, occupancy, solve
-from operant.mdp.analyse.gradient import exact_policy_gradient, finite_horizon_visits
+from operant.mdp.analyse.finite_horizon import finite_horizon_visits
+from operant.mdp.analyse.gradient import exact_policy_gradient
 from operant.mdp.policies import softmax
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from operant.mdp import MDP, ModelError, occupancy
-from operant.mdp.analyse.gradient import finite_horizon_visits
-from operant.mdp.analyse.irl import _Passes, feature_expectations, maxent_irl
+from operant.mdp.analyse.finite_horizon import finite_horizon_visits
 from operant.mdp.policies import softmax
+from operant.mdp.solvers.irl import _Passes, feature_expectations, maxent_irl
 from operant.mdp.solvers.soft import soft_value_iteration
 
 

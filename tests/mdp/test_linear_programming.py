@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from operant.mdp import MDP, ModelError, best_epsilon_soft, evaluate, occupancy, solve
-from operant.mdp.analyse.evaluation import certify_policy
 from operant.mdp.analyse.rational import solve_exactly
 from operant.mdp.policies import deterministic, soften
+from operant.mdp.solvers.epsilon_soft import certify_policy
 from operant.mdp.solvers.linear_programming import linear_programming
 from operant.mdp.worlds.games import gambler
 from operant.mdp.worlds.grids import cliff_walking, five_by_five, four_by_three

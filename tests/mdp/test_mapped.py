@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from operant.config.errors import DiskError
+from operant.mdp import METHODS, solve
 from operant.mdp.bounds.sweeps import Sweeps
 from operant.mdp.io import mapped
 from operant.mdp.io.mapped import MappedWriter, check_mapped, open_mapped, save_mapped
 from operant.mdp.kernels.bellman import backup
 from operant.mdp.model import MDP
 from operant.mdp.rows import Grid, ModelError, Rows
-from operant.mdp.solvers.solve import METHODS, solve
 from reference.scale_models import ragged
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from operant.mdp.graph import ordering
 from operant.mdp.solvers import auto
 from operant.mdp.solvers.auto import predicted
 from operant.mdp.solvers.krylov import promising
+from operant.mdp.solvers.solve import _function
 from reference import mdp as slow
 from reference.mdp_models import grid
 
@@ -38,15 +41,21 @@ def big(states: int, discount: float, *, local: bool, ends: bool = False) -> MDP
     return MDP(P, rng.normal(size=2 * states), discount, pairs=pairs, terminal=[0] if ends else None)
 
 
-def test_every_method_can_be_loaded() -> None:
+def test_every_method_can_be_loaded_and_refuses_a_misspelt_limit(model: MDP) -> None:
     assert list(METHODS) == [
-        "value-iteration", "gauss-seidel", "red-black", "q-value-iteration", "policy-iteration",
+        "auto", "value-iteration", "gauss-seidel", "red-black", "q-value-iteration", "policy-iteration",
         "modified-policy-iteration", "inexact-policy-iteration", "prioritised-sweeping", "topological", "anderson",
         "linear-programming", "finite-horizon", "relative-value-iteration", "multichain-policy-iteration",
         "interval-iteration", "optimistic-value-iteration",
     ]  # fmt: skip
-    for name, method in METHODS.items():
-        assert all(callable(method.load(kind)) for kind in method.fits), name
+    for where in {where for method in METHODS.values() for where in method.where.values()}:
+        with pytest.raises(TypeError, match=r"takes no 'epsilom'\. Did you mean 'epsilon'\?"):
+            _function(where)(model, epsilom=1e-3)
+
+
+def test_the_page_of_solvers_has_a_line_for_every_method_for_discounted_models() -> None:
+    page = (Path(__file__).parents[2] / "docs/tabular/solvers.md").read_text()
+    assert re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE) == [name for name in DISCOUNTED if name != "auto"]
 
 
 def test_unknown_names_get_the_nearest(model: MDP) -> None:
@@ -117,7 +126,7 @@ def test_limits_that_are_none(model: MDP) -> None:
         solve(model, float("nan"))
 
 
-@pytest.mark.parametrize("method", ["auto", *SWEEPING])
+@pytest.mark.parametrize("method", SWEEPING)
 def test_watch_sees_every_iteration_and_true_gaps(model: MDP, method: str) -> None:
     best = slow.best_values(model)
     seen: list[tuple[int, float, float]] = []

@@ -8,7 +8,8 @@ from scipy.sparse.csgraph import dijkstra
 
 from operant.mdp import MDP, solve
 from operant.mdp.kernels import local as kernels
-from operant.mdp.solvers.topological import ends_decide, topological
+from operant.mdp.solvers.auto import ends_decide
+from operant.mdp.solvers.topological import topological
 from reference import mdp as slow
 from reference.mdp_models import grid, line
 

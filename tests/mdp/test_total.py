@@ -209,7 +209,7 @@ def test_rewards_that_cancel_up_to_rounding_are_zero() -> None:
 @pytest.mark.parametrize("solver", [interval_iteration, optimistic_value_iteration])
 def test_large_and_slow_by_sweeps_alone(solver, monkeypatch: pytest.MonkeyPatch) -> None:
     """A walk on 30 states with a drift away from the exit: certified without a factorisation."""
-    monkeypatch.setattr("operant.mdp.solvers.total.SMALL", 0)
+    monkeypatch.setattr("operant.mdp.bounds.interval_iteration.SMALL", 0)
     n = 30
     rows = [{max(s - 1, 0) if s else n: 0.49, min(s + 1, n - 1): 0.51} for s in range(n)]
     mdp = chain_of([-1.0] * n, rows, list(range(n)), {n: 0.0})

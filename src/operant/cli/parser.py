@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 from operant import __version__
 from operant.cli import flags
@@ -20,6 +21,7 @@ from operant.cli.speaking import add_speaking
 from operant.config.fields import leaves
 from operant.config.registry import ALGORITHMS, is_code, settings_of
 from operant.config.schema import RunConfig
+from operant.mdp.methods import METHODS
 
 WELCOME = f"""\
 operant {__version__}: reinforcement learning, all the way.
@@ -31,23 +33,10 @@ operant {__version__}: reinforcement learning, all the way.
 `operant --help` lists every command.
 """
 
-METHODS = (
-    *("auto", "value-iteration", "gauss-seidel", "red-black", "q-value-iteration", "policy-iteration"),
-    *("modified-policy-iteration", "inexact-policy-iteration", "prioritised-sweeping", "topological", "anderson"),
-    *("linear-programming", "finite-horizon", "relative-value-iteration", "multichain-policy-iteration"),
-    *("interval-iteration", "optimistic-value-iteration"),
-)
-"""Those of `operant.mdp.solve`, named here so that help waits for nothing."""
-
 CRITERIA = ("discounted", "total", "average")
 
 SOLVE_NOTE = f"""\
-Methods: {", ".join(METHODS[:5])},
-  {", ".join(METHODS[5:8])},
-  {", ".join(METHODS[8:12])},
-  {", ".join(METHODS[12:14])},
-  {", ".join(METHODS[14:16])},
-  {", ".join(METHODS[16:])}
+{fill("Methods: " + ", ".join(METHODS), 79, subsequent_indent="  ", break_on_hyphens=False)}
 
 A model is a Gymnasium id whose environment has a table (FrozenLake-v1), a world
 of the books (car-rental, gambler), a map of text (.txt), .npz, .json or .tra.

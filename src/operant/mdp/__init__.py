@@ -1,36 +1,48 @@
-"""Exact finite Markov decision processes: models, solvers with certificates, and the oracles of every estimator."""
+"""Exact finite Markov decision processes: models, solvers with certificates, and the oracles of every estimator.
 
-from operant.mdp.analyse.evaluation import Evaluation, best_epsilon_soft, evaluate, evaluation_sweeps
-from operant.mdp.analyse.gradient import ExactGradient, exact_policy_gradient
-from operant.mdp.analyse.irl import Explanation, feature_expectations, maxent_irl
-from operant.mdp.analyse.occupancy import expected_steps, occupancy, return_variance, stationary
-from operant.mdp.analyse.rational import ExactSolution, Piece, breakpoints, evaluate_exactly, solve_exactly
-from operant.mdp.build.enumerate import enumerate_compiled, enumerate_mdp
-from operant.mdp.build.estimate import from_logs
-from operant.mdp.build.factored import factored
-from operant.mdp.build.forecast import Forecast, memory, memory_of
-from operant.mdp.build.grid import grid_world
-from operant.mdp.build.gymnasium import from_gymnasium
-from operant.mdp.build.mdptoolbox import from_mdptoolbox
-from operant.mdp.build.simulator import from_simulator, from_step
-from operant.mdp.graph.check import Problem, check
-from operant.mdp.graph.end_components import EndComponents, maximal_end_components
-from operant.mdp.graph.reachability import Components, can_terminate, components, proper, reachable
-from operant.mdp.io.files import load
-from operant.mdp.io.mapped import MappedWriter, check_mapped, open_mapped, save_mapped
-from operant.mdp.io.prism import from_prism, to_prism
-from operant.mdp.model import MDP
-from operant.mdp.rows import Grid, ModelError, Rows
-from operant.mdp.solution import Certificate, Solution
-from operant.mdp.solvers.average import multichain_policy_iteration, relative_value_iteration
-from operant.mdp.solvers.device import solve_on_device
-from operant.mdp.solvers.finite_horizon import finite_horizon, finite_horizon_values
-from operant.mdp.solvers.linear_programming import linear_programming
-from operant.mdp.solvers.matrix_free import MatrixFree, MatrixFreeBatches, MatrixFreeSolution, solve_matrix_free
-from operant.mdp.solvers.robust import Distance, Intervals, robust_value_iteration
-from operant.mdp.solvers.soft import soft_evaluate, soft_policy_iteration, soft_value_iteration
-from operant.mdp.solvers.solve import METHODS, solve
-from operant.mdp.solvers.total import interval_iteration, optimistic_value_iteration
+Importing this imports nothing heavy: NumPy and the compiled kernels come with the first name that needs them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from operant.mdp.analyse.evaluation import Evaluation, evaluate, evaluation_sweeps
+    from operant.mdp.analyse.finite_horizon import finite_horizon_values
+    from operant.mdp.analyse.gradient import ExactGradient, exact_policy_gradient
+    from operant.mdp.analyse.occupancy import expected_steps, occupancy, return_variance, stationary
+    from operant.mdp.analyse.rational import ExactSolution, Piece, breakpoints, evaluate_exactly, solve_exactly
+    from operant.mdp.build.enumerate import enumerate_compiled, enumerate_mdp
+    from operant.mdp.build.estimate import from_logs
+    from operant.mdp.build.factored import factored
+    from operant.mdp.build.forecast import Forecast, memory, memory_of
+    from operant.mdp.build.grid import grid_world
+    from operant.mdp.build.gymnasium import from_gymnasium
+    from operant.mdp.build.mdptoolbox import from_mdptoolbox
+    from operant.mdp.build.simulator import from_simulator, from_step
+    from operant.mdp.graph.check import Problem, check
+    from operant.mdp.graph.graph import Components, EndComponents
+    from operant.mdp.graph.reachability import can_terminate, components, maximal_end_components, proper, reachable
+    from operant.mdp.io.files import load
+    from operant.mdp.io.mapped import MappedWriter, check_mapped, open_mapped, save_mapped
+    from operant.mdp.io.prism import from_prism, to_prism
+    from operant.mdp.methods import METHODS
+    from operant.mdp.model import MDP
+    from operant.mdp.rows import Grid, ModelError, Rows
+    from operant.mdp.solution import Certificate, Solution
+    from operant.mdp.solvers.average import multichain_policy_iteration, relative_value_iteration
+    from operant.mdp.solvers.device import solve_on_device
+    from operant.mdp.solvers.epsilon_soft import best_epsilon_soft
+    from operant.mdp.solvers.finite_horizon import finite_horizon
+    from operant.mdp.solvers.irl import Explanation, feature_expectations, maxent_irl
+    from operant.mdp.solvers.linear_programming import linear_programming
+    from operant.mdp.solvers.matrix_free import MatrixFree, MatrixFreeBatches, MatrixFreeSolution, solve_matrix_free
+    from operant.mdp.solvers.robust import Distance, Intervals, robust_value_iteration
+    from operant.mdp.solvers.soft import soft_evaluate, soft_policy_iteration, soft_value_iteration
+    from operant.mdp.solvers.solve import solve
+    from operant.mdp.solvers.total import interval_iteration, optimistic_value_iteration
 
 __all__ = [
     "MDP",
@@ -106,3 +118,25 @@ __all__ = [
     "stationary",
     "to_prism",
 ]
+
+_MODULES = """
+    methods rows model solution solvers.solve io.files build.grid analyse.evaluation analyse.finite_horizon
+    analyse.gradient analyse.occupancy analyse.rational build.enumerate build.estimate build.factored
+    build.forecast build.gymnasium build.mdptoolbox build.simulator graph.check graph.graph graph.reachability
+    io.mapped io.prism solvers.average solvers.device solvers.epsilon_soft solvers.finite_horizon solvers.irl
+    solvers.linear_programming solvers.matrix_free solvers.robust solvers.soft solvers.total
+"""
+"""Where the names lie, in the order in which they are looked for."""
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for module in (import_module(f"{__name__}.{path}") for path in _MODULES.split()):
+            if hasattr(module, name):
+                globals()[name] = getattr(module, name)
+                return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -190,6 +190,12 @@ class MDP:
             )
         return at
 
+    def action_labels(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The action labels of rows (any shape), -1 where the row is -1."""
+        labels = np.full(rows.shape, -1, dtype=np.int32)
+        labels[rows >= 0] = self.rows.action[rows[rows >= 0]]
+        return labels
+
     def index(self, name: Hashable) -> int:
         """The index of a state by its name.
 

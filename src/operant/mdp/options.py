@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from difflib import get_close_matches
 from typing import TypedDict
 
+from operant.config.suggest import did_you_mean, nearest
 from operant.mdp.rows import Criterion, Floats, Grid, Start
 
 Watch = Callable[[int, float, Floats], None]
@@ -33,6 +33,10 @@ class Header(About):
     discount: float
 
 
+EPSILON = 1e-6
+"""How far off an answer may be where nothing is said."""
+
+
 class Stop(TypedDict, total=False):
     """When a solver stops, and who is told on the way."""
 
@@ -51,6 +55,4 @@ class Limits(Stop, total=False):
 def unknown_keyword(taker: str, unknown: Iterable[str], known: type) -> TypeError:
     """What to raise for keywords that a TypedDict lacks: it names one of them, and the nearest that is there."""
     names, name = list(known.__annotations__), min(unknown)
-    near = get_close_matches(name, names, n=1)
-    guess = f"did you mean {near[0]!r}? " if near else ""
-    return TypeError(f"{taker} takes no {name!r}: {guess}It takes {', '.join(names)}.")
+    return TypeError(f"{taker} takes no {name!r}.{did_you_mean(nearest(name, names))} It takes {', '.join(names)}.")

@@ -78,14 +78,6 @@ def deterministic(mdp: MDP, actions: ArrayLike) -> Floats:
     return found
 
 
-def labels_of(mdp: MDP, rows: NDArray[np.int64]) -> NDArray[np.int32]:
-    """The action labels of rows (any shape), -1 where the row is -1."""
-    found = np.full(rows.shape, -1, dtype=np.int32)
-    taken = rows >= 0
-    found[taken] = mdp.rows.action[rows[taken]]
-    return found
-
-
 def uniform(mdp: MDP) -> Floats:
     """[L]: every admissible action of a state with the same probability."""
     return 1.0 / np.diff(mdp.rows.pointer.astype(np.int64))[mdp.row_state]

@@ -163,7 +163,7 @@ def _worth(mdp: MDP, start: NDArray[np.float64], agent: TablePolicy, solution: A
 
 def _soft(cfg: TabularRun, mdp: MDP) -> list[str]:
     """What an on-policy method aims at, whose policy keeps its ε: the best ε-soft policy."""
-    from operant.mdp.analyse.evaluation import best_epsilon_soft
+    from operant.mdp import best_epsilon_soft
 
     epsilon = cfg.algo.epsilon
     if mdp.start is None or not cfg.settings().on_policy or cfg.algo.epsilon_schedule != "constant" or not epsilon:

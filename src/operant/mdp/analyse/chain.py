@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -79,6 +80,18 @@ class Chain:
                 )
             ended |= self.recurrent
         return np.flatnonzero(~ended)
+
+    def under(self, discount: float, running: NDArray[np.int64] | None = None) -> Chain:
+        """The same chain under another discount, with the states `running` to be solved for (else as here)."""
+        other = copy(self)
+        other.__dict__ = {name: value for name, value in self.__dict__.items() if name not in ("_system", "_mask")}
+        other.discount, other.running = discount, self.running if running is None else running
+        return other
+
+    @cached_property
+    def transient(self) -> Chain:
+        """The chain without a discount, of which only the transient states run, whatever they earn."""
+        return self.under(1.0, np.flatnonzero(~(self.recurrent | self.mdp.rows.terminal)))
 
     @property
     def worth(self) -> Floats:

@@ -11,16 +11,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from operant.mdp.analyse.average import gain_and_bias
 from operant.mdp.analyse.chain import Chain
-from operant.mdp.bounds.certify import begin
+from operant.mdp.bounds.certify import Progress, initial_values
 from operant.mdp.bounds.sweeps import Sweeps
 from operant.mdp.kernels.bellman import backup_range
 from operant.mdp.model import MDP
 from operant.mdp.options import Watch
-from operant.mdp.policies import best_of, decides, epsilon_soft, induced, labels_of, soften, uniform
+from operant.mdp.policies import induced
 from operant.mdp.rows import Criterion, Floats, ModelError
-from operant.mdp.solution import Certificate, Solution
-from operant.mdp.solvers.value_iteration import value_iteration
+from operant.mdp.solution import Certificate
 
 Method = Literal["exact", "iterative"]
 Order = Literal["synchronous", "in-place"]
@@ -130,7 +130,8 @@ def _discounted(
     mdp: MDP, chain: Chain, epsilon: float, watch: Watch | None, max_iterations: int, began: float
 ) -> Evaluation:
     """Value iteration on the model that has the policy's rows alone: v* is v_π there, and so are its bounds."""
-    found = value_iteration(induced(mdp, chain.policy), epsilon=epsilon, watch=watch, max_iterations=max_iterations)
+    run = Progress(induced(mdp, chain.policy), epsilon=epsilon, watch=watch, max_iterations=max_iterations)
+    found = run.finish(run.value_iteration(), method="value-iteration", why="value iteration")
     if found.certificate.radius > epsilon:
         raise ModelError(_too_few(epsilon, max_iterations))
     return Evaluation(
@@ -180,31 +181,21 @@ def _iterate(
 
 
 def _average(chain: Chain, began: float) -> Evaluation:
-    """Gain and bias: each recurrent class by one solve, then the transient states."""
-    from operant.mdp.analyse.occupancy import recurrent_classes  # it needs this file's chain, and this file its classes
-
-    mdp, states = chain.mdp, chain.mdp.num_states
-    gain, bias = np.zeros(states), chain.worth
-    spread = 0.0
-    for members, weight, solved in recurrent_classes(chain):
-        gain[members], bias[members] = solved[0], np.concatenate(([0.0], solved[1:]))
-        bias[members] -= weight @ bias[members]
-        inside = chain.reward[members] + (chain.matrix @ bias)[members] - bias[members]
-        spread = max(spread, float(np.max(np.abs(inside - solved[0]))))
-    through = _Transient(chain)
-    gain += through.solve(chain.matrix @ gain)
-    bias += through.solve(chain.reward - gain + chain.matrix @ bias)
-    rest = through.running
-    off = np.zeros(states)
+    """Gain and bias, and bounds of the gain from what is left of their equations."""
+    rows, (label, closed) = chain.mdp.rows, chain.classes
+    solution = gain_and_bias(rows, chain.matrix, chain.reward, np.where(closed[label], label, -1))
+    gain, bias = solution.gain, solution.bias
+    change = chain.reward + chain.matrix @ bias - bias - gain
+    spread = float(np.max(np.abs(change[chain.recurrent]), initial=0.0))
+    rest, off = chain.transient.running, np.zeros(len(gain))
     if len(rest):
-        steps = through.solve(np.ones(states))
+        steps = chain.transient.solve(np.ones(len(gain)))
         uneven = float(np.max(np.abs((chain.matrix @ gain - gain)[rest])))
-        noise = chain.rounding(gain)
-        off[rest] = 2.0 * steps[rest] * (uneven + noise)
+        off[rest] = 2.0 * steps[rest] * (uneven + chain.rounding(gain))
     noise = chain.rounding(np.concatenate((bias, gain)))
-    off += np.where(mdp.rows.terminal, 0.0, spread + noise)
+    off += np.where(rows.terminal, 0.0, spread + noise)
     return Evaluation(
-        mdp=mdp,
+        mdp=chain.mdp,
         policy=chain.policy,
         values=bias,
         gain=gain,
@@ -222,15 +213,6 @@ def _average(chain: Chain, began: float) -> Evaluation:
     )
 
 
-class _Transient(Chain):
-    """The same chain, of which only the transient states run."""
-
-    def __init__(self, chain: Chain) -> None:
-        self.mdp, self.policy, self.weights = chain.mdp, chain.policy, chain.weights
-        self.matrix, self.reward, self.discount = chain.matrix, chain.reward, 1.0
-        self.running = np.flatnonzero(~(chain.recurrent | chain.mdp.rows.terminal))
-
-
 def evaluation_sweeps(
     mdp: MDP, policy: ArrayLike, *, order: Order = "synchronous", initial: Floats | None = None
 ) -> Iterator[tuple[Floats, float]]:
@@ -244,7 +226,7 @@ def evaluation_sweeps(
     Source: Sutton and Barto (2018), section 4.1.
     """
     engine = Sweeps(induced(mdp, policy), threads=1)
-    values, rows = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
+    values, rows = initial_values(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
     while True:
         before = values.copy()
         if order == "synchronous":
@@ -256,127 +238,3 @@ def evaluation_sweeps(
 
 def _ends(values: Floats) -> tuple[np.uint64, np.uint64]:
     return np.uint64(0), np.uint64(len(values))
-
-
-def best_epsilon_soft(
-    mdp: MDP, epsilon: float, *, watch: Watch | None = None, max_iterations: int = 1000
-) -> tuple[Solution, Floats]:
-    """The best policy among those that take a uniform action with probability ε: the limit of SARSA and of expected
-    SARSA under constant ε, by policy iteration with exact evaluation.
-
-    Args:
-        mdp: the model, discounted, or total with every ε-soft policy proper.
-        epsilon: ε in (0, 1]; for ε = 0 use `operant.mdp.solve`.
-        watch: called with (improvement, largest gain of an action over its state's value, values).
-        max_iterations: improvements at most.
-
-    Returns:
-        The solution of `soften(mdp, epsilon)`, whose `policy` is the greedy part, and the ε-soft policy [L] of `mdp`.
-
-    Raises:
-        ModelError: if the policy still improves after `max_iterations`, or is not proper under γ = 1.
-
-    Source: Sutton and Barto (2018), section 5.4 (policy iteration works for ε-soft policies).
-    """
-    began = time.perf_counter()
-    if epsilon == 0.0:
-        raise ModelError("epsilon is 0, which is the optimal policy itself: use operant.mdp.solve.")
-    model = soften(mdp, epsilon)
-    found, history = _improve(model, watch, max_iterations)
-    rows = np.full(mdp.num_states, -1)
-    chosen = np.flatnonzero(found.policy > 0.5)
-    rows[mdp.row_state[chosen]] = chosen
-    certificate = certify_policy(found, max_iterations=max_iterations)
-    solution = Solution(
-        mdp=model,
-        values=(certificate.lower + certificate.upper) / 2,
-        policy=labels_of(mdp, rows),
-        rows=rows,
-        certificate=certificate,
-        method="policy-iteration",
-        why="exact policy iteration among ε-soft policies; it stopped because no action improves any state",
-        iterations=len(history),
-        seconds=time.perf_counter() - began,
-        history=tuple(history),
-    )
-    return solution, epsilon_soft(mdp, found.policy, epsilon)
-
-
-def _improve(model: MDP, watch: Watch | None, max_iterations: int) -> tuple[Evaluation, list[tuple[int, float]]]:
-    """Policy iteration from the uniform policy; a state changes its row only for one better by more than rounding."""
-    policy, has, states = uniform(model), decides(model), model.row_state
-    history: list[tuple[int, float]] = []
-    for iteration in range(1, max_iterations + 1):
-        found = evaluate(model, policy)
-        q = found.action_values
-        best, now = best_of(model, q), np.full(model.num_states, -np.inf)
-        now[states[policy > 0.5]] = q[policy > 0.5]
-        margin = 1e-11 * np.maximum(1.0, np.abs(best)) + min(found.certificate.gap, 1e300)
-        change = has & (now < best - margin)
-        history.append((iteration, float(np.max((best - found.values)[has], initial=0.0))))
-        if watch is not None:
-            watch(*history[-1], found.values)
-        if not change.any():
-            return found, history
-        first = np.full(model.num_states, -1)
-        greedy = np.flatnonzero(q >= (best - margin)[states])[::-1]
-        first[states[greedy]] = greedy  # the first of them: the last one written
-        policy = policy * ~change[states]
-        policy[first[change]] = 1.0
-    raise ModelError(f"the policy still improves after {max_iterations} rounds: raise max_iterations.")
-
-
-def certify_policy(found: Evaluation, *, max_iterations: int = 1000) -> Certificate:
-    """Bounds of v* (under γ = 1 of the best policy that ends) from the exact value v of one policy.
-
-    v ≤ v* ≤ v + h max(Tv - v, 0), where h bounds the steps of an optimal policy. Upper bounds are infinite where no h
-    is found: some policy never ends, and steps are free.
-
-    Args:
-        found: of `evaluate`, discounted or total.
-        max_iterations: improvements at most in the search for h.
-
-    Source: Bertsekas and Tsitsiklis (1991), An analysis of stochastic shortest path problems, section 2.
-    """
-    model = found.mdp
-    noise = Chain(model, found.policy).rounding(found.values)
-    excess = float(np.max(found.advantages, initial=0.0)) + noise
-    steps, why = _longest(model, found, max_iterations)
-    lower = found.certificate.lower
-    reach = steps * excess if excess > 0.0 else np.zeros_like(steps)
-    upper = np.maximum(found.certificate.upper, found.values + reach)
-    upper[model.rows.terminal] = lower[model.rows.terminal]
-    return Certificate(
-        criterion=model.criterion,
-        lower=lower,
-        upper=upper,
-        policy_loss=float(np.max(upper - lower, initial=0.0)),
-        rounding=found.certificate.rounding,
-        why=f"v* ≤ v + h max(Tv - v), with h the steps of an optimal policy {why}, and v* ≥ v of the policy",
-    )
-
-
-def _longest(model: MDP, found: Evaluation, max_iterations: int) -> tuple[Floats, str]:
-    """A bound on the (discounted) steps of an optimal policy, [S], and its reason; inf where none was found.
-
-    Where every step costs at least c, an optimal policy makes at most (best end - v) / c of them. Otherwise no policy
-    makes more than any h > 0 with h ≥ 1 + γ P h in every row; the candidate is the longest episode, and it is checked.
-    """
-    cheapest = float(np.max(model.rows.reward, initial=-1.0))
-    if model.discount == 1.0 and cheapest < 0.0:
-        best_end = float(np.max(model.rows.terminal_value, initial=0.0))
-        return (max(best_end, 0.0) - found.certificate.lower) / -cheapest * (1 + 1e-12), "(every step costs)"
-    if model.discount < 1.0:
-        steps = np.where(model.rows.terminal, 0.0, 1.0 / (1.0 - model.discount))
-    else:
-        ones, none = np.ones(model.num_rows), np.zeros(model.num_states)
-        count = replace(model.rows, reward=ones, outcome_reward=None, terminal_value=none)
-        try:
-            steps = _improve(model.replace(rows=count), None, max_iterations)[0].values
-        except ModelError:  # a policy that never ends
-            return np.full(model.num_states, np.inf), "(of which no bound was found)"
-    kept = steps[model.row_state] - model.discount * (model.matrix @ steps)
-    slack = float(np.min(kept, initial=1.0)) - 1e-9
-    if not slack > 0.0:
-        return np.full(model.num_states, np.inf), "(of which no bound was found)"
-    return steps / slack, "(at most the longest episode of any)"

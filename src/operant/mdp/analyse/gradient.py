@@ -10,11 +10,11 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
 from operant.mdp.analyse.evaluation import evaluate
+from operant.mdp.analyse.finite_horizon import finite_horizon_values, finite_horizon_visits
 from operant.mdp.analyse.occupancy import occupancy, start_of, stationary
 from operant.mdp.model import MDP
 from operant.mdp.policies import averaged, of_rows, over_actions, softmax, uniform
 from operant.mdp.rows import Floats, ModelError
-from operant.mdp.solvers.finite_horizon import finite_horizon_values, policy_at
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,33 +109,6 @@ def exact_policy_gradient(
         advantages=found.advantages,
         values=found.values,
     )
-
-
-def finite_horizon_visits(
-    mdp: MDP, policy: ArrayLike, *, start: ArrayLike | None = None, horizon: int | None = None
-) -> Floats:
-    """P(S_t = s, A_t = a) of every row for t = 0, …, H-1, [H, L]; not discounted.
-
-    Args:
-        mdp: the model.
-        policy: π(a | s) as [L] or [H, L].
-        start: distribution of the first state [S]; the model's own if None.
-        horizon: H; the model's own if None.
-
-    Raises:
-        ModelError: if there is no horizon or start, or the policy is none.
-
-    Source: Puterman (1994), section 4.2.
-    """
-    steps = mdp.horizon if horizon is None else horizon
-    if steps is None:
-        raise ModelError("the model has no horizon: pass horizon=, the number of decisions.")
-    each, state = policy_at(mdp, policy, steps), start_of(mdp, start)
-    found = np.empty((steps, mdp.num_rows))
-    for t in range(steps):
-        found[t] = state[mdp.row_state] * each[t]
-        state = mdp.matrix.T @ found[t]
-    return found
 
 
 def _finite(mdp: MDP, logits: ArrayLike, start: ArrayLike | None, horizon: int | None) -> ExactGradient:

@@ -47,7 +47,7 @@ def expected_steps(mdp: MDP, policy: ArrayLike) -> Floats:
 
     Source: Kemeny and Snell (1976), Finite Markov chains, theorem 3.2.4.
     """
-    chain = Chain(mdp.replace(discount=1.0), policy)
+    chain = Chain(mdp, policy).transient
     stuck = np.flatnonzero(chain.recurrent)
     if len(stuck):
         raise ModelError(f"from state {mdp.name(int(stuck[0]))} the policy never ends.")
@@ -71,28 +71,15 @@ def return_variance(mdp: MDP, policy: ArrayLike) -> Floats:
     earned = rows.reward[per_entry] if rows.outcome_reward is None else rows.outcome_reward
     now = rows.data * earned * (earned + 2.0 * mdp.discount * values[rows.indices])
     second = chain.weights @ np.bincount(per_entry, weights=now, minlength=mdp.num_rows)
-    squared = _Squared(chain)
-    moment = squared.worth + squared.solve(second + squared.discount * (chain.matrix @ squared.worth))
+    squared, worth = chain.under(chain.discount**2), chain.worth**2
+    moment = worth + squared.solve(second + squared.discount * (chain.matrix @ worth))
     return np.maximum(moment - values**2, 0.0)
 
 
-class _Squared(Chain):
-    """The same chain under γ², with the squares of what terminal states are worth."""
+def recurrent_classes(chain: Chain) -> Iterator[tuple[NDArray[np.int64], Floats]]:
+    """Each recurrent class: (its states [M], their stationary distribution [M]).
 
-    def __init__(self, chain: Chain) -> None:
-        self.mdp, self.policy, self.weights = chain.mdp, chain.policy, chain.weights
-        self.matrix, self.reward, self.discount = chain.matrix, chain.reward, chain.discount**2
-        self.running = chain.running
-
-    @property
-    def worth(self) -> Floats:
-        return super().worth ** 2
-
-
-def recurrent_classes(chain: Chain) -> Iterator[tuple[NDArray[np.int64], Floats, Floats]]:
-    """Each recurrent class: (its states [M], their stationary distribution [M], gain and bias relative to the first).
-
-    One factorisation serves both: with the first column of I - P replaced by ones, B (g, h_2, …) = r and μ B = e_1.
+    With the first column of I - P replaced by ones, μ B = e_1.
     """
     label, closed = chain.classes
     order = np.argsort(label, kind="stable")
@@ -105,7 +92,7 @@ def recurrent_classes(chain: Chain) -> Iterator[tuple[NDArray[np.int64], Floats,
         unit = np.zeros(len(members))
         unit[0] = 1.0
         weight = np.maximum(factors.solve(unit, "T"), 0.0)
-        yield members, weight / weight.sum(), factors.solve(chain.reward[members])
+        yield members, weight / weight.sum()
 
 
 def stationary(mdp: MDP, policy: ArrayLike, *, start: ArrayLike | None = None) -> Floats:
@@ -123,28 +110,20 @@ def stationary(mdp: MDP, policy: ArrayLike, *, start: ArrayLike | None = None) -
 
     Source: Puterman (1994), appendix A.
     """
-    chain = Recurrent(mdp, policy)
+    chain = Chain(mdp, policy).transient
     classes = list(recurrent_classes(chain))
     ends = np.flatnonzero(mdp.rows.terminal)
     found = np.zeros(mdp.num_states)
     if len(classes) == 1 and not len(ends) and not mdp.leak:
-        members, weight, _ = classes[0]
+        members, weight = classes[0]
         found[members] = weight
         return found
     first = start_of(mdp, start)
     reached = first + chain.matrix.T @ chain.solve(first, transposed=True)  # arrivals, counted at their first class
-    for members, weight, _ in classes:
+    for members, weight in classes:
         found[members] = weight * reached[members].sum()
     found[ends] = reached[ends]
     return found
-
-
-class Recurrent(Chain):
-    """A chain of which only the transient states run, whatever they earn."""
-
-    def __init__(self, mdp: MDP, policy: ArrayLike) -> None:
-        super().__init__(mdp.replace(discount=1.0), policy)
-        self.running = np.flatnonzero(~(self.recurrent | mdp.rows.terminal))
 
 
 def start_of(mdp: MDP, start: ArrayLike | None) -> Floats:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from operant.mdp.analyse.exact import ONE, ZERO, Exact, Pair, as_fraction, simplest
 from operant.mdp.model import MDP
-from operant.mdp.policies import checked, labels_of
+from operant.mdp.policies import checked
 from operant.mdp.rows import Floats, ModelError
 
 
@@ -78,7 +78,7 @@ def solve_exactly(mdp: MDP, *, max_iterations: int = 1000) -> ExactSolution:
     return ExactSolution(
         mdp=mdp,
         values=tuple(a for a, _ in values),
-        policy=labels_of(mdp, rows),
+        policy=mdp.action_labels(rows),
         rows=rows,
         optimal=np.array(tie, dtype=bool),
         iterations=iterations,
@@ -159,7 +159,7 @@ def _walk(
             Piece(
                 low=edge[0],
                 high=edge[1],
-                policy=labels_of(model.mdp, np.array(chosen, dtype=np.int64)),
+                policy=model.mdp.action_labels(np.array(chosen, dtype=np.int64)),
                 values=tuple(a for a, _ in values),
                 slopes=tuple(b for _, b in values),
                 optimal=np.array([gap == (0, 0) for gap in gaps], dtype=bool),

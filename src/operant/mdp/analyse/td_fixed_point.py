@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from operant.mdp.analyse.chain import Chain
-from operant.mdp.analyse.occupancy import Recurrent, start_of, state_occupancy, stationary
+from operant.mdp.analyse.occupancy import start_of, state_occupancy, stationary
 from operant.mdp.model import MDP
 from operant.mdp.rows import Floats, ModelError
 
@@ -45,7 +45,9 @@ def td_fixed_point(
     running = np.zeros(mdp.num_states)
     running[chain.running] = 1.0
     table = table * running[:, None]
-    traced = _Traced(chain, lam).solve((d * running)[:, None] * table, transposed=True)  # (Φᵀ D (I - γλP)⁻¹)ᵀ
+    traced = chain.under(chain.discount * lam).solve(
+        (d * running)[:, None] * table, transposed=True
+    )  # (Φᵀ D (I - γλP)⁻¹)ᵀ
     ahead = chain.discount * (chain.matrix @ table)
     A, b = traced.T @ (table - ahead), traced.T @ (chain.known() * running)
     if np.linalg.cond(A) > 1e13:
@@ -60,13 +62,4 @@ def _weights(mdp: MDP, policy: ArrayLike) -> Floats:
     """Expected visits, undiscounted, where episodes end, and else the stationary distribution."""
     if not mdp.rows.terminal.any() and not mdp.leak:
         return stationary(mdp, policy)
-    return state_occupancy(Recurrent(mdp, policy), start_of(mdp, None))
-
-
-class _Traced(Chain):
-    """The same chain under γλ: a sum of traces."""
-
-    def __init__(self, chain: Chain, lam: float) -> None:
-        self.mdp, self.policy, self.weights = chain.mdp, chain.policy, chain.weights
-        self.matrix, self.reward, self.discount = chain.matrix, chain.reward, chain.discount * lam
-        self.running = chain.running
+    return state_occupancy(Chain(mdp, policy).transient, start_of(mdp, None))

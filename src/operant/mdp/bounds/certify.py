@@ -12,13 +12,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import numpy as np
 
 from operant.mdp.bounds.sweeps import Choice, Sweeps
 from operant.mdp.kernels import bellman as kernels
 from operant.mdp.model import MDP
-from operant.mdp.options import Watch
+from operant.mdp.options import EPSILON, Limits, Watch, unknown_keyword
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Certificate, Solution
 
@@ -128,7 +129,7 @@ def discounted(
     )  # fmt: skip
 
 
-def begin(mdp: MDP, initial: Sequence[float] | Floats | None) -> Floats:
+def initial_values(mdp: MDP, initial: Sequence[float] | Floats | None) -> Floats:
     """Where a solver starts: `initial`, or zeros; terminal states have their own value. Always a new array.
 
     Raises:
@@ -146,18 +147,20 @@ class Stopping:
 
     Raises:
         ModelError: if ε is not positive, or the allowance is less than one iteration.
+        TypeError: for a limit that there is not, with the nearest.
     """
 
-    def __init__(
-        self, contraction: Contraction, epsilon: float, watch: Watch | None, max_iterations: int | None
-    ) -> None:
-        if not epsilon > 0:
-            raise ModelError(f"epsilon is {epsilon}: it must be positive.")
-        if max_iterations is not None and max_iterations < 1:
-            raise ModelError(f"max_iterations is {max_iterations}: it must be at least 1.")
+    def __init__(self, contraction: Contraction, **limits: Unpack[Limits]) -> None:
+        if unknown := limits.keys() - Limits.__annotations__:
+            raise unknown_keyword("a solver", unknown, Limits)
+        self.contraction, self.epsilon, self.watch = contraction, limits.get("epsilon", EPSILON), limits.get("watch")
+        self.max_iterations = limits.get("max_iterations")
+        self.threads, self.initial = limits.get("threads"), limits.get("initial")
+        if not self.epsilon > 0:
+            raise ModelError(f"epsilon is {self.epsilon}: it must be positive.")
+        if self.max_iterations is not None and self.max_iterations < 1:
+            raise ModelError(f"max_iterations is {self.max_iterations}: it must be at least 1.")
         self.started = time.perf_counter()
-        self.contraction, self.epsilon = contraction, epsilon
-        self.watch, self.max_iterations = watch, max_iterations
         self.iterations, self.history = 0, list[tuple[int, float]]()
         self.best, self.stalled = float("inf"), 0
 
@@ -219,14 +222,35 @@ class Stopping:
 class Progress(Stopping):
     """One run of a solver on a model: when to stop, what to tell, and how to end."""
 
-    def __init__(
-        self, mdp: MDP, epsilon: float, watch: Watch | None, max_iterations: int | None, threads: int | None
-    ) -> None:
+    def __init__(self, mdp: MDP, **limits: Unpack[Limits]) -> None:
         started = time.perf_counter()
-        super().__init__(Contraction.of(mdp), epsilon, watch, max_iterations)
-        self.mdp, self.threads, self.started = mdp, threads, started
+        super().__init__(Contraction.of(mdp), **limits)
+        self.mdp, self.started = mdp, started
         self.wait, self.pause = 0, 1
         self.closed = not bool(mdp.rows.terminal.any()) and self.contraction.least > 1 - 1e-6
+
+    def goal(self, share: float) -> float:
+        """The change of a pass in place below which a Jacobi sweep certifies ε, times `share` (up to ½)."""
+        rate = self.mdp.discount * self.contraction.most
+        return share * self.epsilon * (1 - rate) / max(rate, 1e-3)
+
+    def initial_values(self) -> Floats:
+        """Where the run starts, a new array [S]."""
+        return initial_values(self.mdp, self.initial)
+
+    def value_iteration(self) -> Floats:
+        """Jacobi sweeps, v ← Tv, from the initial values until `done`."""
+        sweeps, v, choice = (
+            Sweeps(self.mdp, self.threads),
+            self.initial_values(),
+            np.empty(self.mdp.num_states, np.int64),
+        )
+        out = np.empty_like(v)
+        while True:
+            low, high = sweeps.backup(v, out, choice)
+            v, out = out, v
+            if self.done(low, high, v):
+                return v
 
     def recentre(self, values: Floats, low: float, high: float) -> None:
         """Move all values by the middle of what a Jacobi sweep left, in a model that nothing leaves.
@@ -272,12 +296,10 @@ class Progress(Stopping):
         """
         middle, rows, certificate = discounted(self.mdp, values, self.threads, self.contraction)
         stop = self.verdict(certificate.gap, certificate.rounding, norm_of(values), method)
-        policy = np.full(self.mdp.num_states, -1, dtype=np.int32)
-        policy[rows >= 0] = self.mdp.rows.action[rows[rows >= 0]]
         return Solution(
             mdp=self.mdp,
             values=middle,
-            policy=policy,
+            policy=self.mdp.action_labels(rows),
             rows=rows,
             certificate=certificate,
             method=method,

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Unpack
 
 import numpy as np
 
-from operant.mdp.bounds.certify import Contraction, Stopping, begin, norm_of
+from operant.mdp.bounds.certify import Contraction, Stopping, initial_values, norm_of
 from operant.mdp.bounds.sweeps import Choice
 from operant.mdp.model import MDP
-from operant.mdp.options import Watch
-from operant.mdp.policies import labels_of
+from operant.mdp.options import Limits
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Certificate, Solution
 
@@ -25,12 +25,9 @@ def fixed_point(
     sweep: Callable[[Floats], tuple[Floats, Choice]],
     contraction: Contraction,
     *,
-    epsilon: float,
-    watch: Watch | None,
-    max_iterations: int | None,
-    initial: Floats | None,
     method: str,
     theorem: str,
+    **limits: Unpack[Limits],
 ) -> Solution:
     """Sweep until the certified gap is at most ε.
 
@@ -39,16 +36,15 @@ def fixed_point(
         sweep: from values [S] to (T v as a new array [S], the row taken in each state [S]); terminal states keep
             their values.
         contraction: what the operator does to constants, and how much it rounds.
-        epsilon, watch, max_iterations: as for every solver.
-        initial: values [S] to start from; zeros if None.
         method: its name.
         theorem: why the bounds hold.
+        limits: as for every solver.
 
     Raises:
         ModelError: if floating point cannot certify ε, or values are not finite.
     """
-    stop = Stopping(contraction, epsilon, watch, max_iterations)
-    values, rows = begin(mdp, initial), np.full(mdp.num_states, -1)
+    stop = Stopping(contraction, **limits)
+    values, rows = initial_values(mdp, stop.initial), np.full(mdp.num_states, -1)
     low = high = 0.0
     finished = False
     while not finished:
@@ -67,7 +63,7 @@ def fixed_point(
     return Solution(
         mdp=mdp,
         values=np.where(ends, values, values + 0.5 * (least + most)),
-        policy=labels_of(mdp, rows),
+        policy=mdp.action_labels(rows),
         rows=rows,
         certificate=Certificate(
             criterion=mdp.criterion,

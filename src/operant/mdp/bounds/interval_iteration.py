@@ -1,6 +1,6 @@
 """Sound bounds for total reward: sequences from below and from above that are bounds after every sweep.
 
-The problem here is already analysed (`operant.mdp.graph.finiteness`): from every state some policy terminates almost
+The problem here is already analysed (`operant.mdp.bounds.finiteness`): from every state some policy terminates almost
 surely, and whoever does not terminate loses without limit. Then v* is the only solution of v = Tv and T^n x → v* from
 any bounded x (Bertsekas & Tsitsiklis 1991), so that
 
@@ -27,13 +27,13 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, bicgstab, spilu, splu
 
-from operant.mdp.graph.end_components import Quotient, end_components
-from operant.mdp.graph.reachability import Graph
+from operant.mdp.graph.graph import Graph, Quotient
 from operant.mdp.kernels import interval as kernels
 from operant.mdp.rows import Floats, ModelError
 
 Report = Callable[[int, float, Floats, Floats], None]
 LARGE = 3000  # states from which on a policy is evaluated by an incomplete factorisation and BiCGStab
+SMALL = 100_000  # states up to which policies are evaluated by a factorisation first
 PATIENCE = 2**22  # sweeps after which a guess with one η is given up
 
 
@@ -132,6 +132,20 @@ class Stopped(Exception):
     """The limit of sweeps is reached; the argument is the bounds so far."""
 
 
+def bound(problem: Problem) -> Bounds:
+    """Interval iteration on an analysed problem."""
+    if problem.size <= SMALL and (found := exact(problem)) is not None:
+        return tighten(problem, found.lower, found.upper, found.choice)
+    rows = problem.quotient.rows
+    lower, choice = from_below(problem)
+    most = float(rows.reward.max(initial=0.0))
+    if most <= 0.0:
+        upper = problem.values(max(0.0, float(rows.terminal_value.max(initial=0.0))))
+    else:
+        upper = from_above(problem, lower, choice, most)
+    return tighten(problem, lower, upper, choice)
+
+
 def from_below(problem: Problem) -> tuple[Floats, NDArray[np.int64]]:
     """A bound from below and its policy: the worst end, less the worst reward at each step of the first policy."""
     rows, choice, at = problem.quotient.rows, problem.first.copy(), problem.order
@@ -153,7 +167,7 @@ def from_above(problem: Problem, below: Floats, choice: NDArray[np.int64], eta: 
     """A bound from above, v* + η · (steps) or so; where end components lose less than η a step, η is cut down."""
     rows, patience = problem.quotient.rows, 1024
     graph = Graph(rows, problem.quotient.leaks)
-    if not end_components(graph, graph.every_row()).count:
+    if not graph.end_components(graph.every_row()).count:
         patience = PATIENCE  # every policy terminates: any η will do
     while True:
         v, at = below.copy(), choice.copy()

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from operant.mdp.graph.reachability import Graph
+from operant.mdp.graph.graph import Graph
 from operant.mdp.kernels import local as kernels
 from operant.mdp.model import MDP
 from operant.mdp.rows import Floats

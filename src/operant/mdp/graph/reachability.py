@@ -1,4 +1,4 @@
-"""What the graph of a model decides before any number does: components, reachability, and who terminates.
+"""What the graph of a model decides before any number does: components, where plays may stay, and who terminates.
 
 An edge of the graph is an entry of positive probability. An episode *terminates* when it enters a terminal state, or,
 in a model with `leak=True`, through the missing mass of a row. Every function costs a few passes over the entries, and
@@ -9,186 +9,15 @@ Sources: Tarjan (1972); Baier & Katoen (2008), Principles of Model Checking, sec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from operant.mdp.graph.graph import Components, EndComponents, Graph
 from operant.mdp.kernels import graph as kernels
 from operant.mdp.model import MDP
-from operant.mdp.rows import Integers, Rows
-
-Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Components:
-    """Strongly connected components in reverse topological order: an edge never leads to a larger label."""
-
-    count: int
-    label: NDArray[np.int64]  # [S]  component of each state, 0 … count-1; successors' labels are never larger
-    order: NDArray[np.int64]  # [S]  the states, by component
-    start: NDArray[np.int64]  # [count+1]  states of component c are order[start[c]:start[c+1]]
-
-    @property
-    def sizes(self) -> NDArray[np.int64]:
-        """States in each component, [count]."""
-        return np.diff(self.start)
-
-    def states(self, component: int) -> NDArray[np.int64]:
-        """The states of one component, in increasing order."""
-        return self.order[self.start[component] : self.start[component + 1]]
-
-
-class Graph:
-    """The edges of some rows, with what several questions share: the rows' states and the rows that lead to a state."""
-
-    def __init__(self, rows: Rows, leaks: Mask | None = None) -> None:
-        self.rows = rows
-        self.num_states, self.num_rows = len(rows.terminal), len(rows.action)
-        self.leaks: Mask = np.zeros(self.num_rows, dtype=bool) if leaks is None else leaks  # [L]  rows that may end it
-
-    @classmethod
-    def of(cls, mdp: MDP) -> Graph:
-        """The graph of a model."""
-        leaks = np.zeros(mdp.num_rows, dtype=bool)
-        if mdp.leak:
-            kernels.missing(mdp.rows.indptr, mdp.rows.data, leaks)
-        return cls(mdp.rows, leaks)
-
-    @cached_property
-    def owner(self) -> Integers:
-        """The state of each row, [L]."""
-        owner = np.empty(self.num_rows, dtype=np.uint32 if self.num_states < 2**32 else np.uint64)
-        kernels.owners(self.rows.pointer, owner)
-        return owner
-
-    @cached_property
-    def into(self) -> tuple[NDArray[np.int64], Integers]:
-        """(start [S+1], rows [nnz]): the rows that lead to state s are rows[start[s]:start[s+1]]."""
-        start = np.zeros(self.num_states + 1, dtype=np.int64)
-        into = np.empty(len(self.rows.data), dtype=np.uint32 if self.num_rows < 2**32 else np.uint64)
-        kernels.transpose(self.rows.indptr, self.rows.indices, self.rows.data, start, into)
-        return start, into
-
-    def every_row(self) -> Mask:
-        """A mask of all rows, [L]."""
-        return np.ones(self.num_rows, dtype=bool)
-
-    def strong(self, live: Mask) -> Components:
-        """Strongly connected components of the graph of the rows in `live`."""
-        states = self.num_states
-        label = np.full(states, -1, dtype=np.int64)
-        count = int(self.label(live, np.arange(states), label, 0, self.scratch()))
-        order = np.argsort(label, kind="stable")
-        start = np.concatenate(([0], np.cumsum(np.bincount(label, minlength=count)))).astype(np.int64)
-        return Components(count=count, label=label, order=order, start=start)
-
-    def scratch(self) -> tuple[NDArray[Any], ...]:
-        """Work space of `label`: number, low, stack, calls, row, entry; each [S]."""
-        small = max(self.num_states, self.num_rows, len(self.rows.data)) < 2**31 - 1
-        return tuple(np.zeros(self.num_states, dtype=np.int32 if small else np.int64) for _ in range(6))
-
-    def label(
-        self, live: Mask, roots: NDArray[np.int64], label: NDArray[np.int64], first: int, work: tuple[NDArray[Any], ...]
-    ) -> int:
-        """Labels the components met from `roots` from `first` on; returns the next free label."""
-        rows = self.rows
-        label[roots], work[0][roots] = -1, 0
-        return int(
-            kernels.strong(
-                rows.pointer, rows.indptr, rows.indices, rows.data, live, roots, label, np.int64(first), *work
-            )
-        )
-
-    def attractor(
-        self, target: Mask, live: Mask, *, ends: bool, blocked: Mask | None = None
-    ) -> tuple[Mask, NDArray[np.int64]]:
-        """States that reach `target` with positive probability through live rows, and for each a row that comes closer.
-
-        With `ends`, a live row that leaks reaches the target too. States in `blocked` are not passed. The row is -1 in
-        the target and where it is out of reach. Following the rows, the distance falls with positive probability at
-        every step, so where the rows' other successors are in the attractor too, the target is reached almost surely.
-        """
-        seen, queue, choice = target.copy(), np.empty(self.num_states, dtype=np.int64), np.full(self.num_states, -1)
-        blocked = np.zeros(self.num_states, dtype=bool) if blocked is None else blocked
-        if ends and self.leaks.any():
-            rows = np.flatnonzero(self.leaks & live)
-            state = self.owner[rows].astype(np.int64)
-            keep = ~seen[state] & ~blocked[state]
-            choice[state[keep]] = rows[keep]
-            seen[state[keep]] = True
-        first = np.flatnonzero(seen)
-        queue[: len(first)] = first
-        start, into = self.into
-        level = np.zeros(self.num_states, dtype=np.int64)
-        kernels.attract(start, into, self.owner, live, blocked, seen, queue, len(first), choice, level)
-        return seen, choice
-
-    def approach(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """A policy that terminates almost surely where all states can, and heads for the exit.
-
-        Of the rows that come closer with positive probability it takes the one of the least mean distance. Returns rows
-        and distances, [S] each.
-        """
-        rows, queue = self.rows, np.empty(self.num_states, dtype=np.int64)
-        seen, level = rows.terminal.copy(), np.zeros(self.num_states, dtype=np.int64)
-        leaky = self.owner[np.flatnonzero(self.leaks)].astype(np.int64)
-        seen[leaky], level[leaky] = True, 1
-        first, choice = np.concatenate((np.flatnonzero(rows.terminal), np.unique(leaky))), np.full(self.num_states, -1)
-        queue[: len(first)] = first
-        start, into = self.into
-        nowhere = np.zeros(self.num_states, dtype=bool)
-        live = self.every_row()
-        kernels.attract(start, into, self.owner, live, nowhere, seen, queue, len(first), choice, level)
-        kernels.approach(rows.pointer, rows.indptr, rows.indices, rows.data, self.leaks, level, choice)
-        return choice, level
-
-    def strike(self, dead: NDArray[np.int64], live: Mask, count: NDArray[np.int64], gone: Mask) -> None:
-        """Removes states and their rows, every row that may lead to them, every state left without rows, and so on."""
-        queue = np.empty(self.num_states, dtype=np.int64)
-        queue[: len(dead)] = dead
-        kernels.bury(self.rows.pointer, live, gone, dead, count)
-        start, into = self.into
-        kernels.remove(start, into, self.owner, live, count, gone, queue, len(dead))
-
-    def counted(self, live: Mask) -> NDArray[np.int64]:
-        """The number of live rows of each state, [S]."""
-        count = np.empty(self.num_states, dtype=np.int64)
-        kernels.counted(self.rows.pointer, live, count)
-        return count
-
-    def sure(self, target: Mask, live: Mask, *, ends: bool) -> tuple[Mask, NDArray[np.int64], Mask]:
-        """Prob1E: states from which some policy reaches the target almost surely, through live rows.
-
-        Returns the states, for each a row that such a policy takes (-1 in the target and elsewhere), and the live rows
-        that lead nowhere but to such states [L].
-        """
-        live = live.copy()
-        live[target[self.owner]] = False
-        count, gone = self.counted(live), np.zeros(self.num_states, dtype=bool)
-        while True:
-            seen, choice = self.attractor(target, live, ends=ends)
-            lost = np.flatnonzero(~seen & ~gone)
-            if not len(lost):
-                return seen, choice, live
-            self.strike(lost, live, count, gone)
-
-    def avoid(self, target: Mask, live: Mask, *, ends: bool) -> Mask:
-        """Prob0E: states from which some policy never reaches the target."""
-        count, seen = self.counted(live), target.copy()
-        touched = ~live
-        if ends:
-            touched |= self.leaks
-            count = self.counted(~touched)
-            seen |= (count == 0) & (self.counted(live) > 0)
-        first, queue = np.flatnonzero(seen), np.empty(self.num_states, dtype=np.int64)
-        queue[: len(first)] = first
-        start, into = self.into
-        kernels.forced(start, into, self.owner, seen, touched, count, queue, len(first))
-        return ~seen
+from operant.mdp.rows import Mask
 
 
 def components(mdp: MDP) -> Components:
@@ -199,6 +28,12 @@ def components(mdp: MDP) -> Components:
     """
     graph = Graph(mdp.rows)
     return graph.strong(graph.every_row())
+
+
+def maximal_end_components(mdp: MDP) -> EndComponents:
+    """The maximal end components of a model; terminal states and rows that leak are in none."""
+    graph = Graph.of(mdp)
+    return graph.end_components(graph.every_row())
 
 
 def reachable(mdp: MDP, states: ArrayLike | None = None) -> Mask:

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 
-from operant.mdp.bounds.certify import Progress, begin
+from operant.mdp.bounds.certify import Progress
 from operant.mdp.bounds.sweeps import Sweeps
 from operant.mdp.model import MDP
-from operant.mdp.options import Watch
-from operant.mdp.rows import Floats
+from operant.mdp.options import Limits
 from operant.mdp.solution import Solution
 
 PATIENCE = 50
 """Steps without a lower gap after which the method starts again from the lowest."""
 
 
-def anderson(
-    mdp: MDP,
-    *,
-    epsilon: float = 1e-6,
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
-    threads: int | None = None,
-    initial: Floats | None = None,
-    memory: int = 5,
-) -> Solution:
+def anderson(mdp: MDP, *, memory: int = 5, **limits: Unpack[Limits]) -> Solution:
     """Value iteration on the combination of the last `memory` + 1 iterates whose residual is least (type II).
 
     An accelerated step is refused if the certified gap is more than twice that of the step before, or if fifty steps
@@ -36,9 +28,9 @@ def anderson(
     Raises:
         ModelError: if γ = 1, or ε is below what double precision can certify.
     """
-    run = Progress(mdp, epsilon, watch, max_iterations, threads)
-    sweeps = Sweeps(mdp, threads)
-    v, choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
+    run = Progress(mdp, **limits)
+    sweeps = Sweeps(mdp, run.threads)
+    v, choice = run.initial_values(), np.empty(mdp.num_states, dtype=np.int64)
     image, plain = np.empty_like(v), v.copy()
     moves, changes = np.zeros((memory, len(v))), np.zeros((memory, len(v)))
     last_image, last_residual = np.empty_like(v), np.empty_like(v)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Unpack
 
-from operant.mdp.bounds.certify import Progress, begin
+import numpy as np
+
+from operant.mdp.bounds.certify import Progress
 from operant.mdp.bounds.sweeps import Sweeps
 from operant.mdp.graph.ordering import local, restored
 from operant.mdp.graph.reachability import components
+from operant.mdp.kernels import local as kernels
 from operant.mdp.model import MDP
-from operant.mdp.options import Watch
+from operant.mdp.options import Limits
 from operant.mdp.rows import Floats
 from operant.mdp.solution import Solution
 from operant.mdp.solvers.krylov import inexact_policy_iteration, promising
 from operant.mdp.solvers.policy_iteration import SMALL, Modified, policy_iteration
-from operant.mdp.solvers.topological import INNER, ends_decide, in_place, topological
+from operant.mdp.solvers.topological import INNER, topological
 
 PASSES = 200
 """Improvements in place on a small model, before its policies are evaluated exactly."""
@@ -28,16 +32,13 @@ LONG = 500
 """Improvements still to come, as predicted, from which a trial of BiCGStab is worth its cost: while policies still
 change much the prediction is too high."""
 
+CARRIED = 8
+"""Sweeps to and fro in which the ends must have reached all states."""
+NEAR = 0.5
+"""Steps to an end, in units of the horizon 1 / (1 - γ), up to which the ends decide."""
 
-def auto(
-    mdp: MDP,
-    *,
-    epsilon: float = 1e-6,
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
-    threads: int | None = None,
-    initial: Floats | None = None,
-) -> Solution:
+
+def auto(mdp: MDP, **limits: Unpack[Limits]) -> Solution:
     """Solve a discounted model by the method that its structure suggests.
 
     Up to 300 states: modified policy iteration in place, then exact policy iteration if that was slow. Else modified
@@ -52,16 +53,16 @@ def auto(
     Raises:
         ModelError: if γ = 1, or ε is below what double precision can certify.
     """
-    run = Progress(mdp, epsilon, watch, max_iterations, threads)
+    run = Progress(mdp, **limits)
     if mdp.num_states <= SMALL:
-        v = begin(mdp, initial)
-        done, backups = in_place(run, Sweeps(mdp, threads), v, PASSES, INNER, 0)
+        v = run.initial_values()
+        done, backups = in_place(run, Sweeps(mdp, run.threads), v, PASSES, INNER, 0)
         if done:
             why = f"{mdp.num_states} states: modified policy iteration in place, in one call"
             return run.finish(v, method="modified-policy-iteration", why=why, backups=backups)
         why = f"{mdp.num_states} states, and sweeps are slow: policies are evaluated exactly"
         return taken_over(run, policy_iteration, v, why)
-    modified = Modified(mdp, threads, initial)
+    modified = Modified(mdp, run.threads, run.initial_values())
     why = "modified policy iteration: the model was solved before a choice was due"
     if not tried(run, modified):
         graph = components(mdp)
@@ -69,7 +70,7 @@ def auto(
         if largest <= mdp.num_states / 2:
             why = f"no component has more than {largest:,} of {mdp.num_states:,} states"
             return taken_over(run, partial(topological, found=graph), modified.release(), why)
-        if initial is None and ends_decide(mdp):
+        if run.initial is None and ends_decide(mdp):
             sweeps, v = modified.whole, modified.release()
             v[~mdp.rows.terminal] = worst(mdp)
             done, backups = False, 0
@@ -80,7 +81,7 @@ def auto(
             return run.finish(v, method="modified-policy-iteration", why=why, backups=backups)
         why = "modified policy iteration: one large component, and nothing that promises more than sweeps"
         if not modified.advance(run, 2 * TRIAL - run.iterations):
-            if predicted(run.history, epsilon) > LONG and promising(mdp, modified.v, threads):
+            if predicted(run.history, run.epsilon) > LONG and promising(mdp, modified.v, run.threads):
                 why = "sweeps are slow here, and a trial of BiCGStab reduced the residual tenfold"
                 return taken_over(run, inexact_policy_iteration, modified.release(), why)
             why += renumbered(run, modified)
@@ -98,6 +99,43 @@ def taken_over(run: Progress, solver: Callable[..., Solution], values: Floats, w
         initial=values,
     )
     return run.joined(found, why)
+
+
+def in_place(run: Progress, sweeps: Sweeps, v: Floats, most: int, inner: int, wait: int) -> tuple[bool, int]:
+    """All states as one component, in one compiled call of at most `most` passes, then a Jacobi sweep.
+
+    Is it done, and how many backups of a state did it take? For small models, on which a call costs more than a sweep,
+    and for those of which `ends_decide`. v [S] is moved in place, and not as a whole within the first `wait` passes.
+    """
+    mdp, choice = run.mdp, np.full(run.mdp.num_states, -1, dtype=np.int64)
+    states = np.flatnonzero(~mdp.rows.terminal)
+    label = mdp.rows.terminal.astype(np.int64)
+    passes = 0
+    if len(states):
+        goal = run.goal(0.45)
+        place = np.empty_like(choice)
+        passes = kernels.solve_component(
+            states, label, 0, place, *sweeps.arrays, mdp.discount, v, choice, goal, inner, most, wait
+        )
+    out = np.empty_like(v)
+    low, high = sweeps.backup(v, out, choice)
+    v[:] = out
+    return run.done(low, high, v), passes * len(states)
+
+
+def ends_decide(mdp: MDP) -> bool:
+    """Do values come from the ends of episodes, and do sweeps in place, to and fro, carry them to all states at once?
+
+    They do if a few such sweeps find the fewest steps to an end, discounting leaves most of what is so far off, and
+    ways are long: where they have some log S steps, as in a random graph, plays wander past the ends and mix.
+    """
+    rows = mdp.rows
+    if not rows.terminal.any():
+        return False
+    steps = np.where(rows.terminal, 0, mdp.num_states).astype(np.int64)
+    found = kernels.farthest(rows.pointer, rows.indptr, rows.indices, steps, CARRIED)
+    long = 4 * np.log2(mdp.num_states)
+    return bool(long <= found < mdp.num_states) and found * (1.0 - mdp.discount) <= NEAR
 
 
 def worst(mdp: MDP) -> float:

@@ -10,44 +10,42 @@ Source: Puterman (1994), chapters 8 and 9; Howard (1960), Dynamic Programming an
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Unpack
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
-from scipy.sparse.linalg import splu
 
+from operant.mdp.analyse.average import GainAndBias, gain_and_bias
 from operant.mdp.bounds.gain import gain_bounds
-from operant.mdp.bounds.sweeps import Sweeps
-from operant.mdp.graph.end_components import EndComponents, end_components, quotient
-from operant.mdp.graph.reachability import Graph
+from operant.mdp.bounds.sweeps import Choice, Sweeps
+from operant.mdp.graph.graph import EndComponents, Graph
 from operant.mdp.kernels.interval import UNIT
 from operant.mdp.model import MDP
-from operant.mdp.options import Watch
-from operant.mdp.rows import Floats, ModelError
+from operant.mdp.options import EPSILON, Stop, Watch, unknown_keyword
+from operant.mdp.rows import Mask, ModelError
 from operant.mdp.solution import Certificate, Solution
 
 STAY = 0.05  # of the aperiodicity transform P ← (1 - STAY) P + STAY I (Puterman 8.5.4)
 SMALL = 20_000
 
 
-def choose(mdp: MDP) -> tuple[str, str]:
-    """The method for an average-reward model, and why."""
+def auto(mdp: MDP, *, threads: int | None = None, **stop: Unpack[Stop]) -> Solution:
+    """The method that fits the size and the classes of the model."""
     if mdp.num_states <= SMALL:
-        return "multichain-policy-iteration", "average reward: correct for any chain structure, exact gain and bias"
-    if len(_classes(mdp)) == 1:
-        return "relative-value-iteration", f"average reward, {mdp.num_states:,} states, weakly communicating"
-    return "multichain-policy-iteration", "average reward: the model is multichain, the gain differs between states"
+        why = "average reward: correct for any chain structure, exact gain and bias"
+    elif len(_classes(mdp)) == 1:
+        why = f"average reward, {mdp.num_states:,} states, weakly communicating"
+        solution = relative_value_iteration(mdp, threads=threads, **stop)
+        return replace(solution, why=f"{why}; {solution.why}")
+    else:
+        why = "average reward: the model is multichain, the gain differs between states"
+    solution = multichain_policy_iteration(mdp, **stop)
+    return replace(solution, why=f"{why}; {solution.why}")
 
 
 def relative_value_iteration(
-    mdp: MDP,
-    *,
-    epsilon: float = 1e-6,
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
-    threads: int | None = None,
-    reference: int | None = None,
+    mdp: MDP, *, threads: int | None = None, reference: int | None = None, **stop: Unpack[Stop]
 ) -> Solution:
     """Relative value iteration: v ← v + (1 - 0.05) (d - d(reference)), d = Tv - v, until min d and max d meet.
 
@@ -57,93 +55,96 @@ def relative_value_iteration(
     Args:
         mdp: a weakly communicating model: one class of states that reach each other, the others transient under every
             policy. That is so if there is one maximal end component, counting all termination as one.
-        epsilon: how far apart the bounds of the gain may be, and how much the policy may lose.
-        watch: called as (iteration, gap, values [S]) after each sweep.
-        max_iterations: stop then, with the bounds reached.
         threads: how many; the answer does not depend on it.
         reference: the state with relative value 0; the last one if None. Termination, if there is any, has value 0.
+        stop: as for every solver; the gap is that of the bounds of the gain.
 
     Raises:
         ModelError: if the model is not weakly communicating, naming a state of each of two classes.
 
     Source: White (1963); Puterman (1994), sections 8.5.4, 8.5.5 and theorem 8.5.5 for the bounds.
     """
-    started = time.perf_counter()
-    _check(mdp, epsilon)
+    started, states = time.perf_counter(), mdp.num_states
+    epsilon, watch, max_iterations = _checked(mdp, "relative_value_iteration", stop)
     classes = _classes(mdp)
     if len(classes) > 1:
         raise ModelError(
             f"the model is not weakly communicating: {mdp.name(classes[0])} and {mdp.name(classes[1])} lie in "
             f"different classes ({len(classes)} in all) and may have different gains; use multichain-policy-iteration."
         )
-    graph, states, none = Graph.of(mdp), mdp.num_states, np.zeros(0, dtype=np.int64)
-    rows = quotient(graph, mdp.rows.reward, np.arange(states), graph.every_row(), none, np.zeros(0)).rows
-    sweeps = Sweeps(MDP.from_rows(rows, 1.0, criterion="average", leak=True, check=False), threads)
-    ends = bool(rows.terminal.any() or graph.leaks.any())
-    reference = states - 1 if reference is None else reference
-    v, out, choice = np.where(rows.terminal, rows.terminal_value, 0.0), np.empty(states), np.full(states, -1)
-    longest = float(np.diff(rows.indptr.astype(np.int64)).max(initial=0))
-    most = float(np.abs(rows.reward).max(initial=0.0))
-    lower, upper, iteration, best = -np.inf, np.inf, 0, np.full(states, -1)
-    history: list[tuple[int, float]] = []
-    while True:
-        iteration += 1
-        low, high = sweeps.backup(v, out, choice)
-        scale = float(np.abs(v).max(initial=0.0))
-        slack = (3.0 * longest + 12.0) * UNIT * (most + scale) + 2.0 * UNIT * scale
-        if graph.leaks.any():
-            low, high = min(low, 0.0), max(high, 0.0)
-        if low - slack > lower:
-            lower, best = low - slack, choice.copy()
-        upper = min(upper, high + slack)
-        gap = upper - lower
-        if watch is not None:
-            watch(iteration, gap, v)
-        if not history or history[-1][1] > 1.25 * gap:
-            history.append((iteration, gap))
-        if gap <= epsilon:
-            stopped = f"bounds within ε = {epsilon:g} of each other"
-        elif high - low <= 4.0 * slack:
-            stopped = f"rounding stops the bounds {gap:.3g} apart: ε is too small for this model"
-        elif iteration == max_iterations:
-            stopped = f"stopped at {iteration} iterations, as asked"
-        else:
-            step = out - v
-            v += (1.0 - STAY) * (step if ends else step - step[reference])
-            continue
-        break
-    if not ends:
-        v -= v[reference]
-    certificate = Certificate(
-        criterion="average",
-        lower=np.full(states, lower),
-        upper=np.full(states, upper),
-        policy_loss=gap,
-        rounding=slack,
-        why="min d ≤ g_policy ≤ g* ≤ max d for d = Tv - v (Puterman 8.5.5)",
-    )
+    run = _Relative(mdp, threads, states - 1 if reference is None else reference)
+    stopped = run.iterate(epsilon, watch, max_iterations)
     return Solution(
         mdp=mdp,
-        values=v,
-        policy=_labels(mdp, best),
-        rows=best,
-        certificate=certificate,
+        values=run.v if run.ends else run.v - run.v[run.reference],
+        policy=mdp.action_labels(run.best),
+        rows=run.best,
+        certificate=Certificate(
+            criterion="average",
+            lower=np.full(states, run.lower),
+            upper=np.full(states, run.upper),
+            policy_loss=run.upper - run.lower,
+            rounding=run.slack,
+            why="min d ≤ g_policy ≤ g* ≤ max d for d = Tv - v (Puterman 8.5.5)",
+        ),
         method="relative-value-iteration",
         why=f"weakly communicating; {stopped}",
-        iterations=iteration,
+        iterations=run.iterations,
         seconds=time.perf_counter() - started,
-        gain=np.full(states, (lower + upper) / 2),
-        history=tuple(history),
+        gain=np.full(states, (run.lower + run.upper) / 2),
+        history=tuple(run.history),
     )
 
 
-def multichain_policy_iteration(
-    mdp: MDP,
-    *,
-    epsilon: float = 1e-6,
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
-) -> Solution:
+class _Relative:
+    """Relative values v, and the bounds of the gain that their sweeps have proved so far."""
+
+    def __init__(self, mdp: MDP, threads: int | None, reference: int) -> None:
+        graph = Graph.of(mdp)
+        rows = graph.normalised(graph.every_row()).rows
+        self.sweeps = Sweeps(MDP.from_rows(rows, 1.0, criterion="average", leak=True, check=False), threads)
+        self.leaks, self.reference = bool(graph.leaks.any()), reference
+        self.ends = bool(rows.terminal.any()) or self.leaks
+        self.v, self.out = np.where(rows.terminal, rows.terminal_value, 0.0), np.empty(mdp.num_states)
+        self.choice, self.best = np.full(mdp.num_states, -1), np.full(mdp.num_states, -1)
+        self.longest = float(np.diff(rows.indptr.astype(np.int64)).max(initial=0))
+        self.most = float(np.abs(rows.reward).max(initial=0.0))
+        self.lower, self.upper, self.slack = -np.inf, np.inf, 0.0
+        self.iterations, self.history = 0, list[tuple[int, float]]()
+
+    def iterate(self, epsilon: float, watch: Watch | None, max_iterations: int | None) -> str:
+        """Sweep until the bounds are within ε, or cannot become so, or the allowance is spent: which, in words."""
+        while True:
+            span = self.sweep()
+            gap = self.upper - self.lower
+            if watch is not None:
+                watch(self.iterations, gap, self.v)
+            if not self.history or self.history[-1][1] > 1.25 * gap:
+                self.history.append((self.iterations, gap))
+            if gap <= epsilon:
+                return f"bounds within ε = {epsilon:g} of each other"
+            if span <= 4.0 * self.slack:
+                return f"rounding stops the bounds {gap:.3g} apart: ε is too small for this model"
+            if self.iterations == max_iterations:
+                return f"stopped at {self.iterations} iterations, as asked"
+            step = self.out - self.v
+            self.v += (1.0 - STAY) * (step if self.ends else step - step[self.reference])
+
+    def sweep(self) -> float:
+        """One sweep from v into `out`; the bounds follow. Returns max d - min d."""
+        self.iterations += 1
+        low, high = self.sweeps.backup(self.v, self.out, self.choice)
+        scale = float(np.abs(self.v).max(initial=0.0))
+        self.slack = (3.0 * self.longest + 12.0) * UNIT * (self.most + scale) + 2.0 * UNIT * scale
+        if self.leaks:
+            low, high = min(low, 0.0), max(high, 0.0)
+        if low - self.slack > self.lower:
+            self.lower, self.best = low - self.slack, self.choice.copy()
+        self.upper = min(self.upper, high + self.slack)
+        return high - low
+
+
+def multichain_policy_iteration(mdp: MDP, **stop: Unpack[Stop]) -> Solution:
     """Howard's policy iteration: exact gain and relative values by sparse factorisations, nested improvement.
 
     A policy is improved where some row has a greater P g; if none has, where, among the rows with the greatest P g, one
@@ -152,9 +153,7 @@ def multichain_policy_iteration(
 
     Args:
         mdp: a model of any chain structure.
-        epsilon: how far apart the bounds of the gain may be, and how much the policy may lose.
-        watch: called as (iteration, inf, relative values [S]) for each policy.
-        max_iterations: policies to evaluate at most.
+        stop: as for every solver; `watch` is called as (iteration, inf, relative values [S]) for each policy.
 
     Returns:
         values h, zero at the last state of each recurrent class of the policy; gain g; `extra["bias"]`, the relative
@@ -166,129 +165,78 @@ def multichain_policy_iteration(
     Source: Howard (1960); Puterman (1994), section 9.2.1.
     """
     started = time.perf_counter()
-    _check(mdp, epsilon)
-    graph, states, none = Graph.of(mdp), mdp.num_states, np.zeros(0, dtype=np.int64)
-    whole = quotient(graph, mdp.rows.reward, np.arange(states), graph.every_row(), none, np.zeros(0))
-    graph = Graph(whole.rows, whole.leaks)
-    chosen = whole.rows.pointer[:-1].astype(np.int64)
-    chosen[whole.rows.terminal] = -1
+    epsilon, watch, max_iterations = _checked(mdp, "multichain_policy_iteration", stop)
+    graph = Graph.of(mdp)
+    normalised = graph.normalised(graph.every_row())
+    graph = Graph(normalised.rows, normalised.leaks)
+    chosen, chain, classes, iterations, stopped = _howard(graph, watch, max_iterations)
+    own = np.zeros(graph.num_rows, dtype=bool)
+    own[chosen[chosen >= 0]] = True
+    lower, above = gain_bounds(graph, own, chain.relative, epsilon=epsilon)
+    _, upper = gain_bounds(graph, graph.every_row(), chain.relative, epsilon=epsilon)
+    loss = float(np.max(upper - lower, initial=0.0))
+    if loss > epsilon:
+        stopped += f"; the certificate reaches {loss:.3g}, not ε = {epsilon:g}"
+    return Solution(
+        mdp=mdp,
+        values=chain.relative,
+        policy=mdp.action_labels(chosen),
+        rows=chosen,
+        certificate=Certificate(
+            criterion="average",
+            lower=lower,
+            upper=upper,
+            policy_loss=loss,
+            rounding=float(np.max(above - lower, initial=0.0)),
+            why="min d ≤ g* ≤ max d in each end component, and bounds of the total reward of where a policy ends up",
+        ),
+        method="multichain-policy-iteration",
+        why=stopped,
+        iterations=iterations,
+        seconds=time.perf_counter() - started,
+        gain=np.clip(chain.gain, lower, upper),
+        extra={"bias": chain.bias, "recurrent": classes.label},
+    )
+
+
+def _howard(
+    graph: Graph, watch: Watch | None, max_iterations: int | None
+) -> tuple[Choice, GainAndBias, EndComponents, int, str]:
+    """The last policy's rows [S], what it is worth, its recurrent classes, how many there were, and why it ended."""
+    chosen = graph.rows.pointer[:-1].astype(np.int64)
+    chosen[graph.rows.terminal] = -1
     seen: set[bytes] = set()
-    iteration, stopped = 0, "no row improves gain or relative values"
+    iteration = 0
     while True:
         iteration += 1
-        chain = evaluate(graph, chosen)
+        chain, classes = _evaluate(graph, chosen)
         if watch is not None:
             watch(iteration, np.inf, chain.relative)
         seen.add(chosen.tobytes())
         better = _improve(graph, chosen, chain)
         if np.array_equal(better, chosen):
-            break
+            return chosen, chain, classes, iteration, "no row improves gain or relative values"
         if better.tobytes() in seen:
-            stopped = "policies that floating point cannot tell apart"
-            break
+            return chosen, chain, classes, iteration, "policies that floating point cannot tell apart"
         if iteration == max_iterations:
-            stopped = f"stopped at {iteration} iterations, as asked"
-            break
+            return chosen, chain, classes, iteration, f"stopped at {iteration} iterations, as asked"
         chosen = better
-    own = np.zeros(graph.num_rows, dtype=bool)
-    own[chosen[chosen >= 0]] = True
-    reward = whole.rows.reward
-    lower, above = gain_bounds(graph, reward, own, chain.relative, epsilon=epsilon)
-    _, upper = gain_bounds(graph, reward, graph.every_row(), chain.relative, epsilon=epsilon)
-    loss = float(np.max(upper - lower, initial=0.0))
-    if loss > epsilon:
-        stopped += f"; the certificate reaches {loss:.3g}, not ε = {epsilon:g}"
-    certificate = Certificate(
-        criterion="average",
-        lower=lower,
-        upper=upper,
-        policy_loss=loss,
-        rounding=float(np.max(above - lower, initial=0.0)),
-        why="min d ≤ g* ≤ max d in each end component, and bounds of the total reward of where a policy ends up",
-    )
-    return Solution(
-        mdp=mdp,
-        values=chain.relative,
-        policy=_labels(mdp, chosen),
-        rows=chosen,
-        certificate=certificate,
-        method="multichain-policy-iteration",
-        why=stopped,
-        iterations=iteration,
-        seconds=time.perf_counter() - started,
-        gain=np.clip(chain.gain, lower, upper),
-        extra={"bias": chain.bias, "recurrent": chain.recurrent.label},
-    )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Chain:
-    """A policy's gain and relative values, and its recurrent classes."""
-
-    gain: Floats  # [S]
-    relative: Floats  # [S]  zero at the last state of each recurrent class
-    bias: Floats  # [S]  with P* h = 0
-    recurrent: EndComponents
-
-
-def evaluate(graph: Graph, chosen: NDArray[np.int64]) -> Chain:
-    """Gain and relative values of the policy that takes the rows `chosen` [S] (-1 in terminal states).
-
-    In each recurrent class the unknown relative value of the last state, which is 0, gives its place to the class's
-    gain; then two solves with I - P of the transient states.
-    """
-    rows, states = graph.rows, graph.num_states
+def _evaluate(graph: Graph, chosen: Choice) -> tuple[GainAndBias, EndComponents]:
+    """Gain and relative values of the policy that takes the rows `chosen`, and its recurrent classes."""
     live = np.zeros(graph.num_rows, dtype=bool)
     live[chosen[chosen >= 0]] = True
-    classes = end_components(graph, live)
+    classes = graph.end_components(live)
     at = np.flatnonzero(chosen >= 0)
-    select = sp.csr_array((np.ones(len(at)), (at, chosen[at])), shape=(states, graph.num_rows))
-    matrix = sp.csr_array(
-        (rows.data, rows.indices.astype(np.int64), rows.indptr.astype(np.int64)), shape=(graph.num_rows, states)
-    )
-    P, r = sp.csr_array(select @ matrix), select @ rows.reward
-    g, h, b = np.zeros(states), np.where(rows.terminal, rows.terminal_value, 0.0), np.zeros(states)
-    inner = np.flatnonzero(classes.label >= 0)
-    mean = np.zeros(states)  # of h over the recurrent class
-    if len(inner):
-        label = classes.label[inner]
-        last = np.zeros(classes.count, dtype=np.int64)
-        last[label] = np.arange(len(inner))
-        keep = np.ones(len(inner))
-        keep[last] = 0.0
-        gains = sp.csc_array((np.ones(len(inner)), (np.arange(len(inner)), last[label])), shape=(len(inner),) * 2)
-        system = (sp.eye_array(len(inner)) - P[inner][:, inner]) @ sp.diags_array(keep) + gains
-        factor = _factor(system)
-        x = factor.solve(r[inner])
-        g[inner] = x[last][label]
-        h[inner] = np.where(keep > 0, x, 0.0)
-        mean[inner] = factor.solve(h[inner])[last][label]  # the gain of a chain whose reward is h
-    outer = np.flatnonzero((classes.label < 0) & ~rows.terminal)
-    if len(outer):
-        factor, rest = _factor(sp.eye_array(len(outer)) - P[outer][:, outer]), P[outer]
-        g[outer] = factor.solve(rest @ g)
-        h[outer] = factor.solve(r[outer] - g[outer] + rest @ h)
-        mean[outer] = factor.solve(rest @ mean)
-    b = h - mean
-    return Chain(gain=g, relative=h, bias=b, recurrent=classes)
+    select = sp.csr_array((np.ones(len(at)), (at, chosen[at])), shape=(graph.num_states, graph.num_rows))
+    P, r = sp.csr_array(select @ graph.matrix), select @ graph.rows.reward
+    return gain_and_bias(graph.rows, P, r, classes.label), classes
 
 
-def _factor(matrix: sp.sparray) -> sp.linalg.SuperLU:
-    try:
-        return splu(sp.csc_array(matrix))
-    except RuntimeError as error:
-        raise ModelError(
-            "a policy's equations are singular in floating point: use relative-value-iteration."
-        ) from error
-
-
-def _improve(graph: Graph, chosen: NDArray[np.int64], chain: Chain) -> NDArray[np.int64]:
+def _improve(graph: Graph, chosen: Choice, chain: GainAndBias) -> Choice:
     """The next policy: the same one if neither P g nor, where P g ties, r + P h can be improved."""
-    rows = graph.rows
-    matrix = sp.csr_array(
-        (rows.data, rows.indices.astype(np.int64), rows.indptr.astype(np.int64)),
-        shape=(graph.num_rows, graph.num_states),
-    )
+    rows, matrix = graph.rows, graph.matrix
     at = np.flatnonzero(chosen >= 0)
     start, owner = rows.pointer[at].astype(np.int64), graph.owner.astype(np.int64)
     gain, mine = matrix @ chain.gain, chosen.copy()
@@ -307,7 +255,7 @@ def _improve(graph: Graph, chosen: NDArray[np.int64], chain: Chain) -> NDArray[n
     return mine
 
 
-def _first(mask: NDArray[np.bool_], owner: NDArray[np.int64], states: int) -> NDArray[np.int64]:
+def _first(mask: Mask, owner: Choice, states: int) -> Choice:
     """The first row of each state in `mask`."""
     out, rows = np.full(states, -1), np.flatnonzero(mask)[::-1]
     out[owner[rows]] = rows
@@ -317,7 +265,7 @@ def _first(mask: NDArray[np.bool_], owner: NDArray[np.int64], states: int) -> ND
 def _classes(mdp: MDP) -> list[int]:
     """A state of each maximal end component; one more for termination, all of it together."""
     graph = Graph.of(mdp)
-    ends = end_components(graph, graph.every_row())
+    ends = graph.end_components(graph.every_row())
     inside = np.flatnonzero(ends.label >= 0)
     states = [int(s) for s in inside[np.unique(ends.label[inside], return_index=True)[1]]]
     if mdp.rows.terminal.any():
@@ -327,12 +275,13 @@ def _classes(mdp: MDP) -> list[int]:
     return states
 
 
-def _labels(mdp: MDP, rows: NDArray[np.int64]) -> NDArray[np.int32]:
-    return np.where(rows >= 0, mdp.rows.action[rows] if mdp.num_rows else -1, -1).astype(np.int32)
-
-
-def _check(mdp: MDP, epsilon: float) -> None:
+def _checked(mdp: MDP, name: str, stop: Stop) -> tuple[float, Watch | None, int | None]:
+    """(epsilon, watch, max_iterations) of a solver of average reward."""
+    if unknown := stop.keys() - Stop.__annotations__:
+        raise unknown_keyword(name, unknown, Stop)
     if mdp.criterion != "average":
         raise ModelError(f'the criterion of the model is {mdp.criterion!r}: use mdp.replace(criterion="average").')
+    epsilon = stop.get("epsilon", EPSILON)
     if not epsilon > 0.0:
         raise ModelError(f"epsilon is {epsilon}: it must be positive.")
+    return epsilon, stop.get("watch"), stop.get("max_iterations")

@@ -8,14 +8,14 @@ much again for the policy's own rows, and 8 B per state for each vector. The cer
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal, cast
+from typing import Any, Literal, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.mdp.bounds.certify import Progress, begin
+from operant.mdp.bounds.certify import Progress
 from operant.mdp.model import MDP
-from operant.mdp.options import Watch
+from operant.mdp.options import Stop, unknown_keyword
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Solution
 
@@ -27,11 +27,9 @@ def solve_on_device(
     mdp: MDP,
     *,
     device: Any = "cuda",
-    epsilon: float = 1e-6,
     method: Literal["value-iteration", "modified-policy-iteration"] = "modified-policy-iteration",
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
     initial: Floats | None = None,
+    **stop: Unpack[Stop],
 ) -> Solution:
     """Solve a discounted model on a device of torch, such as "cuda", "cuda:1" or "cpu".
 
@@ -42,14 +40,16 @@ def solve_on_device(
     """
     if method not in ("value-iteration", "modified-policy-iteration"):
         raise ModelError(f"{method!r} does not run on a device: use value-iteration or modified-policy-iteration.")
-    run = Progress(mdp, epsilon, watch, max_iterations, None)
+    if unknown := stop.keys() - Stop.__annotations__:
+        raise unknown_keyword("solve_on_device", unknown, Stop)
+    run = Progress(mdp, initial=initial, **stop)
     where = _device(device)
     import torch
 
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*[Ss]parse (CSR|invariant).*")
-            values = _iterate(DeviceRows(mdp, where), run, begin(mdp, initial), method)
+            values = _iterate(DeviceRows(mdp, where), run, run.initial_values(), method)
     except torch.OutOfMemoryError as error:
         raise ModelError(
             f"{where} has not enough memory for {mdp!r}, whose rows alone are {mdp.rows.nbytes / 2**30:.1f} GiB: "

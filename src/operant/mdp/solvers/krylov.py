@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.mdp.bounds.certify import Progress, begin
+from operant.mdp.bounds.certify import Progress
 from operant.mdp.bounds.sweeps import PolicySweeps, Sweeps, using
 from operant.mdp.kernels import krylov as kernels
 from operant.mdp.model import MDP
-from operant.mdp.options import Watch
+from operant.mdp.options import Limits
 from operant.mdp.rows import Floats
 from operant.mdp.solution import Solution
 
@@ -94,16 +95,7 @@ class Krylov:
         return most, before
 
 
-def inexact_policy_iteration(
-    mdp: MDP,
-    *,
-    epsilon: float = 1e-6,
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
-    threads: int | None = None,
-    initial: Floats | None = None,
-    part: float = 0.1,
-) -> Solution:
+def inexact_policy_iteration(mdp: MDP, *, part: float = 0.1, **limits: Unpack[Limits]) -> Solution:
     """Policy iteration that solves each policy's system by BiCGStab, until its residual is `part` of what it was.
 
     The preconditioner is an incomplete LU of blocks of states, kept while few states change their action. The first
@@ -114,11 +106,11 @@ def inexact_policy_iteration(
     Raises:
         ModelError: if γ = 1, or ε is below what double precision can certify.
     """
-    run = Progress(mdp, epsilon, watch, max_iterations, threads)
-    whole = Sweeps(mdp, threads)
+    run = Progress(mdp, **limits)
+    whole = Sweeps(mdp, run.threads)
     own = PolicySweeps(mdp, whole.threads)
     krylov = Krylov(own)
-    v, choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
+    v, choice = run.initial_values(), np.empty(mdp.num_states, dtype=np.int64)
     out = np.empty_like(v)
     by_sweeps, pause, stale = FIRST, FIRST, mdp.num_states
     products = evaluations = 0

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 
-from operant.mdp.analyse.evaluation import certify_policy, evaluate
+from operant.mdp.analyse.evaluation import evaluate
 from operant.mdp.bounds.certify import discounted
 from operant.mdp.bounds.sweeps import Choice
 from operant.mdp.model import MDP
-from operant.mdp.options import Watch
-from operant.mdp.policies import best_of, decides, labels_of, over_actions
-from operant.mdp.rows import Floats, ModelError
+from operant.mdp.options import EPSILON, Stop, unknown_keyword
+from operant.mdp.policies import best_of, decides, over_actions
+from operant.mdp.rows import Floats, Mask, ModelError
 from operant.mdp.solution import Certificate, Solution
+from operant.mdp.solvers.epsilon_soft import certify_policy
 
 TOLERANCE = 1e-10  # the least that HiGHS takes
 
@@ -24,11 +25,9 @@ TOLERANCE = 1e-10  # the least that HiGHS takes
 def linear_programming(
     mdp: MDP,
     *,
-    epsilon: float = 1e-6,
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
     form: Literal["primal", "dual"] = "primal",
     weight: ArrayLike | None = None,
+    **stop: Unpack[Stop],
 ) -> Solution:
     """The linear programs of a discounted model, or of one with total reward in which policies end.
 
@@ -40,11 +39,9 @@ def linear_programming(
 
     Args:
         mdp: the model; terminal states keep their value, and are constants of the program.
-        epsilon: the policy loses at most this, and no value is further off.
-        watch: called once, with (iterations of HiGHS, certified gap, values).
-        max_iterations: of HiGHS.
         form: which of the two is handed to HiGHS; the other comes from its multipliers.
         weight: α [S], above 0 wherever there are rows; evenly 1 / S if None.
+        stop: as for every solver; iterations are those of HiGHS, and `watch` is called once.
 
     Returns:
         `extra`: "occupancy" μ [L], "objective" of the program, "duality_gap" (primal less dual objective, of the
@@ -56,50 +53,30 @@ def linear_programming(
     Source: Puterman (1994), sections 6.9 and 7.2.7; d'Epenoux (1963).
     """
     began = time.perf_counter()
+    if unknown := stop.keys() - Stop.__annotations__:
+        raise unknown_keyword("linear_programming", unknown, Stop)
     if mdp.criterion == "average":
         raise ModelError(
             'linear programming is for discounted and total reward: use method="multichain-policy-iteration".'
         )
     if mdp.num_rows == 0:
         raise ModelError("every state is terminal: there is nothing to choose.")
-    alpha = _weight(mdp, weight)
-    has = decides(mdp)
-    ends = np.where(mdp.rows.terminal, mdp.rows.terminal_value, 0.0)
-    matrix: Any = mdp.matrix
-    choose = sp.csr_array((np.ones(mdp.num_rows), (np.arange(mdp.num_rows), mdp.row_state)), shape=matrix.shape)
-    system = sp.csr_array(choose - mdp.discount * matrix)[:, np.flatnonzero(has)]  # [L, states with rows]
-    right = mdp.rows.reward + mdp.discount * (matrix @ ends)  # [L]
-    result = _program(system, right, alpha[has], form, max_iterations)
-    if form == "primal":
-        inner, occupancy = result.x, -result.ineqlin.marginals
-    else:
-        inner, occupancy = -result.eqlin.marginals, result.x
-    occupancy = np.maximum(np.asarray(occupancy, dtype=np.float64), 0.0)
-    program = ends.copy()
-    program[has] = inner
+    alpha, has = _weight(mdp, weight), decides(mdp)
+    program, occupancy, right, iterations = _program(mdp, alpha[has], has, form, stop.get("max_iterations"))
     values, rows, certificate = _certified(mdp, program, occupancy)
-    if not certificate.gap <= 2 * epsilon:
-        if mdp.criterion == "total" and not np.isfinite(certificate.gap):
-            raise ModelError(
-                "the program counts only policies that end, and here one may also go on for ever without a loss: use "
-                "interval-iteration."
-            )
-        raise ModelError(
-            f"the basis that HiGHS found is certified to {certificate.gap / 2:.2g} only, not to epsilon={epsilon:g}: "
-            "raise epsilon, or use another method."
-        )
-    if watch is not None:
-        watch(int(result.nit), certificate.gap, values)
+    _check_gap(mdp, certificate, stop.get("epsilon", EPSILON))
+    if watch := stop.get("watch"):
+        watch(iterations, certificate.gap, values)
     objectives = float(alpha[has] @ program[has]), float(occupancy @ right)
     return Solution(
         mdp=mdp,
         values=values,
-        policy=labels_of(mdp, rows),
+        policy=mdp.action_labels(rows),
         rows=rows,
         certificate=certificate,
         method="linear-programming",
-        why=f"the {form} program, {int(result.nit)} iterations of HiGHS; its basis was evaluated exactly",
-        iterations=int(result.nit),
+        why=f"the {form} program, {iterations} iterations of HiGHS; its basis was evaluated exactly",
+        iterations=iterations,
         seconds=time.perf_counter() - began,
         extra={
             "occupancy": occupancy,
@@ -126,8 +103,14 @@ def _weight(mdp: MDP, weight: ArrayLike | None) -> Floats:
 
 
 def _program(
-    system: Any, right: Floats, alpha: Floats, form: Literal["primal", "dual"], max_iterations: int | None
-) -> Any:
+    mdp: MDP, alpha: Floats, has: Mask, form: Literal["primal", "dual"], max_iterations: int | None
+) -> tuple[Floats, Floats, Floats, int]:
+    """What HiGHS finds: values [S], occupancy [L]; the right-hand side of the primal [L], and how many iterations."""
+    ends = np.where(mdp.rows.terminal, mdp.rows.terminal_value, 0.0)
+    matrix: Any = mdp.matrix
+    choose = sp.csr_array((np.ones(mdp.num_rows), (np.arange(mdp.num_rows), mdp.row_state)), shape=matrix.shape)
+    system = sp.csr_array(choose - mdp.discount * matrix)[:, np.flatnonzero(has)]  # [L, states with rows]
+    right = mdp.rows.reward + mdp.discount * (matrix @ ends)  # [L]
     options: dict[str, Any] = {"primal_feasibility_tolerance": TOLERANCE, "dual_feasibility_tolerance": TOLERANCE}
     if max_iterations is not None:
         options["maxiter"] = max_iterations
@@ -141,7 +124,12 @@ def _program(
         raise ModelError("from some state no policy ends: with γ = 1 there is no total; set a discount below 1.")
     if result.status != 0:
         raise ModelError(f"HiGHS stopped without an optimum: {result.message}")
-    return result
+    if form == "primal":
+        inner, occupancy = result.x, -result.ineqlin.marginals
+    else:
+        inner, occupancy = -result.eqlin.marginals, result.x
+    ends[has] = inner
+    return ends, np.maximum(np.asarray(occupancy, dtype=np.float64), 0.0), right, int(result.nit)
 
 
 def _solve(system: Any, right: Floats, alpha: Floats, form: str, options: dict[str, Any]) -> Any:
@@ -151,6 +139,20 @@ def _solve(system: Any, right: Floats, alpha: Floats, form: str, options: dict[s
         return linprog(alpha, A_ub=-system, b_ub=-right, bounds=(None, None), method="highs", options=options)
     balance = sp.csr_array(system.T)
     return linprog(-right, A_eq=balance, b_eq=alpha, bounds=(0.0, None), method="highs", options=options)
+
+
+def _check_gap(mdp: MDP, certificate: Certificate, epsilon: float) -> None:
+    if certificate.gap <= 2 * epsilon:
+        return
+    if mdp.criterion == "total" and not np.isfinite(certificate.gap):
+        raise ModelError(
+            "the program counts only policies that end, and here one may also go on for ever without a loss: use "
+            "interval-iteration."
+        )
+    raise ModelError(
+        f"the basis that HiGHS found is certified to {certificate.gap / 2:.2g} only, not to epsilon={epsilon:g}: "
+        "raise epsilon, or use another method."
+    )
 
 
 def _certified(mdp: MDP, program: Floats, occupancy: Floats) -> tuple[Floats, Choice, Certificate]:

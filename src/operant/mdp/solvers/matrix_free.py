@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numba
 import numpy as np
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from operant.mdp.bounds.certify import THEOREM, Contraction, Stopping, norm_of
 from operant.mdp.bounds.sweeps import thread_count
 from operant.mdp.kernels.matrix_free import COUNT, FINE, PROBABILITY, REWARD, SUCCESSOR, SUM, compiled
-from operant.mdp.options import Watch
+from operant.mdp.options import Limits
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Certificate
 
@@ -243,12 +243,8 @@ class MatrixFreeSolution:
 def solve_matrix_free(
     model: MatrixFree | MatrixFreeBatches,
     *,
-    epsilon: float = 1e-6,
     method: Literal["value-iteration", "modified-policy-iteration"] = "modified-policy-iteration",
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
-    threads: int | None = None,
-    initial: Floats | None = None,
+    **limits: Unpack[Limits],
 ) -> MatrixFreeSolution:
     """Solve a discounted model without its matrix, with the certificate of `operant.mdp.bounds.certify`.
 
@@ -256,7 +252,9 @@ def solve_matrix_free(
     modified policy iteration follows each such sweep by at most 50 of the greedy policy alone, each 1/A of the work.
 
     Args:
-        initial: values [S] to start from, overwritten; zeros if None.
+        model: the model.
+        method: value iteration, or modified policy iteration.
+        limits: as for every solver, see `operant.mdp.solve`; `initial` is overwritten.
 
     Raises:
         ModelError: if an outcome is no distribution (naming state and action), or ε cannot be certified.
@@ -264,9 +262,9 @@ def solve_matrix_free(
     if method not in ("value-iteration", "modified-policy-iteration"):
         raise ModelError(f"{method!r} needs a matrix: without one, value-iteration or modified-policy-iteration.")
     started = time.perf_counter()
-    number = thread_count(threads, model.states * model.actions * model.successors)
-    run = Stopping(model.check(number), epsilon, watch, max_iterations)
-    v, policy = _begin(model, initial), np.full(model.states, -1, dtype=_narrowest(model.actions))
+    number = thread_count(limits.get("threads"), model.states * model.actions * model.successors)
+    run = Stopping(model.check(number), **limits)
+    v, policy = _initial_values(model, run.initial), np.full(model.states, -1, dtype=_narrowest(model.actions))
     out = np.empty_like(v)
     sweeps = 50 if method == "modified-policy-iteration" else 0
     part = 0.5 if model.discount > 0.999 else 0.1
@@ -276,7 +274,7 @@ def solve_matrix_free(
         v, out = out, v
         if run.done(low, high, v):
             least, most = run.contraction.bounds(low, high, norm)
-            if most - least <= epsilon or run.history[-1][1] > epsilon:
+            if most - least <= run.epsilon or run.history[-1][1] > run.epsilon:
                 break
         enough = part * (high - low)
         for _ in range(sweeps):
@@ -305,7 +303,7 @@ def solve_matrix_free(
     )
 
 
-def _begin(model: MatrixFree | MatrixFreeBatches, initial: Floats | None) -> Floats:
+def _initial_values(model: MatrixFree | MatrixFreeBatches, initial: Floats | None) -> Floats:
     if initial is None:
         return np.zeros(model.states)
     if initial.shape != (model.states,) or initial.dtype != np.float64 or not np.isfinite(initial).all():

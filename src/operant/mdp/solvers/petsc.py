@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import scipy.sparse as sp
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from operant.mdp.bounds.certify import Contraction, Stopping
 from operant.mdp.kernels import bellman as kernels
 from operant.mdp.model import MDP
-from operant.mdp.options import Watch
+from operant.mdp.options import Stop, unknown_keyword
 from operant.mdp.rows import Floats, ModelError
 
 PREFIX = "operant_"
@@ -52,41 +52,38 @@ class PetscSolution:
     history: tuple[tuple[int, float], ...]
 
 
-def solve_petsc(
-    mdp: MDP,
-    *,
-    epsilon: float = 1e-6,
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
-    comm: Any = None,
-    inner: float = 0.1,
-) -> PetscSolution:
+def solve_petsc(mdp: MDP, *, comm: Any = None, inner: float = 0.1, **stop: Unpack[Stop]) -> PetscSolution:
     """Solve a discounted model on the ranks of an MPI communicator; every rank calls this with the same model.
 
     Args:
+        mdp: the model.
         comm: a communicator of petsc4py or mpi4py; all ranks if None.
         inner: the inner solver stops at this fraction of the norm of the Bellman residual.
+        stop: as for every solver; `watch` gets this rank's values.
 
     Raises:
         ModelError: if petsc4py is not installed, its integers are too small for the model, or ε cannot be certified.
     """
+    if unknown := stop.keys() - Stop.__annotations__:
+        raise unknown_keyword("solve_petsc", unknown, Stop)
     petsc = _petsc()
     started = time.perf_counter()
     if max(mdp.num_states, mdp.num_rows) > np.iinfo(petsc.IntType).max:
         raise ModelError(f"{mdp!r} needs 64-bit indices: build PETSc with --with-64-bit-indices=1.")
     part = _Part(mdp, petsc, petsc.COMM_WORLD if comm is None else comm)
-    run = Stopping(part.contraction, epsilon, None, max_iterations)
+    watch = stop.pop("watch", None)
+    run = Stopping(part.contraction, **stop)
     v = part.begin()
     anchor = step = part.improve(v)
     left = patience = PATIENCE
     while True:
         norm = step.norm + max(abs(step.low), abs(step.high))  # at least that of the values before the sweep
-        stop = run.done(step.low, step.high, np.array([norm]))
+        done = run.done(step.low, step.high, np.array([norm]))
         if watch is not None:
             watch(run.iterations, run.history[-1][1], step.values.getArray(readonly=True))
-        if stop:
+        if done:
             least, most = run.contraction.bounds(step.low, step.high, norm)
-            if most - least <= epsilon or run.history[-1][1] > epsilon:
+            if most - least <= run.epsilon or run.history[-1][1] > run.epsilon:
                 break
         step = part.improve(part.evaluate(step, inner))
         left -= 1

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import cast
+from typing import Unpack, cast
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
-from operant.mdp.bounds.certify import Progress, begin
+from operant.mdp.bounds.certify import Progress
 from operant.mdp.bounds.sweeps import PaddedSweeps, PolicySweeps, Sweeps
 from operant.mdp.model import MDP
-from operant.mdp.options import Watch
+from operant.mdp.options import Limits
 from operant.mdp.rows import Floats
 from operant.mdp.solution import Solution
 
@@ -22,15 +22,7 @@ SWEEPS = 50
 """Sweeps of a policy after an improvement, at most: 20 to 100 take as long, on grids as on queues."""
 
 
-def policy_iteration(
-    mdp: MDP,
-    *,
-    epsilon: float = 1e-6,
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
-    threads: int | None = None,
-    initial: Floats | None = None,
-) -> Solution:
+def policy_iteration(mdp: MDP, **limits: Unpack[Limits]) -> Solution:
     """Howard's policy iteration: each greedy policy is evaluated exactly, (I - γ P_π) v = r_π.
 
     The system is factorised as it is, dense if it is small or full (LAPACK), sparse otherwise (SuperLU): fast up to
@@ -40,10 +32,10 @@ def policy_iteration(
     Raises:
         ModelError: if γ = 1, or ε is below what double precision can certify.
     """
-    run = Progress(mdp, epsilon, watch, max_iterations, threads)
-    whole = Sweeps(mdp, threads)
+    run = Progress(mdp, **limits)
+    whole = Sweeps(mdp, run.threads)
     own = PolicySweeps(mdp, whole.threads)
-    v, choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
+    v, choice = run.initial_values(), np.empty(mdp.num_states, dtype=np.int64)
     out = np.empty_like(v)
     while True:
         low, high = whole.backup(v, out, choice)
@@ -69,16 +61,7 @@ def exact(own: PolicySweeps) -> Floats:
     return splu(sp.csc_array(sp.eye_array(states, format="csr") + sparse)).solve(own.reward)
 
 
-def modified_policy_iteration(
-    mdp: MDP,
-    *,
-    epsilon: float = 1e-6,
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
-    threads: int | None = None,
-    initial: Floats | None = None,
-    sweeps: int = SWEEPS,
-) -> Solution:
+def modified_policy_iteration(mdp: MDP, *, sweeps: int = SWEEPS, **limits: Unpack[Limits]) -> Solution:
     """Modified policy iteration: after each improvement at most `sweeps` sweeps of the greedy policy alone.
 
     An evaluation also ends when the span of its change is a tenth of the improvement's (.3 of it for γ > .999).
@@ -87,8 +70,8 @@ def modified_policy_iteration(
     Raises:
         ModelError: if γ = 1, or ε is below what double precision can certify.
     """
-    run = Progress(mdp, epsilon, watch, max_iterations, threads)
-    modified = Modified(mdp, threads, initial, sweeps)
+    run = Progress(mdp, **limits)
+    modified = Modified(mdp, run.threads, run.initial_values(), sweeps)
     modified.advance(run)
     return run.finish(
         modified.release(),
@@ -101,12 +84,12 @@ def modified_policy_iteration(
 class Modified:
     """Modified policy iteration that can be halted and taken up again."""
 
-    def __init__(self, mdp: MDP, threads: int | None, initial: Floats | None, sweeps: int = SWEEPS) -> None:
+    def __init__(self, mdp: MDP, threads: int | None, values: Floats, sweeps: int = SWEEPS) -> None:
         self.whole, self.most = Sweeps(mdp, threads), sweeps
         padded = PaddedSweeps.fits(mdp)
         self.own = PaddedSweeps(mdp, self.whole.threads) if padded else PolicySweeps(mdp, self.whole.threads)
         self.part = 0.3 if mdp.discount > 0.999 else 0.1
-        self.v, self.choice = begin(mdp, initial), np.empty(mdp.num_states, dtype=np.int64)
+        self.v, self.choice = values, np.empty(mdp.num_states, dtype=np.int64)
         self.out = np.empty_like(self.v)
         self.evaluations, self.slow = 0, False
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 
-from operant.mdp.bounds.certify import Progress, begin
+from operant.mdp.bounds.certify import Progress
 from operant.mdp.bounds.sweeps import Sweeps
-from operant.mdp.graph.reachability import Graph
+from operant.mdp.graph.graph import Graph
 from operant.mdp.kernels import local as kernels
 from operant.mdp.model import MDP
-from operant.mdp.options import Watch
-from operant.mdp.rows import Floats
+from operant.mdp.options import Limits
 from operant.mdp.solution import Solution
 
 
-def prioritised_sweeping(
-    mdp: MDP,
-    *,
-    epsilon: float = 1e-6,
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
-    threads: int | None = None,
-    initial: Floats | None = None,
-) -> Solution:
+def prioritised_sweeping(mdp: MDP, **limits: Unpack[Limits]) -> Solution:
     """Back up the state with the greatest bound on |Tv - v|, then raise the bounds of the states that lead to it.
 
     The queue has a bucket for every power of two. An iteration is as many backups as there are states. When no bound is
@@ -32,16 +25,15 @@ def prioritised_sweeping(
     Raises:
         ModelError: if γ = 1, or ε is below what double precision can certify.
     """
-    run = Progress(mdp, epsilon, watch, max_iterations, threads)
-    sweeps = Sweeps(mdp, threads)
+    run = Progress(mdp, **limits)
+    sweeps = Sweeps(mdp, run.threads)
     graph = Graph.of(mdp)
     states = mdp.num_states
-    v, choice = begin(mdp, initial), np.empty(states, dtype=np.int64)
+    v, choice = run.initial_values(), np.empty(states, dtype=np.int64)
     out, priority = np.empty_like(v), np.empty(states)
     level, after, before = (np.full(states, -1, dtype=np.int64) for _ in range(3))
     heads = np.full(kernels.LEVELS, -1, dtype=np.int64)
-    rate = mdp.discount * run.contraction.most
-    least, backups = 0.5 * epsilon * (1 - rate) / max(rate, 1e-3), 0
+    least, backups = run.goal(0.5), 0
     while True:
         low, high = sweeps.backup(v, out, choice)
         v, out = out, v

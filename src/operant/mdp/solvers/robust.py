@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +14,7 @@ from operant.mdp.bounds.fixed_point import fixed_point
 from operant.mdp.bounds.sweeps import Choice, Sweeps
 from operant.mdp.kernels import robust as kernels
 from operant.mdp.model import MDP
-from operant.mdp.options import Watch
+from operant.mdp.options import Stop, unknown_keyword
 from operant.mdp.rows import Floats, ModelError, unsigned
 from operant.mdp.solution import Solution
 
@@ -91,10 +91,8 @@ def robust_value_iteration(
     *,
     uncertainty: Intervals | Distance,
     attitude: Attitude = "pessimistic",
-    epsilon: float = 1e-6,
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
     initial: Floats | None = None,
+    **stop: Unpack[Stop],
 ) -> Solution:
     """v(s) = max_a r(s, a) + γ min_p Σ p(s') v(s'), the minimum over the row's own set ((s, a)-rectangular).
 
@@ -102,7 +100,7 @@ def robust_value_iteration(
         mdp: a discounted model; its own probabilities matter to `Distance` only. r(s, a) is taken as certain.
         uncertainty: the sets.
         attitude: "pessimistic" lets nature minimise, "optimistic" lets it help.
-        epsilon, watch, max_iterations, initial: as for every solver.
+        initial, stop: as for every solver, see `operant.mdp.solve`.
 
     Returns:
         `extra["probabilities"]` [nnz]: what nature picks at the values found; `extra["model"]`: the model with those.
@@ -113,6 +111,8 @@ def robust_value_iteration(
     Source: Iyengar (2005), Robust dynamic programming, theorem 3.2; Nilim and El Ghaoui (2005); Givan, Leach and Dean
     (2000), Bounded-parameter Markov decision processes, for the order of the greedy inner solution.
     """
+    if unknown := stop.keys() - Stop.__annotations__:
+        raise unknown_keyword("robust_value_iteration", unknown, Stop)
     if mdp.criterion != "discounted" or mdp.leak:
         raise ModelError("robust value iteration is for discounted models whose rows sum to one.")
     if attitude not in ("pessimistic", "optimistic"):
@@ -132,12 +132,10 @@ def robust_value_iteration(
         mdp,
         sweep,
         _contraction(mdp),
-        epsilon=epsilon,
-        watch=watch,
-        max_iterations=max_iterations,
-        initial=initial,
         method="robust-value-iteration",
         theorem="the robust backup is monotone and carries constants as γ does, so the span of one sweep bounds it",
+        initial=initial,
+        **stop,
     )
     nature(found.values, sign, p)
     return replace(found, extra={"probabilities": p, "model": _picked(mdp, moving)})

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from operant.mdp.analyse.evaluation import Evaluation, action_values, evaluate
-from operant.mdp.bounds.certify import Contraction, begin, norm_of
+from operant.mdp.bounds.certify import Contraction, initial_values, norm_of
 from operant.mdp.bounds.fixed_point import fixed_point
 from operant.mdp.bounds.sweeps import Choice, Sweeps, using
 from operant.mdp.kernels import soft as kernels
 from operant.mdp.model import MDP
-from operant.mdp.options import Watch
+from operant.mdp.options import Limits
 from operant.mdp.policies import best_of, checked, over_actions, softmax
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Solution
@@ -32,16 +33,7 @@ def soft_values(mdp: MDP, action_values: Floats, temperature: float) -> Floats:
         return best + temperature * np.log(total)
 
 
-def soft_value_iteration(
-    mdp: MDP,
-    *,
-    temperature: float,
-    epsilon: float = 1e-6,
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
-    threads: int | None = None,
-    initial: Floats | None = None,
-) -> Solution:
+def soft_value_iteration(mdp: MDP, *, temperature: float, **limits: Unpack[Limits]) -> Solution:
     """v(s) = τ log Σ_a exp((r(s, a) + γ Σ p v) / τ): the discounted return plus τ times the policy's entropy.
 
     As τ falls to 0 it tends to value iteration, from above and by at most τ log A / (1 - γ).
@@ -49,7 +41,7 @@ def soft_value_iteration(
     Args:
         mdp: a discounted model.
         temperature: τ, above 0, in units of reward per nat.
-        epsilon, watch, max_iterations, threads, initial: as for every solver.
+        limits: as for every solver, see `operant.mdp.solve`.
 
     Returns:
         `policy` is the most likely action; `extra["policy"]` the soft optimal policy π(a | s) ∝ exp(q / τ), [L], whose
@@ -68,7 +60,7 @@ def soft_value_iteration(
         base, longest=base.longest + most + 16, reward=base.reward + temperature * (1.0 + float(np.log(most)))
     )
 
-    engine, q = Sweeps(mdp, threads), np.empty(mdp.num_rows)
+    engine, q = Sweeps(mdp, limits.get("threads")), np.empty(mdp.num_rows)
 
     def sweep(values: Floats) -> tuple[Floats, Choice]:
         out, rows = np.empty_like(values), np.empty(mdp.num_states, dtype=np.int64)
@@ -84,12 +76,9 @@ def soft_value_iteration(
         mdp,
         sweep,
         contraction,
-        epsilon=epsilon,
-        watch=watch,
-        max_iterations=max_iterations,
-        initial=initial,
         method="soft-value-iteration",
         theorem="the soft backup is monotone and carries constants as γ does, so the span of one sweep bounds it",
+        **limits,
     )
     return replace(found, extra={"policy": softmax(mdp, found.action_values / temperature)})
 
@@ -114,7 +103,7 @@ def soft_policy_iteration(
     Source: Haarnoja et al. (2018), Soft actor-critic, theorem 1; Puterman (1994), section 6.4.3, on Newton's method.
     """
     _check(mdp, temperature)
-    values, last = begin(mdp, initial), np.inf
+    values, last = initial_values(mdp, initial), np.inf
     for _ in range(max_iterations):
         found = soft_evaluate(mdp, softmax(mdp, action_values(mdp, values) / temperature), temperature=temperature)
         moved = float(np.max(np.abs(found.values - values), initial=0.0))

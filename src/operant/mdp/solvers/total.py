@@ -1,6 +1,6 @@
 """Total reward, γ = 1: graph analysis first, then sound bounds from both sides.
 
-Which values are finite is decided by the graph (`operant.mdp.graph.finiteness` has the definitions): where a policy
+Which values are finite is decided by the graph (`operant.mdp.bounds.finiteness` has the definitions): where a policy
 can earn without limit the value is +inf, where every policy loses without limit it is -inf, and `solution.extra` says
 which states, with one end component as the reason. Everywhere else the certificate has lower ≤ v* ≤ upper, and the
 policy returned is worth at least `lower`: it terminates almost surely, or comes to rest where rewards are 0.
@@ -18,45 +18,45 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
+from operant.mdp.bounds.finiteness import Finiteness, finiteness, lift
 from operant.mdp.bounds.interval_iteration import (
+    SMALL,
     Bounds,
     Problem,
     Stopped,
+    bound,
     exact,
     from_above,
     from_below,
     margin,
     tighten,
 )
-from operant.mdp.graph.finiteness import Analysis, analyse, lift
 from operant.mdp.kernels import interval as kernels
 from operant.mdp.model import MDP
-from operant.mdp.options import Watch
+from operant.mdp.options import EPSILON, Stop, unknown_keyword
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Certificate, Solution
 
-SMALL = 100_000  # states up to which policies are evaluated by a factorisation first
 
-
-def choose(mdp: MDP) -> tuple[str, str]:
-    """The method for a total-reward model, and why."""
+def auto(mdp: MDP, *, must_terminate: bool = False, **stop: Unpack[Stop]) -> Solution:
+    """The method that fits the size of the model."""
     if mdp.num_states <= SMALL:
-        return "interval-iteration", f"total reward, {mdp.num_states:,} states: bounds around an exact policy iteration"
-    return "optimistic-value-iteration", "total reward: iteration from below, an upper bound guessed and then verified"
+        method, why = interval_iteration, "bounds around an exact policy iteration"
+        why = f"total reward, {mdp.num_states:,} states: {why}"
+    else:
+        method, why = optimistic_value_iteration, "iteration from below, an upper bound guessed and then verified"
+        why = f"total reward: {why}"
+    solution = method(mdp, must_terminate=must_terminate, **stop)
+    return replace(solution, why=f"{why}; {solution.why}")
 
 
-def interval_iteration(
-    mdp: MDP,
-    *,
-    epsilon: float = 1e-6,
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
-    must_terminate: bool = False,
-) -> Solution:
+def interval_iteration(mdp: MDP, *, must_terminate: bool = False, **stop: Unpack[Stop]) -> Solution:
     """Interval iteration: a sequence from below and one from above, x ← max(x, Tx) and y ← min(y, Ty), until they meet.
 
     Models of up to 100,000 states start at the bounds that exact policy iteration proves, if its checks hold; others at
@@ -64,27 +64,18 @@ def interval_iteration(
 
     Args:
         mdp: a model with γ = 1.
-        epsilon: how far apart the bounds may be, and how much the policy may lose.
-        watch: called as (iteration, gap, values [S]) after each sweep.
-        max_iterations: stop then, with the bounds so far, which may be infinite.
         must_terminate: only policies that terminate almost surely count.
+        stop: as for every solver; if it stops after `max_iterations`, the bounds so far may be infinite.
 
     Raises:
         ModelError: if γ < 1, or where the expected total reward does not exist.
 
     Source: Haddad & Monmege (2018); Baier, Klein, Leuschner, Parker & Wunderlich (2017).
     """
-    return _solve(mdp, bound, "interval-iteration", epsilon, watch, max_iterations, must_terminate)
+    return _solve(mdp, bound, "interval-iteration", must_terminate, stop)
 
 
-def optimistic_value_iteration(
-    mdp: MDP,
-    *,
-    epsilon: float = 1e-6,
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
-    must_terminate: bool = False,
-) -> Solution:
+def optimistic_value_iteration(mdp: MDP, *, must_terminate: bool = False, **stop: Unpack[Stop]) -> Solution:
     """Optimistic value iteration: iterate from below, guess an upper bound close above, verify Ty ≤ y, then close in.
 
     The guess is the limit of value iteration with every reward raised by η, a fraction of ε over the expected number of
@@ -92,17 +83,10 @@ def optimistic_value_iteration(
 
     Source: Hartmanns & Kaminski (2020), Optimistic value iteration; the guess by raised rewards is ours.
     """
-    return _solve(mdp, _optimistic, "optimistic-value-iteration", epsilon, watch, max_iterations, must_terminate)
+    return _solve(mdp, _optimistic, "optimistic-value-iteration", must_terminate, stop)
 
 
-def policy_iteration(
-    mdp: MDP,
-    *,
-    epsilon: float = 1e-6,
-    watch: Watch | None = None,
-    max_iterations: int | None = None,
-    must_terminate: bool = False,
-) -> Solution:
+def policy_iteration(mdp: MDP, *, must_terminate: bool = False, **stop: Unpack[Stop]) -> Solution:
     """Howard's policy iteration from a policy that terminates almost surely, each evaluated by a sparse factorisation.
 
     The bounds are checked sweeps around the last one. Arguments as for `interval_iteration`; a factorisation of a large
@@ -111,21 +95,7 @@ def policy_iteration(
     Raises:
         ModelError: also if a policy cannot be evaluated in floating point; the other methods need no such thing.
     """
-    return _solve(mdp, _exact, "policy-iteration", epsilon, watch, max_iterations, must_terminate)
-
-
-def bound(problem: Problem) -> Bounds:
-    """Interval iteration on an analysed problem."""
-    if problem.size <= SMALL and (found := exact(problem)) is not None:
-        return tighten(problem, found.lower, found.upper, found.choice)
-    rows = problem.quotient.rows
-    lower, choice = from_below(problem)
-    most = float(rows.reward.max(initial=0.0))
-    if most <= 0.0:
-        upper = problem.values(max(0.0, float(rows.terminal_value.max(initial=0.0))))
-    else:
-        upper = from_above(problem, lower, choice, most)
-    return tighten(problem, lower, upper, choice)
+    return _solve(mdp, _exact, "policy-iteration", must_terminate, stop)
 
 
 def _optimistic(problem: Problem) -> Bounds:
@@ -141,31 +111,26 @@ def _optimistic(problem: Problem) -> Bounds:
 
 
 def _exact(problem: Problem) -> Bounds:
-    found = exact(problem)
-    if found is None:
+    bounds = exact(problem)
+    if bounds is None:
         raise ModelError("a policy cannot be evaluated to floating-point accuracy: use optimistic-value-iteration.")
-    return tighten(problem, found.lower, found.upper, found.choice)
+    return tighten(problem, bounds.lower, bounds.upper, bounds.choice)
 
 
-def _solve(
-    mdp: MDP,
-    method: Callable[[Problem], Bounds],
-    name: str,
-    epsilon: float,
-    watch: Watch | None,
-    max_iterations: int | None,
-    must_terminate: bool,
-) -> Solution:
+def _solve(mdp: MDP, method: Callable[[Problem], Bounds], name: str, must_terminate: bool, stop: Stop) -> Solution:
     started = time.perf_counter()
+    if unknown := stop.keys() - Stop.__annotations__:
+        raise unknown_keyword(name.replace("-", "_"), unknown, Stop)
+    epsilon, watch = stop.get("epsilon", EPSILON), stop.get("watch")
     if mdp.discount != 1.0 or mdp.horizon is not None:
         raise ModelError(f"{name} is for total reward: γ = 1 and no horizon, not γ = {mdp.discount:g}.")
     if not epsilon > 0.0:
         raise ModelError(f"epsilon is {epsilon}: it must be positive.")
-    found = analyse(mdp, must_terminate=must_terminate)
-    block = found.core.block
+    finite = finiteness(mdp, must_terminate=must_terminate)
+    block = finite.core.block
 
     def spread(values: Floats) -> Floats:
-        out = np.where(found.unbounded, np.inf, -np.inf)
+        out = np.where(finite.unbounded, np.inf, -np.inf)
         out[block >= 0] = values[block[block >= 0]]
         return out
 
@@ -173,58 +138,54 @@ def _solve(
         if watch is not None:
             watch(iteration, gap, spread(_middle(lower, upper)))
 
-    problem = Problem(found.core, epsilon=epsilon, max_iterations=max_iterations, report=report if watch else None)
-    if len(problem.order):
-        try:
-            bounds = method(problem)
-        except Stopped as stopped:
-            bounds = stopped.args[0]
-    else:
-        bounds = Bounds(problem.values(0.0), problem.values(0.0), problem.first, "the graph decides every state")
-    rows = _policy(found, bounds)
-    lower, upper = spread(bounds.lower), spread(bounds.upper)
-    certificate = Certificate(
-        criterion="total",
-        lower=lower,
-        upper=upper,
-        policy_loss=bounds.gap,
-        rounding=problem.rounding or margin(problem, kernels.magnitude(bounds.lower)),
-        why="x ≥ Tx proves x ≥ v*, x ≤ T_π x proves x ≤ v_π, once end components are analysed (Bertsekas & Tsitsiklis "
-        "1991); every sweep is rounded outwards",
+    problem = Problem(
+        finite.core, epsilon=epsilon, max_iterations=stop.get("max_iterations"), report=report if watch else None
     )
+    bounds = _bounds(problem, method)
+    rows = _policy(finite, bounds)
     return Solution(
         mdp=mdp,
         values=spread(_middle(bounds.lower, bounds.upper)),
-        policy=np.where(rows >= 0, mdp.rows.action[rows], -1).astype(np.int32)
-        if mdp.num_rows
-        else rows.astype(np.int32),
+        policy=mdp.action_labels(rows),
         rows=rows,
-        certificate=certificate,
+        certificate=Certificate(
+            criterion="total",
+            lower=spread(bounds.lower),
+            upper=spread(bounds.upper),
+            policy_loss=bounds.gap,
+            rounding=problem.rounding or margin(problem, kernels.magnitude(bounds.lower)),
+            why="x ≥ Tx proves x ≥ v*, x ≤ T_π x proves x ≤ v_π, once end components are analysed (Bertsekas & "
+            "Tsitsiklis 1991); every sweep is rounded outwards",
+        ),
         method=name,
-        why=_why(mdp, found, bounds.stopped, must_terminate),
+        why=_why(mdp, finite, bounds.stopped, must_terminate),
         iterations=problem.iterations,
         seconds=time.perf_counter() - started,
         history=tuple(problem.history),
         extra={
-            "unbounded": found.unbounded,
-            "hopeless": found.hopeless,
-            "component": found.component,
-            "merged": found.zero.count,
+            "unbounded": finite.unbounded,
+            "hopeless": finite.hopeless,
+            "component": finite.component,
+            "merged": finite.zero.count,
         },
     )
 
 
-def _policy(found: Analysis, bounds: Bounds) -> NDArray[np.int64]:
+def _bounds(problem: Problem, method: Callable[[Problem], Bounds]) -> Bounds:
+    """What a method proves, or has proved when it stops."""
+    if not len(problem.order):
+        return Bounds(problem.values(0.0), problem.values(0.0), problem.first, "the graph decides every state")
+    try:
+        return method(problem)
+    except Stopped as stopped:
+        return stopped.args[0]
+
+
+def _policy(finite: Finiteness, bounds: Bounds) -> NDArray[np.int64]:
     """The policy of the blocks as rows of the model."""
-    rows, core = found.rows.copy(), found.core
-    lift(
-        found.graph,
-        found.zero,
-        core.block,
-        core.source(bounds.choice),
-        np.ones(len(core.rows.terminal), dtype=bool),
-        rows,
-    )
+    rows, core = finite.rows.copy(), finite.core
+    every = np.ones(len(core.rows.terminal), dtype=bool)
+    lift(finite.graph, finite.zero, core.block, core.source(bounds.choice), every, rows)
     return rows
 
 
@@ -234,22 +195,22 @@ def _middle(lower: Floats, upper: Floats) -> Floats:
     return (np.where(low, lower, np.where(high, upper, 0.0)) + np.where(high, upper, np.where(low, lower, 0.0))) / 2
 
 
-def _why(mdp: MDP, found: Analysis, stopped: str, must_terminate: bool) -> str:
+def _why(mdp: MDP, finite: Finiteness, stopped: str, must_terminate: bool) -> str:
     parts: list[str] = []
-    if found.unbounded.any():
-        some = ", ".join(mdp.name(int(s)) for s in found.component[:5]) + (", …" if len(found.component) > 5 else "")
+    if finite.unbounded.any():
+        some = ", ".join(mdp.name(int(s)) for s in finite.component[:5]) + (", …" if len(finite.component) > 5 else "")
         parts.append(
-            f"unbounded: from {int(found.unbounded.sum()):,} states a policy earns without limit, for one by staying "
-            f"in the end component {{{some}}} ({len(found.component)} states); use γ < 1 or the average criterion, or "
+            f"unbounded: from {int(finite.unbounded.sum()):,} states a policy earns without limit, for one by staying "
+            f"in the end component {{{some}}} ({len(finite.component)} states); use γ < 1 or the average criterion, or "
             "negative rewards there"
         )
-    if found.hopeless.any():
-        one = mdp.name(int(np.flatnonzero(found.hopeless)[0]))
+    if finite.hopeless.any():
+        one = mdp.name(int(np.flatnonzero(finite.hopeless)[0]))
         parts.append(
-            f"{int(found.hopeless.sum()):,} states ({one}, …) cannot terminate almost surely"
+            f"{int(finite.hopeless.sum()):,} states ({one}, …) cannot terminate almost surely"
             if must_terminate
-            else f"from {int(found.hopeless.sum()):,} states ({one}, …) every policy loses without limit: -inf"
+            else f"from {int(finite.hopeless.sum()):,} states ({one}, …) every policy loses without limit: -inf"
         )
-    if found.zero.count:
-        parts.append(f"{found.zero.count:,} end components of reward 0 merged")
+    if finite.zero.count:
+        parts.append(f"{finite.zero.count:,} end components of reward 0 merged")
     return "; ".join([*parts, stopped])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.mdp.analyse.chain import Chain
-from operant.mdp.analyse.gradient import finite_horizon_visits
+from operant.mdp.analyse.finite_horizon import finite_horizon_visits
 from operant.mdp.analyse.occupancy import occupancy, start_of
 from operant.mdp.model import MDP
 from operant.mdp.options import Watch

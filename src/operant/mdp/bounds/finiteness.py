@@ -17,22 +17,22 @@ Sources: de Alfaro (1997), chapters 3 and 4; Bertsekas & Tsitsiklis (1991); Baie
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.mdp.graph.end_components import EndComponents, Quotient, end_components, quotient
-from operant.mdp.graph.reachability import Graph, Mask
+from operant.mdp.bounds.gain import relative_sweeps
+from operant.mdp.graph.graph import EndComponents, Graph, Quotient
 from operant.mdp.kernels import graph as graph_kernels
-from operant.mdp.kernels import interval as sound_kernels
 from operant.mdp.model import MDP
-from operant.mdp.rows import Floats, ModelError
+from operant.mdp.rows import Floats, Mask, ModelError
 
 SWEEPS = 200_000  # after which the sign of an average reward counts as undecided
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Analysis:
+class Finiteness:
     """States by the kind of their value, and the problem of those where it is finite."""
 
     graph: Graph
@@ -44,7 +44,7 @@ class Analysis:
     rows: NDArray[np.int64]  # [S]  the model's rows to take where the value is not finite, -1 elsewhere
 
 
-def analyse(mdp: MDP, *, must_terminate: bool = False) -> Analysis:
+def finiteness(mdp: MDP, *, must_terminate: bool = False) -> Finiteness:
     """Graph analysis for total reward, as the module describes. O(S + nnz) for most models.
 
     Raises:
@@ -55,10 +55,10 @@ def analyse(mdp: MDP, *, must_terminate: bool = False) -> Analysis:
     if must_terminate:
         sure, _, live = graph.sure(mdp.rows.terminal, live, ends=True)
         lost = ~sure
-    zero = end_components(graph, live & (reward == 0.0))
+    zero = graph.end_components(live & (reward == 0.0))
     block = _merged(zero, lost)
     stay = np.unique(block[zero.label >= 0]) if not must_terminate else np.zeros(0, dtype=np.int64)
-    whole = quotient(graph, reward, block, live & ~zero.inside, stay, np.zeros(len(stay)))
+    whole = graph.quotient(reward, block, live & ~zero.inside, stay, np.zeros(len(stay)))
     outer = Graph(whole.rows, whole.leaks)
     winning, win_rows, component = _winners(mdp, outer, block)
     safe, _, kept = outer.sure(whole.rows.terminal | winning, outer.every_row(), ends=True)
@@ -71,7 +71,7 @@ def analyse(mdp: MDP, *, must_terminate: bool = False) -> Analysis:
     lift(graph, zero, block, whole.source(at), rich, rows)
     rich_states, poor = _spread(rich, block), lost | ~_spread(safe, block, fill=True)
     rows[poor] = mdp.rows.pointer[:-1][poor]
-    return Analysis(
+    return Finiteness(
         graph=graph,
         zero=zero,
         unbounded=rich_states,
@@ -143,7 +143,7 @@ def _spread(mask: Mask, block: NDArray[np.int64], *, fill: bool = False) -> Mask
 
 def _winners(mdp: MDP, outer: Graph, block: NDArray[np.int64]) -> tuple[Mask, NDArray[np.int64], NDArray[np.int64]]:
     """Blocks in end components that earn without limit; rows that do; the model's states of one such component."""
-    rows, ends = outer.rows, end_components(outer, outer.every_row())
+    rows, ends = outer.rows, outer.end_components(outer.every_row())
     winning, chosen = np.zeros(outer.num_states, dtype=bool), np.full(outer.num_states, -1)
     none = np.zeros(0, dtype=np.int64)
     if not ends.count:
@@ -181,29 +181,20 @@ def _signs(
     block: NDArray[np.int64],
 ) -> None:
     """Decides the end components with rewards of both signs: for any v and d = Tv - v, min d ≤ g* ≤ max d."""
-    rows, open_ = outer.rows, mixed.copy()
-    v, d, choice = np.zeros(outer.num_states), np.zeros(outer.num_states), np.full(outer.num_states, -1)
-    low, high = np.zeros(ends.count), np.zeros(ends.count)
-    for _ in range(SWEEPS):
-        states = np.flatnonzero((ends.label >= 0) & open_[ends.label])
-        of = ends.label[states]
-        arrays = (rows.pointer, rows.indptr, rows.indices, rows.data, rows.reward)
-        slack = sound_kernels.drift(states, *arrays, ends.inside, v, d, choice)
-        low[open_], high[open_] = np.inf, -np.inf
-        np.minimum.at(low, of, d[states])
-        np.maximum.at(high, of, d[states])
-        up, down = open_ & (low > slack), open_ & (high < -slack)
+    is_open, low, high = mixed.copy(), np.zeros(ends.count), np.zeros(ends.count)
+    sweeps = relative_sweeps(outer.rows, ends, np.zeros(outer.num_states), is_open)
+    for states, of, low, high, slack, choice in islice(sweeps, SWEEPS):
+        up, down = is_open & (low > slack), is_open & (high < -slack)
         earns |= up
         gained = states[up[of]]
         chosen[gained] = choice[gained]
-        stuck = open_ & (high - low <= 4.0 * slack) & ~up & ~down
-        open_ &= ~(up | down)
-        if not open_.any():
-            return
+        stuck = is_open & (high - low <= 4.0 * slack) & ~up & ~down
+        is_open &= ~(up | down)
         if stuck.any():
             break
-        v[states] += 0.9 * (d[states] - low[of])
-    bad = int(np.flatnonzero(open_)[0])
+    if not is_open.any():
+        return
+    bad = int(np.flatnonzero(is_open)[0])
     where = np.flatnonzero(_spread(ends.label == bad, block))
     raise ModelError(
         f"the end component of state {mdp.name(int(where[0]))} ({len(where)} states) has rewards of both signs whose "
@@ -239,9 +230,7 @@ def _core(outer: Graph, whole: Quotient, finite: Mask, kept: Mask) -> Quotient:
     if finite.all() and kept.all():
         return whole
     name = np.where(finite, np.cumsum(finite) - 1, -1)
-    empty = np.zeros(0, dtype=np.int64)
-    keep = kept & finite[outer.owner]
-    part = quotient(outer, outer.rows.reward, name, keep, empty, np.zeros(0))
+    part = outer.quotient(outer.rows.reward, name, kept & finite[outer.owner])
     origin = whole.origin[part.origin]
     block = np.where(whole.block >= 0, name[whole.block], -1)
     return Quotient(rows=part.rows, leaks=part.leaks, block=block, origin=origin)

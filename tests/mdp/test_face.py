@@ -1,0 +1,33 @@
+"""The face of the room: every name is what its module has, and the names alone import nothing heavy."""
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import operant.mdp
+
+
+def test_every_name_is_the_one_of_its_module() -> None:
+    names: list[str] = []
+    for node in ast.walk(ast.parse(Path(operant.mdp.__file__).read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("operant"):
+            for name in (alias.name for alias in node.names):
+                assert getattr(operant.mdp, name) is getattr(import_module(node.module), name), name
+                names.append(name)
+    assert sorted(names) == sorted(operant.mdp.__all__) == dir(operant.mdp)
+    with pytest.raises(AttributeError, match="no attribute 'slove'"):
+        _ = operant.mdp.slove
+
+
+def test_the_methods_are_known_without_anything_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from operant.mdp.methods import METHODS\n"
+        "assert 'auto' in METHODS\n"
+        "sys.exit(bool({'numpy', 'scipy', 'numba', 'torch'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
