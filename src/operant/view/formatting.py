@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from datetime import datetime
 
+from operant.run import progress
+
 
 def number(value: float | None, digits: int = 4) -> str:
     """Four significant digits, thousands set apart, a true minus sign; NaN and ∞ by name; a dash for nothing."""
@@ -56,12 +58,7 @@ def duration(seconds: float | None) -> str:
     """24.3 s, 3 min 12 s, 2 h 05 min."""
     if seconds is None or not math.isfinite(seconds):
         return "–"
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{seconds:.1f} s" if seconds < 59.95 else progress.duration(seconds)
 
 
 def short_duration(seconds: float) -> str:
