@@ -10,7 +10,7 @@ help:
 	@echo "make demo     train PPO on CartPole, film it and write its report"
 	@echo "make demo-language     teach a small language model arithmetic by reward: GRPO, before and after"
 	@echo "make test     the whole suite, with lint, types and layers"
-	@echo "make lint | type | layers | bench | docs | evidence"
+	@echo "make lint | type | layers | house | bench | docs | site | evidence"
 
 # The package with its core dependencies, pinned.
 $(BIN)/.core: pyproject.toml constraints.txt
@@ -58,6 +58,11 @@ house: $(BIN)/.dev
 
 test: $(BIN)/.dev lint type layers
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
+
+# The documentation as a site with search, from the pages and the docstrings; a link that leads nowhere is an error.
+site: $(BIN)/.dev
+	$(BIN)/sphinx-build -q -n -W --keep-going -b html docs site
+	@echo "site/index.html"
 
 docs: $(BIN)/.dev
 	$(BIN)/python docs/check.py
