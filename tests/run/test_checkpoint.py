@@ -45,7 +45,7 @@ def save(run, step, keep=3):
 
 def test_a_checkpoint_comes_back_whole(run):
     agent, path = save(run, 64)
-    loaded, step = checkpoint.load_agent(run)
+    loaded, step = checkpoint.load_policy(run)
     assert step == 64
     assert path.name == "step-00000064"
     for name, x in agent.state_dict().items():
@@ -66,8 +66,8 @@ def test_the_newest_and_the_best_are_kept(run):
         save(run, step, keep=2)
     names = sorted(p.name for p in (run / "checkpoints").iterdir())
     assert names == ["best", "latest", "step-00000001", "step-00000004", "step-00000005"]
-    assert checkpoint.load_agent(run, "latest")[1] == 5
-    assert checkpoint.load_agent(run, "best")[1] == 1
+    assert checkpoint.load_policy(run, "latest")[1] == 5
+    assert checkpoint.load_policy(run, "best")[1] == 1
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optim.safetensors", "policy.json", "state.json"])
@@ -84,7 +84,7 @@ def test_damage_is_never_loaded(run, name, damage):
     else:
         file.unlink()
     with pytest.raises(ConfigError, match=name):
-        checkpoint.load_agent(run)
+        checkpoint.load_policy(run)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "{nonsense", '{"files": 3}', '{"files": {}}'])
@@ -92,13 +92,13 @@ def test_without_a_manifest_there_is_no_checkpoint(run, text):
     _, path = save(run, 7)
     (path / "MANIFEST.json").write_text(text)
     with pytest.raises(ConfigError, match="no checkpoint there"):
-        checkpoint.load_agent(run)
+        checkpoint.load_policy(run)
 
 
 def test_a_missing_checkpoint_is_answered_with_those_there_are(run):
     save(run, 7)
     with pytest.raises(ConfigError, match=r"no checkpoint 'best'. There: latest, step-00000007"):
-        checkpoint.load_agent(run, "best")
+        checkpoint.load_policy(run, "best")
 
 
 def test_an_interrupted_save_leaves_the_old_checkpoint(run, monkeypatch):
@@ -107,7 +107,7 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(run, monkeypatch):
     with pytest.raises(Exception, match="No space left"):
         save(run, 2)
     monkeypatch.undo()
-    assert checkpoint.load_agent(run)[1] == 1
+    assert checkpoint.load_policy(run)[1] == 1
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["latest", "step-00000001"]
 
 
@@ -223,9 +223,9 @@ def test_the_newest_valid_one_is_found_and_both_are_named(run):
         path, state = checkpoint.newest(run)
     assert (path.name, state) == ("step-00000002", {"step": 2})
     with pytest.warns(checkpoint.CheckpointWarning):
-        assert checkpoint.load_agent(run)[1] == 2
+        assert checkpoint.load_policy(run)[1] == 2
     with pytest.raises(ConfigError, match=r"model\.safetensors is damaged"):
-        checkpoint.load_agent(run, "step-00000003")
+        checkpoint.load_policy(run, "step-00000003")
     damage(run / "checkpoints" / "step-00000002")
     damage(run / "checkpoints" / "step-00000001")
     with pytest.raises(ConfigError, match=r"no valid checkpoint"):
@@ -248,7 +248,7 @@ def test_a_latest_that_dangles_is_said(run):
         assert checkpoint.newest(run)[1]["step"] == 1
     shutil.rmtree(run / "checkpoints" / "step-00000001")
     with pytest.raises(ConfigError, match=r"step-00000002 is gone"):
-        checkpoint.load_agent(run)
+        checkpoint.load_policy(run)
 
 
 @pytest.mark.parametrize("target", ["/tmp", "../../other/checkpoints/step-00000001", "..", "nowhere"])
@@ -259,7 +259,7 @@ def test_a_link_out_of_the_folder_is_refused(run, target, name):
     link.unlink(missing_ok=True)
     link.symlink_to(target)
     with pytest.raises(ConfigError, match=r"leads elsewhere|has no checkpoint 'best'"):
-        checkpoint.load_agent(run, name)
+        checkpoint.load_policy(run, name)
 
 
 @pytest.mark.parametrize("how", ["without links", "links followed", "links as text", "latest alone"])
@@ -278,7 +278,7 @@ def test_a_copied_folder_still_has_its_newest(run, tmp_path_factory, how):
         for path in (copy / "checkpoints").glob("step-*"):
             shutil.rmtree(path)
     assert checkpoint.newest(copy)[1]["step"] == 2
-    assert checkpoint.load_agent(copy)[1] == 2
+    assert checkpoint.load_policy(copy)[1] == 2
     if how != "links as text":
         save(copy, 3)
         assert latest.readlink().name == "step-00000003"
@@ -291,7 +291,7 @@ def test_a_link_among_the_files_is_refused(run, tmp_path_factory, file):
     shutil.move(path / file, other)
     (path / file).symlink_to(other)
     with pytest.raises(ConfigError, match=file):
-        checkpoint.load_agent(run, "step-00000001")
+        checkpoint.load_policy(run, "step-00000001")
 
 
 def test_a_kill_at_any_moment_of_a_save_leaves_a_valid_checkpoint(run, monkeypatch):

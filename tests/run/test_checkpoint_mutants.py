@@ -175,7 +175,7 @@ def test_a_thousand_mutants(whole):
             assert newest.name in str(warning.message), what
             assert found.name in str(warning.message), what
             with pytest.raises(ConfigError):
-                checkpoint.load_agent(whole, newest.name)
+                checkpoint.load_policy(whole, newest.name)
             agent, optimizer = parameters[STEPS[0]]
             with pytest.raises(ConfigError):
                 checkpoint.load(newest, Networks(agent, optimizer))
@@ -198,7 +198,7 @@ def test_a_mutant_of_every_checkpoint_is_an_error_not_a_fresh_start(whole):
             (copy / f"checkpoints/step-{step:08d}" / file).write_bytes(b"")
         for name in ("latest", f"step-{STEPS[0]:08d}"):
             with pytest.raises(ConfigError):
-                checkpoint.load_agent(copy, name)
+                checkpoint.load_policy(copy, name)
         with pytest.raises(ConfigError, match=r"no valid checkpoint .*step-00003000.*step-00001000"):
             checkpoint.newest(copy)
         shutil.rmtree(copy)
