@@ -173,7 +173,10 @@ def _builds(node: ast.stmt) -> bool:
 
 
 def places(algorithm: str) -> list[str]:
-    """The files besides its own in which an algorithm's name stands as text."""
+    """The files besides its own in which an algorithm's name stands as text.
+
+    Its own is the one that the registry names; of tabular algorithms, which one loop runs, one of `tabular/algorithms`.
+    """
     from operant.config.registry import ALGORITHMS
 
     own = files()[ALGORITHMS[algorithm][1].partition(":")[0]]
@@ -182,7 +185,7 @@ def places(algorithm: str) -> list[str]:
         for path in files().values()
         if any(isinstance(n, ast.Constant) and n.value == algorithm for n in ast.walk(parsed(path)))
     ]
-    return sorted(str(path.relative_to(SRC)) for path in named if path != own)
+    return sorted(str(path.relative_to(SRC)) for path in named if path != own and path.parent.name != "algorithms")
 
 
 def crossed(work: Callable[[], object]) -> list[str]:

@@ -14,7 +14,7 @@ from operant.cli.main import main
 from operant.config.errors import ConfigError
 from operant.config.resolve import resolve
 from operant.tabular.algorithms import ALGORITHMS as LEARNERS
-from operant.tabular.settings import RUNS as TABULAR
+from operant.tabular.settings.runs import RUNS as TABULAR
 from operant.tabular.table import TablePolicy
 
 QUICK = {

@@ -12,6 +12,8 @@ def face(homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], l
     where = {name: module for module, names in homes.items() for name in names.split()}
 
     def get(name: str) -> Any:
+        if name == "__all__":  # for `from … import *`
+            return sorted(where)
         if name not in where:
             raise AttributeError(f"there is no {name!r} here: {', '.join(sorted(where))}")
         return getattr(import_module(where[name]), name)

@@ -179,7 +179,8 @@ def nearest_keys(model: type[BaseModel], key: str) -> list[str]:
     same = [known for known in keys if known.rpartition(".")[2] == last]
     if same:
         return same[:2]
-    if meant := [known for known in ELSEWHERE.get(last, ()) if known in keys]:
+    words = ELSEWHERE.get(last, ())
+    if meant := [known for known in keys if known in words or f"algo.{known}" in words]:
         return meant[:1]
     close = nearest(key.replace("-", "_"), keys)
     if close:

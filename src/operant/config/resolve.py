@@ -24,7 +24,7 @@ from operant.config.locate import key_lines
 from operant.config.registry import TRUST, is_code, settings_of
 from operant.config.schema import RunConfig
 from operant.config.suggest import did_you_mean, nearest
-from operant.config.values import ENTRY, fitted, from_text, plain, shown
+from operant.config.values import ENTRY, fitted, from_text, plain, refusal, shown
 from operant.config.write import toml_document, toml_key, toml_value
 
 DEEP = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){100}""")
@@ -323,8 +323,7 @@ class _Layers:
             if leaf is None or found["type"] in ("value_error", "assertion_error"):
                 self.problem(where, f"{toml_key(path) or 'config'}: {found['msg'].removeprefix('Value error, ')}.")
                 continue
-            guess = did_you_mean(nearest(value, [str(each) for each in leaf.choices]) if isinstance(value, str) else [])
-            self.problem(where, f"{leaf.key} is {shown(value)}, expected {leaf.expected}.{guess}")
+            self.problem(where, refusal(leaf, value))
 
     def provenance(self) -> dict[str, str]:
         """Dotted key → origin, in the order of the schema."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from operant.config.fields import Leaf
+from operant.config.suggest import did_you_mean, nearest
 from operant.config.write import toml_value
 
 ENTRY = Leaf(path=(), help="", default=None, spec={}, optional=True)
@@ -89,6 +90,12 @@ def _toml_items(text: str) -> list[Any]:
         return []
     items = tree["items"]
     return items[:-1] if len(tree) == 1 and items[-1:] == [end] else []
+
+
+def refusal(leaf: Leaf, value: object) -> str:
+    """What a setting is, what is expected of it, and the nearest choice."""
+    guess = did_you_mean(nearest(value, map(str, leaf.choices)) if isinstance(value, str) else [])
+    return f"{leaf.key} is {shown(value)}, expected {leaf.expected}.{guess}"
 
 
 def shown(value: object) -> str:

@@ -3,98 +3,69 @@
 Importing this imports nothing heavy: NumPy and the compiled rules come with the first name that needs them.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from operant.config.face import face
+
 if TYPE_CHECKING:
-    from operant.tabular.algorithms import ALGORITHMS, control
-    from operant.tabular.algorithms.dyna import dyna_q, dyna_q_plus, prioritised_sweeping
-    from operant.tabular.algorithms.linear import semi_gradient_td
-    from operant.tabular.algorithms.monte_carlo import monte_carlo, off_policy_monte_carlo
-    from operant.tabular.algorithms.monte_carlo_prediction import (
-        monte_carlo_prediction,
-        off_policy_prediction,
-        offline_lambda_return,
-    )
-    from operant.tabular.algorithms.n_step import n_step_sarsa, q_sigma, tree_backup
-    from operant.tabular.algorithms.one_step import double_q_learning, expected_sarsa, q_learning, sarsa
-    from operant.tabular.algorithms.temporal_difference import n_step_td, td, td_lambda, true_online_td
-    from operant.tabular.algorithms.traces import sarsa_lambda, true_online_sarsa, watkins_q
-    from operant.tabular.batch import batch_monte_carlo, batch_td
-    from operant.tabular.learner import Learner, LinearLearner
-    from operant.tabular.learning import Learning
-    from operant.tabular.schedules import (
-        Constant,
-        ConvergenceWarning,
-        Exponential,
-        Harmonic,
-        Linear,
-        Polynomial,
-        Schedule,
-    )
-    from operant.tabular.settings import Settings
-    from operant.tabular.tiles import TileCoder
+    from operant.tabular.algorithms import ALGORITHMS as ALGORITHMS
+    from operant.tabular.algorithms import control as control
+    from operant.tabular.algorithms.dyna import dyna_q as dyna_q
+    from operant.tabular.algorithms.dyna import dyna_q_plus as dyna_q_plus
+    from operant.tabular.algorithms.dyna import prioritised_sweeping as prioritised_sweeping
+    from operant.tabular.algorithms.linear import LinearLearner as LinearLearner
+    from operant.tabular.algorithms.linear import semi_gradient_td as semi_gradient_td
+    from operant.tabular.algorithms.monte_carlo import monte_carlo as monte_carlo
+    from operant.tabular.algorithms.monte_carlo import off_policy_monte_carlo as off_policy_monte_carlo
+    from operant.tabular.algorithms.monte_carlo_prediction import monte_carlo_prediction as monte_carlo_prediction
+    from operant.tabular.algorithms.monte_carlo_prediction import off_policy_prediction as off_policy_prediction
+    from operant.tabular.algorithms.monte_carlo_prediction import offline_lambda_return as offline_lambda_return
+    from operant.tabular.algorithms.n_step import n_step_sarsa as n_step_sarsa
+    from operant.tabular.algorithms.n_step import q_sigma as q_sigma
+    from operant.tabular.algorithms.n_step import tree_backup as tree_backup
+    from operant.tabular.algorithms.one_step import double_q_learning as double_q_learning
+    from operant.tabular.algorithms.one_step import expected_sarsa as expected_sarsa
+    from operant.tabular.algorithms.one_step import q_learning as q_learning
+    from operant.tabular.algorithms.one_step import sarsa as sarsa
+    from operant.tabular.algorithms.temporal_difference import n_step_td as n_step_td
+    from operant.tabular.algorithms.temporal_difference import td as td
+    from operant.tabular.algorithms.temporal_difference import td_lambda as td_lambda
+    from operant.tabular.algorithms.temporal_difference import true_online_td as true_online_td
+    from operant.tabular.algorithms.traces import sarsa_lambda as sarsa_lambda
+    from operant.tabular.algorithms.traces import true_online_sarsa as true_online_sarsa
+    from operant.tabular.algorithms.traces import watkins_q as watkins_q
+    from operant.tabular.batch import batch_monte_carlo as batch_monte_carlo
+    from operant.tabular.batch import batch_td as batch_td
+    from operant.tabular.learner import Learner as Learner
+    from operant.tabular.learning import Learning as Learning
+    from operant.tabular.schedules import Constant as Constant
+    from operant.tabular.schedules import ConvergenceWarning as ConvergenceWarning
+    from operant.tabular.schedules import Exponential as Exponential
+    from operant.tabular.schedules import Harmonic as Harmonic
+    from operant.tabular.schedules import Linear as Linear
+    from operant.tabular.schedules import Polynomial as Polynomial
+    from operant.tabular.schedules import Schedule as Schedule
+    from operant.tabular.settings import Settings as Settings
+    from operant.tabular.tiles import TileCoder as TileCoder
 
-__all__ = [
-    "ALGORITHMS",
-    "Constant",
-    "ConvergenceWarning",
-    "Exponential",
-    "Harmonic",
-    "Learner",
-    "Learning",
-    "Linear",
-    "LinearLearner",
-    "Polynomial",
-    "Schedule",
-    "Settings",
-    "TileCoder",
-    "batch_monte_carlo",
-    "batch_td",
-    "control",
-    "double_q_learning",
-    "dyna_q",
-    "dyna_q_plus",
-    "expected_sarsa",
-    "monte_carlo",
-    "monte_carlo_prediction",
-    "n_step_sarsa",
-    "n_step_td",
-    "off_policy_monte_carlo",
-    "off_policy_prediction",
-    "offline_lambda_return",
-    "prioritised_sweeping",
-    "q_learning",
-    "q_sigma",
-    "sarsa",
-    "sarsa_lambda",
-    "semi_gradient_td",
-    "td",
-    "td_lambda",
-    "tree_backup",
-    "true_online_sarsa",
-    "true_online_td",
-    "watkins_q",
-]
-
-_MODULES = (
-    *("schedules", "settings", "learning", "batch", "tiles", "algorithms.one_step", "algorithms.n_step"),
-    *("algorithms.traces", "algorithms.monte_carlo", "algorithms.dyna", "algorithms.temporal_difference"),
-    *("algorithms.monte_carlo_prediction", "algorithms.linear", "learner", "algorithms"),
+__getattr__, __dir__ = face(
+    {
+        "operant.tabular.algorithms": "ALGORITHMS control",
+        "operant.tabular.algorithms.dyna": "dyna_q dyna_q_plus prioritised_sweeping",
+        "operant.tabular.algorithms.linear": "LinearLearner semi_gradient_td",
+        "operant.tabular.algorithms.monte_carlo": "monte_carlo off_policy_monte_carlo",
+        "operant.tabular.algorithms.monte_carlo_prediction": (
+            "monte_carlo_prediction off_policy_prediction offline_lambda_return"
+        ),
+        "operant.tabular.algorithms.n_step": "n_step_sarsa q_sigma tree_backup",
+        "operant.tabular.algorithms.one_step": "double_q_learning expected_sarsa q_learning sarsa",
+        "operant.tabular.algorithms.temporal_difference": "n_step_td td td_lambda true_online_td",
+        "operant.tabular.algorithms.traces": "sarsa_lambda true_online_sarsa watkins_q",
+        "operant.tabular.batch": "batch_monte_carlo batch_td",
+        "operant.tabular.learner": "Learner",
+        "operant.tabular.learning": "Learning",
+        "operant.tabular.schedules": "Constant ConvergenceWarning Exponential Harmonic Linear Polynomial Schedule",
+        "operant.tabular.settings": "Settings",
+        "operant.tabular.tiles": "TileCoder",
+    }
 )
-"""Where the names are; the folder last, because its files may be called what a function is."""
-
-
-def __getattr__(name: str) -> object:
-    if name in __all__:
-        for module in (import_module(f"{__name__}.{module}") for module in _MODULES):
-            if hasattr(module, name):
-                globals()[name] = getattr(module, name)
-                return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from operant.config.errors import ConfigError
 from operant.tabular.action_values import epsilon_of
 from operant.tabular.algorithms import memory
-from operant.tabular.algorithms.linear import LinearSarsa, begin_linear_sarsa, observe_linear_sarsa
-from operant.tabular.eligibility import trace_of
 from operant.tabular.learning import Floats
-from operant.tabular.rules import RULES, encode
+from operant.tabular.resumable import Resumable, arrays, seeded
+from operant.tabular.rules import RULES
 from operant.tabular.settings import Settings
-from operant.tabular.tiles import TileCoder
 
 
-class _Resumable:
-    """What can be saved and go on exactly."""
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Everything that changes, as copies of arrays by name: with it a learner goes on exactly."""
-        return {name: array.copy() for name, array in self._arrays()}
-
-    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `state` returned.
-
-        Raises:
-            ConfigError: if the arrays are not those of such a learner.
-        """
-        for name, array in self._arrays():
-            if name not in state or state[name].shape != array.shape or state[name].dtype != array.dtype:
-                raise ConfigError(f"the saved learner has no array {name} {array.shape} of {array.dtype}.")
-            array[...] = state[name]
-
-    def _arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
-        raise NotImplementedError
-
-
-class Learner(_Resumable):
+class Learner(Resumable):
     """Learns from transitions that somebody else collects.
 
     After `observe`, the next action is already chosen (SARSA must know it to learn): `act` returns it if the episode
@@ -59,7 +34,7 @@ class Learner(_Resumable):
             config,
             np.arange(0, states * actions + 1, actions, dtype=np.int64),
             np.zeros(states + 1),
-            _seeded(generator),
+            seeded(generator),
         )
         self._rules = RULES[type(self._memory)]
         self._next = np.array([-1, -1], dtype=np.int64)  # the state that was reached, the row chosen there
@@ -133,84 +108,4 @@ class Learner(_Resumable):
 
     def _arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
         yield "next", self._next
-        yield from _arrays(self._memory, "")
-
-
-class LinearLearner(_Resumable):
-    """Semi-gradient SARSA(λ) over the tiles of a box of observations.
-
-    Args:
-        coder: makes the features.
-        actions: A.
-        config: discount, step_size (shared by the tilings), epsilon, lam and traces are read; schedules go by the step.
-        generator: gives the seed of the choices; not used after that.
-    """
-
-    def __init__(self, coder: TileCoder, actions: int, config: Settings, generator: np.random.Generator) -> None:
-        self.coder, self.actions, self.config = coder, actions, config
-        entries = coder.features * actions
-        self._memory = LinearSarsa(
-            weights=np.full(entries, config.initial / coder.tilings),
-            trace=trace_of(entries, config),
-            features=coder.features,
-            actions=actions,
-            action_values=np.zeros(actions),
-            clock=np.zeros(1, dtype=np.int64),
-            error=np.zeros(1),
-            random=_seeded(generator),
-            step_size=encode(config.step_size),
-            epsilon=encode(config.epsilon),
-            discount=config.discount,
-        )
-        self._chosen = np.array([-1], dtype=np.int64)
-
-    @property
-    def weights(self) -> Floats:
-        """Weights of the features, [A, F]; a view."""
-        return self._memory.weights.reshape(self.actions, self.coder.features)
-
-    def values(self, observation: ArrayLike) -> Floats:
-        """q(s, ·), [A]."""
-        return self.weights[:, self.coder.active(observation)].sum(axis=1)
-
-    def act(self, observation: ArrayLike) -> int:
-        """The action that the last `observe` chose; at the start of an episode a new one."""
-        if self._chosen[0] < 0:
-            self._chosen[0] = begin_linear_sarsa(self._memory, self.coder.active(observation))
-        return int(self._chosen[0])
-
-    def observe(
-        self,
-        observation: ArrayLike,
-        action: int,
-        reward: float,
-        next_observation: ArrayLike,
-        terminated: bool,
-        truncated: bool,
-    ) -> dict[str, float]:
-        """Learn from one transition; returns the `td_error`."""
-        now, then = self.coder.active(observation), self.coder.active(next_observation)
-        self._chosen[0] = observe_linear_sarsa(
-            self._memory, now, action, float(reward), then, bool(terminated), bool(truncated)
-        )
-        return {"td_error": float(self._memory.error[0])}
-
-    def greedy(self, observation: ArrayLike) -> int:
-        """The first action of largest value: how to act when not learning."""
-        return int(np.argmax(self.values(observation)))
-
-    def _arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
-        yield "chosen", self._chosen
-        yield from _arrays(self._memory, "")
-
-
-def _seeded(generator: np.random.Generator) -> NDArray[np.uint64]:
-    return generator.integers(1, 2**64, size=4, dtype=np.uint64, endpoint=False)
-
-
-def _arrays(record: Any, prefix: str) -> Iterator[tuple[str, NDArray[Any]]]:
-    for name, value in record._asdict().items():
-        if isinstance(value, np.ndarray):
-            yield prefix + name, value
-        elif isinstance(value, tuple):
-            yield from _arrays(value, f"{prefix}{name}.")
+        yield from arrays(self._memory)

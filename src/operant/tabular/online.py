@@ -17,7 +17,7 @@ from operant.run.evaluate import Evaluator
 from operant.run.job import Job, Position, Say, silent
 from operant.tabular.discrete_env import Walk
 from operant.tabular.learner import Learner
-from operant.tabular.settings import TabularRun
+from operant.tabular.settings.runs import TabularRun
 from operant.tabular.train_state import Tables
 
 STILL = ("table.pointer", "table.worth", "table.step_size", "table.epsilon")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError, OperantError
-from operant.tabular.settings import TabularRun
+from operant.tabular.settings.runs import TabularRun
 from operant.view.formatting import count, number
 
 if TYPE_CHECKING:

@@ -11,20 +11,23 @@ Source: Sutton and Barto (2018), sections 9.3 to 10.1 and 12.7.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from operant.config.errors import ConfigError
 from operant.mdp.analyse.sampler import below, compiled, part, uniform
 from operant.mdp.model import MDP
 from operant.tabular.eligibility import Trace, forget, mark, spread, trace_of
 from operant.tabular.keywords import Predicting, keywords
-from operant.tabular.learning import Learning
-from operant.tabular.rules import RULES, Rules, evaluate
+from operant.tabular.learning import Floats, Learning
+from operant.tabular.resumable import Resumable, arrays, seeded
+from operant.tabular.rules import RULES, Rules, encode, evaluate
 from operant.tabular.settings import Settings
 from operant.tabular.state_values import Values, follow, follow_unless, predict
+from operant.tabular.tiles import TileCoder
 
 
 @part
@@ -158,3 +161,71 @@ def observe_linear_sarsa(memory, active, action, reward, following, terminated, 
     memory.error[0] = error
     memory.clock[0] += 1
     return np.int64(-1) if truncated else chosen
+
+
+class LinearLearner(Resumable):
+    """Semi-gradient SARSA(λ) over the tiles of a box of observations.
+
+    Args:
+        coder: makes the features.
+        actions: A.
+        config: discount, step_size (shared by the tilings), epsilon, lam and traces are read; schedules go by the step.
+        generator: gives the seed of the choices; not used after that.
+    """
+
+    def __init__(self, coder: TileCoder, actions: int, config: Settings, generator: np.random.Generator) -> None:
+        self.coder, self.actions, self.config = coder, actions, config
+        entries = coder.features * actions
+        self._memory = LinearSarsa(
+            weights=np.full(entries, config.initial / coder.tilings),
+            trace=trace_of(entries, config),
+            features=coder.features,
+            actions=actions,
+            action_values=np.zeros(actions),
+            clock=np.zeros(1, dtype=np.int64),
+            error=np.zeros(1),
+            random=seeded(generator),
+            step_size=encode(config.step_size),
+            epsilon=encode(config.epsilon),
+            discount=config.discount,
+        )
+        self._chosen = np.array([-1], dtype=np.int64)
+
+    @property
+    def weights(self) -> Floats:
+        """Weights of the features, [A, F]; a view."""
+        return self._memory.weights.reshape(self.actions, self.coder.features)
+
+    def values(self, observation: ArrayLike) -> Floats:
+        """q(s, ·), [A]."""
+        return self.weights[:, self.coder.active(observation)].sum(axis=1)
+
+    def act(self, observation: ArrayLike) -> int:
+        """The action that the last `observe` chose; at the start of an episode a new one."""
+        if self._chosen[0] < 0:
+            self._chosen[0] = begin_linear_sarsa(self._memory, self.coder.active(observation))
+        return int(self._chosen[0])
+
+    def observe(
+        self,
+        observation: ArrayLike,
+        action: int,
+        reward: float,
+        next_observation: ArrayLike,
+        terminated: bool,
+        truncated: bool,
+    ) -> dict[str, float]:
+        """Learn from one transition; returns the `td_error`."""
+        now, then = self.coder.active(observation), self.coder.active(next_observation)
+        self._chosen[0] = observe_linear_sarsa(
+            self._memory, now, action, float(reward), then, bool(terminated), bool(truncated)
+        )
+        return {"td_error": float(self._memory.error[0])}
+
+    def greedy(self, observation: ArrayLike) -> int:
+        """The first action of largest value: how to act when not learning."""
+        return int(np.argmax(self.values(observation)))
+
+    def _arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        yield "chosen", self._chosen
+        yield from arrays(self._memory)

@@ -1,14 +1,12 @@
 """The settings of the tabular algorithms, once: what a person may set, its default, its range and its help text.
 
-`Settings` has all of them. `READS` says which algorithm reads which; from it come the section and the config class of
-each algorithm's run. The keywords of the functions (`keywords.py`) are the same settings. Importing this imports
-nothing heavy.
+`Settings` has all of them, and `READS` says which algorithm reads which. The sections of runs (`runs.py`) and the
+keywords of functions (`operant.tabular.keywords`) are made from the two. Importing this imports nothing heavy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -17,32 +15,20 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PlainValidator,
-    PositiveFloat,
     PositiveInt,
     ValidationError,
     ValidationInfo,
-    create_model,
     field_validator,
     model_validator,
 )
 
 from operant.config.errors import ConfigError
-from operant.config.fields import ELSEWHERE, leaves
-from operant.config.schema import EpisodesConfig, RunConfig, Section
+from operant.config.fields import leaves, nearest_keys
+from operant.config.schema import Section
 from operant.config.suggest import did_you_mean, nearest
-from operant.config.values import shown
-from operant.tabular.schedules import (
-    Constant,
-    Exponential,
-    Harmonic,
-    Linear,
-    Polynomial,
-    Schedule,
-    schedule,
-    violations,
-)
+from operant.config.values import refusal
+from operant.tabular.schedules import Schedule, schedule, violations
 
-Shape = Literal["constant", "linear", "exponential", "polynomial", "harmonic"]
 TraceKind = Literal["accumulating", "replacing", "dutch"]
 Visits = Literal["first", "every"]
 
@@ -122,78 +108,11 @@ class Settings(Section):
 
 def _wrong(problem: Any) -> str:
     """A problem that pydantic found, in our words."""
-    name, value = str(problem["loc"][0]), problem["input"]
+    name = str(problem["loc"][0])
     leaf = leaves(Settings).get((name,))
     if leaf is None:
-        return no_such("setting", name, Settings.model_fields)
-    choices = [str(each) for each in leaf.choices] if isinstance(value, str) else []
-    return f"{name} is {shown(value)}, expected {leaf.expected}.{did_you_mean(nearest(str(value), choices))}"
-
-
-def no_such(what: str, name: str, known: Iterable[str]) -> str:
-    """There is nothing of that name; the nearest name, or the one that other libraries mean by it."""
-    meant = [key.removeprefix("algo.") for key in ELSEWHERE.get(name.lower(), ())]
-    return f"there is no {what} {name!r}.{did_you_mean([key for key in meant if key in known] or nearest(name, known))}"
-
-
-class ControlConfig(Section):
-    """What every tabular control algorithm is told."""
-
-    discount: Discount = 0.99
-    step_size: float = Field(default=0.1, description="α, at the start", gt=0.0, le=1.0)
-    step_size_schedule: Shape = Field(
-        default="constant",
-        description="linear, exponential: to step_size_end; polynomial: 1/N^omega; harmonic: 1/N visits of the pair",
-    )
-    step_size_end: float = Field(default=0.01, description="α at the end of its schedule", ge=0.0, le=1.0)
-    step_size_steps: PositiveInt | None = Field(
-        default=None, description="steps that its schedule takes (exponential: in which it falls to 1/e); all if unset"
-    )
-    step_size_omega: PositiveFloat = Field(default=0.8, description="ω of a polynomial step size")
-    epsilon: float = Field(default=0.1, description="ε, share of random actions, at the start", ge=0.0, le=1.0)
-    epsilon_schedule: Shape = Field(
-        default="constant",
-        description="linear, exponential: to epsilon_end; polynomial: 1/N^omega; harmonic: 1/N visits of the state",
-    )
-    epsilon_end: float = Field(default=0.01, description="ε at the end of its schedule", ge=0.0, le=1.0)
-    epsilon_steps: PositiveInt | None = Field(
-        default=None, description="steps that its schedule takes (exponential: in which it falls to 1/e); all if unset"
-    )
-    epsilon_omega: PositiveFloat = Field(default=0.5, description="ω of a polynomial ε")
-    initial: Initial = 0.0
-    every: PositiveInt = Field(default=1_000, description="environment steps between two rows of metrics")
-
-
-class TabularRun(RunConfig):
-    """A run of a tabular algorithm."""
-
-    kind: ClassVar[str] = "table"
-
-    env: EpisodesConfig = Field(default_factory=EpisodesConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
-    algo: ControlConfig = Field(default_factory=ControlConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    def settings(self) -> Settings:
-        """What the learner is told: the algorithm's section, with its schedules."""
-        own = {name: value for name, value in self.algo if name in Settings.model_fields}
-        rates = {name: self._schedule(name) for name in ("step_size", "epsilon")}
-        return Settings.model_validate(own | rates | {"algorithm": self.algorithm})
-
-    def _schedule(self, name: str) -> Schedule:
-        """The schedule that the section describes; one that takes all steps ends with the run."""
-        start, end, steps, omega, shape = (
-            getattr(self.algo, name + suffix) for suffix in ("", "_end", "_steps", "_omega", "_schedule")
-        )
-        match shape:
-            case "linear":
-                return Linear(start, end, steps or self.total_steps)
-            case "exponential":
-                return Exponential(start, end, steps or self.total_steps)
-            case "polynomial":
-                return Polynomial(1.0, omega)
-            case "harmonic":
-                return Harmonic()
-            case _:
-                return Constant(start)
+        return f"there is no setting {name!r}.{did_you_mean(nearest_keys(Settings, name))}"
+    return refusal(leaf, problem["input"])
 
 
 READS: dict[str, tuple[str, *tuple[str, ...]]] = {
@@ -237,22 +156,3 @@ READS: dict[str, tuple[str, *tuple[str, ...]]] = {
     ),
 }
 """What each algorithm is, and the settings that it reads beside those of all."""
-
-
-def _run(algorithm: str, what: str, *reads: str) -> type[TabularRun]:
-    """The config class of an algorithm's run."""
-    name = algorithm.title().replace("-", "")
-    known = Settings.model_fields
-    own: dict[str, Any] = {field: (known[field].annotation, known[field]) for field in reads}
-    section = create_model(f"{name}Config", __base__=ControlConfig, __doc__=what, **own)
-    return create_model(
-        f"{name}Run",
-        __base__=TabularRun,
-        __doc__=what,
-        algorithm=(str, Field(default=algorithm, description="name of the algorithm")),
-        algo=(section, Field(default_factory=section)),
-    )
-
-
-RUNS: dict[str, type[TabularRun]] = {name: _run(name, *of) for name, of in READS.items()}
-"""The settings of a run of each algorithm."""

@@ -1,0 +1,47 @@
+"""What learns and can be saved: everything that changes is an array with a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operant.config.errors import ConfigError
+
+
+class Resumable:
+    """What can be saved and go on exactly."""
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Everything that changes, as copies of arrays by name: with it a learner goes on exactly."""
+        return {name: array.copy() for name, array in self._arrays()}
+
+    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `state` returned.
+
+        Raises:
+            ConfigError: if the arrays are not those of such a learner.
+        """
+        for name, array in self._arrays():
+            if name not in state or state[name].shape != array.shape or state[name].dtype != array.dtype:
+                raise ConfigError(f"the saved learner has no array {name} {array.shape} of {array.dtype}.")
+            array[...] = state[name]
+
+    def _arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        raise NotImplementedError
+
+
+def arrays(memory: Any, prefix: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
+    """The arrays of a memory, a tuple of arrays, numbers and such tuples, by dotted name."""
+    for name, value in memory._asdict().items():
+        if isinstance(value, np.ndarray):
+            yield prefix + name, value
+        elif isinstance(value, tuple):
+            yield from arrays(value, f"{prefix}{name}.")
+
+
+def seeded(generator: np.random.Generator) -> NDArray[np.uint64]:
+    """The state of a generator of choices, [4]."""
+    return generator.integers(1, 2**64, size=4, dtype=np.uint64, endpoint=False)
