@@ -187,13 +187,13 @@ def test_a_manifest_cannot_reach_outside(folder, tmp_path):
     outside = tmp_path / "outside"
     outside.write_text("mine")
     manifest = json.loads((copy / "MANIFEST.json").read_text())
-    manifest["files"]["../outside"] = exported._digest(outside)
+    manifest["files"]["../outside"] = exported.digest(outside)
     (copy / "MANIFEST.json").write_text(json.dumps(manifest))
     with pytest.raises(operant.ConfigError, match="outside"):
         exported.contents(copy)
     del manifest["files"]["../outside"]
     (copy / "link").symlink_to(outside)
-    manifest["files"]["link"] = exported._digest(outside)
+    manifest["files"]["link"] = exported.digest(outside)
     (copy / "MANIFEST.json").write_text(json.dumps(manifest))
     with pytest.raises(operant.ConfigError, match="link"):
         exported.contents(copy)

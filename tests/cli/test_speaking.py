@@ -200,7 +200,7 @@ def test_an_answer_that_is_stopped_keeps_what_was_said(capsys, monkeypatch, fold
     assert 3 < len(kept[1]["content"]) < 40
 
 
-@pytest.mark.parametrize("moment", ["prompt_of", "_say"])
+@pytest.mark.parametrize("moment", ["prompt_of", "say"])
 def test_an_interrupt_beside_an_answer_ends_no_conversation(capsys, monkeypatch, folder, tmp_path, moment):
     """While the prompt is made, and while the end of the answer is told."""
     real, calls = getattr(chat_module, moment), []

@@ -103,7 +103,7 @@ def test_a_missing_checkpoint_is_answered_with_those_there_are(run):
 
 def test_an_interrupted_save_leaves_the_old_checkpoint(run, monkeypatch):
     save(run, 1)
-    monkeypatch.setattr(checkpoint, "_digest", lambda f: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(checkpoint, "digest", lambda f: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(Exception, match="No space left"):
         save(run, 2)
     monkeypatch.undo()

@@ -3,8 +3,9 @@ import io
 import pytest
 from rich.console import Console
 
+from operant.config.values import duration
 from operant.run import progress as module
-from operant.run.progress import duration, progress, sparkline
+from operant.run.progress import progress, sparkline
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from operant.cli.say import say
 from operant.config.errors import ConfigError, OperantError
 from operant.language.serve.speaker import prompt_of, sampling_of, seed_of, shown, speaker
 
@@ -40,7 +41,7 @@ def verb(args: argparse.Namespace) -> None:
         import_module("readline")  # lines can be edited, and called back
     chat = Chat(args, policy)
     chat.prompt()  # tells what is missing before anything is typed
-    _say(f"{name}. /help says what else there is; Ctrl-D ends.")
+    say(f"{name}. /help says what else there is; Ctrl-D ends.")
     with Scheduler(policy, slots=1) as scheduler:
         while (line := _ask()) is not None:
             try:
@@ -50,7 +51,7 @@ def verb(args: argparse.Namespace) -> None:
                 elif line.strip():
                     chat.answer(scheduler, line)
             except OperantError as error:
-                _say(f"error: {error}")
+                say(f"error: {error}")
             except KeyboardInterrupt:  # before an answer began, or after its end
                 _write("\n")
 
@@ -116,7 +117,7 @@ class Chat:
         self.messages += [{"role": "user", "content": text}, {"role": "assistant", "content": said}]
         _write("\n")
         if note:
-            _say(f"({note})")
+            say(f"({note})")
 
     def command(self, line: str) -> bool:
         """Do what a line that begins with / says; False where it ends the conversation.
@@ -129,14 +130,14 @@ class Chat:
         if name in ("/exit", "/quit"):
             return False
         if name == "/help":
-            _say(HELP)
+            say(HELP)
         elif name == "/reset":
             self.reset()
-            _say("(a new conversation)")
+            say("(a new conversation)")
         elif name == "/system":
             self.system = rest or None
             self.reset()
-            _say("(a new conversation, with these words before it)" if rest else "(a new conversation)")
+            say("(a new conversation, with these words before it)" if rest else "(a new conversation)")
         elif name == "/save":
             self.save(rest)
         else:
@@ -158,7 +159,7 @@ class Chat:
                 out.write(json.dumps({"messages": self.messages}, ensure_ascii=False) + "\n")
         except OSError as error:
             raise ConfigError(f"{file}: cannot be written ({error.strerror})") from None
-        _say(f"(kept in {file})")
+        say(f"(kept in {file})")
 
 
 def _until_last(news: queue.SimpleQueue[Delta]) -> Iterator[Delta]:
@@ -181,14 +182,10 @@ def _ask() -> str | None:
         except KeyboardInterrupt:
             _write("\n")
         except UnicodeDecodeError:
-            _say("error: that is not UTF-8 text")
+            say("error: that is not UTF-8 text")
 
 
 def _write(text: str) -> None:
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
     sys.stdout.flush()
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

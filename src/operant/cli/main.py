@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from operant.cli import compare, sweep
 from operant.cli.parser import parse
+from operant.cli.say import say
 from operant.config.errors import ConfigError, DiskError, OperantError
 
 if TYPE_CHECKING:
@@ -61,11 +62,11 @@ def train(args: argparse.Namespace) -> int | None:
     resolved = resolve(args.algorithm, args.env, file=args.file, overrides=args.overrides)
     if args.dry_run:
         print(dump(resolved), end="")
-        _say(f"Nothing was trained. To train: operant train {' '.join(_given(args))}".rstrip())
+        say(f"Nothing was trained. To train: operant train {' '.join(_given(args))}".rstrip())
         return
     if resolved.preset is not None:
-        _say(f"Preset {resolved.preset} (`--dry-run` shows every setting and where it came from):")
-        _say(_preset(resolved))
+        say(f"Preset {resolved.preset} (`--dry-run` shows every setting and where it came from):")
+        say(_preset(resolved))
 
     if args.seeds is not None:
         from operant.cli.seeds import verb
@@ -74,17 +75,17 @@ def train(args: argparse.Namespace) -> int | None:
 
     from operant.api import start
 
-    run = start(resolved, runs=args.runs, say=_say)
+    run = start(resolved, runs=args.runs, say=say)
     for line in run.advice():
-        _say(line)
+        say(line)
 
 
 def resume(args: argparse.Namespace) -> None:
     """Go on with a run."""
     from operant.api import resume as go_on
 
-    run = go_on(_find(args), fork=args.fork, to=args.to, trust=args.trust, say=_say)
-    _say(f"Next: operant report {run.path}, or operant {run.next}")
+    run = go_on(_find(args), fork=args.fork, to=args.to, trust=args.trust, say=say)
+    say(f"Next: operant report {run.path}, or operant {run.next}")
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -102,7 +103,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
     print(f"{measured(result)}; seeds from {result['seed']}")
     kept = "" if run.exported else f"Kept in {run.path / 'evals'}. "
-    _say(f"{kept}Next: operant report {run.path}")
+    say(f"{kept}Next: operant report {run.path}")
 
 
 def play(args: argparse.Namespace) -> None:
@@ -120,7 +121,7 @@ def play(args: argparse.Namespace) -> None:
         made = [args.out]
     for path in made:
         print(path)
-    _say(f"Next: operant report {run.path}")
+    say(f"Next: operant report {run.path}")
 
 
 def report(args: argparse.Namespace) -> None:
@@ -136,7 +137,7 @@ def report(args: argparse.Namespace) -> None:
         import webbrowser
 
         webbrowser.open(path.resolve().as_uri())
-    _say("Next: open it in a browser; it needs no network.")
+    say("Next: open it in a browser; it needs no network.")
 
 
 def listing(args: argparse.Namespace) -> None:
@@ -146,7 +147,7 @@ def listing(args: argparse.Namespace) -> None:
         print(json.dumps(rows, indent=2))
         return
     if not rows:
-        _say(f"No {args.what} yet. To make one: operant train ppo CartPole-v1")
+        say(f"No {args.what} yet. To make one: operant train ppo CartPole-v1")
         return
     from rich.console import Console
     from rich.table import Table
@@ -158,7 +159,7 @@ def listing(args: argparse.Namespace) -> None:
     for row in rows:
         table.add_row(*(_shown(row[key]) for key in shown))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
-    _say(NEXT[args.what])
+    say(NEXT[args.what])
 
 
 def config(args: argparse.Namespace) -> None:
@@ -170,7 +171,7 @@ def config(args: argparse.Namespace) -> None:
             print(json.dumps(schema(args.algorithm), indent=2))
         else:
             _print_settings(args.algorithm)
-        _say("Set any of them: operant train ALGO ENV --algo.lr 1e-3, or in a file: operant train ALGO ENV @mine.toml")
+        say("Set any of them: operant train ALGO ENV --algo.lr 1e-3, or in a file: operant train ALGO ENV @mine.toml")
         return
     resolved = resolve(args.algorithm, args.env, file=args.file, overrides=args.overrides)
     if args.json:
@@ -182,7 +183,7 @@ def config(args: argparse.Namespace) -> None:
         )
     else:
         print(dump(resolved), end="")
-    _say(f"To train with these: operant train {' '.join(_given(args))}")
+    say(f"To train with these: operant train {' '.join(_given(args))}")
 
 
 def env(args: argparse.Namespace) -> int:
@@ -199,10 +200,10 @@ def env(args: argparse.Namespace) -> int:
             print(f"{p.severity}: {p.what}\n  where: {p.where}\n  fix:   {p.fix}")
     errors = sum(p.severity == "error" for p in problems)
     if errors:
-        _say(f"{args.id}: {errors} errors, {len(problems) - errors} warnings. Mend the errors, then check again.")
+        say(f"{args.id}: {errors} errors, {len(problems) - errors} warnings. Mend the errors, then check again.")
         return 3
     warned = f", {len(problems)} warnings" if problems else ""
-    _say(f"{args.id}: sound{warned}. Next: operant train ppo {args.id}")
+    say(f"{args.id}: sound{warned}. Next: operant train ppo {args.id}")
     return 0
 
 
@@ -216,7 +217,7 @@ def task(args: argparse.Namespace) -> None:
     found = load_task(args.id, cfg.model_dump()["task"]["options"])
     for line in check_report(found):
         print(line)
-    _say(f"Next: operant train grpo {args.id}" + ("" if len(found.demonstrations) else " --model DIR"))
+    say(f"Next: operant train grpo {args.id}" + ("" if len(found.demonstrations) else " --model DIR"))
 
 
 def doctor(args: argparse.Namespace) -> None:
@@ -232,7 +233,7 @@ def doctor(args: argparse.Namespace) -> None:
         print(f"{'ok ' if row['ok'] else '-- '} {row['what']:<{width}}  {row['found']}")
         if row["fix"]:
             print(f"    {'':<{width}}  to add it: {row['fix']}")
-    _say("Next: operant train ppo CartPole-v1")
+    say("Next: operant train ppo CartPole-v1")
 
 
 def _runs(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -358,12 +359,8 @@ def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000 else str(value)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
-    _say(f"warning: {message}")
+    say(f"warning: {message}")
 
 
 def _fail(error: OperantError) -> int:

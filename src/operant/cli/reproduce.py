@@ -6,7 +6,6 @@ import argparse
 import hashlib
 import json
 import math
-import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,10 +16,12 @@ import pandas as pd
 from safetensors.torch import load_file
 
 from operant.api import start
+from operant.cli.say import say
 from operant.config.errors import ConfigError
 from operant.config.resolve import Resolved, load
 from operant.env import EnvLike
 from operant.run import checkpoint, exported
+from operant.run.disk import digest
 from operant.run.find import find, trained
 from operant.run.folder import RunFolder, provenance
 from operant.run.job import Say
@@ -34,9 +35,6 @@ TIMED = ("attempt", "time")
 
 def verb(args: argparse.Namespace) -> int:
     """Reproduce, and say whether it agrees; exit code 1 if not."""
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
 
     result = reproduce(find(args.run, args.runs), runs=args.runs, trust=args.trust, say=say)
     print(json.dumps(result, indent=2) if args.json else "\n".join(_told(result)))
@@ -128,7 +126,7 @@ def compare_parameters(old: RunFolder, new: RunFolder) -> dict[str, Any] | None:
     if (file := _final(old)) is None or (other := _final(new)) is None:
         return None
     a, b = load_file(file), load_file(other)
-    digests = [hashlib.sha256(f.read_bytes()).hexdigest() for f in (file, other)]
+    digests = [digest(f)["sha256"] for f in (file, other)]
     if a.keys() != b.keys() or any(a[k].shape != b[k].shape for k in a):
         gap = math.inf
     else:

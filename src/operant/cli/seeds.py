@@ -19,7 +19,9 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+from operant.cli.say import say
 from operant.config.resolve import Resolved
+from operant.config.values import duration
 from operant.config.write import toml_value
 from operant.workers.pool import cores
 
@@ -195,7 +197,7 @@ def verb(args: argparse.Namespace, resolved: Resolved) -> int:
     """`operant train ... --seeds N`: train, say how each ended, and the score over seeds."""
     cfg = resolved.config
     numbers = range(cfg.seed, cfg.seed + args.seeds)
-    _say(f"Seeds {numbers[0]} to {numbers[-1]}, {min(len(numbers), cores() // cfg.threads) or 1} at a time.")
+    say(f"Seeds {numbers[0]} to {numbers[-1]}, {min(len(numbers), cores() // cfg.threads) or 1} at a time.")
     seeds = train_seeds(
         args.algorithm,
         args.env,
@@ -207,7 +209,7 @@ def verb(args: argparse.Namespace, resolved: Resolved) -> int:
         total_steps=cfg.total_steps,
     )
     for each in seeds:
-        _say(f"Seed {each.seed}: {_ending(each)}")
+        say(f"Seed {each.seed}: {_ending(each)}")
     scores = [score for each in seeds if (score := each.score) is not None]
     if scores:
         from operant.cli.compare import interval
@@ -216,7 +218,7 @@ def verb(args: argparse.Namespace, resolved: Resolved) -> int:
         print(f"interquartile mean of the final evaluation {interval(score(scores))}")
     paths = [str(each.path) for each in seeds if each.path is not None]
     if paths:
-        _say(f"Next: operant compare {' '.join(paths)}")
+        say(f"Next: operant compare {' '.join(paths)}")
     return exit_code(seeds)
 
 
@@ -261,12 +263,11 @@ class Line:
             self.width = len(text)
             sys.stderr.flush()
         else:
-            _say(text)
+            say(text)
 
     def text(self, running: Fleet) -> str:
         """`2 of 5 seeds done: 41 % of all steps, 12,300 steps/s, return 231.4 (interquartile mean), 40 s left`."""
         from operant.data.stats import iqm
-        from operant.run.progress import duration
 
         seeds = running.seeds
         done = sum(each.code is not None for each in seeds)
@@ -320,7 +321,3 @@ def _forwarded(stop: Callable[[], None]) -> Generator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from contextlib import suppress
 
+from operant.cli.say import say
 from operant.config.errors import ConfigError
 from operant.language.serve.speaker import speaker
 
@@ -21,11 +21,7 @@ def verb(args: argparse.Namespace) -> None:
     server = Server(what, port=args.port, slots=args.slots)
     chats = getattr(policy.tokenizer, "chat_template", None) is not None
     where = "chat/completions and completions" if chats else "completions (it has no chat template)"
-    _say(f"{what.name} at {server.url}: {where}, up to {what.length:,} tokens. Ctrl-C ends it.")
+    say(f"{what.name} at {server.url}: {where}, up to {what.length:,} tokens. Ctrl-C ends it.")
     with suppress(KeyboardInterrupt):  # the way to end it
         server.run()
-    _say("The server has ended.")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    say("The server has ended.")

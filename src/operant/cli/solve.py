@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from operant.cli.models import open_model
+from operant.cli.say import say
 from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.config.values import ENTRY, from_text
 from operant.run.folder import RunFolder, now, provenance
@@ -43,9 +44,9 @@ def verb(args: argparse.Namespace) -> None:
         options = whole | options
     name, mdp, assumed = open_model(args.model, options, args.discount)
     for sentence in assumed:
-        _say(sentence)
+        say(sentence)
     mdp = _asked(mdp, args)
-    _say(f"{name}: {mdp}")
+    say(f"{name}: {mdp}")
     sweeps = _sweeps(mdp) if args.video else None
     with _Line(name, args.epsilon) as line:
         solution = _solve(mdp, args, line, sweeps)
@@ -55,8 +56,8 @@ def verb(args: argparse.Namespace) -> None:
     else:
         print("\n".join(told(record)), flush=True)
     _show(folder, solution, name, sweeps)
-    _say(f"Report: {record.path / 'report.html'}")
-    _say(f"Next: operant report {record.path} --open, or operant compare with another solution of it")
+    say(f"Report: {record.path / 'report.html'}")
+    say(f"Next: operant report {record.path} --open, or operant compare with another solution of it")
 
 
 def told(record: solutions.Record) -> list[str]:
@@ -151,11 +152,11 @@ def _show(folder: RunFolder, solution: Solution, name: str, sweeps: Sweeps | Non
     """The film, if there is to be one, and the page."""
     if sweeps is not None:
         try:
-            _say(f"Video: {sweeps.film(solution, name, folder.path / 'videos' / 'sweeps.mp4')}")
+            say(f"Video: {sweeps.film(solution, name, folder.path / 'videos' / 'sweeps.mp4')}")
         except DiskError:
             raise
         except OperantError as problem:
-            _say(f"No video: {problem}")
+            say(f"No video: {problem}")
     from operant.view.solve_report import write_solve_report
 
     write_solve_report(folder.path)
@@ -220,7 +221,7 @@ class _Line(AbstractContextManager["_Line"]):
                 del self.logs[::2]
         if self.live is None and time.monotonic() - self.said >= LINE_EVERY:
             self.said = time.monotonic()
-            _say(f"{self.name}: iteration {iteration:,}, certified gap {gap:.2e}, {self.said - self.start:.0f} s")
+            say(f"{self.name}: iteration {iteration:,}, certified gap {gap:.2e}, {self.said - self.start:.0f} s")
 
     def text(self) -> Text:
         """The line as it stands."""
@@ -241,7 +242,3 @@ class _Line(AbstractContextManager["_Line"]):
     def __exit__(self, *error: Any) -> None:
         if self.live is not None:
             self.live.__exit__(*error)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from operant.cli.say import say
 from operant.cli.seeds import Fleet, Line, Seed, fleet
 from operant.cli.space import Space, read_space
 from operant.config.errors import ConfigError, DiskError, EnvError
@@ -158,7 +159,7 @@ class Sweep:
         self.study.tell(trial, values=value, state=TrialState[state])
         if not self.quiet:
             row = rows([self.study.get_trials(deepcopy=False)[trial.number]])[0]
-            _say("trial " + ", ".join(f"{name} {text}" if name else text for name, text in row.items() if text))
+            say("trial " + ", ".join(f"{name} {text}" if name else text for name, text in row.items() if text))
 
     def _put_back(self, number: int, params: dict[str, Any]) -> None:
         """Leave a trial that did not come to its end, and queue its values again."""
@@ -263,14 +264,14 @@ def verb(args: argparse.Namespace) -> None:
     folder = args.dir or Path("sweeps") / slug
     sweep = Sweep(space, args.algorithm, args.env, folder, seeds=args.seeds, seed=args.seed)
     done = len(sweep.ended)
-    _say(f"Sweep of {len(space.axes)} settings in {folder}: {done} of {args.trials} trials have ended.")
+    say(f"Sweep of {len(space.axes)} settings in {folder}: {done} of {args.trials} trials have ended.")
     sweep.run(args.trials)
     _print(sweep)
     if sweep.best is None:
-        _say("No trial was completed. The errors are in the table.")
+        say("No trial was completed. The errors are in the table.")
         return
     fresh = f"--seed {args.seed + args.seeds} --seeds 5"
-    _say(f"Next: operant train {args.algorithm} {args.env} @{folder / 'best.toml'} {fresh}  (seeds not searched on)")
+    say(f"Next: operant train {args.algorithm} {args.env} @{folder / 'best.toml'} {fresh}  (seeds not searched on)")
 
 
 def _print(sweep: Sweep) -> None:
@@ -291,7 +292,3 @@ def _print(sweep: Sweep) -> None:
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     if best is not None:
         print(f"best: {sweep.folder / 'best.toml'} (trial {best.number}, interquartile mean {best.value:.6g})")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -105,3 +105,11 @@ def shown(value: object) -> str:
     except TypeError:
         text = f"a value of type {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def duration(seconds: float, decimals: int = 0) -> str:
+    """A length of time a person reads at a glance: "9 s" (with so many decimals), "2 min 05 s", "3 h 20 min"."""
+    if round(seconds, decimals) < 60:
+        return f"{seconds:.{decimals}f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

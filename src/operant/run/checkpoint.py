@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -14,7 +13,7 @@ from typing import Any
 
 from operant.config.errors import ConfigError
 from operant.run.actor import Policy
-from operant.run.disk import writing
+from operant.run.disk import digest, writing
 from operant.run.train_state import Learned
 from operant.run.world import read_policy
 
@@ -63,7 +62,7 @@ def save(
             files = sorted(temporary.iterdir())
             for file in files:
                 _sync(file)
-            _write(temporary / "MANIFEST.json", {"files": {f.name: _digest(f) for f in files}})
+            _write(temporary / "MANIFEST.json", {"files": {f.name: digest(f) for f in files}})
             _sync(temporary)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -108,7 +107,7 @@ def verify(checkpoint: Path) -> dict[str, Any]:
         if Path(name).name != name or file.is_symlink():
             raise ConfigError(f"{file} is not a file of this checkpoint. Use another checkpoint.")
         try:
-            same = file.is_file() and _digest(file) == want
+            same = file.is_file() and digest(file) == want
         except OSError as error:
             raise ConfigError(f"{file} cannot be read ({error.strerror}). Use another checkpoint.") from error
         if not same:
@@ -280,11 +279,6 @@ def _write(path: Path, value: object) -> None:
         file.write(_text(value))
         file.flush()
         os.fsync(file.fileno())
-
-
-def _digest(file: Path) -> dict[str, Any]:
-    with file.open("rb") as f:
-        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(f, "sha256").hexdigest()}
 
 
 def _sync(path: Path) -> None:

@@ -1,13 +1,15 @@
-"""A disk that refuses: what it refused, how much it needed, and the command that goes on once there is room."""
+"""Files on a disk: what is in them, and, where it refuses, what to do about it."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
@@ -58,6 +60,12 @@ def free(path: Path) -> int:
     """Bytes free where `path` is or would be."""
     there = next(p for p in (path, *path.absolute().parents) if p.exists())
     return shutil.disk_usage(there).free
+
+
+def digest(file: Path) -> dict[str, Any]:
+    """What a manifest says of a file: "size" in bytes, and "sha256"."""
+    with file.open("rb") as f:
+        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(f, "sha256").hexdigest()}
 
 
 def _reason(error: OSError | SafetensorError) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from operant.config.errors import ConfigError
 from operant.config.schema import EvalConfig
 from operant.run.actor import Policy
+from operant.run.disk import digest
 from operant.run.folder import write_json
 from operant.run.world import kind_of, read_policy, world_of
 
@@ -24,7 +24,7 @@ def is_exported(path: Path) -> bool:
 def seal(folder: Path) -> None:
     """Write the manifest: size and SHA-256 of every file."""
     files = sorted(p for p in folder.rglob("*") if p.is_file())
-    write_json(folder / MANIFEST, {"files": {p.relative_to(folder).as_posix(): _digest(p) for p in files}})
+    write_json(folder / MANIFEST, {"files": {p.relative_to(folder).as_posix(): digest(p) for p in files}})
 
 
 def contents(folder: Path) -> list[str]:
@@ -40,7 +40,7 @@ def contents(folder: Path) -> list[str]:
     root = folder.resolve()
     for name, want in files.items():
         file = folder / name
-        if not file.resolve().is_relative_to(root) or not file.is_file() or _digest(file) != want:
+        if not file.resolve().is_relative_to(root) or not file.is_file() or digest(file) != want:
             raise ConfigError(f"{folder / name} is missing or altered (see {MANIFEST}). Copy or export it anew.")
     return sorted(files)
 
@@ -103,8 +103,3 @@ def _read(path: Path, *keys: str) -> dict[str, Any]:
         return {key: found[key] for key in keys}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read ({type(error).__name__}: {error}). Export it anew.") from error
-
-
-def _digest(file: Path) -> dict[str, Any]:
-    with file.open("rb") as f:
-        return {"size": file.stat().st_size, "sha256": hashlib.file_digest(f, "sha256").hexdigest()}

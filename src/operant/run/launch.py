@@ -14,6 +14,7 @@ from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.config.registry import builder_of
 from operant.config.resolve import Resolved, dump
 from operant.config.schema import RunConfig
+from operant.config.values import duration
 from operant.env import EnvLike
 from operant.run import checkpoint
 from operant.run.disk import preflight
@@ -21,7 +22,7 @@ from operant.run.drain import drain, every, record_evaluation, timed
 from operant.run.find import trained
 from operant.run.folder import RunFolder, now, provenance
 from operant.run.job import Job, Position, Say, silent
-from operant.run.progress import duration, measured, progress
+from operant.run.progress import measured, progress
 from operant.run.schemas import position, settings
 
 Finish = Callable[[RunFolder, str], None]

@@ -15,6 +15,8 @@ from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from operant.config.values import duration
+
 SHOWN = (
     ("KL", "policy/kl"),
     ("entropy", "policy/entropy"),
@@ -144,16 +146,6 @@ class _Panel(AbstractContextManager[Progress]):
 def rate(speed: float) -> str:
     """A speed: whole from ten on, with two digits after the point below."""
     return f"{speed:,.0f}" if speed >= 10.0 else f"{speed:.2f}"
-
-
-def duration(seconds: float) -> str:
-    """A length of time a person reads at a glance: "9 s", "2 min 05 s", "3 h 20 min"."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
 def sparkline(values: list[float], width: int) -> str:

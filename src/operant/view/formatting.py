@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from datetime import datetime
 
-from operant.run import progress
+from operant.config import values
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -55,10 +55,8 @@ def count(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """24.3 s, 3 min 12 s, 2 h 05 min."""
-    if seconds is None or not math.isfinite(seconds):
-        return "–"
-    return f"{seconds:.1f} s" if seconds < 59.95 else progress.duration(seconds)
+    """24.3 s, 3 min 12 s, 2 h 05 min; a dash for nothing."""
+    return "–" if seconds is None or not math.isfinite(seconds) else values.duration(seconds, decimals=1)
 
 
 def short_duration(seconds: float) -> str:
