@@ -11,9 +11,9 @@ differ. `old-runs` takes run folders that the old tree made, evaluates, reports,
 with both, and compares what came of that. Both exit with 1 if anything differs or fails.
 
 `--only` takes words or patterns of case names (`grpo`, `mdp/*`). `--keep DIR` keeps the old tree, its compiled kernels
-and what it computed, by case, for the next time. The first time every kernel of both trees is compiled, which takes
-minutes. What a case does, and where it is written: `golden_cases/`. Cases use command lines and faces alone, because
-inner modules move.
+and what it computed, by case, for the next time (`DIR/old`), and what this tree made where it differs (`DIR/differs`).
+The first time every kernel of both trees is compiled, which takes minutes; afterwards all cases take about four. What a
+case does stands in `golden_cases/`. Cases use command lines and faces alone, because inner modules move.
 
 How golden runs are renewed. They are never written into the repository: the old commit computes them anew wherever they
 are needed. If a change alters numbers on purpose (a merge that adds in another order, a fault mended), its cause goes
@@ -41,7 +41,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import metadata
@@ -99,8 +99,16 @@ class Bench:
         (aside / "parts.json").write_text(json.dumps({"key": key, "parts": parts}))
         shutil.rmtree(place, ignore_errors=True)
         place.parent.mkdir(exist_ok=True)
-        aside.replace(place)
+        with suppress(OSError):  # another call was first
+            aside.replace(place)
         return parts, place / "place"
+
+    def show(self, place: Path, case: Case) -> None:
+        """Keep what this tree made where it differs, to be looked at."""
+        kept = self.keep / "differs" / case.name.replace("/", "-")
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.parent.mkdir(exist_ok=True)
+        place.replace(kept)
 
 
 def compared(bench: Bench, case: Case) -> tuple[dict[str, str], dict[str, str]]:
@@ -108,7 +116,10 @@ def compared(bench: Bench, case: Case) -> tuple[dict[str, str], dict[str, str]]:
     old, _ = guarded(lambda: bench.old_run(case))
     place = bench.work / "new" / case.name
     running.lay(case, bench.models, place)
-    return old, running.run(case, case.commands, 1, HERE, place)
+    new = running.run(case, case.commands, 1, HERE, place)
+    if new != old:
+        bench.show(place, case)
+    return old, new
 
 
 def continued(bench: Bench, case: Case) -> tuple[dict[str, str], dict[str, str]]:
@@ -124,6 +135,8 @@ def continued(bench: Bench, case: Case) -> tuple[dict[str, str], dict[str, str]]
             return running.run(case, case.after, len(case.commands) + 1, tree, place)
 
         found.append(go_on() if tree == HERE else guarded(go_on))
+    if found[0] != found[1]:
+        bench.show(bench.work / "again" / case.name, case)
     return found[0], found[1]
 
 

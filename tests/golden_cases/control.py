@@ -65,7 +65,7 @@ TWISTED = (
 BOX = "--policy.normalize-obs --policy.normalize-reward --policy.log-std-init -0.5"
 
 CASES = (
-    ppo("preset", "CartPole-v1", after=(*AFTER, "export 1/run", "eval 1/run/export --json", "reproduce 1/run --json")),
+    ppo("preset", "CartPole-v1", after=("reproduce 1/run --json", "export 1/run", "eval 1/run/export --json", *AFTER)),
     ppo("fused", "CartPole-v1", "--algo.fused on"),
     ppo("readable", "CartPole-v1", "--algo.fused off", after=AFTER),
     ppo("fused-switches", "CartPole-v1", f"--algo.fused on {TWISTED}"),

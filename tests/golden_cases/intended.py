@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-INTENDED: dict[str, str] = {}
+INTENDED: dict[str, str] = {
+    "mdp/irl:found/log_likelihood": "w · μ_E - E[V] at once, no longer less a penalty that cancels: the last bit",
+}

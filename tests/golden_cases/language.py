@@ -19,7 +19,7 @@ from operant.task import Demonstration, Example, Task, reward
 
 @reward(pure=True, best=1.0)
 def letters(trace):
-    return len(set(trace.completion)) / 10
+    return min(len(set(trace.completion)) / 10, 1.0)
 
 @reward(pure=True, best=None)
 def early(trace):
@@ -86,8 +86,8 @@ FILES = {
 }  # fmt: skip
 
 REPORT = "report 1/run"
-AGREE = ("eval 1/run --json", REPORT)
-SPEAK = ("eval 1/run --episodes 3 --json", REPORT, 'sample 1/run "say 3" --samples 2 --seed 5 --max-tokens 4 --json')
+SAY = (REPORT, 'sample 1/run "say 3" --samples 2 --seed 5 --max-tokens 4 --json')
+SPEAK = ("eval 1/run --episodes 3 --json", *SAY)
 
 
 def run(name: str, *commands: str, model: str = "llama", after: tuple[str, ...] = ()) -> Case:
@@ -103,30 +103,30 @@ def learnt(name: str, what: str, flags: str = "", steps: int = 16, after: tuple[
 
 LONGER = ("resume 1/run --to 32",)
 LEARNT = (
-    learnt("sft", "sft sums.jsonl", after=(*SPEAK, *LONGER)),
+    learnt("sft", "sft sums.jsonl", after=(*SAY, *LONGER)),
     learnt("sft-talk", "sft talk.jsonl", "--algo.lr-schedule cosine --algo.learn completion"),
     learnt("sft-all-unpacked", "sft talk.jsonl", "--algo.learn all --no-algo.packing --algo.lr-schedule constant"),
-    learnt("sft-lora", "sft sums.jsonl", "--model.lora-rank 4", after=(*SPEAK, *LONGER)),
+    learnt("sft-lora", "sft sums.jsonl", "--model.lora-rank 4", after=(*SAY, *LONGER)),
     learnt("sft-bfloat16", "sft sums.jsonl", "--model.dtype bfloat16 --algo.weight-decay 0.1"),
     learnt("sft-recompute", "sft sums.jsonl", "--model.recompute --algo.tokens 64"),
     run("sft-from-nothing", f"train sft mine.py {QUICK} --save.every 8 --algo.batch 4 --total-steps 16 {SMALL}",
         model=""),
-    learnt("reward-model", "reward-model pairs.jsonl", after=(*AGREE, *LONGER)),
+    learnt("reward-model", "reward-model pairs.jsonl", after=(REPORT, *LONGER)),
     learnt("reward-model-margins", "reward-model margins.jsonl", "--algo.tokens 64"),
     learnt("reward-model-soft", "reward-model sure.jsonl", "--algo.loss soft_label"),
     learnt("reward-model-ranking", "reward-model ranks.jsonl", "--algo.loss ranking --algo.centring 0.1"),
-    learnt("process-reward", "process-reward steps.jsonl", "--algo.separator =", after=(*AGREE, *LONGER)),
+    learnt("process-reward", "process-reward steps.jsonl", "--algo.separator =", after=(REPORT, *LONGER)),
     learnt("process-reward-task", "process-reward steps.py", "--algo.separator = --algo.prompts 16 --algo.samples 16 "
            "--sampling.max-tokens 16"),
-    learnt("dpo", "dpo pairs.jsonl", after=(*AGREE, *LONGER)),
+    learnt("dpo", "dpo pairs.jsonl", after=(*SAY, *LONGER)),
     *(learnt(f"dpo-{loss}", "dpo pairs.jsonl", f"--algo.loss {loss}") for loss in ("cdpo", "rdpo", "ipo", "hinge")),
     learnt("dpo-sure", "dpo sure.jsonl", "--algo.loss cdpo"),
     learnt("dpo-forward", "dpo pairs.jsonl", "--algo.divergence forward_kl"),
     learnt("dpo-jensen-shannon", "dpo pairs.jsonl", "--algo.divergence jensen_shannon --algo.tokens 64"),
-    learnt("dpo-groups", "dpo pairs.jsonl", "--algo.loss gr_dpo --algo.group-step 0.5", after=(*AGREE, *LONGER)),
+    learnt("dpo-groups", "dpo pairs.jsonl", "--algo.loss gr_dpo --algo.group-step 0.5", after=(REPORT, *LONGER)),
     learnt("dpo-groups-ipo", "dpo pairs.jsonl", "--algo.loss gr_ipo --algo.group-adjustment 1"),
     learnt("dpo-lora", "dpo pairs.jsonl", "--model.lora-rank 4"),
-    learnt("kto", "dpo verdicts.jsonl", "--algo.loss kto --algo.undesirable-weight 2", after=(*AGREE, *LONGER)),
+    learnt("kto", "dpo verdicts.jsonl", "--algo.loss kto --algo.undesirable-weight 2", after=(*SAY, *LONGER)),
 )  # fmt: skip
 
 RM = f"train reward-model pairs.jsonl {LEARN} --total-steps 8"
@@ -142,7 +142,7 @@ def grpo(name: str, flags: str = "", *before: str, model: str = "llama", after: 
 
 
 SAMPLED = (
-    grpo("plain", ADAPTIVE, after=(*SPEAK, *ITERATE, "reproduce 1/run --json")),
+    grpo("plain", ADAPTIVE, after=("reproduce 1/run --json", *SPEAK, *ITERATE)),
     grpo("threads", "--threads 2 --algo.batch 8 --algo.epochs 2 --algo.tokens 40"),
     grpo("qwen3", model="qwen3"),
     grpo("gemma", model="gemma"),

@@ -55,7 +55,7 @@ CASES = (
         for name, flags in ALGORITHMS.items()
     ),
     run("q-learning-taxi", "q-learning", "Taxi-v4", SCHEDULED),
-    run("sarsa-lake", "sarsa", "FrozenLake-v1", SCHEDULED, (*AFTER, "export 1/run", "reproduce 1/run --json")),
+    run("sarsa-lake", "sarsa", "FrozenLake-v1", SCHEDULED, ("reproduce 1/run --json", "export 1/run", *AFTER)),
     run("exploring-starts", "monte-carlo", "FrozenLake-v1", "--algo.exploring-starts --algo.longest 50"),
     run("exponential", "expected-sarsa", "FrozenLake-v1",
         "--algo.step-size-schedule exponential --algo.epsilon-schedule linear --algo.epsilon-steps 700"),
