@@ -103,7 +103,7 @@ def learnt(name: str, what: str, flags: str = "", steps: int = 16, after: tuple[
 
 LONGER = ("resume 1/run --to 32",)
 LEARNT = (
-    learnt("sft", "sft sums.jsonl", after=(*SAY, *LONGER)),
+    learnt("sft", "sft sums.jsonl", after=("reproduce 1/run --json", *SAY, *LONGER)),
     learnt("sft-talk", "sft talk.jsonl", "--algo.lr-schedule cosine --algo.learn completion"),
     learnt("sft-all-unpacked", "sft talk.jsonl", "--algo.learn all --no-algo.packing --algo.lr-schedule constant"),
     learnt("sft-lora", "sft sums.jsonl", "--model.lora-rank 4", after=(*SAY, *LONGER)),
@@ -142,7 +142,7 @@ def grpo(name: str, flags: str = "", *before: str, model: str = "llama", after: 
 
 
 SAMPLED = (
-    grpo("plain", ADAPTIVE, after=("reproduce 1/run --json", *SPEAK, *ITERATE)),
+    grpo("plain", ADAPTIVE, after=(*SPEAK, *ITERATE)),
     grpo("threads", "--threads 2 --algo.batch 8 --algo.epochs 2 --algo.tokens 40"),
     grpo("qwen3", model="qwen3"),
     grpo("gemma", model="gemma"),

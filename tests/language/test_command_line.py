@@ -411,6 +411,12 @@ def test_a_run_in_bfloat16_is_made_again(place):
     assert reproduce(run.path, runs=place / "half-again", quiet=True, say=print)["agreement"] == "bitwise"
 
 
+def test_a_run_that_samples_is_made_again_whatever_time_its_sampling_took(place):
+    run = train(place, "sampled", total_steps=2, **GRPO)
+    assert "time/sample" in run.metrics
+    assert reproduce(run.path, runs=place / "sampled-again", quiet=True, say=print)["agreement"] == "bitwise"
+
+
 def test_expert_iteration_learns_what_it_kept_and_resumes_bit_for_bit(place):
     settings = GRPO | {"algo.samples": 8, "algo.threshold": 0.0, "algo.keep": "best", "sampling.max_tokens": 48}
     whole = train(place, "expert", "expert-iteration", "vowels.py", total_steps=4, **settings)

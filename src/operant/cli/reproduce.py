@@ -30,7 +30,7 @@ TOLERANCE = 1e-4
 """Runs agree without being equal where nothing differs by more than this share of the largest value of its column."""
 
 TIMED = ("attempt", "time")
-"""Columns that tell of the clock; so do those that begin with `phase/` and `speed/`."""
+"""Columns that tell of the clock; so do those that begin with `phase/`, `speed/` and `time/`."""
 
 
 def verb(args: argparse.Namespace) -> int:
@@ -185,7 +185,7 @@ def _final(folder: RunFolder) -> Path | None:
 
 
 def _untimed(frame: pd.DataFrame) -> pd.DataFrame:
-    names = [n for n in frame.columns if n not in TIMED and not n.startswith(("phase/", "speed/"))]
+    names = [n for n in frame.columns if n not in TIMED and not n.startswith(("phase/", "speed/", "time/"))]
     return frame.reindex(columns=sorted(names))
 
 

@@ -40,8 +40,8 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "reward-model": (LANGUAGE, "operant.language.learn.build_preferences:build_reward_model"),
     "process-reward": (LANGUAGE, "operant.language.learn.build_preferences:build_process_reward"),
     "dpo": (LANGUAGE, "operant.language.learn.build_preferences:build_dpo"),
-    "grpo": (LANGUAGE, "operant.language.learn.builders:build_grpo"),
     "rlhf": (LANGUAGE, "operant.language.learn.build_rlhf:build_rlhf"),
+    "grpo": (LANGUAGE, "operant.language.learn.builders:build_grpo"),
     "expert-iteration": (LANGUAGE, "operant.language.learn.build_expert_iteration:build_expert_iteration"),
     "constitutional": (LANGUAGE, "operant.language.learn.build_constitutional:build_constitutional"),
 }
