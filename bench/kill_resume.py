@@ -58,7 +58,7 @@ def available() -> list[str]:
     return [name for name in CASES if name not in NEEDS or find_spec(NEEDS[name])]
 
 
-def train(case: str, runs: Path) -> None:
+def train(case: str, runs: Path, **more: Any) -> None:
     """Start the case's run, or go on with the one that is there; one killed before its first checkpoint starts anew."""
     from operant.api import resume, start
     from operant.run.checkpoint import newest
@@ -76,7 +76,7 @@ def train(case: str, runs: Path) -> None:
             resume(there[0].parent, quiet=True)
             return
     env, settings = CASES[case]
-    start(resolve("ppo", env, overrides=SMALL | QUIET | settings, source="argument"), runs=runs, quiet=True)
+    start(resolve("ppo", env, overrides=SMALL | QUIET | settings | more, source="argument"), runs=runs, quiet=True)
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -188,8 +188,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments [0]")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    for heavy in ("operant.api", "operant.control.kernels", *(n for n in NEEDS.values() if find_spec(n))):
-        import_module(heavy)  # once, instead of in every fork
+    for heavy in filter(find_spec, NEEDS.values()):
+        import_module(heavy)
+    with tempfile.TemporaryDirectory() as temporary:  # imports and kernels: once, instead of in every fork
+        for case in CASES.keys() - NEEDS.keys():
+            train(case, Path(temporary) / case, total_steps=256)
     cases = args.case or available()
     rng, kills, mismatches, trials = random.Random(args.seed), Counter[str](), [], Counter[str]()
     started = time.monotonic()

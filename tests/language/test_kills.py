@@ -1,6 +1,6 @@
 """GRPO killed at every step, in each phase of it, and resumed: the run that was never stopped, bit for bit.
 
-The kills are real (SIGKILL to itself), so each needs a process. One process imports everything and then forks: this
+The kills are real (SIGKILL to itself), so each needs a process. One process trains once and then forks: this
 file, run as a script. A phase is counted in calls of Python functions, and the kill is at half of those of the
 uninterrupted run: between tokens of the window that is being sampled, between micro-batches or inside the optimizer,
 between files of a checkpoint.
@@ -8,9 +8,7 @@ between files of a checkpoint.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import importlib
 import json
 import os
 import signal
@@ -160,9 +158,6 @@ def main(place: Path) -> None:
     told, settings = place / "told.json", json.loads((place / "settings.json").read_text())
     settings["model.path"] = str(place / "model")
 
-    def model() -> None:
-        tiny_language("llama").save(place / "model")
-
     def train(name: str, kill: tuple[Place, int] | None = None) -> Any:
         count = phases(kill, told)
         done = operant.train("grpo", str(place / "mine.py"), runs=place / name, **settings)
@@ -177,12 +172,8 @@ def main(place: Path) -> None:
         return outcome(operant.resume(run, quiet=True)) | {"from": step}
 
     warnings.simplefilter("ignore")
-    assert forked(model, told)[0] == 0
-    code, first = forked(lambda: train("first") | {"modules": sorted(sys.modules)}, told)  # may compile kernels
-    assert code == 0
-    for name in first["modules"]:  # once, not in each child
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    tiny_language("llama").save(place / "model")
+    first = outcome(operant.train("grpo", str(place / "mine.py"), runs=place / "first", **settings))  # imports, kernels
     code, whole = forked(lambda: train("whole"), told)
     assert code == 0
     assert whole["files"] == first["files"]
