@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from operant.cli.say import say
 from operant.config.errors import ConfigError, DiskError, OperantError
 
 if TYPE_CHECKING:
-    from operant.config.resolve import Resolved
+    pass
 
 INTERRUPTED = 130
 
@@ -62,11 +62,11 @@ def train(args: argparse.Namespace) -> int | None:
     resolved = resolve(args.algorithm, args.env, file=args.file, overrides=args.overrides)
     if args.dry_run:
         print(dump(resolved), end="")
-        say(f"Nothing was trained. To train: operant train {' '.join(_given(args))}".rstrip())
+        say(f"Nothing was trained. To train: operant train {' '.join(_module('show').given(args))}".rstrip())
         return
     if resolved.preset is not None:
         say(f"Preset {resolved.preset} (`--dry-run` shows every setting and where it came from):")
-        say(_preset(resolved))
+        say(_module("show").preset(resolved))
 
     if args.seeds is not None:
         from operant.cli.seeds import verb
@@ -140,52 +140,6 @@ def report(args: argparse.Namespace) -> None:
     say("Next: open it in a browser; it needs no network.")
 
 
-def listing(args: argparse.Namespace) -> None:
-    """List runs, algorithms or environments."""
-    rows = LISTS[args.what](args)
-    if args.json:
-        print(json.dumps(rows, indent=2))
-        return
-    if not rows:
-        say(f"No {args.what} yet. To make one: operant train ppo CartPole-v1")
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    shown = [key for key in rows[0] if key != "path"]
-    for key in shown:
-        table.add_column(key, justify="right" if isinstance(rows[0][key], int | float) else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(_shown(row[key]) for key in shown))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-    say(NEXT[args.what])
-
-
-def config(args: argparse.Namespace) -> None:
-    """Show the settings of a run, or all that exist."""
-    from operant.config.resolve import dump, resolve, schema
-
-    if args.what == "schema":
-        if args.json:
-            print(json.dumps(schema(args.algorithm), indent=2))
-        else:
-            _print_settings(args.algorithm)
-        say("Set any of them: operant train ALGO ENV --algo.lr 1e-3, or in a file: operant train ALGO ENV @mine.toml")
-        return
-    resolved = resolve(args.algorithm, args.env, file=args.file, overrides=args.overrides)
-    if args.json:
-        values = _flat(resolved.config.model_dump(mode="json"))
-        print(
-            json.dumps(
-                {k: {"value": v, "from": resolved.provenance.get(k, "default")} for k, v in values.items()}, indent=2
-            )
-        )
-    else:
-        print(dump(resolved), end="")
-    say(f"To train with these: operant train {' '.join(_given(args))}")
-
-
 def env(args: argparse.Namespace) -> int:
     """Check an environment; exit code 3 if it has an error."""
     from dataclasses import asdict
@@ -236,33 +190,6 @@ def doctor(args: argparse.Namespace) -> None:
     say("Next: operant train ppo CartPole-v1")
 
 
-def _runs(args: argparse.Namespace) -> list[dict[str, Any]]:
-    from operant.run.find import list_runs
-
-    return list_runs(args.runs)
-
-
-def _algorithms(args: argparse.Namespace) -> list[dict[str, Any]]:
-    from operant.config.registry import all_settings
-    from operant.config.resolve import presets
-
-    tuned = [p.algorithm for p in presets()]
-    return [
-        {
-            "name": name,
-            "what": (model.model_fields["algo"].annotation.__doc__ or "").strip().split("\n")[0],
-            "presets": tuned.count(name),
-        }  # type: ignore[union-attr]
-        for name, model in all_settings().items()
-    ]
-
-
-def _environments(args: argparse.Namespace) -> list[dict[str, Any]]:
-    from operant.env import registered
-
-    return registered()
-
-
 VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "train": train,
     "solve": lambda args: _module("solve").verb(args),
@@ -272,8 +199,8 @@ VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "report": report,
     "compare": compare.verb,
     "sweep": sweep.verb,
-    "list": listing,
-    "config": config,
+    "list": lambda args: _module("show").listing(args),
+    "config": lambda args: _module("show").config(args),
     "env": env,
     "task": task,
     "sample": lambda args: _module("sample").verb(args),
@@ -284,39 +211,6 @@ VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "push": lambda args: _module("push").verb(args),
     "reproduce": lambda args: _module("reproduce").verb(args),
 }
-LISTS = {"runs": _runs, "algorithms": _algorithms, "environments": _environments}
-NEXT = {
-    "runs": "Next: operant report RUN, operant play RUN or operant eval RUN; `last` is the newest.",
-    "algorithms": "Next: operant train ppo --help",
-    "environments": "Next: operant train ppo ID; any module:callable that returns an environment works too.",
-}
-
-
-def _preset(resolved: Resolved) -> str:
-    """The settings that the preset changes, wrapped to the terminal."""
-    import shutil
-    import textwrap
-
-    values, defaults = _flat(resolved.config.model_dump()), _flat(type(resolved.config)().model_dump())
-    chosen = [key for key, source in resolved.provenance.items() if source.startswith("preset ")]
-    parts = [f"{key}\N{NO-BREAK SPACE}{_shown(values[key])}" for key in chosen if values[key] != defaults.get(key)]
-    width = min(100, shutil.get_terminal_size().columns)
-    return textwrap.fill(", ".join(parts), width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
-
-
-def _print_settings(algorithm: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from operant.config.fields import leaves
-    from operant.config.registry import settings_of
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("key", "default", "expected", "what it does"):
-        table.add_column(title, no_wrap=title == "key", overflow="fold")
-    for leaf in leaves(settings_of(algorithm)).values():
-        table.add_row(leaf.key, _shown(leaf.default), leaf.expected, leaf.help)
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
 def _module(name: str) -> Any:
@@ -336,27 +230,6 @@ def _open(args: argparse.Namespace) -> Any:
     from operant.api import Run
 
     return Run(_find(args), name=args.checkpoint, trust=args.trust)
-
-
-def _given(args: argparse.Namespace) -> list[str]:
-    file = [] if args.file is None else [f"@{args.file}"]
-    return [args.algorithm, args.env, *file, *(f"--{key} {value}" for key, value in args.overrides.items())]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in values.items():
-        name = prefix + key
-        out |= _flat(value, name + ".") if isinstance(value, dict) and value else {name: value}
-    return out
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000 else str(value)
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:

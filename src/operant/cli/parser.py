@@ -85,15 +85,7 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     parser.epilog = "`operant COMMAND --help` says more. To start: operant train ppo CartPole-v1"
     verbs = parser.commands("verb")
 
-    train = verbs.add_parser(
-        "train", help="train a policy", usage="operant train ALGO ENV [@FILE.toml] [--KEY VALUE ...]"
-    )
-    train.description, train.epilog = "Train a policy and write a run folder.", TRAIN_NOTE
-    train.add_argument("--dry-run", action="store_true", help="resolve and print the settings, train nothing")
-    flags.add_seeds(train, None, "train N seeds side by side, from --seed on")
-    flags.add_runs(train, "where the run folder is made [runs]")
-    add_settings(train, algorithm)
-
+    _add_train(verbs.add_parser("train", help="train a policy"), algorithm)
     _add_solve(verbs.add_parser("solve", help="solve a known model exactly"))
 
     resume = verbs.add_parser("resume", help="go on with a run", usage="operant resume RUN [--fork] [--to STEPS]")
@@ -114,26 +106,10 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     flags.add_compare(verbs.add_parser("compare", help="hold runs against each other"))
     flags.add_sweep(verbs.add_parser("sweep", help="search for good settings"), ALGORITHMS)
 
-    listing = verbs.add_parser("list", help="list runs, algorithms or environments")
-    listing.usage = "operant list runs|algorithms|environments [--json] [--runs DIR]"
-    listing.description = "List the runs made here, the algorithms, or the environments that can be made."
-    listing.add_argument(
-        "what", metavar="WHAT", choices=["runs", "algorithms", "environments"], help="runs, algorithms or environments"
-    )
-    flags.add_json(listing)
-    flags.add_runs(listing, "where the run folders are [runs]")
-
+    _add_list(verbs.add_parser("list", help="list runs, algorithms or environments"))
     _add_config(verbs.add_parser("config", help="show the settings of a run, or all that exist"), algorithm)
 
-    env = verbs.add_parser("env", help="check an environment", usage="operant env check ID [--json] [--seed N]")
-    env.description = "Look into environments."
-    whats = env.commands("what")
-    check = whats.add_parser("check", help="say what is wrong with an environment, and the fix")
-    check.description, check.usage = "Say what is wrong with an environment, and the fix.", env.usage
-    check.add_argument("id", metavar="ID", help="Gymnasium id, or module:callable")
-    flags.add_seed(check, 0, "seed of the check [0]")
-    flags.add_json(check)
-
+    _add_env(verbs.add_parser("env", help="check an environment"))
     _add_task(verbs.add_parser("task", help="check a task for language models"))
     add_speaking(verbs)
 
@@ -145,6 +121,35 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     doctor.description = "Check this machine, and name the command for what is missing."
     flags.add_json(doctor)
     return parser
+
+
+def _add_train(parser: Parser, algorithm: str) -> None:
+    parser.usage = "operant train ALGO ENV [@FILE.toml] [--KEY VALUE ...]"
+    parser.description, parser.epilog = "Train a policy and write a run folder.", TRAIN_NOTE
+    parser.add_argument("--dry-run", action="store_true", help="resolve and print the settings, train nothing")
+    flags.add_seeds(parser, None, "train N seeds side by side, from --seed on")
+    flags.add_runs(parser, "where the run folder is made [runs]")
+    add_settings(parser, algorithm)
+
+
+def _add_list(parser: Parser) -> None:
+    parser.usage = "operant list runs|algorithms|environments [--json] [--runs DIR]"
+    parser.description = "List the runs made here, the algorithms, or the environments that can be made."
+    parser.add_argument(
+        "what", metavar="WHAT", choices=["runs", "algorithms", "environments"], help="runs, algorithms or environments"
+    )
+    flags.add_json(parser)
+    flags.add_runs(parser, "where the run folders are [runs]")
+
+
+def _add_env(parser: Parser) -> None:
+    parser.usage, parser.description = "operant env check ID [--json] [--seed N]", "Look into environments."
+    whats = parser.commands("what")
+    check = whats.add_parser("check", help="say what is wrong with an environment, and the fix")
+    check.description, check.usage = "Say what is wrong with an environment, and the fix.", parser.usage
+    check.add_argument("id", metavar="ID", help="Gymnasium id, or module:callable")
+    flags.add_seed(check, 0, "seed of the check [0]")
+    flags.add_json(check)
 
 
 def _add_solve(parser: Parser) -> None:

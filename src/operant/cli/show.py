@@ -1,0 +1,144 @@
+"""`operant list` and `operant config`: what there is, as tables or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from operant.cli.say import say
+
+if TYPE_CHECKING:
+    from operant.config.resolve import Resolved
+
+
+def listing(args: argparse.Namespace) -> None:
+    """List runs, algorithms or environments."""
+    rows = LISTS[args.what](args)
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        say(f"No {args.what} yet. To make one: operant train ppo CartPole-v1")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    shown = [key for key in rows[0] if key != "path"]
+    for key in shown:
+        table.add_column(key, justify="right" if isinstance(rows[0][key], int | float) else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_shown(row[key]) for key in shown))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    say(NEXT[args.what])
+
+
+def config(args: argparse.Namespace) -> None:
+    """Show the settings of a run, or all that exist."""
+    from operant.config.resolve import dump, resolve, schema
+
+    if args.what == "schema":
+        if args.json:
+            print(json.dumps(schema(args.algorithm), indent=2))
+        else:
+            _print_settings(args.algorithm)
+        say("Set any of them: operant train ALGO ENV --algo.lr 1e-3, or in a file: operant train ALGO ENV @mine.toml")
+        return
+    resolved = resolve(args.algorithm, args.env, file=args.file, overrides=args.overrides)
+    if args.json:
+        values = _flat(resolved.config.model_dump(mode="json"))
+        print(
+            json.dumps(
+                {k: {"value": v, "from": resolved.provenance.get(k, "default")} for k, v in values.items()}, indent=2
+            )
+        )
+    else:
+        print(dump(resolved), end="")
+    say(f"To train with these: operant train {' '.join(given(args))}")
+
+
+def preset(resolved: Resolved) -> str:
+    """The settings that the preset changes, wrapped to the terminal."""
+    import shutil
+    import textwrap
+
+    values, defaults = _flat(resolved.config.model_dump()), _flat(type(resolved.config)().model_dump())
+    chosen = [key for key, source in resolved.provenance.items() if source.startswith("preset ")]
+    parts = [f"{key}\N{NO-BREAK SPACE}{_shown(values[key])}" for key in chosen if values[key] != defaults.get(key)]
+    width = min(100, shutil.get_terminal_size().columns)
+    return textwrap.fill(", ".join(parts), width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _runs(args: argparse.Namespace) -> list[dict[str, Any]]:
+    from operant.run.find import list_runs
+
+    return list_runs(args.runs)
+
+
+def _algorithms(args: argparse.Namespace) -> list[dict[str, Any]]:
+    from operant.config.registry import all_settings
+    from operant.config.resolve import presets
+
+    tuned = [p.algorithm for p in presets()]
+    return [
+        {
+            "name": name,
+            "what": (model.model_fields["algo"].annotation.__doc__ or "").strip().split("\n")[0],
+            "presets": tuned.count(name),
+        }  # type: ignore[union-attr]
+        for name, model in all_settings().items()
+    ]
+
+
+def _environments(args: argparse.Namespace) -> list[dict[str, Any]]:
+    from operant.env import registered
+
+    return registered()
+
+
+LISTS = {"runs": _runs, "algorithms": _algorithms, "environments": _environments}
+NEXT = {
+    "runs": "Next: operant report RUN, operant play RUN or operant eval RUN; `last` is the newest.",
+    "algorithms": "Next: operant train ppo --help",
+    "environments": "Next: operant train ppo ID; any module:callable that returns an environment works too.",
+}
+
+
+def _print_settings(algorithm: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from operant.config.fields import leaves
+    from operant.config.registry import settings_of
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("key", "default", "expected", "what it does"):
+        table.add_column(title, no_wrap=title == "key", overflow="fold")
+    for leaf in leaves(settings_of(algorithm)).values():
+        table.add_row(leaf.key, _shown(leaf.default), leaf.expected, leaf.help)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        name = prefix + key
+        out |= _flat(value, name + ".") if isinstance(value, dict) and value else {name: value}
+    return out
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and value >= 10_000 else str(value)
+
+
+def given(args: argparse.Namespace) -> list[str]:
+    """The words of a command line that name algorithm, environment, file and overrides."""
+    file = [] if args.file is None else [f"@{args.file}"]
+    return [args.algorithm, args.env, *file, *(f"--{key} {value}" for key, value in args.overrides.items())]
