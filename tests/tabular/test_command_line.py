@@ -133,10 +133,10 @@ def test_a_checkpoint_of_another_table_is_refused_and_nothing_changed(tmp_path):
 
 
 def test_a_reward_that_is_not_finite_ends_the_run_with_code_4(tmp_path, capsys, monkeypatch):
-    from operant.tabular.discrete_env import Walk
+    from operant.tabular.discrete_env import DiscreteEnv
 
-    step = Walk.step
-    monkeypatch.setattr(Walk, "step", lambda self, action: (*step(self, action)[:1], float("nan"), False, False))
+    step = DiscreteEnv.step
+    monkeypatch.setattr(DiscreteEnv, "step", lambda self, action: (*step(self, action)[:1], float("nan"), False, False))
     assert main(["train", "q-learning", "FrozenLake-v1", "--runs", str(tmp_path), "--total-steps", "500"]) == 4
     assert "not finite" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""A walk counts, cuts long episodes, numbers states and actions from 0, and says in words what an environment did."""
+"""States and actions are numbered from 0, episodes counted and cut, and what an environment did is said in words."""
 
 import gymnasium
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 
 from operant.config.errors import EnvError
-from operant.tabular.discrete_env import Walk
+from operant.tabular.discrete_env import DiscreteEnv
 
 
 class Corridor(gymnasium.Env):
@@ -29,7 +29,7 @@ class Corridor(gymnasium.Env):
 
 
 def test_states_and_actions_begin_at_zero_and_episodes_are_counted():
-    walk = Walk(Corridor(), "corridor", max_steps=10, seed=3)
+    walk = DiscreteEnv(Corridor(), "corridor", max_steps=10, seed=3)
     assert (walk.states, walk.actions) == (4, 2)
     assert walk.reset() == 0
     assert [walk.step(1) for _ in range(3)] == [(1, 0.0, False, False), (2, 0.0, False, False), (3, 1.0, True, False)]
@@ -40,7 +40,7 @@ def test_states_and_actions_begin_at_zero_and_episodes_are_counted():
 
 
 def test_a_long_episode_is_cut_and_not_terminated():
-    walk = Walk(Corridor(), "corridor", max_steps=2, seed=0)
+    walk = DiscreteEnv(Corridor(), "corridor", max_steps=2, seed=0)
     walk.reset()
     walk.step(0)
     assert walk.step(0) == (0, 0.0, False, True)
@@ -58,7 +58,7 @@ def test_a_long_episode_is_cut_and_not_terminated():
     ],
 )
 def test_a_wrong_answer_is_told_with_the_step(answer, said):
-    walk = Walk(Corridor(answer), "corridor", max_steps=9, seed=0)
+    walk = DiscreteEnv(Corridor(answer), "corridor", max_steps=9, seed=0)
     walk.reset()
     with pytest.raises(EnvError, match=rf"corridor, step 0: .*{said}"):
         walk.step(0)
@@ -68,8 +68,8 @@ def test_an_environment_without_numbers_is_refused_with_what_to_do():
     env = Corridor()
     env.observation_space = Box(0.0, 1.0, (2,))
     with pytest.raises(EnvError, match=r"Discrete, but its states are Box.*operant train ppo corridor"):
-        Walk(env, "corridor", max_steps=9, seed=0)
+        DiscreteEnv(env, "corridor", max_steps=9, seed=0)
     env = Corridor()
     env.action_space = Box(0.0, 1.0, (2,))
     with pytest.raises(EnvError, match=r"numbered actions.*Box"):
-        Walk(env, "corridor", max_steps=9, seed=0)
+        DiscreteEnv(env, "corridor", max_steps=9, seed=0)

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from operant.tabular.schedules import Polynomial as Polynomial
     from operant.tabular.schedules import Schedule as Schedule
     from operant.tabular.settings import Settings as Settings
+    from operant.tabular.settings.runs import TabularRun as TabularRun
+    from operant.tabular.table import TablePolicy as TablePolicy
     from operant.tabular.tiles import TileCoder as TileCoder
 
 __getattr__, __dir__ = face(
@@ -66,6 +68,8 @@ __getattr__, __dir__ = face(
         "operant.tabular.learning": "Learning",
         "operant.tabular.schedules": "Constant ConvergenceWarning Exponential Harmonic Linear Polynomial Schedule",
         "operant.tabular.settings": "Settings",
+        "operant.tabular.settings.runs": "TabularRun",
+        "operant.tabular.table": "TablePolicy",
         "operant.tabular.tiles": "TileCoder",
     }
 )

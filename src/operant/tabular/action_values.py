@@ -26,7 +26,7 @@ class Table(NamedTuple):
 
     q: Any  # [L]    action values
     pointer: Any  # [S+1]  rows of state s are pointer[s] … pointer[s+1]-1; int64
-    worth: Any  # [S+1]  value of a terminal state
+    terminal_value: Any  # [S+1]  value of a terminal state
     pair_visits: Any  # [L]    updates of each pair so far
     state_visits: Any  # [S]    choices made in each state so far
     clock: Any  # [1]    steps so far
@@ -38,7 +38,7 @@ class Table(NamedTuple):
 
 
 @part
-def largest(values, pointer, state):
+def max_value(values, pointer, state):
     """max over rows of a state."""
     best = values[pointer[state]]
     for row in range(pointer[state] + 1, pointer[state + 1]):
@@ -73,7 +73,7 @@ def soft_value(values, pointer, state, epsilon):
     total = 0.0
     for row in range(first, last):
         total += values[row]
-    return (1.0 - epsilon) * largest(values, pointer, state) + epsilon * (total / (last - first))
+    return (1.0 - epsilon) * max_value(values, pointer, state) + epsilon * (total / (last - first))
 
 
 @compiled
@@ -108,7 +108,7 @@ def next_step_size(table, row):
 
 
 @part
-def shift(table, values, row, target):
+def update(table, values, row, target):
     """values(row) += α (target - values(row))."""
     error = target - values[row]
     values[row] += next_step_size(table, row) * error
@@ -116,9 +116,9 @@ def shift(table, values, row, target):
 
 
 @part
-def move(table, values, row, target):
+def update_now(table, values, row, target):
     """`shift` for what just happened: one step of the clock; the temporal-difference error is kept."""
-    table.error[0] = shift(table, values, row, target)
+    table.error[0] = update(table, values, row, target)
     table.clock[0] += 1
 
 
@@ -126,7 +126,7 @@ def move(table, values, row, target):
 def soft_probability(values, pointer, state, epsilon, row):
     """π(a|s) of the ε-greedy policy, greedy mass shared by the maximal rows."""
     first, last = pointer[state], pointer[state + 1]
-    best, ties = largest(values, pointer, state), 0
+    best, ties = max_value(values, pointer, state), 0
     for other in range(first, last):
         ties += values[other] == best
     return epsilon / (last - first) + ((1.0 - epsilon) / ties if values[row] == best else 0.0)
@@ -135,7 +135,7 @@ def soft_probability(values, pointer, state, epsilon, row):
 @compiled
 def best_value(memory, state):
     """max_a q(s, a): the `estimate` of control algorithms."""
-    return largest(memory.table.q, memory.table.pointer, state)
+    return max_value(memory.table.q, memory.table.pointer, state)
 
 
 @compiled
@@ -153,13 +153,15 @@ MEMORIES: dict[str, Callable[[Table, Settings], Any]] = {}
 """How each algorithm's memory is made from a table in which nothing is learned yet; `algorithms` fills this."""
 
 
-def new_table(settings: Settings, pointer: NDArray[np.int64], worth: Floats, random: NDArray[np.uint64]) -> Table:
+def new_table(
+    settings: Settings, pointer: NDArray[np.int64], terminal_value: Floats, random: NDArray[np.uint64]
+) -> Table:
     """The table with which control begins; arguments as `memory`."""
     states, pairs = len(pointer) - 1, int(pointer[-1])
     return Table(
         q=np.full(pairs, float(settings.initial)),
         pointer=pointer,
-        worth=worth,
+        terminal_value=terminal_value,
         pair_visits=np.zeros(pairs, dtype=np.int64),
         state_visits=np.zeros(states, dtype=np.int64),
         clock=np.zeros(1, dtype=np.int64),
@@ -171,16 +173,16 @@ def new_table(settings: Settings, pointer: NDArray[np.int64], worth: Floats, ran
     )
 
 
-def memory(settings: Settings, pointer: NDArray[np.int64], worth: Floats, random: NDArray[np.uint64]) -> Any:
+def memory(settings: Settings, pointer: NDArray[np.int64], terminal_value: Floats, random: NDArray[np.uint64]) -> Any:
     """The memory with which an algorithm begins.
 
     Args:
         settings: what to learn with.
         pointer: rows of state s are pointer[s] … pointer[s+1]-1, [S+1].
-        worth: values of terminal states, [S+1].
+        terminal_value: values of terminal states, [S+1].
         random: generator state of the choices, [4]; the memory owns it.
     """
-    return MEMORIES[settings.algorithm](new_table(settings, pointer, worth, random), settings)
+    return MEMORIES[settings.algorithm](new_table(settings, pointer, terminal_value, random), settings)
 
 
 def learn_control(mdp: MDP, settings: Settings, options: Options) -> Learning:
@@ -188,8 +190,8 @@ def learn_control(mdp: MDP, settings: Settings, options: Options) -> Learning:
     noisy = mdp.leak or mdp.nnz > mdp.num_rows
     warn_of(settings.algorithm, settings.violations(noisy=noisy))
     pointer = mdp.rows.pointer.astype(np.int64)
-    worth = np.append(mdp.rows.terminal_value, 0.0)
-    return learn(mdp, lambda random: memory(settings, pointer, worth, random.copy()), options)
+    terminal_value = np.append(mdp.rows.terminal_value, 0.0)
+    return learn(mdp, lambda random: memory(settings, pointer, terminal_value, random.copy()), options)
 
 
 def run(algorithm: str, mdp: MDP, given: Mapping[str, Any]) -> Learning:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from operant.mdp.analyse.sampler import compiled, normal, part, uniform
-from operant.tabular.action_values import Table, best_value, greedy, move, next_step_size
+from operant.tabular.action_values import Table, best_value, greedy, next_step_size, update_now
 from operant.tabular.rules import RULES, Rules, begin, evaluate, observe
 
 
@@ -38,10 +38,10 @@ def begin_upper_confidence(memory, state):
 
 
 @compiled
-def observe_upper_confidence(memory, state, row, reward, following, terminated, truncated):
+def observe_upper_confidence(memory, state, row, reward, next_state, terminated, truncated):
     """Move the arm's value; choose."""
-    move(memory.table, memory.table.q, row, reward)
-    return np.int64(-1) if terminated or truncated else np.int64(begin_upper_confidence(memory, following))
+    update_now(memory.table, memory.table.q, row, reward)
+    return np.int64(-1) if terminated or truncated else np.int64(begin_upper_confidence(memory, next_state))
 
 
 class GradientBandit(NamedTuple):
@@ -78,7 +78,7 @@ def begin_gradient(memory, state):
 
 
 @compiled
-def observe_gradient(memory, state, row, reward, following, terminated, truncated):
+def observe_gradient(memory, state, row, reward, next_state, terminated, truncated):
     """Move the baseline, then the preferences; choose."""
     table = memory.table
     memory.baseline[0] += evaluate(memory.rate, table.clock[0], memory.tried[0]) * (reward - memory.baseline[0])
@@ -88,7 +88,7 @@ def observe_gradient(memory, state, row, reward, following, terminated, truncate
     for other in range(table.pointer[state], table.pointer[state + 1]):
         table.q[other] += step * ((1.0 if other == row else 0.0) - memory.policy[other])
     table.clock[0] += 1
-    return np.int64(-1) if terminated or truncated else np.int64(begin_gradient(memory, following))
+    return np.int64(-1) if terminated or truncated else np.int64(begin_gradient(memory, next_state))
 
 
 class GaussianThompson(NamedTuple):
@@ -112,7 +112,7 @@ def begin_gaussian_thompson(memory, state):
 
 
 @compiled
-def observe_gaussian_thompson(memory, state, row, reward, following, terminated, truncated):
+def observe_gaussian_thompson(memory, state, row, reward, next_state, terminated, truncated):
     """The posterior after a reward; choose."""
     table = memory.table
     memory.precision[row] += 1.0
@@ -120,7 +120,7 @@ def observe_gaussian_thompson(memory, state, row, reward, following, terminated,
     table.q[row] += table.error[0] / memory.precision[row]
     table.pair_visits[row] += 1
     table.clock[0] += 1
-    return np.int64(-1) if terminated or truncated else np.int64(begin_gaussian_thompson(memory, following))
+    return np.int64(-1) if terminated or truncated else np.int64(begin_gaussian_thompson(memory, next_state))
 
 
 class BernoulliThompson(NamedTuple):
@@ -158,7 +158,7 @@ def begin_bernoulli_thompson(memory, state):
 
 
 @compiled
-def observe_bernoulli_thompson(memory, state, row, reward, following, terminated, truncated):
+def observe_bernoulli_thompson(memory, state, row, reward, next_state, terminated, truncated):
     """The posterior after a reward; choose."""
     table = memory.table
     memory.successes[row] += reward
@@ -167,7 +167,7 @@ def observe_bernoulli_thompson(memory, state, row, reward, following, terminated
     table.q[row] = (1.0 + memory.successes[row]) / (2.0 + memory.successes[row] + memory.failures[row])
     table.pair_visits[row] += 1
     table.clock[0] += 1
-    return np.int64(-1) if terminated or truncated else np.int64(begin_bernoulli_thompson(memory, following))
+    return np.int64(-1) if terminated or truncated else np.int64(begin_bernoulli_thompson(memory, next_state))
 
 
 RULES[UpperConfidence] = Rules(begin_upper_confidence, observe_upper_confidence, best_value)

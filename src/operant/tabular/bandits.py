@@ -161,7 +161,7 @@ def _play(means: ArrayLike, settings: Settings, make: Callable[[Table], Any], pl
     pointer = np.array([0, arms], dtype=np.int64)
     rewards, chosen = np.zeros((count, steps)), np.zeros((count, steps), dtype=np.int64)
     memories = tuple(make(new_table(settings, pointer, np.zeros(2), g)) for g in generators(names, CHOICES))
-    outside = generators(names, ENVIRONMENT)
-    jobs = [(memories[i], problems[i], bernoulli, outside[i], rewards[i], chosen[i]) for i in range(count)]
+    environment = generators(names, ENVIRONMENT)
+    jobs = [(memories[i], problems[i], bernoulli, environment[i], rewards[i], chosen[i]) for i in range(count)]
     run_all(jobs, play.get("threads", 1), pull)
     return Played(means=problems, rewards=rewards, arms=chosen, memories=memories)

@@ -21,12 +21,12 @@ def batch_td(mdp: MDP, record: Recorded, *, initial: float = 0.0) -> Floats:
 
     Source: Sutton and Barto (2018), section 6.3.
     """
-    states, worth = mdp.num_states, np.append(mdp.rows.terminal_value, 0.0)
+    states, terminal_value = mdp.num_states, np.append(mdp.rows.terminal_value, 0.0)
     visits = np.bincount(record.state, minlength=states)
     seen = np.flatnonzero(visits)
     place = np.full(states + 1, -1)
     place[seen] = np.arange(len(seen))
-    fixed = np.where(np.append(mdp.rows.terminal, True), worth, initial)[record.following]
+    fixed = np.where(np.append(mdp.rows.terminal, True), terminal_value, initial)[record.following]
     inside = place[record.following] >= 0
     known = np.bincount(
         record.state, weights=record.reward + mdp.discount * np.where(inside, 0.0, fixed), minlength=states
@@ -46,15 +46,15 @@ def batch_monte_carlo(mdp: MDP, record: Recorded, *, initial: float = 0.0) -> Fl
 
     Source: Sutton and Barto (2018), section 6.3.
     """
-    worth = np.append(mdp.rows.terminal_value, 0.0)
-    returns, total, whole = np.zeros(len(record.state)), 0.0, np.zeros(len(record.state), dtype=np.bool_)
+    terminal_value = np.append(mdp.rows.terminal_value, 0.0)
+    returns, total, complete = np.zeros(len(record.state)), 0.0, np.zeros(len(record.state), dtype=np.bool_)
     ends = False
     for t in range(len(record.state) - 1, -1, -1):
         if record.terminated[t] or record.truncated[t]:
-            total, ends = float(worth[record.following[t]]), bool(record.terminated[t])
+            total, ends = float(terminal_value[record.following[t]]), bool(record.terminated[t])
         total = float(record.reward[t]) + mdp.discount * total
-        returns[t], whole[t] = total, ends
-    visits = np.bincount(record.state[whole], minlength=mdp.num_states)
-    sums = np.bincount(record.state[whole], weights=returns[whole], minlength=mdp.num_states)
+        returns[t], complete[t] = total, ends
+    visits = np.bincount(record.state[complete], minlength=mdp.num_states)
+    sums = np.bincount(record.state[complete], weights=returns[complete], minlength=mdp.num_states)
     out = np.where(mdp.rows.terminal, mdp.rows.terminal_value, initial)
     return np.divide(sums, visits, out=out, where=visits > 0)

@@ -16,7 +16,7 @@ TIMED = 16
 """One step in so many is timed, and stands for all: looking at the clock takes a share of a step."""
 
 
-class Walk:
+class DiscreteEnv:
     """A Gymnasium environment with Discrete spaces; counts its steps and episodes.
 
     States and actions are numbered from 0, whatever the spaces start at. An episode of `max_steps` is cut.
@@ -95,11 +95,11 @@ class Walk:
 
     def stats(self) -> dict[str, float]:
         """Mean return and length of the episodes that ended since the last call, if any did, and how many in all."""
-        found = {"train/episodes": float(self.episodes)}
+        metrics = {"train/episodes": float(self.episodes)}
         if self.returns:
-            found |= {"train/return": float(np.mean(self.returns)), "train/length": float(np.mean(self.lengths))}
+            metrics |= {"train/return": float(np.mean(self.returns)), "train/length": float(np.mean(self.lengths))}
         self.returns, self.lengths = [], []
-        return found
+        return metrics
 
     def _state(self, obs: Any) -> int:
         try:

@@ -35,7 +35,7 @@ def trace_of(entries: int, settings: Settings) -> Trace:
 
 
 @part
-def forget(trace):
+def clear(trace):
     """All traces are zero."""
     for k in range(trace.count[0]):
         trace.e[trace.active[k]] = 0.0
@@ -43,7 +43,7 @@ def forget(trace):
 
 
 @part
-def enlist(trace, index):
+def activate(trace, index):
     """The index stands in the list."""
     if trace.e[index] == 0.0:
         trace.active[trace.count[0]] = index
@@ -53,7 +53,7 @@ def enlist(trace, index):
 @part
 def mark(trace, index, alpha):
     """A visit."""
-    enlist(trace, index)
+    activate(trace, index)
     if trace.kind == ACCUMULATING:
         trace.e[index] += 1.0
     elif trace.kind == REPLACING:
@@ -80,7 +80,7 @@ def spread(trace, values, amount):
 def true_online(trace, values, index, alpha, target, before):
     """One step of true online TD(λ), with e for γλe + (1 - α γλ e(i)) 1_i: values += α (δ + v - v_before) e - α (v -
     v_before) 1_i, where v = values(i) and δ = target - v."""
-    enlist(trace, index)
+    activate(trace, index)
     trace.e[index] += 1.0 - alpha * trace.e[index]  # e was multiplied by γλ when it was spread
     value = values[index]
     spread(trace, values, alpha * (target - before))

@@ -61,10 +61,10 @@ class Learning:
     def values(self) -> Floats:
         """Value of each state, [seeds, S]: the estimate, or the fixed value of a terminal state."""
         estimate = RULES[type(self.memories[0])].estimate
-        ends, worth = self.mdp.rows.terminal, self.mdp.rows.terminal_value
+        ends, terminal_value = self.mdp.rows.terminal, self.mdp.rows.terminal_value
         return np.array(
             [
-                [worth[s] if ends[s] else estimate(memory, s) for s in range(self.mdp.num_states)]
+                [terminal_value[s] if ends[s] else estimate(memory, s) for s in range(self.mdp.num_states)]
                 for memory in self.memories
             ]
         )
@@ -121,11 +121,11 @@ def learn(mdp: MDP, make: Callable[[NDArray[np.uint64]], Any], options: Options)
     truncated, errors = np.zeros(shape, dtype=np.bool_), np.zeros(shape if len(exact) else (len(seeds), 0))
     model = sampler(mdp, start=options.get("start"))
     memories = tuple(make(random) for random in generators(seeds, CHOICES))
-    outside = generators(seeds, ENVIRONMENT)
+    environment = generators(seeds, ENVIRONMENT)
     began = time.perf_counter()
     run_all(
         [
-            (memories[i], model, outside[i], limit, returns[i], lengths[i], truncated[i], exact, errors[i])
+            (memories[i], model, environment[i], limit, returns[i], lengths[i], truncated[i], exact, errors[i])
             for i in range(len(seeds))
         ],
         threads,

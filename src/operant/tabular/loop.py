@@ -26,12 +26,12 @@ def run(memory, model, g, limit, returns, lengths, truncated_out, exact, errors)
         row = begin(memory, state)
         total, age = 0.0, 0
         while True:
-            following, reward, terminated = transition(model, row, g)
+            next_state, reward, terminated = transition(model, row, g)
             total += reward
             age += 1
             truncated = age >= limit and not terminated
-            row = observe(memory, state, row, reward, following, terminated, truncated)
-            state = following
+            row = observe(memory, state, row, reward, next_state, terminated, truncated)
+            state = next_state
             if terminated or truncated:
                 break
         returns[episode] = total + (model.worth[state] if terminated else 0.0)

@@ -15,74 +15,74 @@ from operant.data.trajectory import Metrics
 from operant.env import EnvLike, make_one
 from operant.run.evaluate import Evaluator
 from operant.run.job import Job, Position, Say, silent
-from operant.tabular.discrete_env import Walk
+from operant.tabular.discrete_env import DiscreteEnv
 from operant.tabular.learner import Learner
 from operant.tabular.settings.runs import TabularRun
 from operant.tabular.train_state import Tables
 
-STILL = ("table.pointer", "table.worth", "table.step_size", "table.epsilon")
+REMADE = ("table.pointer", "table.terminal_value", "table.step_size", "table.epsilon")
 """Arrays of a learner that its settings and spaces decide: they are made again and not stored."""
 
 
 class Online:
-    """Walks with ε-greedy actions of a learner, which learns from every step.
+    """Acts ε-greedily by a learner, which learns from every step.
 
-    A step is learned from when the next one is about to be taken: so, wherever the walk is stopped, its last step is
+    A step is learned from when the next one is about to be taken: so, wherever it is stopped, its last step is
     still at hand, and `close` may say that the episode was cut there.
 
     Args:
         learner: learns, and chooses actions.
-        walk: the environment.
+        env: the environment.
         every: environment steps between two rows of metrics.
     """
 
-    def __init__(self, learner: Learner, walk: Walk, every: int) -> None:
-        self.learner, self.walk, self.every = learner, walk, every
+    def __init__(self, learner: Learner, env: DiscreteEnv, every: int) -> None:
+        self.learner, self.env, self.every = learner, env, every
         self._last = np.zeros(4, dtype=np.float64)  # state, action, reward, next state
         self._due = np.zeros(1, dtype=np.bool_)  # whether it is still to be learned from
 
     def run(self) -> Iterator[Metrics]:
-        """Walk on for `every` steps, yield metrics; for ever."""
+        """Go on for `every` steps, yield metrics; for ever."""
         while True:
             table = self.learner.table
             before, greedy = table.copy(), table.argmax(axis=1)
-            self._walk(self.every)
+            self._interact(self.every)
             metrics: dict[str, float] = {
                 "value/change": float(np.abs(table - before).max()),
                 "policy/changed": float((table.argmax(axis=1) != greedy).mean()),
                 "value/coverage": float((self.learner.visits > 0).mean()),
                 "policy/epsilon": self.learner.epsilon,
             }
-            yield {name: torch.tensor(x, dtype=torch.float64) for name, x in (metrics | self.walk.stats()).items()}
+            yield {name: torch.tensor(x, dtype=torch.float64) for name, x in (metrics | self.env.stats()).items()}
 
-    def _walk(self, steps: int) -> None:
-        walk, learn, step = self.walk, self.learner.learn, self.walk.step
-        state, action, reward, following = self._transition()
+    def _interact(self, steps: int) -> None:
+        env, learn, step = self.env, self.learner.learn, self.env.step
+        state, action, reward, next_state = self._transition()
         due = bool(self._due[0])
         for _ in range(steps):
             if due:
-                action = learn(state, action, reward, following, False, False)
-                state = following
+                action = learn(state, action, reward, next_state, False, False)
+                state = next_state
             else:
-                state = walk.reset()
+                state = env.reset()
                 action = self.learner.act(state)
-            following, reward, terminated, truncated = step(action)
+            next_state, reward, terminated, truncated = step(action)
             due = not (terminated or truncated)
             if not due:
-                learn(state, action, reward, following, terminated, truncated)
-        self._last[:] = state, action, reward, following
+                learn(state, action, reward, next_state, terminated, truncated)
+        self._last[:] = state, action, reward, next_state
         self._due[0] = due
 
     def close(self) -> None:
         """End the episode under way as truncated."""
         if self._due[0]:
-            state, action, reward, following = self._transition()
-            self.learner.learn(state, action, reward, following, False, True)
+            state, action, reward, next_state = self._transition()
+            self.learner.learn(state, action, reward, next_state, False, True)
         self._due[0] = False
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything that changes, by name."""
-        kept = {name: array for name, array in self.learner.state().items() if name not in STILL}
+        kept = {name: array for name, array in self.learner.state().items() if name not in REMADE}
         return kept | {"walk.last": self._last.copy(), "walk.due": self._due.copy()}
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -92,7 +92,7 @@ class Online:
             ConfigError: if the arrays are not those of such a learner; nothing was changed then.
         """
         now = self.learner.state() | {"walk.last": self._last, "walk.due": self._due}
-        for name in sorted(state.keys() ^ (now.keys() - set(STILL))):
+        for name in sorted(state.keys() ^ (now.keys() - set(REMADE))):
             raise ConfigError(f"the saved learner {'has an unknown' if name in state else 'lacks the'} array {name}.")
         for name, array in state.items():
             if (array.shape, array.dtype) != (now[name].shape, now[name].dtype):
@@ -101,31 +101,32 @@ class Online:
         self._last[:], self._due[:] = state["walk.last"], state["walk.due"]
 
     def _transition(self) -> tuple[int, int, float, int]:
-        state, action, reward, following = self._last.tolist()
-        return int(state), int(action), reward, int(following)
+        state, action, reward, next_state = self._last.tolist()
+        return int(state), int(action), reward, int(next_state)
 
 
 def build(cfg: TabularRun, env: EnvLike, say: Say = silent) -> Job:
     """Everything a tabular algorithm needs, made from a config and one seed."""
     torch.set_num_threads(cfg.threads)
     streams = Streams(cfg.seed)
-    walk = Walk(make_one(env, cfg.env.kwargs), cfg.env.id, max_steps=cfg.env.max_steps, seed=streams.integer("env"))
-    learner = Learner(walk.states, walk.actions, cfg.settings(), streams.numpy("learner"))
-    online = Online(learner, walk, cfg.algo.every)
+    one, seed = make_one(env, cfg.env.kwargs), streams.integer("env")
+    discrete = DiscreteEnv(one, cfg.env.id, max_steps=cfg.env.max_steps, seed=seed)
+    learner = Learner(discrete.states, discrete.actions, cfg.settings(), streams.numpy("learner"))
+    online = Online(learner, discrete, cfg.algo.every)
     learned = Tables(online, learner.tables, lambda: learner.epsilon)
     evaluator = Evaluator(cfg, env, learned.agent)
 
     def begin(at: Position) -> None:
         online.close()
-        walk.env.close()
-        walk.begin(make_one(env, cfg.env.kwargs), Streams(cfg.seed, at.seam).integer("env"))
-        walk.steps, walk.episodes = at.step, at.episodes
+        discrete.env.close()
+        discrete.begin(make_one(env, cfg.env.kwargs), Streams(cfg.seed, at.seam).integer("env"))
+        discrete.steps, discrete.episodes = at.step, at.episodes
         evaluator.close()
 
     return Job(
         algorithm=online.run(),
         learned=learned,
-        counter=walk,
+        counter=discrete,
         begin=begin,
         evaluate=evaluator,
         total_steps=cfg.total_steps,

@@ -4,7 +4,7 @@
 An algorithm is a NamedTuple (its memory) with
 
     begin(memory, state) -> row                an episode begins: choose
-    observe(memory, state, row, reward, following, terminated, truncated) -> row
+    observe(memory, state, row, reward, next_state, terminated, truncated) -> row
                                                one transition: learn, and choose again; -1 where the episode is over
     estimate(memory, state) -> float           the value that it gives a state now
 
@@ -47,9 +47,9 @@ def begin(memory: Any, state: Any) -> Any:
     return RULES[type(memory)].begin(memory, state)
 
 
-def observe(memory: Any, state: Any, row: Any, reward: Any, following: Any, terminated: Any, truncated: Any) -> Any:
+def observe(memory: Any, state: Any, row: Any, reward: Any, next_state: Any, terminated: Any, truncated: Any) -> Any:
     """The `observe` of the memory's type, for compiled loops."""
-    return RULES[type(memory)].observe(memory, state, row, reward, following, terminated, truncated)
+    return RULES[type(memory)].observe(memory, state, row, reward, next_state, terminated, truncated)
 
 
 def estimate(memory: Any, state: Any) -> Any:
@@ -66,11 +66,11 @@ def _begin(memory, state):
 
 
 @overload(observe, jit_options=UNCOUNTED)
-def _observe(memory, state, row, reward, following, terminated, truncated):
+def _observe(memory, state, row, reward, next_state, terminated, truncated):
     if isinstance(memory, NAMED):
         rule = RULES[getattr(memory, "instance_class")].observe  # noqa: B009
-        return lambda memory, state, row, reward, following, terminated, truncated: rule(
-            memory, state, row, reward, following, terminated, truncated
+        return lambda memory, state, row, reward, next_state, terminated, truncated: rule(
+            memory, state, row, reward, next_state, terminated, truncated
         )
     return None
 

@@ -70,20 +70,20 @@ def schedule(value: float | Schedule, *, what: str) -> Schedule:
     Raises:
         ConfigError: if it is neither, a value of the schedule lies outside of [0, 1], or a scale is not positive.
     """
-    found = Constant(float(value)) if isinstance(value, Real) else value
-    match found:
+    result = Constant(float(value)) if isinstance(value, Real) else value
+    match result:
         case Constant():
-            _within(what, found.value)
+            _within(what, result.value)
         case Linear() | Exponential():
-            _within(what, found.start, found.end)
-            _positive(what, steps=found.steps)
+            _within(what, result.start, result.end)
+            _positive(what, steps=result.steps)
         case Polynomial():
-            _positive(what, c=found.c, omega=found.omega)
+            _positive(what, c=result.c, omega=result.omega)
         case Harmonic():
             pass
         case _:
-            raise ConfigError(f"{what} is {found!r}: it is a number in [0, 1] or a schedule.")
-    return found
+            raise ConfigError(f"{what} is {result!r}: it is a number in [0, 1] or a schedule.")
+    return result
 
 
 def _within(what: str, *values: float) -> None:
@@ -154,5 +154,5 @@ def warn_of(algorithm: str, violated: list[tuple[str, str]]) -> None:
     level, frame = 1, inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").startswith(__name__.rpartition(".")[0] + "."):
         level, frame = level + 1, frame.f_back
-    told = ". ".join(f"{what}: {why}" for what, why in violated)
-    warnings.warn(f"{algorithm} need not converge. {told}.", ConvergenceWarning, stacklevel=level)
+    conditions = ". ".join(f"{what}: {why}" for what, why in violated)
+    warnings.warn(f"{algorithm} need not converge. {conditions}.", ConvergenceWarning, stacklevel=level)

@@ -59,7 +59,7 @@ def step_size_of(values, state):
 
 
 @part
-def shift_value(values, state, target):
+def update_value(values, state, target):
     """v(s) += α (target - v(s)); the error is kept."""
     error = target - values.v[state]
     values.v[state] += step_size_of(values, state) * error

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from operant.config.errors import ConfigError, OperantError
 from operant.control.agent import Agent
 from operant.env.spaces import Actions
-from operant.tabular.table import TablePolicy
+from operant.tabular import TablePolicy
 
 Graphed = Agent | TablePolicy
 """Policies that have an ONNX form."""

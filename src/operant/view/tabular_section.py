@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError, OperantError
-from operant.tabular.settings.runs import TabularRun
+from operant.tabular import TabularRun
 from operant.view.formatting import count, number
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from operant.mdp.model import MDP
-    from operant.tabular.table import TablePolicy
+    from operant.tabular import TablePolicy
 
 CELLS = 10_000
 """Cells of a map up to which it is drawn."""
@@ -38,7 +38,7 @@ def tabular_section(run: Path) -> Section | None:
     """
     from operant.run import checkpoint, exported
     from operant.run.schemas import settings
-    from operant.tabular.table import TablePolicy
+    from operant.tabular import TablePolicy
 
     try:
         cfg = settings(run)

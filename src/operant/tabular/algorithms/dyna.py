@@ -21,11 +21,11 @@ from operant.tabular.action_values import (
     begin_greedily,
     best_value,
     choose_unless,
-    largest,
-    move,
+    max_value,
     run,
-    shift,
     state_of_rows,
+    update,
+    update_now,
 )
 from operant.tabular.keywords import Stepping, keywords
 from operant.tabular.learning import Learning
@@ -33,7 +33,7 @@ from operant.tabular.rules import RULES, Rules
 from operant.tabular.settings import Settings
 
 
-class Seen(NamedTuple):
+class LastOutcomes(NamedTuple):
     """The last outcome of each pair."""
 
     known: Any  # [L]  the pairs that can be planned with, in the order in which they came; the first count[0] are valid
@@ -47,7 +47,7 @@ class Seen(NamedTuple):
 
 
 @part
-def know(seen, row):
+def add_pair(seen, row):
     """The pair can be planned with."""
     if seen.place[row] < 0:
         seen.place[row] = seen.count[0]
@@ -56,17 +56,17 @@ def know(seen, row):
 
 
 @part
-def remember(seen, row, reward, following, ended, now):
+def remember(seen, row, reward, next_state, ended, now):
     """The outcome of a pair."""
-    know(seen, row)
-    seen.reward[row], seen.following[row], seen.ended[row], seen.tried[row] = reward, following, ended, now
+    add_pair(seen, row)
+    seen.reward[row], seen.following[row], seen.ended[row], seen.tried[row] = reward, next_state, ended, now
 
 
 @part
 def imagined_target(table, seen, row):
     """r + γ max q(s', ·) of the remembered outcome."""
-    following = seen.following[row]
-    value = table.worth[following] if seen.ended[row] else largest(table.q, table.pointer, following)
+    next_state = seen.following[row]
+    value = table.terminal_value[next_state] if seen.ended[row] else max_value(table.q, table.pointer, next_state)
     return seen.reward[row] + table.discount * value
 
 
@@ -74,21 +74,21 @@ class DynaQ(NamedTuple):
     """Q-learning, and after each step `planning` more updates of pairs drawn from memory."""
 
     table: Table
-    seen: Seen
+    seen: LastOutcomes
     planning: int
 
 
 @compiled
-def observe_dyna_q(memory, state, row, reward, following, terminated, truncated):
+def observe_dyna_q(memory, state, row, reward, next_state, terminated, truncated):
     """Learn, remember, plan, choose."""
     table, seen = memory.table, memory.seen
-    value = table.worth[following] if terminated else largest(table.q, table.pointer, following)
-    move(table, table.q, row, reward + table.discount * value)
-    remember(seen, row, reward, following, terminated, table.clock[0])
+    value = table.terminal_value[next_state] if terminated else max_value(table.q, table.pointer, next_state)
+    update_now(table, table.q, row, reward + table.discount * value)
+    remember(seen, row, reward, next_state, terminated, table.clock[0])
     for _ in range(memory.planning):
         old = seen.known[below(table.random, seen.count[0])]
-        shift(table, table.q, old, imagined_target(table, seen, old))
-    return choose_unless(table, table.q, following, terminated or truncated)
+        update(table, table.q, old, imagined_target(table, seen, old))
+    return choose_unless(table, table.q, next_state, terminated or truncated)
 
 
 class DynaQPlus(NamedTuple):
@@ -99,26 +99,26 @@ class DynaQPlus(NamedTuple):
     """
 
     table: Table
-    seen: Seen
+    seen: LastOutcomes
     planning: int
     kappa: float
 
 
 @compiled
-def observe_dyna_q_plus(memory, state, row, reward, following, terminated, truncated):
+def observe_dyna_q_plus(memory, state, row, reward, next_state, terminated, truncated):
     """Learn, remember, plan, choose."""
     table, seen = memory.table, memory.seen
-    value = table.worth[following] if terminated else largest(table.q, table.pointer, following)
-    move(table, table.q, row, reward + table.discount * value)
+    value = table.terminal_value[next_state] if terminated else max_value(table.q, table.pointer, next_state)
+    update_now(table, table.q, row, reward + table.discount * value)
     for other in range(table.pointer[state], table.pointer[state + 1]):
         if seen.place[other] < 0:
             remember(seen, other, 0.0, state, False, 0)
-    remember(seen, row, reward, following, terminated, table.clock[0])
+    remember(seen, row, reward, next_state, terminated, table.clock[0])
     for _ in range(memory.planning):
         old = seen.known[below(table.random, seen.count[0])]
         bonus = memory.kappa * np.sqrt(np.float64(table.clock[0] - seen.tried[old]))
-        shift(table, table.q, old, imagined_target(table, seen, old) + bonus)
-    return choose_unless(table, table.q, following, terminated or truncated)
+        update(table, table.q, old, imagined_target(table, seen, old) + bonus)
+    return choose_unless(table, table.q, next_state, terminated or truncated)
 
 
 class PrioritisedSweeping(NamedTuple):
@@ -128,7 +128,7 @@ class PrioritisedSweeping(NamedTuple):
     """
 
     table: Table
-    seen: Seen
+    seen: LastOutcomes
     planning: int
     threshold: float  # errors up to this are not worth an update
     first_into: Any  # [S+1]  first pair that leads to the state, -1 if none
@@ -153,17 +153,17 @@ def unlink(memory, row):
 
 
 @part
-def link(memory, row, following):
+def link(memory, row, next_state):
     """The pair leads to a state."""
-    after = memory.first_into[following]
+    after = memory.first_into[next_state]
     memory.next_into[row], memory.previous_into[row] = after, -1
     if after >= 0:
         memory.previous_into[after] = row
-    memory.first_into[following] = row
+    memory.first_into[next_state] = row
 
 
 @part
-def settle(memory, place):
+def sift(memory, place):
     """Move an entry of the heap to where it belongs."""
     heap, at, priority = memory.heap, memory.at, memory.priority
     row = heap[place]
@@ -187,15 +187,15 @@ def settle(memory, place):
 @part
 def queue(memory, row):
     """The pair enters the queue, or moves up in it, if its error is worth an update."""
-    worth = abs(imagined_target(memory.table, memory.seen, row) - memory.table.q[row])
-    if worth <= memory.threshold or (memory.at[row] >= 0 and worth <= memory.priority[row]):
+    error = abs(imagined_target(memory.table, memory.seen, row) - memory.table.q[row])
+    if error <= memory.threshold or (memory.at[row] >= 0 and error <= memory.priority[row]):
         return
-    memory.priority[row] = worth
+    memory.priority[row] = error
     if memory.at[row] < 0:
         memory.at[row] = memory.size[0]
         memory.heap[memory.size[0]] = row
         memory.size[0] += 1
-    settle(memory, memory.at[row])
+    sift(memory, memory.at[row])
 
 
 @part
@@ -206,18 +206,18 @@ def pop(memory):
     memory.size[0] -= 1
     if memory.size[0] > 0:
         memory.heap[0] = memory.heap[memory.size[0]]
-        settle(memory, 0)
+        sift(memory, 0)
     return row
 
 
 @compiled
-def observe_prioritised_sweeping(memory, state, row, reward, following, terminated, truncated):
+def observe_prioritised_sweeping(memory, state, row, reward, next_state, terminated, truncated):
     """Remember, update in the order of urgency, choose."""
     table, seen = memory.table, memory.seen
     if seen.place[row] >= 0:
         unlink(memory, row)
-    remember(seen, row, reward, following, terminated, table.clock[0])
-    link(memory, row, following)
+    remember(seen, row, reward, next_state, terminated, table.clock[0])
+    link(memory, row, next_state)
     table.error[0] = imagined_target(table, seen, row) - table.q[row]
     table.clock[0] += 1
     queue(memory, row)
@@ -225,17 +225,17 @@ def observe_prioritised_sweeping(memory, state, row, reward, following, terminat
         if memory.size[0] == 0:
             break
         changed = pop(memory)
-        shift(table, table.q, changed, imagined_target(table, seen, changed))
+        update(table, table.q, changed, imagined_target(table, seen, changed))
         into = memory.first_into[seen.state_of[changed]]
         while into >= 0:
             queue(memory, into)
             into = memory.next_into[into]
-    return choose_unless(table, table.q, following, terminated or truncated)
+    return choose_unless(table, table.q, next_state, terminated or truncated)
 
 
-def _seen(table: Table) -> Seen:
+def _no_outcomes(table: Table) -> LastOutcomes:
     pairs = len(table.q)
-    return Seen(
+    return LastOutcomes(
         known=np.zeros(pairs, dtype=np.int64),
         count=np.zeros(1, dtype=np.int64),
         place=np.full(pairs, -1, dtype=np.int64),
@@ -251,7 +251,7 @@ def _prioritised(table: Table, settings: Settings) -> PrioritisedSweeping:
     none = np.full(len(table.q), -1, dtype=np.int64)
     return PrioritisedSweeping(
         table,
-        _seen(table),
+        _no_outcomes(table),
         settings.planning,
         settings.threshold,
         first_into=np.full(len(table.pointer), -1, dtype=np.int64),
@@ -269,8 +269,8 @@ RULES[DynaQPlus] = Rules(begin_greedily, observe_dyna_q_plus, best_value)
 RULES[PrioritisedSweeping] = Rules(begin_greedily, observe_prioritised_sweeping, best_value)
 MEMORIES.update(
     {
-        "dyna-q": lambda table, cfg: DynaQ(table, _seen(table), cfg.planning),
-        "dyna-q-plus": lambda table, cfg: DynaQPlus(table, _seen(table), cfg.planning, cfg.kappa),
+        "dyna-q": lambda table, cfg: DynaQ(table, _no_outcomes(table), cfg.planning),
+        "dyna-q-plus": lambda table, cfg: DynaQPlus(table, _no_outcomes(table), cfg.planning, cfg.kappa),
         "prioritised-sweeping": _prioritised,
     }
 )

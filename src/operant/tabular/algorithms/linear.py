@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from operant.config.errors import ConfigError
 from operant.mdp.analyse.sampler import below, compiled, part, uniform
 from operant.mdp.model import MDP
-from operant.tabular.eligibility import Trace, forget, mark, spread, trace_of
+from operant.tabular.eligibility import Trace, clear, mark, spread, trace_of
 from operant.tabular.keywords import Predicting, keywords
 from operant.tabular.learning import Floats, Learning
 from operant.tabular.resumable import Resumable, arrays, seeded
@@ -57,15 +57,15 @@ def linear_estimate(memory, state):
 @compiled
 def begin_linear_td(memory, state):
     """No trace is left of the last episode; follow the policy."""
-    forget(memory.trace)
+    clear(memory.trace)
     return follow(memory, state)
 
 
 @compiled
-def observe_linear_td(memory, state, row, reward, following, terminated, truncated):
+def observe_linear_td(memory, state, row, reward, next_state, terminated, truncated):
     """Learn from one transition; follow the policy."""
     values, active = memory.values, memory.active[state]
-    reached = values.v[following] if terminated else linear_estimate(memory, following)
+    reached = values.v[next_state] if terminated else linear_estimate(memory, next_state)
     error = reward + values.discount * reached - linear_estimate(memory, state)
     alpha = evaluate(values.step_size, values.clock[0], values.clock[0]) / len(active)
     for k in range(len(active)):
@@ -73,7 +73,7 @@ def observe_linear_td(memory, state, row, reward, following, terminated, truncat
     spread(memory.trace, memory.weights, alpha * error)
     values.error[0] = error
     values.clock[0] += 1
-    return follow_unless(memory, following, terminated or truncated)
+    return follow_unless(memory, next_state, terminated or truncated)
 
 
 RULES[LinearTD] = Rules(begin_linear_td, observe_linear_td, linear_estimate)
@@ -143,15 +143,15 @@ def choose_linear(memory, active):
 @compiled
 def begin_linear_sarsa(memory, active):
     """No trace is left of the last episode; choose."""
-    forget(memory.trace)
+    clear(memory.trace)
     return choose_linear(memory, active)
 
 
 @compiled
-def observe_linear_sarsa(memory, active, action, reward, following, terminated, truncated):
+def observe_linear_sarsa(memory, active, action, reward, next_active, terminated, truncated):
     """Choose, then learn from one transition between the active features of two states."""
-    chosen = np.int64(-1) if terminated else choose_linear(memory, following)
-    reached = 0.0 if terminated else linear_value(memory.weights, following, chosen * memory.features)
+    chosen = np.int64(-1) if terminated else choose_linear(memory, next_active)
+    reached = 0.0 if terminated else linear_value(memory.weights, next_active, chosen * memory.features)
     base = action * memory.features
     error = reward + memory.discount * reached - linear_value(memory.weights, active, base)
     alpha = evaluate(memory.step_size, memory.clock[0], memory.clock[0]) / len(active)

@@ -23,9 +23,9 @@ from operant.tabular.action_values import (
     choose_unless,
     epsilon_of,
     run,
-    shift,
     soft_probability,
     state_of_rows,
+    update,
 )
 from operant.tabular.keywords import Exploring, Stepping, keywords
 from operant.tabular.learning import Learning, whole_episodes
@@ -53,7 +53,7 @@ def new_episode(episode):
 
 
 @part
-def note(episode, row, reward):
+def record_step(episode, row, reward):
     """A step; beyond T_max it is not kept, and the episode will not be learned from."""
     time = episode.length[0]
     episode.length[0] = time + 1
@@ -83,19 +83,19 @@ def begin_monte_carlo(memory, state):
 
 
 @compiled
-def observe_monte_carlo(memory, state, row, reward, following, terminated, truncated):
+def observe_monte_carlo(memory, state, row, reward, next_state, terminated, truncated):
     """Note the step; learn when the episode has terminated; choose."""
     table, episode = memory.table, memory.episode
-    note(episode, row, reward)
+    record_step(episode, row, reward)
     table.clock[0] += 1
     if terminated and episode.length[0] <= len(episode.rows):
-        total = table.worth[following]
+        total = table.terminal_value[next_state]
         for time in range(episode.length[0] - 1, -1, -1):
             total = episode.rewards[time] + table.discount * total
             pair = episode.rows[time]
             if memory.every_visit or episode.first[pair] == time:
-                table.error[0] = shift(table, table.q, pair, total)
-    return choose_unless(table, table.q, following, terminated or truncated)
+                table.error[0] = update(table, table.q, pair, total)
+    return choose_unless(table, table.q, next_state, terminated or truncated)
 
 
 class OffPolicyMonteCarlo(NamedTuple):
@@ -138,15 +138,15 @@ def is_greedy(table, states, row):
 
 
 @compiled
-def observe_off_policy(memory, state, row, reward, following, terminated, truncated):
+def observe_off_policy(memory, state, row, reward, next_state, terminated, truncated):
     """Note the step; learn when the episode has terminated; choose."""
     table, episode = memory.table, memory.episode
     if episode.length[0] < len(episode.rows):
         memory.behaviour[episode.length[0]] = memory.acted[0]
-    note(episode, row, reward)
+    record_step(episode, row, reward)
     table.clock[0] += 1
     if terminated and episode.length[0] <= len(episode.rows):
-        total, importance = table.worth[following], 1.0
+        total, importance = table.terminal_value[next_state], 1.0
         for time in range(episode.length[0] - 1, -1, -1):
             total = episode.rewards[time] + table.discount * total
             pair = episode.rows[time]
@@ -156,7 +156,7 @@ def observe_off_policy(memory, state, row, reward, following, terminated, trunca
             if not is_greedy(table, memory.states, pair):
                 break
             importance /= memory.behaviour[time]
-    return np.int64(-1) if terminated or truncated else choose_and_keep(memory, following)
+    return np.int64(-1) if terminated or truncated else choose_and_keep(memory, next_state)
 
 
 def _episode(table: Table, settings: Settings) -> Episode:

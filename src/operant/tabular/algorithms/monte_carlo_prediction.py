@@ -18,7 +18,7 @@ from operant.tabular.learning import Learning, whole_episodes
 from operant.tabular.rules import RULES, Rules
 from operant.tabular.schedules import Harmonic, Schedule
 from operant.tabular.settings import Settings, Visits
-from operant.tabular.state_values import Values, follow, follow_unless, predict, shift_value, value_of
+from operant.tabular.state_values import Values, follow, follow_unless, predict, update_value, value_of
 
 
 class Record(NamedTuple):
@@ -55,7 +55,7 @@ def begin_record(memory, state):
 
 
 @part
-def note_state(memory, state, row, reward):
+def record_step(memory, state, row, reward):
     """A step; beyond T_max it is not kept, and the episode will not be learned from."""
     record, time = memory.record, memory.record.length[0]
     memory.values.clock[0] += 1
@@ -67,7 +67,7 @@ def note_state(memory, state, row, reward):
 
 
 @part
-def is_whole(record, terminated):
+def is_complete(record, terminated):
     """The episode has terminated and was kept from its beginning."""
     return terminated and record.length[0] <= len(record.states)
 
@@ -81,18 +81,18 @@ class MonteCarloPrediction(NamedTuple):
 
 
 @compiled
-def observe_monte_carlo_prediction(memory, state, row, reward, following, terminated, truncated):
+def observe_monte_carlo_prediction(memory, state, row, reward, next_state, terminated, truncated):
     """Note the step; learn when the episode has terminated."""
     values, record = memory.values, memory.record
-    note_state(memory, state, row, reward)
-    if is_whole(record, terminated):
-        total = values.v[following]
+    record_step(memory, state, row, reward)
+    if is_complete(record, terminated):
+        total = values.v[next_state]
         for time in range(record.length[0] - 1, -1, -1):
             total = record.rewards[time] + values.discount * total
             visited = record.states[time]
             if memory.every_visit or record.first[visited] == time:
-                shift_value(values, visited, total)
-    return follow_unless(memory, following, terminated or truncated)
+                update_value(values, visited, total)
+    return follow_unless(memory, next_state, terminated or truncated)
 
 
 class OffPolicyPrediction(NamedTuple):
@@ -111,12 +111,12 @@ class OffPolicyPrediction(NamedTuple):
 
 
 @compiled
-def observe_off_policy_prediction(memory, state, row, reward, following, terminated, truncated):
+def observe_off_policy_prediction(memory, state, row, reward, next_state, terminated, truncated):
     """Note the step; learn when the episode has terminated."""
     values, record = memory.values, memory.record
-    note_state(memory, state, row, reward)
-    if is_whole(record, terminated):
-        total, importance = values.v[following], 1.0
+    record_step(memory, state, row, reward)
+    if is_complete(record, terminated):
+        total, importance = values.v[next_state], 1.0
         for time in range(record.length[0] - 1, -1, -1):
             total = record.rewards[time] + values.discount * total
             importance *= memory.ratio[record.rows[time]]
@@ -126,7 +126,7 @@ def observe_off_policy_prediction(memory, state, row, reward, following, termina
                 memory.weight[visited] += importance if memory.weighted else 1.0
                 if memory.weight[visited] > 0.0:
                     values.v[visited] = memory.total[visited] / memory.weight[visited]
-    return follow_unless(memory, following, terminated or truncated)
+    return follow_unless(memory, next_state, terminated or truncated)
 
 
 class OfflineLambda(NamedTuple):
@@ -149,14 +149,14 @@ def lambda_return(memory, start, reached):
 
 
 @compiled
-def observe_offline_lambda(memory, state, row, reward, following, terminated, truncated):
+def observe_offline_lambda(memory, state, row, reward, next_state, terminated, truncated):
     """Note the step; learn when the episode is over."""
     record = memory.record
-    note_state(memory, state, row, reward)
+    record_step(memory, state, row, reward)
     if (terminated or truncated) and record.length[0] <= len(record.states):
         for time in range(record.length[0]):
-            shift_value(memory.values, record.states[time], lambda_return(memory, time, following))
-    return follow_unless(memory, following, terminated or truncated)
+            update_value(memory.values, record.states[time], lambda_return(memory, time, next_state))
+    return follow_unless(memory, next_state, terminated or truncated)
 
 
 RULES[MonteCarloPrediction] = Rules(begin_record, observe_monte_carlo_prediction, value_of)

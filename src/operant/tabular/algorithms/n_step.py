@@ -26,9 +26,9 @@ from operant.tabular.action_values import (
     choose,
     epsilon_of,
     run,
-    shift,
     soft_probability,
     soft_value,
+    update,
 )
 from operant.tabular.keywords import Stepping, keywords
 from operant.tabular.learning import Learning
@@ -58,10 +58,10 @@ def begin_n_step(memory, state):
 
 
 @part
-def sigma_target(memory, first, horizon, ended, worth):
+def sigma_target(memory, first, horizon, ended, terminal_value):
     """G of the pair at time `first`, for the horizon behind it."""
     table, size = memory.table, memory.n + 1
-    total = worth
+    total = terminal_value
     if not ended:
         total = table.q[memory.rows[horizon % size]]
     for k in range(horizon - 1, first - 1, -1):
@@ -81,19 +81,19 @@ def sigma_target(memory, first, horizon, ended, worth):
 
 
 @compiled
-def observe_n_step(memory, state, row, reward, following, terminated, truncated):
+def observe_n_step(memory, state, row, reward, next_state, terminated, truncated):
     """Choose, then learn about the pair n steps back; at the end about all that are left."""
     table, size, time = memory.table, memory.n + 1, memory.time[0]
     memory.rewards[time % size] = reward
     chosen = np.int64(-1)
     if not terminated:
-        chosen = choose(table, table.q, following)
-        memory.states[(time + 1) % size], memory.rows[(time + 1) % size] = following, chosen
-    worth = table.worth[following] if terminated else 0.0
+        chosen = choose(table, table.q, next_state)
+        memory.states[(time + 1) % size], memory.rows[(time + 1) % size] = next_state, chosen
+    terminal_value = table.terminal_value[next_state] if terminated else 0.0
     first = time + 1 - memory.n
     for start in range(max(first, 0), time + 1 if terminated or truncated else first + 1):
-        target = sigma_target(memory, start, time + 1, terminated, worth)
-        table.error[0] = shift(table, table.q, memory.rows[start % size], target)
+        target = sigma_target(memory, start, time + 1, terminated, terminal_value)
+        table.error[0] = update(table, table.q, memory.rows[start % size], target)
     table.clock[0] += 1
     memory.time[0] = time + 1
     return -1 if terminated or truncated else chosen

@@ -23,10 +23,10 @@ from operant.tabular.action_values import (
     choose_unless,
     epsilon_of,
     greedy,
-    largest,
-    move,
+    max_value,
     run,
     soft_value,
+    update_now,
 )
 from operant.tabular.keywords import Stepping, keywords
 from operant.tabular.learning import Learning
@@ -40,12 +40,12 @@ class QLearning(NamedTuple):
 
 
 @compiled
-def observe_q_learning(memory, state, row, reward, following, terminated, truncated):
+def observe_q_learning(memory, state, row, reward, next_state, terminated, truncated):
     """Learn from one transition, then choose."""
     table = memory.table
-    value = table.worth[following] if terminated else largest(table.q, table.pointer, following)
-    move(table, table.q, row, reward + table.discount * value)
-    return choose_unless(table, table.q, following, terminated or truncated)
+    value = table.terminal_value[next_state] if terminated else max_value(table.q, table.pointer, next_state)
+    update_now(table, table.q, row, reward + table.discount * value)
+    return choose_unless(table, table.q, next_state, terminated or truncated)
 
 
 class Sarsa(NamedTuple):
@@ -55,14 +55,14 @@ class Sarsa(NamedTuple):
 
 
 @compiled
-def observe_sarsa(memory, state, row, reward, following, terminated, truncated):
+def observe_sarsa(memory, state, row, reward, next_state, terminated, truncated):
     """Choose, then learn from the transition and the choice."""
     table = memory.table
     if terminated:
-        move(table, table.q, row, reward + table.discount * table.worth[following])
+        update_now(table, table.q, row, reward + table.discount * table.terminal_value[next_state])
         return -1
-    chosen = choose(table, table.q, following)
-    move(table, table.q, row, reward + table.discount * table.q[chosen])
+    chosen = choose(table, table.q, next_state)
+    update_now(table, table.q, row, reward + table.discount * table.q[chosen])
     return -1 if truncated else chosen
 
 
@@ -73,15 +73,15 @@ class ExpectedSarsa(NamedTuple):
 
 
 @compiled
-def observe_expected_sarsa(memory, state, row, reward, following, terminated, truncated):
+def observe_expected_sarsa(memory, state, row, reward, next_state, terminated, truncated):
     """Learn from one transition, then choose."""
     table = memory.table
     if terminated:
-        value = table.worth[following]
+        value = table.terminal_value[next_state]
     else:
-        value = soft_value(table.q, table.pointer, following, epsilon_of(table, following))
-    move(table, table.q, row, reward + table.discount * value)
-    return choose_unless(table, table.q, following, terminated or truncated)
+        value = soft_value(table.q, table.pointer, next_state, epsilon_of(table, next_state))
+    update_now(table, table.q, row, reward + table.discount * value)
+    return choose_unless(table, table.q, next_state, terminated or truncated)
 
 
 class DoubleQLearning(NamedTuple):
@@ -96,7 +96,7 @@ class DoubleQLearning(NamedTuple):
 
 
 @compiled
-def observe_double_q_learning(memory, state, row, reward, following, terminated, truncated):
+def observe_double_q_learning(memory, state, row, reward, next_state, terminated, truncated):
     """Learn from one transition, then choose."""
     table = memory.table
     if uniform(table.random) < 0.5:
@@ -104,12 +104,12 @@ def observe_double_q_learning(memory, state, row, reward, following, terminated,
     else:
         own, other = memory.second, memory.first
     if terminated:
-        value = table.worth[following]
+        value = table.terminal_value[next_state]
     else:
-        value = other[greedy(own, table.pointer, following, table.random)]
-    move(table, own, row, reward + table.discount * value)
+        value = other[greedy(own, table.pointer, next_state, table.random)]
+    update_now(table, own, row, reward + table.discount * value)
     table.q[row] = 0.5 * (own[row] + other[row])
-    return choose_unless(table, table.q, following, terminated or truncated)
+    return choose_unless(table, table.q, next_state, terminated or truncated)
 
 
 RULES[QLearning] = Rules(begin_greedily, observe_q_learning, best_value)

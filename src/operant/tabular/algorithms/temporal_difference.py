@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike
 
 from operant.mdp.analyse.sampler import compiled
 from operant.mdp.model import MDP
-from operant.tabular.eligibility import Trace, forget, mark, spread, trace_of, true_online
+from operant.tabular.eligibility import Trace, clear, mark, spread, trace_of, true_online
 from operant.tabular.keywords import Predicting, keywords
 from operant.tabular.learning import Learning
 from operant.tabular.rules import RULES, Rules
 from operant.tabular.settings import Settings, TraceKind
-from operant.tabular.state_values import Values, follow, follow_unless, predict, shift_value, step_size_of, value_of
+from operant.tabular.state_values import Values, follow, follow_unless, predict, step_size_of, update_value, value_of
 
 
 class TD0(NamedTuple):
@@ -28,12 +28,12 @@ class TD0(NamedTuple):
 
 
 @compiled
-def observe_td0(memory, state, row, reward, following, terminated, truncated):
+def observe_td0(memory, state, row, reward, next_state, terminated, truncated):
     """Learn from one transition; follow the policy."""
     values = memory.values
-    shift_value(values, state, reward + values.discount * values.v[following])
+    update_value(values, state, reward + values.discount * values.v[next_state])
     values.clock[0] += 1
-    return follow_unless(memory, following, terminated or truncated)
+    return follow_unless(memory, next_state, terminated or truncated)
 
 
 class NStepTD(NamedTuple):
@@ -54,20 +54,20 @@ def begin_n_step_td(memory, state):
 
 
 @compiled
-def observe_n_step_td(memory, state, row, reward, following, terminated, truncated):
+def observe_n_step_td(memory, state, row, reward, next_state, terminated, truncated):
     """Learn about the state n steps back; at the end about all that are left."""
     values, n, time = memory.values, memory.n, memory.time[0]
     memory.states[time % n], memory.rewards[time % n] = state, reward
     over = terminated or truncated
     first = time + 1 - n
     for start in range(max(first, 0), time + 1 if over else first + 1):
-        total = values.v[following]
+        total = values.v[next_state]
         for k in range(time, start - 1, -1):
             total = memory.rewards[k % n] + values.discount * total
-        shift_value(values, memory.states[start % n], total)
+        update_value(values, memory.states[start % n], total)
     values.clock[0] += 1
     memory.time[0] = time + 1
-    return follow_unless(memory, following, over)
+    return follow_unless(memory, next_state, over)
 
 
 class TDLambda(NamedTuple):
@@ -80,21 +80,21 @@ class TDLambda(NamedTuple):
 @compiled
 def begin_td_lambda(memory, state):
     """No trace is left of the last episode; follow the policy."""
-    forget(memory.trace)
+    clear(memory.trace)
     return follow(memory, state)
 
 
 @compiled
-def observe_td_lambda(memory, state, row, reward, following, terminated, truncated):
+def observe_td_lambda(memory, state, row, reward, next_state, terminated, truncated):
     """Learn from one transition; follow the policy."""
     values = memory.values
-    error = reward + values.discount * values.v[following] - values.v[state]
+    error = reward + values.discount * values.v[next_state] - values.v[state]
     alpha = step_size_of(values, state)
     mark(memory.trace, state, alpha)
     spread(memory.trace, values.v, alpha * error)
     values.error[0] = error
     values.clock[0] += 1
-    return follow_unless(memory, following, terminated or truncated)
+    return follow_unless(memory, next_state, terminated or truncated)
 
 
 class TrueOnlineTD(NamedTuple):
@@ -113,16 +113,16 @@ def begin_true_online_td(memory, state):
 
 
 @compiled
-def observe_true_online_td(memory, state, row, reward, following, terminated, truncated):
+def observe_true_online_td(memory, state, row, reward, next_state, terminated, truncated):
     """Learn from one transition; follow the policy."""
     values = memory.values
-    reached = values.v[following]
+    reached = values.v[next_state]
     target = reward + values.discount * reached
     values.error[0] = target - values.v[state]
     true_online(memory.trace, values.v, state, step_size_of(values, state), target, memory.before[0])
     memory.before[0] = reached
     values.clock[0] += 1
-    return follow_unless(memory, following, terminated or truncated)
+    return follow_unless(memory, next_state, terminated or truncated)
 
 
 RULES[TD0] = Rules(follow, observe_td0, value_of)

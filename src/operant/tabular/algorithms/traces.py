@@ -18,11 +18,11 @@ from operant.tabular.action_values import (
     best_value,
     choose,
     choose_unless,
-    largest,
+    max_value,
     next_step_size,
     run,
 )
-from operant.tabular.eligibility import Trace, forget, mark, spread, trace_of, true_online
+from operant.tabular.eligibility import Trace, clear, mark, spread, trace_of, true_online
 from operant.tabular.keywords import Stepping, keywords
 from operant.tabular.learning import Learning
 from operant.tabular.rules import RULES, Rules
@@ -39,7 +39,7 @@ class SarsaLambda(NamedTuple):
 @compiled
 def begin_traces(memory, state):
     """No trace is left of the last episode; choose."""
-    forget(memory.trace)
+    clear(memory.trace)
     return choose(memory.table, memory.table.q, state)
 
 
@@ -55,11 +55,11 @@ def learn_by_trace(memory, row, target):
 
 
 @compiled
-def observe_sarsa_lambda(memory, state, row, reward, following, terminated, truncated):
+def observe_sarsa_lambda(memory, state, row, reward, next_state, terminated, truncated):
     """Choose, then learn."""
     table = memory.table
-    chosen = choose_unless(table, table.q, following, terminated)
-    value = table.worth[following] if terminated else table.q[chosen]
+    chosen = choose_unless(table, table.q, next_state, terminated)
+    value = table.terminal_value[next_state] if terminated else table.q[chosen]
     learn_by_trace(memory, row, reward + table.discount * value)
     return -1 if truncated else chosen
 
@@ -72,15 +72,15 @@ class WatkinsQ(NamedTuple):
 
 
 @compiled
-def observe_watkins_q(memory, state, row, reward, following, terminated, truncated):
+def observe_watkins_q(memory, state, row, reward, next_state, terminated, truncated):
     """Choose, then learn."""
     table = memory.table
-    chosen = choose_unless(table, table.q, following, terminated)
-    value = table.worth[following] if terminated else largest(table.q, table.pointer, following)
+    chosen = choose_unless(table, table.q, next_state, terminated)
+    value = table.terminal_value[next_state] if terminated else max_value(table.q, table.pointer, next_state)
     explores = not terminated and table.q[chosen] < value
     learn_by_trace(memory, row, reward + table.discount * value)
     if explores:
-        forget(memory.trace)
+        clear(memory.trace)
     return -1 if truncated else chosen
 
 
@@ -100,11 +100,11 @@ def begin_true_online_sarsa(memory, state):
 
 
 @compiled
-def observe_true_online_sarsa(memory, state, row, reward, following, terminated, truncated):
+def observe_true_online_sarsa(memory, state, row, reward, next_state, terminated, truncated):
     """Choose, then learn."""
     table = memory.table
-    chosen = choose_unless(table, table.q, following, terminated)
-    value = table.worth[following] if terminated else table.q[chosen]
+    chosen = choose_unless(table, table.q, next_state, terminated)
+    value = table.terminal_value[next_state] if terminated else table.q[chosen]
     before = table.q[row] if np.isnan(memory.before[0]) else memory.before[0]
     target = reward + table.discount * value
     table.error[0] = target - table.q[row]
