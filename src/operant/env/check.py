@@ -17,14 +17,13 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 
 from operant.config.errors import EnvError
+from operant.env.check_values import check_answer, check_observation, check_spaces
 from operant.env.findings import Fatal, Problem, Report
 from operant.env.inprocess import Env, describe
 from operant.env.make import make_one
-from operant.env.spaces import Actions, Observations
 
 _SEED_FIX = "in reset() call super().reset(seed=seed), and draw every random number from self.np_random"
 _REPEATS = "does not repeat"
-_FORM = "(observation, reward, terminated, truncated, info)"
 
 
 def check_env(env: str | Callable[..., Any] | Env, seed: int = 0, steps: int = 1000) -> list[Problem]:
@@ -44,17 +43,17 @@ def check_env(env: str | Callable[..., Any] | Env, seed: int = 0, steps: int = 1
         except (Exception, SystemExit) as error:
             what = f"the check stopped at {type(error).__name__}: {error}"
             report.error(what, "the environment", "mend what the message names and check again")
-    return list(report.found.values())
+    return list(report.problems.values())
 
 
 def _check(env: Any, seed: int, steps: int, report: Report) -> None:
-    made = _made(env, report)
+    made = _make(env, report)
     try:
-        _check_spaces(made, report)
+        check_spaces(made, report)
         first = _play(made, seed, steps, report)
         if made is not env:
             report.made_twice = True
-            other = _made(env, report)
+            other = _make(env, report)
             _check_repeats(first, _play(other, seed, steps, report), report, fresh=True)
             _close(other, report)
         _check_repeats(first, _play(made, seed, steps, report), report, fresh=False)
@@ -67,7 +66,7 @@ def _check(env: Any, seed: int, steps: int, report: Report) -> None:
             _close(made, report)
 
 
-def _made(env: Any, report: Report) -> Env:
+def _make(env: Any, report: Report) -> Env:
     if isinstance(env, gymnasium.Env):
         return cast(Env, env)
     if not (isinstance(env, str) or callable(env)):
@@ -85,28 +84,6 @@ def _close(env: Env, report: Report) -> None:
         env.close()
     except (Exception, SystemExit) as error:
         report.warning(f"close() raised {type(error).__name__}: {error}", "close()", "let it be called at any time")
-
-
-def _check_spaces(env: Env, report: Report) -> None:
-    for name, reader in (("observation_space", Observations), ("action_space", Actions)):
-        space: Any = getattr(env, name, None)
-        if not isinstance(space, gymnasium.Space):
-            what = f"there is no {name}" if space is None else f"{name} is {describe(space)}, not a gymnasium.Space"
-            raise report.fatal(what, name, f"set self.{name} in __init__, for example to gymnasium.spaces.Box(...)")
-        try:
-            reader(cast(Any, space))
-        except EnvError as error:
-            what, _, fix = str(error).partition(": ")
-            raise report.fatal(what, name, fix) from error
-    if isinstance(env.action_space, spaces.Box):
-        low, high = env.action_space.low, env.action_space.high
-        fix = "make it Box(-1, 1) and rescale inside the environment, or wrap it with gymnasium.wrappers.RescaleAction"
-        if not (np.isfinite(low).all() and np.isfinite(high).all()):
-            report.warning("the action space is unbounded: a policy cannot know the scale", "action_space", fix)
-        elif not np.array_equal(low, -high):
-            report.warning(f"the action space is not symmetric: {env.action_space}", "action_space", fix)
-        elif not np.allclose(high, 1.0):
-            report.warning(f"the action space is not on the scale of [-1, 1]: {env.action_space}", "action_space", fix)
 
 
 @dataclass(slots=True)
@@ -137,7 +114,7 @@ def _play(env: Env, seed: int, steps: int, report: Report) -> _Record:
         if not _same(action, given):
             report.error("step() changed the action it was given", where, "copy the action before changing it")
         _check_unchanged(obs, kept, where, report)
-        obs, reward, terminated, truncated = _check_answer(env, answer, where, report)
+        obs, reward, terminated, truncated = check_answer(env, answer, where, report)
         kept = copy.deepcopy(obs)
         record.answers.append((kept, reward, terminated, truncated))
         if terminated or truncated:
@@ -177,101 +154,8 @@ def _reset(env: Env, seed: int | None, report: Report) -> Any:
     obs, info = cast(tuple[Any, Any], answer)
     if not isinstance(info, dict):
         report.error(f"the info of reset() is {describe(info)}, not a dict", "reset()", "return observation, {}")
-    _check_observation(env.observation_space, obs, "reset()", report)
+    check_observation(env.observation_space, obs, "reset()", report)
     return obs
-
-
-def _check_answer(env: Env, answer: Any, where: str, report: Report) -> tuple[Any, float, bool, bool]:
-    if not isinstance(answer, tuple) or len(cast(Any, answer)) != 5:
-        old = isinstance(answer, tuple) and len(cast(Any, answer)) == 4
-        what = f"step() returned {describe(answer)}, not {_FORM}" + (": the form of Gym before 0.26" if old else "")
-        fix = (
-            "split done into terminated (the task ended) and truncated (the time ran out)" if old else "return the five"
-        )
-        raise report.fatal(what, where, fix)
-    obs, reward, terminated, truncated, info = cast(tuple[Any, ...], answer)
-    _check_observation(env.observation_space, obs, where, report)
-    number = float("nan")
-    if isinstance(reward, bool | int | float | np.number | np.bool_):
-        number = float(cast(Any, reward))
-        if not np.isfinite(number):
-            report.error(f"the reward is {number}", where, "look for a division by zero or an overflow", "reward")
-    else:
-        report.error(f"the reward is {describe(reward)}, not one number", where, "return float(reward)", "reward")
-    for name, flag in (("terminated", terminated), ("truncated", truncated)):
-        if not isinstance(flag, bool | np.bool_):
-            report.error(f"{name} is {describe(flag)}, not a bool", where, f"return bool({name})", name)
-    if not isinstance(info, dict):
-        report.error(f"the info of step() is {describe(info)}, not a dict", where, "return {} as the fifth value")
-    over, out_of_time = _true(terminated), _true(truncated)
-    if over and out_of_time:
-        what = "terminated and truncated are both True; terminated wins"
-        report.warning(what, where, "set truncated only where the task itself has not ended")
-    return obs, number, over, out_of_time
-
-
-def _true(flag: Any) -> bool:
-    try:
-        return bool(np.any(flag))
-    except Exception:
-        return False
-
-
-def _check_observation(space: Any, value: Any, where: str, report: Report, path: str = "") -> None:
-    """Compare one observation with its space, component by component."""
-    name = f"the observation{path and ' at ' + path}"
-    if isinstance(space, spaces.Dict):
-        if not isinstance(value, dict) or set(cast(Any, value)) != set(space.spaces):
-            got = f"has the keys {sorted(map(str, cast(Any, value)))}" if isinstance(value, dict) else describe(value)
-            raise report.fatal(
-                f"{name}: {got}; the space says {sorted(space.spaces)}", where, "return a dict with these keys"
-            )
-        for key, inner in space.spaces.items():
-            _check_observation(inner, value[key], where, report, f"{path}[{key!r}]")
-    elif isinstance(space, spaces.Tuple):
-        if not isinstance(value, tuple) or len(cast(Any, value)) != len(space.spaces):
-            what = f"{name} is {describe(value)}; the space says a tuple of {len(space.spaces)}"
-            raise report.fatal(what, where, "return such a tuple")
-        for index, (inner, part) in enumerate(zip(space.spaces, cast(Any, value), strict=True)):
-            _check_observation(inner, part, where, report, f"{path}[{index}]")
-    elif isinstance(space, spaces.Box):
-        _check_box(space, value, where, report, name)
-    elif not _contained(space, value):
-        fix = "return what the space says, or make the space say what is returned"
-        report.error(f"{name} is {value!r}, outside its space {space}", where, fix, f"outside{path}")
-
-
-def _contained(space: Any, value: Any) -> bool:
-    try:
-        return bool(space.contains(value))
-    except Exception:
-        return False
-
-
-def _check_box(space: spaces.Box, value: Any, where: str, report: Report, name: str) -> None:
-    if not isinstance(value, np.ndarray):
-        fix = f"return np.array(..., dtype=np.{space.dtype})"
-        raise report.fatal(f"{name} is {describe(value)}, not a NumPy array", where, fix)
-    array = cast("np.ndarray[Any, Any]", value)
-    if array.shape != space.shape:
-        what = f"{name} has shape {array.shape}; the space says {space.shape}"
-        raise report.fatal(what, where, "make the two agree")
-    if array.dtype.kind not in "fiub":
-        raise report.fatal(f"{name} is of type {array.dtype}", where, f"return it with dtype=np.{space.dtype}")
-    if array.dtype != space.dtype:
-        fix = f"return obs.astype(np.{space.dtype})"
-        report.warning(f"{name} is of type {array.dtype}; the space says {space.dtype}", where, fix)
-    for wrong, what, fix in (
-        (np.isnan(array), "is NaN", "look for a division by zero or a square root of a negative number"),
-        (np.isinf(array), "is infinite", "look for a division by zero or an overflow"),
-        ((array < space.low) | (array > space.high), "is outside the space", "widen the space's bounds or clip there"),
-    ):
-        if wrong.any():
-            at = tuple(int(i) for i in np.argwhere(wrong)[0])
-            bounds = f" [{space.low[at]}, {space.high[at]}]" if what.endswith("space") else ""
-            shown = f"component {at[0] if len(at) == 1 else at}"
-            report.error(f"{name}, {shown}, {what}{bounds}: {array[at]}", where, fix, f"{name} {what}")
-            return
 
 
 def _check_repeats(first: _Record, second: _Record, report: Report, fresh: bool) -> None:

@@ -27,16 +27,16 @@ class Report:
     """Problems in the order of their discovery, each of a kind once."""
 
     def __init__(self) -> None:
-        self.found: dict[str, Problem] = {}
+        self.problems: dict[str, Problem] = {}
         self.made_twice = False  # a fresh copy could be made and compared
 
     def error(self, what: str, where: str, fix: str, kind: str = "") -> None:
         """Note an error, unless one of its kind (by default: of its words) was noted before."""
-        self.found.setdefault(kind or what, Problem("error", what, where, fix))
+        self.problems.setdefault(kind or what, Problem("error", what, where, fix))
 
     def warning(self, what: str, where: str, fix: str, kind: str = "") -> None:
         """Note a warning, unless one of its kind was noted before."""
-        self.found.setdefault(kind or what, Problem("warning", what, where, fix))
+        self.problems.setdefault(kind or what, Problem("warning", what, where, fix))
 
     def fatal(self, what: str, where: str, fix: str) -> Fatal:
         """Note an error and return the exception that ends the check."""
@@ -46,4 +46,4 @@ class Report:
     @property
     def broken(self) -> bool:
         """Whether an error was noted."""
-        return any(problem.severity == "error" for problem in self.found.values())
+        return any(problem.severity == "error" for problem in self.problems.values())
