@@ -10,7 +10,7 @@ import pytest
 from gymnasium.spaces.utils import flatdim
 
 from operant.env import make_one, registered
-from operant.env.registry import words
+from operant.env.registry import describe_space
 
 
 def test_the_list_is_plain_and_names_each_environment_once():
@@ -39,7 +39,7 @@ def test_what_is_said_of_the_heavy_ones_is_so(row):
     pytest.importorskip({"box2d": "Box2D", "mujoco": "mujoco"}[row["needs"]])
     env = make_one(row["id"])
     assert row["observation"] == f"{flatdim(env.observation_space)} numbers"
-    assert row["action"] == words(env.action_space)
+    assert row["action"] == describe_space(env.action_space)
     assert row["time_limit"] == env.spec.max_episode_steps
     env.close()
 

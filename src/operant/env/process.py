@@ -26,7 +26,7 @@ from operant.config.errors import EnvError, OperantError
 from operant.env.spaces import Actions, Observations, action_dtype, decode_space
 from operant.env.vector import Step
 from operant.workers import pool
-from operant.workers.pool import CLOSE, Late, Lost, Refused, Worker, WorkerPool, cores
+from operant.workers.pool import CLOSE, RequestFailed, Worker, WorkerLost, WorkerPool, WorkerTimeout, cores
 
 RESET, STEP, RENDER = b"r", b"s", b"p"
 """Requests. The body is the step of the environments (int64), then for RESET a seed (int64), for STEP the actions."""
@@ -104,17 +104,17 @@ class Processes:
         self._steps = self._seed = self._fresh = 0
         try:
             self._pool.grow(workers)
-            self._take_spaces([json.loads(bytes(self._answer(w))) for w in range(workers)])
+            self._take_spaces([json.loads(bytes(self._receive(w))) for w in range(workers)])
         except EnvError:
             self.close()
             raise
         self._obs = np.zeros((num, self.obs_dim), np.float32)
 
-    def _take_spaces(self, told: Sequence[Mapping[str, Any]]) -> None:
+    def _take_spaces(self, descriptions: Sequence[Mapping[str, Any]]) -> None:
         """Take over the spaces that the workers tell of."""
-        first = told[0]
-        for rows, its in zip(self._rows, told, strict=True):
-            if any(its[space] != first[space] for space in ("observation_space", "action_space")):
+        first = descriptions[0]
+        for rows, description in zip(self._rows, descriptions, strict=True):
+            if any(description[space] != first[space] for space in ("observation_space", "action_space")):
                 copy = f"copy {rows.start} has other spaces than copy 0"
                 raise EnvError(f"{self.name}: {copy}: all copies must have the same")
         self.observation_space: gymnasium.Space[Any] = decode_space(first["observation_space"])
@@ -128,7 +128,7 @@ class Processes:
         """Start every copy anew, copy i with `seed + i`; returns [N, D]."""
         self._steps, self._seed, self._fresh = 0, int(seed), 0
         obs = np.empty((self.num, self.obs_dim), np.float32)
-        bodies, broken = self._ask(RESET, lambda rows: struct.pack("<q", self._seed + rows.start))
+        bodies, broken = self._request(RESET, lambda rows: struct.pack("<q", self._seed + rows.start))
         for rows, body in bodies:
             obs[rows] = self._states(body)
         for index, cause in broken.items():
@@ -145,7 +145,7 @@ class Processes:
         reward = np.zeros(self.num, np.float32)
         terminated, truncated = np.zeros((2, self.num), np.bool_)
         acted = np.ones(self.num, np.bool_)
-        bodies, broken = self._ask(STEP, lambda rows: action[rows].tobytes())
+        bodies, broken = self._request(STEP, lambda rows: action[rows].tobytes())
         for rows, body in bodies:
             n = rows.stop - rows.start
             reward[rows] = np.frombuffer(body, np.float32, n)
@@ -168,26 +168,26 @@ class Processes:
 
         A worker that fails here is restarted by the next step, if it is gone.
         """
-        self._workers()[0].ask(RENDER, struct.pack("<q", self._steps))
-        body = self._answer(0)
+        self._workers()[0].send(RENDER, struct.pack("<q", self._steps))
+        body = self._receive(0)
         return np.frombuffer(body, np.uint8, offset=24).reshape(struct.unpack_from("<3q", body)) if body else None
 
     def close(self) -> None:
         """Close every copy and end every worker."""
         self._pool.close()
 
-    def _ask(
+    def _request(
         self, kind: bytes, body: Callable[[slice], bytes]
     ) -> tuple[list[tuple[slice, memoryview]], dict[int, str]]:
         """Send each worker a request; the answers that came, by copies, and why the others did not, by worker."""
         step = struct.pack("<q", self._steps)
         for worker, rows in zip(self._workers(), self._rows, strict=True):
-            worker.ask(kind, step, body(rows))
+            worker.send(kind, step, body(rows))
         bodies: list[tuple[slice, memoryview]] = []
         broken: dict[int, str] = {}
         for index, rows in enumerate(self._rows):
             try:
-                bodies.append((rows, self._answer(index)))
+                bodies.append((rows, self._receive(index)))
             except EnvError as error:
                 self._pool.workers[index].close()
                 broken[index] = str(error)
@@ -198,20 +198,20 @@ class Processes:
             raise EnvError(f"{self.name} was closed: make it anew")
         return self._pool.workers
 
-    def _answer(self, index: int) -> memoryview:
+    def _receive(self, index: int) -> memoryview:
         """The answer of a worker to its last request.
 
         Raises:
             EnvError: if the environment raised or answered wrongly, or none came in time, or the process is gone.
         """
         try:
-            return self._pool.workers[index].answer()
-        except Refused as error:
+            return self._pool.workers[index].receive()
+        except RequestFailed as error:
             raise EnvError(f"{self._where(index)}: the environment {error}" if error.raised else str(error)) from error
-        except Late as error:
+        except WorkerTimeout as error:
             where = self._where(index)
             raise EnvError(f"{where}: no answer within {error.seconds:g} s; its process was ended") from error
-        except Lost as error:
+        except WorkerLost as error:
             raise EnvError(f"{self._where(index)}: its process {error}") from error
 
     def _where(self, index: int) -> str:
@@ -223,10 +223,10 @@ class Processes:
             worker = self._pool.replace(index, cause)
             self._fresh += 1
             try:
-                self._answer(index)
+                self._receive(index)
                 seed = self._seed + self._fresh * self.num + self._rows[index].start
-                worker.ask(RESET, struct.pack("<qq", self._steps, seed))
-                return self._states(self._answer(index))
+                worker.send(RESET, struct.pack("<qq", self._steps, seed))
+                return self._states(self._receive(index))
             except EnvError as error:
                 cause = str(error)
 
@@ -238,12 +238,12 @@ def _start(
     settings: Sequence[Mapping[str, Any]], timeout: float, file: Any, called: NDArray[np.int64], index: int
 ) -> Worker:
     """Start the worker with a number."""
-    its = settings[index]
-    called[index] = its["first"]
+    order = settings[index]
+    called[index] = order["first"]
     try:
-        return Worker("operant.env.worker", its, timeout, share=[file.fileno()])
+        return Worker("operant.env.worker", order, timeout, share=[file.fileno()])
     except OSError as error:
-        raise EnvError(f"{its['env']}: no worker process can be started: {error.strerror}") from error
+        raise EnvError(f"{order['env']}: no worker process can be started: {error.strerror}") from error
 
 
 def importable(env: str | Callable[..., Any]) -> str:

@@ -51,7 +51,7 @@ def registered() -> list[dict[str, Any]]:
     return rows + [_probe_row(maker) for maker in _PROBES]
 
 
-def words(space: gymnasium.Space[Any]) -> str:
+def describe_space(space: gymnasium.Space[Any]) -> str:
     """Describe a space in a few words: "4 numbers", "one of 2", "6 in [-1, 1]", "3 x 3 choices", "5 bits"."""
     if isinstance(space, spaces.Discrete):
         return f"one of {space.n}"
@@ -65,9 +65,9 @@ def words(space: gymnasium.Space[Any]) -> str:
         same = bool((space.low == low).all() and (space.high == high).all()) and np.isfinite([low, high]).all()
         return f"{size} in [{low:.3g}, {high:.3g}]" if same else f"{size} numbers"
     if isinstance(space, spaces.Dict):
-        return ", ".join(f"{key}: {words(inner)}" for key, inner in space.spaces.items())
+        return ", ".join(f"{key}: {describe_space(inner)}" for key, inner in space.spaces.items())
     if isinstance(space, spaces.Tuple):
-        return ", ".join(words(inner) for inner in space.spaces)
+        return ", ".join(describe_space(inner) for inner in space.spaces)
     return type(space).__name__
 
 
@@ -79,7 +79,7 @@ def _row(spec: EnvSpec) -> dict[str, Any]:
         observation = f"{size} numbers"
     elif extra is None and isinstance(spec.entry_point, str) and spec.entry_point.startswith("gymnasium.envs."):
         env = spec.make(disable_env_checker=True)
-        observation, action = words(env.observation_space), words(env.action_space)
+        observation, action = describe_space(env.observation_space), describe_space(env.action_space)
         env.close()
     return {
         "id": spec.id,
@@ -99,6 +99,6 @@ def _probe_row(maker: Any) -> dict[str, Any]:
         "backend": "inprocess",
         "needs": None,
         "time_limit": limits[0] if limits else None,
-        "observation": words(env.observation_space),
-        "action": words(env.action_space),
+        "observation": describe_space(env.observation_space),
+        "action": describe_space(env.action_space),
     }

@@ -23,19 +23,19 @@ from operant.env.spaces import action_dtype, encode_space
 from operant.workers.worker import Parts, serve
 
 
-class _Noted(gymnasium.Wrapper[Any, Any, Any, Any]):
+class _Tracked(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Writes down which copy is being called."""
 
-    def __init__(self, env: gymnasium.Env[Any, Any], note: Callable[[], None]) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any], mark: Callable[[], None]) -> None:
         super().__init__(env)
-        self._note = note
+        self._mark = mark
 
     def step(self, action: Any) -> Any:
-        self._note()
+        self._mark()
         return self.env.step(action)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
-        self._note()
+        self._mark()
         return self.env.reset(seed=seed)
 
 
@@ -46,14 +46,14 @@ class Copies:
 
     def start(self, settings: dict[str, Any]) -> Parts:
         """Make the copies; the answer is a JSON object of their spaces and pictures per second."""
-        notes = mmap.mmap(int(sys.argv[2]), 0)
+        current = mmap.mmap(int(sys.argv[2]), 0)
         name, first = settings["env"], settings["first"]
         envs: list[gymnasium.Env[Any, Any]] = []
         for copy in range(first, first + settings["count"]):
-            note = _noter(notes, settings["worker"], copy)
-            note()
+            mark = _marker(current, settings["worker"], copy)
+            mark()
             made = make_one(name, settings["kwargs"], None if copy else settings["render_mode"])
-            envs.append(_Noted(made, note))
+            envs.append(_Tracked(made, mark))
         self.envs = InProcess(envs, name, first=first)
         spaces = {kind: encode_space(getattr(self.envs, kind)) for kind in ("observation_space", "action_space")}
         return [json.dumps(spaces | {"fps": self.envs.fps}).encode()]
@@ -79,13 +79,13 @@ class Copies:
             self.envs.close()
 
 
-def _noter(notes: mmap.mmap, worker: int, copy: int) -> Callable[[], None]:
+def _marker(current: mmap.mmap, worker: int, copy: int) -> Callable[[], None]:
     place, data = slice(8 * worker, 8 * worker + 8), struct.pack("<q", copy)
 
-    def note() -> None:
-        notes[place] = data
+    def mark() -> None:
+        current[place] = data
 
-    return note
+    return mark
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
 from operant.config.errors import OperantError
-from operant.workers.wire import DONE, RAISED, START, Disconnected, Line, Stray, TimedOut
+from operant.workers.wire import DONE, RAISED, START, Connection, Disconnected, TimedOut, UnexpectedAnswer
 
 W = TypeVar("W", bound="Worker")
 
@@ -29,10 +29,10 @@ STARTUP = 60.0
 """Seconds that a worker always has to start, which may load large packages."""
 
 CLOSE = 2.0
-"""Seconds in which a process must have ended whose line was closed, at either end."""
+"""Seconds in which a process must have ended whose connection was closed, at either end."""
 
 
-class Refused(Exception):
+class RequestFailed(Exception):
     """The service did not do what it was asked: it says why itself, or `raised` an exception."""
 
     def __init__(self, reason: str, raised: bool) -> None:
@@ -40,11 +40,11 @@ class Refused(Exception):
         self.raised = raised
 
 
-class Lost(Exception):
+class WorkerLost(Exception):
     """The worker is gone. Says what its process did: "was killed by signal 9"."""
 
 
-class Late(Lost):
+class WorkerTimeout(WorkerLost):
     """The worker was ended because it did not answer within so many `seconds`."""
 
     def __init__(self, seconds: float) -> None:
@@ -84,7 +84,7 @@ class Supervisor:
 
 
 class Worker:
-    """One process that runs a service, and the line to it, on which at most one request is open.
+    """One process that runs a service, and the connection to it, on which at most one request is open.
 
     Args:
         module: run with `python -m`; it calls `operant.workers.worker.serve`.
@@ -100,10 +100,10 @@ class Worker:
     def __init__(self, module: str, settings: Mapping[str, Any], timeout: float, share: Sequence[int] = ()) -> None:
         self.timeout = timeout
         self._number = 0
-        self._lost: Lost | None = None
+        self._lost: WorkerLost | None = None
         self._owner = os.getpid()
         ours, theirs = socket.socketpair()
-        self.line = Line(ours)
+        self.connection = Connection(ours)
         with theirs:
             descriptors = (theirs.fileno(), *share)
             self.process = subprocess.Popen(
@@ -114,48 +114,48 @@ class Worker:
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
                 process_group=0,  # it leads a group, which ends as one
             )
-        self.ask(START, json.dumps({"path": sys.path, **settings}).encode(), seconds=max(timeout, STARTUP))
+        self.send(START, json.dumps({"path": sys.path, **settings}).encode(), seconds=max(timeout, STARTUP))
 
-    def ask(self, kind: bytes, *parts: bytes, seconds: float | None = None) -> None:
+    def send(self, kind: bytes, *parts: bytes, seconds: float | None = None) -> None:
         """Send a request; that the worker is gone is said when its answer is read."""
         self._number += 1
         self.seconds = self.timeout if seconds is None else seconds
         self.deadline = time.monotonic() + self.seconds
         with suppress(Disconnected):
-            self.line.send(kind, self._number, *parts, seconds=self.seconds)
+            self.connection.send(kind, self._number, *parts, seconds=self.seconds)
 
-    def answer(self) -> memoryview:
+    def receive(self) -> memoryview:
         """The answer to the last request.
 
         Raises:
-            Refused: if there is none; the worker can be asked again.
-            Lost: if the worker is gone, or had to be ended: because it is late, or answered another request.
+            RequestFailed: if there is none; the worker can be asked again.
+            WorkerLost: if the worker is gone, or had to be ended: because it is late, or answered another request.
         """
         if self._lost is not None:
             raise self._lost
         try:
-            kind, body = self.line.answer(self._number, self.deadline)
+            kind, body = self.connection.receive_answer(self._number, self.deadline)
         except TimedOut as error:
-            raise self._lose(Late(self.seconds)) from error
-        except Stray as error:
-            raise self._lose(Lost(f"{error}; it was ended")) from error
+            raise self._lose(WorkerTimeout(self.seconds)) from error
+        except UnexpectedAnswer as error:
+            raise self._lose(WorkerLost(f"{error}; it was ended")) from error
         except Disconnected as error:
-            raise self._lose(Lost(self._ending())) from error
+            raise self._lose(WorkerLost(self._ending())) from error
         if kind != DONE:
-            raise Refused(bytes(body).decode(), raised=kind == RAISED)
+            raise RequestFailed(bytes(body).decode(), raised=kind == RAISED)
         return body
 
     def close(self, seconds: float = 0.0) -> None:
-        """Close the line, give the process so long to clean up, then end it and all that it started."""
-        self.line.close()
+        """Close the connection, give the process so long to clean up, then end it and all that it started."""
+        self.connection.close()
         if self._lost is None and self._owner == os.getpid():  # a fork of this process ends nothing
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(max(seconds, 0.0))
-            self._lose(Lost("was ended"))
+            self._lose(WorkerLost("was ended"))
 
-    def _lose(self, why: Lost) -> Lost:
+    def _lose(self, why: WorkerLost) -> WorkerLost:
         self._lost = why
-        self.line.close()
+        self.connection.close()
         with suppress(OSError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -167,7 +167,7 @@ class Worker:
         try:
             code = self.process.wait(CLOSE)
         except subprocess.TimeoutExpired:
-            return "closed the line to this one"
+            return "closed its connection to this one"
         return f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
 
 
@@ -217,11 +217,11 @@ def ready(workers: Sequence[W]) -> list[W]:
     """Wait until one of these has answered at least, or is late; returns those that have, or are."""
     poll = select.poll()
     for worker in workers:
-        poll.register(worker.line, select.POLLIN)
+        poll.register(worker.connection, select.POLLIN)
     wait = min(worker.deadline for worker in workers) - time.monotonic()
-    lines = {line for line, _ in poll.poll(1000.0 * max(wait, 0.0))}
+    answered = {descriptor for descriptor, _ in poll.poll(1000.0 * max(wait, 0.0))}
     now = time.monotonic()
-    return [worker for worker in workers if worker.line.fileno() in lines or now >= worker.deadline]
+    return [worker for worker in workers if worker.connection.fileno() in answered or now >= worker.deadline]
 
 
 def cores() -> int:
@@ -232,7 +232,7 @@ def cores() -> int:
 def _close_all(workers: list[W], grace: float) -> None:
     deadline = time.monotonic() + grace
     for worker in workers:
-        worker.line.close()  # all of them first, so that they clean up side by side
+        worker.connection.close()  # all of them first, so that they clean up side by side
     for worker in workers:
         worker.close(deadline - time.monotonic())
     workers.clear()

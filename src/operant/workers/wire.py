@@ -1,7 +1,7 @@
 """Frames over a socket: a head of fixed layout, then bytes. Every answer carries the number of its request.
 
-A line holds at most one open request. Nothing that arrives is unpickled, and nothing is taken for the answer to a
-request that it does not belong to: the code behind a line is a user's own, and may fork, raise or write where it likes.
+A connection holds at most one open request. Nothing that arrives is unpickled, and nothing is taken for the answer to a
+request that it does not belong to: the code behind it is a user's own, and may fork, raise or write where it likes.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class TimedOut(Exception):
     """Nothing came before the deadline."""
 
 
-class Stray(Exception):
+class UnexpectedAnswer(Exception):
     """What came is not the answer to the open request; says what it is instead."""
 
 
-class Line:
+class Connection:
     """One end of the socket between a process and its worker."""
 
     def __init__(self, end: socket.socket) -> None:
@@ -61,7 +61,7 @@ class Line:
         except OSError as error:
             raise Disconnected from error
 
-    def request(self) -> tuple[bytes, int, memoryview]:
+    def receive_request(self) -> tuple[bytes, int, memoryview]:
         """Wait for a request; returns its kind, number and body.
 
         Raises:
@@ -71,20 +71,20 @@ class Line:
         kind, number, size = _HEAD.unpack_from(frame)
         return kind, number, self._body(frame, got, size, None)
 
-    def answer(self, number: int, deadline: float) -> tuple[bytes, memoryview]:
+    def receive_answer(self, number: int, deadline: float) -> tuple[bytes, memoryview]:
         """Wait for the answer to request `number` until a time of `time.monotonic`; returns its kind and body.
 
         Raises:
             Disconnected: if the other end is no longer there.
             TimedOut: if the deadline passes first.
-            Stray: if what comes is anything else, or more.
+            UnexpectedAnswer: if what comes is anything else, or more.
         """
         frame, got = self._head(deadline)
         kind, its, size = _HEAD.unpack_from(frame)
         if kind not in _ANSWERS or size > _LONGEST:
-            raise Stray("wrote to its socket what is no answer")
+            raise UnexpectedAnswer("wrote to its socket what is no answer")
         if its != number:
-            raise Stray(f"answered request {its} when request {number} was open")
+            raise UnexpectedAnswer(f"answered request {its} when request {number} was open")
         return kind, self._body(frame, got, size, deadline)
 
     def _head(self, deadline: float | None) -> tuple[memoryview, int]:
@@ -104,7 +104,7 @@ class Line:
         while got < end:
             got += self._read(frame[got:], deadline)
         if got > end:
-            raise Stray("wrote more to its socket than one answer")
+            raise UnexpectedAnswer("wrote more to its socket than one answer")
         return frame[_HEAD.size : end]
 
     def _read(self, into: memoryview, deadline: float | None) -> int:

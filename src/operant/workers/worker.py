@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 
 from operant.config.errors import OperantError, raised
 from operant.workers.parent_watch import end_with_parent
-from operant.workers.wire import DONE, FAILED, RAISED, START, Disconnected, Line
+from operant.workers.wire import DONE, FAILED, RAISED, START, Connection, Disconnected
 
 Parts: TypeAlias = Sequence[bytes]
 
@@ -32,7 +32,7 @@ class Service(Protocol):
         ...
 
     def close(self) -> None:
-        """The parent has closed the line."""
+        """The parent has closed the connection."""
         ...
 
 
@@ -41,15 +41,15 @@ def serve(service: Service) -> None:
     end_with_parent()
     end = socket.socket(fileno=int(sys.argv[1]))
     end.set_inheritable(False)  # programs that user code starts do not get it, nor do processes that it forks
-    line = Line(end)
-    os.register_at_fork(after_in_child=line.close)
+    connection = Connection(end)
+    os.register_at_fork(after_in_child=connection.close)
     try:
         while True:
-            kind, number, body = line.request()
+            kind, number, body = connection.receive_request()
             answer, parts = _answer(service, kind, body)
-            if line.fileno() < 0:  # this is a process that user code forked
+            if connection.fileno() < 0:  # this is a process that user code forked
                 os._exit(0)
-            line.send(answer, number, *parts)
+            connection.send(answer, number, *parts)
     except Disconnected:
         service.close()
 

@@ -71,8 +71,8 @@ def arithmetic(
         "arithmetic",
         Streams(seed),
         problem,
-        prompt=lambda chain: _shown(chain, units_first) + "=",
-        gold=lambda chain: _shown(_value(chain), units_first),
+        prompt=lambda chain: _write(chain, units_first) + "=",
+        gold=lambda chain: _write(_value(chain), units_first),
         solution=lambda chain: _worked(chain, steps, units_first, None),
         mistaken=lambda chain: _worked(chain, steps, units_first, _first_carry(chain)),
         mistakes=forgets_carry,
@@ -113,17 +113,17 @@ def _worked(chain: _Chain, steps: bool, units_first: bool, slip: int | None) -> 
     step = 0
     while chain.operators:
         chain, step = _apply(chain, slip == step), step + 1
-        written.append(_shown(chain, units_first))
+        written.append(_write(chain, units_first))
     return "=".join(written) if steps else written[-1]
 
 
-def _shown(chain: _Chain, units_first: bool) -> str:
-    def shown(number: int) -> str:
+def _write(chain: _Chain, units_first: bool) -> str:
+    def write(number: int) -> str:
         text = str(abs(number))
         return ("-" if number < 0 else "") + (text[::-1] if units_first else text)
 
     first, *rest = chain.numbers
-    return shown(first) + "".join(o + shown(n) for o, n in zip(chain.operators, rest, strict=True))
+    return write(first) + "".join(o + write(n) for o, n in zip(chain.operators, rest, strict=True))
 
 
 def _longest(digits: int, terms: int, steps: bool) -> int:

@@ -87,14 +87,14 @@ def _check(task: Task, judge: Judge, encode: Encode, examples: int) -> None:
                 raise ConfigError(f"{place} has the same prompt as {known[key]}: a test example must be held out")
             if kind == "train":
                 known[key] = place
-        _step_by_step(task, picked)
+        _check_steps(task, picked)
         right = _scored(task, picked, [example.solution for _, example in picked], judge, encode)
-        _whole(task, picked, right)
-        _not_for_nothing(task, picked, right, judge, encode)
-        _not_for_anything(task, picked, right, judge, encode)
+        _check_solutions(task, picked, right)
+        _check_empty(task, picked, right, judge, encode)
+        _check_wrong(task, picked, right, judge, encode)
 
 
-def _step_by_step(task: Task, picked: Picked) -> None:
+def _check_steps(task: Task, picked: Picked) -> None:
     """Raise ConfigError for the first solution whose steps cannot be judged, or of which one is worth nothing."""
     if task.step_reward is None:
         return
@@ -107,7 +107,7 @@ def _step_by_step(task: Task, picked: Picked) -> None:
             raise ConfigError(f"{place}: a step of the solution {example.solution!r:.80} earns nothing: {steps!r:.80}")
 
 
-def _not_for_nothing(
+def _check_empty(
     task: Task,
     picked: Picked,
     right: Scores,
@@ -125,7 +125,7 @@ def _not_for_nothing(
                 )
 
 
-def _not_for_anything(
+def _check_wrong(
     task: Task,
     picked: Picked,
     right: Scores,
@@ -158,14 +158,14 @@ def _scored(
     return score(traces, task.rewards, task.weights, judge)
 
 
-def _whole(task: Task, picked: Picked, right: Scores) -> None:
+def _check_solutions(task: Task, picked: Picked, right: Scores) -> None:
     """Raise ConfigError for the first solution that is not judged, or not worth the best."""
     for n, (place, example) in enumerate(picked):
         shown = f"its solution {example.solution!r:.80}, its gold {example.gold!r:.80}"
         for k, name in enumerate(right.names):
             value, top = float(right.values[n, k]), best(task.rewards[name])
             if right.failed[n, k]:
-                raise ConfigError(f"{place}: {_alone(task, name, right, n, k)} ({shown})")
+                raise ConfigError(f"{place}: {_reason(task, name, right, n, k)} ({shown})")
             if top is not None and abs(value - top) > CLOSE:
                 raise ConfigError(
                     f"{place}: the reward {name} gives {value:g} to the right solution, not {top:g} ({shown}): mend "
@@ -173,7 +173,7 @@ def _whole(task: Task, picked: Picked, right: Scores) -> None:
                 )
 
 
-def _alone(task: Task, name: str, right: Scores, n: int, k: int) -> str:
+def _reason(task: Task, name: str, right: Scores, n: int, k: int) -> str:
     first = not right.failed[:n].any() and not right.failed[n, :k].any()
     return right.message.partition(" (completion")[0] if first else f"the reward {name} failed"
 

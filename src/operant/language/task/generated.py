@@ -46,8 +46,8 @@ def draw(
     """
     random = streams.numpy(f"task/{name}", index)
     for _ in range(PATIENCE):
-        if not held_out(prompt(made := problem(random)), streams.seed):
-            return made
+        if not held_out(prompt(sample := problem(random)), streams.seed):
+            return sample
     raise ConfigError(f"no problem for training was found in {PATIENCE} draws: make the task larger")
 
 
@@ -64,21 +64,21 @@ def distinct(
         ConfigError: if there are not so many.
     """
     random = streams.numpy("task/test")
-    found: dict[str, Problem] = {}
+    drawn: dict[str, Problem] = {}
     misses = 0
-    while len(found) < count:
-        made = problem(random)
-        text = prompt(made)
-        if text in found or not held_out(text, streams.seed):
+    while len(drawn) < count:
+        sample = problem(random)
+        text = prompt(sample)
+        if text in drawn or not held_out(text, streams.seed):
             misses += 1
             if misses > PATIENCE:
                 raise ConfigError(
-                    f"{task}: only {len(found)} different test problems were found: ask for fewer (test={len(found)}), "
+                    f"{task}: only {len(drawn)} different test problems were found: ask for fewer (test={len(drawn)}), "
                     "or make the problems larger"
                 )
             continue
-        found[text], misses = made, 0
-    return list(found.values())
+        drawn[text], misses = sample, 0
+    return list(drawn.values())
 
 
 def make_task(
@@ -118,20 +118,20 @@ def make_task(
     solved = solution or gold
     train, test, shown = sizes
 
-    def example(made: Problem) -> Example:
-        text = solved(made)
+    def example(sample: Problem) -> Example:
+        text = solved(sample)
         steps = {} if step_reward is None else {"steps": text.split(step_reward.separator)}
-        return Example(prompt=prompt(made), gold=gold(made), solution=text, metadata=steps)
+        return Example(prompt=prompt(sample), gold=gold(sample), solution=text, metadata=steps)
 
     def demonstration(index: int) -> Demonstration:
-        made = draw(streams, "demonstrations", index, problem, prompt)
+        sample = draw(streams, "demonstrations", index, problem, prompt)
         slips = streams.numpy("task/mistakes", index).random() < mistakes
-        return Demonstration(prompt=prompt(made), completion=mistaken(made) if slips else solved(made))
+        return Demonstration(prompt=prompt(sample), completion=mistaken(sample) if slips else solved(sample))
 
     return Task(
         name=name,
         train=Lazy(train, lambda i: example(draw(streams, "train", i, problem, prompt))),
-        test=[example(made) for made in distinct(streams, test, problem, prompt, name)],
+        test=[example(sample) for sample in distinct(streams, test, problem, prompt, name)],
         rewards=rewards,
         demonstrations=Lazy(shown, demonstration),
         max_tokens=max_tokens,

@@ -41,14 +41,14 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
     if room == "reasoning-gym":
         if not name:
             raise ConfigError("reasoning-gym needs the name of a task: reasoning-gym:NAME")
-        builder = _found("operant.language.task.reasoning_gym:reasoning_gym", spec)
+        builder = _find_builder("operant.language.task.reasoning_gym:reasoning_gym", spec)
         given = {"name": name, **given}
     elif spec in BUILT_IN:
-        builder = _found(BUILT_IN[spec], spec)
+        builder = _find_builder(BUILT_IN[spec], spec)
     elif spec.endswith(".py"):
-        builder = _found(f"{spec}:task", spec)
+        builder = _find_builder(f"{spec}:task", spec)
     elif colon:
-        builder = _found(spec, spec)
+        builder = _find_builder(spec, spec)
     else:
         hint = nearest_are(spec, BUILT_IN) or f"; there is {', '.join(BUILT_IN)}, reasoning-gym:NAME"
         raise ConfigError(f"there is no task {spec!r}{hint}. A task of your own is a file: mytask.py")
@@ -66,7 +66,7 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
     return made
 
 
-def _found(name: str, spec: str) -> Callable[..., Any]:
+def _find_builder(name: str, spec: str) -> Callable[..., Any]:
     place, _, target = name.rpartition(":")
     if name in BUILT_IN.values() or place == "operant.language.task.reasoning_gym":
         return getattr(importlib.import_module(place), target)

@@ -56,14 +56,14 @@ def modular(
         return _Chain(int(random.integers(modulus)), operations)
 
     def values(chain: _Chain) -> list[int]:
-        found = [chain.start]
+        path = [chain.start]
         for sign, number in chain.operations:
-            found.append((found[-1] + number if sign == "+" else found[-1] * number) % modulus)
-        return found
+            path.append((path[-1] + number if sign == "+" else path[-1] * number) % modulus)
+        return path
 
-    def written(found: list[int]) -> str:
-        on_the_way = ",".join(map(str, found[1:-1]))
-        return f"{on_the_way}={found[-1]}" if steps and on_the_way else str(found[-1])
+    def written(path: list[int]) -> str:
+        on_the_way = ",".join(map(str, path[1:-1]))
+        return f"{on_the_way}={path[-1]}" if steps and on_the_way else str(path[-1])
 
     return make_task(
         "modular",

@@ -11,7 +11,17 @@ from typing import Self
 from operant.config.errors import ConfigError, OperantError
 from operant.language.reward.trace import Reward, Trace
 from operant.language.task.remote import encode_reward, encode_trace
-from operant.workers.pool import STARTUP, Late, Lost, Refused, Supervisor, Worker, WorkerPool, cores, ready
+from operant.workers.pool import (
+    STARTUP,
+    RequestFailed,
+    Supervisor,
+    Worker,
+    WorkerLost,
+    WorkerPool,
+    WorkerTimeout,
+    cores,
+    ready,
+)
 
 LOAD, CALL = b"l", b"c"
 """Requests. The body is a reward as JSON; for CALL the number of a loaded reward (int64), then a trace as JSON."""
@@ -40,15 +50,15 @@ class _Worker(Worker):
         name = json.loads(reward)["name"]
         try:
             if not self.started:
-                self.answer()
+                self.receive()
                 self.started = True
             if reward not in self.loaded:
-                self.ask(LOAD, reward.encode(), seconds=STARTUP)
-                self.answer()
+                self.send(LOAD, reward.encode(), seconds=STARTUP)
+                self.receive()
                 self.loaded.append(reward)
-        except Refused as error:
+        except RequestFailed as error:
             raise ConfigError(f"the reward {name} {error}" if error.raised else str(error)) from error
-        except Lost as error:
+        except WorkerLost as error:
             raise ConfigError(f"the reward {name}: a worker process that imports it {error}") from error
         return self.loaded.index(reward)
 
@@ -91,7 +101,7 @@ class Pool:
                 for worker in self._pool.workers:
                     if worker.call is None and waiting:
                         number, reward, trace = waiting.popleft()
-                        worker.ask(CALL, struct.pack("<q", worker.load(reward)), trace)
+                        worker.send(CALL, struct.pack("<q", worker.load(reward)), trace)
                         worker.call = number
                 for worker in ready([worker for worker in self._pool.workers if worker.call is not None]):
                     self._collect(worker, answers)
@@ -114,12 +124,12 @@ class Pool:
         """Take the answer of a worker; another takes its place if it is gone."""
         assert worker.call is not None
         try:
-            answers[worker.call] = struct.unpack("<d", worker.answer())[0]
-        except Refused as error:
+            answers[worker.call] = struct.unpack("<d", worker.receive())[0]
+        except RequestFailed as error:
             answers[worker.call] = str(error)
-        except Lost as error:
+        except WorkerLost as error:
             late = f"took longer than {self._supervisor.timeout:g} s; its process was ended"
-            why = late if isinstance(error, Late) else f"lost its process, which {error}"
+            why = late if isinstance(error, WorkerTimeout) else f"lost its process, which {error}"
             answers[worker.call] = why
             self._pool.replace(self._pool.workers.index(worker), why)
         worker.call = None

@@ -19,7 +19,7 @@ def encode_reward(of: Reward) -> str:
     Raises:
         ConfigError: for what no other process can import.
     """
-    return json.dumps(_named(of), sort_keys=True)
+    return json.dumps(_encode(of), sort_keys=True)
 
 
 def decode_reward(text: str) -> Reward:
@@ -28,7 +28,7 @@ def decode_reward(text: str) -> Reward:
     Raises:
         ConfigError: if its module cannot be imported or has no such name.
     """
-    return _made(json.loads(text))
+    return _decode(json.loads(text))
 
 
 def encode_trace(trace: Trace) -> str:
@@ -56,20 +56,20 @@ def decode_trace(text: str) -> Trace:
     )
 
 
-def _named(of: Any) -> dict[str, Any]:
+def _encode(of: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(of) and not isinstance(of, type):
         fields = {f.name: getattr(of, f.name) for f in dataclasses.fields(of) if f.init}
-        return {"name": _name(type(of)), "fields": {name: _value(value) for name, value in fields.items()}}
+        return {"name": _name(type(of)), "fields": {name: _encode_value(value) for name, value in fields.items()}}
     return {"name": _name(of)}
 
 
-def _value(value: Any) -> Any:
+def _encode_value(value: Any) -> Any:
     if callable(value):
-        return {"reward": _named(value)}
+        return {"reward": _encode(value)}
     if isinstance(value, Mapping):
-        return {"table": {str(k): _value(v) for k, v in cast(Mapping[Any, Any], value).items()}}
+        return {"table": {str(k): _encode_value(v) for k, v in cast(Mapping[Any, Any], value).items()}}
     if isinstance(value, tuple | list):
-        return [_value(v) for v in cast(tuple[Any, ...], value)]
+        return [_encode_value(v) for v in cast(tuple[Any, ...], value)]
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise ConfigError(f"a reward's setting {value!r:.80} cannot be sent to a worker process: use text and numbers")
@@ -86,20 +86,20 @@ def _name(of: Any) -> str:
     return f"{file}:{name}" if module.startswith("operant_user_") and file else f"{module}:{name}"
 
 
-def _made(code: Mapping[str, Any]) -> Any:
+def _decode(code: Mapping[str, Any]) -> Any:
     try:
         found, _ = load(str(code["name"]))
     except EnvError as error:
         raise ConfigError(f"a reward cannot be loaded: {error}") from error
     if "fields" not in code:
         return found
-    return cast(Any, found)(**{name: _back(value) for name, value in code["fields"].items()})
+    return cast(Any, found)(**{name: _decode_value(value) for name, value in code["fields"].items()})
 
 
-def _back(value: Any) -> Any:
+def _decode_value(value: Any) -> Any:
     if isinstance(value, dict):
         table = cast(dict[str, Any], value)
         if "reward" in table:
-            return _made(table["reward"])
-        return {name: _back(inner) for name, inner in table["table"].items()}
-    return tuple(_back(inner) for inner in cast(list[Any], value)) if isinstance(value, list) else value
+            return _decode(table["reward"])
+        return {name: _decode_value(inner) for name, inner in table["table"].items()}
+    return tuple(_decode_value(inner) for inner in cast(list[Any], value)) if isinstance(value, list) else value

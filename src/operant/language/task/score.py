@@ -63,39 +63,44 @@ def score(
     names = tuple(rewards)
     values = np.zeros((len(traces), len(names)))
     failed = np.zeros((len(traces), len(names)), np.bool_)
-    said: dict[tuple[int, int], str] = {}
+    reasons: dict[tuple[int, int], str] = {}
 
-    def note(row: int, column: int, answer: float | str) -> None:
+    def record(row: int, column: int, answer: float | str) -> None:
         if isinstance(answer, str):
             failed[row, column] = True
-            said[row, column] = answer
+            reasons[row, column] = answer
         else:
             values[row, column] = answer
 
-    away = [k for k, name in enumerate(names) if not is_pure(rewards[name])]
-    if away and judge is None:
+    remote = [k for k, name in enumerate(names) if not is_pure(rewards[name])]
+    if remote and judge is None:
         raise ConfigError(
-            f"the reward {names[away[0]]} may hang and needs a worker process: give a Pool, or mark it "
+            f"the reward {names[remote[0]]} may hang and needs a worker process: give a Pool, or mark it "
             "@reward(pure=True) if it neither hangs nor touches anything outside"
         )
     for k, name in enumerate(names):
-        if k not in away:
-            for n, answer in enumerate(here(rewards[name], traces)):
-                note(n, k, answer)
-    if away and judge is not None:
-        places = [(n, k) for n in range(len(traces)) for k in away]
-        answers = judge.run([(rewards[names[k]], traces[n]) for n, k in places])
-        for (n, k), answer in zip(places, answers, strict=True):
-            note(n, k, answer)
+        if k not in remote:
+            for n, answer in enumerate(_score_in_process(rewards[name], traces)):
+                record(n, k, answer)
+    if remote and judge is not None:
+        cells = [(n, k) for n in range(len(traces)) for k in remote]
+        answers = judge.run([(rewards[names[k]], traces[n]) for n, k in cells])
+        for (n, k), answer in zip(cells, answers, strict=True):
+            record(n, k, answer)
     judged: NDArray[np.bool_] = np.asarray(~failed.any(1))
     weight = np.array([float((weights or {}).get(name, 1.0)) for name in names])
     total = np.where(judged, values @ weight, 0.0)
     return Scores(
-        names=names, values=values, failed=failed, total=total, judged=judged, message=_first(said, names, traces)
+        names=names,
+        values=values,
+        failed=failed,
+        total=total,
+        judged=judged,
+        message=_first_failure(reasons, names, traces),
     )
 
 
-def here(of: Reward, traces: Sequence[Trace]) -> list[float | str]:
+def _score_in_process(of: Reward, traces: Sequence[Trace]) -> list[float | str]:
     """All calls of a reward in this process: by its method `many`, where it judges several at once, or one by one."""
     many: Callable[[Sequence[Trace]], list[float | str]] | None = getattr(of, "many", None)
     return many(traces) if many is not None else [call(of, trace) for trace in traces]
@@ -121,8 +126,8 @@ def finite(value: object) -> float | str:
     return number
 
 
-def _first(said: Mapping[tuple[int, int], str], names: Sequence[str], traces: Sequence[Trace]) -> str:
-    if not said:
+def _first_failure(reasons: Mapping[tuple[int, int], str], names: Sequence[str], traces: Sequence[Trace]) -> str:
+    if not reasons:
         return ""
-    (n, k), why = min(said.items())
+    (n, k), why = min(reasons.items())
     return f"reward {names[k]} {why} (completion {n}: {traces[n].completion!r:.80})"
