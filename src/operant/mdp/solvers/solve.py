@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from difflib import SequenceMatcher
 from functools import cache
 from importlib import import_module
 from typing import Any, Unpack, get_args, get_origin, get_type_hints
 
+from operant.config.suggest import nearest
 from operant.mdp.methods import METHODS
 from operant.mdp.model import MDP
 from operant.mdp.options import EPSILON, Watch
@@ -44,7 +44,7 @@ def solve(
     """
     kind = mdp.criterion if mdp.horizon is None else "finite-horizon"
     if method not in METHODS:
-        near = max(METHODS, key=lambda name: (method.lower() in name, _likeness(method, name)))
+        (near,) = nearest(method, [name for name in METHODS if method.lower() in name] or METHODS, cutoff=0.0)
         raise ModelError(f"there is no method {method!r}: did you mean {near!r}? All: {', '.join(METHODS)}.")
     where = METHODS[method].where.get(kind)
     if where is None:
@@ -81,7 +81,3 @@ def _parameters(function: Callable[..., Solution]) -> frozenset[str]:
         if get_origin(hint) is Unpack:
             names |= get_args(hint)[0].__annotations__.keys()
     return frozenset(names)
-
-
-def _likeness(one: str, other: str) -> float:
-    return SequenceMatcher(a=one.lower(), b=other).ratio()
