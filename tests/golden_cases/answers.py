@@ -217,20 +217,6 @@ def files() -> dict[str, object]:
     }
 
 
-def factors() -> dict[str, object]:
-    """A model by its variables."""
-    from operant.mdp import factored, solve
-
-    draws = np.random.default_rng(13)
-    transitions = {
-        "x": (("x", "action"), draws.dirichlet(np.ones(4), (4, 2))),
-        "y": (("x", "y"), draws.dirichlet(np.ones(3), (4, 3))),
-    }
-    rewards = [(("x",), draws.normal(size=4)), (("y", "action"), draws.normal(size=(3, 2)))]
-    mdp = factored({"x": 4, "y": 3}, 2, transitions, rewards, discount=0.9, start={"x": 0})
-    return {"rows": {"": record(mdp.rows)}, "solution": answer(solve(mdp))}
-
-
 def bookworlds() -> dict[str, object]:
     """Every world of the books, as its rows."""
     from operant.mdp import worlds

@@ -19,7 +19,8 @@ from pathlib import Path
 SRC = Path(__file__).resolve().parents[2] / "src" / "operant"
 WORLDS = ("tabular", "control", "language")
 JITTED = re.compile(
-    r"^\s*@(outer|inner|inner_counted|compiled|numba\.njit|triton\.jit)\b|= (outer|compiled)\(", re.MULTILINE
+    r"^\s*@(outer|inner|inner_counted|compiled|serial|parallel|kernel|numba\.njit|triton\.jit)\b|= (outer|compiled)\(",
+    re.MULTILINE,
 )
 
 ROOMS = {

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from operant.mdp.analyse.rational import ExactSolution, Piece, breakpoints, evaluate_exactly, solve_exactly
     from operant.mdp.build.enumerate import enumerate_compiled, enumerate_mdp
     from operant.mdp.build.estimate import from_logs
-    from operant.mdp.build.factored import factored
     from operant.mdp.build.forecast import Forecast, memory, memory_of
     from operant.mdp.build.grid import grid_world
     from operant.mdp.build.gymnasium import from_gymnasium
@@ -80,7 +79,6 @@ __all__ = [
     "evaluation_sweeps",
     "exact_policy_gradient",
     "expected_steps",
-    "factored",
     "feature_expectations",
     "finite_horizon",
     "finite_horizon_values",
@@ -121,7 +119,7 @@ __all__ = [
 
 _MODULES = """
     methods rows model solution solvers.solve io.files build.grid analyse.evaluation analyse.finite_horizon
-    analyse.gradient analyse.occupancy analyse.rational build.enumerate build.estimate build.factored
+    analyse.gradient analyse.occupancy analyse.rational build.enumerate build.estimate
     build.forecast build.gymnasium build.mdptoolbox build.simulator graph.check graph.graph graph.reachability
     io.mapped io.prism solvers.average solvers.device solvers.epsilon_soft solvers.finite_horizon solvers.irl
     solvers.linear_programming solvers.matrix_free solvers.robust solvers.soft solvers.total

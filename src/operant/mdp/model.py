@@ -245,14 +245,14 @@ class MDP:
     def _distribution(self, start: Any) -> Floats:
         """The start distribution [S] from any form of it."""
         if isinstance(start, Mapping):
-            found = np.zeros(self.num_states)
+            distribution = np.zeros(self.num_states)
             for state, probability in start.items():
-                found[self._known(state)] += probability
-            return found
+                distribution[self._known(state)] += probability
+            return distribution
         if np.ndim(start) == 0 or (self.states is not None and isinstance(start, Hashable) and start in self._index):
-            found = np.zeros(self.num_states)
-            found[self._known(start)] = 1.0
-            return found
+            distribution = np.zeros(self.num_states)
+            distribution[self._known(start)] = 1.0
+            return distribution
         return np.ascontiguousarray(start, dtype=np.float64)
 
     def _known(self, state: Any) -> int:

@@ -20,22 +20,22 @@ def checked(mdp: MDP, policy: ArrayLike) -> Floats:
     Raises:
         ModelError: naming the state.
     """
-    found = np.ascontiguousarray(policy, dtype=np.float64)
-    if found.shape != (mdp.num_rows,):
+    pi = np.ascontiguousarray(policy, dtype=np.float64)
+    if pi.shape != (mdp.num_rows,):
         raise ModelError(
-            f"the policy has shape {found.shape}, expected one probability for each of the {mdp.num_rows} rows; "
+            f"the policy has shape {pi.shape}, expected one probability for each of the {mdp.num_rows} rows; "
             "make it of action labels by operant.mdp.policies.deterministic."
         )
-    bad = np.flatnonzero(~(found >= 0.0))
+    bad = np.flatnonzero(~(pi >= 0.0))
     if len(bad):
         at = int(mdp.row_state[bad[0]])
-        raise ModelError(f"the policy gives {found[bad[0]]} to a row of state {mdp.name(at)}: not a probability.")
-    total = over_actions(mdp, found)
+        raise ModelError(f"the policy gives {pi[bad[0]]} to a row of state {mdp.name(at)}: not a probability.")
+    total = over_actions(mdp, pi)
     bad = np.flatnonzero((np.abs(total - 1.0) > 1e-8) & decides(mdp))
     if len(bad):
         at = int(bad[0])
         raise ModelError(f"the policy's probabilities in state {mdp.name(at)} sum to {total[at]:.9g}, not to 1.")
-    return found
+    return pi
 
 
 def decides(mdp: MDP) -> NDArray[np.bool_]:
@@ -71,11 +71,11 @@ def deterministic(mdp: MDP, actions: ArrayLike) -> Floats:
     label = np.asarray(actions)
     if label.shape != (mdp.num_states,):
         raise ModelError(f"actions has shape {label.shape}, expected one label for each of {mdp.num_states} states.")
-    found = (mdp.rows.action == label[mdp.row_state]).astype(np.float64)
-    bad = np.flatnonzero((over_actions(mdp, found) != 1.0) & decides(mdp))
+    pi = (mdp.rows.action == label[mdp.row_state]).astype(np.float64)
+    bad = np.flatnonzero((over_actions(mdp, pi) != 1.0) & decides(mdp))
     if len(bad):
         raise ModelError(f"action {label[bad[0]]} is not admissible in state {mdp.name(int(bad[0]))}.")
-    return found
+    return pi
 
 
 def uniform(mdp: MDP) -> Floats:
@@ -141,13 +141,13 @@ def of_rows(mdp: MDP, table: ArrayLike) -> Floats:
     Raises:
         ModelError: if the shape is neither.
     """
-    found = np.asarray(table, dtype=np.float64)
-    if found.shape == (mdp.num_rows,):
-        return found
-    if found.ndim == 2 and found.shape[0] == mdp.num_states and found.shape[1] >= mdp.num_actions:
-        return found[mdp.row_state, mdp.rows.action]
+    values = np.asarray(table, dtype=np.float64)
+    if values.shape == (mdp.num_rows,):
+        return values
+    if values.ndim == 2 and values.shape[0] == mdp.num_states and values.shape[1] >= mdp.num_actions:
+        return values[mdp.row_state, mdp.rows.action]
     raise ModelError(
-        f"a table of shape {found.shape} is neither [S, A] = [{mdp.num_states}, {mdp.num_actions}] "
+        f"a table of shape {values.shape} is neither [S, A] = [{mdp.num_states}, {mdp.num_actions}] "
         f"nor [L] = [{mdp.num_rows}]."
     )
 

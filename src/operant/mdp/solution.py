@@ -30,8 +30,8 @@ class Certificate:
     @property
     def gap(self) -> float:
         """max over s of upper(s) - lower(s); 0 where both are the same infinity, inf where one alone is infinite."""
-        apart = self.lower != self.upper
-        return float(np.max(self.upper[apart] - self.lower[apart], initial=0.0))
+        differs = self.lower != self.upper
+        return float(np.max(self.upper[differs] - self.lower[differs], initial=0.0))
 
     @property
     def radius(self) -> float:

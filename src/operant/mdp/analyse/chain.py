@@ -110,14 +110,14 @@ class Chain:
 
         One step of iterative refinement follows the factors.
         """
-        found, at = np.zeros_like(right), self.running
+        solution, at = np.zeros_like(right), self.running
         if len(at):
             system, factors = self._system
             matrix, kind = (system.T, "T") if transposed else (system, "N")
             b = np.ascontiguousarray(right[at])
             x = factors.solve(b, kind)
-            found[at] = x + factors.solve(b - matrix @ x, kind)
-        return found
+            solution[at] = x + factors.solve(b - matrix @ x, kind)
+        return solution
 
     def sweep(self, values: Floats) -> Floats:
         """T v = r + γ P v; states that do not run keep their value. [S]."""

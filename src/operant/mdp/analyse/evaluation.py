@@ -87,11 +87,11 @@ def evaluate(
 
     Source: Puterman (1994), sections 6.1, 7.1 (total) and 8.2 (average); Sutton and Barto (2018), section 4.1.
     """
-    began = time.perf_counter()
+    started = time.perf_counter()
     if mdp.criterion == "average":
         if method != "exact":
             raise ModelError('the average criterion is evaluated exactly: method="exact".')
-        return _average(Chain(mdp.replace(discount=1.0, criterion="average"), policy), began)
+        return _average(Chain(mdp.replace(discount=1.0, criterion="average"), policy), started)
     chain = Chain(mdp, policy)
     if method == "exact":
         steps = chain.solve(np.ones(mdp.num_states))
@@ -99,7 +99,7 @@ def evaluate(
         lower, upper, noise = chain.bounds(values, steps)
         sweep = 1
     elif method == "iterative" and mdp.criterion == "discounted":
-        return _discounted(mdp, chain, epsilon, watch, max_iterations, began)
+        return _discounted(mdp, chain, epsilon, watch, max_iterations, started)
     elif method == "iterative":
         values, lower, upper, noise, sweep = _iterate(chain, epsilon, watch, max_iterations)
     else:
@@ -111,7 +111,7 @@ def evaluate(
         certificate=_certificate(mdp.criterion, lower, upper, noise),
         method=method,
         iterations=sweep,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - started,
     )
 
 
@@ -127,21 +127,21 @@ def _certificate(criterion: Criterion, lower: Floats, upper: Floats, noise: floa
 
 
 def _discounted(
-    mdp: MDP, chain: Chain, epsilon: float, watch: Watch | None, max_iterations: int, began: float
+    mdp: MDP, chain: Chain, epsilon: float, watch: Watch | None, max_iterations: int, started: float
 ) -> Evaluation:
     """Value iteration on the model that has the policy's rows alone: v* is v_π there, and so are its bounds."""
     run = Progress(induced(mdp, chain.policy), epsilon=epsilon, watch=watch, max_iterations=max_iterations)
-    found = run.finish(run.value_iteration(), method="value-iteration", why="value iteration")
-    if found.certificate.radius > epsilon:
+    solution = run.finish(run.value_iteration(), method="value-iteration", why="value iteration")
+    if solution.certificate.radius > epsilon:
         raise ModelError(_too_few(epsilon, max_iterations))
     return Evaluation(
         mdp=mdp,
         policy=chain.policy,
-        values=found.values,
-        certificate=replace(found.certificate, policy_loss=0.0),
+        values=solution.values,
+        certificate=replace(solution.certificate, policy_loss=0.0),
         method="iterative",
-        iterations=found.iterations,
-        seconds=time.perf_counter() - began,
+        iterations=solution.iterations,
+        seconds=time.perf_counter() - started,
     )
 
 
@@ -180,7 +180,7 @@ def _iterate(
     raise ModelError(_too_few(epsilon, max_iterations))
 
 
-def _average(chain: Chain, began: float) -> Evaluation:
+def _average(chain: Chain, started: float) -> Evaluation:
     """Gain and bias, and bounds of the gain from what is left of their equations."""
     rows, (label, closed) = chain.mdp.rows, chain.classes
     solution = gain_and_bias(rows, chain.matrix, chain.reward, np.where(closed[label], label, -1))
@@ -209,7 +209,7 @@ def _average(chain: Chain, began: float) -> Evaluation:
         ),
         method="exact",
         iterations=1,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - started,
     )
 
 

@@ -64,15 +64,15 @@ class Exact:
         successors: list[dict[int, Fraction]] = []
         for row in range(mdp.num_rows):
             at = slice(first[row], first[row + 1])
-            found = {int(s): simplest(float(p)) for s, p in zip(old.indices[at], old.data[at], strict=True)}
-            found = {s: p for s, p in found.items() if p}
-            total = sum(found.values(), ZERO)
+            outcomes = {int(s): simplest(float(p)) for s, p in zip(old.indices[at], old.data[at], strict=True)}
+            outcomes = {s: p for s, p in outcomes.items() if p}
+            total = sum(outcomes.values(), ZERO)
             if total != 1 and not (mdp.leak and total < 1):
                 raise ModelError(
                     f"the probabilities of state {mdp.name(int(mdp.row_state[row]))}, action {old.action[row]} are "
-                    f"{', '.join(map(str, found.values()))} as fractions, which sum to {total} and not to 1."
+                    f"{', '.join(map(str, outcomes.values()))} as fractions, which sum to {total} and not to 1."
                 )
-            successors.append(found)
+            successors.append(outcomes)
         by_row, by_state = _slopes(mdp, slope)
         return cls(
             mdp=mdp,
@@ -125,20 +125,20 @@ class Exact:
         chosen = [-1] * len(self.rows)
         ended = {s for s, rows in enumerate(self.rows) if not len(rows)}
         while True:
-            found: dict[int, int] = {}
+            closer: dict[int, int] = {}
             for state, rows in enumerate(self.rows):
                 if state in ended:
                     continue
                 for row in rows:
                     total = sum(self.successors[row].values(), ZERO)
                     if total < 1 or any(s in ended for s in self.successors[row]):
-                        found[state] = row
+                        closer[state] = row
                         break
-            if not found:
+            if not closer:
                 break
-            for state, row in found.items():
+            for state, row in closer.items():
                 chosen[state] = row
-            ended |= found.keys()
+            ended |= closer.keys()
         if len(ended) < len(self.rows):
             left = next(s for s in range(len(self.rows)) if s not in ended)
             raise ModelError(f"from state {self.mdp.name(left)} no policy ends: γ = 1 has no total; set a discount.")
@@ -183,11 +183,11 @@ def as_fraction(x: Fraction | float) -> Fraction:
 
 
 def _mix(policy: dict[int, Fraction], successors: Sequence[dict[int, Fraction]]) -> dict[int, Fraction]:
-    found: dict[int, Fraction] = {}
+    mixed: dict[int, Fraction] = {}
     for row, weight in policy.items():
         for state, p in successors[row].items():
-            found[state] = found.get(state, ZERO) + weight * p
-    return found
+            mixed[state] = mixed.get(state, ZERO) + weight * p
+    return mixed
 
 
 def _eliminate(system: list[dict[int, Fraction]], right: list[Pair]) -> list[Pair]:

@@ -91,23 +91,23 @@ def exact_policy_gradient(
     if horizon is not None or mdp.horizon is not None:
         return _finite(mdp, logits, start, horizon)
     policy = softmax(mdp, logits)
-    found = evaluate(mdp, policy)
-    if found.gain is not None:
+    evaluation = evaluate(mdp, policy)
+    if evaluation.gain is not None:
         visits = stationary(mdp, policy, start=start)[mdp.row_state] * policy
         objective = float(visits @ mdp.rows.reward)
-        if found.certificate.lower.max() > found.certificate.upper.min():
+        if evaluation.certificate.lower.max() > evaluation.certificate.upper.min():
             raise ModelError("the gain depends on the state (several recurrent classes): it has no such gradient.")
     else:
         visits = occupancy(mdp, policy, start=start)
-        objective = float(start_of(mdp, start) @ found.values)
+        objective = float(start_of(mdp, start) @ evaluation.values)
     return ExactGradient(
         mdp=mdp,
         objective=objective,
-        gradient=visits * found.advantages,
+        gradient=visits * evaluation.advantages,
         policy=policy,
         occupancy=visits,
-        advantages=found.advantages,
-        values=found.values,
+        advantages=evaluation.advantages,
+        values=evaluation.values,
     )
 
 

@@ -113,17 +113,17 @@ def stationary(mdp: MDP, policy: ArrayLike, *, start: ArrayLike | None = None) -
     chain = Chain(mdp, policy).transient
     classes = list(recurrent_classes(chain))
     ends = np.flatnonzero(mdp.rows.terminal)
-    found = np.zeros(mdp.num_states)
+    distribution = np.zeros(mdp.num_states)
     if len(classes) == 1 and not len(ends) and not mdp.leak:
         members, weight = classes[0]
-        found[members] = weight
-        return found
+        distribution[members] = weight
+        return distribution
     first = start_of(mdp, start)
     reached = first + chain.matrix.T @ chain.solve(first, transposed=True)  # arrivals, counted at their first class
     for members, weight in classes:
-        found[members] = weight * reached[members].sum()
-    found[ends] = reached[ends]
-    return found
+        distribution[members] = weight * reached[members].sum()
+    distribution[ends] = reached[ends]
+    return distribution
 
 
 def start_of(mdp: MDP, start: ArrayLike | None) -> Floats:
@@ -134,9 +134,9 @@ def start_of(mdp: MDP, start: ArrayLike | None) -> Floats:
     """
     if start is None and mdp.start is None:
         raise ModelError("the model has no start distribution: pass start=, probabilities [S].")
-    found = np.asarray(mdp.start if start is None else start, dtype=np.float64)
-    if found.shape != (mdp.num_states,):
+    distribution = np.asarray(mdp.start if start is None else start, dtype=np.float64)
+    if distribution.shape != (mdp.num_states,):
         raise ModelError(
-            f"start has shape {found.shape}, expected one probability for each of {mdp.num_states} states."
+            f"start has shape {distribution.shape}, expected one probability for each of {mdp.num_states} states."
         )
-    return found
+    return distribution

@@ -53,9 +53,9 @@ def evaluate_exactly(mdp: MDP, policy: Sequence[Fraction] | Floats) -> tuple[Fra
     Source: Puterman (1994), section 6.1.
     """
     checked(mdp, np.array([float(p) for p in policy]))
-    found = Exact.of(mdp)
+    model = Exact.of(mdp)
     exact = [p if isinstance(p, Fraction) else simplest(float(p)) for p in policy]
-    values = found.evaluate([{row: exact[row] for row in rows if exact[row]} for rows in found.rows])
+    values = model.evaluate([{row: exact[row] for row in rows if exact[row]} for rows in model.rows])
     return tuple(a for a, _ in values)
 
 
@@ -69,10 +69,10 @@ def solve_exactly(mdp: MDP, *, max_iterations: int = 1000) -> ExactSolution:
     Source: Puterman (1994), sections 6.4 and 7.2.
     """
     model = Exact.of(mdp)
-    found = _improve(model, _initial(model), lambda a: (a[0], ZERO), max_iterations)
-    if found is None:
+    improved = _improve(model, _initial(model), lambda a: (a[0], ZERO), max_iterations)
+    if improved is None:
         raise ModelError("the total reward is unbounded: a policy that never ends earns more than 0 per round.")
-    chosen, values, iterations = found
+    chosen, values, iterations = improved
     rows = np.array(chosen, dtype=np.int64)
     tie = [model.advantage(row, s, values)[0] == 0 for s, pairs in enumerate(model.rows) for row in pairs]
     return ExactSolution(
@@ -127,8 +127,8 @@ def breakpoints(
     left = _walk(model, start[0], begin, ends[0], -1, max_iterations)[::-1]
     right = _walk(model, start[0], begin, ends[1], 1, max_iterations)
     if left and right and _same(left[-1], right[0]):
-        whole = right.pop(0)  # the walk began inside of a piece
-        left[-1] = replace(left[-1], high=whole.high)
+        middle = right.pop(0)  # the walk began inside of a piece
+        left[-1] = replace(left[-1], high=middle.high)
     return left + right
 
 
@@ -143,12 +143,12 @@ def _walk(
     pieces: list[Piece] = []
     while end is None or sign * x < sign * end:
         now = x
-        found = _improve(model, chosen, lambda a, now=now: (a[0] + now * a[1], sign * a[1]), max_iterations)
-        if found is None:
+        improved = _improve(model, chosen, lambda a, now=now: (a[0] + now * a[1], sign * a[1]), max_iterations)
+        if improved is None:
             edge = (now, end) if sign > 0 else (end, now)
             nothing = Piece(low=edge[0], high=edge[1], policy=None, values=(), slopes=(), optimal=None, unbounded=True)
             return [*pieces, nothing]
-        chosen, values, _ = found
+        chosen, values, _ = improved
         gaps = [model.advantage(row, s, values) for s, rows in enumerate(model.rows) for row in rows]
         meets = [-a / b for a, b in gaps if sign * b > 0]
         x_next = (min(meets) if sign > 0 else max(meets)) if meets else None

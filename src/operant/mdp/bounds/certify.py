@@ -60,13 +60,13 @@ class Contraction:
             ModelError: as `of`.
         """
         slack = longest * UNIT
-        found = cls(discount, float(least) * (1 - slack), float(most) * (1 + slack), longest, float(reward))
-        if discount * found.most * (1 + 2 * UNIT) >= 1.0:
+        contraction = cls(discount, float(least) * (1 - slack), float(most) * (1 + slack), longest, float(reward))
+        if discount * contraction.most * (1 + 2 * UNIT) >= 1.0:
             raise ModelError(
                 f"γ={discount!r} with rows that sum to {most!r} does not contract: nothing can be certified as "
                 'discounted. Use criterion="total" or "average", or a smaller discount.'
             )
-        return found
+        return contraction
 
     def noise(self, norm: float) -> float:
         """A bound on the rounding error of one backup of values of at most this norm."""
@@ -86,6 +86,15 @@ class Contraction:
         own = 16 * UNIT / (1 - self.discount * self.most)  # relative error of the two quotients
         end = noise + 4 * UNIT * (norm + abs(low) + abs(high) + abs(least) + abs(most))
         return least - own * abs(least) - end, most + own * abs(most) + end
+
+    def proof(self, low: float, high: float, norm: float, *, acts: bool) -> tuple[float, float, float, float]:
+        """(least, most, gap, rounding): `bounds`, most - least, and how much of that is rounding.
+
+        The last two are 0 if no state acts.
+        """
+        (least, most), exact = self.bounds(low, high, norm), self.shift(low, high)
+        gap = most - least if acts else 0.0
+        return least, most, gap, max(0.0, gap - (exact[1] - exact[0]))
 
     def gap(self, low: float, high: float, norm: float) -> float:
         """upper - lower of the certificate after a sweep that changed values by low to high."""
@@ -109,7 +118,7 @@ def discounted(
     Raises:
         ModelError: if the model does not contract (γ = 1), or a value is not finite.
     """
-    found = contraction or Contraction.of(mdp)
+    contraction = contraction or Contraction.of(mdp)
     rows = mdp.rows
     values = np.where(rows.terminal, rows.terminal_value, values)
     out, choice = np.empty_like(values), np.empty(mdp.num_states, dtype=np.int64)
@@ -118,12 +127,9 @@ def discounted(
     if not np.isfinite(norm):
         raise ModelError("the values are not finite: rewards or terminal values are too large, or are not numbers.")
     del values
-    least, most = found.bounds(low, high, norm)
+    least, most, loss, rounding = contraction.proof(low, high, norm, acts=mdp.num_rows > 0)
     lower, upper = np.where(rows.terminal, out, out + least), np.where(rows.terminal, out, out + most)
-    exact_least, exact_most = found.shift(low, high)
     middle = np.where(rows.terminal, out, out + 0.5 * (least + most))
-    loss = most - least if mdp.num_rows else 0.0
-    rounding = max(0.0, loss - (exact_most - exact_least))
     return middle, choice, Certificate(
         criterion="discounted", lower=lower, upper=upper, policy_loss=loss, rounding=rounding, why=THEOREM
     )  # fmt: skip

@@ -51,31 +51,31 @@ def finiteness(mdp: MDP, *, must_terminate: bool = False) -> Finiteness:
         ModelError: where the value does not exist or its sign cannot be told.
     """
     graph, reward = Graph.of(mdp), _reward(mdp)
-    live, lost = graph.every_row(), np.zeros(mdp.num_states, dtype=bool)
+    live, excluded = graph.every_row(), np.zeros(mdp.num_states, dtype=bool)
     if must_terminate:
         sure, _, live = graph.sure(mdp.rows.terminal, live, ends=True)
-        lost = ~sure
+        excluded = ~sure
     zero = graph.end_components(live & (reward == 0.0))
-    block = _merged(zero, lost)
+    block = _blocks(zero, excluded)
     stay = np.unique(block[zero.label >= 0]) if not must_terminate else np.zeros(0, dtype=np.int64)
-    whole = graph.quotient(reward, block, live & ~zero.inside, stay, np.zeros(len(stay)))
-    outer = Graph(whole.rows, whole.leaks)
+    merged = graph.quotient(reward, block, live & ~zero.inside, stay, np.zeros(len(stay)))
+    outer = Graph(merged.rows, merged.leaks)
     winning, win_rows, component = _winners(mdp, outer, block)
-    safe, _, kept = outer.sure(whole.rows.terminal | winning, outer.every_row(), ends=True)
-    _refuse_mixed(mdp, outer, whole, safe, winning, kept)
-    rich, toward = outer.attractor(winning, kept, ends=False)
-    finite = safe & ~rich
-    core = _core(outer, whole, finite, kept)
+    safe, _, kept = outer.sure(merged.rows.terminal | winning, outer.every_row(), ends=True)
+    _refuse_mixed(mdp, outer, merged, safe, winning, kept)
+    to_winning, toward = outer.attractor(winning, kept, ends=False)
+    finite = safe & ~to_winning
+    core = _core(outer, merged, finite, kept)
     rows = np.full(mdp.num_states, -1)
     at = np.where(winning, win_rows, toward)
-    lift(graph, zero, block, whole.source(at), rich, rows)
-    rich_states, poor = _spread(rich, block), lost | ~_spread(safe, block, fill=True)
-    rows[poor] = mdp.rows.pointer[:-1][poor]
+    lift(graph, zero, block, merged.source(at), to_winning, rows)
+    unbounded, hopeless = _spread(to_winning, block), excluded | ~_spread(safe, block, fill=True)
+    rows[hopeless] = mdp.rows.pointer[:-1][hopeless]
     return Finiteness(
         graph=graph,
         zero=zero,
-        unbounded=rich_states,
-        hopeless=poor,
+        unbounded=unbounded,
+        hopeless=hopeless,
         component=component,
         core=core,
         rows=rows,
@@ -125,12 +125,12 @@ def _reward(mdp: MDP) -> Floats:
     return np.where(np.abs(rows.reward) <= (np.diff(indptr) + 4) * 2.0**-52 * size, 0.0, rows.reward)
 
 
-def _merged(zero: EndComponents, lost: Mask) -> NDArray[np.int64]:
-    """Blocks: one for each end component in `zero`, one for each other state, -1 for the lost ones."""
-    states = len(lost)
+def _blocks(zero: EndComponents, excluded: Mask) -> NDArray[np.int64]:
+    """Blocks: one for each end component in `zero`, one for each other state, -1 for those left out."""
+    states = len(excluded)
     name = np.where(zero.label >= 0, states + zero.label, np.arange(states))
     block = np.full(states, -1)
-    block[~lost] = np.unique(name[~lost], return_inverse=True)[1]
+    block[~excluded] = np.unique(name[~excluded], return_inverse=True)[1]
     return block
 
 
@@ -204,19 +204,19 @@ def _signs(
     )
 
 
-def _refuse_mixed(mdp: MDP, outer: Graph, whole: Quotient, safe: Mask, winning: Mask, kept: Mask) -> None:
+def _refuse_mixed(mdp: MDP, outer: Graph, merged: Quotient, safe: Mask, winning: Mask, kept: Mask) -> None:
     """No state may end both at +∞ and at -∞."""
     if not winning.any() or safe.all():
         return
-    rich, _ = outer.attractor(winning, outer.every_row(), ends=False)
+    to_winning, _ = outer.attractor(winning, outer.every_row(), ends=False)
     rows, to_rich, to_poor = outer.rows, np.zeros(outer.num_rows, dtype=bool), np.zeros(outer.num_rows, dtype=bool)
-    graph_kernels.leads(rows.indptr, rows.indices, rows.data, rich, to_rich)
+    graph_kernels.leads(rows.indptr, rows.indices, rows.data, to_winning, to_rich)
     graph_kernels.leads(rows.indptr, rows.indices, rows.data, ~safe, to_poor)
     certain, _ = outer.attractor(winning, kept, ends=False)
     owner = outer.owner.astype(np.int64)
     bad = np.flatnonzero(to_rich & to_poor & ~certain[owner])
     if len(bad):
-        row = int(whole.origin[bad[0]])
+        row = int(merged.origin[bad[0]])
         state = int(np.searchsorted(mdp.rows.pointer, row, side="right")) - 1
         raise ModelError(
             f"state {mdp.name(state)}, action {mdp.rows.action[row]} may lead to an end component that earns without "
@@ -225,12 +225,12 @@ def _refuse_mixed(mdp: MDP, outer: Graph, whole: Quotient, safe: Mask, winning: 
         )
 
 
-def _core(outer: Graph, whole: Quotient, finite: Mask, kept: Mask) -> Quotient:
+def _core(outer: Graph, merged: Quotient, finite: Mask, kept: Mask) -> Quotient:
     """The blocks with finite values as a model of their own."""
     if finite.all() and kept.all():
-        return whole
+        return merged
     name = np.where(finite, np.cumsum(finite) - 1, -1)
     part = outer.quotient(outer.rows.reward, name, kept & finite[outer.owner])
-    origin = whole.origin[part.origin]
-    block = np.where(whole.block >= 0, name[whole.block], -1)
+    origin = merged.origin[part.origin]
+    block = np.where(merged.block >= 0, name[merged.block], -1)
     return Quotient(rows=part.rows, leaks=part.leaks, block=block, origin=origin)

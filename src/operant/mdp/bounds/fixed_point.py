@@ -56,10 +56,8 @@ def fixed_point(
             raise ModelError("the values are not finite: rewards or terminal values are too large, or no numbers.")
         finished = stop.done(low, high, values)
     norm = norm_of(values) + max(abs(low), abs(high))
-    least, most = contraction.bounds(low, high, norm)
-    exact_least, exact_most = contraction.shift(low, high)
-    ends, gap = mdp.rows.terminal, most - least if mdp.num_rows else 0.0
-    rounding = max(0.0, gap - (exact_most - exact_least))
+    least, most, gap, rounding = contraction.proof(low, high, norm, acts=mdp.num_rows > 0)
+    ends = mdp.rows.terminal
     return Solution(
         mdp=mdp,
         values=np.where(ends, values, values + 0.5 * (least + most)),

@@ -134,8 +134,8 @@ class Stopped(Exception):
 
 def bound(problem: Problem) -> Bounds:
     """Interval iteration on an analysed problem."""
-    if problem.size <= SMALL and (found := exact(problem)) is not None:
-        return tighten(problem, found.lower, found.upper, found.choice)
+    if problem.size <= SMALL and (bounds := exact(problem)) is not None:
+        return tighten(problem, bounds.lower, bounds.upper, bounds.choice)
     rows = problem.quotient.rows
     lower, choice = from_below(problem)
     most = float(rows.reward.max(initial=0.0))
@@ -234,7 +234,7 @@ def evaluate(problem: Problem, choice: NDArray[np.int64], rewards: list[Floats])
     except RuntimeError:  # exactly singular
         return None
     precondition = LinearOperator(inner.shape, matvec=factor.solve, dtype=np.float64)  # pyright: ignore[reportCallIssue]
-    found: list[Floats] = []
+    results: list[Floats] = []
     for index, reward in enumerate(rewards):
         v = problem.values(0.0) if index == 0 else np.zeros(n)
         right = reward[choice[at]] + (fixed if index == 0 else 0.0)
@@ -243,8 +243,8 @@ def evaluate(problem: Problem, choice: NDArray[np.int64], rewards: list[Floats])
             v[at], failed = bicgstab(inner, right, x0=v[at], rtol=1e-14, atol=0.0, maxiter=100, M=precondition)
             if failed and np.abs(inner @ v[at] - right).max() > 1e-10 * np.abs(v[at]).max(initial=1.0):
                 return None
-        found.append(v)
-    return found if all(np.isfinite(v).all() for v in found) else None
+        results.append(v)
+    return results if all(np.isfinite(v).all() for v in results) else None
 
 
 def improve(
@@ -254,10 +254,10 @@ def improve(
     rows, choice = problem.quotient.rows, choice.copy()
     one = np.ones_like(rows.reward)
     for _ in range(100):
-        found = evaluate(problem, choice, [rows.reward + shift, one])
-        if found is None:
+        results = evaluate(problem, choice, [rows.reward + shift, one])
+        if results is None:
             return None
-        v, w = found
+        v, w = results
         before, arrays = v.copy(), (problem.order, rows.pointer, *problem.arrays, rows.reward, shift, 1.0, v, choice)
         if kernels.rise(*arrays) <= tolerance(problem, v):
             return before, w, choice
@@ -271,10 +271,10 @@ def exact(problem: Problem) -> Bounds | None:
     rows = problem.quotient.rows
     if not len(problem.order):
         return Bounds(problem.values(0.0), problem.values(0.0), problem.first.copy(), "nothing to decide")
-    found = improve(problem, problem.first, 0.0)
-    if found is None:
+    improved = improve(problem, problem.first, 0.0)
+    if improved is None:
         return None
-    v, w, choice = found
+    v, w, choice = improved
     eta = 2.0 * tolerance(problem, v)
     for _ in range(6):
         lower, raised = v - eta * w, improve(problem, choice, eta)

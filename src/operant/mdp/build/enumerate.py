@@ -57,14 +57,14 @@ def enumerate_mdp(
     """
     first: Mapping[Any, float] = start if isinstance(start, Mapping) else {start: 1.0}
     index: dict[Hashable, int] = {state: i for i, state in enumerate(first)}
-    found = list(index)
+    states = list(index)
     named = () if actions is None or callable(actions) else actions
     labels: dict[Hashable, int] = {action: i for i, action in enumerate(named)}
     builder, ends = RowBuilder(), list[int]()
     with _progress(quiet) as tell:
         at = 0
-        while at < len(found):
-            state = found[at]
+        while at < len(states):
+            state = states[at]
             choices = {} if terminal is not None and terminal(state) else _choices(transition, actions, state)
             rows = 0
             for action, outcomes in choices.items():
@@ -72,9 +72,9 @@ def enumerate_mdp(
                 label = labels.setdefault(action, len(labels))
                 try:
                     for p, successor, r in outcomes:
-                        number = index.setdefault(successor, len(found))
-                        if number == len(found):
-                            found.append(successor)
+                        number = index.setdefault(successor, len(states))
+                        if number == len(states):
+                            states.append(successor)
                         builder.add(number, p, r)
                 except (TypeError, ValueError) as error:
                     raise ModelError(
@@ -86,15 +86,15 @@ def enumerate_mdp(
                 ends.append(at)
             at += 1
             if at % LOOK == 0:
-                tell(at, len(found), _watched(builder, found, at, limit))
-    plain = all(type(state) is int for state in found) and found == list(range(len(found)))
+                tell(at, len(states), _watched(builder, states, at, limit))
+    plain = all(type(state) is int for state in states) and states == list(range(len(states)))
     return MDP.from_rows(
-        builder.rows(len(found), np.array(ends, dtype=np.int64)),
+        builder.rows(len(states), np.array(ends, dtype=np.int64)),
         discount,
         start={index[state]: p for state, p in first.items()} if plain else first,
         horizon=horizon,
         criterion=criterion,
-        states=None if plain else found,
+        states=None if plain else states,
         actions=None if list(labels) == list(range(len(labels))) else tuple(labels),
     )
 
@@ -114,23 +114,25 @@ def _admissible(actions: Any, state: Hashable) -> Iterable[Hashable]:
     return cast("Iterable[Hashable]", actions(state) if callable(actions) else actions)
 
 
-def _watched(builder: RowBuilder, found: list[Hashable], expanded: int, limit: int | None) -> int:
+def _watched(builder: RowBuilder, states: list[Hashable], expanded: int, limit: int | None) -> int:
     """Bytes that the states found so far will need, if those not yet expanded are like the others.
 
     Raises:
         ModelError: if that is more than may be used.
     """
-    here = builder.nbytes
-    objects = len(found) * (sys.getsizeof(found[-1]) + 120)  # the state, its place in the index and in the list
+    table_bytes = builder.nbytes
+    objects = len(states) * (sys.getsizeof(states[-1]) + 120)  # the state, its place in the index and in the list
     pairs, entries = len(builder.action), len(builder.indices)
-    model = memory(len(found), pairs / expanded, entries / max(pairs, 1), outcome_rewards=True, policy_copy=False).model
-    needed = round(here * len(found) / expanded) + objects + model
+    model = memory(
+        len(states), pairs / expanded, entries / max(pairs, 1), outcome_rewards=True, policy_copy=False
+    ).model
+    needed = round(table_bytes * len(states) / expanded) + objects + model
     free = available()
     if limit is None and free is not None:
-        limit = int(SHARE * (free + here + objects * expanded // len(found)))
+        limit = int(SHARE * (free + table_bytes + objects * expanded // len(states)))
     if limit is not None and needed > limit:
         raise ModelError(
-            f"enumeration stopped with {expanded:,} states expanded and {len(found):,} found: these alone need "
+            f"enumeration stopped with {expanded:,} states expanded and {len(states):,} found: these alone need "
             f"{gigabytes(needed)} of memory and {gigabytes(limit)} may be used. "
             "Use a smaller model, a compiled function (operant.mdp.enumerate_compiled), or raise `limit`."
         )

@@ -93,11 +93,13 @@ def _arrays(log: Any, states: int | None) -> Any:
             raise ModelError(f"{name} has shape {column.shape}: give one entry for each of the logged transitions.")
     for name, limit in (("state", states), ("action", 2**31 - 1), ("successor", states)):
         column = columns[names.index(name)]
-        whole = column.astype(np.int64)
-        wrong = np.flatnonzero((whole != column) | (whole < 0) | (whole >= (2**62 if limit is None else limit)))
+        integers = column.astype(np.int64)
+        wrong = np.flatnonzero(
+            (integers != column) | (integers < 0) | (integers >= (2**62 if limit is None else limit))
+        )
         if len(wrong):
             raise ModelError(f"{name}[{wrong[0]}] is {column[wrong[0]]}: expected an index, 0 or more, in range.")
-        columns[names.index(name)] = whole
+        columns[names.index(name)] = integers
     reward = columns[2].astype(np.float64)
     if not np.isfinite(reward).all():
         raise ModelError(f"reward[{np.flatnonzero(~np.isfinite(reward))[0]}] is not finite: leave the transition out.")

@@ -83,8 +83,8 @@ def require_solve(mdp: MDP, *, limit: int | None = None) -> None:
 
 def available() -> int | None:
     """Bytes that can be had without swapping, within the limits set on this process; None where it cannot be told."""
-    found = [_meminfo(), _control_group(), _address_space()]
-    known = [number for number in found if number is not None]
+    limits = [_meminfo(), _control_group(), _address_space()]
+    known = [number for number in limits if number is not None]
     return max(0, min(known)) if known else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -57,19 +57,9 @@ def grid_world(
     width = len(lines[0])
     flat = np.array(list("".join(lines)))
     cell = np.flatnonzero(~np.isin(flat, list(walls)))  # [S]
-    if len(cell) == 0:
-        raise ModelError("the map has no cell but walls: draw at least one other.")
     rewards = dict(rewards or {})
-    for what, characters in (("rewards", rewards), ("terminal", terminal)):
-        missing = [c for c in characters if c not in flat]
-        if missing:
-            raise ModelError(f"{what} names {missing[0]!r}, which is not on the map: draw it, or leave it out.")
-    if not 0.0 <= slip <= 1.0:
-        raise ModelError(f"slip is {slip}: a probability lies in [0, 1].")
-    if reward_on not in ("enter", "leave"):
-        raise ModelError(f'reward_on is {reward_on!r}: it is "enter" or "leave".')
+    _check_options(cell, flat, {"rewards": rewards, "terminal": terminal}, slip, reward_on)
     worth = np.array([rewards.get(c, living_reward) for c in flat[cell].tolist()])  # [S]
-    ends = np.isin(flat[cell], list(terminal))
     matrix = _matrix(cell, len(lines), width, slip)
     states = len(cell)
     first = np.isin(flat[cell], list(start))
@@ -78,13 +68,29 @@ def grid_world(
         worth if reward_on == "leave" else _entering(matrix, worth),
         discount,
         pairs=(np.repeat(np.arange(states), 4), np.tile(np.arange(4), states)),
-        terminal=np.flatnonzero(ends),
+        terminal=np.flatnonzero(np.isin(flat[cell], list(terminal))),
         start=first / first.sum() if first.any() else None,
         horizon=horizon,
         states=[(int(c) // width, int(c) % width) for c in cell],
         actions=tuple(MOVES),
         grid=Grid(lines=lines, cell=cell, moves=tuple(MOVES.values())),
     )
+
+
+def _check_options(
+    cell: np.ndarray, flat: np.ndarray, named: Mapping[str, Iterable[str]], slip: float, reward_on: str
+) -> None:
+    """Has the map a cell, are the characters that options name on it, and are the others of what they may be?"""
+    if len(cell) == 0:
+        raise ModelError("the map has no cell but walls: draw at least one other.")
+    for what, characters in named.items():
+        missing = [c for c in characters if c not in flat]
+        if missing:
+            raise ModelError(f"{what} names {missing[0]!r}, which is not on the map: draw it, or leave it out.")
+    if not 0.0 <= slip <= 1.0:
+        raise ModelError(f"slip is {slip}: a probability lies in [0, 1].")
+    if reward_on not in ("enter", "leave"):
+        raise ModelError(f'reward_on is {reward_on!r}: it is "enter" or "leave".')
 
 
 def _entering(matrix: sp.csr_array, worth: Floats) -> sp.csr_array:

@@ -118,10 +118,10 @@ def _start(start: Any, states: int) -> NDArray[np.float64] | None:
         return None
     if isinstance(start, int | np.integer) and 0 <= start < states:
         return np.eye(1, states, int(start)).ravel()
-    found = np.asarray(start, dtype=np.float64)
-    if found.shape != (states,):
+    distribution = np.asarray(start, dtype=np.float64)
+    if distribution.shape != (states,):
         raise ModelError(f"start is {start!r}: give a state from 0 to {states - 1}, or one probability for each.")
-    return found
+    return distribution
 
 
 def _flatten(table: Any) -> tuple[Integers, Integers, Integers, NDArray[np.float64]]:

@@ -49,7 +49,7 @@ def _matrices(parts: Any, name: str) -> list[Any]:
     """One CSR matrix per action."""
     if sp.issparse(parts):
         raise ModelError(f"{name} is one sparse matrix: give a list of one per action.")
-    found = [sp.csr_array(part if sp.issparse(part) else np.asarray(part, dtype=np.float64)) for part in parts]
-    if not found:
+    matrices = [sp.csr_array(part if sp.issparse(part) else np.asarray(part, dtype=np.float64)) for part in parts]
+    if not matrices:
         raise ModelError(f"{name} is empty: give one matrix per action.")
-    return found
+    return matrices

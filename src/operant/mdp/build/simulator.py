@@ -116,10 +116,10 @@ def from_simulator(
     """
     plain = getattr(simulator, "unwrapped", simulator)
     explorer = _Explorer(plain, _actions(plain) if actions is None else list(actions), key or _observed)
-    found = [explorer.begin(seed) for seed in seeds]
-    if not found:
+    starts = [explorer.begin(seed) for seed in seeds]
+    if not starts:
         raise ModelError("seeds is empty: give at least one.")
-    start = {state: found.count(state) / len(found) for state in found}
+    start = {state: starts.count(state) / len(starts) for state in starts}
     mdp = enumerate_mdp(
         explorer.expand, start, discount=discount, terminal=_ended, horizon=horizon, limit=limit, quiet=quiet
     )

@@ -33,8 +33,8 @@ def split_endings(
         if len(entered) == 0:
             break
         ends[entered] = False
-    apart = done & ~ends[successor]
-    twins = np.unique(successor[apart])
+    split = done & ~ends[successor]
+    twins = np.unique(successor[split])
     number = np.zeros(len(begins), dtype=np.int64)
     number[twins] = len(begins) + np.arange(len(twins))
-    return ends, twins, np.where(apart, number[successor], successor)
+    return ends, twins, np.where(split, number[successor], successor)

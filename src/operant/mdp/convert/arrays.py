@@ -140,10 +140,10 @@ def _csr(matrix: Any, name: str) -> Any:
         matrix = np.asarray(matrix, dtype=np.float64)
         if matrix.ndim != 2:
             raise ModelError(f"{name} has shape {matrix.shape}: expected a matrix.")
-    found = matrix if sp.issparse(matrix) and matrix.format == "csr" else _coo_to_csr(matrix)
-    if found.data.dtype != np.float64:
-        found = sp.csr_array((found.data.astype(np.float64), found.indices, found.indptr), shape=found.shape)
-    return found
+    csr = matrix if sp.issparse(matrix) and matrix.format == "csr" else _coo_to_csr(matrix)
+    if csr.data.dtype != np.float64:
+        csr = sp.csr_array((csr.data.astype(np.float64), csr.indices, csr.indptr), shape=csr.shape)
+    return csr
 
 
 def _coo_to_csr(matrix: Any) -> Any:

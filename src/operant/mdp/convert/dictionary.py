@@ -32,20 +32,20 @@ def rows_of_dictionary(
     nested = all(isinstance(value, Mapping) and not _numbers(value) for value in P.values())
     if nested and R is not None:
         raise ModelError("P of the form {s: {a: [(p, s', r), …]}} holds its rewards: leave R out.")
-    found = list(_nested(P) if nested else _flat(P, R))
+    triples = list(_nested(P) if nested else _flat(P, R))
     ends = terminal if isinstance(terminal, Mapping) else list(cast("Iterable[Hashable]", terminal or ()))
     known: dict[Hashable, None] = dict.fromkeys(P if states is None and nested else states or ())
     if states is None:
-        for state, _, outcomes in found:
+        for state, _, outcomes in triples:
             known[state] = None
             known.update((successor, None) for _, successor, _ in outcomes)
         known.update(dict.fromkeys(ends))
     index, state_names = _numbered(known, given=states is not None)
     choices, action_names = _numbered(
-        dict.fromkeys(actions if actions is not None else (a for _, a, _ in found)), given=actions is not None
+        dict.fromkeys(actions if actions is not None else (a for _, a, _ in triples)), given=actions is not None
     )
     builder = RowBuilder()
-    for state, action, outcomes in found:
+    for state, action, outcomes in triples:
         for p, successor, r in outcomes:
             builder.add(_at(index, successor, "state", f"successor of state {state!r}, action {action!r}"), p, r)
         builder.close(_at(index, state, "state", "key of P"), _at(choices, action, "action", f"key of P at {state!r}"))

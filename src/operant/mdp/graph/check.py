@@ -34,14 +34,14 @@ def check(mdp: MDP) -> list[Problem]:
     - "improper": the same, states from which some policy does not. A total reward is then well defined only if such
       policies lose: Bertsekas & Tsitsiklis (1991), An analysis of stochastic shortest path problems, assumption 1.
     """
-    rows, found = mdp.rows, list[Problem]()
+    rows, problems = mdp.rows, list[Problem]()
 
     def tell(kind: Any, mask: Mask, text: str) -> None:
         states = np.flatnonzero(mask)
         if len(states):
             some = ", ".join(mdp.name(int(s)) for s in states[:5]) + (", …" if len(states) > 5 else "")
             count = f"{len(states):,} of {mdp.num_states:,} states" if len(states) > 1 else "state"
-            found.append(Problem(kind=kind, states=states, message=f"{kind}: {count} {text}: {some}."))
+            problems.append(Problem(kind=kind, states=states, message=f"{kind}: {count} {text}: {some}."))
 
     tell("unreachable", ~reachable(mdp), "cannot be reached from the start; leave out what is not wanted")
     alone = np.diff(rows.indptr) == 1
@@ -55,4 +55,4 @@ def check(mdp: MDP) -> list[Problem]:
         tell("endless", endless, "from which no policy is sure to terminate, with γ = 1; add a way out, or a discount")
         some = ~prob1_every(mdp) & ~endless
         tell("improper", some, "from which some policy may never terminate, with γ = 1; see that this cannot pay")
-    return found
+    return problems

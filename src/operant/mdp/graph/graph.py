@@ -251,9 +251,9 @@ class Graph:
             hit[label[fresh[count[fresh] != before]] - first] = True
             fresh, first = fresh[hit[label[fresh] - first] & ~gone[fresh]], after
         kept = np.flatnonzero(~gone)
-        found = np.full(self.num_states, -1, dtype=np.int64)
-        names, found[kept] = np.unique(label[kept], return_inverse=True)
-        return EndComponents(count=len(names), label=found, inside=live)
+        numbered = np.full(self.num_states, -1, dtype=np.int64)
+        names, numbered[kept] = np.unique(label[kept], return_inverse=True)
+        return EndComponents(count=len(names), label=numbered, inside=live)
 
     def quotient(
         self, reward: Floats, block: NDArray[np.int64], keep: Mask, stay: NDArray[np.int64] = NONE, worth: Floats = ZERO

@@ -146,18 +146,18 @@ def _load_npz(path: Path, **changes: Any) -> MDP:
     try:
         with np.load(path, allow_pickle=False) as file:
             about = _head(json.loads(str(file["about"])), path)
-            found = {name: file[name] for name in ARRAYS if name in file.files}
+            arrays = {name: file[name] for name in ARRAYS if name in file.files}
     except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: this is not a model saved by operant ({error}).") from error
-    for name, array in found.items():
+    for name, array in arrays.items():
         if array.ndim != 1 or array.dtype.kind != ARRAYS[name]:
             raise ModelError(f"{path}: {name} is {array.dtype} of shape {array.shape}, which no model has.")
-    missing = [name for name in Rows.__slots__ if name not in found and name != "outcome_reward"]
+    missing = [name for name in Rows.__slots__ if name not in arrays and name != "outcome_reward"]
     if missing:
         raise ModelError(f"{path}: {missing[0]} is missing: the file is incomplete.")
-    start, cell = found.pop("start", None), found.pop("cell", None)
-    arrays: dict[str, Any] = {"outcome_reward": None, **found}
-    rows = Rows(**arrays)
+    start, cell = arrays.pop("start", None), arrays.pop("cell", None)
+    members: dict[str, Any] = {"outcome_reward": None, **arrays}
+    rows = Rows(**members)
     return _finished(rows, about, start, _grid(about.get("grid"), cell, path), path, changes)
 
 
@@ -210,9 +210,9 @@ def _load_json(path: Path, **changes: Any) -> MDP:
 
 
 def _vector(start: Mapping[int, float], states: int) -> Any:
-    found = np.zeros(states)
-    found[list(start)] = list(start.values())
-    return found
+    distribution = np.zeros(states)
+    distribution[list(start)] = list(start.values())
+    return distribution
 
 
 def _index(names: Any, limit: int) -> Callable[[Any], int]:

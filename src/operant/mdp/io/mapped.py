@@ -48,7 +48,7 @@ DTYPES = {
     "cell": "<i8",
 }
 """While writing; pointers are narrowed to 32 bits at the end where they fit."""
-WHOLE = {"start", "cell"}
+PER_MODEL = {"start", "cell"}
 """Written at the end, and only where the model has them."""
 
 
@@ -114,11 +114,11 @@ class MappedWriter:
             raise ModelError(f"{self.folder} exists: choose another folder, or remove it.")
         self._aside = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.tmp")
         start, grid = about.get("start"), about.get("grid")
-        whole: dict[str, Any] = {
+        per_model: dict[str, Any] = {
             "start": None if isinstance(start, int | np.integer) else start,
             "cell": None if grid is None else grid.cell,
         }
-        self._whole = {name: array for name, array in whole.items() if array is not None}
+        self._per_model = {name: array for name, array in per_model.items() if array is not None}
         self._about: dict[str, Any] = {
             "discount": float(discount),
             "criterion": about.get("criterion"),
@@ -177,7 +177,7 @@ class MappedWriter:
                 "append all states."
             )
         try:
-            for name, array in self._whole.items():
+            for name, array in self._per_model.items():
                 self._streams[name] = _Stream(self._path(name), DTYPES[name])
                 self._streams[name].write(array)
             files = {name: stream.close() for name, stream in self._streams.items()}
@@ -214,7 +214,7 @@ class MappedWriter:
     def _begin(self, rows: Rows) -> None:
         shutil.rmtree(self._aside, ignore_errors=True)
         self._aside.mkdir(parents=True)
-        absent = WHOLE | ({"outcome_reward"} if rows.outcome_reward is None else set())
+        absent = PER_MODEL | ({"outcome_reward"} if rows.outcome_reward is None else set())
         self._streams = {name: _Stream(self._path(name), DTYPES[name]) for name in DTYPES if name not in absent}
         for name in POINTERS:
             self._streams[name].write([0])
@@ -257,10 +257,10 @@ def check_mapped(folder: str | Path) -> None:
     """
     folder = Path(folder)
     for name, entry in _manifest(folder)["files"].items():
-        found, array = 0, _mapped(folder / f"{name}.npy", entry)
+        checksum, array = 0, _mapped(folder / f"{name}.npy", entry)
         for first in range(0, len(array), BLOCK):
-            found = zlib.crc32(array[first : first + BLOCK].view(np.uint8).data, found)
-        if found != entry["crc32"]:
+            checksum = zlib.crc32(array[first : first + BLOCK].view(np.uint8).data, checksum)
+        if checksum != entry["crc32"]:
             raise ModelError(f"{folder / name}.npy is damaged: its checksum is not the manifest's. Write it anew.")
 
 
@@ -270,7 +270,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{folder} holds no MANIFEST.json: it is no mapped model, or its writing was cut short.")
     try:
         about = json.loads(path.read_text())
-        complete = set(about["files"]) >= set(DTYPES) - WHOLE - {"outcome_reward"}
+        complete = set(about["files"]) >= set(DTYPES) - PER_MODEL - {"outcome_reward"}
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged ({error}): write the model anew.") from error
     if about["version"] != VERSION or not complete:

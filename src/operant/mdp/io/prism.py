@@ -100,15 +100,15 @@ def read_labels(path: str | Path, states: int) -> dict[str, NDArray[np.bool_]]:
         if not equals or not number.isdigit() or len(name) < 2 or name[0] != '"' or name[-1] != '"':
             raise ModelError(f'{place}: {field!r}: expected labels as 0="init".')
         names[int(number)] = name[1:-1]
-    found = {name: np.zeros(states, dtype=bool) for name in names.values()}
+    labels = {name: np.zeros(states, dtype=bool) for name in names.values()}
     for place, fields in lines:
-        state = _whole(fields[0].removesuffix(":"), states, "state", place)
+        state = _integer(fields[0].removesuffix(":"), states, "state", place)
         for field in fields[1:]:
-            number = _whole(field, 2**31, "label", place)
+            number = _integer(field, 2**31, "label", place)
             if number not in names:
                 raise ModelError(f"{place}: label {number} is not named in the first line.")
-            found[names[number]][state] = True
-    return found
+            labels[names[number]][state] = True
+    return labels
 
 
 def to_prism(mdp: MDP, path: str | Path) -> None:
@@ -186,7 +186,7 @@ def _lines(path: Path) -> Iterator[Line]:
         raise ModelError(f"{path}: cannot be read ({error}).") from error
 
 
-def _whole(text: str, limit: int, what: str, place: str) -> int:
+def _integer(text: str, limit: int, what: str, place: str) -> int:
     try:
         number = int(text)
     except ValueError:
@@ -213,7 +213,7 @@ def _header(lines: Iterator[Line], path: Path) -> tuple[str, list[int]]:
         place, fields = next(lines)
     except StopIteration:
         raise ModelError(f"{path}:1: the file is empty: its first line counts states and transitions.") from None
-    return place, [_whole(field, 2**62, "count", place) for field in fields]
+    return place, [_integer(field, 2**62, "count", place) for field in fields]
 
 
 def _transitions(path: Path) -> tuple[RowBuilder, int, _Places]:
@@ -229,8 +229,8 @@ def _transitions(path: Path) -> tuple[RowBuilder, int, _Places]:
     for place, fields in lines:
         if len(fields) not in ((3,) if chain else (4, 5)):
             raise ModelError(f"{place}: {len(fields)} fields: expected {_FORM[chain]}.")
-        state = _whole(fields[0], states, "state", place)
-        choice = 0 if chain else _whole(fields[1], 2**31 - 1, "choice", place)
+        state = _integer(fields[0], states, "state", place)
+        choice = 0 if chain else _integer(fields[1], 2**31 - 1, "choice", place)
         if (state, choice) != now:
             if now != (-1, -1):
                 builder.close(*now)
@@ -240,7 +240,7 @@ def _transitions(path: Path) -> tuple[RowBuilder, int, _Places]:
             row[now] = len(row)
             named.append(fields[4] if len(fields) == 5 else None)
         successor, probability = fields[1 if chain else 2], fields[2 if chain else 3]
-        builder.add(_whole(successor, states, "successor", place), _real(probability, place), 0.0)
+        builder.add(_integer(successor, states, "successor", place), _real(probability, place), 0.0)
     if now != (-1, -1):
         builder.close(*now)
     if len(builder.indices) != counts[-1]:
@@ -292,16 +292,19 @@ def _add_rewards(builder: RowBuilder, places: _Places, stem: Path, states: int, 
         for place, fields in lines:
             if len(fields) != (3 if chain else 4):
                 raise ModelError(f"{place}: {len(fields)} fields: expected {3 if chain else 4}.")
-            at = (_whole(fields[0], states, "state", place), 0 if chain else _whole(fields[1], 2**31, "choice", place))
-            successor = _whole(fields[-2], states, "successor", place)
+            at = (
+                _integer(fields[0], states, "state", place),
+                0 if chain else _integer(fields[1], 2**31, "choice", place),
+            )
+            successor = _integer(fields[-2], states, "successor", place)
             row = places.row.get(at, -1)
             begin, end = (int(indptr[row]), int(indptr[row + 1])) if row >= 0 else (0, 0)
-            here = begin + np.flatnonzero(indices[begin:end] == successor)
-            if len(here) == 0:
+            entries = begin + np.flatnonzero(indices[begin:end] == successor)
+            if len(entries) == 0:
                 raise ModelError(
                     f"{place}: state {at[0]}, choice {at[1]} does not lead to {successor} in the .tra file."
                 )
-            reward[here] += sign * _real(fields[-1], place)
+            reward[entries] += sign * _real(fields[-1], place)
         break
 
 
@@ -310,29 +313,29 @@ def _state_rewards(path: Path, states: int) -> Floats:
     place, counts = _header(lines, path)
     if counts[0] != states:
         raise ModelError(f"{place}: {counts[0]} states, but the .tra file has {states}.")
-    found = np.zeros(states)
+    rewards = np.zeros(states)
     for place, fields in lines:
         if len(fields) != 2:
             raise ModelError(f'{place}: {len(fields)} fields: expected "state reward".')
-        found[_whole(fields[0], states, "state", place)] = _real(fields[1], place)
-    return found
+        rewards[_integer(fields[0], states, "state", place)] = _real(fields[1], place)
+    return rewards
 
 
 def _states(path: Path, states: int) -> tuple[Any, ...] | None:
     """The values of the variables in each state, as names; None if there is no such file."""
     if not path.is_file():
         return None
-    found: list[Any] = [None] * states
+    names: list[Any] = [None] * states
     lines = _lines(path)
     next(lines, None)
     for place, fields in lines:
         number, colon, values = "".join(fields).partition(":")
         if not colon or values[:1] != "(" or values[-1:] != ")":
             raise ModelError(f"{place}: expected a state as 0:(1,true).")
-        found[_whole(number, states, "state", place)] = tuple(_value(text) for text in values[1:-1].split(","))
-    if None in found:
-        raise ModelError(f"{path}: state {found.index(None)} is missing.")
-    return tuple(found)
+        names[_integer(number, states, "state", place)] = tuple(_value(text) for text in values[1:-1].split(","))
+    if None in names:
+        raise ModelError(f"{path}: state {names.index(None)} is missing.")
+    return tuple(names)
 
 
 def _value(text: str) -> Any:

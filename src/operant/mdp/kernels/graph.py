@@ -37,32 +37,32 @@ def strong(pointer, indptr, indices, data, live, roots, label, first, number, lo
         while depth > 0:
             s = np.int64(calls[depth - 1])
             row, k = np.int64(at_row[s]), np.int64(at_entry[s])
-            last, found = np.int64(pointer[s + 1]), np.int64(-1)
-            while row < last and found < 0:
+            last, child = np.int64(pointer[s + 1]), np.int64(-1)
+            while row < last and child < 0:
                 end = np.int64(indptr[row + 1])
                 if live[row]:
                     while k < end:
                         if data[k] > 0.0:
                             t = np.int64(indices[k])
                             if number[t] == 0:
-                                found = t
+                                child = t
                                 break
                             if label[t] < 0 and low[t] < low[s]:
                                 low[s] = low[t]
                         k += 1
-                if found < 0:
+                if child < 0:
                     row += 1
                     k = end
             at_row[s], at_entry[s] = row, k
-            if found >= 0:  # this entry is looked at again on return, and then lowers low[s]
+            if child >= 0:  # this entry is looked at again on return, and then lowers low[s]
                 counter += 1
-                number[found] = low[found] = counter
-                stack[height] = found
+                number[child] = low[child] = counter
+                stack[height] = child
                 height += 1
-                calls[depth] = found
+                calls[depth] = child
                 depth += 1
-                at_row[found] = pointer[found]
-                at_entry[found] = indptr[np.int64(pointer[found])]
+                at_row[child] = pointer[child]
+                at_entry[child] = indptr[np.int64(pointer[child])]
                 continue
             depth -= 1
             if low[s] == number[s]:

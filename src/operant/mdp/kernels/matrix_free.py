@@ -25,6 +25,10 @@ def compiled(transition: Any) -> tuple[Any, Any, Any]:
 
     They are compiled anew in each process: Numba cannot cache a function that holds another one.
     """
+    return *_sweeps(transition), _check(transition)
+
+
+def _sweeps(transition: Any) -> tuple[Any, Any]:
     serial = numba.njit(**OPTIONS)
 
     @serial
@@ -64,7 +68,11 @@ def compiled(transition: Any) -> tuple[Any, Any, Any]:
             low, high = min(low, value - v[s]), max(high, value - v[s])
         return low, high
 
-    @serial
+    return improve, evaluate
+
+
+def _check(transition: Any) -> Any:
+    @numba.njit(**OPTIONS)
     def check(begin, end, states, actions, successor, probability, reward):
         """Is every pair's outcome a distribution?
 
@@ -96,4 +104,4 @@ def compiled(transition: Any) -> tuple[Any, Any, Any]:
                     least, most, longest = min(least, stays), max(most, stays), max(longest, outcomes)
         return FINE, begin, actions, 0.0, least, most, greatest, longest
 
-    return improve, evaluate, check
+    return check

@@ -101,11 +101,11 @@ def copy_rows(indptr, indices, data, lines, to, new_indptr, new_indices, new_dat
 
 
 @serial
-def look_up(indptr, indices, other_indptr, other_indices, other_data, found):
-    """found[k] = the other matrix at the place of entry k, or 0 where it has none; the rows of both are sorted."""
+def look_up(indptr, indices, other_indptr, other_indices, other_data, out):
+    """out[k] = the other matrix at the place of entry k, or 0 where it has none; the rows of both are sorted."""
     for row in range(len(indptr) - 1):
         at, end = np.int64(other_indptr[row]), np.int64(other_indptr[row + 1])
         for k in range(np.int64(indptr[row]), np.int64(indptr[row + 1])):
             while at < end and other_indices[at] < indices[k]:
                 at += 1
-            found[k] = other_data[at] if at < end and other_indices[at] == indices[k] else 0.0
+            out[k] = other_data[at] if at < end and other_indices[at] == indices[k] else 0.0

@@ -65,13 +65,13 @@ def auto(mdp: MDP, **limits: Unpack[Limits]) -> Solution:
     modified = Modified(mdp, run.threads, run.initial_values())
     why = "modified policy iteration: the model was solved before a choice was due"
     if not tried(run, modified):
-        graph = components(mdp)
-        largest = int(graph.sizes.max())
+        scc = components(mdp)
+        largest = int(scc.sizes.max())
         if largest <= mdp.num_states / 2:
             why = f"no component has more than {largest:,} of {mdp.num_states:,} states"
-            return taken_over(run, partial(topological, found=graph), modified.release(), why)
+            return taken_over(run, partial(topological, scc=scc), modified.release(), why)
         if run.initial is None and ends_decide(mdp):
-            sweeps, v = modified.whole, modified.release()
+            sweeps, v = modified.bellman, modified.release()
             v[~mdp.rows.terminal] = worst(mdp)
             done, backups = False, 0
             while not done:
@@ -90,7 +90,7 @@ def auto(mdp: MDP, **limits: Unpack[Limits]) -> Solution:
 
 def taken_over(run: Progress, solver: Callable[..., Solution], values: Floats, why: str) -> Solution:
     """What another solver makes of the values so far, with what is left of the allowance."""
-    found = solver(
+    solution = solver(
         run.mdp,
         epsilon=run.epsilon,
         watch=run.later(),
@@ -98,7 +98,7 @@ def taken_over(run: Progress, solver: Callable[..., Solution], values: Floats, w
         threads=run.threads,
         initial=values,
     )
-    return run.joined(found, why)
+    return run.joined(solution, why)
 
 
 def in_place(run: Progress, sweeps: Sweeps, v: Floats, most: int, inner: int, wait: int) -> tuple[bool, int]:
@@ -133,9 +133,9 @@ def ends_decide(mdp: MDP) -> bool:
     if not rows.terminal.any():
         return False
     steps = np.where(rows.terminal, 0, mdp.num_states).astype(np.int64)
-    found = kernels.farthest(rows.pointer, rows.indptr, rows.indices, steps, CARRIED)
+    farthest = kernels.farthest(rows.pointer, rows.indptr, rows.indices, steps, CARRIED)
     long = 4 * np.log2(mdp.num_states)
-    return bool(long <= found < mdp.num_states) and found * (1.0 - mdp.discount) <= NEAR
+    return bool(long <= farthest < mdp.num_states) and farthest * (1.0 - mdp.discount) <= NEAR
 
 
 def worst(mdp: MDP) -> float:
@@ -156,12 +156,12 @@ def tried(run: Progress, modified: Modified) -> bool:
 
 def renumbered(run: Progress, modified: Modified) -> str:
     """Go on to the end, on the model with its states in a local order if that pays; what was done, for `why`."""
-    found = local(run.mdp)
-    if found is None:
+    numbering = local(run.mdp)
+    if numbering is None:
         modified.advance(run)
         return ""
-    moved, order = found
-    watch, inner = run.watch, Modified(moved, modified.whole.threads, modified.v[order])
+    moved, order = numbering
+    watch, inner = run.watch, Modified(moved, modified.bellman.threads, modified.v[order])
 
     def in_old_order(iteration: int, gap: float, values: Floats) -> None:
         if watch is not None:

@@ -166,10 +166,10 @@ def _device(device: Any) -> Any:
     import torch
 
     try:
-        found = torch.device(device)
-        torch.empty(1, device=found)
+        device = torch.device(device)
+        torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ModelError(
             f'torch has no device {str(device)!r} here ({str(error).splitlines()[0]}): use device="cpu".'
         ) from error
-    return found
+    return device

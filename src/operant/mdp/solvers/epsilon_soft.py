@@ -36,15 +36,15 @@ def best_epsilon_soft(
 
     Source: Sutton and Barto (2018), section 5.4 (policy iteration works for ε-soft policies).
     """
-    began = time.perf_counter()
+    started = time.perf_counter()
     if epsilon == 0.0:
         raise ModelError("epsilon is 0, which is the optimal policy itself: use operant.mdp.solve.")
     model = soften(mdp, epsilon)
-    found, history = _improve(model, watch, max_iterations)
+    evaluation, history = _improve(model, watch, max_iterations)
     rows = np.full(mdp.num_states, -1)
-    chosen = np.flatnonzero(found.policy > 0.5)
+    chosen = np.flatnonzero(evaluation.policy > 0.5)
     rows[mdp.row_state[chosen]] = chosen
-    certificate = certify_policy(found, max_iterations=max_iterations)
+    certificate = certify_policy(evaluation, max_iterations=max_iterations)
     solution = Solution(
         mdp=model,
         values=(certificate.lower + certificate.upper) / 2,
@@ -54,10 +54,10 @@ def best_epsilon_soft(
         method="policy-iteration",
         why="exact policy iteration among ε-soft policies; it stopped because no action improves any state",
         iterations=len(history),
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - started,
         history=tuple(history),
     )
-    return solution, epsilon_soft(mdp, found.policy, epsilon)
+    return solution, epsilon_soft(mdp, evaluation.policy, epsilon)
 
 
 def _improve(model: MDP, watch: Watch | None, max_iterations: int) -> tuple[Evaluation, list[tuple[int, float]]]:
@@ -65,17 +65,17 @@ def _improve(model: MDP, watch: Watch | None, max_iterations: int) -> tuple[Eval
     policy, has, states = uniform(model), decides(model), model.row_state
     history: list[tuple[int, float]] = []
     for iteration in range(1, max_iterations + 1):
-        found = evaluate(model, policy)
-        q = found.action_values
+        evaluation = evaluate(model, policy)
+        q = evaluation.action_values
         best, now = best_of(model, q), np.full(model.num_states, -np.inf)
         now[states[policy > 0.5]] = q[policy > 0.5]
-        margin = 1e-11 * np.maximum(1.0, np.abs(best)) + min(found.certificate.gap, 1e300)
+        margin = 1e-11 * np.maximum(1.0, np.abs(best)) + min(evaluation.certificate.gap, 1e300)
         change = has & (now < best - margin)
-        history.append((iteration, float(np.max((best - found.values)[has], initial=0.0))))
+        history.append((iteration, float(np.max((best - evaluation.values)[has], initial=0.0))))
         if watch is not None:
-            watch(*history[-1], found.values)
+            watch(*history[-1], evaluation.values)
         if not change.any():
-            return found, history
+            return evaluation, history
         first = np.full(model.num_states, -1)
         greedy = np.flatnonzero(q >= (best - margin)[states])[::-1]
         first[states[greedy]] = greedy  # the first of them: the last one written
@@ -84,37 +84,37 @@ def _improve(model: MDP, watch: Watch | None, max_iterations: int) -> tuple[Eval
     raise ModelError(f"the policy still improves after {max_iterations} rounds: raise max_iterations.")
 
 
-def certify_policy(found: Evaluation, *, max_iterations: int = 1000) -> Certificate:
+def certify_policy(evaluation: Evaluation, *, max_iterations: int = 1000) -> Certificate:
     """Bounds of v* (under γ = 1 of the best policy that ends) from the exact value v of one policy.
 
     v ≤ v* ≤ v + h max(Tv - v, 0), where h bounds the steps of an optimal policy. Upper bounds are infinite where no h
     is found: some policy never ends, and steps are free.
 
     Args:
-        found: of `evaluate`, discounted or total.
+        evaluation: of `evaluate`, discounted or total.
         max_iterations: improvements at most in the search for h.
 
     Source: Bertsekas and Tsitsiklis (1991), An analysis of stochastic shortest path problems, section 2.
     """
-    model = found.mdp
-    noise = Chain(model, found.policy).rounding(found.values)
-    excess = float(np.max(found.advantages, initial=0.0)) + noise
-    steps, why = _longest(model, found, max_iterations)
-    lower = found.certificate.lower
+    model = evaluation.mdp
+    noise = Chain(model, evaluation.policy).rounding(evaluation.values)
+    excess = float(np.max(evaluation.advantages, initial=0.0)) + noise
+    steps, why = _longest(model, evaluation, max_iterations)
+    lower = evaluation.certificate.lower
     reach = steps * excess if excess > 0.0 else np.zeros_like(steps)
-    upper = np.maximum(found.certificate.upper, found.values + reach)
+    upper = np.maximum(evaluation.certificate.upper, evaluation.values + reach)
     upper[model.rows.terminal] = lower[model.rows.terminal]
     return Certificate(
         criterion=model.criterion,
         lower=lower,
         upper=upper,
         policy_loss=float(np.max(upper - lower, initial=0.0)),
-        rounding=found.certificate.rounding,
+        rounding=evaluation.certificate.rounding,
         why=f"v* ≤ v + h max(Tv - v), with h the steps of an optimal policy {why}, and v* ≥ v of the policy",
     )
 
 
-def _longest(model: MDP, found: Evaluation, max_iterations: int) -> tuple[Floats, str]:
+def _longest(model: MDP, evaluation: Evaluation, max_iterations: int) -> tuple[Floats, str]:
     """A bound on the (discounted) steps of an optimal policy, [S], and its reason; inf where none was found.
 
     Where every step costs at least c, an optimal policy makes at most (best end - v) / c of them. Otherwise no policy
@@ -123,7 +123,7 @@ def _longest(model: MDP, found: Evaluation, max_iterations: int) -> tuple[Floats
     cheapest = float(np.max(model.rows.reward, initial=-1.0))
     if model.discount == 1.0 and cheapest < 0.0:
         best_end = float(np.max(model.rows.terminal_value, initial=0.0))
-        return (max(best_end, 0.0) - found.certificate.lower) / -cheapest * (1 + 1e-12), "(every step costs)"
+        return (max(best_end, 0.0) - evaluation.certificate.lower) / -cheapest * (1 + 1e-12), "(every step costs)"
     if model.discount < 1.0:
         steps = np.where(model.rows.terminal, 0.0, 1.0 / (1.0 - model.discount))
     else:

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 
 from operant.mdp.analyse.finite_horizon import decisions, keep_terminal, last_values, undiscounted
 from operant.mdp.bounds.certify import UNIT
-from operant.mdp.bounds.sweeps import Sweeps
+from operant.mdp.bounds.sweeps import Choice, Sweeps
 from operant.mdp.model import MDP
-from operant.mdp.options import EPSILON, Stop, unknown_keyword
+from operant.mdp.options import EPSILON, Stop, Watch, unknown_keyword
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Certificate, Solution
 
@@ -44,24 +44,14 @@ def finite_horizon(
 
     Source: Puterman (1994), section 4.5.
     """
-    began = time.perf_counter()
+    started = time.perf_counter()
     if unknown := stop.keys() - Stop.__annotations__:
         raise unknown_keyword("finite_horizon", unknown, Stop)
     epsilon, watch, max_iterations = stop.get("epsilon", EPSILON), stop.get("watch"), stop.get("max_iterations")
     steps = decisions(mdp, horizon)
     if max_iterations is not None and max_iterations < steps:
         raise ModelError(f"max_iterations is {max_iterations}: a horizon of {steps} needs as many sweeps.")
-    engine = Sweeps(undiscounted(mdp), threads)
-    discount, rounding = engine.discount, _rounding(mdp)
-    values, off = last_values(mdp, steps, final), np.zeros(steps + 1)
-    choice = np.full((steps, mdp.num_states), -1, dtype=np.int64)
-    for t in range(steps - 1, -1, -1):
-        after = values[t + 1]
-        engine.backup(after, values[t], choice[t])
-        keep_terminal(mdp, values[t])
-        off[t] = discount * (1.0 + 1e-8) * off[t + 1] + rounding(after)
-        if watch is not None:
-            watch(steps - t, 2 * off[t], values[t])
+    values, choice, off = _backwards(mdp, last_values(mdp, steps, final), threads, watch)
     worst = float(off.max(initial=0.0))
     if worst > epsilon:
         raise ModelError(
@@ -83,7 +73,7 @@ def finite_horizon(
         method="finite-horizon",
         why=f"the horizon is finite: {steps} sweeps backwards from the end",
         iterations=steps,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - started,
     )
 
 
@@ -92,3 +82,17 @@ def _rounding(mdp: MDP) -> Callable[[Floats], float]:
     most = int(np.diff(mdp.rows.indptr).max(initial=0))
     reward = float(np.abs(mdp.rows.reward).max(initial=0.0))
     return lambda values: (most + 2) * UNIT * (reward + float(np.abs(values).max(initial=0.0)))
+
+
+def _backwards(mdp: MDP, values: Floats, threads: int | None, watch: Watch | None) -> tuple[Floats, Choice, Floats]:
+    """The values [H+1, S] filled in from the last row on, the rows taken [H, S], and how far each is off, [H+1]."""
+    engine, rounding, steps = Sweeps(undiscounted(mdp), threads), _rounding(mdp), len(values) - 1
+    off, choice = np.zeros(steps + 1), np.full((steps, mdp.num_states), -1, dtype=np.int64)
+    for t in range(steps - 1, -1, -1):
+        after = values[t + 1]
+        engine.backup(after, values[t], choice[t])
+        keep_terminal(mdp, values[t])
+        off[t] = engine.discount * (1.0 + 1e-8) * off[t + 1] + rounding(after)
+        if watch is not None:
+            watch(steps - t, 2 * off[t], values[t])
+    return values, choice, off

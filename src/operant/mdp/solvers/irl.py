@@ -78,8 +78,8 @@ def maxent_irl(
         L(w) = E[V_w(s_0)] - w · μ_E + ½ penalty ‖w‖²,   ∇L = μ_w - μ_E + penalty · w,
 
     with V_w by a soft backward pass and μ_w by a forward pass. For deterministic dynamics it is the distribution
-    P(path) ∝ exp(w · f(path)) over paths. Minimised by L-BFGS, and by
-    Newton's method at the end, where the line search of L-BFGS meets the rounding of L.
+    P(path) ∝ exp(w · f(path)) over paths. Minimised by L-BFGS, and by Newton's method at the
+    end, where the line search of L-BFGS meets the rounding of L.
 
     Args:
         mdp: a discounted model, or one with a horizon; its own reward and terminal values are not read.
@@ -99,33 +99,10 @@ def maxent_irl(
     Source: Ziebart et al. (2008), Maximum entropy inverse reinforcement learning, sections 3 and 4 and algorithm 1;
     Ziebart (2010), Modeling purposeful adaptive behavior, section 6.2 for stochastic dynamics.
     """
-    from scipy.optimize import minimize  # a fifth of a second to import
-
-    table, first, aim = _features(mdp, features), start_of(mdp, start), np.asarray(expert, dtype=np.float64)
-    if aim.shape != (table.shape[1],):
-        raise ModelError(
-            f"expert has shape {aim.shape}, expected one expectation for each of {table.shape[1]} features."
-        )
-    steps = mdp.horizon if horizon is None else horizon
-    if steps is None and mdp.criterion != "discounted":
-        raise ModelError("maximum-entropy IRL needs a discount below 1 or a horizon: pass horizon=.")
-    model = _Passes(mdp, table, first, steps)
+    model = _Passes(mdp, _features(mdp, features), start_of(mdp, start), mdp.horizon if horizon is None else horizon)
+    aim = _expectations(expert, model.table.shape[1])
     dual = _Dual(model, aim, penalty, watch)
-    result = minimize(
-        dual,
-        np.zeros(len(aim)),
-        jac=True,
-        method="L-BFGS-B",
-        callback=dual.counted,
-        options={
-            "gtol": 0.5 * tolerance,
-            "ftol": 0.0,
-            "maxiter": max_iterations,
-            "maxfun": 10 * max_iterations,
-            "maxcor": 30,
-        },
-    )
-    weights, worst = dual.polished(np.asarray(result.x, dtype=np.float64), tolerance, max_iterations)
+    weights, worst = dual.minimise(tolerance, max_iterations)
     if worst > tolerance:
         raise ModelError(
             f"the gradient is still {worst:.2g} after {dual.count} iterations, above tolerance={tolerance:g}: raise "
@@ -154,6 +131,21 @@ class _Dual:
         square = float(weights @ weights)
         slope = expected - self.aim + self.penalty * weights
         return value - float(weights @ self.aim) + 0.5 * self.penalty * square, slope
+
+    def minimise(self, tolerance: float, max_iterations: int) -> tuple[Floats, float]:
+        """L-BFGS from zeros, then Newton's method: (w, max |∇L|)."""
+        from scipy.optimize import minimize  # a fifth of a second to import
+
+        options = {"gtol": 0.5 * tolerance, "ftol": 0.0, "maxiter": max_iterations, "maxfun": 10 * max_iterations}
+        result = minimize(
+            self,
+            np.zeros(len(self.aim)),
+            jac=True,
+            method="L-BFGS-B",
+            callback=self.counted,
+            options=options | {"maxcor": 30},
+        )
+        return self.polished(np.asarray(result.x, dtype=np.float64), tolerance, max_iterations)
 
     def counted(self, weights: Floats) -> None:
         self.count += 1
@@ -185,6 +177,8 @@ class _Passes:
     """Backward and forward pass of one problem: (E[V(s_0)], feature expectations [K], policy) of weights [K]."""
 
     def __init__(self, mdp: MDP, table: Floats, start: Floats, steps: int | None) -> None:
+        if steps is None and mdp.criterion != "discounted":
+            raise ModelError("maximum-entropy IRL needs a discount below 1 or a horizon: pass horizon=.")
         none = np.zeros(mdp.num_states)
         rows = replace(mdp.rows, terminal_value=none, outcome_reward=None)
         self.mdp, self.table, self.start, self.steps = mdp.replace(rows=rows), table, start, steps
@@ -198,10 +192,10 @@ class _Passes:
         mdp = self.rewarded(weights)
         if self.steps is not None:
             return self._finite(mdp, self.steps)
-        found = soft_policy_iteration(mdp, temperature=1.0, initial=self.last)
-        self.last = found.values
-        visits = occupancy(mdp, found.policy, start=self.start)
-        return float(self.start @ found.values), visits @ self.table, found.policy
+        evaluation = soft_policy_iteration(mdp, temperature=1.0, initial=self.last)
+        self.last = evaluation.values
+        visits = occupancy(mdp, evaluation.policy, start=self.start)
+        return float(self.start @ evaluation.values), visits @ self.table, evaluation.policy
 
     def _finite(self, mdp: MDP, steps: int) -> tuple[float, Floats, Floats]:
         values, policy = np.zeros(mdp.num_states), np.empty((steps, mdp.num_rows))
@@ -230,6 +224,13 @@ class _Passes:
             spread = gained - ahead[mdp.row_state]
             total += mdp.discount**t * spread.T @ (visits[t][:, None] * spread)
         return total
+
+
+def _expectations(expert: ArrayLike, features: int) -> Floats:
+    aim = np.asarray(expert, dtype=np.float64)
+    if aim.shape != (features,):
+        raise ModelError(f"expert has shape {aim.shape}, expected one expectation for each of {features} features.")
+    return aim
 
 
 def _features(mdp: MDP, features: ArrayLike) -> Floats:

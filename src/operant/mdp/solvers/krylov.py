@@ -107,15 +107,15 @@ def inexact_policy_iteration(mdp: MDP, *, part: float = 0.1, **limits: Unpack[Li
         ModelError: if γ = 1, or ε is below what double precision can certify.
     """
     run = Progress(mdp, **limits)
-    whole = Sweeps(mdp, run.threads)
-    own = PolicySweeps(mdp, whole.threads)
+    bellman = Sweeps(mdp, run.threads)
+    own = PolicySweeps(mdp, bellman.threads)
     krylov = Krylov(own)
     v, choice = run.initial_values(), np.empty(mdp.num_states, dtype=np.int64)
     out = np.empty_like(v)
     by_sweeps, pause, stale = FIRST, FIRST, mdp.num_states
     products = evaluations = 0
     while True:
-        low, high = whole.backup(v, out, choice)
+        low, high = bellman.backup(v, out, choice)
         v, out = out, v
         if run.done(low, high, v):
             return run.finish(
@@ -149,10 +149,10 @@ def inexact_policy_iteration(mdp: MDP, *, part: float = 0.1, **limits: Unpack[Li
 
 def promising(mdp: MDP, values: Floats, threads: int | None) -> bool:
     """Does BiCGStab reduce the residual of the policy that is greedy to `values` tenfold within twenty iterations?"""
-    whole = Sweeps(mdp, threads)
-    own = PolicySweeps(mdp, whole.threads)
+    bellman = Sweeps(mdp, threads)
+    own = PolicySweeps(mdp, bellman.threads)
     out, choice = np.empty_like(values), np.empty(mdp.num_states, dtype=np.int64)
-    whole.backup(values, out, choice)
+    bellman.backup(values, out, choice)
     own.take(choice)
     krylov = Krylov(own)
     krylov.factorise()

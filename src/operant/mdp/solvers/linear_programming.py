@@ -52,15 +52,10 @@ def linear_programming(
 
     Source: Puterman (1994), sections 6.9 and 7.2.7; d'Epenoux (1963).
     """
-    began = time.perf_counter()
+    started = time.perf_counter()
     if unknown := stop.keys() - Stop.__annotations__:
         raise unknown_keyword("linear_programming", unknown, Stop)
-    if mdp.criterion == "average":
-        raise ModelError(
-            'linear programming is for discounted and total reward: use method="multichain-policy-iteration".'
-        )
-    if mdp.num_rows == 0:
-        raise ModelError("every state is terminal: there is nothing to choose.")
+    _check(mdp)
     alpha, has = _weight(mdp, weight), decides(mdp)
     program, occupancy, right, iterations = _program(mdp, alpha[has], has, form, stop.get("max_iterations"))
     values, rows, certificate = _certified(mdp, program, occupancy)
@@ -77,7 +72,7 @@ def linear_programming(
         method="linear-programming",
         why=f"the {form} program, {iterations} iterations of HiGHS; its basis was evaluated exactly",
         iterations=iterations,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - started,
         extra={
             "occupancy": occupancy,
             "objective": objectives[form == "dual"],
@@ -85,6 +80,15 @@ def linear_programming(
             "program_values": program,
         },
     )
+
+
+def _check(mdp: MDP) -> None:
+    if mdp.criterion == "average":
+        raise ModelError(
+            'linear programming is for discounted and total reward: use method="multichain-policy-iteration".'
+        )
+    if mdp.num_rows == 0:
+        raise ModelError("every state is terminal: there is nothing to choose.")
 
 
 def _weight(mdp: MDP, weight: ArrayLike | None) -> Floats:
@@ -168,8 +172,8 @@ def _certified(mdp: MDP, program: Floats, occupancy: Floats) -> tuple[Floats, Ch
     rows[mdp.row_state[at]] = at
     policy = np.zeros(mdp.num_rows)
     policy[rows[rows >= 0]] = 1.0
-    found = evaluate(mdp, policy)
+    evaluation = evaluate(mdp, policy)
     if mdp.discount < 1.0:
-        return discounted(mdp, found.values)
-    certificate = certify_policy(found)
+        return discounted(mdp, evaluation.values)
+    certificate = certify_policy(evaluation)
     return (certificate.lower + certificate.upper) / 2, rows, certificate

@@ -137,11 +137,11 @@ class MatrixFreeBatches:
 
     def check(self, threads: int = 1) -> Contraction:
         """As `MatrixFree.check`."""
-        found: list[list[float]] = []
+        reports: list[list[float]] = []
         for s in self._batches():
             for a in range(self.actions):
-                found += self._check(s, a)
-        return _contraction(self.discount, np.array(found).reshape(-1, 4))
+                reports += self._check(s, a)
+        return _contraction(self.discount, np.array(reports).reshape(-1, 4))
 
     def improve(self, v: Floats, out: Floats, policy: Policy, threads: int = 1) -> tuple[float, float]:
         """As `MatrixFree.improve`; one thread."""
@@ -284,9 +284,7 @@ def solve_matrix_free(
                 break
     del out
     acts = policy >= 0
-    gap = most - least if acts.any() else 0.0
-    exact = run.contraction.shift(low, high)
-    rounding = max(0.0, gap - (exact[1] - exact[0]))
+    least, most, gap, rounding = run.contraction.proof(low, high, norm, acts=bool(acts.any()))
     why = run.verdict(gap, rounding, norm, method)
     np.add(v, 0.5 * (least + most), out=v, where=acts)
     return MatrixFreeSolution(
@@ -328,13 +326,13 @@ def _extremes(bounds: list[tuple[float, float]]) -> tuple[float, float]:
     return min(low for low, _ in bounds), max(high for _, high in bounds)
 
 
-def _contraction(discount: float, found: Floats) -> Contraction:
+def _contraction(discount: float, reports: Floats) -> Contraction:
     """From rows of (least mass, greatest mass, max |r|, longest row); none where no action is admissible."""
-    found = found[found[:, 3] > 0] if len(found) else found
-    if not len(found):
+    reports = reports[reports[:, 3] > 0] if len(reports) else reports
+    if not len(reports):
         return Contraction(discount, 1.0, 1.0, 0, 0.0)
     return Contraction.measured(
-        discount, found[:, 0].min(), found[:, 1].max(), int(found[:, 3].max()), found[:, 2].max()
+        discount, reports[:, 0].min(), reports[:, 1].max(), int(reports[:, 3].max()), reports[:, 2].max()
     )
 
 

@@ -92,9 +92,7 @@ def solve_petsc(mdp: MDP, *, comm: Any = None, inner: float = 0.1, **stop: Unpac
         elif left == 0:
             anchor = step = part.improve(anchor.values)
             left = patience = 2 * patience
-    exact = run.contraction.shift(step.low, step.high)
-    gap = most - least if mdp.num_rows else 0.0
-    rounding = max(0.0, gap - (exact[1] - exact[0]))
+    least, most, gap, rounding = run.contraction.proof(step.low, step.high, norm, acts=mdp.num_rows > 0)
     why = run.verdict(gap, rounding, norm, "inexact policy iteration")
     acts = step.choice >= 0
     policy = np.full(len(acts), -1, dtype=np.int32)

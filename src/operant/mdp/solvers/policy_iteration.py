@@ -33,12 +33,12 @@ def policy_iteration(mdp: MDP, **limits: Unpack[Limits]) -> Solution:
         ModelError: if γ = 1, or ε is below what double precision can certify.
     """
     run = Progress(mdp, **limits)
-    whole = Sweeps(mdp, run.threads)
-    own = PolicySweeps(mdp, whole.threads)
+    bellman = Sweeps(mdp, run.threads)
+    own = PolicySweeps(mdp, bellman.threads)
     v, choice = run.initial_values(), np.empty(mdp.num_states, dtype=np.int64)
     out = np.empty_like(v)
     while True:
-        low, high = whole.backup(v, out, choice)
+        low, high = bellman.backup(v, out, choice)
         v, out = out, v
         if run.done(low, high, v):
             return run.finish(v, method="policy-iteration", why="policy iteration")
@@ -85,9 +85,9 @@ class Modified:
     """Modified policy iteration that can be halted and taken up again."""
 
     def __init__(self, mdp: MDP, threads: int | None, values: Floats, sweeps: int = SWEEPS) -> None:
-        self.whole, self.most = Sweeps(mdp, threads), sweeps
+        self.bellman, self.most = Sweeps(mdp, threads), sweeps
         padded = PaddedSweeps.fits(mdp)
-        self.own = PaddedSweeps(mdp, self.whole.threads) if padded else PolicySweeps(mdp, self.whole.threads)
+        self.own = PaddedSweeps(mdp, self.bellman.threads) if padded else PolicySweeps(mdp, self.bellman.threads)
         self.part = 0.3 if mdp.discount > 0.999 else 0.1
         self.v, self.choice = values, np.empty(mdp.num_states, dtype=np.int64)
         self.out = np.empty_like(self.v)
@@ -96,7 +96,7 @@ class Modified:
     def advance(self, run: Progress, improvements: int | None = None) -> bool:
         """Improve and evaluate until `run` is done, or for so many improvements; is it done?"""
         for _ in count() if improvements is None else range(improvements):
-            low, high = self.whole.backup(self.v, self.out, self.choice)
+            low, high = self.bellman.backup(self.v, self.out, self.choice)
             self.v, self.out = self.out, self.v
             if run.done(low, high, self.v):
                 return True
@@ -115,5 +115,5 @@ class Modified:
     def release(self) -> Floats:
         """The values; all other memory is given back, as the certificate needs it."""
         values = self.v
-        del self.own, self.out, self.choice, self.v, self.whole
+        del self.own, self.out, self.choice, self.v, self.bellman
         return values

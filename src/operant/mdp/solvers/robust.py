@@ -128,7 +128,7 @@ def robust_value_iteration(
         engine.backup(values, out, rows)
         return out, rows
 
-    found = fixed_point(
+    solution = fixed_point(
         mdp,
         sweep,
         _contraction(mdp),
@@ -137,8 +137,8 @@ def robust_value_iteration(
         initial=initial,
         **stop,
     )
-    nature(found.values, sign, p)
-    return replace(found, extra={"probabilities": p, "model": _picked(mdp, moving)})
+    nature(solution.values, sign, p)
+    return replace(solution, extra={"probabilities": p, "model": _picked(mdp, moving)})
 
 
 def _picked(mdp: MDP, moving: MDP) -> MDP:

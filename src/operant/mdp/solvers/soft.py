@@ -72,7 +72,7 @@ def soft_value_iteration(mdp: MDP, *, temperature: float, **limits: Unpack[Limit
                 kernels.soft(engine.starts, *given)
         return out, rows
 
-    found = fixed_point(
+    solution = fixed_point(
         mdp,
         sweep,
         contraction,
@@ -80,7 +80,7 @@ def soft_value_iteration(mdp: MDP, *, temperature: float, **limits: Unpack[Limit
         theorem="the soft backup is monotone and carries constants as γ does, so the span of one sweep bounds it",
         **limits,
     )
-    return replace(found, extra={"policy": softmax(mdp, found.action_values / temperature)})
+    return replace(solution, extra={"policy": softmax(mdp, solution.action_values / temperature)})
 
 
 def soft_policy_iteration(
@@ -105,12 +105,12 @@ def soft_policy_iteration(
     _check(mdp, temperature)
     values, last = initial_values(mdp, initial), np.inf
     for _ in range(max_iterations):
-        found = soft_evaluate(mdp, softmax(mdp, action_values(mdp, values) / temperature), temperature=temperature)
-        moved = float(np.max(np.abs(found.values - values), initial=0.0))
-        values = found.values
+        evaluation = soft_evaluate(mdp, softmax(mdp, action_values(mdp, values) / temperature), temperature=temperature)
+        moved = float(np.max(np.abs(evaluation.values - values), initial=0.0))
+        values = evaluation.values
         scale = max(1.0, norm_of(values))
         if moved <= 1e-12 * scale or (moved < 1e-6 * scale and moved >= last):
-            return found
+            return evaluation
         last = moved
     raise ModelError(f"soft policy iteration still moves by {last:.2g} after {max_iterations} rounds.")
 

@@ -19,29 +19,29 @@ INNER = 8
 """Passes of the greedy policy alone after each improvement of a component."""
 
 
-def topological(mdp: MDP, *, found: Components | None = None, **limits: Unpack[Limits]) -> Solution:
+def topological(mdp: MDP, *, scc: Components | None = None, **limits: Unpack[Limits]) -> Solution:
     """Solve component after component, in reverse topological order; acyclic states take one backup each.
 
     An iteration is a pass through all components, then one Jacobi sweep for the certificate; a second pass is rare.
-    `found`: the components, where they are known already. Source: Dai, Mausam, Weld & Goldsmith (2011), JAIR 42.
+    `scc`: the components, where they are known already. Source: Dai, Mausam, Weld & Goldsmith (2011), JAIR 42.
 
     Raises:
         ModelError: if γ = 1, or ε is below what double precision can certify.
     """
     run = Progress(mdp, **limits)
     sweeps = Sweeps(mdp, run.threads)
-    found = found or components(mdp)
+    scc = scc or components(mdp)
     v, choice = run.initial_values(), np.full(mdp.num_states, -1, dtype=np.int64)
     out, place = np.empty_like(v), np.empty(mdp.num_states, dtype=np.int64)
     goal, backups = run.goal(0.45), 0
     while True:
         backups += kernels.solve_components(
-            found.order, found.start, found.label, place, *sweeps.arrays, mdp.discount, v, choice, goal, INNER
+            scc.order, scc.start, scc.label, place, *sweeps.arrays, mdp.discount, v, choice, goal, INNER
         )
         goal *= 0.25
         low, high = sweeps.backup(v, out, choice)
         v, out = out, v
         if run.done(low, high, v):
-            largest = int(found.sizes.max(initial=0))
-            why = f"{found.count:,} strongly connected components in order, the largest of {largest:,} states"
-            return run.finish(v, method="topological", why=why, components=found.count, backups=backups)
+            largest = int(scc.sizes.max(initial=0))
+            why = f"{scc.count:,} strongly connected components in order, the largest of {largest:,} states"
+            return run.finish(v, method="topological", why=why, components=scc.count, backups=backups)

@@ -56,11 +56,11 @@ def dealer(hand: Hand) -> dict[int, float]:
         return {22: 1.0}
     if hand[0] >= 17:
         return {hand[0]: 1.0}
-    found = dict[int, float]()
+    chances = dict[int, float]()
     for card, p in CARDS.items():
         for total, q in dealer(add(hand, card)).items():
-            found[total] = found.get(total, 0.0) + p * q
-    return found
+            chances[total] = chances.get(total, 0.0) + p * q
+    return chances
 
 
 def blackjack(*, natural: bool = True) -> MDP:
@@ -111,38 +111,42 @@ def blackjack(*, natural: bool = True) -> MDP:
                 end = ("lose",) if hand[0] > 21 else (*hand, card)
                 yield p, end, -1.0 if hand[0] > 21 else 0.0
 
-    start = dict[Table, float]()
-    for card, p in CARDS.items():
-        for hand, q in _deal().items():
-            first: Table = ("natural", card) if hand is None else (*hand, card)
-            start[first] = start.get(first, 0.0) + p * q
-
     return table(
         [*hands, *naturals, *ends],
         ["stick", "hit"],
         step,
         1.0,
         terminal=dict.fromkeys(ends, 0.0),
-        start=start,
+        start=_first_states(),
     )
+
+
+def _first_states() -> dict[Table, float]:
+    """The distribution of the first state: a card of the dealer, and the player's first hand."""
+    start = dict[Table, float]()
+    for card, p in CARDS.items():
+        for hand, q in _deal().items():
+            first: Table = ("natural", card) if hand is None else (*hand, card)
+            start[first] = start.get(first, 0.0) + p * q
+    return start
 
 
 def _deal() -> dict[Hand | None, float]:
     """The player's first hand to decide on, 12 or more; None stands for a natural."""
-    found = dict[Hand | None, float]()
+    chances = dict[Hand | None, float]()
     for one, p in CARDS.items():
         for two, q in CARDS.items():
             hand = add(add((0, False), one), two)
             for reached, r in ({None: 1.0} if hand[0] == 21 else _hit_to_12(hand)).items():
-                found[reached] = found.get(reached, 0.0) + p * q * r
-    return found
+                chances[reached] = chances.get(reached, 0.0) + p * q * r
+    return chances
 
 
 def _hit_to_12(hand: Hand) -> dict[Hand | None, float]:
     if hand[0] >= 12:
         return {hand: 1.0}
-    found = dict[Hand | None, float]()
+    chances = dict[Hand | None, float]()
     for card, p in CARDS.items():
         for reached, q in _hit_to_12(add(hand, card)).items():
-            found[reached] = found.get(reached, 0.0) + p * q
-    return found
+            chances[reached] = chances.get(reached, 0.0) + p * q
+    return chances

@@ -122,7 +122,7 @@ def move(cell: Cell, by: Cell, free: Mapping[Cell, str]) -> Cell:
 
 
 def _only(free: Mapping[Cell, str], sign: str) -> Cell:
-    return next(cell for cell, found in free.items() if found == sign)
+    return next(cell for cell, marked in free.items() if marked == sign)
 
 
 def _on_map(
