@@ -9,11 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from operant.mdp.analyse.evaluation import Evaluation, evaluate, evaluation_sweeps
+    from operant.mdp.analyse.evaluation import Evaluation, action_values, evaluate, evaluation_sweeps
     from operant.mdp.analyse.finite_horizon import finite_horizon_values
     from operant.mdp.analyse.gradient import ExactGradient, exact_policy_gradient
     from operant.mdp.analyse.occupancy import expected_steps, occupancy, return_variance, stationary
     from operant.mdp.analyse.rational import ExactSolution, Piece, breakpoints, evaluate_exactly, solve_exactly
+    from operant.mdp.analyse.sampler import simulate
+    from operant.mdp.analyse.td_fixed_point import td_fixed_point
     from operant.mdp.build.enumerate import enumerate_compiled, enumerate_mdp
     from operant.mdp.build.estimate import from_logs
     from operant.mdp.build.forecast import Forecast, memory, memory_of
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from operant.mdp.solvers.irl import Explanation, feature_expectations, maxent_irl
     from operant.mdp.solvers.linear_programming import linear_programming
     from operant.mdp.solvers.matrix_free import MatrixFree, MatrixFreeBatches, MatrixFreeSolution, solve_matrix_free
+    from operant.mdp.solvers.petsc import solve_petsc
     from operant.mdp.solvers.robust import Distance, Intervals, robust_value_iteration
     from operant.mdp.solvers.soft import soft_evaluate, soft_policy_iteration, soft_value_iteration
     from operant.mdp.solvers.solve import solve
@@ -66,6 +69,7 @@ __all__ = [
     "Problem",
     "Rows",
     "Solution",
+    "action_values",
     "best_epsilon_soft",
     "breakpoints",
     "can_terminate",
@@ -106,6 +110,7 @@ __all__ = [
     "return_variance",
     "robust_value_iteration",
     "save_mapped",
+    "simulate",
     "soft_evaluate",
     "soft_policy_iteration",
     "soft_value_iteration",
@@ -113,16 +118,18 @@ __all__ = [
     "solve_exactly",
     "solve_matrix_free",
     "solve_on_device",
+    "solve_petsc",
     "stationary",
+    "td_fixed_point",
     "to_prism",
 ]
 
 _MODULES = """
     methods rows model solution solvers.solve io.files build.grid analyse.evaluation analyse.finite_horizon
-    analyse.gradient analyse.occupancy analyse.rational build.enumerate build.estimate
-    build.forecast build.gymnasium build.mdptoolbox build.simulator graph.check graph.graph graph.reachability
-    io.mapped io.prism solvers.average solvers.device solvers.epsilon_soft solvers.finite_horizon solvers.irl
-    solvers.linear_programming solvers.matrix_free solvers.robust solvers.soft solvers.total
+    analyse.gradient analyse.occupancy analyse.rational analyse.sampler analyse.td_fixed_point build.enumerate
+    build.estimate build.forecast build.gymnasium build.mdptoolbox build.simulator graph.check graph.graph
+    graph.reachability io.mapped io.prism solvers.average solvers.device solvers.epsilon_soft solvers.finite_horizon
+    solvers.irl solvers.linear_programming solvers.matrix_free solvers.petsc solvers.robust solvers.soft solvers.total
 """
 """Where the names lie, in the order in which they are looked for."""
 
