@@ -384,13 +384,13 @@ def test_closing_ends_every_worker(made):
     assert not any(alive(pid) for pid in pids)
 
 
-def test_thirty_seconds_of_random_kills(made):
+def test_sixteen_random_kills(made):
     """SIGKILL and SIGSTOP at random moments: no hang, every record legal, every kill counted."""
     env = made(4, timeout=0.5, restarts=10_000)
     rng, stop, kills = random.Random(0), threading.Event(), []
 
     def killer():
-        while not stop.wait(rng.uniform(0.05, 0.6)):
+        while len(kills) < 16 and not stop.wait(rng.uniform(0.05, 0.6)):
             worker = rng.choice(env._pool.workers)
             number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP])
             if worker.process.poll() is None:
@@ -398,11 +398,10 @@ def test_thirty_seconds_of_random_kills(made):
                 kills.append(number)
 
     thread = threading.Thread(target=killer)
-    begun = time.monotonic()
     collect = Collector(env, act, np.random.default_rng(0), seed=100)
     thread.start()
     try:
-        while time.monotonic() - begun < 30:
+        while thread.is_alive():
             called = time.monotonic()
             traj = collect(64)
             assert time.monotonic() - called < 120  # a hang; starting a worker may take long on a busy machine
@@ -417,5 +416,4 @@ def test_thirty_seconds_of_random_kills(made):
     finally:
         stop.set()
         thread.join()
-    assert len(kills) >= 8
     assert 0 < env.supervisor.restarted <= len(kills)
