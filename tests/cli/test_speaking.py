@@ -107,6 +107,30 @@ def test_a_single_sample_is_the_text_alone(capsys, policy, folder, monkeypatch):
     assert printed(capsys, "sample", folder, "-", *argv).out == decode(policy.tokenizer, c.tokens) + "\n"
 
 
+@pytest.mark.parametrize(("kept", "compiles"), [(False, True), (True, True), (False, False)])
+def test_who_waits_for_a_compiler_is_told(capsys, folder, monkeypatch, kept, compiles):
+    import operant.data.compiled as how
+    from operant.language.cpu import numba_decoder
+
+    monkeypatch.setattr(how, "on_disk", lambda kernel: kept)
+    if not compiles:
+        monkeypatch.setattr(numba_decoder, "obstacle", lambda policy: "a test")
+    found = printed(capsys, "sample", folder, "the quick", "--max-tokens", "2", "--seed", "1")
+    assert ("once on this machine" in found.err) == (compiles and not kept)
+    assert "once on this machine" not in found.out
+
+
+def test_kernels_on_the_disk_are_found(policy):
+    import numba
+
+    from operant.data.compiled import on_disk
+    from operant.language.cpu.decode_kernels import advance
+
+    Engine(policy, seed=0).generate([Prompt(id=0, tokens=(5,))], Sampling(max_tokens=1))
+    assert on_disk(advance)
+    assert not on_disk(numba.njit(lambda x: x))
+
+
 def test_stop_texts_and_a_new_seed_each_time(capsys, folder):
     def sample(*rest):
         argv = ["sample", folder, "the quick", "--json", "--max-tokens", "40", *rest]
@@ -221,17 +245,17 @@ def test_an_interrupt_beside_an_answer_ends_no_conversation(capsys, monkeypatch,
 
 
 def test_a_failure_of_the_model_ends_the_answer_and_not_the_conversation(capsys, monkeypatch, folder, tmp_path):
-    from operant.language.sample.batch import Slim
+    from operant.language.cpu.numba_decoder import Compiled
 
-    step, calls = Slim.step, []
+    step, calls = Compiled.advance, []
 
-    def fail(self, tokens, places):
+    def fail(self, steps):
         calls.append(1)
         if len(calls) == 3:
             raise RuntimeError("out of memory")
-        return step(self, tokens, places)
+        step(self, steps)
 
-    monkeypatch.setattr(Slim, "step", fail)
+    monkeypatch.setattr(Compiled, "advance", fail)
     talk(monkeypatch, ["hello", "again", "/save talk.jsonl"])
     found = printed(capsys, "chat", folder, "--seed", "5", "--max-tokens", "8")
     assert "error: RuntimeError: out of memory" in found.err

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from operant.cli.say import say
 from operant.config.errors import ConfigError, OperantError
-from operant.language.serve.speaker import prompt_of, sampling_of, seed_of, shown, speaker
+from operant.language.serve.speaker import compile_ahead, prompt_of, sampling_of, seed_of, shown, speaker
 
 if TYPE_CHECKING:
     from operant.language.model.language_model import LanguageModel
@@ -41,6 +41,7 @@ def verb(args: argparse.Namespace) -> None:
         import_module("readline")  # lines can be edited, and called back
     chat = Chat(args, policy)
     chat.prompt()  # tells what is missing before anything is typed
+    compile_ahead(policy)
     say(f"{name}. /help says what else there is; Ctrl-D ends.")
     with Scheduler(policy, slots=1) as scheduler:
         while (line := _ask()) is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError, OperantError
-from operant.language.serve.speaker import prompt_of, sampling_of, seed_of, shown, speaker
+from operant.language.serve.speaker import compile_ahead, prompt_of, sampling_of, seed_of, shown, speaker
 
 if TYPE_CHECKING:
     from operant.language.model.language_model import LanguageModel
@@ -64,6 +64,7 @@ def sample(args: argparse.Namespace, policy: LanguageModel, text: str, seed: int
         stops=stops, tell=news.put,
     )  # fmt: skip
     said = [Said() for _ in range(args.samples)]
+    compile_ahead(policy)
     with Scheduler(policy, slots=64, waiting=args.samples) as scheduler:
         scheduler.submit(ask)
         left = args.samples

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from operant.cli.say import say
 from operant.config.errors import ConfigError
-from operant.language.serve.speaker import speaker
+from operant.language.serve.speaker import compile_ahead, speaker
 
 
 def verb(args: argparse.Namespace) -> None:
@@ -18,6 +18,7 @@ def verb(args: argparse.Namespace) -> None:
         raise ConfigError(f'a server needs more packages ({error}): pip install "operant[serve]"') from None
     name, policy = speaker(args)
     what = served(args.name or name, policy, args.length)
+    compile_ahead(policy)
     server = Server(what, port=args.port, slots=args.slots)
     chats = getattr(policy.tokenizer, "chat_template", None) is not None
     where = "chat/completions and completions" if chats else "completions (it has no chat template)"

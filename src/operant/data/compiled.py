@@ -67,6 +67,12 @@ def _save(file: Any, key: Any, data: Any) -> None:
     file._save_index(index)
 
 
+def on_disk(kernel: Any) -> bool:
+    """Whether some version of a kernel was compiled on this machine, from the text as it is now."""
+    file = getattr(kernel._cache, "_cache_file", None)
+    return file is not None and bool(file._load_index())
+
+
 @cache
 def _text_of_kernels() -> str:
     digest = hashlib.sha256()

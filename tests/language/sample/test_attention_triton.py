@@ -12,7 +12,8 @@ pytest.importorskip("triton")
 CASES = """
 import torch
 from operant.language.sample import attention_triton as kernels
-from operant.language.sample.attention import Where, dense
+from operant.language.sample.attention import dense
+from operant.language.sample.decode_state import Where
 
 def case(heads, kv_heads, d, dtype, before, behind):
     gen = torch.Generator().manual_seed(0)

@@ -7,7 +7,8 @@ import torch
 
 from operant.language.model.language_model import LanguageModel
 from operant.language.sample import cuda_graph_decoder as static
-from operant.language.sample.attention import Where, dense
+from operant.language.sample.attention import dense
+from operant.language.sample.decode_state import Where
 from operant.language.sample.drawing import draw_lean
 from operant.language.sample.engine import Engine, Prompt, Sampling
 from operant.language.sample.sampling import draw

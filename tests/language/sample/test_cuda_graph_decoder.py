@@ -13,11 +13,12 @@ from operant.language.cpu import numba_decoder as compiled
 from operant.language.model.language_model import LanguageModel
 from operant.language.model.lora import LoraSpec
 from operant.language.sample import cuda_graph_decoder as static
-from operant.language.sample.attention import Where, dense
-from operant.language.sample.decode_state import Slots
+from operant.language.sample.attention import dense
+from operant.language.sample.decode_state import Job, Slots, Where
 from operant.language.sample.drawing import draw_lean
 from operant.language.sample.engine import Engine, Prompt, Sampling
 from operant.language.sample.sampling import draw, keep, row_key, uniform_at
+from operant.language.sample.torch_decoder import absorb
 from reference import tiny
 
 pytest.importorskip("transformers")
@@ -199,8 +200,8 @@ def a_step(policy, sampling):
     """A static decoding of six rows, and their jobs."""
     made = static.Static(policy, 6, 10, 20, 2, 3)
     prompts = [Prompt(id=i, tokens=tuple(range(2, 7 + 4 * i))) for i in range(2)]
-    jobs = [static.Job(i, i // 3, prompts[i // 3], i % 3) for i in range(6)]
-    made.open(jobs, sampling, 3, 3)
+    jobs = [Job(i, i // 3, prompts[i // 3], i % 3, sampling, 3) for i in range(6)]
+    made.open(jobs, 3)
     return made, jobs
 
 
@@ -252,10 +253,10 @@ def test_fifty_thousand_rows_of_a_step_follow_the_softmax(cut):
     """One step of as many rows with equal logits: keys, uniform numbers and draws together."""
     count, how = 50_000, Sampling(max_tokens=1, **cut)
     logits = torch.randn(1, 60, generator=torch.Generator().manual_seed(5))
-    made = Slots(count, 2, 9, torch.device("cpu"))
+    made = Slots(count, 2, torch.device("cpu"))
     prompt = Prompt(id=4, tokens=(5,))
-    made.place(list(range(count)), [static.Job(i, 0, prompt, i) for i in range(count)], 1)
-    static.absorb(made, torch.arange(count), logits.expand(count, -1), how, torch.zeros(60, dtype=torch.bool))
+    made.place(list(range(count)), [Job(i, 0, prompt, i, how, 9) for i in range(count)])
+    absorb(made, torch.arange(count), logits.expand(count, -1), how, torch.zeros(60, dtype=torch.bool))
     seen = torch.bincount(made.tokens[:, 1], minlength=60)
     logp = (logits / how.temperature).log_softmax(-1)
     allowed = keep(logp, how)
@@ -325,7 +326,7 @@ def test_attention_over_both_caches_is_that_of_a_loop(heads, kv_heads, d):
 
 
 def test_slots_are_those_of_other_ways():
-    made = Slots(3, 5, 0, torch.device("cpu"))
+    made = Slots(3, 5, torch.device("cpu"))
     logits = torch.full((2, 6), -torch.inf)
     logits[0, 4] = logits[1, 2] = 0.0
     made.busy[:] = True
@@ -333,7 +334,7 @@ def test_slots_are_those_of_other_ways():
     made.known[:] = 1
     stop = torch.zeros(6, dtype=torch.bool)
     stop[2] = True
-    static.absorb(made, torch.tensor([2, 0]), logits, Sampling(), stop)
+    absorb(made, torch.tensor([2, 0]), logits, Sampling(), stop)
     assert made.tokens[:, 1].tolist() == [2, 0, 4]
     assert made.busy.tolist() == [False, True, True]
     assert made.known.tolist() == [2, 1, 2]

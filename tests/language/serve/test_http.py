@@ -14,6 +14,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 from language.serve.helpers import running  # noqa: E402
+from operant.language.cpu import numba_decoder as compiled  # noqa: E402
 from operant.language.sample.sampling import Sampling  # noqa: E402
 from operant.language.serve.detokenize import decode  # noqa: E402
 from operant.language.serve.http import Server, served  # noqa: E402
@@ -52,16 +53,16 @@ def test_models(client):
     assert client.get("models/other").json()["error"]["code"] == "model_not_found"
 
 
-def test_a_completion_is_what_the_engine_writes(client, policy):
+@pytest.mark.parametrize("compiles", [True, False])
+def test_a_completion_is_what_the_engine_writes(client, policy, compiles):
     from operant.language.model.language_model import ends
     from operant.language.sample.engine import Engine, Prompt
-    from operant.language.sample.torch_decoder import Eager
 
     tokens = tuple(policy.tokenizer("the quick")["input_ids"])
     sampling = Sampling(max_tokens=40, stop=ends(policy))
     engine = Engine(policy, seed=3)
-    engine.compiles = False
-    assert Eager.refills
+    assert engine.compiles, "as the server does"
+    engine.compiles = compiles
     (wanted,) = engine.generate([Prompt(id=0, tokens=tokens)], sampling)
     answer = client.post("completions", json=ASKED | {"model": "tiny"}).json()
     (choice,) = answer["choices"]
@@ -278,15 +279,15 @@ def wait_for(condition, seconds=10.0):
 def slow(policy, monkeypatch):
     """A server whose steps take a while, so that nothing ends by itself."""
     with running(policy, slots=2) as made:
-        step = made.scheduler._batch.step
+        step = made.scheduler._decoding.advance
         made.steps = 0
 
-        def slowly(tokens, places):
+        def slowly(steps):
             time.sleep(0.02)
             made.steps += 1
-            return step(tokens, places)
+            step(steps)
 
-        monkeypatch.setattr(made.scheduler._batch, "step", slowly)
+        monkeypatch.setattr(made.scheduler._decoding, "advance", slowly)
         yield made
 
 
@@ -324,31 +325,32 @@ def test_too_many_wait(slow, policy):
 def test_a_failure_of_the_model_is_told(policy, monkeypatch):
     with running(policy) as made, httpx2.Client(base_url=made.url, timeout=30) as client:
 
-        def fail(tokens, places):
+        def fail(steps):
             raise RuntimeError("out of memory")
 
-        monkeypatch.setattr(made.scheduler._batch, "step", fail)
+        monkeypatch.setattr(made.scheduler._decoding, "advance", fail)
         answer = client.post("completions", json=ASKED)
         assert (answer.status_code, answer.json()["error"]["type"]) == (500, "server_error")
-        monkeypatch.setattr(made.scheduler._batch, "step", fail)
+        monkeypatch.setattr(made.scheduler._decoding, "advance", fail)
         with client.stream("POST", "completions", json=ASKED | {"stream": True}) as stream:
             (line,) = [line for line in stream.iter_lines() if line]
         assert "out of memory" in json.loads(line[6:])["error"]["message"]
         assert client.post("completions", json=ASKED).status_code == 200
 
 
-def test_a_stop_token_is_counted_and_not_shown(policy):
+def test_a_stop_token_is_counted_and_not_shown(policy, monkeypatch):
+    monkeypatch.setattr(compiled, "obstacle", lambda policy: "a test")
     with running(policy) as made, httpx2.Client(base_url=made.url, timeout=30) as client:
-        step, calls = made.scheduler._batch.step, []
+        head, calls = policy.decoder.head, []
 
-        def ending(tokens, places):
-            logits = step(tokens, places)
+        def ending(hidden):
+            logits = head(hidden)
             calls.append(1)
             if len(calls) == 5:
                 logits[:, policy.tokenizer.eos_token_id] = 1e4
             return logits
 
-        made.scheduler._batch.step = ending
+        monkeypatch.setattr(policy.decoder, "head", ending)
         answer = client.post("completions", json=ASKED | {"logprobs": 1}).json()
     (choice,) = answer["choices"]
     assert choice["finish_reason"] == "stop"
@@ -360,8 +362,8 @@ def test_a_stop_token_is_counted_and_not_shown(policy):
 def test_a_server_that_ends_does_not_wait_for_long_answers(policy):
     heard = []
     with running(policy) as made:
-        step = made.scheduler._batch.step
-        made.scheduler._batch.step = lambda *a: (time.sleep(0.05), step(*a))[1]
+        step = made.scheduler._decoding.advance
+        made.scheduler._decoding.advance = lambda *a: (time.sleep(0.05), step(*a))[1]
 
         def ask():
             with contextlib.suppress(httpx2.HTTPError):

@@ -137,14 +137,14 @@ def test_a_chooser_of_our_own_server_gives_the_models_probabilities(policy):
     (a,), (b,) = (policy.tokenizer(x)["input_ids"] for x in "AB")
     asked = "Which is better?\n(A) x\n(B) y"
     with running(policy) as made:
-        step = made.scheduler._batch.step
+        logits = made.scheduler._decoding.logits
 
-        def among_the_first(tokens, places):
-            logits = step(tokens, places)
-            logits[:, [a, b]] += 50.0
-            return logits
+        def among_the_first(slots):
+            found = logits(slots)
+            found[:, [a, b]] += 50.0
+            return found
 
-        made.scheduler._batch.step = among_the_first
+        made.scheduler._decoding.logits = among_the_first
         found = Chooser(url=made.url)(asked)
     said = f"user: {asked}\nAnswer with one letter, A or B, and nothing else.\nassistant: "
     prompt = policy.tokenizer(said)["input_ids"]

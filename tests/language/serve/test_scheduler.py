@@ -13,7 +13,6 @@ from operant.config.errors import ConfigError
 from operant.language.cpu import numba_decoder as compiled
 from operant.language.model.language_model import LanguageModel
 from operant.language.sample.engine import Engine, Prompt, Sampling
-from operant.language.serve import scheduler as scheduler_module
 from operant.language.serve.detokenize import decode
 from operant.language.serve.scheduler import Ask, FullError, Scheduler
 from reference import tiny
@@ -34,8 +33,17 @@ def model(request):
         return LanguageModel(tiny.model_of(request.param), tiny.tokenizer())
 
 
-def test_rows_that_come_and_go_are_those_of_the_engine(model, monkeypatch):
-    monkeypatch.setattr(compiled, "obstacle", lambda policy: "a test")
+@pytest.fixture(params=["compiled", "torch"])
+def way(request, monkeypatch):
+    """How what can be decoded by compiled code is decoded."""
+    if request.param == "torch":
+        monkeypatch.setattr(compiled, "obstacle", lambda policy: "a test")
+    return request.param
+
+
+def test_rows_that_come_and_go_are_those_of_the_engine(model, way):
+    if model.whole is not None and way == "compiled":
+        pytest.skip("goes through transformers either way")
     prompts = [tuple(row.tolist()) for row in tiny.rows((5, 1, 9, 20, 12, 3), seed=4)]
     asks = [Heard(p, HOW[i % len(HOW)], seed=11, id=i, samples=1 + i % 3) for i, p in enumerate(prompts)]
     with Scheduler(model, slots=3) as scheduler:
@@ -54,7 +62,7 @@ def test_rows_that_come_and_go_are_those_of_the_engine(model, monkeypatch):
             assert [t.end for t in told] == [t in HOW[i % len(HOW)].stop for t in c.tokens]
 
 
-def test_a_seeded_sample_is_the_same_in_any_company(policy):
+def test_a_seeded_sample_is_the_same_in_any_company(policy, way):
     prompt, sampling = tuple(policy.tokenizer("the quick")["input_ids"]), Sampling(max_tokens=40)
 
     def heard():
@@ -99,7 +107,7 @@ def test_the_text_is_that_of_the_tokens_and_stops_cut_it(policy):
     assert free_begins[len(kept)] >= len(found), "what begins before it is"
 
 
-def test_the_most_probable_tokens(policy):
+def test_the_most_probable_tokens(policy, way):
     prompt = tuple(policy.tokenizer("the quick")["input_ids"])
     heard = Heard(prompt, Sampling(temperature=0.0, max_tokens=4), top=3)
     with Scheduler(policy) as scheduler:
@@ -120,18 +128,18 @@ def test_the_most_probable_tokens(policy):
 def test_cancelled_asks_make_room(policy, monkeypatch):
     prompt = tuple(policy.tokenizer("the")["input_ids"])
     with Scheduler(policy, slots=1) as scheduler:
-        begun, told, steps, step = threading.Event(), [], [], scheduler._batch.step
+        begun, told, steps, step = threading.Event(), [], [], scheduler._decoding.advance
 
-        def slowly(tokens, places):
+        def slowly(count):
             time.sleep(0.01)
             steps.append(1)
-            return step(tokens, places)
+            step(count)
 
         def tell(delta):
             told.append(delta)
             begun.set()
 
-        monkeypatch.setattr(scheduler._batch, "step", slowly)
+        monkeypatch.setattr(scheduler._decoding, "advance", slowly)
         long = Ask(tokens=prompt, sampling=Sampling(max_tokens=250), tell=tell, samples=3)
         scheduler.submit(long)
         assert begun.wait(20)
@@ -156,12 +164,11 @@ def test_too_many_and_too_long_are_refused(policy):
 
 def test_a_failure_is_told_and_the_next_ask_is_served(policy, monkeypatch):
     with Scheduler(policy, slots=2) as scheduler:
-        batch = scheduler._batch
 
-        def fail(tokens, places):
+        def fail(steps):
             raise RuntimeError("out of memory")
 
-        monkeypatch.setattr(batch, "step", fail)
+        monkeypatch.setattr(scheduler._decoding, "advance", fail)
         heard = Heard((5, 6), Sampling(max_tokens=3))
         scheduler.submit(heard.ask)
         (delta,) = heard.all()[0]
@@ -187,7 +194,7 @@ def once(monkeypatch, thing, name, ready):
 def test_a_failing_step_fails_its_rows_and_no_one_who_waits(policy, monkeypatch):
     with Scheduler(policy, slots=1) as scheduler:
         ready = threading.Event()
-        once(monkeypatch, scheduler._batch, "step", ready)
+        once(monkeypatch, scheduler._decoding, "advance", ready)
         first = Heard((5, 6), Sampling(max_tokens=100, stop=()), samples=2)
         second = Heard((7, 8), Sampling(max_tokens=3, stop=()))
         scheduler.submit(first.ask)
@@ -203,15 +210,15 @@ def test_a_prompt_that_cannot_be_read_fails_alone(policy, monkeypatch):
     with Scheduler(policy, slots=2) as scheduler:
         begun, ready = threading.Event(), threading.Event()
         first = Heard((5, 6), Sampling(max_tokens=100, stop=()))
-        step = scheduler._batch.step
+        step = scheduler._decoding.advance
 
         def slowly(*args):
             begun.set()
             ready.wait(20)
             return step(*args)
 
-        monkeypatch.setattr(scheduler._batch, "step", slowly)
-        once(monkeypatch, scheduler._batch, "read", begun)
+        monkeypatch.setattr(scheduler._decoding, "advance", slowly)
+        once(monkeypatch, scheduler._decoding, "begin", begun)
         scheduler.submit(first.ask)
         assert begun.wait(20)
         second = Heard((7, 8), Sampling(max_tokens=3, stop=()), samples=2)
@@ -230,12 +237,12 @@ def test_a_model_that_is_broken_fails_each_and_a_thread_that_ends_leaves_nobody_
         raise RuntimeError("the device is lost")
 
     with Scheduler(policy, slots=1) as scheduler:
-        monkeypatch.setattr(type(scheduler._batch), "step", broken)
+        monkeypatch.setattr(type(scheduler._decoding), "advance", broken)
         asks = [Heard((5, 6), Sampling(max_tokens=3)) for _ in range(3)]
         for heard in asks:
             scheduler.submit(heard.ask)
         assert {heard.all()[0][-1].error for heard in asks} == {"RuntimeError: the device is lost"}
-        monkeypatch.setattr(scheduler_module, "batch_of", broken)
+        monkeypatch.setattr(scheduler._engine, "open", broken)
         monkeypatch.setattr(threading, "excepthook", lambda args: None)
         asks = [Heard((5, 6), Sampling(max_tokens=3), samples=2) for _ in range(2)]
         with contextlib.suppress(ConfigError):  # it was closed already
@@ -262,10 +269,13 @@ def test_a_prompt_is_scored_once_for_all_its_samples(policy, monkeypatch, write)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_probabilities_that_are_no_numbers_fail_aloud(policy, monkeypatch, temperature):
+def test_probabilities_that_are_no_numbers_fail_aloud(policy, monkeypatch, temperature, way):
     with Scheduler(policy, slots=2) as scheduler:
-        step = scheduler._batch.step
-        monkeypatch.setattr(scheduler._batch, "step", lambda *a: step(*a) * float("nan"))
+        if way == "compiled":
+            scheduler._decoding.weights.head[:] = float("nan")
+        else:
+            head = policy.decoder.head
+            monkeypatch.setattr(policy.decoder, "head", lambda hidden: head(hidden) * float("nan"))
         heard = Heard((5, 6), Sampling(max_tokens=3, temperature=temperature))
         scheduler.submit(heard.ask)
         (delta,) = heard.all()[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from operant.language.cpu.activation_cache import obstacle as tape_obstacle
 from operant.language.cpu.decode_kernels import LANES, WIDE, Cache, How, Record, Rows, Scratch, Weights
 from operant.language.model.decoder_layouts import Absolute, Rotary
 from operant.language.model.language_model import LanguageModel
-from operant.language.sample.decode_state import Job, Slots
+from operant.language.sample.decode_state import Job, Prompts, Slots, columns_of
 from operant.language.sample.sampling import Completion, Sampling
 from operant.language.sample.torch_decoder import beside, prefill
 
@@ -33,6 +34,8 @@ TOGETHER = 32
 """Rows that a thread decodes at a time."""
 FEW = 4
 """Rows up to which one thread decodes."""
+ROOM = 1024
+"""Columns that rows have room for, if they are not shorter, before they need more."""
 
 ACTIVATIONS = {
     "SiLUActivation": kernels.SILU,
@@ -110,12 +113,22 @@ def _blocks(layers: Sequence[Sequence[Linear]], inputs: int = 0, apart: bool = F
     return weights, biases
 
 
-def weights(policy: LanguageModel, longest: int) -> Weights:
-    """The model laid out for the kernels, for positions below `longest`."""
+def turns(decoder: Any, positions: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine and sine [P, d] of each position's rotation; [0, d] where the family has none."""
+    if isinstance(decoder, Absolute):
+        none = np.zeros((0, decoder.head_dim), np.float32)
+        return none, none
+    found = decoder.model.rotary_emb(decoder.model.embed_tokens.weight[:1], position_ids=torch.arange(positions)[None])
+    cos, sin = (x[0].contiguous().numpy() for x in found)
+    return cos, sin
+
+
+def weights(policy: LanguageModel) -> Weights:
+    """The model laid out for the kernels, but for what depends on the number of positions."""
     decoder: Any = policy.decoder
     absolute = isinstance(decoder, Absolute)
     blocks, d, width = list(decoder.layers), decoder.head_dim, decoder.width
-    none = np.zeros((0, d), np.float32)
+    cos, sin = turns(decoder, 0)
 
     def norm(module: Any) -> Tensor:
         shift = getattr(module, "bias", None)
@@ -124,7 +137,6 @@ def weights(policy: LanguageModel, longest: int) -> Weights:
 
     if absolute:
         table, places = decoder.model.wte, decoder.model.wpe.weight.detach().numpy()
-        cos = sin = none
         norms = [norm(m) for b in blocks for m in (b.ln_1, b.ln_2)] + [norm(decoder.model.ln_f)]
         eps, heads_norm, heads_eps = decoder.model.ln_f.eps, np.zeros((0, 2, d), np.float32), 0.0
         qkv = _blocks([[_weight(b.attn.c_attn)] for b in blocks])
@@ -133,8 +145,6 @@ def weights(policy: LanguageModel, longest: int) -> Weights:
         last = [[_weight(b.mlp.c_proj)] for b in blocks]
     else:
         table, places = decoder.model.embed_tokens, np.zeros((0, width), np.float32)
-        turns = decoder.model.rotary_emb(table.weight[:1], position_ids=torch.arange(longest)[None])
-        cos, sin = (x[0].contiguous().numpy() for x in turns)
         norms = [norm(m) for b in blocks for m in (b.input_layernorm, b.post_attention_layernorm)]
         norms.append(norm(decoder.model.norm))
         final, first = decoder.model.norm, blocks[0].self_attn
@@ -197,43 +207,74 @@ def _record(tape: Tape | None, count: int) -> Record:
     return Record(tape is not None, np.zeros(count, np.int64), *arrays)
 
 
+def _states(decoder: Any, count: int) -> Record:
+    """Memory for the last residual stream of so many rows, and for nothing else: kernels keep what has a width."""
+    none = np.zeros((decoder.depth, count, 0), np.float32)
+    x = np.zeros((decoder.depth + 1, count, decoder.width), np.float32)
+    return Record(True, np.zeros(count, np.int64), x, none, none, none, none)
+
+
+@lru_cache(maxsize=64)
+def _how(sampling: Sampling, vocab: int) -> How:
+    stop = np.zeros(vocab, bool)
+    stop[[t for t in sampling.stop if 0 <= t < vocab]] = True
+    return How(np.float32(sampling.temperature), sampling.top_k, sampling.top_p, sampling.min_p, stop)
+
+
+def _with_blocks(old: np.ndarray, blocks: int, held: Sequence[int]) -> np.ndarray:
+    """[depth, ≥ blocks, n, …] with what `old` has of those held, of n; memory is taken as it is written."""
+    if blocks <= old.shape[1]:
+        return old
+    new = np.zeros((old.shape[0], max(blocks, old.shape[1] * 3 // 2), *old.shape[2:]), np.float32)
+    new[:, : old.shape[1], held] = old[:, :, held]
+    return new
+
+
 class Compiled:
     """Rows decoded by compiled code, a share of them on each of torch's threads.
 
     A prompt's keys and values are computed once, some prompts ahead, and read by all its samples.
+
+    Args:
+        policy: the model, which is laid out as it is now.
+        count: rows.
+        places: prompts whose keys are held at once.
+        ahead: prompts computed ahead.
+        record: keep what is computed on the policy's tape, where that is possible. All jobs are expected at once then.
     """
 
     refills = True
 
-    def __init__(
-        self,
-        policy: LanguageModel,
-        jobs: Sequence[Job],
-        sampling: Sampling,
-        seed: int,
-        count: int,
-        samples: int,
-        *,
-        record: bool = False,
-    ) -> None:
-        self.decoder, self.sampling = policy.decoder, sampling
-        columns = 1 + max(sampling.max_tokens - job.prompt.drawn for job in jobs)
-        self.prompts = {job.order: job.prompt.tokens[:-1] for job in jobs}
-        self.left = dict.fromkeys(self.prompts, samples)  # samples that have not ended
-        self.ahead = max(1, count // samples)
-        self.places: dict[int, int] = {}  # of each prompt in the cache
-        self.empty = list(range(min(len(self.prompts), count + self.ahead)))
-        longest = max(len(p) for p in self.prompts.values())
-        self.slots = Slots(count, columns, seed, torch.device("cpu"))
-        self.weights = weights(policy, longest + columns)
-        depth, k, d = self.decoder.depth, self.decoder.kv_heads, self.decoder.head_dim
-        before, behind = -(-longest // LANES), -(-columns // LANES)
-        self.cache = Cache(  # memory is taken as it is written
-            prompt_k=np.zeros((depth, before, len(self.empty), k, d, LANES), np.float32),
-            prompt_v=np.zeros((depth, before, len(self.empty), k, LANES, d), np.float32),
-            k=np.zeros((depth, behind, count, k, d, LANES), np.float32),
-            v=np.zeros((depth, behind, count, k, LANES, d), np.float32),
-        )
+    def __init__(self, policy: LanguageModel, count: int, places: int, ahead: int, *, record: bool = False) -> None:
+        self.policy, self.decoder, self.record = policy, policy.decoder, record
+        self.slots, self.prompts = Slots(count, 0, torch.device("cpu")), Prompts(places, ahead)
+        self.weights, self.positions = weights(policy), 0
+        self.threads = min(torch.get_num_threads(), max(1, count // FEW))
+        self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+        self.prompt = np.zeros(count, np.int64)  # of each row, its place
+        self.tape: Tape | None = None
+        self.kept, self.states = _record(None, count), _states(self.decoder, count)
+        self.asked: set[int] = set()  # rows whose logits are asked for
+        self.clear()
+
+    def expect(self, jobs: Sequence[Job]) -> None:
+        """Makes room, for long completions as they get long."""
+        self.prompts.expect(jobs)
+        longest, columns = max(len(job.prompt.tokens) - 1 for job in jobs), columns_of(jobs)
+        self.slots.widen(columns)
+        self._reserve(longest, min(columns, ROOM))
+        if longest + columns > self.positions:
+            self.positions = longest + columns
+            cos, sin = turns(self.decoder, self.positions)
+            self.weights = self.weights._replace(cos=cos, sin=sin)
+            share = min(TOGETHER, -(-len(self.prompt) // self.threads))
+            self.scratch = [self._scratch(share, self.positions) for _ in range(self.threads)]
+        if self.record:
+            prompts = sum(map(len, self.prompts.tokens.values()))
+            self.tape = _tape(self.policy, len(jobs) * columns + prompts)
+            if self.tape is not None:
+                self.tape.begin(len(jobs) * columns, prompts, jobs[0].sampling.temperature or 1.0)
+            self.kept = _record(self.tape, len(self.prompt))
         s = self.slots
         self.rows = Rows(
             tokens=s.tokens.numpy(),
@@ -247,46 +288,66 @@ class Compiled:
             key=s.key.numpy().view(np.uint64),
             offset=s.offset.numpy(),
             busy=s.busy.numpy(),
-            prompt=np.zeros(count, np.int64),
+            prompt=self.prompt,
         )
-        stop = np.zeros(policy.vocab, bool)
-        stop[[t for t in sampling.stop if 0 <= t < policy.vocab]] = True
-        self.how = How(np.float32(sampling.temperature), sampling.top_k, sampling.top_p, sampling.min_p, stop)
-        self.threads = min(torch.get_num_threads(), max(1, count // FEW))
-        self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
-        share = min(TOGETHER, -(-count // self.threads))
-        self.columns, before = columns, sum(map(len, self.prompts.values()))
-        self.tape = _tape(policy, len(jobs) * columns + before) if record else None
-        if self.tape is not None:
-            self.tape.begin(len(jobs) * columns, before, sampling.temperature or 1.0)
-        self.record = _record(self.tape, count)
-        self.scratch = [self._scratch(share, longest + columns, policy.vocab) for _ in range(self.threads)]
 
     def begin(self, slots: Sequence[int], jobs: Sequence[Job]) -> None:
         """Computes the prompts that are not at hand, and some ahead."""
-        self.slots.place(slots, jobs, self.sampling.max_tokens)
-        missing = sorted({job.order for job in jobs} - self.places.keys())
-        if missing:
-            last = missing[-1]
-            ahead = [o for o in range(last + 1, last + 1 + self.ahead) if o in self.prompts and o not in self.places]
-            self._prefill((missing + ahead)[: len(self.empty)])
+        self.slots.place(slots, jobs)
+        self._prefill(self.prompts.missing(jobs))
         for slot, job in zip(slots, jobs, strict=True):
-            self.rows.prompt[slot] = self.places[job.order]
-            self.record.base[slot] = job.number * self.columns
+            self.prompt[slot] = self.prompts.places[job.order]
+            self.kept.base[slot] = job.number * self.slots.tokens.shape[1]
+            (self.asked.add if job.logits else self.asked.discard)(slot)
 
-    def advance(self) -> None:
+    def advance(self, steps: int | None = None) -> None:
         """`STEPS` steps, each thread on its own."""
-        busy = np.flatnonzero(self.rows.busy)
-        w, cache, rows, how = self.weights, self.cache, self.rows, self.how
-        if self.pool is None or len(busy) <= FEW:
-            kernels.advance(w, cache, rows, how, self.scratch[0], busy, STEPS, self.record)
+        busy, steps = np.flatnonzero(self.rows.busy), steps or STEPS
+        self._reserve(0, min(int(self.rows.at[busy].max()) + steps, self.rows.tokens.shape[1]))
+        record = self.kept
+        if not self.asked.isdisjoint(busy.tolist()):
+            record = self.states
+            record.base[busy] = busy - self.rows.at[busy]  # a step's states stand at the row's own number
+        for sampling, some in self.slots.alike(busy.tolist()):
+            self._advance(np.array(some), _how(sampling, self.policy.vocab), steps, record)
+
+    def _advance(self, mine: np.ndarray, how: How, steps: int, record: Record) -> None:
+        w, cache, rows = self.weights, self.cache, self.rows
+        if self.pool is None or len(mine) <= FEW:
+            kernels.advance(w, cache, rows, how, self.scratch[0], mine, steps, record)
             return
-        shares = zip(np.array_split(busy, self.threads), self.scratch, strict=True)
+        shares = zip(np.array_split(mine, self.threads), self.scratch, strict=True)
         under_way = [
-            self.pool.submit(kernels.advance, w, cache, rows, how, s, mine, STEPS, self.record) for mine, s in shares
+            self.pool.submit(kernels.advance, w, cache, rows, how, s, some, steps, record) for some, s in shares
         ]
         for one in under_way:
             one.result()
+
+    def logits(self, slots: Sequence[int]) -> Tensor:
+        """Computed again from the last residual stream; after single steps."""
+        return self.decoder.head(self.decoder.norm(torch.from_numpy(self.states.x[-1, list(slots)])))
+
+    def clear(self) -> None:
+        """Forget keys and values."""
+        depth, k, d = self.decoder.depth, self.decoder.kv_heads, self.decoder.head_dim
+
+        def none(count: int, *block: int) -> np.ndarray:
+            return np.zeros((depth, 0, count, k, *block), np.float32)
+
+        places, rows = len(self.prompts.empty), len(self.prompt)
+        self.cache = Cache(none(places, d, LANES), none(places, LANES, d), none(rows, d, LANES), none(rows, LANES, d))
+        self.slots.used = 0
+
+    def _reserve(self, before: int, behind: int) -> None:
+        """Have room for prompts of so many tokens, and for so many columns."""
+        before, behind, c = -(-before // LANES), -(-behind // LANES), self.cache
+        if before <= c.prompt_k.shape[1] and behind <= c.k.shape[1]:
+            return
+        prompts, rows = list(self.prompts.places.values()), np.flatnonzero(self.slots.busy.numpy()).tolist()
+        self.cache = Cache(
+            *(_with_blocks(x, before, prompts) for x in (c.prompt_k, c.prompt_v)),
+            *(_with_blocks(x, behind, rows) for x in (c.k, c.v)),
+        )
 
     def hold(self, done: Sequence[Completion]) -> None:
         """All completions have ended: the tape is told which stand where."""
@@ -294,33 +355,30 @@ class Compiled:
             assert self.tape is not None
             last = len(c.acted) - c.acted[::-1].index(True) if True in c.acted else 0
             tokens = (*c.prompt.tokens, *c.tokens[:last])
-            self.tape.hold(tokens, len(c.prompt.tokens) - 1, number * self.columns, c.logp[:last])
+            self.tape.hold(tokens, len(c.prompt.tokens) - 1, number * self.slots.tokens.shape[1], c.logp[:last])
 
     def release(self, job: Job) -> None:
         """The place of a prompt is free once all its samples have ended."""
-        self.left[job.order] -= 1
-        if self.left[job.order] == 0:
-            self.empty.append(self.places.pop(job.order))
+        self.prompts.release(job)
 
     def _prefill(self, orders: Sequence[int]) -> None:
-        places = [self.empty.pop() for _ in orders]
-        self.places |= dict(zip(orders, places, strict=True))
-        some = [self.prompts[order] for order in orders]
-        width = max(len(p) for p in some)
+        prompts = [self.prompts.tokens[order] for order in orders]
+        width = max(map(len, prompts), default=0)
         if width == 0:
             return
+        places = [self.prompts.places[order] for order in orders]
         if self.tape is not None:
-            keys, values = self.tape.prefill(some)
+            keys, values = self.tape.prefill(prompts)
         else:
-            keys, values = prefill(self.decoder, beside(some, torch.device("cpu")))
+            keys, values = prefill(self.decoder, beside(prompts, torch.device("cpu")))
         for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
             for b in range(-(-width // LANES)):
                 some, stop = slice(b * LANES, (b + 1) * LANES), min(LANES, width - b * LANES)
                 self.cache.prompt_k[layer, b, places, :, :, :stop] = k[:, :, some].transpose(-1, -2).numpy()
                 self.cache.prompt_v[layer, b, places, :, :stop] = v[:, :, some].numpy()
 
-    def _scratch(self, rows: int, positions: int, vocab: int) -> Scratch:
-        w = self.weights
+    def _scratch(self, rows: int, positions: int) -> Scratch:
+        w, vocab = self.weights, self.policy.vocab
 
         def floats(*shape: int) -> np.ndarray:
             return np.empty(shape, np.float32)

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
-class Where(NamedTuple):
-    """Which keys the rows of a step see."""
-
-    row: Tensor  # [B] in the cache of rows' own keys
-    prompt: Tensor  # [B] in the cache of prompts
-    ahead: Tensor  # [B] keys of the prompt
-    at: Tensor  # [B] column of the newest key of its own: at + 1 of them are seen
-
+from operant.language.sample.decode_state import Where
 
 Attend = Callable[[Tensor, Tensor, Tensor, Where, float], Tensor]
 """`dense`, or what computes the same."""

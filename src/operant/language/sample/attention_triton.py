@@ -19,7 +19,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from operant.language.sample.attention import Where
+from operant.language.sample.decode_state import Where
 from operant.language.sample.sampling import BLOCK as WORDS
 
 BLOCK = 64

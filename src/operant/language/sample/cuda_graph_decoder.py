@@ -21,11 +21,9 @@ import torch
 from torch import Tensor
 
 from operant.language.model.language_model import LanguageModel
-from operant.language.sample.attention import Where, attention
-from operant.language.sample.decode_state import Job, Slots
-from operant.language.sample.drawing import draw_lean
-from operant.language.sample.sampling import Sampling, uniform_at
-from operant.language.sample.torch_decoder import beside, prefill
+from operant.language.sample.attention import attention
+from operant.language.sample.decode_state import Job, Prompts, Slots, Where, columns_of, places_for
+from operant.language.sample.torch_decoder import absorb, beside, one_token, prefill, stop_mask
 
 LOOK = 16
 """Steps between two looks of the host."""
@@ -52,11 +50,6 @@ def bucket(count: int, least: int, most: int) -> int:
     return min(size, most)
 
 
-def places_for(rows: int, prompts: int, samples: int) -> int:
-    """Prompts whose keys are held at once: one for each row at worst, and those computed ahead."""
-    return min(prompts, rows + max(1, rows // samples))
-
-
 def rows_that_fit(count: int, room: float, need: Callable[[int], float]) -> int:
     """The most rows, up to `count` and at least 1, whose `need` is within `room`, of which it rises."""
     low, high = 1, count
@@ -74,13 +67,9 @@ def room(device: torch.device) -> float:
     return SHARE * (torch.cuda.mem_get_info(device)[0] + unused)
 
 
-def reopened(
-    old: Static | None, policy: LanguageModel, jobs: Sequence[Job], sampling: Sampling, seed: int, count: int,
-    samples: int,
-) -> Static:  # fmt: skip
+def reopened(old: Static | None, policy: LanguageModel, jobs: Sequence[Job], count: int, samples: int) -> Static:
     """`old` begun anew where its caches hold these jobs, else another in its place."""
-    longest = max(len(job.prompt.tokens) - 1 for job in jobs)
-    columns = 1 + max(sampling.max_tokens - job.prompt.drawn for job in jobs)
+    longest, columns = max(len(job.prompt.tokens) - 1 for job in jobs), columns_of(jobs)
     prompts = len({job.order for job in jobs})
     if old is None or not old.holds(count, longest, columns, prompts, samples):
         if old is not None:  # as large in each respect, or calls that take turns would be for ever at it
@@ -89,7 +78,7 @@ def reopened(
             count = max(count, old.asked)
             old.drop()
         old = Static(policy, count, longest, columns, prompts, samples)
-    old.open(jobs, sampling, seed, samples)
+    old.open(jobs, samples)
     return old
 
 
@@ -120,7 +109,7 @@ class Static:
             return token * (rows * behind + places_for(rows, prompts, samples) * before)
 
         rows = rows_that_fit(count, room(self.device), need)
-        self.slots = Slots(rows, behind, 0, self.device)
+        self.slots = Slots(rows, behind, self.device)
 
         def cache(number: int, width: int) -> Tensor:
             shape = (decoder.depth, 2, number, decoder.kv_heads, width, decoder.head_dim)
@@ -144,14 +133,11 @@ class Static:
         self.graphs.clear()
         self.shared = self.own = torch.empty(0, device=self.device)
 
-    def open(self, jobs: Sequence[Job], sampling: Sampling, seed: int, samples: int) -> None:
-        """Begin a call."""
-        self.sampling, self.slots.seed = sampling, seed
-        self.prompts = {job.order: job.prompt.tokens[:-1] for job in jobs}
-        self.left = dict.fromkeys(self.prompts, samples)  # samples that have not ended
-        self.ahead = max(1, len(self.slots.busy) // samples)
-        self.places: dict[int, int] = {}  # by prompt
-        self.empty = list(range(self.shared.shape[2]))
+    def open(self, jobs: Sequence[Job], samples: int) -> None:
+        """Begin a call, whose jobs are all drawn alike."""
+        self.sampling = sampling = jobs[0].sampling
+        self.prompts = Prompts(self.shared.shape[2], max(1, len(self.slots.busy) // samples))
+        self.prompts.expect(jobs)
         self.under: dict[int, int] = {}  # from the number of a job to its row
         self.limit: dict[int, int] = {}  # by row
         self.stepping: tuple[int, list[int]] = (0, [])  # size of the bucket, and rows under way in it
@@ -159,35 +145,27 @@ class Static:
         how = replace(sampling, max_tokens=1, stop=())  # the rest stands in a graph; these two do not
         self.captured = (how, off, *(p.data_ptr() for p in self.policy.parameters() if self.pool is not None))
         self.slots.busy.fill_(False)
-        known = [t for t in sampling.stop if 0 <= t < len(self.stop)]
-        self.stop.fill_(False)
-        self.stop.index_fill_(0, torch.tensor(known, dtype=torch.int64, device=self.device), True)
+        self.stop.copy_(stop_mask(sampling.stop, len(self.stop), self.device))
 
     def begin(self, slots: Sequence[int], jobs: Sequence[Job]) -> None:
         """Computes the prompts that are not at hand, and some ahead."""
-        self.slots.place(slots, jobs, self.sampling.max_tokens)
-        missing = sorted({job.order for job in jobs} - self.places.keys())
-        if missing:
-            last = missing[-1]
-            ahead = [o for o in range(last + 1, last + 1 + self.ahead) if o in self.prompts and o not in self.places]
-            self._prefill((missing + ahead)[: len(self.empty)])
+        self.slots.place(slots, jobs)
+        self._prefill(self.prompts.missing(jobs))
         for slot, job in zip(slots, jobs, strict=True):
             self.under[job.number] = slot
             self.limit[slot] = 1 + self.sampling.max_tokens - job.prompt.drawn
-        places = torch.tensor([self.places[job.order] for job in jobs], device=self.device)
+        places = torch.tensor([self.prompts.places[job.order] for job in jobs], device=self.device)
         self.place[torch.tensor(slots, device=self.device)] = places
 
     def release(self, job: Job) -> None:
         """The place of a prompt is free once all its samples have ended."""
         del self.under[job.number]
-        self.left[job.order] -= 1
-        if self.left[job.order] == 0:
-            self.empty.append(self.places.pop(job.order))
+        self.prompts.release(job)
 
-    def advance(self) -> None:
+    def advance(self, steps: int | None = None) -> None:
         """Up to `LOOK` steps of the rows under way, none of which is looked at."""
         rows, at = sorted(self.under.values()), self.slots.at.tolist()
-        steps = min(LOOK, max(self.limit[r] - 1 - at[r] for r in rows))
+        steps = min(steps or LOOK, max(self.limit[r] - 1 - at[r] for r in rows))
         size = bucket(len(rows), FEWEST, len(self.slots.busy))
         reach = bucket(max(at[r] for r in rows) + steps, ROUND, self.own.shape[4])
         with torch.cuda.device(self.device) if self.pool is not None else contextlib.nullcontext():
@@ -219,47 +197,31 @@ class Static:
         return self.graphs[key]
 
     def _prefill(self, orders: Sequence[int]) -> None:
-        places = [self.empty.pop() for _ in orders]
-        self.places |= dict(zip(orders, places, strict=True))
-        width = max(len(self.prompts[order]) for order in orders)
+        prompts = [self.prompts.tokens[order] for order in orders]
+        width = max(map(len, prompts), default=0)
         if width == 0:
             return
-        some = max(1, PREFILL // width)
+        places, some = [self.prompts.places[order] for order in orders], max(1, PREFILL // width)
         for first in range(0, len(orders), some):
-            part = [self.prompts[order] for order in orders[first : first + some]]
             to = torch.tensor(places[first : first + some], device=self.device)
-            found = prefill(self.decoder, beside(part, self.device))
+            found = prefill(self.decoder, beside(prompts[first : first + some], self.device))
             for layer, pair in enumerate(zip(*found, strict=True)):
                 for which, x in enumerate(pair):
                     self.shared[layer, which, to, :, : x.shape[2]] = x
 
     def _step(self, rows: Tensor, reach: int) -> None:
         """One token of the rows [B], whose columns are below `reach`."""
-        decoder, s = self.decoder, self.slots
+        s, decoder = self.slots, self.decoder
         at, start = s.at[rows], s.start[rows]
         where = Where(rows, self.place[rows], start, at)
-        x, turn = decoder.embed(s.tokens[rows, at][:, None], (start + at)[:, None])
-        for layer in range(decoder.depth):
-            q, k, v = decoder.qkv(layer, x, turn)
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             own = self.own[layer]
-            own[0][rows, :, at], own[1][rows, :, at] = k[:, :, 0], v[:, :, 0]
-            y = self.attend(q[:, :, 0], self.shared[layer], own[:, :, :, :reach], where, decoder.scale)
-            x = decoder.finish(layer, x, y[:, :, None])
-        absorb(s, rows, decoder.head(decoder.norm(x[:, 0])), self.sampling, self.stop)
+            own[0][rows, :, at], own[1][rows, :, at] = k, v
+            return self.attend(q, self.shared[layer], own[:, :, :, :reach], where, decoder.scale)
 
-
-def absorb(s: Slots, rows: Tensor, logits: Tensor, sampling: Sampling, stop: Tensor) -> None:
-    """The end of a step of the rows [B]: from logits [B, V] a token where none is forced; `stop` [V] tells the last."""
-    busy, following = s.busy[rows], s.at[rows] + 1
-    token, logp, kept = draw_lean(logits, sampling, uniform_at(s.key[rows], s.offset[rows] + following))
-    drawn = busy & (following >= s.known[rows])
-    column = following.clamp(max=s.tokens.shape[1] - 1)
-    for table, value in ((s.tokens, token), (s.logp, logp), (s.kept, kept), (s.acted, drawn)):
-        table[rows, column] = torch.where(drawn, value, table[rows, column])
-    known = s.known[rows] + drawn
-    s.known[rows] = known
-    s.at[rows] = following - 1 + busy
-    s.busy[rows] = busy & ~(drawn & (stop[token] | (known >= s.limit[rows])))
+        logits = one_token(decoder, s.tokens[rows, at], start + at, attend)
+        absorb(s, rows, logits, self.sampling, self.stop)
 
 
 def capture(step: Callable[[], None], slots: Slots, pool: Any) -> Callable[[], None]:

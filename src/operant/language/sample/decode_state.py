@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from operant.config.errors import ConfigError
-from operant.language.sample.sampling import Completion, Prompt, Sampling, row_key
+from operant.language.sample.sampling import Completion, Prompt, Sampling, row_key, rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,23 @@ class Job:
     order: int  # of the prompt
     prompt: Prompt
     sample: int
+    sampling: Sampling
+    seed: int
+    logits: bool = False  # whether they are asked for at each step
+
+
+class Where(NamedTuple):
+    """Which keys the rows of a step see."""
+
+    row: Tensor  # [B] in the cache of rows' own keys
+    prompt: Tensor  # [B] in the cache of prompts
+    ahead: Tensor  # [B] keys of the prompt
+    at: Tensor  # [B] column of the newest key of its own: at + 1 of them are seen
+
+
+def columns_of(jobs: Sequence[Job]) -> int:
+    """Columns of the longest completion and one."""
+    return 1 + max(job.sampling.max_tokens - job.prompt.drawn for job in jobs)
 
 
 class Slots:
@@ -32,15 +50,17 @@ class Slots:
     Args:
         count: S.
         columns: L, of the longest completion and one.
-        seed: of all draws.
         device: of everything below.
+
+    Attributes:
+        used: rows from this one on are not stepped; who begins rows moves it up, and may move it down.
+        how: of each row, how its tokens are drawn.
     """
 
-    def __init__(self, count: int, columns: int, seed: int, device: torch.device) -> None:
+    def __init__(self, count: int, columns: int, device: torch.device) -> None:
         def numbers() -> Tensor:
             return torch.zeros(count, dtype=torch.int64, device=device)
 
-        self.seed = seed
         self.tokens = torch.zeros(count, columns, dtype=torch.int64, device=device)
         self.logp = torch.zeros(count, columns, device=device)
         self.kept = torch.zeros(count, columns, device=device)
@@ -48,22 +68,47 @@ class Slots:
         self.known, self.at, self.limit = numbers(), numbers(), numbers()  # columns: filled, fed next, at most
         self.start, self.key, self.offset = numbers(), numbers(), numbers()  # offset: column c is draw offset + c
         self.busy = torch.zeros(count, dtype=torch.bool, device=device)
+        self.used, self.how = 0, [Sampling()] * count
 
-    def place(self, slots: Sequence[int], jobs: Sequence[Job], max_tokens: int) -> None:
+    def widen(self, columns: int) -> None:
+        """Have at least so many columns."""
+        more = columns - self.tokens.shape[1]
+        if more > 0:
+            self.tokens, self.logp, self.kept, self.acted = (
+                F.pad(table, (0, more)) for table in (self.tokens, self.logp, self.kept, self.acted)
+            )
+
+    def place(self, slots: Sequence[int], jobs: Sequence[Job]) -> None:
         """Begin completions in these rows."""
         device = self.tokens.device
         rows = torch.tensor(slots, device=device)
         columns = [
-            (j.prompt.tokens[-1], 1 + max_tokens - j.prompt.drawn, len(j.prompt.tokens) - 1, j.prompt.drawn - 1,
-             j.prompt.id, j.sample)
+            (j.prompt.tokens[-1], 1 + j.sampling.max_tokens - j.prompt.drawn, len(j.prompt.tokens) - 1,
+             j.prompt.drawn - 1, j.prompt.id, j.sample, j.seed)
             for j in jobs
         ]  # fmt: skip
-        last, limit, start, offset, ids, sample = torch.tensor(columns, device=device).T
+        last, limit, start, offset, ids, sample, seed = torch.tensor(columns, device=device).T
         self.tokens[rows, 0], self.limit[rows], self.start[rows], self.offset[rows] = last, limit, start, offset
-        self.key[rows] = row_key(self.seed, ids, sample)
+        self.key[rows] = row_key(seed, ids, sample)
         self.known[rows], self.at[rows], self.acted[rows] = 1, 0, False
         self.logp[rows], self.kept[rows] = 0.0, 0.0
         self.busy[rows] = True
+        self.used = max(self.used, 1 + max(slots))
+        for slot, job in zip(slots, jobs, strict=True):
+            self.how[slot] = rule(job.sampling)
+
+    def alike(self, slots: Sequence[int]) -> list[tuple[Sampling, Sequence[int]]]:
+        """These rows, by how their tokens are drawn."""
+        hows = [self.how[slot] for slot in slots]
+        if hows.count(hows[0]) == len(hows):
+            return [(hows[0], slots)]
+        return [(how, [slot for slot in slots if self.how[slot] == how]) for how in dict.fromkeys(hows)]
+
+    def newest(self, slots: Sequence[int]) -> list[tuple[int, float, float]]:
+        """The token that a step added to each of these rows, its log π, and the log of the kept mass."""
+        rows = torch.tensor(slots, device=self.tokens.device)
+        table = [x[rows, self.at[rows]].tolist() for x in (self.tokens, self.logp, self.kept)]
+        return list(zip(*table, strict=True))
 
     def take(self, slots: Sequence[int], jobs: Sequence[Job], stop: frozenset[int]) -> list[Completion]:
         """What these rows hold."""
@@ -96,22 +141,83 @@ class Slots:
         self.busy[slot] = last < limit
 
 
+def places_for(rows: int, prompts: int, samples: int) -> int:
+    """Prompts whose keys are held at once: one for each row at worst, and those computed ahead."""
+    return min(prompts, rows + max(1, rows // samples))
+
+
+class Prompts:
+    """Places for prompts' keys and values: computed once, read by all samples, free when all of these have ended.
+
+    Args:
+        places: prompts that can be held at once.
+        ahead: prompts that are computed before they are asked for, where there is a place.
+    """
+
+    def __init__(self, places: int, ahead: int) -> None:
+        self.ahead, self.empty = ahead, list(range(places))
+        self.tokens: dict[int, tuple[int, ...]] = {}  # of prompts that are expected or held, without the last
+        self.left: dict[int, int] = {}  # samples of each that have not ended
+        self.places: dict[int, int] = {}
+
+    def expect(self, jobs: Sequence[Job]) -> None:
+        """These will begin."""
+        for job in jobs:
+            self.tokens[job.order] = job.prompt.tokens[:-1]
+            self.left[job.order] = self.left.get(job.order, 0) + 1
+
+    def missing(self, jobs: Sequence[Job]) -> list[int]:
+        """The prompts that are not at hand, and some ahead: each has a place now, and is to be computed."""
+        missing = sorted({job.order for job in jobs} - self.places.keys())
+        if not missing:
+            return []
+        last = missing[-1]
+        ahead = [o for o in range(last + 1, last + 1 + self.ahead) if o in self.tokens and o not in self.places]
+        found = (missing + ahead)[: len(self.empty)]
+        self.places |= {order: self.empty.pop() for order in found}
+        return found
+
+    def release(self, job: Job) -> None:
+        """A completion has ended, or never will begin."""
+        self.left[job.order] -= 1
+        if self.left[job.order] == 0:
+            del self.left[job.order], self.tokens[job.order]
+            if job.order in self.places:
+                self.empty.append(self.places.pop(job.order))
+
+
 class Decoding(Protocol):
-    """One way of decoding, made for one call."""
+    """One way of decoding."""
 
     slots: Slots
-    refills: bool  # whether a row can begin while others are under way
+    refills: bool  # whether a row should begin while others are under way
 
     def begin(self, slots: Sequence[int], jobs: Sequence[Job]) -> None:
         """Prompts' keys and values for rows that begin."""
         ...
 
-    def advance(self) -> None:
-        """A few steps of every busy row."""
+    def advance(self, steps: int | None = None) -> None:
+        """So many steps of every busy row; if None, as many as are best between two looks."""
         ...
 
     def release(self, job: Job) -> None:
-        """A completion has ended."""
+        """A completion has ended, or never will begin."""
+        ...
+
+
+class Open(Decoding, Protocol):
+    """Rows that come and go, each drawn in its own way."""
+
+    def expect(self, jobs: Sequence[Job]) -> None:
+        """Jobs that will begin, each of which is released once: makes room for them."""
+        ...
+
+    def logits(self, slots: Sequence[int]) -> Tensor:
+        """Those [n, V] float32 from which the newest tokens of these rows were drawn, if their jobs ask for them."""
+        ...
+
+    def clear(self) -> None:
+        """Give memory back; no job is expected."""
         ...
 
 

@@ -17,7 +17,7 @@ from operant.language.cpu import numba_decoder as compiled
 from operant.language.cpu.numba_decoder import Compiled
 from operant.language.model.language_model import LanguageModel
 from operant.language.sample import cuda_graph_decoder as static
-from operant.language.sample.decode_state import Decoding, Job, check
+from operant.language.sample.decode_state import Decoding, Job, Open, check, places_for
 from operant.language.sample.hf_decoder import Through
 from operant.language.sample.sampling import Completion, Prompt, Sampling, draw, keep, uniform
 from operant.language.sample.torch_decoder import Eager
@@ -74,7 +74,7 @@ class Engine:
         began = time.perf_counter()
         check(prompts, sampling, self.policy.vocab, self.policy.max_positions)
         jobs = [
-            Job(i * samples + k, i, prompt, prompt.sample + k)
+            Job(i * samples + k, i, prompt, prompt.sample + k, sampling, self.seed)
             for i, prompt in enumerate(prompts)
             for k in range(samples)
         ]
@@ -84,7 +84,7 @@ class Engine:
         try:
             # modules of transformers may keep what they compute, which must not be an inference tensor
             with torch.inference_mode() if self.policy.whole is None else torch.no_grad():
-                found = self._run(jobs, sampling, samples, after)
+                found = self._run(jobs, samples, after)
         finally:
             if training:
                 self.policy.train()
@@ -92,11 +92,20 @@ class Engine:
         self.seconds += time.perf_counter() - began
         return found
 
-    def _run(self, jobs: list[Job], sampling: Sampling, samples: int, after: After | None) -> list[Completion]:
+    def open(self, slots: int) -> Open:
+        """So many rows that come and go, decoded as those of `generate` and with the weights as they are now.
+
+        On CUDA steps are called, not replayed: a graph holds how tokens are drawn, which is each row's own affair here.
+        Whoever steps them does so without gradients.
+        """
+        with torch.no_grad():
+            return self._open(slots, places=slots + 1, ahead=0)
+
+    def _run(self, jobs: list[Job], samples: int, after: After | None) -> list[Completion]:
         if not jobs:
             return []
-        decoding = self._decoding(jobs, sampling, samples)
-        rows, stop = decoding.slots, frozenset(sampling.stop)
+        decoding = self._decoding(jobs, samples)
+        rows, stop = decoding.slots, frozenset(jobs[0].sampling.stop)
         waiting, free = deque(jobs), list(range(len(rows.busy)))[::-1]
         under_way: dict[int, Job] = {}
         found: dict[int, Completion] = {}
@@ -127,13 +136,19 @@ class Engine:
             decoding.hold(done)
         return done
 
-    def _decoding(self, jobs: list[Job], sampling: Sampling, samples: int) -> Decoding:
+    def _decoding(self, jobs: list[Job], samples: int) -> Decoding:
         count = min(self.slots, len(jobs))
-        if self.policy.whole is not None:
-            return Through(self.policy, jobs, sampling, self.seed, count)
-        if self.compiles:
-            return Compiled(self.policy, jobs, sampling, self.seed, count, samples, record=self.record)
-        if static.serves(self.policy):
-            self._static = static.reopened(self._static, self.policy, jobs, sampling, self.seed, count, samples)
+        if self.policy.whole is None and not self.compiles and static.serves(self.policy):
+            self._static = static.reopened(self._static, self.policy, jobs, count, samples)
             return self._static
-        return Eager(self.policy, jobs, sampling, self.seed, count)
+        places = places_for(count, len({job.order for job in jobs}), samples)
+        decoding = self._open(count, places=places, ahead=max(1, count // samples), record=self.record)
+        decoding.expect(jobs)
+        return decoding
+
+    def _open(self, count: int, *, places: int, ahead: int, record: bool = False) -> Open:
+        if self.policy.whole is not None:
+            return Through(self.policy, count)
+        if self.compiles:
+            return Compiled(self.policy, count, places, ahead, record=record)
+        return Eager(self.policy, count)

@@ -1,40 +1,60 @@
 """Decoding through transformers, for models that the slim forward does not read.
 
-Rows that run together have prompts of one length, so that nothing is padded and no assumption is made about the
-family's masks or states; a row that has ended idles until the others have.
+Rows that begin together and have prompts of one length step together, so that nothing is padded and no assumption is
+made about the family's masks or states; a row that has ended idles until the others have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from operant.language.model.language_model import LanguageModel
-from operant.language.sample.decode_state import Job, Slots
-from operant.language.sample.sampling import Sampling
-from operant.language.sample.torch_decoder import absorb
+from operant.language.sample.decode_state import Job, Slots, columns_of
+from operant.language.sample.torch_decoder import absorb, stop_mask
+
+
+@dataclass(slots=True)
+class _Group:
+    """Rows that step together."""
+
+    rows: Tensor  # [B]
+    mine: Tensor  # [B] bool: False where another completion has begun in the row
+    start: int  # position of column 0
+    cache: Any  # the model's; made at the first step
 
 
 class Through:
-    """Rows that step together through the model's own cache."""
+    """Rows that step together through the model's own cache.
 
-    refills = False
+    Args:
+        policy: the model.
+        count: rows.
+    """
 
-    def __init__(self, policy: LanguageModel, jobs: Sequence[Job], sampling: Sampling, seed: int, count: int) -> None:
+    refills = False  # in the middle, that is: a group of few rows steps hardly faster than one of many
+
+    def __init__(self, policy: LanguageModel, count: int) -> None:
         assert policy.whole is not None
-        self.whole, self.sampling, self.device = policy.whole, sampling, policy.device
-        columns = 1 + max(sampling.max_tokens - job.prompt.drawn for job in jobs)
-        self.slots = Slots(count, columns, seed, self.device)
-        self.stop = torch.tensor(sampling.stop, dtype=torch.int64, device=self.device)
-        self.running: list[tuple[Tensor, Any]] = []  # rows of one length, and their cache; made at their first step
+        self.whole, self.device = policy.whole, policy.device
+        self.slots = Slots(count, 0, self.device)
+        self.clear()
+
+    def expect(self, jobs: Sequence[Job]) -> None:
+        """Columns for them."""
+        self.slots.widen(columns_of(jobs))
 
     def begin(self, slots: Sequence[int], jobs: Sequence[Job]) -> None:
         """The prompts of rows that begin together, one length at a time."""
-        self.slots.place(slots, jobs, self.sampling.max_tokens)
-        self.running = []
+        taken = torch.tensor(slots, device=self.device)
+        for group in self.groups:
+            group.mine &= ~torch.isin(group.rows, taken)
+        self.groups = [g for g in self.groups if bool((self.slots.busy[g.rows] & g.mine).any())]
+        self.slots.place(slots, jobs)
         for length in sorted({len(job.prompt.tokens) for job in jobs}):
             some = [(slot, job.prompt.tokens) for slot, job in zip(slots, jobs, strict=True)
                     if len(job.prompt.tokens) == length]  # fmt: skip
@@ -44,23 +64,36 @@ class Through:
                 tokens = torch.tensor([tokens[:-1] for _, tokens in some], device=self.device)
                 position = torch.arange(length - 1, device=self.device).expand_as(tokens)
                 cache = self.whole.step(tokens, position, None)[1]
-            self.running.append((rows, cache))
+            self.groups.append(_Group(rows, torch.ones_like(rows, dtype=torch.bool), length - 1, cache))
 
-    def advance(self) -> None:
-        """One step of each length that has a busy row."""
+    def advance(self, steps: int | None = None) -> None:
+        """One step of each group that has a busy row."""
         s = self.slots
-        logits = torch.zeros(len(s.busy), self.whole.vocab, device=self.device)
-        for i, (rows, cache) in enumerate(self.running):
-            if not bool(s.busy[rows].any()):
-                continue
-            # rows that have ended, or wait for tokens to be forced, step with the others: their columns are the same
-            column = (s.at[rows] * s.busy[rows]).max()
-            place = (s.start[rows] + column)[:, None]
-            tokens = s.tokens[rows, column][:, None]
-            found, cache = self.whole.step(tokens, place, cache)
-            logits[rows] = found[:, -1].float()
-            self.running[i] = (rows, cache)
-        absorb(s, logits, self.sampling, self.stop)
+        for _ in range(steps or 1):
+            self.last = torch.zeros(s.used, self.whole.vocab, device=self.device)
+            for g in self.groups:
+                busy = s.busy[g.rows] & g.mine
+                if not bool(busy.any()):
+                    continue
+                # rows that have ended, or wait for forced tokens, step with the others: their columns are the same
+                column = (s.at[g.rows] * busy).max()
+                tokens, place = s.tokens[g.rows, column][:, None], (g.start + column).expand(len(g.rows), 1)
+                logits, g.cache = self.whole.step(tokens, place, g.cache)
+                self.last[g.rows[busy]] = logits[busy, -1].float()
+            for how, some in s.alike(range(s.used)):
+                rows = torch.tensor(some, device=self.device)
+                logits = self.last if len(rows) == s.used else self.last[rows]
+                absorb(s, rows, logits, how, stop_mask(how.stop, self.whole.vocab, self.device))
+
+    def logits(self, slots: Sequence[int]) -> Tensor:
+        """Of the last step."""
+        return self.last[torch.tensor(slots, device=self.device)]
 
     def release(self, job: Job) -> None:
         """Nothing is kept for a prompt."""
+
+    def clear(self) -> None:
+        """Forget the caches."""
+        self.groups: list[_Group] = []
+        self.last = torch.zeros(0, 0)
+        self.slots.used = 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -39,6 +40,12 @@ class Sampling:
     def cuts(self) -> bool:
         """Whether some tokens may be left out."""
         return self.temperature > 0.0 and (self.top_k > 0 or self.top_p < 1.0 or self.min_p > 0.0)
+
+
+@lru_cache(maxsize=256)
+def rule(sampling: Sampling) -> Sampling:
+    """The same without its limit: rows with equal rules are drawn together."""
+    return replace(sampling, max_tokens=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +84,10 @@ def _mix(x: Tensor) -> Tensor:
     return x ^ ((x >> 31) & 0x1FFFFFFFF)
 
 
-def row_key(seed: int, prompt: Tensor, sample: Tensor) -> Tensor:
+def row_key(seed: int | Tensor, prompt: Tensor, sample: Tensor) -> Tensor:
     """[...] int64, the hash of what is the same for a whole completion."""
     golden = torch.tensor(_GOLDEN, device=prompt.device)
-    return _mix(_mix(prompt + torch.tensor(seed, device=prompt.device) * golden) + sample * golden)
+    return _mix(_mix(prompt + torch.as_tensor(seed, device=prompt.device) * golden) + sample * golden)
 
 
 def uniform_at(key: Tensor, position: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -10,8 +11,9 @@ from torch.nn import functional as F
 
 from operant.language.model.decoder_layouts import Decoder
 from operant.language.model.language_model import LanguageModel
-from operant.language.sample.decode_state import Job, Slots
-from operant.language.sample.sampling import Sampling, draw, uniform_at
+from operant.language.sample.decode_state import Job, Slots, columns_of
+from operant.language.sample.drawing import draw_lean
+from operant.language.sample.sampling import Sampling, uniform_at
 
 GROWTH = 64
 """Columns by which the cache grows: attention reads what exists, rounded up to this."""
@@ -36,59 +38,59 @@ def prefill(decoder: Decoder, tokens: Tensor) -> tuple[list[Tensor], list[Tensor
     return keys, values
 
 
-def one_token(decoder: Decoder, cache: Tensor, tokens: Tensor, place: Tensor) -> Tensor:
-    """Logits [S, V] float32 behind a token of each row, [S], which stands at `place` [S].
-
-    Args:
-        decoder: the model.
-        cache: [layer, 2, S, K, L, d]; takes the token's keys and values. A row reads what stands up to its place.
-        tokens, place: of each row.
-    """
-    rows = torch.arange(len(tokens), device=tokens.device)
-    x, at = decoder.embed(tokens[:, None], place[:, None])
-    seen = (torch.arange(cache.shape[4], device=tokens.device) <= place[:, None])[:, None, None]
-    for layer in range(decoder.depth):
-        q, k, v = decoder.qkv(layer, x, at)
-        keys, values = cache[layer]
-        keys[rows, :, place], values[rows, :, place] = k[:, :, 0], v[:, :, 0]
-        y = F.scaled_dot_product_attention(
-            q, keys, values, attn_mask=seen, scale=decoder.scale, enable_gqa=k.shape[1] != q.shape[1]
-        )
-        x = decoder.finish(layer, x, y)
-    return decoder.head(decoder.norm(x[:, 0])).float()
-
-
 def beside(prompts: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     """[N, L] of rows padded on the right with 0."""
     width = max(len(p) for p in prompts)
     return torch.tensor([[*p, *[0] * (width - len(p))] for p in prompts], dtype=torch.int64, device=device)
 
 
-class Eager:
-    """Rows with a cache [layer, S, K, capacity, d] each, indexed by position; a group's prompt is computed once.
+def one_token(
+    decoder: Decoder, tokens: Tensor, place: Tensor, attend: Callable[[int, Tensor, Tensor, Tensor], Tensor]
+) -> Tensor:
+    """Logits [B, V] behind a token of each row, [B], which stands at `place` [B].
 
-    CUDA has its own way, `operant.language.sample.cuda_graph_decoder`; other accelerators step like this, and the host
-    looks every `LOOK` steps.
+    Args:
+        decoder: the model.
+        tokens, place: of each row.
+        attend: what the queries [B, H, d] of a layer see, [B, H, d], given its number, them, and the keys and values
+            [B, K, d] of the tokens, which it keeps.
+    """
+    x, at = decoder.embed(tokens[:, None], place[:, None])
+    for layer in range(decoder.depth):
+        q, k, v = (part[:, :, 0] for part in decoder.qkv(layer, x, at))
+        x = decoder.finish(layer, x, attend(layer, q, k, v)[:, :, None])
+    return decoder.head(decoder.norm(x[:, 0]))
+
+
+class Eager:
+    """Rows with keys and values of their own, of the prompt too, in a cache [layer, 2, S, K, capacity, d] by position.
+
+    The cache grows as rows and columns are used. On an accelerator the host looks every `LOOK` steps; what a call of
+    `Engine` does on CUDA is `operant.language.sample.cuda_graph_decoder`.
+
+    Args:
+        policy: the model, of a layout that the slim forward reads.
+        count: S.
     """
 
     refills = True
 
-    def __init__(self, policy: LanguageModel, jobs: Sequence[Job], sampling: Sampling, seed: int, count: int) -> None:
-        self.decoder, self.sampling, self.device = policy.decoder, sampling, policy.device
-        columns = 1 + max(sampling.max_tokens - job.prompt.drawn for job in jobs)
-        self.slots = Slots(count, columns, seed, self.device)
-        self.stop = torch.tensor(sampling.stop, dtype=torch.int64, device=self.device)
-        shape = (self.decoder.depth, 2, count, self.decoder.kv_heads, 0, self.decoder.head_dim)
-        self.cache = torch.zeros(shape, dtype=next(policy.parameters()).dtype, device=self.device)
-        self.reach = 0  # at least every busy row's position; the host's own count
+    def __init__(self, policy: LanguageModel, count: int) -> None:
+        self.decoder, self.device, self.vocab = policy.decoder, policy.device, policy.vocab
+        self.dtype = next(policy.parameters()).dtype
+        self.slots = Slots(count, 0, self.device)
+        self.clear()
+
+    def expect(self, jobs: Sequence[Job]) -> None:
+        """Columns for them; keys and values get theirs as they come."""
+        self.slots.widen(columns_of(jobs))
 
     def begin(self, slots: Sequence[int], jobs: Sequence[Job]) -> None:
-        """Copies of each prompt's keys and values for its rows."""
-        self.slots.place(slots, jobs, self.sampling.max_tokens)
+        """Each prompt's keys and values for its rows, computed once for rows that begin together."""
+        self.slots.place(slots, jobs)
         prompts = {job.order: job.prompt.tokens[:-1] for job in jobs}
         width = max(len(p) for p in prompts.values())
-        self.reach = max(self.reach, width)
-        self._grow(width + 1)
+        self._grow(self.slots.used, width + 1)
         if width == 0:
             return
         order = {number: i for i, number in enumerate(prompts)}
@@ -99,39 +101,81 @@ class Eager:
             self.cache[layer, 0, rows, :, :width] = k[source]
             self.cache[layer, 1, rows, :, :width] = v[source]
 
-    def advance(self) -> None:
+    def advance(self, steps: int | None = None) -> None:
         """One step, or `LOOK` on an accelerator."""
-        steps = 1 if self.device.type == "cpu" else LOOK
-        place = self.slots.start + self.slots.at
-        self.reach = int(torch.where(self.slots.busy, place, 0).max())
-        self._grow(self.reach + steps)
+        s, steps = self.slots, steps or (1 if self.device.type == "cpu" else LOOK)
+        place = torch.where(s.busy, s.start + s.at, 0)
+        columns = int(place.max()) + steps
+        self._grow(s.used, columns)
+        reach = -(-columns // GROWTH) * GROWTH
+        alike = [(how, torch.tensor(rows, device=self.device)) for how, rows in s.alike(range(s.used))]
         for _ in range(steps):
-            self._step()
+            self._step(reach, alike)
+
+    def logits(self, slots: Sequence[int]) -> Tensor:
+        """Of the last step."""
+        return self.last[torch.tensor(slots, device=self.device)].float()
 
     def release(self, job: Job) -> None:
         """Nothing is kept for a prompt."""
 
-    def _grow(self, columns: int) -> None:
-        missing = columns - self.cache.shape[4]
-        if missing > 0:
-            self.cache = F.pad(self.cache, (0, 0, 0, -(-missing // GROWTH) * GROWTH))
+    def clear(self) -> None:
+        """Forget keys and values."""
+        shape = (self.decoder.depth, 2, 0, self.decoder.kv_heads, 0, self.decoder.head_dim)
+        self.cache = torch.zeros(shape, dtype=self.dtype, device=self.device)
+        self.last = torch.zeros(0, 0)
+        self.slots.used = 0
 
-    def _step(self) -> None:
-        s = self.slots
-        place = (s.start + s.at).clamp(max=self.cache.shape[4] - 1)  # a row that has ended writes beside what is read
-        logits = one_token(self.decoder, self.cache, s.tokens.gather(1, s.at[:, None])[:, 0], place)
-        absorb(s, logits, self.sampling, self.stop)
+    def _grow(self, rows: int, columns: int) -> None:
+        more, wider = rows - self.cache.shape[2], columns - self.cache.shape[4]
+        if more <= 0 and wider <= 0:
+            return
+        # half as much again at least, so that copies cost little beside the steps between them
+        more = max(more, self.cache.shape[2] // 2) if more > 0 else 0
+        wider = -(-max(wider, self.cache.shape[4] // 2) // GROWTH) * GROWTH if wider > 0 else 0
+        self.cache = F.pad(self.cache, (0, 0, 0, wider, 0, 0, 0, more))
+
+    def _step(self, reach: int, alike: Sequence[tuple[Sampling, Tensor]]) -> None:
+        """One token of the rows in use, whose columns are below `reach`."""
+        s, decoder = self.slots, self.decoder
+        rows = torch.arange(s.used, device=self.device)
+        place = (s.start + s.at)[: s.used].clamp(max=reach - 1)  # a row that has ended writes beside what is read
+        seen = (torch.arange(reach, device=self.device) <= place[:, None])[:, None, None]
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            keys, values = self.cache[layer, :, : s.used, :, :reach]
+            keys[rows, :, place], values[rows, :, place] = k, v
+            gqa = k.shape[1] != q.shape[1]
+            return F.scaled_dot_product_attention(
+                q[:, :, None], keys, values, attn_mask=seen, scale=decoder.scale, enable_gqa=gqa
+            )[:, :, 0]
+
+        self.last = one_token(decoder, s.tokens[rows, s.at[: s.used]], place, attend)
+        for how, some in alike:
+            logits = self.last if len(some) == len(self.last) else self.last[some]
+            absorb(s, some, logits, how, stop_mask(how.stop, self.vocab, self.device))
 
 
-def absorb(s: Slots, logits: Tensor, sampling: Sampling, stop: Tensor) -> None:
-    """The end of a step, in place and without a look: logits [S, V] to a drawn token where none is forced."""
-    following = s.at + 1
-    token, logp, kept = draw(logits, sampling, uniform_at(s.key, s.offset + following))
-    drawn = s.busy & (following >= s.known)
-    column = following.clamp(max=s.tokens.shape[1] - 1)[:, None]
+@lru_cache(maxsize=64)
+def stop_mask(stop: tuple[int, ...], vocab: int, device: torch.device) -> Tensor:
+    """[V] bool: the tokens that end a completion."""
+    mask = torch.zeros(vocab, dtype=torch.bool)
+    mask[[t for t in stop if 0 <= t < vocab]] = True
+    return mask.to(device)
+
+
+def absorb(s: Slots, rows: Tensor, logits: Tensor, sampling: Sampling, stop: Tensor) -> None:
+    """The end of a step of the rows [B]: from logits [B, V] a token where none is forced; `stop` [V] tells the last.
+
+    In place and without a look: a CUDA graph can hold it.
+    """
+    busy, following = s.busy[rows], s.at[rows] + 1
+    token, logp, kept = draw_lean(logits, sampling, uniform_at(s.key[rows], s.offset[rows] + following))
+    drawn = busy & (following >= s.known[rows])
+    column = following.clamp(max=s.tokens.shape[1] - 1)
     for table, value in ((s.tokens, token), (s.logp, logp), (s.kept, kept), (s.acted, drawn)):
-        now = table.gather(1, column)[:, 0]
-        table.scatter_(1, column, torch.where(drawn, value, now)[:, None])
-    s.known.add_(drawn)
-    s.at.add_(s.busy)
-    s.busy.logical_and_(~(drawn & (torch.isin(token, stop) | (s.known >= s.limit))))
+        table[rows, column] = torch.where(drawn, value, table[rows, column])
+    known = s.known[rows] + drawn
+    s.known[rows] = known
+    s.at[rows] = following - 1 + busy
+    s.busy[rows] = busy & ~(drawn & (stop[token] | (known >= s.limit[rows])))

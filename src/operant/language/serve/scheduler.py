@@ -7,21 +7,22 @@ tell).
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
 
 from operant.config.errors import ConfigError, OperantError
 from operant.language.model.language_model import CHUNK, LanguageModel
-from operant.language.sample.batch import batch_of
-from operant.language.sample.decode_state import check
-from operant.language.sample.sampling import Prompt, Sampling, draw, row_key, uniform_at
+from operant.language.sample.decode_state import Job, check
+from operant.language.sample.engine import Engine, Prompt, Sampling
 from operant.language.serve.detokenize import Words
 
 WAITING = 512
@@ -87,7 +88,7 @@ class Ask:
     score: bool = False
     write: bool = True
     cancelled: bool = field(default=False, init=False)
-    memory: Any = field(default=None, init=False)  # of the prompt, while samples of it wait; the scheduler's
+    jobs: list[Job] = field(default_factory=list[Job], init=False)  # what waits, once a sample began; the scheduler's
     scored: tuple[Token, ...] = field(default=(), init=False)  # the prompt's tokens, once they are; the scheduler's
     placed: int = field(default=0, init=False)
 
@@ -99,12 +100,8 @@ class Ask:
 @dataclass(eq=False, slots=True)
 class _Row:
     ask: Ask
-    sample: int
-    key: Tensor
-    token: int  # fed next
-    place: int  # its position
+    job: Job
     words: Words
-    how: Sampling  # what matters for a draw, so that rows alike are drawn together
     drawn: int = 0
     pending: list[Token] = field(default_factory=list[Token])  # those whose text was not given yet
 
@@ -116,7 +113,7 @@ class Scheduler:
     """Writes completions for many askers.
 
     Args:
-        policy: the model; nothing else may use it meanwhile.
+        policy: the model as it is now; nothing else may use it meanwhile.
         slots: completions written together; others wait.
         length: the longest prompt and completion, in tokens; the model's own limit if None.
         waiting: completions that may wait for a place.
@@ -127,8 +124,9 @@ class Scheduler:
     ) -> None:
         self.policy, self.slots, self.most = policy, slots, waiting
         self.length = min(policy.max_positions, length or policy.max_positions)
-        self._batch = batch_of(policy)
-        self._rows: list[_Row] = []
+        self._engine, self._orders = Engine(policy, seed=0, slots=slots), itertools.count()
+        self._rows: dict[int, _Row] = {}
+        self._open()
         self._waiting: deque[Ask] = deque()
         self._news = threading.Condition()
         self._arrived: list[Ask] = []
@@ -166,6 +164,12 @@ class Scheduler:
             self._news.notify()
         self._thread.join()
 
+    def _open(self) -> None:
+        """Begin with nothing under way."""
+        self._decoding = self._engine.open(self.slots)
+        self._rows.clear()
+        self._free = list(range(self.slots))
+
     def _work(self) -> None:
         try:
             # modules of transformers may keep what they compute, which must not be an inference tensor
@@ -175,16 +179,21 @@ class Scheduler:
                         self._admit()
                         self._step()
                     except Exception as error:  # of the model or the memory; those who wait may have better luck
-                        self._batch = batch_of(self.policy)
-                        _end("failed", _said(error), self._dropped())
+                        left = self._under_way()
+                        self._open()
+                        for ask in self._waiting:
+                            ask.jobs.clear()
+                        _end("failed", _said(error), left)
         finally:
             with self._news:
                 self._closed = True
                 left = [sample for ask in (*self._waiting, *self._arrived) for sample in _left(ask)]
-                _end("cancelled", "the server was closed", [*self._dropped(), *left])
+                _end("cancelled", "the server was closed", [*self._under_way(), *left])
 
     def _next(self) -> bool:
         """Wait until there is something to do; False where there never will be."""
+        if not self._rows and not self._waiting:
+            self._decoding.clear()
         with self._news:
             self._news.wait_for(lambda: bool(self._arrived or self._waiting or self._rows or self._closed))
             self._waiting.extend(self._arrived)
@@ -192,66 +201,83 @@ class Scheduler:
             return not self._closed
 
     def _admit(self) -> None:
-        for i in reversed(range(len(self._rows))):
-            if self._rows[i].ask.cancelled:
-                self._leave(i)
-        while self._waiting and (self._waiting[0].cancelled or len(self._rows) < self.slots):
+        for slot, row in list(self._rows.items()):
+            if row.ask.cancelled:
+                self._leave(slot)
+        while self._waiting and (self._waiting[0].cancelled or self._free):
             ask = self._waiting[0]
             if ask.cancelled or ask.placed == ask.samples:
-                self._waiting.popleft()
-                ask.memory = None
+                self._forget(ask)
                 continue
             try:
                 self._place(ask)
             except Exception as error:  # the rows under way have nothing to do with it
-                self._waiting.popleft()
+                self._forget(ask)
                 _end("failed", _said(error), _left(ask))
 
     def _place(self, ask: Ask) -> None:
-        """Give an ask's next sample a row, and tell the prompt's tokens where they are asked for."""
+        """Give an ask's next samples rows, and tell the prompt's tokens where they are asked for."""
         if not ask.placed:
             ask.scored = self._score(ask) if ask.score else ()
-            ask.memory = self._batch.read(ask.tokens) if ask.write else None
-        if ask.score or not ask.write:
-            ask.tell(Delta(sample=ask.placed, text="", tokens=ask.scored, finish=None if ask.write else "length"))
+        samples = range(ask.placed, min(ask.placed + len(self._free), ask.samples))
         if ask.write:
-            key = row_key(ask.seed, torch.tensor(ask.id), torch.tensor(ask.placed))
-            how = replace(ask.sampling, max_tokens=1, stop=())
-            words = Words(self.policy.tokenizer, ask.stops)
-            row = _Row(ask, ask.placed, key, ask.tokens[-1], len(ask.tokens) - 1, words, how)
-            self._batch.add(ask.memory)
-            self._rows.append(row)
-        ask.placed += 1
+            self._begin(ask, len(samples))
+        ask.placed = samples.stop
+        if ask.score or not ask.write:
+            for sample in samples:
+                ask.tell(Delta(sample=sample, text="", tokens=ask.scored, finish=None if ask.write else "length"))
+
+    def _begin(self, ask: Ask, count: int) -> None:
+        """Rows for an ask's next samples, of which there are so many at least."""
+        if not ask.jobs:
+            prompt, order, logits = Prompt(id=ask.id, tokens=ask.tokens), next(self._orders), ask.top > 0
+            ask.jobs = [
+                Job(k, order, prompt, k, ask.sampling, ask.seed, logits) for k in range(ask.placed, ask.samples)
+            ]
+            self._decoding.expect(ask.jobs)
+        slots, jobs = [heapq.heappop(self._free) for _ in range(count)], ask.jobs[:count]
+        try:
+            self._decoding.begin(slots, jobs)
+        except Exception:
+            self._decoding.slots.busy[slots] = False
+            for slot in slots:
+                heapq.heappush(self._free, slot)
+            raise
+        del ask.jobs[:count]
+        self._rows |= {
+            slot: _Row(ask, job, Words(self.policy.tokenizer, ask.stops)) for slot, job in zip(slots, jobs, strict=True)
+        }
+
+    def _forget(self, ask: Ask) -> None:
+        """Take the first of those who wait away."""
+        self._waiting.popleft()
+        for job in ask.jobs:
+            self._decoding.release(job)
+        ask.jobs.clear()
 
     def _step(self) -> None:
         rows = self._rows
         if not rows:
             return
-        logits = self._batch.step([r.token for r in rows], [r.place for r in rows])
-        drawn = torch.tensor([r.drawn for r in rows])
-        u = uniform_at(torch.stack([r.key for r in rows]), drawn).to(logits.device)
-        alike: dict[Sampling, list[int]] = {}
-        for i, row in enumerate(rows):
-            alike.setdefault(row.how, []).append(i)
-        found: dict[int, Token] = {}
-        for how, some in alike.items():
-            scores = logits if len(some) == len(rows) else logits[some]
-            table = [x.tolist() for x in draw(scores, how, u[some])]
-            for i, token, logp, kept in zip(some, *table, strict=True):
-                begin = rows[i].words.reached
-                found[i] = Token(id=token, logp=logp, kept=kept, top=_top(logits[i], rows[i]), begin=begin)
-        for i in reversed(range(len(rows))):  # the last moves to where one leaves
-            if self._draw(rows[i], found[i]):
-                self._leave(i)
+        slots, state = list(rows), self._decoding.slots
+        state.used = max(slots) + 1
+        self._decoding.advance(1)
+        asked = [slot for slot in slots if rows[slot].job.logits]
+        tops = dict(zip(asked, self._decoding.logits(asked) if asked else (), strict=True))
+        for slot, (token, logp, kept) in zip(slots, state.newest(slots), strict=True):
+            row = rows[slot]
+            top = _top(tops[slot], row.ask) if slot in tops else ()
+            if self._draw(row, Token(id=token, logp=logp, kept=kept, top=top, begin=row.words.reached)):
+                self._leave(slot)
 
     def _draw(self, row: _Row, token: Token) -> bool:
         """Take a token, tell what is certain now, and say whether it was the last."""
         ask, words = row.ask, row.words
         if token.logp != token.logp:
             why = "the model's probabilities are not numbers; look at its weights, or use float32"
-            ask.tell(Delta(sample=row.sample, text="", tokens=(), finish="failed", drawn=row.drawn, error=why))
+            ask.tell(Delta(sample=row.job.sample, text="", tokens=(), finish="failed", drawn=row.drawn, error=why))
             return True
-        row.token, row.place, row.drawn = token.id, row.place + 1, row.drawn + 1
+        row.drawn += 1
         text = ""
         if token.id in ask.sampling.stop:
             token = replace(token, end=True)
@@ -266,7 +292,7 @@ class Scheduler:
             whole = finish is not None and not words.stopped
             told = tuple(t for t in row.pending if whole or t.begin < words.length)
             row.pending = [t for t in row.pending if t.begin >= words.length]
-            ask.tell(Delta(sample=row.sample, text=text, tokens=told, finish=finish, drawn=row.drawn))
+            ask.tell(Delta(sample=row.job.sample, text=text, tokens=told, finish=finish, drawn=row.drawn))
         return finish is not None
 
     def _score(self, ask: Ask) -> tuple[Token, ...]:
@@ -293,17 +319,13 @@ class Scheduler:
                 found.append(Token(id=token, logp=own, kept=0.0, top=top, begin=begin[len(found)]))
         return tuple(found)
 
-    def _leave(self, row: int) -> None:
-        self._batch.remove(row)
-        last = self._rows.pop()
-        if row != len(self._rows):
-            self._rows[row] = last
+    def _leave(self, slot: int) -> None:
+        self._decoding.slots.busy[slot] = False
+        self._decoding.release(self._rows.pop(slot).job)
+        heapq.heappush(self._free, slot)
 
-    def _dropped(self) -> list[_Sample]:
-        """The samples under way, which are no longer."""
-        left = [(row.ask, row.sample, row.drawn) for row in self._rows]
-        self._rows.clear()
-        return left
+    def _under_way(self) -> list[_Sample]:
+        return [(row.ask, row.job.sample, row.drawn) for row in self._rows.values()]
 
 
 def _left(ask: Ask) -> list[_Sample]:
@@ -322,10 +344,7 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _top(logits: Tensor, row: _Row) -> tuple[tuple[int, float], ...]:
-    """The most probable tokens, if they were asked for."""
-    if not row.ask.top:
-        return ()
-    logp = (logits / (row.how.temperature or 1.0)).log_softmax(-1)
-    best = logp.topk(min(row.ask.top, len(logp)))
+def _top(logits: Tensor, ask: Ask) -> tuple[tuple[int, float], ...]:
+    """The most probable tokens, as many as are asked for, from logits [V]."""
+    best = (logits / (ask.sampling.temperature or 1.0)).log_softmax(-1).topk(min(ask.top, len(logits)))
     return tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,18 @@ def sampling_of(args: argparse.Namespace, policy: LanguageModel, prompt: int, mo
 def seed_of(args: argparse.Namespace) -> int:
     """The seed that was given, or a new one."""
     return secrets.randbelow(2**31) if args.seed is None else args.seed
+
+
+def compile_ahead(policy: LanguageModel) -> None:
+    """Compile what decodes the model where this machine has not done so yet, and say so: the first token would wait."""
+    from operant.data.compiled import on_disk
+    from operant.language.cpu.decode_kernels import advance
+    from operant.language.sample.engine import Engine, Prompt, Sampling
+
+    engine = Engine(policy, seed=0)
+    if engine.compiles and not on_disk(advance):
+        print("The decoder is being compiled, once on this machine: half a minute or so.", file=sys.stderr, flush=True)
+        engine.generate([Prompt(id=0, tokens=(0,))], Sampling(max_tokens=1))
 
 
 def shown(text: str) -> str:
