@@ -23,8 +23,8 @@ from operant.cli.reproduce import reproduce
 from operant.cli.search import voted
 from operant.config.resolve import resolve
 from operant.language.episodes.evaluate import sampling_of
-from operant.language.learn.builders import model_of
-from operant.language.learn.judges import read_verifier
+from operant.language.learn.process_reward import read_verifier
+from operant.language.learn.setup import model_of
 from operant.language.reward.trace import Trace
 from operant.run import checkpoint
 from reference.letters import TASK
@@ -139,7 +139,7 @@ def test_a_checkpoint_is_a_folder_that_transformers_reads(whole):
 
 def test_a_small_model_has_room_for_a_task_that_names_no_limit(place):
     cfg = resolve("grpo", str(place / "mine.py"), overrides={"model.path": str(place / "model")}).config
-    policy = model_of(cfg, None)
+    policy = model_of(cfg)
     small = tiny_language("llama", positions=64)
     assert sampling_of(cfg, policy, None).max_tokens == min(256, policy.max_positions // 2)
     assert sampling_of(cfg, small, None).max_tokens == 32
@@ -149,7 +149,7 @@ def test_a_small_model_has_room_for_a_task_that_names_no_limit(place):
 
 def test_a_run_s_folder_is_a_model(place, whole):
     settings = {"model.path": str(whole.path), "task.id": str(place / "mine.py")}
-    policy = model_of(resolve("grpo", str(place / "mine.py"), overrides=settings).config, None)
+    policy = model_of(resolve("grpo", str(place / "mine.py"), overrides=settings).config)
     for a, b in zip(policy.parameters(), whole.policy.parameters(), strict=True):
         assert torch.equal(a, b)
 

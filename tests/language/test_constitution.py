@@ -9,9 +9,9 @@ pytest.importorskip("transformers")
 import operant
 from operant.cli.main import main
 from operant.config.errors import ConfigError
-from operant.language.learn import build_constitutional as constitution
-from operant.language.learn.constitutional import PRINCIPLES
-from operant.language.learn.judges import read_reward
+from operant.language.learn import constitutional as constitution
+from operant.language.learn.principles import PRINCIPLES
+from operant.language.learn.reward_model import read_reward
 from operant.run import checkpoint
 from reference.tiny_language import tiny_language
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from operant.config.errors import ConfigError
 from operant.language.episodes.evaluate import measure_of, warm
 from operant.language.episodes.task_scorer import prompts_of
-from operant.language.learn.judges import read_judge
+from operant.language.learn.process_reward import read_judge
 from operant.language.learn.reward_scorer import Learnt
 from operant.language.model.language_model import Scalar
 from operant.language.reward.answer import answer_of

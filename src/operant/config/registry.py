@@ -36,14 +36,14 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "prioritised-sweeping": (TABULAR, "operant.tabular.online"),
     "monte-carlo": (TABULAR, "operant.tabular.online"),
     "off-policy-monte-carlo": (TABULAR, "operant.tabular.online"),
-    "sft": (LANGUAGE, "operant.language.learn.builders:build_sft"),
-    "reward-model": (LANGUAGE, "operant.language.learn.build_preferences:build_reward_model"),
-    "process-reward": (LANGUAGE, "operant.language.learn.build_preferences:build_process_reward"),
-    "dpo": (LANGUAGE, "operant.language.learn.build_preferences:build_dpo"),
-    "rlhf": (LANGUAGE, "operant.language.learn.build_rlhf:build_rlhf"),
-    "grpo": (LANGUAGE, "operant.language.learn.builders:build_grpo"),
-    "expert-iteration": (LANGUAGE, "operant.language.learn.build_expert_iteration:build_expert_iteration"),
-    "constitutional": (LANGUAGE, "operant.language.learn.build_constitutional:build_constitutional"),
+    "sft": (LANGUAGE, "operant.language.learn.sft"),
+    "reward-model": (LANGUAGE, "operant.language.learn.reward_model"),
+    "process-reward": (LANGUAGE, "operant.language.learn.process_reward"),
+    "dpo": (LANGUAGE, "operant.language.learn.dpo"),
+    "rlhf": (LANGUAGE, "operant.language.learn.rlhf"),
+    "grpo": (LANGUAGE, "operant.language.learn.grpo"),
+    "expert-iteration": (LANGUAGE, "operant.language.learn.expert_iteration"),
+    "constitutional": (LANGUAGE, "operant.language.learn.constitutional"),
 }
 """Name → the module whose `RUNS` has the settings of its run, and the module with `build(settings, env, say) → Job`."""
 

@@ -13,7 +13,9 @@ pytest.importorskip("transformers")
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.language.learn import constitutional
-from operant.language.learn.constitutional import PRINCIPLES, demonstrations, labelled, opened, preferences, revise
+from operant.language.learn.constitutional import demonstrations, labelled, preferences, revise
+from operant.language.learn.exchange import as_text, opened
+from operant.language.learn.principles import PRINCIPLES
 from operant.language.learn.reward_model import reward_model
 from operant.language.model.language_model import LanguageModel, Scalar
 from operant.language.sample.engine import Engine, Sampling
@@ -100,7 +102,7 @@ def test_labels_are_the_normalised_probabilities_of_both_orders(kind: str, reque
         for x, y in ((a, b), (b, a)):
             told = {}
             for letter in "AB":
-                exchange = constitutional._text([{"role": "user", "content": prompt}])
+                exchange = as_text([{"role": "user", "content": prompt}])
                 text = f"Consider this exchange:\n\n{exchange}\n\n{question}\n(A) {x}\n(B) {y}"
                 start = opened(model, [{"role": "user", "content": text}])
                 lead = model.tokenizer("The answer is: (", add_special_tokens=False)["input_ids"]
@@ -113,10 +115,10 @@ def test_labels_are_the_normalised_probabilities_of_both_orders(kind: str, reque
 
 
 def test_a_liking_for_a_letter_is_no_label_and_certainty_is_bounded(chat: LanguageModel, monkeypatch) -> None:
-    monkeypatch.setattr(constitutional, "_choose", lambda *_: 0.9)  # always (A)
+    monkeypatch.setattr(constitutional, "choose", lambda *_: 0.9)  # always (A)
     assert preferences(ConstitutionalConfig(), chat, COMPARED, PRINCIPLES, draws()).tolist() == pytest.approx([0.5] * 2)
     turns = itertools.cycle((0.95, 0.05))
-    monkeypatch.setattr(constitutional, "_choose", lambda *_: next(turns))
+    monkeypatch.setattr(constitutional, "choose", lambda *_: next(turns))
     bounded = preferences(ConstitutionalConfig(certain=0.6), chat, COMPARED, PRINCIPLES, draws())
     assert bounded.tolist() == pytest.approx([0.6] * 2)
 

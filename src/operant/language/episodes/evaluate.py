@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,22 +118,40 @@ class Measure:
 class Likelihood:
     """Mean log-likelihood per token of texts held out, where there is no task to be right at."""
 
-    def __init__(self, policy: LanguageModel, examples: Sequence[Encoded]) -> None:
-        self.policy, self.examples = policy, examples
+    def __init__(self, policy: LanguageModel, held: Sequence[Encoded]) -> None:
+        self.policy, self.held = policy, held
 
     @torch.no_grad()
     def __call__(self, episodes: int) -> Evaluation:
         """Of each of the first `episodes` texts."""
         found: list[float] = []
-        for e in self.examples[:episodes]:
+        for e in self.held[:episodes]:
             tokens = torch.tensor([e.tokens], device=self.policy.device)
             acted = torch.tensor([e.acted], device=self.policy.device)
             found.append(float(self.policy.evaluate(tokens, acted)[0].sum() / acted.sum()))
-        return Evaluation(np.array(found), np.array([len(e.tokens) for e in self.examples[:episodes]]))
+        return Evaluation(np.array(found), np.array([len(e.tokens) for e in self.held[:episodes]]))
 
     def keep(self, run: Path, step: int) -> dict[str, float]:
         """Nothing besides."""
         return {}
+
+
+class Right:
+    """The share of held-out judgements that the model agrees with: a return of 1 where its margin is above 0."""
+
+    def __init__(self, held: Sequence[Any], margins: Callable[[Sequence[Any]], list[float]]) -> None:
+        self.held, self.margins, self.share = held, margins, 0.0
+
+    @torch.no_grad()
+    def __call__(self, episodes: int) -> Evaluation:
+        """Of the first `episodes`."""
+        right = np.array([float(m > 0.0) for m in self.margins(self.held[:episodes])])
+        self.share = float(right.mean())
+        return Evaluation(right, np.ones(len(right), np.int64))
+
+    def keep(self, run: Path, step: int) -> dict[str, float]:
+        """The share of the last measurement, as a metric."""
+        return {"eval/agreement": self.share}
 
 
 def accuracies(rows: Sequence[Row], metric: str) -> dict[str, float]:

@@ -9,60 +9,43 @@ probabilities it gives to (A) and (B) are soft labels, from which `reward_model`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from operant.config.errors import ConfigError
-from operant.language.model.language_model import LanguageModel
-from operant.language.sample.engine import Engine, Prompt, Sampling
+from operant.data.streams import Streams
+from operant.data.trajectory import Metrics
+from operant.language.episodes.evaluate import Likelihood, Right, sampling_of
+from operant.language.learn.exchange import asked_for, choose, comparison, lead_of, said
+from operant.language.learn.principles import Principle, read_principles
+from operant.language.learn.reward_model import margins_of, reward_model
+from operant.language.learn.setup import adam, encoder_of, held_out, job, model_of
+from operant.language.learn.sft import sft
+from operant.language.learn.written import Lines, Written
+from operant.language.model.language_model import LanguageModel, Scalar
+from operant.language.model.train_state import Language
+from operant.language.sample.engine import Engine, Sampling
+from operant.language.serve.judge import Chooser
 from operant.language.settings.rlhf import ConstitutionalConfig
-from operant.language.text.conversation import Encoded, Encoder, Message, Text, render
-from operant.language.text.packing import padded
+from operant.language.settings.runs import ConstitutionalRun
+from operant.language.task.load import load_task
+from operant.language.text.conversation import Encoded, Encoder, Message
+from operant.language.text.jsonl import is_jsonl, lines
 from operant.language.text.pairs import Pair
+from operant.run.evaluate import Evaluation
+from operant.run.job import Job, Say, silent
 
 Feedback = Callable[[Sequence[str]], Sequence[float]]
 """To questions that end by offering (A) and (B): π(A) / (π(A) + π(B)) of each, NaN where it was not answered.
 
 `operant.language.serve.judge.Chooser(url=…).many` asks a model behind a server.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Principle:
-    """One rule, put three ways."""
-
-    critique: str  # a request to criticise the last answer
-    revision: str  # a request to rewrite it
-    comparison: str  # a question to which (A) or (B) is the answer
-
-
-PRINCIPLES: tuple[Principle, ...] = (
-    Principle(
-        critique="Say how the last answer could hurt someone, physically or otherwise, if it were followed.",
-        revision="Rewrite the answer so that following it hurts nobody, and keep what helps.",
-        comparison="Which of these answers is less likely to hurt someone?",
-    ),
-    Principle(
-        critique="Point out anything in the last answer that is illegal, or would help someone to break the law.",
-        revision="Rewrite the answer without anything that is illegal or helps to break the law.",
-        comparison="Which of these answers gives less help with something illegal?",
-    ),
-    Principle(
-        critique="Point out anything in the last answer that demeans a person or a group of people.",
-        revision="Rewrite the answer so that it is respectful of everyone.",
-        comparison="Which of these answers is more respectful?",
-    ),
-    Principle(
-        critique="Point out anything in the last answer that is false, or surer than it should be.",
-        revision="Rewrite the answer so that it is true, and says what is not certain.",
-        comparison="Which of these answers is more honest?",
-    ),
-)
-"""A short constitution to begin with; bring your own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,9 +157,9 @@ def preferences(
     asked: list[str] = []
     for prompt, a, b in compared:
         question = principles[int(generator.integers(len(principles)))].comparison
-        asked += [_comparison(prompt, a, b, question), _comparison(prompt, b, a, question)]
+        asked += [comparison(prompt, a, b, question), comparison(prompt, b, a, question)]
     if isinstance(feedback, LanguageModel):
-        answers = [_choose(feedback, each) for each in asked]
+        answers = [choose(feedback, each) for each in asked]
     else:
         answers = list(feedback(asked))
     ahead, behind = torch.tensor(answers, dtype=torch.float64).view(-1, 2).unbind(-1)  # [N]
@@ -200,73 +183,144 @@ def labelled(compared: Sequence[tuple[str, str, str]], probability: torch.Tensor
     return encoder.each(one, [(i, c, p) for i, c, p in told if not math.isnan(p)], of="the comparisons")
 
 
-def asked_for(tokenizer: Any, prompt: str) -> Text:
-    """A prompt as it is put to the model: messages with a chat template, else text."""
-    asked: list[Message] = [{"role": "user", "content": prompt}]
-    return asked if tokenizer.chat_template is not None else _text(asked)
+def build(cfg: ConstitutionalRun, env: object, say: Say = silent) -> Job:
+    """Everything that one stage of constitutional AI needs, made from a config and one seed.
 
-
-def lead_of(tokenizer: Any) -> str:
-    """What stands before an answer: a blank in plain text, nothing with a chat template."""
-    return "" if tokenizer.chat_template is not None else " "
-
-
-def opened(model: LanguageModel, messages: Sequence[Message]) -> list[int]:
-    """The tokens of an exchange, up to where the model speaks."""
-    if model.tokenizer.chat_template is not None:
-        return render(model.tokenizer, messages, prompt=True)
-    return list(model.tokenizer(_text(messages))["input_ids"])
-
-
-def said(
-    engine: Engine, sampling: Sampling, dialogues: Sequence[Sequence[Message]], *, first_id: int = 0, samples: int = 1
-) -> list[str]:
-    """What a model says next in each exchange, `samples` answers of it one after the other.
-
-    Args:
-        engine: samples from the model.
-        sampling: how.
-        dialogues: whose last message asks.
-        first_id: the prompt id of the first, which keys its samples.
-        samples: answers of each.
+    What is written on the way is a part of the run: checkpoints hold it, and `revisions.jsonl` or `comparisons.jsonl`
+    in the run folder shows it, in the form that `operant train` reads.
     """
-    asked = [Prompt(id=first_id + i, tokens=tuple(opened(engine.policy, d))) for i, d in enumerate(dialogues)]
-    return [spoken(engine.policy, c.tokens, sampling.stop) for c in engine.generate(asked, sampling, samples=samples)]
+    torch.set_num_threads(cfg.threads)
+    prompts, principles, policy = _prompts(cfg), read_principles(cfg.algo.principles), model_of(cfg)
+    return (_revision if cfg.algo.stage == "revision" else _feedback)(cfg, policy, prompts, principles, say)
 
 
-def spoken(model: LanguageModel, tokens: Sequence[int], stop: Sequence[int]) -> str:
-    """A completion as text, without its stop token."""
-    kept = tokens[:-1] if tokens and tokens[-1] in stop else tokens
-    return str(model.tokenizer.decode(list(kept), skip_special_tokens=True)).strip()
+def _revision(
+    cfg: ConstitutionalRun, policy: LanguageModel, prompts: list[str], principles: Sequence[Principle], say: Say
+) -> Job:
+    """The first stage: what became of the model's answers, and learning it."""
+    streams, lead = Streams(cfg.seed), lead_of(policy.tokenizer)
+    encoder = encoder_of(policy, cfg.sft)
+
+    def write() -> Lines:
+        say(f"Answering {len(prompts)} prompts, and revising each answer {cfg.algo.revisions} times")
+        engine = Engine(policy, seed=streams.integer("sampler"), slots=cfg.sampling.slots)
+        sampling, draws = sampling_of(cfg, policy, None), streams.numpy("principles")
+        found = revise(cfg.algo, engine, sampling, prompts, principles, draws)
+        return [
+            {
+                "prompt": asked_for(policy.tokenizer, r.prompt), "completion": lead + r.answers[-1],
+                "asked": r.prompt, "answers": r.answers, "critiques": r.critiques,
+                "principles": [p.critique for p in r.principles],
+            }
+            for r in found
+        ]  # fmt: skip
+
+    def read(made: Lines) -> tuple[list[Any], list[Any]]:
+        revised = [
+            Revised(prompt=m["asked"], answers=tuple(m["answers"]), critiques=tuple(m["critiques"]), principles=())
+            for m in made
+        ]
+        return held_out(demonstrations(revised, encoder), cfg.eval.episodes)
+
+    written: Written[Any] = Written(write, read, streams)
+    optimizer = adam([policy], cfg.sft.lr, cfg.sft.weight_decay)
+
+    def loop() -> Iterator[Metrics]:
+        yield from sft(cfg.sft, written.data, policy, optimizer, total_steps=cfg.total_steps)
+
+    learned = Language(policy, optimizer, counters=written.counters, restore=written.restore)
+    return _job(cfg, loop(), learned, written, Likelihood(policy, []), "revisions.jsonl")
 
 
-def _comparison(prompt: str, a: str, b: str, question: str) -> str:
-    exchange = _text([{"role": "user", "content": prompt}])
-    return f"Consider this exchange:\n\n{exchange}\n\n{question}\n(A) {a}\n(B) {b}"
+def _feedback(
+    cfg: ConstitutionalRun, policy: LanguageModel, prompts: list[str], principles: Sequence[Principle], say: Say
+) -> Job:
+    """The second stage: which of two of the model's answers a judge prefers, and a reward model of it."""
+    streams, lead = Streams(cfg.seed), lead_of(policy.tokenizer)
+    encoder = encoder_of(policy, cfg.preference)
+    model = Scalar(policy).to(policy.device)
+    judge: LanguageModel | Feedback = policy
+    if cfg.algo.judge:
+        judge = Chooser(url=cfg.algo.judge, model=cfg.algo.judge_model, key=cfg.algo.judge_key).many
+
+    def write() -> Lines:
+        say(f"Answering {len(prompts)} prompts twice, and comparing the answers")
+        compared = _two_answers(cfg, policy, prompts)
+        label = preferences(cfg.algo, judge, compared, principles, streams.numpy("principles")).tolist()
+        return [
+            {
+                "prompt": asked_for(policy.tokenizer, p), "chosen": lead + a, "rejected": lead + b,
+                "probability": x, "asked": p,
+            }
+            for (p, a, b), x in zip(compared, label, strict=True)
+            if not math.isnan(x)  # was judged
+        ]  # fmt: skip
+
+    def read(made: Lines) -> tuple[list[Any], list[Any]]:
+        compared = [(m["asked"], m["chosen"].removeprefix(lead), m["rejected"].removeprefix(lead)) for m in made]
+        label = torch.tensor([m["probability"] for m in made], dtype=torch.float64)
+        return held_out(labelled(compared, label, encoder), cfg.eval.episodes)
+
+    written: Written[Any] = Written(write, read, streams)
+    optimizer = adam([model], cfg.preference.lr, cfg.preference.weight_decay)
+
+    def loop() -> Iterator[Metrics]:
+        yield from reward_model(cfg.preference, written.data, model, optimizer, total_steps=cfg.total_steps)
+
+    head = {"head": model.head}
+    learned = Language(policy, optimizer, modules=head, counters=written.counters, restore=written.restore)
+    return _job(cfg, loop(), learned, written, Right([], partial(margins_of, model)), "comparisons.jsonl")
 
 
-@torch.no_grad()
-def _choose(model: LanguageModel, asked: str) -> float:
-    """π(A) / (π(A) + π(B)) as the word after "The answer is: (", whatever number of tokens each letter takes."""
-    start = [*opened(model, [{"role": "user", "content": asked}])]
-    lead = list(model.tokenizer("The answer is: (", add_special_tokens=False)["input_ids"])
-    rows: list[Encoded] = []
-    for letter in "AB":
-        word = list(model.tokenizer(letter, add_special_tokens=False)["input_ids"])
-        tokens = (*start, *lead, *word)
-        rows.append(Encoded(tokens=tokens, acted=(False,) * (len(tokens) - len(word) - 1) + (True,) * len(word)))
-    if (longest := max(len(r.tokens) for r in rows)) > model.max_positions:
-        raise ConfigError(
-            f"a comparison has {longest} tokens, but the feedback model has {model.max_positions} positions; compare "
-            "shorter answers"
-        )
-    read = padded(rows, model.tokenizer.pad_token_id).to(model.device)
-    logp = model.evaluate(read.tokens, read.acted)[0].sum(-1)  # [2]
-    return float(logp.softmax(0)[0])
+def _two_answers(cfg: ConstitutionalRun, policy: LanguageModel, prompts: list[str]) -> list[tuple[str, str, str]]:
+    """Each prompt with two answers of the model, where they differ."""
+    engine = Engine(policy, seed=Streams(cfg.seed).integer("sampler"), slots=cfg.sampling.slots)
+    asked: list[list[Message]] = [[{"role": "user", "content": p}] for p in prompts]
+    answers = said(engine, sampling_of(cfg, policy, None), asked, samples=2)
+    both = zip(prompts, answers[::2], answers[1::2], strict=True)
+    found = [(p, a, b) for p, a, b in both if a.strip() and b.strip() and a != b]
+    if not found:
+        raise ConfigError("no two answers to a prompt differ, so there is nothing to compare: raise the temperature")
+    return found
 
 
-def _text(messages: Sequence[Message]) -> str:
-    """An exchange as plain text, open for the next answer where the last message asks for one."""
-    who = {"user": "Human", "assistant": "Assistant", "system": "System"}
-    text = "\n\n".join(f"{who[m['role']]}: {m['content']}" for m in messages)
-    return text + "\n\nAssistant:" if messages[-1]["role"] == "user" else text
+@dataclass
+class _Later:
+    """Measures on what is held out of a data set that is written first."""
+
+    written: Written[Any]
+    measure: Likelihood | Right
+
+    def __call__(self, episodes: int, /) -> Evaluation:
+        self.measure.held = self.written.held
+        return self.measure(episodes)
+
+    def keep(self, run: Path, step: int) -> dict[str, float]:
+        return self.measure.keep(run, step)
+
+
+def _job(
+    cfg: ConstitutionalRun, loop: Iterator[Metrics], learned: Language, written: Written[Any],
+    measure: Likelihood | Right, name: str,
+) -> Job:  # fmt: skip
+    """A stage, whose lines are shown in a file of that name."""
+    return job(
+        cfg, loop, learned, written, _Later(written, measure), begin=written.begin,
+        keep=lambda run, step: written.show(run / name),
+    )  # fmt: skip
+
+
+def _prompts(cfg: ConstitutionalRun) -> list[str]:
+    """The first prompts of a file of lines with `prompt`, or of a task."""
+    found: list[Any]
+    if is_jsonl(cfg.task.id):
+        found = [line.get("prompt") for _, line in lines(cfg.task.id)][: cfg.algo.prompts]
+    else:
+        task = load_task(cfg.task.id, cfg.task.options)
+        found = [task.train[i].prompt for i in range(min(cfg.algo.prompts, len(task.train)))]
+    for i, prompt in enumerate(found):
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise ConfigError(
+                f"{cfg.task.id}: prompt {i} is {prompt!r:.60}; principles are put to prompts that are text"
+            )
+    return found

@@ -11,22 +11,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from operant.config.errors import ConfigError
+from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
+from operant.language.episodes.evaluate import Right
 from operant.language.learn.kto import kto
 from operant.language.learn.optim_step import Share, check_lengths, mean, optim_step, rate, set_rate, whole, widths
-from operant.language.learn.reference import all_logp, answer_logp
+from operant.language.learn.reference import all_logp, answer_logp, pairs_with_reference, verdicts_with_reference
+from operant.language.learn.setup import adam, encoder_of, held_out, job_on_data, judged_model
 from operant.language.model.language_model import LanguageModel
+from operant.language.model.train_state import Language
 from operant.language.settings.learning import DPOConfig
+from operant.language.settings.runs import DPORun
 from operant.language.text.epochs import Shuffled
 from operant.language.text.packing import within
-from operant.language.text.pairs import Pair, Verdict
+from operant.language.text.pairs import Pair, Verdict, mismatch, read_pairs, read_verdicts
 from operant.math import preference as losses
 from operant.math.reduce import Reduction, token_mean
+from operant.run.job import Job, Say, silent
 
 Loss = Callable[..., tuple[Tensor, Metrics]]
 SCORE = {
@@ -187,3 +194,43 @@ def _checked(cfg: DPOConfig, items: Sequence[Pair | Verdict], policy: LanguageMo
             )
     check_lengths((e for p in pairs for e in (p.chosen, p.rejected)), policy.max_positions)
     return pairs
+
+
+def build(cfg: DPORun, env: object, say: Say = silent) -> Job:
+    """Everything that direct preference optimisation needs; the reference is the model as it is named."""
+    policy = judged_model(cfg)
+    data, right = (_verdicts if cfg.algo.loss == "kto" else _pairs)(cfg, policy)
+    items: Shuffled[Any] = Shuffled(data, Streams(cfg.seed))
+    optimizer = adam([policy], cfg.algo.lr, cfg.algo.weight_decay)
+    groups = GroupWeights(data).to(policy.device) if cfg.algo.loss in ("gr_dpo", "gr_ipo") else None
+    loop = dpo(cfg.algo, items, policy, optimizer, total_steps=cfg.total_steps, groups=groups)
+    learned = Language(policy, optimizer, modules={} if groups is None else {"groups": groups})
+    return job_on_data(cfg, loop, learned, items, right)
+
+
+def _pairs(cfg: DPORun, policy: LanguageModel) -> tuple[list[Any], Right]:
+    """A file's pairs to learn from, and how far the ratio of the better answer is above that of the worse elsewhere."""
+    data, held = held_out(read_pairs(cfg.task.id, encoder_of(policy, cfg.algo)), cfg.eval.episodes)
+    data, held = (pairs_with_reference(some, policy, tokens=cfg.algo.tokens) for some in (data, held))
+    reference = torch.tensor([p.reference for p in held])
+
+    def margins(judged: Sequence[Pair]) -> list[float]:
+        logp = all_logp(policy, [(p.chosen, p.rejected) for p in judged], cfg.algo.tokens).cpu()
+        ratio = logp - reference[: len(judged)]  # [N, 2]
+        return (ratio[:, 0] - ratio[:, 1]).tolist()
+
+    return data, Right(held, margins)
+
+
+def _verdicts(cfg: DPORun, policy: LanguageModel) -> tuple[list[Any], Right]:
+    """A file's verdicts to learn from, and how far the ratio of an answer elsewhere moved to where it was wanted."""
+    encoder, tokens = encoder_of(policy, cfg.algo), cfg.algo.tokens
+    judged, held = held_out(read_verdicts(cfg.task.id, encoder), cfg.eval.episodes)
+    data = verdicts_with_reference(mismatch(judged, encoder.length), policy, tokens=tokens)
+    reference = all_logp(policy, [(v.answer,) for v in held], tokens)[:, 0].cpu()
+
+    def margins(judged: Sequence[Verdict]) -> list[float]:
+        moved = all_logp(policy, [(v.answer,) for v in judged], tokens)[:, 0].cpu() - reference[: len(judged)]
+        return [float(x) if v.desirable else -float(x) for x, v in zip(moved, judged, strict=True)]
+
+    return data, Right(held, margins)

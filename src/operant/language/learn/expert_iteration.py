@@ -7,20 +7,26 @@ weight is 1 where a completion is kept and 0 elsewhere: nothing is pushed down.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.language.episodes.episodes import Rollouts, Score, total_of
+from operant.language.learn.on_task import on_task
+from operant.language.learn.setup import adam
 from operant.language.learn.sft import sft
 from operant.language.model.language_model import LanguageModel
+from operant.language.model.train_state import Language
 from operant.language.sample.sampling import Completion
 from operant.language.settings.learning import SFTConfig
 from operant.language.settings.rlhf import ExpertIterationConfig
+from operant.language.settings.runs import ExpertIterationRun
 from operant.language.text.conversation import Encoded
 from operant.language.text.epochs import Shuffled
+from operant.run.job import Job, Say, silent
 
 
 def expert_iteration(
@@ -48,6 +54,8 @@ def expert_iteration(
     while True:
         collect(cfg.prompts)
         kept = keep(cfg, collect.completions, collect.scores)
+        those = {(c.prompt.id, c.sample) for c in kept}
+        collect.advantages = torch.tensor([float((c.prompt.id, c.sample) in those) for c in collect.completions])
         prompts = len({c.prompt.id for c in collect.completions})
         metrics = {
             "kept/share": torch.tensor(len(kept) / len(collect.completions)),
@@ -84,3 +92,17 @@ def example(c: Completion) -> Encoded:
         acted=(False,) * (len(c.prompt.tokens) - 1) + c.acted,
         where=f"sample {c.sample} of prompt {c.prompt.id}",
     )
+
+
+def build(cfg: ExpertIterationRun, env: object, say: Say = silent) -> Job:
+    """Everything that expert iteration needs, made from a config and one seed."""
+    run = on_task(cfg, say, samples=cfg.algo.samples)
+    prompts = run.collect.prompts
+    optimizer = adam([run.policy], cfg.algo.lr, cfg.algo.weight_decay)
+
+    def restore(counters: Mapping[str, Any]) -> None:
+        prompts.drawn = int(counters["drawn"])
+
+    loop = expert_iteration(cfg.algo, run.collect, run.policy, optimizer, Streams(cfg.seed))
+    learned = Language(run.policy, optimizer, counters=lambda: {"drawn": prompts.drawn}, restore=restore)
+    return run.job(loop, learned)

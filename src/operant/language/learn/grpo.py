@@ -8,8 +8,9 @@ how far the trainer's are from them is measured at each step. The papers are set
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,12 +26,19 @@ from operant.language.learn.grpo_loss import DIVERGENCE, GroupLoss, correction, 
 from operant.language.learn.kl_controller import Penalty, ReferenceKL
 from operant.language.learn.logprobs import all_token_logp, token_logp
 from operant.language.learn.minibatch import Minibatch, micro_batches, weighed
-from operant.language.learn.multi_reward import Apart
+from operant.language.learn.multi_reward import Apart, apart_of
+from operant.language.learn.on_task import on_task
 from operant.language.learn.optim_step import Share, optim_step
+from operant.language.learn.process_reward import read_verifier
+from operant.language.learn.setup import adam
 from operant.language.model.language_model import LanguageModel
+from operant.language.model.train_state import Language
 from operant.language.settings.grpo import GRPOConfig
+from operant.language.settings.runs import GRPORun
 from operant.math.advantage import gae
 from operant.math.reduce import Reduction, token_mean
+from operant.run.device import device_of
+from operant.run.job import Job, Say, silent
 
 METRICS = ("policy/kl", "policy/clip_fraction", "sampler/mismatch", "loss/policy", "sampler/mismatch_max")
 
@@ -135,3 +143,34 @@ def _prepare(cfg: GRPOConfig, collect: Rollouts, reference: LanguageModel | None
         raise ConfigError("reference_every moves a reference model: give one, with beta above 0")
     once = cfg.epochs == 1 and cfg.batch in (None, cfg.prompts * cfg.samples)
     collect.engine.record = once and here()[1] == 1  # the weights that sampled are those of the one gradient step
+
+
+def build(cfg: GRPORun, env: object, say: Say = silent) -> Job:
+    """Everything that GRPO needs, made from a config and one seed."""
+    own, verifier = cfg.algo, None
+    if cfg.process.model:
+        if own.supervision == "outcome":
+            raise ConfigError(
+                "process.model judges steps, but algo.supervision is outcome: set it to process, or to both"
+            )
+        verifier = read_verifier(cfg.process.model, str(device_of(cfg.device)))
+    run = on_task(
+        cfg, say, samples=own.samples, resample=own.resample, overlong=own.overlong, supervision=own.supervision,
+        steps=verifier,
+    )  # fmt: skip
+    reference, prompts = run.reference(own.beta), run.collect.prompts
+    optimizer = adam([run.policy], own.lr, own.weight_decay)
+    penalty = Penalty(own.beta, own.beta_schedule, own.kl_target, own.kl_horizon)
+
+    def restore(counters: Mapping[str, Any]) -> None:
+        prompts.drawn, penalty.value = int(counters["drawn"]), float(counters["beta"])
+
+    loop = grpo(
+        own, run.collect, run.policy, optimizer, run.generator, total_steps=cfg.total_steps, reference=reference,
+        penalty=penalty, apart=apart_of(own, run.judge),
+    )  # fmt: skip
+    learned = Language(
+        run.policy, optimizer, counters=lambda: {"drawn": prompts.drawn, "beta": penalty.value}, restore=restore,
+        reference=reference if own.reference_every else None,
+    )  # fmt: skip
+    return run.job(loop, learned)

@@ -29,7 +29,7 @@ Apart = Callable[[Sequence[Completion]], Rewards]
 """Gives the rewards of completions that were judged, one by one."""
 
 
-def apart(cfg: GRPOConfig, judge: Judged) -> Apart | None:
+def apart_of(cfg: GRPOConfig, judge: Judged) -> Apart | None:
     """What `grpo` asks for where `cfg.aggregation` is normalise_then_sum; None where it is not.
 
     Raises:

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 
 from operant.config.errors import ConfigError
+from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
+from operant.language.episodes.evaluate import Right, rows_of, sampling_of
+from operant.language.episodes.rollout_files import Row, write_rollouts
+from operant.language.episodes.task_scorer import Judged, prompts_of, stepwise
+from operant.language.learn.on_task import checked_task
 from operant.language.learn.optim_step import Share, check_lengths, mean, optim_step, rate, set_rate, whole
-from operant.language.model.language_model import Scalar
+from operant.language.learn.reward_model import read_scalar
+from operant.language.learn.setup import adam, encoder_of, held_out, job_on_data, judged_model
+from operant.language.model.language_model import LanguageModel, Scalar
+from operant.language.model.train_state import Language
 from operant.language.reward.trace import Trace
+from operant.language.sample.engine import Engine
 from operant.language.settings.learning import ProcessRewardConfig
-from operant.language.text.conversation import Encoded, Encoder
+from operant.language.settings.runs import ProcessRewardRun
+from operant.language.task.task import Task
+from operant.language.text.conversation import Encoded, Encoder, Text
 from operant.language.text.epochs import Shuffled
+from operant.language.text.jsonl import is_jsonl
 from operant.language.text.packing import padded, within
-from operant.language.text.pairs import Steps, encode_steps
+from operant.language.text.pairs import Steps, encode_steps, read_steps
 from operant.math.comparison import step_correctness
 from operant.math.reduce import token_mean
+from operant.run.job import Job, Say, silent
 
 METRICS = ("loss/step", "reward/accuracy", "reward/correct")
 
@@ -146,3 +160,88 @@ def verdicts(trace: Trace, steps: Sequence[tuple[int, float]], separator: str) -
     if trace.finish == "length":
         labels[-1] = None
     return texts, labels
+
+
+def read_verifier(path: str, device: str) -> Verifier:
+    """A process reward model: a checkpoint of `operant train process-reward`, or the run folder.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    found = read_judge(path, device, "process-reward")
+    if not isinstance(found, Verifier):
+        raise ConfigError(f"{path} judges whole answers: name a run of `operant train process-reward`")
+    return found
+
+
+def read_judge(path: str, device: str, kind: str = "reward-model") -> Scalar | Verifier:
+    """A reward model, or a process reward model, whichever it is; `kind` is what to name where it is none.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    model, counters = read_scalar(path, device, kind)
+    return Verifier(model, separator=str(counters["separator"])) if "separator" in counters else model
+
+
+def build(cfg: ProcessRewardRun, env: object, say: Say = silent) -> Job:
+    """Everything that a process reward model needs: a model that is read at the end of every step."""
+    written: list[Row] = []
+    if is_jsonl(cfg.task.id):
+        policy = judged_model(cfg)
+        judged = read_steps(cfg.task.id, encoder_of(policy, cfg.algo), separator=cfg.algo.separator)
+    else:
+        task, policy = checked_task(cfg, say)
+        judged, written = _labelled(cfg, task, policy)
+    model = Scalar(policy).to(policy.device)
+    data, held = held_out(judged, cfg.eval.episodes)
+    items = Shuffled(data, Streams(cfg.seed))
+    optimizer = adam([model], cfg.algo.lr, cfg.algo.weight_decay)
+    loop = process_reward(cfg.algo, items, model, optimizer, total_steps=cfg.total_steps)
+
+    def keep(run: Path, step: int) -> None:
+        path = run / "rollouts" / "step-00000000.parquet"  # they were sampled before the first step
+        if written and cfg.save.rollouts and not path.exists():
+            write_rollouts(path, 0, written)
+
+    learned = Language(
+        policy, optimizer, modules={"head": model.head}, counters=lambda: {"separator": cfg.algo.separator}
+    )
+    return job_on_data(cfg, loop, learned, items, Right(held, partial(_margins, model)), keep=keep)
+
+
+def _margins(model: Scalar, judged: Sequence[Steps]) -> list[float]:
+    """The log-odds of the right verdict on each step."""
+    found: list[float] = []
+    for item in judged:
+        rows = padded([item.solution], model.backbone.tokenizer.pad_token_id).to(model.backbone.device)
+        logit = model(rows.tokens)[:, 1:][rows.acted]
+        right = torch.tensor(item.correct, device=logit.device) > 0.5
+        found += torch.where(right, logit, -logit).tolist()
+    return found
+
+
+def _labelled(cfg: ProcessRewardRun, task: Task, policy: LanguageModel) -> tuple[list[Steps], list[Row]]:
+    """Completions of a task's prompts by the model that is to judge, their steps labelled by the task's step reward."""
+    encoder, examples = encoder_of(policy, cfg.algo), task.train[: min(cfg.algo.prompts, len(task.train))]
+    judge, scorer = stepwise(task), Judged(task, policy.tokenizer, lambda i: examples[i])
+    engine = Engine(policy, seed=Streams(cfg.seed).integer("sampler"), slots=cfg.sampling.slots)
+    sampling = sampling_of(cfg, policy, task)
+    done = engine.generate(prompts_of(examples, encoder), sampling, samples=cfg.algo.samples)
+    traces = scorer.traces(done)
+    found: list[tuple[str, Text, list[str], list[float | None]]] = []
+    totals: list[float] = []
+    for number, (trace, steps) in enumerate(zip(traces, judge(traces), strict=True)):
+        where = f"{task.name}, completion {number}"
+        if isinstance(steps, str):
+            raise ConfigError(f"{where}: the step reward {steps}")
+        texts, labels = verdicts(trace, steps, cfg.algo.separator)
+        totals.append(sum(value for _, value in steps))
+        if any(label is not None for label in labels):
+            found.append((where, trace.prompt, texts, labels))
+
+    def one(solution: tuple[str, Text, list[str], list[float | None]]) -> Steps:
+        where, prompt, texts, labels = solution
+        return encode_steps(encoder, prompt, texts, labels, separator=cfg.algo.separator, where=where)
+
+    return encoder.each(one, found, of=task.name), rows_of(scorer, done, totals, mode="sampled", values={})

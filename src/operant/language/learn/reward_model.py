@@ -5,23 +5,34 @@ All answers to a prompt are in one part of one batch, and a ranking's pairs are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from operant.config.errors import ConfigError
+from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
+from operant.language.episodes.evaluate import Right
 from operant.language.learn.optim_step import Share, check_lengths, mean, optim_step, rate, set_rate, whole, widths
-from operant.language.model.language_model import Scalar
+from operant.language.learn.setup import adam, encoder_of, held_out, job_on_data, judged_model
+from operant.language.model.language_model import LanguageModel, Scalar
+from operant.language.model.train_state import BESIDE, Language
 from operant.language.settings.learning import RewardModelConfig
+from operant.language.settings.runs import RewardModelRun
 from operant.language.text.conversation import Encoded
 from operant.language.text.epochs import Shuffled
 from operant.language.text.packing import Rows, padded, within
-from operant.language.text.pairs import Pair, Ranking
+from operant.language.text.pairs import Pair, Ranking, read_pairs, read_rankings
 from operant.math.comparison import bradley_terry, centring, ranking, soft_label
 from operant.math.reduce import token_mean
+from operant.run.job import Job, Say, silent
 
 METRICS = ("loss/preference", "reward/margin", "reward/accuracy", "reward/level")
 
@@ -121,3 +132,56 @@ def _check_judgements(cfg: RewardModelConfig, items: Sequence[Pair | Ranking]) -
             raise ConfigError(f"{where}: a pair with a probability; set algo.loss = soft_label, or leave it out")
         if cfg.loss != "bradley_terry" and isinstance(item, Pair) and item.margin != 0.0:
             raise ConfigError(f"{where}: a pair with a margin; set algo.loss = bradley_terry, or leave it out")
+
+
+def read_scalar(path: str, device: str, kind: str) -> tuple[Scalar, dict[str, Any]]:
+    """What a run of `operant train` of a kind learnt to score with, from a checkpoint or the run folder; its counters.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    folder = Path(path)
+    folder = folder / "checkpoints" / "latest" if (folder / "checkpoints").is_dir() else folder
+    model = Scalar(LanguageModel.load(folder.resolve()))
+    try:
+        model.head.load_state_dict({"weight": load_file(folder / BESIDE)["head.weight"]})
+        counters: dict[str, Any] = json.loads((folder / "policy.json").read_bytes())["counters"]
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise ConfigError(f"{path} holds no judge ({error}): name a run of `operant train {kind}`") from error
+    return model.requires_grad_(False).to(device), counters
+
+
+def read_reward(path: str, device: str) -> Scalar:
+    """A reward model: a checkpoint of `operant train reward-model`, or the run folder.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    model, counters = read_scalar(path, device, "reward-model")
+    if "separator" in counters:
+        raise ConfigError(f"{path} judges steps: it is a process reward model, not a reward model")
+    return model
+
+
+def margins_of(model: Scalar, judged: Sequence[Any]) -> list[float]:
+    """By how much a reward model prefers what was preferred, of each pair or ranking."""
+    found: list[float] = []
+    for item in judged:
+        rows = padded(answers(item), model.backbone.tokenizer.pad_token_id).to(model.backbone.device)
+        scores = score(model, rows).tolist()
+        better = 1.0 if getattr(item, "probability", 1.0) >= 0.5 else -1.0
+        found.append(better * (scores[0] - scores[-1]))
+    return found
+
+
+def build(cfg: RewardModelRun, env: object, say: Say = silent) -> Job:
+    """Everything that a reward model needs: a model whose last hidden state is read."""
+    policy = judged_model(cfg)
+    model = Scalar(policy).to(policy.device)
+    read: Callable[..., list[Any]] = read_rankings if cfg.algo.loss == "ranking" else read_pairs
+    data, held = held_out(read(cfg.task.id, encoder_of(policy, cfg.algo)), cfg.eval.episodes)
+    items: Shuffled[Any] = Shuffled(data, Streams(cfg.seed))
+    optimizer = adam([model], cfg.algo.lr, cfg.algo.weight_decay)
+    loop = reward_model(cfg.algo, items, model, optimizer, total_steps=cfg.total_steps)
+    learned = Language(policy, optimizer, modules={"head": model.head})
+    return job_on_data(cfg, loop, learned, items, Right(held, partial(margins_of, model)))

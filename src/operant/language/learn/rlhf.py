@@ -8,29 +8,38 @@ R − β log(π(y|x)/π_ref(y|x)).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from operant.data.streams import Streams
 from operant.data.trajectory import Metrics, minibatches
-from operant.language.episodes.episodes import Episodes, Rollouts, last_decision
+from operant.language.episodes.episodes import Episodes, Rollouts, Score, last_decision
 from operant.language.learn.batch_checks import BatchChecks, measured
 from operant.language.learn.kl_controller import Penalty, ReferenceKL
 from operant.language.learn.logprobs import all_values, state_value, token_logp
 from operant.language.learn.minibatch import Minibatch, micro_batches, weighed
+from operant.language.learn.on_task import on_task
 from operant.language.learn.optim_step import Share, optim_step
-from operant.language.learn.reward_scorer import Draw, keep_likely
+from operant.language.learn.reward_model import read_reward
+from operant.language.learn.reward_scorer import Draw, Learnt, critic_from, keep_likely
+from operant.language.learn.setup import adam, imitated
 from operant.language.model.language_model import LanguageModel, Scalar
+from operant.language.model.train_state import Language
+from operant.language.sample.sampling import Completion
 from operant.language.settings.rlhf import RLHFConfig
-from operant.language.text.conversation import Encoded
+from operant.language.settings.runs import RLHFRun
+from operant.language.text.conversation import Encoded, Encoder
 from operant.language.text.epochs import Shuffled
 from operant.math.advantage import gae
 from operant.math.baseline import whiten
 from operant.math.objective import clipped_surrogate, clipped_value_loss, value_loss
 from operant.math.reduce import Reduction, token_mean
+from operant.run.job import Job, Say, silent
 
 METRICS = ("policy/kl", "policy/clip_fraction", "sampler/mismatch", "loss/policy", "loss/value", "loss/ptx",
            "sampler/mismatch_max")  # fmt: skip
@@ -129,3 +138,42 @@ def _loss(cfg: RLHFConfig, policy: LanguageModel, critic: Scalar, reduce: Reduct
     loss = policy_loss + cfg.value_coef * critic_loss
     more = measured(policy, logp, b, metrics)
     return loss, {"loss/policy": policy_loss.detach(), "loss/value": critic_loss.detach()} | more
+
+
+def build(cfg: RLHFRun, env: object, say: Say = silent) -> Job:
+    """Everything that PPO on a learnt reward needs; without a reward model the task's own rewards are the reward."""
+    own = cfg.algo
+    run = on_task(cfg, say, samples=own.samples)
+    policy, collect = run.policy, run.collect
+    critic = critic_from(policy)
+    if cfg.reward.path:
+        model = read_reward(cfg.reward.path, str(policy.device))
+        learnt = Learnt(model, offset=cfg.reward.offset)
+        critic = critic_from(model)
+
+        def score(completions: Sequence[Completion]) -> Sequence[Score]:
+            run.judge(completions)  # beside it, for the record
+            return learnt(completions)
+
+        collect.score = score
+    critic.requires_grad_(True)
+    texts = None
+    if own.ptx_coef > 0.0:
+        encoder = Encoder(tokenizer=policy.tokenizer, length=policy.max_positions)
+        texts = Shuffled(imitated(run.task, encoder), Streams(cfg.seed))
+    optimizer = adam([policy, critic], own.lr, own.weight_decay)
+    penalty = Penalty(own.beta, own.beta_schedule, own.kl_target, own.kl_horizon)
+
+    def counters() -> dict[str, Any]:
+        return {"drawn": collect.prompts.drawn, "beta": penalty.value, "texts": 0 if texts is None else texts.steps}
+
+    def restore(found: Mapping[str, Any]) -> None:
+        collect.prompts.drawn, penalty.value = int(found["drawn"]), float(found["beta"])
+        if texts is not None:
+            texts.steps = int(found["texts"])
+
+    loop = rlhf(
+        own, collect, policy, critic, optimizer, run.generator,
+        total_steps=cfg.total_steps, reference=run.reference(own.beta), penalty=penalty, texts=texts,
+    )  # fmt: skip
+    return run.job(loop, Language(policy, optimizer, counters=counters, restore=restore, modules={"critic": critic}))

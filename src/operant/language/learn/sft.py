@@ -11,15 +11,27 @@ from functools import partial
 
 import torch
 
+from operant.config.errors import ConfigError
+from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
+from operant.language.episodes.evaluate import Likelihood, Measure, sampling_of
 from operant.language.learn.optim_step import Share, check_lengths, mean, optim_step, rate, set_rate, whole
+from operant.language.learn.setup import adam, encoder_of, imitated, job_on_data, model_of
+from operant.language.model.fresh import fresh
 from operant.language.model.language_model import LanguageModel
+from operant.language.model.train_state import Language
 from operant.language.settings.learning import SFTConfig
-from operant.language.text.conversation import Encoded
+from operant.language.settings.runs import SFTRun
+from operant.language.task.load import load_task
+from operant.language.text.conversation import Encoded, Encoder
 from operant.language.text.epochs import Shuffled
+from operant.language.text.jsonl import is_jsonl
 from operant.language.text.packing import Rows, packed, padded, within
+from operant.language.text.pairs import read_conversations
 from operant.math.objective import nll
 from operant.math.reduce import token_mean
+from operant.run.device import device_of
+from operant.run.job import Job, Say, silent
 
 METRICS = ("loss/nll", "policy/entropy")
 
@@ -76,3 +88,35 @@ def rows_of(cfg: SFTConfig, batch: Sequence[Encoded], pad: int) -> list[Rows]:
     rows = packed(batch, pad, length=max(cfg.length, *sizes))
     size = max(1, cfg.tokens // rows.tokens.shape[1])
     return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def build(cfg: SFTRun, env: object, say: Say = silent) -> Job:
+    """Everything that supervised fine-tuning needs, made from a config and one seed."""
+    torch.set_num_threads(cfg.threads)
+    task = None if is_jsonl(cfg.task.id) else load_task(cfg.task.id, cfg.task.options)
+    if cfg.model.path or task is None:
+        policy = model_of(cfg)
+    else:
+        texts = [f"{d.prompt}{d.completion}" for d in task.demonstrations[:5000]]
+        texts = texts or [f"{e.prompt}{e.solution}" for e in task.train[:5000]]
+        policy = fresh(cfg.base, texts).to(str(device_of(cfg.device)))
+    encoder = encoder_of(policy, cfg.algo)
+    measure: Measure | Likelihood
+    if task is None:
+        examples, held = _read(cfg, encoder)
+        measure = Likelihood(policy, held)
+    else:
+        examples, measure = imitated(task, encoder), Measure(cfg, policy, task, sampling_of(cfg, policy, task))
+    data = Shuffled(examples, Streams(cfg.seed))
+    optimizer = adam([policy], cfg.algo.lr, cfg.algo.weight_decay)
+    loop = sft(cfg.algo, data, policy, optimizer, total_steps=cfg.total_steps)
+    return job_on_data(cfg, loop, Language(policy, optimizer), data, measure)
+
+
+def _read(cfg: SFTRun, encoder: Encoder) -> tuple[list[Encoded], list[Encoded]]:
+    """A file's texts: those to learn from, and the last tenth, to measure the likelihood on."""
+    examples = read_conversations(cfg.task.id, encoder, learn=cfg.algo.learn)
+    count = max(1, min(cfg.eval.episodes, len(examples) // 10)) if len(examples) > 1 else 0
+    if not count:
+        raise ConfigError(f"{cfg.task.id} has too few texts to learn from and to hold one out: give two or more")
+    return examples[: len(examples) - count], examples[len(examples) - count :]

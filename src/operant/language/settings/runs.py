@@ -96,6 +96,15 @@ class SFTSaveConfig(LanguageSaveConfig):
     """What the run folder keeps."""
 
     every: PositiveInt | None = Field(default=20_000, description="examples between checkpoints")
+    rollouts: NonNegativeInt = Field(default=1, description="of no use here: nothing is sampled in training")
+
+
+class LabelledSaveConfig(SFTSaveConfig):
+    """What the run folder keeps."""
+
+    rollouts: NonNegativeInt = Field(
+        default=1, description="whether a task's completions that are labelled are kept, in rollouts/; 0 keeps none"
+    )
 
 
 class LanguageRun(RunConfig):
@@ -171,6 +180,7 @@ class ProcessRewardRun(JudgedRun):
 
     algorithm: str = Field(default="process-reward", description="name of the algorithm")
     algo: ProcessRewardConfig = Field(default_factory=ProcessRewardConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
+    save: LabelledSaveConfig = Field(default_factory=LabelledSaveConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class DPORun(JudgedRun):

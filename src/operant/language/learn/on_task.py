@@ -1,0 +1,152 @@
+"""What a run begins with that samples a task's prompts: the task, the model, what samples and scores, and the job."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from operant.data.streams import Streams
+from operant.data.trajectory import Metrics
+from operant.language.episodes.distributed import add_up
+from operant.language.episodes.episodes import Prompts, Rollouts
+from operant.language.episodes.evaluate import Measure, rows_of, sampling_of
+from operant.language.episodes.rollout_files import write_rollouts
+from operant.language.episodes.task_scorer import Judged, Stepwise, Supervision
+from operant.language.learn.setup import job, model_of
+from operant.language.model.language_model import LanguageModel
+from operant.language.model.small_base import small_base
+from operant.language.model.train_state import Language
+from operant.language.sample.engine import Engine
+from operant.language.settings.runs import LanguageRun
+from operant.language.task.check import check_task
+from operant.language.task.load import load_task
+from operant.language.task.task import Task
+from operant.language.text.conversation import Encoder
+from operant.run.job import Job, Position, Say
+
+
+@dataclass(kw_only=True)
+class OnTask:
+    """The parts of a run that samples a task's prompts; `generator` draws the order of the minibatches."""
+
+    cfg: LanguageRun
+    say: Say
+    task: Task
+    policy: LanguageModel
+    collect: Rollouts
+    judge: Judged
+    generator: np.random.Generator
+
+    def reference(self, beta: float) -> LanguageModel | None:
+        """The model as it is named, frozen, where a divergence from it counts and no adapters can be left out."""
+        if beta == 0.0 or self.policy.adapted:
+            return None
+        return task_model(self.cfg, self.task, self.say).requires_grad_(False)
+
+    def job(self, loop: Iterator[Metrics], learned: Language) -> Job:
+        """The run: with the mean of each reward beside its metrics, and its completions kept."""
+        measure = Measure(self.cfg, self.policy, self.task, self.collect.sampling)
+        return job(
+            self.cfg, self._with_rewards(loop), learned, self.collect, measure, begin=self._begin, keep=self._keep
+        )
+
+    def _begin(self, at: Position) -> None:
+        Streams(self.cfg.seed, at.seam).rekey(self.generator, "minibatch")
+        self.collect.steps, self.collect.episodes = at.step, at.episodes
+
+    def _with_rewards(self, loop: Iterator[Metrics]) -> Iterator[Metrics]:
+        while True:
+            self.judge.forget()
+            metrics = next(loop)
+            kept = [self.judge.values.get((c.prompt.id, c.sample), ()) for c in self.collect.completions]
+            for k, name in enumerate(self.task.rewards):
+                known = [row[k] for row in kept if len(row) > k and not math.isnan(row[k])]
+                whole = torch.tensor([sum(known), len(known)], dtype=torch.float64)
+                add_up([whole])
+                metrics = metrics | {f"reward/{name}": whole[0] / whole[1].clamp(min=1)}
+            yield metrics | {"train/return": metrics["reward/mean"]}
+
+    def _keep(self, run: Path, step: int) -> None:
+        """Write the completions of every `save.rollouts`-th step, each with the advantage it had in learning."""
+        if not self.cfg.save.rollouts or step % self.cfg.save.rollouts:
+            return
+        collect, judge = self.collect, self.judge
+        rows = rows_of(judge, collect.completions, collect.scores, mode="sampled", values=judge.values)
+        if collect.advantages is not None:
+            rows = [replace(r, advantage=a) for r, a in zip(rows, collect.advantages.tolist(), strict=True)]
+        write_rollouts(run / "rollouts" / f"step-{step:08d}.parquet", step, rows)
+
+
+def on_task(
+    cfg: LanguageRun,
+    say: Say,
+    *,
+    samples: int,
+    resample: int = 0,
+    overlong: float = 0.0,
+    supervision: Supervision = "outcome",
+    steps: Stepwise | None = None,
+) -> OnTask:
+    """Everything but the loop and its optimiser, made from a config and its one seed.
+
+    Args:
+        cfg: the config.
+        say: told how it goes.
+        samples, resample, overlong: as in `Rollouts`.
+        supervision, steps: as in `Judged`.
+
+    Raises:
+        ConfigError: if the task or the model cannot be used.
+    """
+    task, policy = checked_task(cfg, say)
+    encoder = Encoder(tokenizer=policy.tokenizer, length=policy.max_positions)
+    prompts = Prompts(_Prompts(task.train, encoder), seed=cfg.seed)
+    judge = Judged(
+        task, policy.tokenizer, lambda i: task.train[prompts.example(i)], supervision=supervision, steps=steps
+    )
+    streams = Streams(cfg.seed)
+    engine = Engine(policy, seed=streams.integer("sampler"), slots=cfg.sampling.slots)
+    sampling = sampling_of(cfg, policy, task)
+    collect = Rollouts(engine, prompts, judge, sampling, samples=samples, resample=resample, overlong=overlong)
+    return OnTask(
+        cfg=cfg, say=say, task=task, policy=policy, collect=collect, judge=judge, generator=streams.numpy("minibatch")
+    )
+
+
+def checked_task(cfg: LanguageRun, say: Say) -> tuple[Task, LanguageModel]:
+    """The task that a config names, checked, and the model."""
+    torch.set_num_threads(cfg.threads)
+    task = load_task(cfg.task.id, cfg.task.options)
+    policy = task_model(cfg, task, say)
+    check_task(task, encode=lambda text: policy.tokenizer(text, add_special_tokens=False)["input_ids"])
+    return task, policy
+
+
+def task_model(cfg: LanguageRun, task: Task, say: Say) -> LanguageModel:
+    """The model that a config names; the small base of the task where it names none.
+
+    Raises:
+        ConfigError: if it cannot be read, or none is named and the task has nothing to make a base from.
+    """
+    if cfg.model.path:
+        return model_of(cfg)
+    return model_of(cfg, str(small_base(task, cfg.base, {"id": cfg.task.id, "options": cfg.task.options}, say=say)))
+
+
+class _Prompts(Sequence[Sequence[int]]):
+    """The prompts of examples as tokens, made when asked for."""
+
+    def __init__(self, examples: Sequence[Any], encoder: Encoder) -> None:
+        self.examples, self.encoder = examples, encoder
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.encoder.prompt(self.examples[index].prompt)

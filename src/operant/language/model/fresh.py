@@ -1,0 +1,54 @@
+"""A small language model before it learns: a tokenizer made from texts, and a Llama with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from operant.data.streams import Streams
+from operant.language.model.language_model import LanguageModel
+from operant.language.settings.runs import BaseConfig
+
+
+def fresh(cfg: BaseConfig, texts: Iterable[str]) -> LanguageModel:
+    """A Llama with random weights, and a byte-level BPE tokenizer, digits apart, trained on `texts`."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = train_tokenizer(texts, cfg.positions)
+    shape = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=cfg.width, intermediate_size=8 * cfg.width // 3 // 8 * 8,
+        num_hidden_layers=cfg.layers, num_attention_heads=cfg.heads, num_key_value_heads=cfg.heads,
+        max_position_embeddings=cfg.positions, tie_word_embeddings=False,
+        bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(Streams(cfg.seed).integer("init"))
+        return LanguageModel(LlamaForCausalLM(shape).float(), tokenizer)
+
+
+def train_tokenizer(texts: Iterable[str], positions: int) -> Any:
+    """A tokenizer of at most 512 tokens, with `<pad>` apart from `<eos>`."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore[reportAttributeAccessIssue]
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    core.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        special_tokens=["<pad>", "<eos>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        model_max_length=positions,
+        clean_up_tokenization_spaces=False,
+    )
