@@ -5,7 +5,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operant.math import logprob
 from operant.math.logprob import (
     bernoulli_entropy,
     bernoulli_logp,
@@ -19,7 +18,6 @@ from operant.math.logprob import (
     normal_entropy,
     normal_logp,
     squashed_normal_logp,
-    token_logp,
 )
 from reference import distributions as slow
 from reference.compare import compare_squashed
@@ -169,28 +167,6 @@ def test_composites_are_sums_of_their_parts():
     assert float(everything) == pytest.approx(1.0)
 
 
-# ------------------------------------------------------------------ vocabulary
-@pytest.mark.parametrize("chunk", [1, 4, 7, 23, 24, 4096])
-def test_token_logp_equals_the_unchunked_one_with_its_gradient(chunk):
-    hidden, weight = normal(7, 2, 5, 8).requires_grad_(), normal(8, 23, 8).requires_grad_()
-    token = torch.randint(0, 23, (2, 5), generator=generator(9))
-    scale = normal(10, 2, 5)
-    got, want = token_logp(hidden, weight, token, chunk=chunk), categorical_logp(hidden @ weight.T, token)
-    close(got.detach(), want.detach())
-    for a, b in zip(*(torch.autograd.grad((x * scale).sum(), (hidden, weight)) for x in (got, want)), strict=True):
-        close(a, b)
-
-
-def test_token_logp_gradcheck_and_range():
-    hidden, weight = normal(7, 3, 4).requires_grad_(), normal(8, 9, 4).requires_grad_()
-    token = torch.tensor([0, 8, 8])
-    assert torch.autograd.gradcheck(lambda h, w: token_logp(h, w, token, chunk=4), (hidden, weight))
-    far = token_logp(1e3 * hidden.detach(), weight.detach(), token, chunk=4)
-    close(far, categorical_logp(1e3 * hidden.detach() @ weight.detach().T, token))
-    low = token_logp(hidden.detach().bfloat16(), weight.detach().bfloat16(), token, chunk=4)
-    assert low.dtype is torch.float32
-
-
 # ------------------------------------------------------------------ errors
 def test_errors_name_the_argument():
     logits, action = torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64)
@@ -216,7 +192,3 @@ def test_errors_name_the_argument():
         composite_logp([torch.zeros(2), torch.zeros(3)])
     with pytest.raises(TypeError, match="action must be a floating-point tensor"):
         bernoulli_logp(logits, action[:, None].expand(2, 3))
-    with pytest.raises(ValueError, match="chunk must be at least 1"):
-        logprob.token_logp(torch.zeros(2, 4), torch.zeros(9, 4), action, chunk=0)
-    with pytest.raises(ValueError, match=r"weight must have shape \[9, 4\], got \[9, 5\]"):
-        logprob.token_logp(torch.zeros(2, 4), torch.zeros(9, 5), action)

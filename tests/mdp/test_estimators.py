@@ -700,7 +700,6 @@ def test_scores_have_mean_zero_and_entropies_are_means():
     allowed = torch.tensor([True, False, True, True, False])
     coins = torch.tensor(list(itertools.product([0.0, 1.0], repeat=3)), dtype=torch.float64)
     pairs = torch.tensor(list(itertools.product(range(2), range(3))))
-    hidden = torch.eye(5, dtype=torch.float64)
     cases = {
         "categorical": (logprob.categorical_logp(theta.expand(5, 5), actions), logprob.categorical_entropy(theta)),
         "masked": (
@@ -711,10 +710,6 @@ def test_scores_have_mean_zero_and_entropies_are_means():
         "independent": (
             logprob.multi_categorical_logp(theta.expand(6, 5), [2, 3], pairs),
             logprob.multi_categorical_entropy(theta, [2, 3]),
-        ),
-        "tokens": (
-            logprob.token_logp(theta.expand(5, 5), hidden, actions, chunk=2),
-            logprob.categorical_entropy(theta),
         ),
     }
     for name, (logp, entropy) in cases.items():

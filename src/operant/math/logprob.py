@@ -285,66 +285,6 @@ def composite_logp(parts: Sequence[Tensor]) -> Tensor:
     return total
 
 
-# ---------------------------------------------------------------------------------------------------- vocabulary
-def token_logp(hidden: Tensor, weight: Tensor, token: Tensor, *, chunk: int = 4096) -> Tensor:
-    """log softmax(hidden weightᵀ)[token], over `chunk` words of the vocabulary at a time.
-
-    Equal to `categorical_logp(hidden @ weight.T, token)` in value and gradient, but neither pass holds more than
-    [M, chunk] logits, where M is the number of tokens. Sums run in float32 at least. It can be differentiated once.
-
-    Args:
-        hidden: [..., D].
-        weight: [V, D], the output embedding.
-        token: [...] int64 in [0, V).
-        chunk: at least 1.
-
-    Returns:
-        [...], of the dtype of the sums.
-
-    Raises:
-        TypeError: `token` is not int64, or a number tensor is not floating-point.
-        ValueError: shapes do not fit, or `chunk` < 1. A token outside of [0, V) is an error of the indexing.
-
-    Source: Wijmans et al. (2024), Cut your losses in large-vocabulary language models, section 4 (in plain torch here).
-    """
-    _check.floating(hidden=hidden, weight=weight)
-    _check.integer(token=token)
-    _check.same_shape(hidden.shape[:-1], token=token)
-    _check.same_shape((weight.shape[0], hidden.shape[-1]), weight=weight)
-    if chunk < 1:
-        raise ValueError(f"chunk must be at least 1, got {chunk}")
-    flat = _TokenLogp.apply(hidden.reshape(-1, hidden.shape[-1]), weight, token.reshape(-1), chunk)
-    return flat.reshape(token.shape)  # pyright: ignore[reportReturnType, reportOptionalMemberAccess]
-
-
-class _TokenLogp(torch.autograd.Function):
-    """`token_logp` on [M, D], [V, D], [M]: the backward pass computes the logits again."""
-
-    @staticmethod
-    def forward(ctx, hidden: Tensor, weight: Tensor, token: Tensor, chunk: int) -> Tensor:  # pyright: ignore
-        sums = torch.promote_types(hidden.dtype, torch.float32)
-        normaliser = hidden.new_full(token.shape, -math.inf, dtype=sums)
-        for words in weight.split(chunk):
-            normaliser = torch.logaddexp(normaliser, (hidden @ words.T).to(sums).logsumexp(-1))
-        ctx.save_for_backward(hidden, weight, token, normaliser)
-        ctx.chunk = chunk
-        return (hidden * weight[token]).to(sums).sum(-1) - normaliser
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):  # pyright: ignore
-        hidden, weight, token, normaliser = ctx.saved_tensors
-        scale = grad.unsqueeze(-1)
-        grad_hidden = scale * weight[token]
-        grad_weight = torch.zeros_like(weight, dtype=normaliser.dtype).index_add(0, token, scale * hidden)
-        for start in range(0, weight.shape[0], ctx.chunk):
-            words = weight[start : start + ctx.chunk]
-            share = scale * ((hidden @ words.T).to(normaliser.dtype) - normaliser.unsqueeze(-1)).exp()
-            grad_hidden = grad_hidden - share @ words.to(share.dtype)
-            grad_weight[start : start + ctx.chunk] -= share.T @ hidden.to(share.dtype)
-        return grad_hidden.to(hidden.dtype), grad_weight.to(weight.dtype), None, None
-
-
 # ---------------------------------------------------------------------------------------------------- parts
 def _check_log_std(log_std: Tensor, mean: Tensor) -> None:
     if log_std.shape != mean.shape and log_std.shape != mean.shape[-1:]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from operant.language.episodes.episodes import Episodes, episodes
+from operant.language.model import language_model as model
 from operant.language.model import shared_prefix as shared
 from operant.language.model.language_model import LanguageModel
 from reference.groups import completion
@@ -48,7 +49,7 @@ def test_a_large_vocabulary_goes_through_the_head_in_parts(made: Episodes, monke
     policy, traj = language("llama"), made.traj
     assert isinstance(traj.obs, Tensor)
     whole = shared.evaluate_groups(policy, traj.obs, traj.acted, made.prompt, traj.group)
-    monkeypatch.setattr(shared, "CHUNK", 700)  # seven tokens at a time
+    monkeypatch.setattr(model, "CHUNK", 700)  # seven tokens at a time
     parts = shared.evaluate_groups(policy, traj.obs, traj.acted, made.prompt, traj.group)
     torch.testing.assert_close(parts, whole)
     for x, y in zip(gradients(parts, policy), gradients(whole, policy), strict=True):

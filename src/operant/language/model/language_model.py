@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Self
 
@@ -215,12 +215,7 @@ class LanguageModel(nn.Module):
 
         states = states[:, :-1][acted]  # [M, D], or [M, V]
         action = tokens[:, 1:][acted]  # [M]
-        size = max(1, CHUNK // self.vocab)
-        parts = [
-            checkpoint(score, h, a, use_reentrant=False) if len(states) > size else score(h, a)
-            for h, a in zip(states.split(size), action.split(size), strict=True)
-        ]
-        logp, entropy = (torch.cat(x) for x in zip(*parts, strict=True))
+        logp, entropy = by_chunks(score, states, action, self.vocab)
         blank = torch.zeros(acted.shape, dtype=logp.dtype, device=logp.device)
         return blank.masked_scatter(acted, logp), blank.masked_scatter(acted, entropy)
 
@@ -242,6 +237,28 @@ class Scalar(nn.Module):
     def forward(self, tokens: Tensor, position: Tensor | None = None, segment: Tensor | None = None) -> Tensor:
         """[N, L], float32, from tokens [N, L]; `position` and `segment` as in `LanguageModel.hidden`."""
         return self.head(self.backbone.hidden(tokens, position, segment).float()).squeeze(-1)
+
+
+def by_chunks(
+    score: Callable[[Tensor, Tensor], tuple[Tensor, ...]], states: Tensor, action: Tensor, vocab: int
+) -> list[Tensor]:
+    """`score` of states [M, D] and actions [M], so many at a time that no more than `CHUNK` logits are held.
+
+    Where that takes several chunks, the backward pass computes each again.
+
+    Args:
+        score: gives numbers of each state and action, [M] each, from `vocab` logits of each state.
+        states, action: what it is given.
+        vocab: V.
+    """
+    size = max(1, CHUNK // vocab)
+    if len(states) <= size:
+        return list(score(states, action))
+    parts: list[tuple[Tensor, ...]] = [
+        checkpoint(score, h, a, use_reentrant=False)  # pyright: ignore[reportAssignmentType]
+        for h, a in zip(states.split(size), action.split(size), strict=True)
+    ]
+    return [torch.cat(x) for x in zip(*parts, strict=True)]
 
 
 def ends(policy: LanguageModel) -> tuple[int, ...]:

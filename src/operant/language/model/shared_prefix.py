@@ -6,11 +6,10 @@ import warnings
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from operant.language.cpu.backward import tape_logp
 from operant.language.model import decoder_layouts as slim
-from operant.language.model.language_model import CHUNK, LanguageModel
+from operant.language.model.language_model import LanguageModel, by_chunks
 from operant.math.logprob import categorical_logp
 
 TOLERANCE = 1e-3
@@ -52,16 +51,10 @@ def evaluate_groups(
     index = torch.where(t < prompt[row], member[row] * width + t, own)
     action = tokens[row, t + 1]
 
-    def score(x: Tensor, action: Tensor) -> Tensor:
-        return categorical_logp(policy.decoder.head(policy.decoder.norm(x)).float() / temperature, action)
+    def score(x: Tensor, action: Tensor) -> tuple[Tensor]:
+        return (categorical_logp(policy.decoder.head(policy.decoder.norm(x)).float() / temperature, action),)
 
-    x = states[index]
-    size = max(1, CHUNK // policy.vocab)
-    if len(x) <= size:
-        logp = score(x, action)
-    else:
-        parts = zip(x.split(size), action.split(size), strict=True)
-        logp = torch.cat([checkpoint(score, h, a, use_reentrant=False) for h, a in parts])  # pyright: ignore[reportArgumentType]
+    (logp,) = by_chunks(score, states[index], action, policy.vocab)
     return torch.zeros(acted.shape, dtype=logp.dtype, device=logp.device).index_put((row, t), logp)
 
 
