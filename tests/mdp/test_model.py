@@ -191,6 +191,15 @@ def test_building_takes_memory_in_proportion_to_the_entries():
     np.testing.assert_allclose(view, 1.0)
 
 
+def test_a_keyword_that_is_none_is_refused_with_the_nearest():
+    for build in (
+        lambda **more: MDP(np.ones((1, 1, 1)), [1.0], 0.9, **more),
+        MDP(np.ones((1, 1, 1)), [1.0], 0.9).replace,
+    ):
+        with pytest.raises(TypeError, match=r"a model takes no 'horizn'\. Did you mean 'horizon'\?"):
+            build(horizn=3)
+
+
 def test_names_pairs_and_replace():
     mdp = MDP(np.eye(2)[:, None, :], [[1.0], [2.0]], 0.5, states=["left", ("a", 1)], actions=["stay"], start=("a", 1))
     assert mdp.name(0) == "0 (left)"

@@ -91,14 +91,14 @@ def _file(path: Path, options: Mapping[str, Any], discount: float | None) -> tup
         given, assumed = _map(path, options, discount)
     if discount is not None:
         given["discount"] = discount
-    from operant.mdp.io import files as formats
+    from operant.mdp import load
 
-    return _called(str(path), formats.load, {"path": path} | given), assumed
+    return _called(str(path), load, {"path": path} | given), assumed
 
 
 def _map(path: Path, options: Mapping[str, Any], discount: float | None) -> tuple[dict[str, Any], list[str]]:
     """The options of a map: those given, and, for what neither they nor the file say, what is usual."""
-    from operant.mdp.build.grid import grid_world
+    from operant.mdp import grid_world
 
     known = [name for name in inspect.signature(grid_world).parameters if name not in ("text", "discount")]
     for key in options:
@@ -124,7 +124,7 @@ def _map(path: Path, options: Mapping[str, Any], discount: float | None) -> tupl
 
 def _environment(name: str, options: Mapping[str, Any], discount: float | None) -> tuple[MDP, list[str]]:
     from operant.env import make_one
-    from operant.mdp.build.gymnasium import from_gymnasium
+    from operant.mdp import from_gymnasium
 
     try:
         env = make_one(name, options)

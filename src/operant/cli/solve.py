@@ -103,8 +103,8 @@ def _asked(mdp: MDP, args: argparse.Namespace) -> MDP:
 
 
 def _solve(mdp: MDP, args: argparse.Namespace, line: _Line, sweeps: Sweeps | None) -> Solution:
+    from operant.mdp import solve
     from operant.mdp.build.forecast import require_solve
-    from operant.mdp.solvers.solve import solve
 
     require_solve(mdp)
 

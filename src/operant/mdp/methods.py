@@ -30,7 +30,7 @@ METHODS: dict[str, Method] = {
         discounted="auto:auto",
         total="total:auto",
         average="average:auto",
-        finite_horizon="finite_horizon:finite_horizon",
+        finite_horizon="finite_horizon:auto",
     ),
     "value-iteration": _method(discounted="value_iteration:value_iteration"),
     "gauss-seidel": _method(discounted="value_iteration:gauss_seidel"),

@@ -22,7 +22,7 @@ from operant.mdp.policies import induced
 from operant.mdp.rows import Criterion, Floats, ModelError
 from operant.mdp.solution import Certificate
 
-Method = Literal["exact", "iterative"]
+EvaluationMethod = Literal["exact", "iterative"]
 Order = Literal["synchronous", "in-place"]
 
 
@@ -61,7 +61,7 @@ def evaluate(
     mdp: MDP,
     policy: ArrayLike,
     *,
-    method: Method = "exact",
+    method: EvaluationMethod = "exact",
     epsilon: float = 1e-6,
     watch: Watch | None = None,
     max_iterations: int = 1_000_000,

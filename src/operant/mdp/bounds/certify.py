@@ -246,12 +246,8 @@ class Progress(Stopping):
 
     def value_iteration(self) -> Floats:
         """Jacobi sweeps, v ← Tv, from the initial values until `done`."""
-        sweeps, v, choice = (
-            Sweeps(self.mdp, self.threads),
-            self.initial_values(),
-            np.empty(self.mdp.num_states, np.int64),
-        )
-        out = np.empty_like(v)
+        v, choice = self.initial_values(), np.empty(self.mdp.num_states, dtype=np.int64)
+        sweeps, out = Sweeps(self.mdp, self.threads), np.empty_like(v)
         while True:
             low, high = sweeps.backup(v, out, choice)
             v, out = out, v

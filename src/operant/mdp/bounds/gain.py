@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.mdp.bounds.interval_iteration import Problem, bound
+from operant.mdp.bounds.interval_iteration import ShortestPath, bound
 from operant.mdp.graph.graph import EndComponents, Graph
 from operant.mdp.kernels import interval as kernels
 from operant.mdp.rows import Floats, Mask, Rows
@@ -98,6 +98,6 @@ def gain_bounds(
     for side, gains in enumerate(component_gains(every.rows, ends, values, epsilon / 4, most_sweeps)):
         merged = plain.quotient(np.zeros(plain.num_rows), block, ~ends.inside, of, gains)
         merged.rows.terminal_value[:] = 0.0
-        bounds = bound(Problem(merged, epsilon=epsilon / 4))
+        bounds = bound(ShortestPath(merged, epsilon=epsilon / 4))
         result.append((bounds.upper if side else bounds.lower)[block])
     return result[0], result[1]

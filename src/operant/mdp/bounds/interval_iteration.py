@@ -38,8 +38,8 @@ PATIENCE = 2**22  # sweeps after which a guess with one η is given up
 
 
 @dataclass(eq=False)
-class Problem:
-    """A model in which every state has a finite value, see the module."""
+class ShortestPath:
+    """A stochastic shortest path problem: a model in which every state has a finite value, see the module."""
 
     quotient: Quotient
     first: NDArray[np.int64] = field(init=False)  # [S]  rows of a policy that terminates almost surely, -1 if terminal
@@ -132,7 +132,7 @@ class Stopped(Exception):
     """The limit of sweeps is reached; the argument is the bounds so far."""
 
 
-def bound(problem: Problem) -> Bounds:
+def bound(problem: ShortestPath) -> Bounds:
     """Interval iteration on an analysed problem."""
     if problem.size <= SMALL and (bounds := exact(problem)) is not None:
         return tighten(problem, bounds.lower, bounds.upper, bounds.choice)
@@ -146,7 +146,7 @@ def bound(problem: Problem) -> Bounds:
     return tighten(problem, lower, upper, choice)
 
 
-def from_below(problem: Problem) -> tuple[Floats, NDArray[np.int64]]:
+def from_below(problem: ShortestPath) -> tuple[Floats, NDArray[np.int64]]:
     """A bound from below and its policy: the worst end, less the worst reward at each step of the first policy."""
     rows, choice, at = problem.quotient.rows, problem.first.copy(), problem.order
     worst = min(0.0, float(rows.reward[choice[at]].min(initial=0.0)))
@@ -163,7 +163,7 @@ def from_below(problem: Problem) -> tuple[Floats, NDArray[np.int64]]:
     return v, choice
 
 
-def from_above(problem: Problem, below: Floats, choice: NDArray[np.int64], eta: float) -> Floats:
+def from_above(problem: ShortestPath, below: Floats, choice: NDArray[np.int64], eta: float) -> Floats:
     """A bound from above, v* + η · (steps) or so; where end components lose less than η a step, η is cut down."""
     rows, patience = problem.quotient.rows, 1024
     graph = Graph(rows, problem.quotient.leaks)
@@ -185,7 +185,7 @@ def from_above(problem: Problem, below: Floats, choice: NDArray[np.int64], eta: 
         eta, patience = eta / 4, patience * 4
 
 
-def tighten(problem: Problem, lower: Floats, upper: Floats, choice: NDArray[np.int64]) -> Bounds:
+def tighten(problem: ShortestPath, lower: Floats, upper: Floats, choice: NDArray[np.int64]) -> Bounds:
     """Both sequences until they are within ε of each other, or rounding stops them."""
     rows = problem.quotient.rows
     while True:
@@ -200,20 +200,20 @@ def tighten(problem: Problem, lower: Floats, upper: Floats, choice: NDArray[np.i
             )
 
 
-def margin(problem: Problem, scale: float) -> float:
+def margin(problem: ShortestPath, scale: float) -> float:
     """The greatest slack of a row."""
     rows = problem.quotient.rows
     longest = float(np.diff(rows.indptr.astype(np.int64)).max(initial=0))
     return (3.0 * longest + 12.0) * kernels.UNIT * (float(np.abs(rows.reward).max(initial=0.0)) + scale)
 
 
-def tolerance(problem: Problem, v: Floats) -> float:
+def tolerance(problem: ShortestPath, v: Floats) -> float:
     """What an evaluation may be off by: rounding, or where BiCGStab stops."""
     scale = kernels.magnitude(v)
     return max(4.0 * margin(problem, scale), 1e-12 * scale if len(problem.order) >= LARGE else 0.0)
 
 
-def evaluate(problem: Problem, choice: NDArray[np.int64], rewards: list[Floats]) -> list[Floats] | None:
+def evaluate(problem: ShortestPath, choice: NDArray[np.int64], rewards: list[Floats]) -> list[Floats] | None:
     """v_π by a sparse factorisation for each vector of row rewards [L]; None where floats fail it.
 
     From 3,000 states on the factorisation is incomplete, at most 20 times as large as the matrix, and preconditions
@@ -248,7 +248,7 @@ def evaluate(problem: Problem, choice: NDArray[np.int64], rewards: list[Floats])
 
 
 def improve(
-    problem: Problem, choice: NDArray[np.int64], shift: float
+    problem: ShortestPath, choice: NDArray[np.int64], shift: float
 ) -> tuple[Floats, Floats, NDArray[np.int64]] | None:
     """Howard's policy iteration with rewards raised by `shift`: (values, steps, policy); None where floats fail it."""
     rows, choice = problem.quotient.rows, choice.copy()
@@ -266,7 +266,7 @@ def improve(
     return None
 
 
-def exact(problem: Problem) -> Bounds | None:
+def exact(problem: ShortestPath) -> Bounds | None:
     """Policy iteration with exact evaluation, then the bounds v - η w and v_η, checked; None where a check fails."""
     rows = problem.quotient.rows
     if not len(problem.order):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Unpack
 
 import numpy as np
@@ -16,6 +17,13 @@ from operant.mdp.model import MDP
 from operant.mdp.options import EPSILON, Stop, Watch, unknown_keyword
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Certificate, Solution
+
+
+def auto(mdp: MDP, *, threads: int | None = None, **stop: Unpack[Stop]) -> Solution:
+    """Backward induction, as there is nothing to choose."""
+    solution = finite_horizon(mdp, threads=threads, **stop)
+    why = f"backward induction: the model has a horizon of {mdp.horizon}; {solution.why}"
+    return replace(solution, why=why)
 
 
 def finite_horizon(

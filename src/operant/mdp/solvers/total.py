@@ -28,7 +28,7 @@ from operant.mdp.bounds.finiteness import Finiteness, finiteness, lift
 from operant.mdp.bounds.interval_iteration import (
     SMALL,
     Bounds,
-    Problem,
+    ShortestPath,
     Stopped,
     bound,
     exact,
@@ -98,7 +98,7 @@ def policy_iteration(mdp: MDP, *, must_terminate: bool = False, **stop: Unpack[S
     return _solve(mdp, _exact, "policy-iteration", must_terminate, stop)
 
 
-def _optimistic(problem: Problem) -> Bounds:
+def _optimistic(problem: ShortestPath) -> Bounds:
     rows = problem.quotient.rows
     lower, choice = from_below(problem)
     while problem.rise(rows.reward, 0.0, lower, choice, unit=1.0) > problem.epsilon / 4:
@@ -110,14 +110,14 @@ def _optimistic(problem: Problem) -> Bounds:
     return tighten(problem, lower, upper, choice)
 
 
-def _exact(problem: Problem) -> Bounds:
+def _exact(problem: ShortestPath) -> Bounds:
     bounds = exact(problem)
     if bounds is None:
         raise ModelError("a policy cannot be evaluated to floating-point accuracy: use optimistic-value-iteration.")
     return tighten(problem, bounds.lower, bounds.upper, bounds.choice)
 
 
-def _solve(mdp: MDP, method: Callable[[Problem], Bounds], name: str, must_terminate: bool, stop: Stop) -> Solution:
+def _solve(mdp: MDP, method: Callable[[ShortestPath], Bounds], name: str, must_terminate: bool, stop: Stop) -> Solution:
     started = time.perf_counter()
     if unknown := stop.keys() - Stop.__annotations__:
         raise unknown_keyword(name.replace("-", "_"), unknown, Stop)
@@ -138,7 +138,7 @@ def _solve(mdp: MDP, method: Callable[[Problem], Bounds], name: str, must_termin
         if watch is not None:
             watch(iteration, gap, spread(_middle(lower, upper)))
 
-    problem = Problem(
+    problem = ShortestPath(
         finite.core, epsilon=epsilon, max_iterations=stop.get("max_iterations"), report=report if watch else None
     )
     bounds = _bounds(problem, method)
@@ -171,7 +171,7 @@ def _solve(mdp: MDP, method: Callable[[Problem], Bounds], name: str, must_termin
     )
 
 
-def _bounds(problem: Problem, method: Callable[[Problem], Bounds]) -> Bounds:
+def _bounds(problem: ShortestPath, method: Callable[[ShortestPath], Bounds]) -> Bounds:
     """What a method proves, or has proved when it stops."""
     if not len(problem.order):
         return Bounds(problem.values(0.0), problem.values(0.0), problem.first, "the graph decides every state")

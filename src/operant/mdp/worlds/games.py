@@ -35,7 +35,7 @@ CARDS = dict.fromkeys(range(1, 10), 1 / 13) | {10: 4 / 13}
 Hand = tuple[int, bool]
 """(sum, usable ace), the ace counted as 11 where that does not bust."""
 
-Table = tuple[int, bool, int] | tuple[str, int] | tuple[str]
+Situation = tuple[int, bool, int] | tuple[str, int] | tuple[str]
 """(sum, usable ace, dealer's card), ("natural", dealer's card), or ("win",), ("draw",), ("lose",)."""
 
 
@@ -77,19 +77,19 @@ def blackjack(*, natural: bool = True) -> MDP:
 
     Source: Sutton & Barto (2018), example 5.1 and figures 5.1 and 5.2.
     """
-    hands: list[Table] = [
+    hands: list[Situation] = [
         (total, usable, card) for usable in (False, True) for total in range(12, 22) for card in CARDS
     ]
-    naturals: list[Table] = [("natural", card) for card in CARDS]
-    ends: list[Table] = [("lose",), ("draw",), ("win",)]
+    naturals: list[Situation] = [("natural", card) for card in CARDS]
+    ends: list[Situation] = [("lose",), ("draw",), ("win",)]
     worth = {("lose",): -1.0, ("draw",): 0.0, ("win",): 1.0}
 
-    def stick(total: int, card: int) -> Iterable[Outcome[Table]]:
+    def stick(total: int, card: int) -> Iterable[Outcome[Situation]]:
         for final, p in dealer(add((0, False), card)).items():
-            end: Table = ("win",) if final > 21 or total > final else ("draw",) if total == final else ("lose",)
+            end: Situation = ("win",) if final > 21 or total > final else ("draw",) if total == final else ("lose",)
             yield p, end, worth[end]
 
-    def step(state: Table, action: str) -> Iterable[Outcome[Table]]:
+    def step(state: Situation, action: str) -> Iterable[Outcome[Situation]]:
         if len(state) == 2:  # a natural
             if action == "hit":
                 return
@@ -121,12 +121,12 @@ def blackjack(*, natural: bool = True) -> MDP:
     )
 
 
-def _first_states() -> dict[Table, float]:
+def _first_states() -> dict[Situation, float]:
     """The distribution of the first state: a card of the dealer, and the player's first hand."""
-    start = dict[Table, float]()
+    start = dict[Situation, float]()
     for card, p in CARDS.items():
         for hand, q in _deal().items():
-            first: Table = ("natural", card) if hand is None else (*hand, card)
+            first: Situation = ("natural", card) if hand is None else (*hand, card)
             start[first] = start.get(first, 0.0) + p * q
     return start
 
