@@ -14,7 +14,7 @@ from golden_cases.solves import MAZE, answer, chain, dense, grid, uniform
 
 QUESTIONS = (
     *("finite", "robust", "soft", "rational", "irl", "occupancy", "gradients", "evaluation", "graphs", "building"),
-    *("matrix_free", "on_device", "files", "factors", "bookworlds"),
+    *("matrix_free", "on_device", "files", "bookworlds"),
 )
 
 CASES = tuple(Case(name=f"mdp/{what.replace('_', '-')}", call=(f"answers:{what}",)) for what in QUESTIONS)
