@@ -55,14 +55,17 @@ from golden_cases.running import Failed
 
 HERE = Path(__file__).resolve().parents[1]
 AGAINST = "4775408"
-CASES = (*solves.CASES, *answers.CASES, *tabular.CASES, *control.CASES, *language.CASES)
+LISTING = Case(name="cli/algorithms", commands=("list algorithms --json",))
+CASES = (*solves.CASES, *answers.CASES, *tabular.CASES, *control.CASES, *language.CASES, LISTING)
 FAMILIES = ("llama", "qwen3", "gemma", "gpt2")
 PACKAGES = ("torch", "numpy", "scipy", "numba", "gymnasium", "transformers", "tokenizers", "safetensors")
+Digests = dict[str, str]
+"""Of what a tree computed for a case, by part."""
 SETTINGS = ("OPENBLAS_CORETYPE", "ATEN_CPU_CAPABILITY", "NUMBA_CPU_NAME", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class Workspace:
     """Where both trees work."""
 
     keep: Path  # the old tree, and what it computed
@@ -83,16 +86,16 @@ class Bench:
         about += list(digest.folder(self.models).values()) if case.model else []
         return hashlib.sha256("\n".join(about).encode()).hexdigest()
 
-    def old_run(self, case: Case) -> tuple[dict[str, str], Path]:
+    def old_run(self, case: Case) -> tuple[Digests, Path]:
         """What the old tree computes for a case, and the folder in which it did; from the last time if nothing changed.
 
         Raises:
             Failed: if the old tree cannot.
         """
         place = self.keep / "old" / case.name.replace("/", "-")
-        found, key = place / "parts.json", self.key(case)
-        if found.is_file() and (told := json.loads(found.read_text()))["key"] == key:
-            return told["parts"], place / "place"
+        file, key = place / "parts.json", self.key(case)
+        if file.is_file() and (cached := json.loads(file.read_text()))["key"] == key:
+            return cached["parts"], place / "place"
         aside = Path(tempfile.mkdtemp(dir=self.work))
         running.lay(case, self.models, aside / "place")
         parts = running.run(case, case.commands, 1, self.old, aside / "place")
@@ -111,40 +114,40 @@ class Bench:
         place.replace(kept)
 
 
-def compared(bench: Bench, case: Case) -> tuple[dict[str, str], dict[str, str]]:
+def compare(space: Workspace, case: Case) -> tuple[Digests, Digests]:
     """The digests of both trees for a case."""
-    old, _ = guarded(lambda: bench.old_run(case))
-    place = bench.work / "new" / case.name
-    running.lay(case, bench.models, place)
+    old, _ = on_old_tree(lambda: space.old_run(case))
+    place = space.work / "new" / case.name
+    running.lay(case, space.models, place)
     new = running.run(case, case.commands, 1, HERE, place)
     if new != old:
-        bench.show(place, case)
+        space.show(place, case)
     return old, new
 
 
-def continued(bench: Bench, case: Case) -> tuple[dict[str, str], dict[str, str]]:
+def continue_old_run(space: Workspace, case: Case) -> tuple[Digests, Digests]:
     """The digests of both trees for what is done with a run that the old tree made."""
-    _, made = guarded(lambda: bench.old_run(case))
-    found: list[dict[str, str]] = []
-    for tree in (bench.old, HERE):
-        place = bench.work / "again" / case.name
+    _, made = on_old_tree(lambda: space.old_run(case))
+    digests: list[Digests] = []
+    for tree in (space.old, HERE):
+        place = space.work / "again" / case.name
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(made, place, symlinks=True)
 
-        def go_on(tree: Path = tree, place: Path = place) -> dict[str, str]:
+        def go_on(tree: Path = tree, place: Path = place) -> Digests:
             return running.run(case, case.after, len(case.commands) + 1, tree, place)
 
-        found.append(go_on() if tree == HERE else guarded(go_on))
-    if found[0] != found[1]:
-        bench.show(bench.work / "again" / case.name, case)
-    return found[0], found[1]
+        digests.append(go_on() if tree == HERE else on_old_tree(go_on))
+    if digests[0] != digests[1]:
+        space.show(space.work / "again" / case.name, case)
+    return digests[0], digests[1]
 
 
 class OldFailed(Failed):
     """The old tree itself does not run a case."""
 
 
-def guarded(work: Callable[[], Any]) -> Any:
+def on_old_tree(work: Callable[[], Any]) -> Any:
     """What the old tree gives; a failure is named as its own."""
     try:
         return work()
@@ -152,40 +155,39 @@ def guarded(work: Callable[[], Any]) -> Any:
         raise OldFailed(str(error)) from error
 
 
-def verdict(case: Case, pair: Callable[[Bench, Case], tuple[dict[str, str], dict[str, str]]], bench: Bench) -> str:
+def report(case: Case, digests: Callable[[Workspace, Case], tuple[Digests, Digests]], space: Workspace) -> str:
     """Print one line on a case; returns its first word."""
     began = time.monotonic()
     if case.needs and importlib.util.find_spec(case.needs) is None:
         word, about = "skipped", f"needs {case.needs}"
     else:
         try:
-            word, about = judged(case, *pair(bench, case))
+            word, about = judge(case, *digests(space, case))
         except OldFailed as error:
-            word, about = "NOT GOLDEN", f"fails in {bench.commit} itself: {error}"
+            word, about = "NOT GOLDEN", f"fails in {space.commit} itself: {error}"
         except Failed as error:
             word, about = "FAILS", f"in this tree alone: {error}"
     print(f"{word:<10} {case.name:<36} {time.monotonic() - began:5.1f} s  {about}".rstrip(), flush=True)
     return word
 
 
-def judged(case: Case, old: dict[str, str], new: dict[str, str]) -> tuple[str, str]:
+def judge(case: Case, old: Digests, new: Digests) -> tuple[str, str]:
     """Whether all parts are equal, and which are not."""
     apart = [part for part in {**old, **new} if old.get(part) != new.get(part)]
     if not old:
         return "EMPTY", "nothing was hashed"
-    causes = {
-        part: next((c for p, c in INTENDED.items() if fnmatchcase(f"{case.name}:{part}", p)), "") for part in apart
-    }
-    MET.update(p for p in INTENDED for part in apart if fnmatchcase(f"{case.name}:{part}", p))
-    odd = [part for part in apart if not causes[part]]
+    met = {part: next((p for p in INTENDED if fnmatchcase(f"{case.name}:{part}", p)), "") for part in apart}
+    MET.update(met.values())
+    odd = [part for part in apart if not met[part]]
     if odd:
-        return "DIFFERS", f"in {len(odd)} of {len(old)} parts: {told(odd, old, new)}"
+        return "DIFFERS", f"in {len(odd)} of {len(old)} parts: {describe(odd, old, new)}"
     if apart:
-        return "intended", f"in {len(apart)} of {len(old)} parts: {'; '.join(sorted(set(causes.values())))}"
+        causes = sorted({INTENDED[pattern] for pattern in met.values()})
+        return "intended", f"in {len(apart)} of {len(old)} parts: {'; '.join(causes)}"
     return "equal", f"{len(old)} parts"
 
 
-def told(odd: list[str], old: Mapping[str, str], new: Mapping[str, str]) -> str:
+def describe(odd: list[str], old: Mapping[str, str], new: Mapping[str, str]) -> str:
     """The first of the parts that differ; of one file, the first of them and how many more."""
     files: dict[str, list[str]] = {}
     for part in odd:
@@ -200,7 +202,7 @@ MET: set[str] = set()
 
 
 @contextmanager
-def bench(against: str, keep: Path | None) -> Iterator[Bench]:
+def workspace(against: str, keep: Path | None) -> Iterator[Workspace]:
     """The old tree in a worktree of its own, and a folder for this call; both are taken away unless they are kept."""
     commit = git("rev-parse", "--short=7", f"{against}^{{commit}}")
     with tempfile.TemporaryDirectory(prefix="golden-") as temporary:
@@ -211,7 +213,7 @@ def bench(against: str, keep: Path | None) -> Iterator[Bench]:
             git("worktree", "add", "--detach", "--force", str(old), commit)
         work = Path(tempfile.mkdtemp(prefix="work-", dir=home))
         try:
-            yield Bench(keep=home, work=work, old=old, commit=commit)
+            yield Workspace(keep=home, work=work, old=old, commit=commit)
         finally:
             shutil.rmtree(work, ignore_errors=True)
             if keep is None:
@@ -219,8 +221,11 @@ def bench(against: str, keep: Path | None) -> Iterator[Bench]:
 
 
 def git(*words: str) -> str:
-    """What git says in this tree."""
-    return subprocess.run(["git", *words], cwd=HERE, check=True, capture_output=True, text=True).stdout.strip()
+    """What git says in this tree; ends the script where it refuses, as for a commit that a shallow clone lacks."""
+    done = subprocess.run(["git", *words], cwd=HERE, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"git {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 def processor() -> str:
@@ -246,9 +251,10 @@ def chosen(patterns: list[str]) -> list[Case]:
     return [c for c in CASES if not patterns or any(p in c.name or fnmatchcase(c.name, p) for p in patterns)]
 
 
-def uncovered(old: Path) -> list[str]:
-    """Algorithms of the old tree that no case trains."""
-    listed = json.loads((old / "1.out").read_text())
+def uncovered(space: Workspace, cases: list[Case]) -> list[str]:
+    """Algorithms of the old tree that no case trains; none where the case that lists them is left out or fails."""
+    file = space.keep / "old" / LISTING.name.replace("/", "-") / "place" / "1.out"
+    listed = json.loads(file.read_text()) if LISTING in cases and file.exists() else []
     trained = {words.split()[1] for case in CASES for words in case.commands if words.startswith("train ")}
     return [row["name"] for row in listed if row["name"] not in trained]
 
@@ -266,14 +272,13 @@ def main() -> int:
         print("\n".join(case.name for case in cases) or "no case has such a name")
         return 0 if cases else 2
     running.prepare(sorted({case.world for case in cases}))
-    pair = compared if args.verb == "compare" else continued
+    pair = compare if args.verb == "compare" else continue_old_run
     began = time.monotonic()
-    with bench(args.against, args.keep) as place:
+    with workspace(args.against, args.keep) as place:
         if any(case.model for case in cases):
             running.forked(lay_models, place.models)
-        words = Counter(verdict(case, pair, place) for case in cases)
-        listed = next((case for case in cases if case.name == "cli/algorithms"), None)
-        missed = uncovered(place.old_run(listed)[1]) if listed is not None and args.verb == "compare" else []
+        words = Counter(report(case, pair, place) for case in cases)
+        missed = uncovered(place, cases) if args.verb == "compare" else []
     for name in missed:
         print(f"NO CASE    trains {name}")
     stale = [p for p in INTENDED if p not in MET] if args.verb == "compare" and not args.only else []

@@ -191,7 +191,6 @@ SAYING = (
     run("search", RM, f"train grpo mine.py {GRPO} --total-steps 1 --no-eval.before",
         "eval 2/run --episodes 3 --votes 4 --best-of 4 --judge 1/run --json"),
     run("tasks", *(f"task check {task}" for task in ("arithmetic", "modular", "reverse", "sort", "mine.py")), model=""),
-    Case(name="cli/algorithms", commands=("list algorithms --json",)),
 )  # fmt: skip
 
 CASES = (*LEARNT, *SAMPLED, *SAYING)
