@@ -23,8 +23,8 @@ from operant.cli.reproduce import reproduce
 from operant.cli.search import voted
 from operant.config.resolve import resolve
 from operant.language.episodes.evaluate import sampling_of
-from operant.language.learn.process_reward import read_verifier
 from operant.language.learn.setup import model_of
+from operant.language.learn.verifier import read_verifier
 from operant.language.reward.trace import Trace
 from operant.run import checkpoint
 from reference.letters import TASK

@@ -13,8 +13,8 @@ from torch import Tensor
 from operant.config.errors import ConfigError
 from operant.language.episodes.evaluate import measure_of, warm
 from operant.language.episodes.task_scorer import prompts_of
-from operant.language.learn.process_reward import read_judge
 from operant.language.learn.reward_scorer import Learnt
+from operant.language.learn.verifier import read_judge
 from operant.language.model.language_model import Scalar
 from operant.language.reward.answer import answer_of
 from operant.language.reward.trace import Trace

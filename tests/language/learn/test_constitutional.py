@@ -12,8 +12,8 @@ pytest.importorskip("transformers")
 
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
-from operant.language.learn import constitutional
-from operant.language.learn.constitutional import demonstrations, labelled, preferences, revise
+from operant.language.learn import critiques
+from operant.language.learn.critiques import demonstrations, labelled, preferences, revise
 from operant.language.learn.exchange import as_text, opened
 from operant.language.learn.principles import PRINCIPLES
 from operant.language.learn.reward_model import reward_model
@@ -79,8 +79,8 @@ def test_each_round_criticises_the_last_answer_under_a_drawn_principle(kind: str
 def test_the_last_revision_is_what_is_learnt(kind: str, request) -> None:
     model: LanguageModel = request.getfixturevalue(kind)
     encoder = Encoder(tokenizer=model.tokenizer, length=200)
-    one = constitutional.Revised(prompt="Hi?", answers=("bad", "good"), critiques=("c",), principles=PRINCIPLES[:1])
-    empty = constitutional.Revised(prompt="Hi?", answers=("bad", " "), critiques=("c",), principles=PRINCIPLES[:1])
+    one = critiques.Revised(prompt="Hi?", answers=("bad", "good"), critiques=("c",), principles=PRINCIPLES[:1])
+    empty = critiques.Revised(prompt="Hi?", answers=("bad", " "), critiques=("c",), principles=PRINCIPLES[:1])
     (learnt,) = demonstrations([one, empty], encoder)
     start = opened(model, [{"role": "user", "content": "Hi?"}])
     assert list(learnt.tokens[: learnt.prompt]) == start  # the policy is asked as it is taught
@@ -115,10 +115,10 @@ def test_labels_are_the_normalised_probabilities_of_both_orders(kind: str, reque
 
 
 def test_a_liking_for_a_letter_is_no_label_and_certainty_is_bounded(chat: LanguageModel, monkeypatch) -> None:
-    monkeypatch.setattr(constitutional, "choose", lambda *_: 0.9)  # always (A)
+    monkeypatch.setattr(critiques, "choose", lambda *_: 0.9)  # always (A)
     assert preferences(ConstitutionalConfig(), chat, COMPARED, PRINCIPLES, draws()).tolist() == pytest.approx([0.5] * 2)
     turns = itertools.cycle((0.95, 0.05))
-    monkeypatch.setattr(constitutional, "choose", lambda *_: next(turns))
+    monkeypatch.setattr(critiques, "choose", lambda *_: next(turns))
     bounded = preferences(ConstitutionalConfig(certain=0.6), chat, COMPARED, PRINCIPLES, draws())
     assert bounded.tolist() == pytest.approx([0.6] * 2)
 

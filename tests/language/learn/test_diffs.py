@@ -68,18 +68,6 @@ def test_all_three_estimate_advantages_with_the_same_words() -> None:
     assert f"        adv = scale({line[6:].replace('cfg.discount', '1.0').replace('cfg.lam', '1.0')})" in loop("grpo")
 
 
-@pytest.mark.parametrize("file", sorted((PACKAGE / "language" / "learn").glob("*.py")), ids=lambda f: f.stem)
-def test_a_function_fits_on_a_screen_and_an_algorithm_on_a_page(file: Path) -> None:
-    """Functions of 60 lines at most; files of algorithms 200 without `build`, others 350."""
-    text = file.read_text()
-    tree, length = ast.parse(text), len(text.splitlines())
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    sizes = {node.name: 1 + (node.end_lineno or 0) - node.lineno for node in functions}
-    assert {name: size for name, size in sizes.items() if size > 60} == {}
-    build = next((n.lineno for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "build"), None)
-    assert length <= 350 if build is None else build <= 200
-
-
 if __name__ == "__main__":
     for old, new, _ in DIFFS:
         place, block = page(new)

@@ -10,7 +10,8 @@ pytest.importorskip("transformers")
 
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
-from operant.language.learn.dpo import GroupWeights, dpo, pair_loss
+from operant.language.learn.dpo import dpo, pair_loss
+from operant.language.learn.group_weights import GroupWeights
 from operant.language.learn.reference import all_logp, pairs_with_reference, verdicts_with_reference
 from operant.language.model.language_model import LanguageModel
 from operant.language.model.lora import LoraSpec, adapt

@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip("transformers")
 
-from operant.language.learn.process_reward import Verifier
+from operant.language.learn.verifier import Verifier
 from operant.language.model.language_model import Scalar
 from operant.language.sample.engine import Engine, Prompt, Sampling
 from operant.language.sample.guided_beam import by_reward, by_steps, guided

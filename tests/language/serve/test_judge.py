@@ -155,7 +155,7 @@ def test_a_chooser_of_our_own_server_gives_the_models_probabilities(policy):
 def test_ai_feedback_from_a_server_is_that_of_the_model_and_leaves_out_what_was_not_judged(script, policy):
     import numpy as np
 
-    from operant.language.learn.constitutional import labelled, preferences
+    from operant.language.learn.critiques import labelled, preferences
     from operant.language.learn.principles import PRINCIPLES
     from operant.language.settings.rlhf import ConstitutionalConfig
     from operant.language.text.conversation import Encoder

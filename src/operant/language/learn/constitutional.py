@@ -1,28 +1,28 @@
-"""Constitutional AI (Bai et al. 2022, arXiv:2212.08073), on one page: a model judges by written principles.
+"""Constitutional AI (Bai et al. 2022, arXiv:2212.08073): its two stages as runs.
 
 First stage: the model answers, criticises its answer under a principle, revises it, several times; what it arrives at
 is what `sft` learns. Second stage: a feedback model says which of two answers is better under a principle; the
 probabilities it gives to (A) and (B) are soft labels, from which `reward_model` with loss "soft_label" learns what
-`rlhf` optimises. Any language model will do for either; with a chat template the exchange is messages, else text.
+`rlhf` optimises. What is asked and how stands in `critiques.py`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.language.episodes.evaluate import Likelihood, Right, sampling_of
-from operant.language.learn.exchange import asked_for, choose, comparison, lead_of, said
+from operant.language.learn.critiques import Feedback, Revised, demonstrations, labelled, preferences, revise
+from operant.language.learn.exchange import asked_for, lead_of, said
 from operant.language.learn.principles import Principle, read_principles
 from operant.language.learn.reward_model import margins_of, reward_model
 from operant.language.learn.setup import adam, encoder_of, held_out, job, model_of
@@ -30,157 +30,14 @@ from operant.language.learn.sft import sft
 from operant.language.learn.written import Lines, Written
 from operant.language.model.language_model import LanguageModel, Scalar
 from operant.language.model.train_state import Language
-from operant.language.sample.engine import Engine, Sampling
+from operant.language.sample.engine import Engine
 from operant.language.serve.judge import Chooser
-from operant.language.settings.rlhf import ConstitutionalConfig
 from operant.language.settings.runs import ConstitutionalRun
 from operant.language.task.load import load_task
-from operant.language.text.conversation import Encoded, Encoder, Message
+from operant.language.text.conversation import Message
 from operant.language.text.jsonl import is_jsonl, lines
-from operant.language.text.pairs import Pair
 from operant.run.evaluate import Evaluation
 from operant.run.job import Job, Say, silent
-
-Feedback = Callable[[Sequence[str]], Sequence[float]]
-"""To questions that end by offering (A) and (B): π(A) / (π(A) + π(B)) of each, NaN where it was not answered.
-
-`operant.language.serve.judge.Chooser(url=…).many` asks a model behind a server.
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revised:
-    """A prompt, the first answer, and what became of it."""
-
-    prompt: str
-    answers: tuple[str, ...]  # the first one, then each revision
-    critiques: tuple[str, ...]  # one fewer
-    principles: tuple[Principle, ...]  # one of each round
-
-
-def revise(
-    cfg: ConstitutionalConfig,
-    engine: Engine,
-    sampling: Sampling,
-    prompts: Sequence[str],
-    principles: Sequence[Principle],
-    generator: np.random.Generator,
-    *,
-    first_id: int = 0,
-) -> list[Revised]:
-    """Answers, criticised and revised `cfg.revisions` times, each time under a principle drawn at random.
-
-    The next round sees the prompt and the last revision only, as in the paper.
-
-    Args:
-        cfg: the settings.
-        engine: samples from the model that answers, criticises and revises.
-        sampling: how.
-        prompts: what to answer.
-        principles: to draw from.
-        generator: of the draws.
-        first_id: the first of `len(prompts) · (1 + 2 · cfg.revisions)` prompt ids, which key the samples.
-
-    Raises:
-        ConfigError: if there are no principles, or an exchange does not fit the model.
-    """
-    if not principles:
-        raise ConfigError("no principles to criticise by: give at least one, for instance PRINCIPLES")
-
-    def say(dialogues: Sequence[Sequence[Message]], turn: int) -> list[str]:
-        return said(engine, sampling, dialogues, first_id=first_id + turn * len(prompts))
-
-    asked: list[list[Message]] = [[{"role": "user", "content": p}] for p in prompts]
-    answers = say(asked, 0)
-    found = [
-        Revised(prompt=p, answers=(a,), critiques=(), principles=()) for p, a in zip(prompts, answers, strict=True)
-    ]
-    for number in range(cfg.revisions):
-        drawn = [principles[int(i)] for i in generator.integers(len(principles), size=len(prompts))]
-        so_far: list[list[Message]] = [
-            [*q, {"role": "assistant", "content": a}, {"role": "user", "content": p.critique}]
-            for q, a, p in zip(asked, answers, drawn, strict=True)
-        ]
-        critiques = say(so_far, 1 + 2 * number)
-        so_far = [
-            [*d, {"role": "assistant", "content": c}, {"role": "user", "content": p.revision}]
-            for d, c, p in zip(so_far, critiques, drawn, strict=True)
-        ]
-        answers = say(so_far, 2 + 2 * number)
-        found = [
-            replace(r, answers=(*r.answers, a), critiques=(*r.critiques, c), principles=(*r.principles, p))
-            for r, a, c, p in zip(found, answers, critiques, drawn, strict=True)
-        ]
-    return found
-
-
-def demonstrations(revised: Sequence[Revised], encoder: Encoder) -> list[Encoded]:
-    """What the first stage learns: each prompt with its last revision; empty ones are left out.
-
-    (The paper learns every revision, and answers to harmless prompts beside them: add them to the list.)
-    """
-    lead = lead_of(encoder.tokenizer)
-
-    def one(revision: tuple[int, Revised]) -> Encoded:
-        i, r = revision
-        return encoder.completion(asked_for(encoder.tokenizer, r.prompt), lead + r.answers[-1], f"revision {i}")
-
-    written = [(i, r) for i, r in enumerate(revised) if r.answers[-1].strip()]
-    return encoder.each(one, written, of="the revisions")
-
-
-def preferences(
-    cfg: ConstitutionalConfig,
-    feedback: LanguageModel | Feedback,
-    compared: Sequence[tuple[str, str, str]],
-    principles: Sequence[Principle],
-    generator: np.random.Generator,
-) -> torch.Tensor:
-    """Soft labels [N] float64: the probability that the first answer is better, under a principle drawn at random.
-
-    p = π(A) / (π(A) + π(B)), asked in both orders, and the mean of the two taken, so that a liking for (A) is no label.
-
-    Args:
-        cfg: `certain` bounds the labels.
-        feedback: the model that is asked, or what asks one elsewhere; a label is NaN where it does not answer.
-        compared: N of (prompt, first answer, second answer).
-        principles: to draw from.
-        generator: of the draws.
-
-    Raises:
-        ConfigError: if there are no principles, or a question does not fit the model.
-
-    Source: Bai et al. (2022), section 4.1; Lee et al. (2023), RLAIF, section 3.1, for both orders.
-    """
-    if not principles:
-        raise ConfigError("no principles to compare by: give at least one, for instance PRINCIPLES")
-    asked: list[str] = []
-    for prompt, a, b in compared:
-        question = principles[int(generator.integers(len(principles)))].comparison
-        asked += [comparison(prompt, a, b, question), comparison(prompt, b, a, question)]
-    if isinstance(feedback, LanguageModel):
-        answers = [choose(feedback, each) for each in asked]
-    else:
-        answers = list(feedback(asked))
-    ahead, behind = torch.tensor(answers, dtype=torch.float64).view(-1, 2).unbind(-1)  # [N]
-    return (0.5 * (ahead + 1.0 - behind)).clamp(1.0 - cfg.certain, cfg.certain)
-
-
-def labelled(compared: Sequence[tuple[str, str, str]], probability: torch.Tensor, encoder: Encoder) -> list[Pair]:
-    """Pairs for `reward_model` with loss "soft_label": the first answer is `chosen` with the given probability [N].
-
-    A comparison whose probability is NaN was not judged, and is left out.
-    """
-    lead = lead_of(encoder.tokenizer)
-
-    def one(comparison: tuple[int, tuple[str, str, str], float]) -> Pair:
-        i, (prompt, *answers), p = comparison
-        asked = asked_for(encoder.tokenizer, prompt)
-        chosen, rejected = (encoder.completion(asked, lead + x, f"comparison {i}") for x in answers)
-        return Pair(chosen=chosen, rejected=rejected, probability=p)
-
-    told = zip(range(len(compared)), compared, probability.tolist(), strict=True)
-    return encoder.each(one, [(i, c, p) for i, c, p in told if not math.isnan(p)], of="the comparisons")
 
 
 def build(cfg: ConstitutionalRun, env: object, say: Say = silent) -> Job:

@@ -29,8 +29,8 @@ from operant.language.learn.minibatch import Minibatch, micro_batches, weighed
 from operant.language.learn.multi_reward import Apart, apart_of
 from operant.language.learn.on_task import on_task
 from operant.language.learn.optim_step import Share, optim_step
-from operant.language.learn.process_reward import read_verifier
 from operant.language.learn.setup import adam
+from operant.language.learn.verifier import read_verifier
 from operant.language.model.language_model import LanguageModel
 from operant.language.model.train_state import Language
 from operant.language.settings.grpo import GRPOConfig

@@ -16,7 +16,6 @@ from operant.language.episodes.rollout_files import Row, write_rollouts
 from operant.language.episodes.task_scorer import Judged, prompts_of, stepwise
 from operant.language.learn.on_task import checked_task
 from operant.language.learn.optim_step import Share, check_lengths, mean, optim_step, rate, set_rate, whole
-from operant.language.learn.reward_model import read_scalar
 from operant.language.learn.setup import adam, encoder_of, held_out, job_on_data, judged_model
 from operant.language.model.language_model import LanguageModel, Scalar
 from operant.language.model.train_state import Language
@@ -25,7 +24,7 @@ from operant.language.sample.engine import Engine
 from operant.language.settings.learning import ProcessRewardConfig
 from operant.language.settings.runs import ProcessRewardRun
 from operant.language.task.task import Task
-from operant.language.text.conversation import Encoded, Encoder, Text
+from operant.language.text.conversation import Text
 from operant.language.text.epochs import Shuffled
 from operant.language.text.jsonl import is_jsonl
 from operant.language.text.packing import padded, within
@@ -83,56 +82,6 @@ def _loss(model: Scalar, count: int, items: Sequence[Steps]) -> Share:
     return loss, {"loss/step": whole(loss, count, len(verdicts))} | means
 
 
-class Verifier:
-    """A process reward model that judges the steps of completions: the probability that each is right.
-
-    What stands between separators is a step. The last one is judged where the completion ended by itself; where it was
-    cut, it is worth 0. A `Stepwise` of `operant.language.episodes.task_scorer`.
-
-    Args:
-        model: not trained here.
-        separator: the text that closes a step, as in training.
-        tokens: of one forward.
-    """
-
-    def __init__(self, model: Scalar, *, separator: str, tokens: int = 32_768) -> None:
-        self.model, self.separator, self.tokens = model, separator, tokens
-        backbone = model.backbone
-        self._encoder = Encoder(tokenizer=backbone.tokenizer, length=backbone.max_positions)
-
-    @torch.no_grad()
-    def __call__(self, traces: Sequence[Trace]) -> list[list[tuple[int, float]] | str]:
-        """(Characters up to the end of a step, its probability) of each trace; or why it cannot be judged."""
-        found: list[list[tuple[int, float]] | str] = [
-            f"reads no more than {self._encoder.length} tokens, and the solution is longer"
-        ] * len(traces)
-        read: dict[int, Encoded] = {}
-        for i, trace in enumerate(traces):
-            steps = trace.completion.split(self.separator)
-            try:
-                made = encode_steps(self._encoder, trace.prompt, steps, [0.0] * len(steps), separator=self.separator)
-            except ConfigError:
-                continue
-            if len(made.correct) == len(steps):
-                read[i] = made.solution
-        for part in within([len(e.tokens) for e in read.values()], [1] * len(read), self.tokens):
-            chosen = [[*read][k] for k in part]
-            rows = padded([read[i] for i in chosen], self.model.backbone.tokenizer.pad_token_id)
-            rows = rows.to(self.model.backbone.device)
-            right = self.model(rows.tokens)[:, 1:].sigmoid()
-            for i, p, marked in zip(chosen, right, rows.acted, strict=True):
-                found[i] = self._ends(traces[i], p[marked].tolist())
-        return found
-
-    def _ends(self, trace: Trace, right: Sequence[float]) -> list[tuple[int, float]]:
-        ends, end = list[tuple[int, float]](), 0
-        for text, p in zip(trace.completion.split(self.separator), right, strict=True):
-            end += len(text) + len(self.separator)
-            ends.append((end, p))
-        last = (len(trace.completion), 0.0 if trace.finish == "length" else ends[-1][1])
-        return [*ends[:-1], last]
-
-
 def verdicts(trace: Trace, steps: Sequence[tuple[int, float]], separator: str) -> tuple[list[str], list[float | None]]:
     """The texts between separators, and of each 1 where a step reward pays for it, 0 where not, None where none ends.
 
@@ -160,28 +109,6 @@ def verdicts(trace: Trace, steps: Sequence[tuple[int, float]], separator: str) -
     if trace.finish == "length":
         labels[-1] = None
     return texts, labels
-
-
-def read_verifier(path: str, device: str) -> Verifier:
-    """A process reward model: a checkpoint of `operant train process-reward`, or the run folder.
-
-    Raises:
-        ConfigError: if there is none.
-    """
-    found = read_judge(path, device, "process-reward")
-    if not isinstance(found, Verifier):
-        raise ConfigError(f"{path} judges whole answers: name a run of `operant train process-reward`")
-    return found
-
-
-def read_judge(path: str, device: str, kind: str = "reward-model") -> Scalar | Verifier:
-    """A reward model, or a process reward model, whichever it is; `kind` is what to name where it is none.
-
-    Raises:
-        ConfigError: if there is none.
-    """
-    model, counters = read_scalar(path, device, kind)
-    return Verifier(model, separator=str(counters["separator"])) if "separator" in counters else model
 
 
 def build(cfg: ProcessRewardRun, env: object, say: Say = silent) -> Job:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from operant.language.learn.process_reward import Verifier
 from operant.language.learn.reward_scorer import Learnt
+from operant.language.learn.verifier import Verifier
 from operant.language.model.language_model import Scalar
 from operant.language.reward.trace import Trace
 from operant.language.sample.engine import Engine, Prompt, Sampling
