@@ -10,7 +10,7 @@ help:
 	@echo "make demo     train PPO on CartPole, film it and write its report"
 	@echo "make demo-language     teach a small language model arithmetic by reward: GRPO, before and after"
 	@echo "make test     the whole suite, with lint, types and layers"
-	@echo "make lint | type | layers | house | bench | docs | site | evidence"
+	@echo "make lint | type | layers | house | numerics | bench | docs | site | evidence"
 
 # The package with its core dependencies, pinned.
 $(BIN)/.core: pyproject.toml constraints.txt
@@ -52,6 +52,10 @@ type: $(BIN)/.dev
 
 layers: $(BIN)/.dev
 	$(BIN)/lint-imports --no-cache
+
+# The numerical tests under the kernels of other processors (OpenBLAS, ATen, Numba).
+numerics: $(BIN)/.dev
+	$(BIN)/python tests/numerics.py
 
 house: $(BIN)/.dev
 	$(BIN)/python tests/house/bars.py

@@ -24,13 +24,16 @@ JITTED = re.compile(
 )
 
 ROOMS = {
-    "cli": 2700, "config": 900, "control": 1100, "data": 300, "env": 1400, "language": 8600, "math": 900, "run": 1700,
-    "search": 120, "tabular": 1500, "view": 3100, "workers": 500, "": 300,
+    "cli": 2700, "config": 810, "control": 1090, "data": 300, "env": 1360, "language": 8650, "math": 830, "run": 1550,
+    "search": 100, "tabular": 1220, "view": 2850, "workers": 375, "": 270,
 }  # fmt: skip
 """The most code lines of each room outside kernels; an issue that needs more raises its own rooms, and says so."""
 TOTAL = 19_500
+"""What the design asks for; not met yet, so each room is held to what it has."""
 FUNCTION, ALGORITHM, FILE = 60, 200, 350
 CIRCLES, CROSSING = 0, 0
+BY_HAND = "language/cpu/"
+"""Passes written by hand stand behind one door and are as long as they have to be; they count as code all the same."""
 PLACES = 2
 CROSSED = {"CartPole iteration": 12, "GRPO step": 25, "table to policy": 10}
 
@@ -143,7 +146,7 @@ def functions() -> list[tuple[int, str]]:
     """Lines of each function outside kernels, the longest first."""
     found: list[tuple[int, str]] = []
     for path in files().values():
-        if is_kernel(path):
+        if is_kernel(path) or BY_HAND in path.as_posix():
             continue
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -159,7 +162,7 @@ def long_files() -> list[tuple[int, int, str]]:
     own = {f"{where.partition(':')[0]}" for _, where in ALGORITHMS.values()}
     found: list[tuple[int, int, str]] = []
     for name, path in files().items():
-        if is_kernel(path):
+        if is_kernel(path) or BY_HAND in path.as_posix():
             continue
         lines = path.read_text(encoding="utf-8").count("\n")
         if name in own:

@@ -71,12 +71,9 @@ class Episodes:
 
 
 def episodes(
-    completions: Sequence[Completion],
-    scores: Sequence[Score],
-    *,
-    device: torch.device | str = "cpu",
+    completions: Sequence[Completion], scores: Sequence[Score], *, device: torch.device | str = "cpu",
     temperature: float = 1.0,
-) -> Episodes:
+) -> Episodes:  # fmt: skip
     """Rows of a trajectory from completions and what they earned.
 
     The last decision is `terminated` where the completion ended by itself, and `truncated` where it was cut at the
