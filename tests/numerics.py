@@ -14,7 +14,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +101,6 @@ def chosen(words: list[str]) -> tuple[list[Setting], list[str]]:
 
 def run(setting: Setting) -> bool:
     """Run the tests of one setting; print how they ended, and all that they said if one failed."""
-    began = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *setting.tests]
     environment = setting.environment | {"OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
