@@ -29,7 +29,7 @@ def test_functions_and_files_stay_short():
     assert [row for row in bars.long_files() if row[0] > row[1]] == []
 
 
-@pytest.mark.parametrize("algorithm", ["sft", "rlhf", "expert-iteration", "constitutional"])
+@pytest.mark.parametrize("algorithm", ["sft", "rlhf", "expert-iteration"])
 def test_a_new_algorithm_touches_two_places_besides_its_file(algorithm):
     assert len(bars.places(algorithm)) <= bars.PLACES, bars.places(algorithm)
 
