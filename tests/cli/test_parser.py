@@ -308,6 +308,8 @@ WORDS = st.one_of(
 @example(argv=["train", "ppo", "\n", "X"])
 @example(argv=["train", "ppo", "X", "--a\nb"])
 @example(argv=["train", "ppo", "X", "--%(prog)s"])
+@example(argv=["train", ":", "X"])
+@example(argv=["train", "nowhere.py:build", "X", "--help"])
 def test_any_command_line_is_read_or_refused_in_one_line(capsys: pytest.CaptureFixture[str], argv: list[str]):
     found = attempt(argv)
     if isinstance(found, int):

@@ -18,6 +18,7 @@ from operant.cli.grammar import Override, Parser
 from operant.cli.settings import add_settings
 from operant.cli.sharing import add_sharing
 from operant.cli.speaking import add_speaking
+from operant.config.errors import ConfigError
 from operant.config.fields import leaves
 from operant.config.registry import ALGORITHMS, is_code, settings_of
 from operant.config.schema import RunConfig
@@ -71,7 +72,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         raise SystemExit(0)
     own = [word for word in argv[1:2] if argv[0] == "train" and is_code(word) and not word.startswith("-")]
     named = (word for word in argv if word in ALGORITHMS)
-    return build_parser(*own or [next(named, next(iter(ALGORITHMS)))]).parse_args(argv)
+    try:
+        parser = build_parser(*own or [next(named, next(iter(ALGORITHMS)))])
+    except ConfigError as error:  # an algorithm of one's own that cannot be imported
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    return parser.parse_args(argv)
 
 
 def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
