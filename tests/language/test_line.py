@@ -26,7 +26,7 @@ from operant.language.episodes.episodes import Prompts, Rollouts
 from operant.language.learn.dpo import dpo
 from operant.language.learn.reference import pairs_with_reference
 from operant.language.learn.reward_model import answers, reward_model, score
-from operant.language.learn.reward_scorer import Learnt, critic_from
+from operant.language.learn.reward_scorer import RewardScorer, critic_from
 from operant.language.learn.rlhf import rlhf
 from operant.language.learn.sft import sft
 from operant.language.model.language_model import LanguageModel, Scalar
@@ -83,7 +83,7 @@ class Line:
     def judge(self, policy: LanguageModel) -> tuple[float, float]:
         """Mean proxy and mean true utility of a policy's answers."""
         found = sample(policy, 256, seed=77)
-        return float(np.mean(Learnt(self.model)(found))), float(np.mean([utility(c) for c in found]))
+        return float(np.mean(RewardScorer(self.model)(found))), float(np.mean([utility(c) for c in found]))
 
 
 @cache
@@ -120,7 +120,7 @@ def optimised(seed: int, beta: float) -> tuple[LanguageModel, Metrics]:
     cfg = RLHFConfig(
         prompts=1, samples=64, batch=64, epochs=2, lr=4e-3, beta=beta, value_coef=0.5, value_clip=None
     )  # fmt: skip
-    collect = Rollouts(Engine(policy, seed=1), Prompts([(2,)], seed=0), Learnt(at.model), SAMPLING, samples=64)
+    collect = Rollouts(Engine(policy, seed=1), Prompts([(2,)], seed=0), RewardScorer(at.model), SAMPLING, samples=64)
     ppo = rlhf(
         cfg, collect, policy, critic, adam(policy, critic), at.streams.numpy("minibatch"),
         total_steps=25, reference=at.policy,
@@ -158,7 +158,7 @@ def test_the_best_of_n_by_the_learnt_reward_rises_and_then_falls(seed: int) -> N
     """Of a model that was tuned a little (β = 0.5), whose many samples reach where the learnt reward is wrong."""
     at = line(seed)
     found = sample(optimised(seed, 0.5)[0], 3000, seed=5)
-    proxy, truth = torch.tensor(Learnt(at.model)(found)), torch.tensor([utility(c) for c in found])
+    proxy, truth = torch.tensor(RewardScorer(at.model)(found)), torch.tensor([utility(c) for c in found])
     sizes = (1, 4, 16, 64, 256, 1024)
     curve = [float(best_of_n_value(proxy, truth, n)) for n in sizes]
     top = int(np.argmax(curve))

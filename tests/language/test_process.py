@@ -18,7 +18,7 @@ pytest.importorskip("transformers")
 
 from operant.data.streams import Streams
 from operant.language.episodes.episodes import Prompts, Rollouts
-from operant.language.episodes.task_scorer import Judged, greedy, prompts_of
+from operant.language.episodes.task_scorer import TaskScorer, greedy, prompts_of
 from operant.language.learn.batch_checks import TrainingWarning
 from operant.language.learn.grpo import grpo
 from operant.language.learn.sft import sft
@@ -80,7 +80,7 @@ def tuned(seed: int) -> LanguageModel:
 
 def accuracy(policy: LanguageModel, made: Task) -> tuple[float, float]:
     """The share of held-out prompts, and of their steps, that greedy decoding has right."""
-    judge = Judged(made, policy.tokenizer, lambda i: made.test[i])
+    judge = TaskScorer(made, policy.tokenizer, lambda i: made.test[i])
     prompts = prompts_of(made.test, Encoder(tokenizer=policy.tokenizer, length=32))
     done = Engine(policy, seed=1).generate(prompts, greedy(SAMPLING))
     steps = [value for trace in judge.traces(done) for _, value in each(trace)]
@@ -92,7 +92,7 @@ def learnt(seed: int, supervision: Literal["outcome", "process", "both"]) -> tup
     made, policy = task(), copy.deepcopy(tuned(seed))
     encoder = Encoder(tokenizer=policy.tokenizer, length=32)
     prompts = Prompts([encoder.prompt(e.prompt) for e in made.train], seed=seed)
-    judge = Judged(made, policy.tokenizer, lambda i: made.train[prompts.example(i)], supervision=supervision)
+    judge = TaskScorer(made, policy.tokenizer, lambda i: made.train[prompts.example(i)], supervision=supervision)
     collect = Rollouts(Engine(policy, seed=seed), prompts, judge, SAMPLING, samples=16)
     cfg = GRPOConfig(prompts=4, samples=16, lr=3e-3, supervision=supervision)
     optimizer = torch.optim.AdamW(policy.parameters(), lr=cfg.lr, weight_decay=0.0)

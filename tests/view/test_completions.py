@@ -3,7 +3,7 @@
 import json
 import math
 
-from operant.language.episodes.rollout_files import Row, read_rollouts, write_rollouts
+from operant.language.episodes.rollout_files import RolloutRow, read_rollouts, write_rollouts
 from operant.run.folder import RunFolder
 from operant.view.report import write_report
 
@@ -16,7 +16,7 @@ def row(prompt_id, text, right, **rest):
         "finish": "stop", "mode": "greedy", "rewards": told, "reward": None if right is None else right + 0.5,
         "advantage": None, "tokens": [1, 2], "logp": [-0.5, -0.25],
     }  # fmt: skip
-    return Row(**(fields | rest))
+    return RolloutRow(**(fields | rest))
 
 
 def run_with(tmp_path, files):

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from operant.config.errors import ConfigError
-from operant.language.episodes.evaluate import measure_of, warm
+from operant.language.episodes.evaluate import measure_of, stochastic
 from operant.language.episodes.task_scorer import prompts_of
-from operant.language.learn.reward_scorer import Learnt
+from operant.language.learn.reward_scorer import RewardScorer
 from operant.language.learn.verifier import read_judge
 from operant.language.model.language_model import Scalar
 from operant.language.reward.answer import answer_of
@@ -81,12 +81,12 @@ def searched(
     count = max(votes or 1, best_of or 1)
     engine = Engine(policy, seed=cfg.eval.seed if seed is None else seed, slots=cfg.sampling.slots)
     try:
-        done = engine.generate(prompts_of(examples, encoder), warm(measure.sampling), samples=count)
-        scores = measure.judge.scores(done)
+        done = engine.generate(prompts_of(examples, encoder), stochastic(measure.sampling), samples=count)
+        scores = measure.scorer.scores(done)
     finally:
         measure.close()
     right = torch.from_numpy(scores.values[:, scores.names.index(measure.task.metric)]).view(-1, count)  # [P, n]
-    traces = measure.judge.traces(done)
+    traces = measure.scorer.traces(done)
     found: dict[str, Any] = {"prompts": len(examples), "samples": count, "one": float(right.mean())}
     solved = [pass_at_k(count, int((row >= 1.0).sum()), count) for row in right]
     found["any"] = sum(solved) / len(solved)
@@ -117,7 +117,7 @@ def voted(answers: Sequence[Sequence[str | None]], right: Tensor) -> float:
 def _judged(path: str, device: str, completions: Sequence[Completion], traces: Sequence[Trace]) -> list[float]:
     judge = read_judge(path, device)
     if isinstance(judge, Scalar):
-        return Learnt(judge)(completions)
+        return RewardScorer(judge)(completions)
     return [0.0 if isinstance(steps, str) else min(p for _, p in steps) for steps in judge(traces)]
 
 

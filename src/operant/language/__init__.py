@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from operant.language.learn.grpo import grpo as grpo
     from operant.language.learn.grpo_loss import group_loss as group_loss
     from operant.language.learn.grpo_loss import reduction as reduction
-    from operant.language.learn.kl_controller import Penalty as Penalty
-    from operant.language.learn.multi_reward import Rewards as Rewards
+    from operant.language.learn.kl_controller import KLController as KLController
+    from operant.language.learn.multi_reward import RewardMatrix as RewardMatrix
     from operant.language.learn.principles import PRINCIPLES as PRINCIPLES
     from operant.language.learn.principles import Principle as Principle
     from operant.language.learn.reference import pairs_with_reference as pairs_with_reference
     from operant.language.learn.reward_model import reward_model as reward_model
-    from operant.language.learn.reward_scorer import Learnt as Learnt
+    from operant.language.learn.reward_scorer import RewardScorer as RewardScorer
     from operant.language.learn.reward_scorer import critic_from as critic_from
     from operant.language.learn.rlhf import rlhf as rlhf
     from operant.language.learn.rlhf import token_rewards as token_rewards
@@ -66,12 +66,12 @@ __getattr__, __dir__ = face(
         "operant.language.learn.group_critic": "group_advantages",
         "operant.language.learn.grpo": "grpo",
         "operant.language.learn.grpo_loss": "group_loss reduction",
-        "operant.language.learn.kl_controller": "Penalty",
-        "operant.language.learn.multi_reward": "Rewards",
+        "operant.language.learn.kl_controller": "KLController",
+        "operant.language.learn.multi_reward": "RewardMatrix",
         "operant.language.learn.principles": "PRINCIPLES Principle",
         "operant.language.learn.reference": "pairs_with_reference",
         "operant.language.learn.reward_model": "reward_model",
-        "operant.language.learn.reward_scorer": "Learnt critic_from",
+        "operant.language.learn.reward_scorer": "RewardScorer critic_from",
         "operant.language.learn.rlhf": "rlhf token_rewards",
         "operant.language.learn.sft": "sft",
         "operant.language.model.language_model": "LanguageModel Scalar",

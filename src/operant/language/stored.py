@@ -6,7 +6,7 @@ from pathlib import Path
 
 from operant.config.schema import RunConfig
 from operant.env import EnvLike
-from operant.language.episodes.evaluate import Measure, measure_of
+from operant.language.episodes.evaluate import TaskAccuracy, measure_of
 from operant.language.model.language_model import LanguageModel
 from operant.language.settings.runs import LanguageRun
 
@@ -20,7 +20,7 @@ def read(folder: Path, *, trust: bool = False) -> LanguageModel:
     return LanguageModel.load(folder.resolve())
 
 
-def measure(cfg: RunConfig, policy: LanguageModel, env: EnvLike) -> Measure:
+def measure(cfg: RunConfig, policy: LanguageModel, env: EnvLike) -> TaskAccuracy:
     """The task's held-out prompts. Raises ConfigError if the run has none."""
     assert isinstance(cfg, LanguageRun)
     return measure_of(cfg, policy)

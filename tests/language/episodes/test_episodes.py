@@ -38,10 +38,10 @@ def test_a_row_says_where_the_policy_chose_and_how_it_ended() -> None:
     assert traj.truncated.nonzero().tolist() == [[1, 4]]
     assert traj.reward[0, 6] == 1.5
     assert traj.reward[1, 4] == -1.0
-    assert traj.reward.count_nonzero() == made.marked.sum() == 2
+    assert traj.reward.count_nonzero() == made.rewarded.sum() == 2
     assert traj.group.tolist() == [4, 9]
     assert made.prompt.tolist() == [3, 4]
-    assert made.cut.tolist() == [False, True]
+    assert made.length_limited.tolist() == [False, True]
     assert made.length.tolist() == [8, 6]
     one = completion(4, 0, 5)
     assert isinstance(traj.obs, torch.Tensor)
@@ -53,7 +53,7 @@ def test_a_row_says_where_the_policy_chose_and_how_it_ended() -> None:
 
 def test_steps_are_marked_even_where_they_earn_nothing() -> None:
     made = episodes([completion(1, 0, 5)], [[(1, 0.0), (4, 2.0)]])
-    assert made.marked.nonzero()[:, 1].tolist() == [3, 6]
+    assert made.rewarded.nonzero()[:, 1].tolist() == [3, 6]
     assert made.traj.reward[0].tolist() == [0, 0, 0, 0, 0, 0, 2.0]
 
 
@@ -66,9 +66,9 @@ def test_a_reward_for_a_forced_token_goes_to_the_decision_before_it() -> None:
 
 def test_what_is_not_judged_is_truncated() -> None:
     made = episodes([completion(1, 0, 2), completion(1, 1, 2)], [None, 0.0])
-    assert made.known.tolist() == [False, True]
+    assert made.scored.tolist() == [False, True]
     assert made.traj.truncated.any(-1).tolist() == [True, False]
-    assert made.marked.any(-1).tolist() == [False, True]
+    assert made.rewarded.any(-1).tolist() == [False, True]
 
 
 def test_wrong_scores_are_refused() -> None:

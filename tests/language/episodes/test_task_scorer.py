@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("transformers")
 
 from operant.config.errors import ConfigError
-from operant.language.episodes.episodes import Graded, episodes
-from operant.language.episodes.task_scorer import Judged
+from operant.language.episodes.episodes import OutcomeAndSteps, episodes
+from operant.language.episodes.task_scorer import TaskScorer
 from operant.language.reward.steps import ExactSteps
 from operant.language.reward.trace import Trace
 from operant.language.sample.sampling import Completion, Prompt
@@ -53,9 +53,9 @@ def completion(tokenizer: Any, pieces: list[str], sample: int = 0, finish: Any =
     )  # fmt: skip
 
 
-def judged(tokenizer: Any, supervision: Any, step_reward: Any = None, **more: Any) -> Judged:
+def judged(tokenizer: Any, supervision: Any, step_reward: Any = None, **more: Any) -> TaskScorer:
     made = task(step_reward or ExactSteps())
-    return Judged(made, tokenizer, lambda i: EXAMPLE, supervision=supervision, **more)
+    return TaskScorer(made, tokenizer, lambda i: EXAMPLE, supervision=supervision, **more)
 
 
 def test_what_was_sampled_is_what_is_trained_and_its_text_is_not_read_again(tokenizer: Any) -> None:
@@ -77,7 +77,7 @@ def test_each_kind_of_supervision_gives_what_it_says(tokenizer: Any) -> None:
     assert judged(tokenizer, "outcome")(done) == [1.0, 0.0, 0.0]
     process, both = (judged(tokenizer, how)(done) for how in ("process", "both"))
     assert [[r for _, r in s] for s in process if isinstance(s, list)] == [[0.5, 0.5], [0.5, 0.0], [0.0]]
-    assert both == [Graded(outcome=o, steps=s) for o, s in zip((1.0, 0.0, 0.0), process, strict=True)]
+    assert both == [OutcomeAndSteps(outcome=o, steps=s) for o, s in zip((1.0, 0.0, 0.0), process, strict=True)]
 
 
 def test_steps_that_cannot_be_judged_are_missing_and_said_once(tokenizer: Any) -> None:
@@ -90,12 +90,12 @@ def test_steps_that_cannot_be_judged_are_missing_and_said_once(tokenizer: Any) -
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         judge(done)
-    assert not episodes(done, found).known[:2].any()
+    assert not episodes(done, found).scored[:2].any()
 
 
 def test_what_judges_steps_must_be_there_and_harmless(tokenizer: Any) -> None:
     with pytest.raises(ConfigError, match="no step reward"):
-        Judged(task(None), tokenizer, lambda i: EXAMPLE, supervision="process")
+        TaskScorer(task(None), tokenizer, lambda i: EXAMPLE, supervision="process")
     with pytest.raises(ConfigError, match="pure=True"):
         judged(tokenizer, "process", lambda trace: [(1, 1.0)])
     learnt = judged(tokenizer, "process", steps=lambda traces: [[(1, 0.25)] for _ in traces])

@@ -14,7 +14,7 @@ from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.language.learn import critiques
 from operant.language.learn.critiques import demonstrations, labelled, preferences, revise
-from operant.language.learn.exchange import as_text, opened
+from operant.language.learn.exchange import plain_dialogue, prompt_tokens
 from operant.language.learn.principles import PRINCIPLES
 from operant.language.learn.reward_model import reward_model
 from operant.language.model.language_model import LanguageModel, Scalar
@@ -82,7 +82,7 @@ def test_the_last_revision_is_what_is_learnt(kind: str, request) -> None:
     one = critiques.Revised(prompt="Hi?", answers=("bad", "good"), critiques=("c",), principles=PRINCIPLES[:1])
     empty = critiques.Revised(prompt="Hi?", answers=("bad", " "), critiques=("c",), principles=PRINCIPLES[:1])
     (learnt,) = demonstrations([one, empty], encoder)
-    start = opened(model, [{"role": "user", "content": "Hi?"}])
+    start = prompt_tokens(model, [{"role": "user", "content": "Hi?"}])
     assert list(learnt.tokens[: learnt.prompt]) == start  # the policy is asked as it is taught
     said = model.tokenizer.decode(learnt.tokens[learnt.prompt :])
     assert "good" in said
@@ -102,9 +102,9 @@ def test_labels_are_the_normalised_probabilities_of_both_orders(kind: str, reque
         for x, y in ((a, b), (b, a)):
             told = {}
             for letter in "AB":
-                exchange = as_text([{"role": "user", "content": prompt}])
+                exchange = plain_dialogue([{"role": "user", "content": prompt}])
                 text = f"Consider this exchange:\n\n{exchange}\n\n{question}\n(A) {x}\n(B) {y}"
-                start = opened(model, [{"role": "user", "content": text}])
+                start = prompt_tokens(model, [{"role": "user", "content": text}])
                 lead = model.tokenizer("The answer is: (", add_special_tokens=False)["input_ids"]
                 (word,) = model.tokenizer(letter, add_special_tokens=False)["input_ids"]
                 with torch.no_grad():

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
-from operant.language.episodes.episodes import Episodes, Graded, Prompts, Rollouts, Score, episodes
+from operant.language.episodes.episodes import Episodes, OutcomeAndSteps, Prompts, Rollouts, Score, episodes
 from operant.language.learn.batch_checks import TrainingWarning
 from operant.language.learn.group_critic import group_advantages
 from operant.language.learn.grpo import grpo
 from operant.language.learn.grpo_loss import group_loss, reduction
-from operant.language.learn.kl_controller import Penalty
+from operant.language.learn.kl_controller import KLController
 from operant.language.model.language_model import LanguageModel
 from operant.language.sample.engine import Engine, Sampling
 from operant.language.settings.grpo import PRESETS, GRPOConfig
@@ -66,7 +66,7 @@ def test_process_advantages_are_the_papers() -> None:
 def test_both_advantages_are_added() -> None:
     steps: list[Any] = [[(0, 1.0)], [(0, 0.0), (1, 1.0)], [(1, 0.5), (2, 0.0)], [(0, 1.0), (2, 0.25), (3, 0.0)]]
     wholes = [1.0, 0.0, 0.0, 3.0]
-    made = batch([[Graded(outcome=o, steps=s) for o, s in zip(wholes, steps, strict=True)]])
+    made = batch([[OutcomeAndSteps(outcome=o, steps=s) for o, s in zip(wholes, steps, strict=True)]])
     adv = advantages(GRPOConfig(supervision="both"), made)
     by_step, by_whole = process(steps, [1, 2, 3, 4]), outcome([wholes])[0]
     for row, expected in enumerate(by_step):
@@ -178,9 +178,9 @@ def test_dapo_clips_later_above_than_below() -> None:
 
 
 def test_penalties_fall_and_are_steered() -> None:
-    assert Penalty(0.1).begin(0.3) == 0.1
-    assert Penalty(0.1, "linear").begin(0.3) == pytest.approx(0.03)
-    adaptive = Penalty(0.1, "adaptive", target=2.0, horizon=100)
+    assert KLController(0.1).begin(0.3) == 0.1
+    assert KLController(0.1, "linear").begin(0.3) == pytest.approx(0.03)
+    adaptive = KLController(0.1, "adaptive", target=2.0, horizon=100)
     adaptive.end(4.0, 10)
     assert adaptive.begin(0.5) == pytest.approx(0.1 * 1.02)
 

@@ -11,7 +11,7 @@ import torch
 
 from operant.language.episodes.episodes import Episodes, episodes
 from operant.language.learn.logprobs import all_token_logp, all_values, reference_logp, state_value, token_logp
-from operant.language.learn.minibatch import weighed
+from operant.language.learn.minibatch import with_advantages
 from operant.language.model.language_model import LanguageModel, Scalar
 from reference.groups import completion
 
@@ -46,7 +46,7 @@ def test_log_probabilities_are_the_models_whatever_the_budget(
     assert not found.requires_grad
     warm = all_token_logp(policy, replace(made, temperature=2.0), tokens)
     assert float((warm - found).abs().max()) > 1e-3
-    some = token_logp(policy, weighed(made)[torch.tensor([4, 1])])
+    some = token_logp(policy, with_advantages(made)[torch.tensor([4, 1])])
     assert some.requires_grad
     torch.testing.assert_close(some.detach(), alone[[4, 1]], atol=1e-5, rtol=1e-5)
 
@@ -65,7 +65,7 @@ def test_values_are_the_critics_and_end_with_the_last_decision(
         end = int(made.length[row])
         torch.testing.assert_close(value[:end], expected[:end], atol=1e-5, rtol=1e-5)
     assert not found.requires_grad
-    last = state_value(critic, weighed(made)[torch.tensor([0])])
+    last = state_value(critic, with_advantages(made)[torch.tensor([0])])
     assert last.shape == whole[:1].shape
     assert bool((last[0, int(made.length[0]) :] == 0).all())
 

@@ -19,7 +19,7 @@ from operant.config.errors import ConfigError
 from operant.language.episodes.episodes import Episodes, episodes
 from operant.language.learn.batch_checks import BatchChecks, TrainingWarning
 from operant.language.learn.group_critic import group_advantages
-from operant.language.learn.multi_reward import Rewards, rewards_of
+from operant.language.learn.multi_reward import RewardMatrix, reward_matrix
 from operant.language.settings.grpo import PRESETS, GRPOConfig
 from reference.groups import completion, outcome
 from reference.letters import REWARDS
@@ -32,14 +32,14 @@ WEIGHT = [1.0, 2.0]
 DECOUPLED = GRPOConfig(aggregation="normalise_then_sum")
 
 
-def made_of(value: list[list[float]]) -> tuple[Episodes, Rewards]:
+def made_of(value: list[list[float]]) -> tuple[Episodes, RewardMatrix]:
     """Groups of four, and their rewards one by one."""
     totals = [sum(w * v for w, v in zip(WEIGHT, row, strict=True)) for row in value]
     made = episodes([completion(i // 4, i % 4, 1 + i % 4) for i in range(len(value))], totals)
-    return made, Rewards(value=torch.tensor(value, dtype=torch.float64), weight=torch.tensor(WEIGHT).double())
+    return made, RewardMatrix(value=torch.tensor(value, dtype=torch.float64), weight=torch.tensor(WEIGHT).double())
 
 
-def advantages(cfg: GRPOConfig, made: Episodes, rewards: Rewards | None) -> torch.Tensor:
+def advantages(cfg: GRPOConfig, made: Episodes, rewards: RewardMatrix | None) -> torch.Tensor:
     return group_advantages(cfg, made, torch.zeros_like(made.traj.reward), rewards)
 
 
@@ -82,7 +82,7 @@ def test_what_another_process_judged_is_known_here(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("operant.language.learn.multi_reward.gather", of_two)
     task = SimpleNamespace(rewards={"a": None, "b": None}, weight={"a": 1.0, "b": 2.0}.get)
     judge: Any = SimpleNamespace(task=task, values={(1, 0): [1.0, 2.0], (1, 1): [0.0, 0.0]})
-    found = rewards_of(judge, [completion(2, 1, 3), completion(1, 0, 3)])
+    found = reward_matrix(judge, [completion(2, 1, 3), completion(1, 0, 3)])
     torch.testing.assert_close(found.value, torch.tensor([[5.0, torch.nan], [1.0, 2.0]]).double(), equal_nan=True)
     assert found.weight.tolist() == [1.0, 2.0]
 

@@ -8,10 +8,10 @@ import torch
 pytest.importorskip("transformers")
 
 from operant.data.streams import Streams
-from operant.language.episodes.episodes import Graded, Prompts, Rollouts
+from operant.language.episodes.episodes import OutcomeAndSteps, Prompts, Rollouts
 from operant.language.learn.dpo import dpo
 from operant.language.learn.grpo import grpo
-from operant.language.learn.optim_step import mean, optim_step, rate, whole
+from operant.language.learn.optim_step import learning_rate, mean_of, optim_step, share_of
 from operant.language.learn.process_reward import process_reward
 from operant.language.learn.reference import pairs_with_reference, verdicts_with_reference
 from operant.language.learn.reward_model import reward_model
@@ -32,13 +32,13 @@ from reference.tiny_language import tiny_language
 @pytest.mark.parametrize(("schedule", "half"), [("constant", 1.0), ("linear", 0.5), ("cosine", 0.5)])
 def test_the_learning_rate(schedule, half):
     cfg = SFTConfig(lr=2.0, lr_schedule=schedule, warmup=0.2)
-    assert rate(cfg, 0.0) == 0.0
-    assert rate(cfg, 0.1) == pytest.approx(1.0)
-    assert rate(cfg, 0.2) == pytest.approx(2.0)
-    assert rate(cfg, 0.6) == pytest.approx(2.0 * half)
-    assert rate(cfg, 1.5) == pytest.approx(2.0 if schedule == "constant" else 0.0)
-    assert rate(cfg.model_copy(update={"warmup": 0.0}), 0.0) == 2.0
-    falling = [rate(cfg, x / 20) for x in range(4, 21)]
+    assert learning_rate(cfg, 0.0) == 0.0
+    assert learning_rate(cfg, 0.1) == pytest.approx(1.0)
+    assert learning_rate(cfg, 0.2) == pytest.approx(2.0)
+    assert learning_rate(cfg, 0.6) == pytest.approx(2.0 * half)
+    assert learning_rate(cfg, 1.5) == pytest.approx(2.0 if schedule == "constant" else 0.0)
+    assert learning_rate(cfg.model_copy(update={"warmup": 0.0}), 0.0) == 2.0
+    falling = [learning_rate(cfg, x / 20) for x in range(4, 21)]
     assert all(a >= b for a, b in itertools.pairwise(falling))
 
 
@@ -49,7 +49,7 @@ def test_a_step_adds_up_its_parts():
 
     def part(x, n):
         loss = (w * torch.tensor([x, 0.0])).sum()
-        measured = {"sum": loss, "mean": mean(loss, n), "share": whole(loss, 4, n), "large_max": loss.detach()}
+        measured = {"sum": loss, "mean": mean_of(loss, n), "share": share_of(loss, 4, n), "large_max": loss.detach()}
         return lambda: (loss, measured)
 
     found = optim_step(optimizer, [part(2.0, 3), part(4.0, 1)], 3.0, ("sum", "mean", "share", "large_max", "none"))
@@ -80,7 +80,7 @@ def length(found):
 
 def graded(found):
     return [
-        Graded(outcome=n, steps=[(0, n % 3), (len(c.tokens) - 1, n % 2)])
+        OutcomeAndSteps(outcome=n, steps=[(0, n % 3), (len(c.tokens) - 1, n % 2)])
         for n, c in zip(length(found), found, strict=True)
     ]
 

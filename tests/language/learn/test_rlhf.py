@@ -16,7 +16,7 @@ pytest.importorskip("transformers")
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.language.episodes.episodes import Episodes, Prompts, Rollouts, episodes
-from operant.language.learn.reward_scorer import Learnt, critic_from
+from operant.language.learn.reward_scorer import RewardScorer, critic_from
 from operant.language.learn.rlhf import rlhf, token_rewards
 from operant.language.model.language_model import LanguageModel, Scalar
 from operant.language.sample.engine import Completion, Engine, Prompt, Sampling
@@ -251,7 +251,7 @@ def test_parts_add_up_to_the_whole() -> None:
 def test_cut_completions_are_scored_punished_or_followed_by_the_critic(five) -> None:
     _, _, batch = five
     nothing = torch.zeros_like(batch.traj.reward)
-    cut, ended = batch.cut, batch.traj.terminated | batch.traj.truncated
+    cut, ended = batch.length_limited, batch.traj.terminated | batch.traj.truncated
     reward, terminated, truncated = token_rewards(RLHFConfig(eos_penalty=3.0), batch, nothing)
     given = batch.traj.reward.sum(-1)
     assert torch.allclose(reward.sum(-1), given - 3.0 * cut)
@@ -271,7 +271,7 @@ def test_the_value_behind_a_cut_completion_is_read() -> None:
     collect = _Kept(rollouts(policy, length=3), kept)
     step = next(rlhf(cfg, collect, policy, critic, sgd(policy, critic), generator(), total_steps=9))
     traj = kept[0].traj
-    assert bool(kept[0].cut.any())
+    assert bool(kept[0].length_limited.any())
     with torch.no_grad():
         value = old(traj.obs)
     reward, terminated, truncated = token_rewards(cfg, kept[0], torch.zeros_like(traj.reward))
@@ -294,12 +294,12 @@ def test_a_reward_model_scores_the_last_token_whatever_stands_beside_it() -> Non
     model = scored_critic(policy)
     found = Engine(policy, seed=0).generate([Prompt(id=0, tokens=(2, 3))], Sampling(max_tokens=6, stop=(1,)), samples=8)
     assert len({len(c.tokens) for c in found}) > 1
-    together = Learnt(model, offset=0.5)(found)
+    together = RewardScorer(model, offset=0.5)(found)
     for c, r in zip(found, together, strict=True):
         with torch.no_grad():
             alone = float(model(torch.tensor([[2, 3, *c.tokens]]))[0, -1]) - 0.5
         assert r == pytest.approx(alone, abs=1e-5)
-    assert Learnt(model, offset=0.5, tokens=1)(found) == pytest.approx(together, abs=1e-5)
+    assert RewardScorer(model, offset=0.5, tokens=1)(found) == pytest.approx(together, abs=1e-5)
 
 
 def test_a_critic_is_a_copy_with_weights_of_its_own() -> None:

@@ -7,7 +7,7 @@ pytest.importorskip("transformers")
 
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
-from operant.language.learn.sft import rows_of, sft
+from operant.language.learn.sft import sft, split_rows
 from operant.language.settings.learning import SFTConfig
 from operant.language.text.conversation import Encoded, Encoder
 from operant.language.text.epochs import Shuffled
@@ -72,7 +72,7 @@ def test_padded_is_packed_is_one_by_one(policy, examples):
         torch.testing.assert_close(gradient, want, rtol=1e-4, atol=1e-6)
         assert float(metrics["policy/perplexity"]) == pytest.approx(torch.tensor(got).exp().item(), rel=1e-6)
         assert int(metrics["data/tokens"]) == count
-    rows = rows_of(SFTConfig(length=64), examples, 0)
+    rows = split_rows(SFTConfig(length=64), examples, 0)
     assert sum(len(r) for r in rows) < len(examples)  # it did pack
 
 

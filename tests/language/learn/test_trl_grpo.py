@@ -29,7 +29,7 @@ from torch import Tensor
 from operant.language.episodes.episodes import Episodes, Score, episodes
 from operant.language.learn.group_critic import group_advantages
 from operant.language.learn.grpo_loss import correction, group_loss, reduction
-from operant.language.learn.multi_reward import Rewards
+from operant.language.learn.multi_reward import RewardMatrix
 from operant.language.model.language_model import LanguageModel
 from operant.language.model.shared_prefix import evaluate_groups
 from operant.language.sample.engine import Completion
@@ -268,7 +268,7 @@ def test_the_gdpo_preset_gives_these_advantages(trainer: Any) -> None:
         value[out] = torch.nan
         total = [None if bool(row.isnan().any()) else float(row @ weights) for row in value]
         made = episodes(completions(), total)
-        rewards = Rewards(value=value, weight=weights)
+        rewards = RewardMatrix(value=value, weight=weights)
         adv = group_advantages(PRESETS["gdpo"], made, torch.zeros_like(made.traj.logp), rewards)
         peer = of_several(trainer, value, weights)
         torch.testing.assert_close(adv.sum(-1) / made.traj.acted.sum(-1), peer, atol=1e-5, rtol=1e-5)

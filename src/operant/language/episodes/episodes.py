@@ -15,7 +15,7 @@ from torch import Tensor
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics, Trajectory
-from operant.language.episodes.distributed import gather, here, share
+from operant.language.episodes.distributed import all_gather, shard, world_size
 from operant.language.sample.engine import Completion, Engine, Prompt, Sampling
 
 Steps = Sequence[tuple[int, float]]
@@ -23,14 +23,14 @@ Steps = Sequence[tuple[int, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Graded:
+class OutcomeAndSteps:
     """What a completion earned that was judged as a whole and step by step."""
 
     outcome: float
     steps: Steps
 
 
-Score = float | Steps | Graded | None
+Score = float | Steps | OutcomeAndSteps | None
 """What a completion earned: one number for all of it; or one for each step; or both; None where it was not judged."""
 
 Scorer = Callable[[Sequence[Completion]], Sequence[Score]]
@@ -47,15 +47,15 @@ class Episodes:
 
     traj: Trajectory
     kept: Tensor  # [N, T]; log of the probability that the cuts left: log μ(token) is logp − kept
-    marked: (
+    rewarded: (
         Tensor  # [N, T] bool; a reward, perhaps of 0, was given here: of the steps alone where `outcome` is not None
     )
     outcome: (
         Tensor | None
     )  # [N]; what of the return the whole earned, where the steps did too: it is at the last decision
     prompt: Tensor  # [N] int64; tokens of the prompt
-    cut: Tensor  # [N] bool; ended by the limit on its length
-    known: Tensor  # [N] bool; judged
+    length_limited: Tensor  # [N] bool; ended by the limit on its length
+    scored: Tensor  # [N] bool; False where the reward failed
     temperature: float = 1.0  # of the policy that `logp` is of
 
     @property
@@ -88,7 +88,7 @@ def episodes(
     n, width = len(completions), max(len(c.prompt.tokens) + len(c.tokens) for c in completions)
     obs = np.zeros((n, width), np.int64)
     logp, kept, reward = np.zeros((3, n, width - 1), np.float32)
-    acted, terminated, truncated, marked = np.zeros((4, n, width - 1), bool)
+    acted, terminated, truncated, rewarded = np.zeros((4, n, width - 1), bool)
     outcome = np.zeros(n, np.float32)
     for row, (c, score) in enumerate(zip(completions, scores, strict=True)):
         start, end = len(c.prompt.tokens) - 1, len(c.prompt.tokens) + len(c.tokens) - 1
@@ -101,10 +101,10 @@ def episodes(
         ended[row, start + own[-1]] = True
         if score is None:
             continue
-        if isinstance(score, Graded):
+        if isinstance(score, OutcomeAndSteps):
             outcome[row] = score.outcome
             reward[row, start + own[-1]] += score.outcome
-        steps = score.steps if isinstance(score, Graded) else score
+        steps = score.steps if isinstance(score, OutcomeAndSteps) else score
         for index, value in [(len(c.tokens) - 1, steps)] if isinstance(steps, int | float) else steps:
             if not 0 <= index < len(c.tokens):
                 where = f"sample {c.sample} of prompt {c.prompt.id}"
@@ -113,22 +113,22 @@ def episodes(
                 )
             at = start + own[max(0, bisect_right(own, index) - 1)]
             reward[row, at] += value
-            marked[row, at] = True
+            rewarded[row, at] = True
     tokens = torch.from_numpy(obs)
     traj = Trajectory(
         obs=tokens, action=tokens[:, 1:], logp=torch.from_numpy(logp), reward=torch.from_numpy(reward),
         terminated=torch.from_numpy(terminated), truncated=torch.from_numpy(truncated), acted=torch.from_numpy(acted),
         group=torch.tensor([c.prompt.id for c in completions]),
     )  # fmt: skip
-    made = Episodes(
-        traj=traj, kept=torch.from_numpy(kept), marked=torch.from_numpy(marked),
+    batch = Episodes(
+        traj=traj, kept=torch.from_numpy(kept), rewarded=torch.from_numpy(rewarded),
         prompt=torch.tensor([len(c.prompt.tokens) for c in completions]),
-        cut=torch.tensor([c.finish == "length" for c in completions]),
-        known=torch.tensor([score is not None for score in scores]),
-        outcome=torch.from_numpy(outcome) if any(isinstance(score, Graded) for score in scores) else None,
+        length_limited=torch.tensor([c.finish == "length" for c in completions]),
+        scored=torch.tensor([score is not None for score in scores]),
+        outcome=torch.from_numpy(outcome) if any(isinstance(score, OutcomeAndSteps) for score in scores) else None,
         temperature=temperature,
     )  # fmt: skip
-    return made if torch.device(device).type == "cpu" else _to(made, device)
+    return batch if torch.device(device).type == "cpu" else _to(batch, device)
 
 
 class Prompts:
@@ -198,21 +198,21 @@ class Rollouts:
             ConfigError: if a prompt and the limit on completions exceed the positions of the model.
         """
         start, before = time.perf_counter(), self.engine.seconds
-        found: list[tuple[Completion, Score]] = []
+        contrasting: list[tuple[Completion, Score]] = []
         equal: list[tuple[Completion, Score]] = []
         self.dropped, self._scoring = 0, 0.0
         for _ in range(1 + self.resample):
-            rows = self._round(n - len(found) // self.samples)
+            rows = self._round(n - len(contrasting) // self.samples)
             for i in range(0, len(rows), self.samples):
                 group = rows[i : i + self.samples]
                 if self.resample and _equal([score for _, score in group]):
                     equal += group
                     self.dropped += 1
                 else:
-                    found += group
-            if len(found) == n * self.samples:
+                    contrasting += group
+            if len(contrasting) == n * self.samples:
                 break
-        rows = found or equal[: n * self.samples]
+        rows = contrasting or equal[: n * self.samples]
         self.completions, self.scores = [c for c, _ in rows], [score for _, score in rows]
         self.advantages = None
         self.steps += 1
@@ -224,7 +224,7 @@ class Rollouts:
 
     def stats(self) -> Metrics:
         """Of the last call."""
-        total = torch.tensor([x for x in map(total_of, self.scores) if x is not None], dtype=torch.float64)
+        total = torch.tensor([x for x in map(total_score, self.scores) if x is not None], dtype=torch.float64)
         length = torch.tensor([len(c.tokens) for c in self.completions], dtype=torch.float64)
         rows = max(len(self.scores), 1)
         return {
@@ -250,13 +250,13 @@ class Rollouts:
                 f"{limit}: more than the {room} positions of the model. Set the limit to "
                 f"{max(room - len(longest.tokens), 0)} at most, or leave out longer prompts"
             )
-        done = self.engine.generate(mine, self.sampling, samples=self.samples) if (mine := share(prompts)) else []
+        done = self.engine.generate(own, self.sampling, samples=self.samples) if (own := shard(prompts)) else []
         start = time.perf_counter()
         scores = [self._shaped(c, s) for c, s in zip(done, self.score(done) if done else [], strict=True)]
         self._scoring += time.perf_counter() - start
-        if here()[1] == 1:
+        if world_size() == 1:
             return list(zip(done, scores, strict=True))
-        parts = gather([[asdict(c), _plain(s)] for c, s in zip(done, scores, strict=True)])
+        parts = all_gather([[asdict(c), _plain(s)] for c, s in zip(done, scores, strict=True)])
         rows = [(_completion(c), _score(s)) for part in parts for c, s in part]
         place = {prompt.id: i for i, prompt in enumerate(prompts)}
         return sorted(rows, key=lambda row: (place[row[0].prompt.id], row[0].sample))
@@ -269,8 +269,8 @@ class Rollouts:
             return score
         if isinstance(score, int | float):
             return score - over
-        if isinstance(score, Graded):
-            return Graded(outcome=score.outcome - over, steps=score.steps)
+        if isinstance(score, OutcomeAndSteps):
+            return OutcomeAndSteps(outcome=score.outcome - over, steps=score.steps)
         return [*score, (len(c.tokens) - 1, -over)]
 
 
@@ -295,12 +295,12 @@ def by_length(length: Tensor, tokens: int | None) -> list[Tensor]:
 def last_decision(x: Tensor, acted: Tensor) -> Tensor:
     """[N]: the entry of x [N, T] at the last decision of each row, `acted` [N, T] bool; 0 where there is none."""
     last = (acted * torch.arange(acted.shape[1], device=acted.device)).amax(-1, keepdim=True)
-    return torch.where(acted.any(-1), x.gather(1, last).squeeze(1), 0.0)
+    return torch.where(acted.any(-1), x.all_gather(1, last).squeeze(1), 0.0)
 
 
-def total_of(score: Score) -> float | None:
+def total_score(score: Score) -> float | None:
     """All that a completion earned; None where it was not judged."""
-    if isinstance(score, Graded):
+    if isinstance(score, OutcomeAndSteps):
         return score.outcome + sum(r for _, r in score.steps)
     return float(score) if isinstance(score, int | float) else None if score is None else sum(r for _, r in score)
 
@@ -308,34 +308,34 @@ def total_of(score: Score) -> float | None:
 def _equal(scores: Sequence[Score]) -> bool:
     """Whether nothing in a group is better than anything else in it: no whole, and no step."""
     outcomes: set[float | None] = {
-        s.outcome if isinstance(s, Graded) else s for s in scores if not isinstance(s, Sequence)
+        s.outcome if isinstance(s, OutcomeAndSteps) else s for s in scores if not isinstance(s, Sequence)
     }
     steps = {r for s in scores for _, r in _steps(s)}
     return len(outcomes) < 2 and len(steps) < 2
 
 
 def _steps(score: Score) -> Steps:
-    return score.steps if isinstance(score, Graded) else score if isinstance(score, Sequence) else ()
+    return score.steps if isinstance(score, OutcomeAndSteps) else score if isinstance(score, Sequence) else ()
 
 
 def _plain(score: Score) -> Any:
-    return asdict(score) if isinstance(score, Graded) else score
+    return asdict(score) if isinstance(score, OutcomeAndSteps) else score
 
 
-def _score(told: Any) -> Score:
+def _score(plain: Any) -> Score:
     """From what `_plain` and JSON made of one."""
-    return Graded(**told) if isinstance(told, dict) else told
+    return OutcomeAndSteps(**plain) if isinstance(plain, dict) else plain
 
 
 def _completion(fields: Mapping[str, Any]) -> Completion:
     """From what `asdict` and JSON made of one."""
-    told: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-    told["prompt"] = Prompt(id=told["prompt"]["id"], tokens=tuple(told["prompt"]["tokens"]))
-    return Completion(**told)
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    values["prompt"] = Prompt(id=values["prompt"]["id"], tokens=tuple(values["prompt"]["tokens"]))
+    return Completion(**values)
 
 
-def _to(made: Episodes, device: torch.device | str) -> Episodes:
-    traj = Trajectory(**{k: v.to(device) for k, v in asdict(made.traj).items()})
-    rest = {k: getattr(made, k).to(device) for k in ("kept", "marked", "prompt", "cut", "known")}
-    outcome = None if made.outcome is None else made.outcome.to(device)
-    return Episodes(traj=traj, outcome=outcome, temperature=made.temperature, **rest)
+def _to(batch: Episodes, device: torch.device | str) -> Episodes:
+    traj = Trajectory(**{k: v.to(device) for k, v in asdict(batch.traj).items()})
+    rest = {k: getattr(batch, k).to(device) for k in ("kept", "rewarded", "prompt", "length_limited", "scored")}
+    outcome = None if batch.outcome is None else batch.outcome.to(device)
+    return Episodes(traj=traj, outcome=outcome, temperature=batch.temperature, **rest)

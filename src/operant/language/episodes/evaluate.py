@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from operant.config.errors import ConfigError
-from operant.language.episodes.episodes import Score, total_of
-from operant.language.episodes.rollout_files import Row, write_rollouts
-from operant.language.episodes.task_scorer import Judged, greedy, prompts_of
+from operant.language.episodes.episodes import Score, total_score
+from operant.language.episodes.rollout_files import RolloutRow, write_rollouts
+from operant.language.episodes.task_scorer import TaskScorer, greedy, prompts_of
 from operant.language.model.language_model import LanguageModel, ends
 from operant.language.sample.engine import Engine
 from operant.language.sample.sampling import Completion, Sampling
@@ -27,7 +27,7 @@ MAX_TOKENS = 256
 """The limit on a completion where neither the settings nor the task name one; half of what a small model can hold."""
 
 
-def measure_of(cfg: LanguageRun, policy: LanguageModel) -> Measure:
+def measure_of(cfg: LanguageRun, policy: LanguageModel) -> TaskAccuracy:
     """The evaluation of a run's model outside of training.
 
     Raises:
@@ -40,7 +40,7 @@ def measure_of(cfg: LanguageRun, policy: LanguageModel) -> Measure:
     if is_jsonl(cfg.task.id):
         raise ConfigError(f"this run imitated {cfg.task.id}: there is no task to measure it on")
     task = load_task(cfg.task.id, cfg.task.options)
-    return Measure(cfg, policy, task, sampling_of(cfg, policy, task))
+    return TaskAccuracy(cfg, policy, task, sampling_of(cfg, policy, task))
 
 
 def sampling_of(cfg: LanguageRun, policy: LanguageModel, task: Task | None) -> Sampling:
@@ -64,7 +64,7 @@ def sampling_of(cfg: LanguageRun, policy: LanguageModel, task: Task | None) -> S
     )
 
 
-class Measure:
+class TaskAccuracy:
     """Accuracy on held-out prompts: greedily decoded, and sampled.
 
     Args:
@@ -76,8 +76,8 @@ class Measure:
 
     def __init__(self, cfg: LanguageRun, policy: LanguageModel, task: Task, sampling: Sampling) -> None:
         self.cfg, self.policy, self.task, self.sampling = cfg, policy, task, sampling
-        self.judge = Judged(task, policy.tokenizer, lambda i: task.test[i])
-        self.rows: list[Row] = []
+        self.scorer = TaskScorer(task, policy.tokenizer, lambda i: task.test[i])
+        self.rows: list[RolloutRow] = []
         self.sampled: Evaluation | None = None
 
     def __call__(self, episodes: int, *, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
@@ -89,14 +89,14 @@ class Measure:
         self.rows, self.sampled = [], None
         best = self._judge(engine.generate(prompts, greedy(self.sampling)), "greedy")
         if self.cfg.eval.samples:
-            done = engine.generate(prompts, warm(self.sampling), samples=self.cfg.eval.samples)
+            done = engine.generate(prompts, stochastic(self.sampling), samples=self.cfg.eval.samples)
             self.sampled = self._judge(done, "sampled")
         wanted = self.cfg.eval.deterministic if deterministic is None else deterministic
         return best if wanted or self.sampled is None else self.sampled
 
     def close(self) -> None:
         """End the worker processes of the rewards."""
-        self.judge.close()
+        self.scorer.close()
 
     def keep(self, run: Path, step: int) -> dict[str, float]:
         """Write the last measurement's completions; the accuracies as metrics."""
@@ -104,18 +104,18 @@ class Measure:
         return accuracies(self.rows, self.task.metric)
 
     def _judge(self, completions: Sequence[Completion], mode: str) -> Evaluation:
-        scores = self.judge.scores(completions)
+        scores = self.scorer.scores(completions)
         metric = scores.values[:, scores.names.index(self.task.metric)]
         values = {
             (c.prompt.id, c.sample): np.where(bad, np.nan, row).tolist()
             for c, row, bad in zip(completions, scores.values, scores.failed, strict=True)
         }
         totals = [float(x) if ok else None for x, ok in zip(scores.total, scores.judged, strict=True)]
-        self.rows += rows_of(self.judge, completions, totals, mode=mode, values=values)
+        self.rows += rollout_rows(self.scorer, completions, totals, mode=mode, values=values)
         return Evaluation(metric, np.array([len(c.tokens) for c in completions]))
 
 
-class Likelihood:
+class HeldOutLikelihood:
     """Mean log-likelihood per token of texts held out, where there is no task to be right at."""
 
     def __init__(self, policy: LanguageModel, held: Sequence[Encoded]) -> None:
@@ -124,19 +124,19 @@ class Likelihood:
     @torch.no_grad()
     def __call__(self, episodes: int) -> Evaluation:
         """Of each of the first `episodes` texts."""
-        found: list[float] = []
+        means: list[float] = []
         for e in self.held[:episodes]:
             tokens = torch.tensor([e.tokens], device=self.policy.device)
             acted = torch.tensor([e.acted], device=self.policy.device)
-            found.append(float(self.policy.evaluate(tokens, acted)[0].sum() / acted.sum()))
-        return Evaluation(np.array(found), np.array([len(e.tokens) for e in self.held[:episodes]]))
+            means.append(float(self.policy.evaluate(tokens, acted)[0].sum() / acted.sum()))
+        return Evaluation(np.array(means), np.array([len(e.tokens) for e in self.held[:episodes]]))
 
     def keep(self, run: Path, step: int) -> dict[str, float]:
         """Nothing besides."""
         return {}
 
 
-class Right:
+class PreferenceAccuracy:
     """The share of held-out judgements that the model agrees with: a return of 1 where its margin is above 0."""
 
     def __init__(self, held: Sequence[Any], margins: Callable[[Sequence[Any]], list[float]]) -> None:
@@ -154,38 +154,38 @@ class Right:
         return {"eval/agreement": self.share}
 
 
-def accuracies(rows: Sequence[Row], metric: str) -> dict[str, float]:
+def accuracies(rows: Sequence[RolloutRow], metric: str) -> dict[str, float]:
     """The mean of the metric by mode; what could not be judged counts as wrong."""
-    found: dict[str, float] = {}
+    by_mode: dict[str, float] = {}
     for mode in ("greedy", "sampled"):
         values = [row.rewards[metric] for row in rows if row.mode == mode]
         if values:
-            found[f"eval/accuracy_{mode}"] = float(np.nan_to_num(values).mean())
-    return found
+            by_mode[f"eval/accuracy_{mode}"] = float(np.nan_to_num(values).mean())
+    return by_mode
 
 
-def rows_of(
-    judge: Judged,
+def rollout_rows(
+    scorer: TaskScorer,
     completions: Sequence[Completion],
     totals: Sequence[Score],
     *,
     mode: str,
     values: Mapping[tuple[int, int], Sequence[float]],
-) -> list[Row]:
+) -> list[RolloutRow]:
     """Completions as they are kept."""
-    metric = judge.task.metric
-    names, shown = [*judge.task.rewards], {c.prompt.id: judge.example(c.prompt.id) for c in completions}
+    metric = scorer.task.metric
+    names, shown = [*scorer.task.rewards], {c.prompt.id: scorer.example(c.prompt.id) for c in completions}
     return [
-        Row(
+        RolloutRow(
             prompt_id=c.prompt.id,
             sample=c.sample,
             prompt=plain(shown[c.prompt.id].prompt),
-            completion=judge.text(c),
+            completion=scorer.text(c),
             gold=str(shown[c.prompt.id].gold),
             finish=c.finish,
             mode=mode,
             rewards=_first(metric, dict(zip(names, values.get((c.prompt.id, c.sample), ()), strict=False))),
-            reward=total_of(total),
+            reward=total_score(total),
             advantage=None,
             tokens=c.tokens,
             logp=c.logp,
@@ -199,7 +199,7 @@ def _first(metric: str, rewards: dict[str, float]) -> dict[str, float]:
     return {metric: rewards[metric], **rewards} if metric in rewards else rewards
 
 
-def warm(sampling: Sampling) -> Sampling:
+def stochastic(sampling: Sampling) -> Sampling:
     """The same, at temperature 1 where it is greedy."""
     if sampling.temperature > 0.0:
         return sampling

@@ -12,7 +12,7 @@ from operant.run.disk import writing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class RolloutRow:
     """One completion and what became of it."""
 
     prompt_id: int
@@ -29,7 +29,7 @@ class Row:
     gold: str = ""
 
 
-def write_rollouts(path: Path, step: int, rows: Sequence[Row]) -> None:
+def write_rollouts(path: Path, step: int, rows: Sequence[RolloutRow]) -> None:
     """Replace a file of completions.
 
     Raises:
@@ -48,11 +48,11 @@ def write_rollouts(path: Path, step: int, rows: Sequence[Row]) -> None:
     columns["tokens"] = pa.array([list(row.tokens) for row in rows], pa.list_(pa.int32()))
     columns["logp"] = pa.array([list(row.logp) for row in rows], pa.list_(pa.float32()))
     table = pa.table(columns)
-    aside = path.with_name(f".tmp-{path.name}")
+    temporary = path.with_name(f".tmp-{path.name}")
     with writing(path, table.nbytes):
         path.parent.mkdir(exist_ok=True)
-        pq.write_table(table, aside)
-        aside.replace(path)
+        pq.write_table(table, temporary)
+        temporary.replace(path)
 
 
 def read_rollouts(path: Path) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from operant.config.errors import ConfigError
-from operant.language.episodes.episodes import Graded, Score, Steps
+from operant.language.episodes.episodes import OutcomeAndSteps, Score, Steps
 from operant.language.reward.steps import token_ends
 from operant.language.reward.trace import StepReward, Trace, is_pure
 from operant.language.sample.sampling import Completion, Prompt, Sampling
@@ -20,11 +20,11 @@ from operant.language.text.conversation import Encoder
 
 Supervision = Literal["outcome", "process", "both"]
 
-Stepwise = Callable[[Sequence[Trace]], Sequence[Sequence[tuple[int, float]] | str]]
+StepScorer = Callable[[Sequence[Trace]], Sequence[Sequence[tuple[int, float]] | str]]
 """Traces to (characters up to the end of a step, its reward) for each step of each; or why there are none."""
 
 
-class Judged:
+class TaskScorer:
     """A task's rewards on completions.
 
     Args:
@@ -49,29 +49,29 @@ class Judged:
         example: Callable[[int], Example],
         *,
         supervision: Supervision = "outcome",
-        steps: Stepwise | None = None,
+        steps: StepScorer | None = None,
     ) -> None:
         self.task, self.tokenizer, self.example, self.supervision = task, tokenizer, example, supervision
-        self._steps = steps if steps is not None or supervision == "outcome" else stepwise(task)
+        self._steps = steps if steps is not None or supervision == "outcome" else step_scorer(task)
         self.values: dict[tuple[int, int], list[float]] = {}
         self._pool = None if all(map(is_pure, task.rewards.values())) else Pool()
-        self._told = False
+        self._warned = False
 
     def __call__(self, completions: Sequence[Completion]) -> Sequence[Score]:
-        """What each earned, None where a reward failed; the first failure of a run is told as a warning."""
+        """What each earned, None where a reward failed; the first failure of a run is a warning."""
         traces = self.traces(completions)
-        found = score(traces, self.task.rewards, self.task.weights, self._pool)
-        self._tell(found.message)
-        for c, values, failed in zip(completions, found.values, found.failed, strict=True):
+        scores = score(traces, self.task.rewards, self.task.weights, self._pool)
+        self._warn(scores.message)
+        for c, values, failed in zip(completions, scores.values, scores.failed, strict=True):
             self.values[c.prompt.id, c.sample] = np.where(failed, np.nan, values).tolist()
-        total = [float(x) if ok else None for x, ok in zip(found.total, found.judged, strict=True)]
+        total = [float(x) if ok else None for x, ok in zip(scores.total, scores.judged, strict=True)]
         if self._steps is None:
             return total
         steps = self._by_step(completions, traces, self._steps)
         if self.supervision == "process":
             return steps
         both = zip(total, steps, strict=True)
-        return [None if o is None or s is None else Graded(outcome=o, steps=s) for o, s in both]
+        return [None if o is None or s is None else OutcomeAndSteps(outcome=o, steps=s) for o, s in both]
 
     def scores(self, completions: Sequence[Completion]) -> Scores:
         """What every reward gives every completion."""
@@ -87,24 +87,24 @@ class Judged:
         return [known[c.prompt.id].trace(self.text(c), c.tokens, c.finish) for c in completions]
 
     def _by_step(
-        self, completions: Sequence[Completion], traces: Sequence[Trace], judge: Stepwise
+        self, completions: Sequence[Completion], traces: Sequence[Trace], judge: StepScorer
     ) -> list[Steps | None]:
         """The rewards of steps, at tokens."""
-        found: list[Steps | None] = []
+        by_token: list[Steps | None] = []
         for c, trace, steps in zip(completions, traces, judge(traces), strict=True):
             if isinstance(steps, str):
-                self._tell(f"the step reward {steps} (completion {trace.completion!r:.80})")
-                found.append(None)
+                self._warn(f"the step reward {steps} (completion {trace.completion!r:.80})")
+                by_token.append(None)
             else:
-                found.append(token_ends(steps, c.tokens, self._decode))
-        return found
+                by_token.append(token_ends(steps, c.tokens, self._decode))
+        return by_token
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-    def _tell(self, message: str) -> None:
-        if message and not self._told:
-            self._told = True
+    def _warn(self, message: str) -> None:
+        if message and not self._warned:
+            self._warned = True
             warnings.warn(f"{message}. It counts as not judged, and is left out of training", stacklevel=3)
 
     def forget(self) -> None:
@@ -117,7 +117,7 @@ class Judged:
             self._pool.close()
 
 
-def stepwise(task: Task) -> Stepwise:
+def step_scorer(task: Task) -> StepScorer:
     """A task's step reward, on several traces.
 
     Raises:
@@ -140,11 +140,11 @@ def stepwise(task: Task) -> Stepwise:
 
 def _called(judge: StepReward, trace: Trace) -> Sequence[tuple[int, float]] | str:
     try:
-        found = [(int(end), finite(value)) for end, value in judge(trace)]
+        rewards = [(int(end), finite(value)) for end, value in judge(trace)]
     except Exception as error:
         return f"raised {type(error).__name__}: {error}"
-    bad = next((value for _, value in found if isinstance(value, str)), None)
-    return bad if bad is not None else [(end, float(value)) for end, value in found]
+    bad = next((value for _, value in rewards if isinstance(value, str)), None)
+    return bad if bad is not None else [(end, float(value)) for end, value in rewards]
 
 
 def prompts_of(examples: Sequence[Example], encoder: Encoder) -> list[Prompt]:

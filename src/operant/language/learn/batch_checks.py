@@ -11,8 +11,8 @@ from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics
 from operant.language.episodes.episodes import Episodes
 from operant.language.learn.minibatch import Minibatch
-from operant.language.learn.multi_reward import Rewards
-from operant.language.learn.optim_step import Measured
+from operant.language.learn.multi_reward import RewardMatrix
+from operant.language.learn.optim_step import PartMetrics
 from operant.language.model.language_model import LanguageModel
 from operant.math.baseline import group_scale
 
@@ -31,7 +31,7 @@ class BatchChecks:
     def __init__(self, mismatch_alarm: float) -> None:
         self.mismatch_alarm, self.first = mismatch_alarm, True
 
-    def __call__(self, batch: Episodes, rewards: Rewards | None = None) -> Metrics:
+    def __call__(self, batch: Episodes, rewards: RewardMatrix | None = None) -> Metrics:
         """Shares of useless groups, as metrics; at the first step also warnings, or a refusal.
 
         Args:
@@ -42,22 +42,22 @@ class BatchChecks:
             ConfigError: if it is the first step, and no token can be trained.
         """
         ret, group = batch.traj.reward.sum(-1), batch.traj.group
-        known = batch.known & batch.traj.acted.any(-1)
-        flat = (_spread(batch, known) if rewards is None else _widest(rewards, known, group))[known] < 1e-9
+        scored = batch.scored & batch.traj.acted.any(-1)
+        flat = (_spread(batch, scored) if rewards is None else _widest(rewards, scored, group))[scored] < 1e-9
         if self.first:
-            _refuse(batch, known)
+            _refuse(batch, scored)
             size = int(torch.unique(group, return_counts=True)[1].max())
-            _warn(ret[known], flat, float(batch.cut.double().mean()), size)
+            _warn(ret[scored], flat, float(batch.length_limited.double().mean()), size)
             self.first = False
         return {"group/equal": flat.double().mean()}
 
-    def mismatch(self, measured: Metrics) -> Metrics:
+    def mismatch(self, metrics: Metrics) -> Metrics:
         """The entries that say how the sampler's log π differs from the trainer's before it moved, and an alarm.
 
         Args:
-            measured: among others `sampler/mismatch`, the mean of |log π of the sampler − log π of the trainer|.
+            metrics: among others `sampler/mismatch`, the mean of |log π of the sampler − log π of the trainer|.
         """
-        own = {name: x for name, x in measured.items() if name.startswith("sampler/")}
+        own = {name: x for name, x in metrics.items() if name.startswith("sampler/")}
         off = bool(own["sampler/mismatch"] > self.mismatch_alarm)
         if off:
             warnings.warn(
@@ -70,7 +70,7 @@ class BatchChecks:
         return own | {"sampler/alarm": torch.tensor(float(off))}
 
 
-def measured(policy: LanguageModel, logp: Tensor, b: Minibatch, metrics: Metrics) -> Measured:
+def policy_metrics(policy: LanguageModel, logp: Tensor, b: Minibatch, metrics: Metrics) -> PartMetrics:
     """What a micro-batch measures, for `optim_step`: how far the policy is from what sampled and from what it was.
 
     Args:
@@ -83,41 +83,43 @@ def measured(policy: LanguageModel, logp: Tensor, b: Minibatch, metrics: Metrics
     checked = None if policy.tape is None else policy.tape.checked
     compared = count if checked is None else b.acted[checked].sum()
     none = torch.zeros_like(off.sum())
-    found: Measured = {f"policy/{name}": (metrics.get(name, none) * count, count) for name in ("kl", "clip_fraction")}
-    found["sampler/mismatch"] = (off[b.acted].sum(), compared)
-    found["sampler/mismatch_max"] = off[b.acted].max() if bool(count) else none
-    return found
+    result: PartMetrics = {
+        f"policy/{name}": (metrics.get(name, none) * count, count) for name in ("kl", "clip_fraction")
+    }
+    result["sampler/mismatch"] = (off[b.acted].sum(), compared)
+    result["sampler/mismatch_max"] = off[b.acted].max() if bool(count) else none
+    return result
 
 
-def _spread(batch: Episodes, known: Tensor) -> Tensor:
+def _spread(batch: Episodes, scored: Tensor) -> Tensor:
     """[N]: the deviation of the rewards of each completion's group: of its steps, or of the wholes, the larger one."""
-    traj, given = batch.traj, batch.marked & known[:, None]
+    traj, given = batch.traj, batch.rewarded & scored[:, None]
     step = traj.reward.double()
     whole = torch.zeros_like(step[:, 0])
     if batch.outcome is not None:
         step = step - torch.where(traj.terminated | traj.truncated, batch.outcome[:, None], 0.0)
-        whole[known] = group_scale(batch.outcome[known].double(), traj.group[known], eps=0.0)
+        whole[scored] = group_scale(batch.outcome[scored].double(), traj.group[scored], eps=0.0)
     by_step = torch.zeros_like(step)
     by_step[given] = group_scale(step[given], traj.group[:, None].expand_as(given)[given], eps=0.0)
     return torch.maximum(by_step.amax(-1), whole)
 
 
-def _widest(rewards: Rewards, known: Tensor, group: Tensor) -> Tensor:
+def _widest(rewards: RewardMatrix, scored: Tensor, group: Tensor) -> Tensor:
     """[N]: the largest deviation of a reward that counts in each completion's group."""
     widest = torch.zeros(len(group), dtype=torch.float64, device=group.device)
     for column, weight in zip(rewards.value.to(group.device).unbind(1), rewards.weight.tolist(), strict=True):
         if weight != 0.0:
-            widest[known] = torch.maximum(widest[known], group_scale(column[known], group[known], eps=0.0))
+            widest[scored] = torch.maximum(widest[scored], group_scale(column[scored], group[scored], eps=0.0))
     return widest
 
 
-def _refuse(batch: Episodes, known: Tensor) -> None:
+def _refuse(batch: Episodes, scored: Tensor) -> None:
     if not bool(batch.traj.acted.any()):
         raise ConfigError(
             f"step 1: none of {batch.rows} completions has a token to train (all are empty, or forced): check the stop "
             "tokens, and that the limit on completions is at least 1"
         )
-    if not bool(known.any()):
+    if not bool(scored.any()):
         raise ConfigError(
             f"step 1: the reward judged none of {batch.rows} completions (every score is missing): run the reward on "
             "one of them by hand to see why it fails"

@@ -20,16 +20,16 @@ import torch
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
-from operant.language.episodes.evaluate import Likelihood, Right, sampling_of
+from operant.language.episodes.evaluate import HeldOutLikelihood, PreferenceAccuracy, sampling_of
 from operant.language.learn.critiques import Feedback, Revised, demonstrations, labelled, preferences, revise
-from operant.language.learn.exchange import asked_for, lead_of, said
+from operant.language.learn.exchange import generate_replies, reply_prefix, user_turn
+from operant.language.learn.generated_data import GeneratedData, Lines
 from operant.language.learn.principles import Principle, read_principles
 from operant.language.learn.reward_model import margins_of, reward_model
-from operant.language.learn.setup import adam, encoder_of, held_out, job, model_of
+from operant.language.learn.setup import adamw, encoder_of, held_out, job, model_of
 from operant.language.learn.sft import sft
-from operant.language.learn.written import Lines, Written
 from operant.language.model.language_model import LanguageModel, Scalar
-from operant.language.model.train_state import Language
+from operant.language.model.train_state import LanguageTrainState
 from operant.language.sample.engine import Engine
 from operant.language.serve.judge import Chooser
 from operant.language.settings.runs import ConstitutionalRun
@@ -55,45 +55,45 @@ def _revision(
     cfg: ConstitutionalRun, policy: LanguageModel, prompts: list[str], principles: Sequence[Principle], say: Say
 ) -> Job:
     """The first stage: what became of the model's answers, and learning it."""
-    streams, lead = Streams(cfg.seed), lead_of(policy.tokenizer)
+    streams, lead = Streams(cfg.seed), reply_prefix(policy.tokenizer)
     encoder = encoder_of(policy, cfg.sft)
 
     def write() -> Lines:
         say(f"Answering {len(prompts)} prompts, and revising each answer {cfg.algo.revisions} times")
         engine = Engine(policy, seed=streams.integer("sampler"), slots=cfg.sampling.slots)
         sampling, draws = sampling_of(cfg, policy, None), streams.numpy("principles")
-        found = revise(cfg.algo, engine, sampling, prompts, principles, draws)
+        revised_answers = revise(cfg.algo, engine, sampling, prompts, principles, draws)
         return [
             {
-                "prompt": asked_for(policy.tokenizer, r.prompt), "completion": lead + r.answers[-1],
+                "prompt": user_turn(policy.tokenizer, r.prompt), "completion": lead + r.answers[-1],
                 "asked": r.prompt, "answers": r.answers, "critiques": r.critiques,
                 "principles": [p.critique for p in r.principles],
             }
-            for r in found
+            for r in revised_answers
         ]  # fmt: skip
 
-    def read(made: Lines) -> tuple[list[Any], list[Any]]:
+    def read(written_lines: Lines) -> tuple[list[Any], list[Any]]:
         revised = [
             Revised(prompt=m["asked"], answers=tuple(m["answers"]), critiques=tuple(m["critiques"]), principles=())
-            for m in made
+            for m in written_lines
         ]
         return held_out(demonstrations(revised, encoder), cfg.eval.episodes)
 
-    written: Written[Any] = Written(write, read, streams)
-    optimizer = adam([policy], cfg.sft.lr, cfg.sft.weight_decay)
+    written: GeneratedData[Any] = GeneratedData(write, read, streams)
+    optimizer = adamw([policy], cfg.sft.lr, cfg.sft.weight_decay)
 
     def loop() -> Iterator[Metrics]:
         yield from sft(cfg.sft, written.data, policy, optimizer, total_steps=cfg.total_steps)
 
-    learned = Language(policy, optimizer, counters=written.counters, restore=written.restore)
-    return _job(cfg, loop(), learned, written, Likelihood(policy, []), "revisions.jsonl")
+    learned = LanguageTrainState(policy, optimizer, counters=written.counters, restore=written.restore)
+    return _job(cfg, loop(), learned, written, HeldOutLikelihood(policy, []), "revisions.jsonl")
 
 
 def _feedback(
     cfg: ConstitutionalRun, policy: LanguageModel, prompts: list[str], principles: Sequence[Principle], say: Say
 ) -> Job:
     """The second stage: which of two of the model's answers a judge prefers, and a reward model of it."""
-    streams, lead = Streams(cfg.seed), lead_of(policy.tokenizer)
+    streams, lead = Streams(cfg.seed), reply_prefix(policy.tokenizer)
     encoder = encoder_of(policy, cfg.preference)
     model = Scalar(policy).to(policy.device)
     judge: LanguageModel | Feedback = policy
@@ -106,47 +106,49 @@ def _feedback(
         label = preferences(cfg.algo, judge, compared, principles, streams.numpy("principles")).tolist()
         return [
             {
-                "prompt": asked_for(policy.tokenizer, p), "chosen": lead + a, "rejected": lead + b,
+                "prompt": user_turn(policy.tokenizer, p), "chosen": lead + a, "rejected": lead + b,
                 "probability": x, "asked": p,
             }
             for (p, a, b), x in zip(compared, label, strict=True)
             if not math.isnan(x)  # was judged
         ]  # fmt: skip
 
-    def read(made: Lines) -> tuple[list[Any], list[Any]]:
-        compared = [(m["asked"], m["chosen"].removeprefix(lead), m["rejected"].removeprefix(lead)) for m in made]
-        label = torch.tensor([m["probability"] for m in made], dtype=torch.float64)
+    def read(written_lines: Lines) -> tuple[list[Any], list[Any]]:
+        compared = [
+            (m["asked"], m["chosen"].removeprefix(lead), m["rejected"].removeprefix(lead)) for m in written_lines
+        ]
+        label = torch.tensor([m["probability"] for m in written_lines], dtype=torch.float64)
         return held_out(labelled(compared, label, encoder), cfg.eval.episodes)
 
-    written: Written[Any] = Written(write, read, streams)
-    optimizer = adam([model], cfg.preference.lr, cfg.preference.weight_decay)
+    written: GeneratedData[Any] = GeneratedData(write, read, streams)
+    optimizer = adamw([model], cfg.preference.lr, cfg.preference.weight_decay)
 
     def loop() -> Iterator[Metrics]:
         yield from reward_model(cfg.preference, written.data, model, optimizer, total_steps=cfg.total_steps)
 
     head = {"head": model.head}
-    learned = Language(policy, optimizer, modules=head, counters=written.counters, restore=written.restore)
-    return _job(cfg, loop(), learned, written, Right([], partial(margins_of, model)), "comparisons.jsonl")
+    learned = LanguageTrainState(policy, optimizer, modules=head, counters=written.counters, restore=written.restore)
+    return _job(cfg, loop(), learned, written, PreferenceAccuracy([], partial(margins_of, model)), "comparisons.jsonl")
 
 
 def _two_answers(cfg: ConstitutionalRun, policy: LanguageModel, prompts: list[str]) -> list[tuple[str, str, str]]:
     """Each prompt with two answers of the model, where they differ."""
     engine = Engine(policy, seed=Streams(cfg.seed).integer("sampler"), slots=cfg.sampling.slots)
     asked: list[list[Message]] = [[{"role": "user", "content": p}] for p in prompts]
-    answers = said(engine, sampling_of(cfg, policy, None), asked, samples=2)
+    answers = generate_replies(engine, sampling_of(cfg, policy, None), asked, samples=2)
     both = zip(prompts, answers[::2], answers[1::2], strict=True)
-    found = [(p, a, b) for p, a, b in both if a.strip() and b.strip() and a != b]
-    if not found:
+    different = [(p, a, b) for p, a, b in both if a.strip() and b.strip() and a != b]
+    if not different:
         raise ConfigError("no two answers to a prompt differ, so there is nothing to compare: raise the temperature")
-    return found
+    return different
 
 
 @dataclass
 class _Later:
     """Measures on what is held out of a data set that is written first."""
 
-    written: Written[Any]
-    measure: Likelihood | Right
+    written: GeneratedData[Any]
+    measure: HeldOutLikelihood | PreferenceAccuracy
 
     def __call__(self, episodes: int, /) -> Evaluation:
         self.measure.held = self.written.held
@@ -157,8 +159,8 @@ class _Later:
 
 
 def _job(
-    cfg: ConstitutionalRun, loop: Iterator[Metrics], learned: Language, written: Written[Any],
-    measure: Likelihood | Right, name: str,
+    cfg: ConstitutionalRun, loop: Iterator[Metrics], learned: LanguageTrainState, written: GeneratedData[Any],
+    measure: HeldOutLikelihood | PreferenceAccuracy, name: str,
 ) -> Job:  # fmt: skip
     """A stage, whose lines are shown in a file of that name."""
     return job(
@@ -169,15 +171,15 @@ def _job(
 
 def _prompts(cfg: ConstitutionalRun) -> list[str]:
     """The first prompts of a file of lines with `prompt`, or of a task."""
-    found: list[Any]
+    prompts: list[Any]
     if is_jsonl(cfg.task.id):
-        found = [line.get("prompt") for _, line in lines(cfg.task.id)][: cfg.algo.prompts]
+        prompts = [line.get("prompt") for _, line in lines(cfg.task.id)][: cfg.algo.prompts]
     else:
         task = load_task(cfg.task.id, cfg.task.options)
-        found = [task.train[i].prompt for i in range(min(cfg.algo.prompts, len(task.train)))]
-    for i, prompt in enumerate(found):
+        prompts = [task.train[i].prompt for i in range(min(cfg.algo.prompts, len(task.train)))]
+    for i, prompt in enumerate(prompts):
         if not isinstance(prompt, str) or not prompt.strip():
             raise ConfigError(
                 f"{cfg.task.id}: prompt {i} is {prompt!r:.60}; principles are put to prompts that are text"
             )
-    return found
+    return prompts

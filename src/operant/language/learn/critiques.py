@@ -13,7 +13,13 @@ import numpy as np
 import torch
 
 from operant.config.errors import ConfigError
-from operant.language.learn.exchange import asked_for, choose, comparison, lead_of, said
+from operant.language.learn.exchange import (
+    comparison_question,
+    generate_replies,
+    probability_of_first,
+    reply_prefix,
+    user_turn,
+)
 from operant.language.learn.principles import Principle
 from operant.language.model.language_model import LanguageModel
 from operant.language.sample.engine import Engine, Sampling
@@ -68,11 +74,11 @@ def revise(
         raise ConfigError("no principles to criticise by: give at least one, for instance PRINCIPLES")
 
     def say(dialogues: Sequence[Sequence[Message]], turn: int) -> list[str]:
-        return said(engine, sampling, dialogues, first_id=first_id + turn * len(prompts))
+        return generate_replies(engine, sampling, dialogues, first_id=first_id + turn * len(prompts))
 
     asked: list[list[Message]] = [[{"role": "user", "content": p}] for p in prompts]
     answers = say(asked, 0)
-    found = [
+    revised = [
         Revised(prompt=p, answers=(a,), critiques=(), principles=()) for p, a in zip(prompts, answers, strict=True)
     ]
     for number in range(cfg.revisions):
@@ -87,11 +93,11 @@ def revise(
             for d, c, p in zip(so_far, critiques, drawn, strict=True)
         ]
         answers = say(so_far, 2 + 2 * number)
-        found = [
+        revised = [
             replace(r, answers=(*r.answers, a), critiques=(*r.critiques, c), principles=(*r.principles, p))
-            for r, a, c, p in zip(found, answers, critiques, drawn, strict=True)
+            for r, a, c, p in zip(revised, answers, critiques, drawn, strict=True)
         ]
-    return found
+    return revised
 
 
 def demonstrations(revised: Sequence[Revised], encoder: Encoder) -> list[Encoded]:
@@ -99,11 +105,11 @@ def demonstrations(revised: Sequence[Revised], encoder: Encoder) -> list[Encoded
 
     (The paper learns every revision, and answers to harmless prompts beside them: add them to the list.)
     """
-    lead = lead_of(encoder.tokenizer)
+    lead = reply_prefix(encoder.tokenizer)
 
     def one(revision: tuple[int, Revised]) -> Encoded:
         i, r = revision
-        return encoder.completion(asked_for(encoder.tokenizer, r.prompt), lead + r.answers[-1], f"revision {i}")
+        return encoder.completion(user_turn(encoder.tokenizer, r.prompt), lead + r.answers[-1], f"revision {i}")
 
     written = [(i, r) for i, r in enumerate(revised) if r.answers[-1].strip()]
     return encoder.each(one, written, of="the revisions")
@@ -137,9 +143,9 @@ def preferences(
     asked: list[str] = []
     for prompt, a, b in compared:
         question = principles[int(generator.integers(len(principles)))].comparison
-        asked += [comparison(prompt, a, b, question), comparison(prompt, b, a, question)]
+        asked += [comparison_question(prompt, a, b, question), comparison_question(prompt, b, a, question)]
     if isinstance(feedback, LanguageModel):
-        answers = [choose(feedback, each) for each in asked]
+        answers = [probability_of_first(feedback, each) for each in asked]
     else:
         answers = list(feedback(asked))
     ahead, behind = torch.tensor(answers, dtype=torch.float64).view(-1, 2).unbind(-1)  # [N]
@@ -151,13 +157,13 @@ def labelled(compared: Sequence[tuple[str, str, str]], probability: torch.Tensor
 
     A comparison whose probability is NaN was not judged, and is left out.
     """
-    lead = lead_of(encoder.tokenizer)
+    lead = reply_prefix(encoder.tokenizer)
 
     def one(comparison: tuple[int, tuple[str, str, str], float]) -> Pair:
         i, (prompt, *answers), p = comparison
-        asked = asked_for(encoder.tokenizer, prompt)
+        asked = user_turn(encoder.tokenizer, prompt)
         chosen, rejected = (encoder.completion(asked, lead + x, f"comparison {i}") for x in answers)
         return Pair(chosen=chosen, rejected=rejected, probability=p)
 
-    told = zip(range(len(compared)), compared, probability.tolist(), strict=True)
-    return encoder.each(one, [(i, c, p) for i, c, p in told if not math.isnan(p)], of="the comparisons")
+    every = zip(range(len(compared)), compared, probability.tolist(), strict=True)
+    return encoder.each(one, [(i, c, p) for i, c, p in every if not math.isnan(p)], of="the comparisons")

@@ -19,14 +19,22 @@ from torch import Tensor
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
-from operant.language.episodes.evaluate import Right
+from operant.language.episodes.evaluate import PreferenceAccuracy
 from operant.language.learn.group_weights import GroupWeights
 from operant.language.learn.kto import kto
-from operant.language.learn.optim_step import Share, check_lengths, mean, optim_step, rate, set_rate, whole, widths
+from operant.language.learn.optim_step import (
+    LossAndMetrics,
+    check_lengths,
+    mean_of,
+    optim_step,
+    set_lr,
+    share_of,
+    widths,
+)
 from operant.language.learn.reference import all_logp, answer_logp, pairs_with_reference, verdicts_with_reference
-from operant.language.learn.setup import adam, encoder_of, held_out, job_on_data, judged_model
+from operant.language.learn.setup import adamw, encoder_of, held_out, job_on_data, judged_model
 from operant.language.model.language_model import LanguageModel
-from operant.language.model.train_state import Language
+from operant.language.model.train_state import LanguageTrainState
 from operant.language.settings.learning import DPOConfig
 from operant.language.settings.runs import DPORun
 from operant.language.text.epochs import Shuffled
@@ -75,8 +83,7 @@ def dpo(
     if cfg.loss in ("gr_dpo", "gr_ipo"):
         groups = groups or GroupWeights(items).to(policy.device)
     while True:
-        lr = rate(cfg, data.steps / total_steps)
-        set_rate(optimizer, lr)
+        lr = set_lr(optimizer, cfg, data.steps / total_steps)
 
         batch = [item for item in data(cfg.batch) if isinstance(item, Pair)]
         more = Metrics() if groups is None else _reweigh(cfg, policy, groups, batch)
@@ -92,7 +99,7 @@ def dpo(
 
 def _loss(
     cfg: DPOConfig, policy: LanguageModel, groups: GroupWeights | None, soft: bool, count: int, pairs: Sequence[Pair]
-) -> Share:
+) -> LossAndMetrics:
     """The share of some pairs in the loss of `count`; `soft` where a judge gave probabilities."""
     logp = answer_logp(policy, [e for p in pairs for e in (p.chosen, p.rejected)]).view(-1, 2)
     reference = _reference(pairs, logp.device)
@@ -102,8 +109,8 @@ def _loss(
     else:
         group_loss, metrics = pair_loss(cfg, logp, reference, groups.means(pairs, count))
         loss = (groups.weight * group_loss).sum()
-    means = {f"reward/{name}": mean(x, len(pairs)) for name, x in metrics.items()}
-    return loss, {"loss/preference": whole(loss, count, len(pairs))} | means
+    means = {f"reward/{name}": mean_of(x, len(pairs)) for name, x in metrics.items()}
+    return loss, {"loss/preference": share_of(loss, count, len(pairs))} | means
 
 
 def _reweigh(cfg: DPOConfig, policy: LanguageModel, groups: GroupWeights, batch: Sequence[Pair]) -> Metrics:
@@ -164,17 +171,17 @@ def build(cfg: DPORun, env: object, say: Say = silent) -> Job:
     policy = judged_model(cfg)
     data, right = (_verdicts if cfg.algo.loss == "kto" else _pairs)(cfg, policy)
     items: Shuffled[Any] = Shuffled(data, Streams(cfg.seed))
-    optimizer = adam([policy], cfg.algo.lr, cfg.algo.weight_decay)
+    optimizer = adamw([policy], cfg.algo.lr, cfg.algo.weight_decay)
     groups = GroupWeights(data).to(policy.device) if cfg.algo.loss in ("gr_dpo", "gr_ipo") else None
     loop = dpo(cfg.algo, items, policy, optimizer, total_steps=cfg.total_steps, groups=groups)
-    learned = Language(policy, optimizer, modules={} if groups is None else {"groups": groups})
+    learned = LanguageTrainState(policy, optimizer, modules={} if groups is None else {"groups": groups})
     return job_on_data(cfg, loop, learned, items, right)
 
 
-def _pairs(cfg: DPORun, policy: LanguageModel) -> tuple[list[Any], Right]:
+def _pairs(cfg: DPORun, policy: LanguageModel) -> tuple[list[Any], PreferenceAccuracy]:
     """A file's pairs to learn from, and how far the ratio of the better answer is above that of the worse elsewhere."""
     data, held = held_out(read_pairs(cfg.task.id, encoder_of(policy, cfg.algo)), cfg.eval.episodes)
-    data, held = (pairs_with_reference(some, policy, tokens=cfg.algo.tokens) for some in (data, held))
+    data, held = (pairs_with_reference(half, policy, tokens=cfg.algo.tokens) for half in (data, held))
     reference = torch.tensor([p.reference for p in held])
 
     def margins(judged: Sequence[Pair]) -> list[float]:
@@ -182,10 +189,10 @@ def _pairs(cfg: DPORun, policy: LanguageModel) -> tuple[list[Any], Right]:
         ratio = logp - reference[: len(judged)]  # [N, 2]
         return (ratio[:, 0] - ratio[:, 1]).tolist()
 
-    return data, Right(held, margins)
+    return data, PreferenceAccuracy(held, margins)
 
 
-def _verdicts(cfg: DPORun, policy: LanguageModel) -> tuple[list[Any], Right]:
+def _verdicts(cfg: DPORun, policy: LanguageModel) -> tuple[list[Any], PreferenceAccuracy]:
     """A file's verdicts to learn from, and how far the ratio of an answer elsewhere moved to where it was wanted."""
     encoder, tokens = encoder_of(policy, cfg.algo), cfg.algo.tokens
     judged, held = held_out(read_verdicts(cfg.task.id, encoder), cfg.eval.episodes)
@@ -196,4 +203,4 @@ def _verdicts(cfg: DPORun, policy: LanguageModel) -> tuple[list[Any], Right]:
         moved = all_logp(policy, [(v.answer,) for v in judged], tokens)[:, 0].cpu() - reference[: len(judged)]
         return [float(x) if v.desirable else -float(x) for x, v in zip(moved, judged, strict=True)]
 
-    return data, Right(held, margins)
+    return data, PreferenceAccuracy(held, margins)

@@ -14,25 +14,25 @@ from operant.language.text.conversation import Encoded, Message, Text, render
 from operant.language.text.packing import padded
 
 
-def asked_for(tokenizer: Any, prompt: str) -> Text:
+def user_turn(tokenizer: Any, prompt: str) -> Text:
     """A prompt as it is put to the model: messages with a chat template, else text."""
     asked: list[Message] = [{"role": "user", "content": prompt}]
-    return asked if tokenizer.chat_template is not None else as_text(asked)
+    return asked if tokenizer.chat_template is not None else plain_dialogue(asked)
 
 
-def lead_of(tokenizer: Any) -> str:
+def reply_prefix(tokenizer: Any) -> str:
     """What stands before an answer: a blank in plain text, nothing with a chat template."""
     return "" if tokenizer.chat_template is not None else " "
 
 
-def opened(model: LanguageModel, messages: Sequence[Message]) -> list[int]:
+def prompt_tokens(model: LanguageModel, messages: Sequence[Message]) -> list[int]:
     """The tokens of an exchange, up to where the model speaks."""
     if model.tokenizer.chat_template is not None:
         return render(model.tokenizer, messages, prompt=True)
-    return list(model.tokenizer(as_text(messages))["input_ids"])
+    return list(model.tokenizer(plain_dialogue(messages))["input_ids"])
 
 
-def said(
+def generate_replies(
     engine: Engine, sampling: Sampling, dialogues: Sequence[Sequence[Message]], *, first_id: int = 0, samples: int = 1
 ) -> list[str]:
     """What a model says next in each exchange, `samples` answers of it one after the other.
@@ -44,26 +44,28 @@ def said(
         first_id: the prompt id of the first, which keys its samples.
         samples: answers of each.
     """
-    asked = [Prompt(id=first_id + i, tokens=tuple(opened(engine.policy, d))) for i, d in enumerate(dialogues)]
-    return [spoken(engine.policy, c.tokens, sampling.stop) for c in engine.generate(asked, sampling, samples=samples)]
+    asked = [Prompt(id=first_id + i, tokens=tuple(prompt_tokens(engine.policy, d))) for i, d in enumerate(dialogues)]
+    return [
+        reply_text(engine.policy, c.tokens, sampling.stop) for c in engine.generate(asked, sampling, samples=samples)
+    ]
 
 
-def spoken(model: LanguageModel, tokens: Sequence[int], stop: Sequence[int]) -> str:
+def reply_text(model: LanguageModel, tokens: Sequence[int], stop: Sequence[int]) -> str:
     """A completion as text, without its stop token."""
-    kept = tokens[:-1] if tokens and tokens[-1] in stop else tokens
-    return str(model.tokenizer.decode(list(kept), skip_special_tokens=True)).strip()
+    text = tokens[:-1] if tokens and tokens[-1] in stop else tokens
+    return str(model.tokenizer.decode(list(text), skip_special_tokens=True)).strip()
 
 
-def comparison(prompt: str, a: str, b: str, question: str) -> str:
+def comparison_question(prompt: str, a: str, b: str, question: str) -> str:
     """A question that puts two answers to a prompt side by side, as (A) and (B)."""
-    exchange = as_text([{"role": "user", "content": prompt}])
+    exchange = plain_dialogue([{"role": "user", "content": prompt}])
     return f"Consider this exchange:\n\n{exchange}\n\n{question}\n(A) {a}\n(B) {b}"
 
 
 @torch.no_grad()
-def choose(model: LanguageModel, asked: str) -> float:
+def probability_of_first(model: LanguageModel, asked: str) -> float:
     """π(A) / (π(A) + π(B)) as the word after "The answer is: (", whatever number of tokens each letter takes."""
-    start = [*opened(model, [{"role": "user", "content": asked}])]
+    start = [*prompt_tokens(model, [{"role": "user", "content": asked}])]
     lead = list(model.tokenizer("The answer is: (", add_special_tokens=False)["input_ids"])
     rows: list[Encoded] = []
     for letter in "AB":
@@ -80,7 +82,7 @@ def choose(model: LanguageModel, asked: str) -> float:
     return float(logp.softmax(0)[0])
 
 
-def as_text(messages: Sequence[Message]) -> str:
+def plain_dialogue(messages: Sequence[Message]) -> str:
     """An exchange as plain text, open for the next answer where the last message asks for one."""
     who = {"user": "Human", "assistant": "Assistant", "system": "System"}
     text = "\n\n".join(f"{who[m['role']]}: {m['content']}" for m in messages)

@@ -14,12 +14,12 @@ import torch
 
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
-from operant.language.episodes.episodes import Rollouts, Score, total_of
-from operant.language.learn.on_task import on_task
-from operant.language.learn.setup import adam
+from operant.language.episodes.episodes import Rollouts, Score, total_score
+from operant.language.learn.on_policy import on_policy
+from operant.language.learn.setup import adamw
 from operant.language.learn.sft import sft
 from operant.language.model.language_model import LanguageModel
-from operant.language.model.train_state import Language
+from operant.language.model.train_state import LanguageTrainState
 from operant.language.sample.sampling import Completion
 from operant.language.settings.learning import SFTConfig
 from operant.language.settings.rlhf import ExpertIterationConfig
@@ -54,8 +54,8 @@ def expert_iteration(
     while True:
         collect(cfg.prompts)
         kept = keep(cfg, collect.completions, collect.scores)
-        those = {(c.prompt.id, c.sample) for c in kept}
-        collect.advantages = torch.tensor([float((c.prompt.id, c.sample) in those) for c in collect.completions])
+        kept_ids = {(c.prompt.id, c.sample) for c in kept}
+        collect.advantages = torch.tensor([float((c.prompt.id, c.sample) in kept_ids) for c in collect.completions])
         prompts = len({c.prompt.id for c in collect.completions})
         metrics = {
             "kept/share": torch.tensor(len(kept) / len(collect.completions)),
@@ -64,8 +64,8 @@ def expert_iteration(
         if kept:
             data = Shuffled([example(c) for c in kept], Streams(streams.integer("round", collect.steps)))
             learn = sft(tuning, data, policy, optimizer, total_steps=cfg.epochs * len(kept))
-            told = [next(learn) for _ in range(-(-cfg.epochs * len(kept) // cfg.batch))]
-            metrics |= {"loss/nll": torch.stack([m["loss/nll"] for m in told]).mean()}
+            steps = [next(learn) for _ in range(-(-cfg.epochs * len(kept) // cfg.batch))]
+            metrics |= {"loss/nll": torch.stack([m["loss/nll"] for m in steps]).mean()}
         yield metrics | collect.stats()
 
 
@@ -76,7 +76,7 @@ def keep(cfg: ExpertIterationConfig, completions: Sequence[Completion], scores: 
     """
     best: dict[tuple[int, ...], tuple[float, Completion]] = {}
     for c, score in zip(completions, scores, strict=True):
-        total = total_of(score)
+        total = total_score(score)
         if total is None or c.finish != "stop" or not any(c.acted):
             continue
         place = (c.prompt.id,) if cfg.keep == "best" else (c.prompt.id, *c.tokens)
@@ -96,13 +96,13 @@ def example(c: Completion) -> Encoded:
 
 def build(cfg: ExpertIterationRun, env: object, say: Say = silent) -> Job:
     """Everything that expert iteration needs, made from a config and one seed."""
-    run = on_task(cfg, say, samples=cfg.algo.samples)
+    run = on_policy(cfg, say, samples=cfg.algo.samples)
     prompts = run.collect.prompts
-    optimizer = adam([run.policy], cfg.algo.lr, cfg.algo.weight_decay)
+    optimizer = adamw([run.policy], cfg.algo.lr, cfg.algo.weight_decay)
 
     def restore(counters: Mapping[str, Any]) -> None:
         prompts.drawn = int(counters["drawn"])
 
     loop = expert_iteration(cfg.algo, run.collect, run.policy, optimizer, Streams(cfg.seed))
-    learned = Language(run.policy, optimizer, counters=lambda: {"drawn": prompts.drawn}, restore=restore)
+    learned = LanguageTrainState(run.policy, optimizer, counters=lambda: {"drawn": prompts.drawn}, restore=restore)
     return run.job(loop, learned)

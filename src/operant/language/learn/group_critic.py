@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from operant.language.episodes.episodes import Episodes
-from operant.language.learn.multi_reward import Rewards, normalised
+from operant.language.learn.multi_reward import RewardMatrix, decoupled_return
 from operant.language.settings.grpo import GRPOConfig
 from operant.math.advantage import gae
 from operant.math.baseline import group_mean, group_scale, leave_one_out, whiten
@@ -22,16 +22,16 @@ Statistic = Callable[[Tensor, Tensor], Tensor]
 """Numbers [M] and their groups [M] to what is subtracted from each, or what it is divided by."""
 
 Standardise = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Numbers, which of them are known, and their groups, to the baseline and the deviation of each."""
+"""Numbers, which of them are scored, and their groups, to the baseline and the deviation of each."""
 
-Returns = Callable[[Episodes, Tensor, Tensor, Rewards | None], tuple[Tensor, Tensor]]
-"""Completions, which are known, their charges, their rewards one by one, to returns [N] and whom they compare with."""
+Returns = Callable[[Episodes, Tensor, Tensor, RewardMatrix | None], tuple[Tensor, Tensor]]
+"""Completions, which are scored, their charges, their rewards one by one, to returns [N] and whom they compare with."""
 
 
 class GroupCritic(Protocol):
     """From the completions of a step, and what each token is charged, [N, T], to what `gae` reads."""
 
-    def __call__(self, batch: Episodes, charge: Tensor, rewards: Rewards | None = None, /) -> Critic: ...
+    def __call__(self, batch: Episodes, charge: Tensor, rewards: RewardMatrix | None = None, /) -> Critic: ...
 
 
 def group_critic(cfg: GRPOConfig) -> GroupCritic:
@@ -47,21 +47,21 @@ def group_critic(cfg: GRPOConfig) -> GroupCritic:
     standardise = partial(_standardise, BASELINE[cfg.baseline], _scale(cfg))
     returns = partial(_normalised, cfg) if cfg.aggregation == "normalise_then_sum" else _summed
     credit = partial(_onward, standardise) if cfg.onward else partial(_whole, standardise, returns)
-    unheard = [_cut] * (cfg.truncated == "mask") + [_alone] * (cfg.baseline == "leave_one_out")
+    excluded = [_length_limited] * (cfg.truncated == "mask") + [_alone] * (cfg.baseline == "leave_one_out")
 
-    def critic(batch: Episodes, charge: Tensor, rewards: Rewards | None = None, /) -> Critic:
-        known, ended = batch.known & batch.traj.acted.any(-1), batch.traj.terminated | batch.traj.truncated
-        for which in unheard:
-            known = known & ~which(batch, known)
-        reward, value, scale = credit(batch, known, charge, rewards)
+    def critic(batch: Episodes, charge: Tensor, rewards: RewardMatrix | None = None, /) -> Critic:
+        scored, ended = batch.scored & batch.traj.acted.any(-1), batch.traj.terminated | batch.traj.truncated
+        for which in excluded:
+            scored = scored & ~which(batch, scored)
+        reward, value, scale = credit(batch, scored, charge, rewards)
         if cfg.scale == "tokens":
-            scale = partial(whiten, mask=batch.traj.acted & known[:, None], eps=cfg.scale_eps)
-        return reward, value, ended & known[:, None], ended & ~known[:, None], scale
+            scale = partial(whiten, mask=batch.traj.acted & scored[:, None], eps=cfg.scale_eps)
+        return reward, value, ended & scored[:, None], ended & ~scored[:, None], scale
 
     return critic
 
 
-def group_advantages(cfg: GRPOConfig, batch: Episodes, charge: Tensor, rewards: Rewards | None = None) -> Tensor:
+def group_advantages(cfg: GRPOConfig, batch: Episodes, charge: Tensor, rewards: RewardMatrix | None = None) -> Tensor:
     """[N, T]: the advantages of one step of completions, as `grpo` computes them.
 
     Args:
@@ -82,43 +82,48 @@ Credited = tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]
 
 
 def _whole(
-    standardise: Standardise, returns: Returns, batch: Episodes, known: Tensor, charge: Tensor, rewards: Rewards | None
+    standardise: Standardise,
+    returns: Returns,
+    batch: Episodes,
+    scored: Tensor,
+    charge: Tensor,
+    rewards: RewardMatrix | None,
 ) -> Credited:
     """The return of a completion at its last decision, the baseline as the value of every state, the deviation."""
-    ret, group = returns(batch, known, charge, rewards)  # [N]
-    value, deviation = standardise(ret, known, group)
+    ret, group = returns(batch, scored, charge, rewards)  # [N]
+    value, deviation = standardise(ret, scored, group)
     reward = torch.where(batch.traj.terminated | batch.traj.truncated, ret[:, None], 0.0)
     return reward, value[:, None].expand(-1, reward.shape[1] + 1), lambda adv: adv / deviation[:, None]
 
 
 def _onward(
-    standardise: Standardise, batch: Episodes, known: Tensor, charge: Tensor, rewards: Rewards | None
+    standardise: Standardise, batch: Episodes, scored: Tensor, charge: Tensor, rewards: RewardMatrix | None
 ) -> Credited:
     """The standardised rewards of steps where they were given, with that of the whole where it has one; no values."""
     traj, ended, outcome = batch.traj, batch.traj.terminated | batch.traj.truncated, batch.outcome
-    given = batch.marked & known[:, None]
+    given = batch.rewarded & scored[:, None]
     step = traj.reward if outcome is None else traj.reward - torch.where(ended, outcome[:, None], 0.0)
     value, deviation = standardise(step, given, traj.group[:, None].expand_as(given))
-    reward = torch.where(given, (step - value) / deviation, 0.0) - charge * known[:, None]
+    reward = torch.where(given, (step - value) / deviation, 0.0) - charge * scored[:, None]
     if outcome is not None:
-        value, deviation = standardise(outcome, known, traj.group)
+        value, deviation = standardise(outcome, scored, traj.group)
         whole = ((outcome - value) / deviation)[:, None]
-        reward = reward + torch.where(ended & known[:, None], whole, 0.0)
+        reward = reward + torch.where(ended & scored[:, None], whole, 0.0)
     return reward, reward.new_zeros(reward.shape[0], reward.shape[1] + 1), lambda adv: adv
 
 
 # ---------------------------------------------------------------------------------------------------- aggregation
-def _summed(batch: Episodes, known: Tensor, charge: Tensor, rewards: Rewards | None) -> tuple[Tensor, Tensor]:
+def _summed(batch: Episodes, scored: Tensor, charge: Tensor, rewards: RewardMatrix | None) -> tuple[Tensor, Tensor]:
     """All that each completion earned, and its group."""
-    return torch.where(known, (batch.traj.reward - charge).sum(-1), 0.0), batch.traj.group
+    return torch.where(scored, (batch.traj.reward - charge).sum(-1), 0.0), batch.traj.group
 
 
 def _normalised(
-    cfg: GRPOConfig, batch: Episodes, known: Tensor, charge: Tensor, rewards: Rewards | None
+    cfg: GRPOConfig, batch: Episodes, scored: Tensor, charge: Tensor, rewards: RewardMatrix | None
 ) -> tuple[Tensor, Tensor]:
     """The sum of the rewards, each normalised within its group; the step is one group then."""
     group = batch.traj.group
-    return normalised(cfg, rewards, known, group).to(batch.traj.reward), torch.zeros_like(group)
+    return decoupled_return(cfg, rewards, scored, group).to(batch.traj.reward), torch.zeros_like(group)
 
 
 # ---------------------------------------------------------------------------------------------------- baseline, scale
@@ -140,22 +145,22 @@ def _scale(cfg: GRPOConfig) -> Statistic:
 
 
 def _standardise(
-    baseline: Statistic, scale: Statistic, x: Tensor, known: Tensor, group: Tensor
+    baseline: Statistic, scale: Statistic, x: Tensor, scored: Tensor, group: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The baseline and the deviation of each entry of x among those that are known; 0 and 1 elsewhere."""
+    """The baseline and the deviation of each entry of x among those that are scored; 0 and 1 elsewhere."""
     value, deviation = torch.zeros_like(x), torch.ones_like(x)
-    value[known], deviation[known] = baseline(x[known], group[known]), scale(x[known], group[known])
+    value[scored], deviation[scored] = baseline(x[scored], group[scored]), scale(x[scored], group[scored])
     return value, deviation
 
 
-# ---------------------------------------------------------------------------------------------------- who is not heard
-def _cut(batch: Episodes, known: Tensor) -> Tensor:
+# ---------------------------------------------------------------------------------------------------- who is excluded
+def _length_limited(batch: Episodes, scored: Tensor) -> Tensor:
     """[N]: whether the limit cut it."""
-    return batch.cut
+    return batch.length_limited
 
 
-def _alone(batch: Episodes, known: Tensor) -> Tensor:
-    """[N]: whether no other known row is in its group."""
+def _alone(batch: Episodes, scored: Tensor) -> Tensor:
+    """[N]: whether no other scored row is in its group."""
     _, member = torch.unique(batch.traj.group, return_inverse=True)
-    count = torch.zeros_like(member).index_add(0, member, known.long())
+    count = torch.zeros_like(member).index_add(0, member, scored.long())
     return count[member] <= 1

@@ -18,21 +18,21 @@ from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics, minibatches
-from operant.language.episodes.distributed import here
+from operant.language.episodes.distributed import world_size
 from operant.language.episodes.episodes import Episodes, Rollouts, last_decision
-from operant.language.learn.batch_checks import BatchChecks, measured
+from operant.language.learn.batch_checks import BatchChecks, policy_metrics
 from operant.language.learn.group_critic import group_critic
 from operant.language.learn.grpo_loss import DIVERGENCE, GroupLoss, correction, group_loss, reduction
-from operant.language.learn.kl_controller import Penalty, ReferenceKL
+from operant.language.learn.kl_controller import KLController, KLPenalty
 from operant.language.learn.logprobs import all_token_logp, token_logp
-from operant.language.learn.minibatch import Minibatch, micro_batches, weighed
-from operant.language.learn.multi_reward import Apart, apart_of
-from operant.language.learn.on_task import on_task
-from operant.language.learn.optim_step import Share, optim_step
-from operant.language.learn.setup import adam
+from operant.language.learn.minibatch import Minibatch, micro_batches, with_advantages
+from operant.language.learn.multi_reward import RewardMatrixOf, reward_matrix_of
+from operant.language.learn.on_policy import on_policy
+from operant.language.learn.optim_step import LossAndMetrics, optim_step
+from operant.language.learn.setup import adamw
 from operant.language.learn.verifier import read_verifier
 from operant.language.model.language_model import LanguageModel
-from operant.language.model.train_state import Language
+from operant.language.model.train_state import LanguageTrainState
 from operant.language.settings.grpo import GRPOConfig
 from operant.language.settings.runs import GRPORun
 from operant.math.advantage import gae
@@ -42,13 +42,14 @@ from operant.run.job import Job, Say, silent
 
 METRICS = ("policy/kl", "policy/clip_fraction", "sampler/mismatch", "loss/policy", "sampler/mismatch_max")
 
-Loss = Callable[[Reduction, Minibatch], Share]
+Loss = Callable[[Reduction, Minibatch], LossAndMetrics]
 
 
 def grpo(
     cfg: GRPOConfig, collect: Rollouts, policy: LanguageModel,
     optimizer: torch.optim.Optimizer, generator: np.random.Generator, *, total_steps: int,
-    reference: LanguageModel | None = None, penalty: Penalty | None = None, apart: Apart | None = None,
+    reference: LanguageModel | None = None, controller: KLController | None = None,
+    reward_matrix: RewardMatrixOf | None = None,
 ) -> Iterator[Metrics]:  # fmt: skip
     """Sample groups, score them, weigh them, step through them, yield metrics; for ever.
 
@@ -60,14 +61,14 @@ def grpo(
         generator: the order of the minibatches.
         total_steps: calls of `collect` at which the schedules end.
         reference: π_ref, where β > 0 and the policy has no adapters to leave out.
-        penalty: β and its state, to resume from; made from the settings when None.
-        apart: gives the rewards one by one, where each is normalised before they are summed.
+        controller: β and its state, to resume from; made from the settings when None.
+        reward_matrix: gives the rewards one by one, where each is normalised before they are summed.
 
     Raises:
         ConfigError: if β > 0 and there is no reference, or at the first step, if no token can be trained, or rewards
-            are to be normalised one by one and `apart` is None.
+            are to be normalised one by one and `reward_matrix` is None.
     """
-    kl = ReferenceKL(cfg, policy, reference, penalty, estimator=DIVERGENCE[cfg.kl] if cfg.kl_in == "reward" else None)
+    kl = KLPenalty(cfg, policy, reference, controller, estimator=DIVERGENCE[cfg.kl] if cfg.kl_in == "reward" else None)
     critic, correct, loss = group_critic(cfg), _correction(cfg, policy), partial(_loss, policy, group_loss(cfg))
     check = BatchChecks(cfg.mismatch_alarm)
     _prepare(cfg, collect, reference)
@@ -81,12 +82,12 @@ def grpo(
 
         batch = collect(cfg.prompts)
         traj = batch.traj
-        rewards = None if apart is None else apart(collect.completions)
+        rewards = None if reward_matrix is None else reward_matrix(collect.completions)
         alarms = check(batch, rewards)
         reward, value, terminated, truncated, scale = critic(batch, kl.charge(batch), rewards)
         adv = scale(gae(reward, value, terminated, truncated, traj.acted, discount=1.0, lam=1.0))
         weight, old, off = correct(batch, adv)
-        steps = weighed(batch, adv=weight, logp=old, ref=kl.ref)
+        steps = with_advantages(batch, adv=weight, logp=old, ref=kl.ref)
         collect.advantages = last_decision(steps.adv, traj.acted)
 
         update = partial(_update, cfg, policy, partial(loss, beta), optimizer, collect.sampling.max_tokens)
@@ -113,11 +114,11 @@ def _update(
     return optim_step(optimizer, parts, cfg.max_grad_norm, METRICS)
 
 
-def _loss(policy: LanguageModel, loss_of: GroupLoss, beta: float, reduce: Reduction, b: Minibatch) -> Share:
+def _loss(policy: LanguageModel, loss_of: GroupLoss, beta: float, reduce: Reduction, b: Minibatch) -> LossAndMetrics:
     """The share of a micro-batch in the loss."""
     logp = token_logp(policy, b)
     loss, metrics = loss_of(logp, b.logp, b.ref, b.adv, b.acted, beta=beta, reduce=reduce, sampled_logp=b.sampled_logp)
-    more = measured(policy, logp, b, metrics)
+    more = policy_metrics(policy, logp, b, metrics)
     return loss, {"loss/policy": loss.detach()} | more
 
 
@@ -142,7 +143,7 @@ def _prepare(cfg: GRPOConfig, collect: Rollouts, reference: LanguageModel | None
     if cfg.reference_every is not None and (reference is None or cfg.beta == 0.0):
         raise ConfigError("reference_every moves a reference model: give one, with beta above 0")
     once = cfg.epochs == 1 and cfg.batch in (None, cfg.prompts * cfg.samples)
-    collect.engine.record = once and here()[1] == 1  # the weights that sampled are those of the one gradient step
+    collect.engine.record = once and world_size() == 1  # the weights that sampled are those of the one gradient step
 
 
 def build(cfg: GRPORun, env: object, say: Say = silent) -> Job:
@@ -154,23 +155,23 @@ def build(cfg: GRPORun, env: object, say: Say = silent) -> Job:
                 "process.model judges steps, but algo.supervision is outcome: set it to process, or to both"
             )
         verifier = read_verifier(cfg.process.model, str(device_of(cfg.device)))
-    run = on_task(
+    run = on_policy(
         cfg, say, samples=own.samples, resample=own.resample, overlong=own.overlong, supervision=own.supervision,
         steps=verifier,
     )  # fmt: skip
     reference, prompts = run.reference(own.beta), run.collect.prompts
-    optimizer = adam([run.policy], own.lr, own.weight_decay)
-    penalty = Penalty(own.beta, own.beta_schedule, own.kl_target, own.kl_horizon)
+    optimizer = adamw([run.policy], own.lr, own.weight_decay)
+    controller = KLController(own.beta, own.beta_schedule, own.kl_target, own.kl_horizon)
 
     def restore(counters: Mapping[str, Any]) -> None:
-        prompts.drawn, penalty.value = int(counters["drawn"]), float(counters["beta"])
+        prompts.drawn, controller.value = int(counters["drawn"]), float(counters["beta"])
 
     loop = grpo(
         own, run.collect, run.policy, optimizer, run.generator, total_steps=cfg.total_steps, reference=reference,
-        penalty=penalty, apart=apart_of(own, run.judge),
+        controller=controller, reward_matrix=reward_matrix_of(own, run.scorer),
     )  # fmt: skip
-    learned = Language(
-        run.policy, optimizer, counters=lambda: {"drawn": prompts.drawn, "beta": penalty.value}, restore=restore,
+    learned = LanguageTrainState(
+        run.policy, optimizer, counters=lambda: {"drawn": prompts.drawn, "beta": controller.value}, restore=restore,
         reference=reference if own.reference_every else None,
     )  # fmt: skip
     return run.job(loop, learned)

@@ -19,7 +19,7 @@ from operant.math.divergence import k1, steered
 Schedule = Literal["constant", "linear", "adaptive"]
 
 
-class Penalised(Protocol):
+class KLSettings(Protocol):
     """Settings of a divergence that counts."""
 
     @property
@@ -35,7 +35,7 @@ class Penalised(Protocol):
 
 
 @dataclass
-class Penalty:
+class KLController:
     """β and how it moves. `value` is the whole state; `start` gives a linear one its slope.
 
     Args:
@@ -65,14 +65,14 @@ class Penalty:
             self.value = steered(self.value, kl, target=self.target, horizon=self.horizon, n=completions)
 
 
-class ReferenceKL:
+class KLPenalty:
     """The divergence from π_ref in a loop: measured at every step, charged to each token, its weight β steered.
 
     Args:
         cfg: β, how it moves, and the budget of tokens.
         policy: what is trained.
         reference: π_ref; the policy with its adapters left out if None.
-        penalty: β and its state, to resume from; made from the settings when None.
+        controller: β and its state, to resume from; made from the settings when None.
         estimator: of the divergence that is charged, of (log π, log π_ref); nothing is charged if None.
 
     Attributes:
@@ -84,10 +84,10 @@ class ReferenceKL:
 
     def __init__(
         self,
-        cfg: Penalised,
+        cfg: KLSettings,
         policy: LanguageModel,
         reference: LanguageModel | None,
-        penalty: Penalty | None = None,
+        controller: KLController | None = None,
         *,
         estimator: Callable[[Tensor, Tensor], Tensor] | None = k1,
     ) -> None:
@@ -96,13 +96,13 @@ class ReferenceKL:
                 "beta is above 0, which needs a reference model: give one, train adapters, or set beta = 0"
             )
         self.cfg, self.policy, self.reference, self.estimator = cfg, policy, reference, estimator
-        self.penalty = penalty or Penalty(cfg.beta, cfg.beta_schedule, cfg.kl_target, cfg.kl_horizon)
+        self.controller = controller or KLController(cfg.beta, cfg.beta_schedule, cfg.kl_target, cfg.kl_horizon)
         self.ref: Tensor | None = None
-        self._beta, self._measured = self.penalty.value, Metrics()
+        self._beta, self._measured = self.controller.value, Metrics()
 
     def begin(self, left: float) -> float:
         """β of a step, `left` the share of training that is still to come."""
-        self._beta = self.penalty.begin(left)
+        self._beta = self.controller.begin(left)
         return self._beta
 
     def charge(self, batch: Episodes) -> Tensor:
@@ -112,7 +112,7 @@ class ReferenceKL:
             return none
         ref = reference_logp(self.policy, self.reference, batch, self.cfg.tokens)
         kl = torch.where(traj.acted, k1(traj.logp, ref), 0.0).sum() / batch.rows
-        self.penalty.end(float(kl), batch.rows)
+        self.controller.end(float(kl), batch.rows)
         self._measured = {"policy/kl_reference": kl}
         if self.estimator is None:
             self.ref = ref if self._beta > 0.0 else None

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics
-from operant.language.learn.optim_step import Share, check_lengths, mean, optim_step, rate, set_rate, whole
+from operant.language.learn.optim_step import LossAndMetrics, check_lengths, mean_of, optim_step, set_lr, share_of
 from operant.language.learn.reference import all_logp, answer_logp
 from operant.language.model.language_model import LanguageModel
 from operant.language.settings.learning import DPOConfig
@@ -51,8 +51,7 @@ def kto(
     """
     _check_verdicts(data.items, policy)
     while True:
-        lr = rate(cfg, data.steps / total_steps)
-        set_rate(optimizer, lr)
+        lr = set_lr(optimizer, cfg, data.steps / total_steps)
 
         batch: list[Verdict] = data(cfg.batch)
         reference = torch.tensor([v.reference for v in batch], device=policy.device)  # [N, 2]
@@ -71,19 +70,22 @@ def kto(
 def _loss(
     cfg: DPOConfig, policy: LanguageModel, answers: Sequence[Encoded], reference: Tensor, desirable: Tensor,
     point: Tensor, part: Sequence[int],
-) -> Share:  # fmt: skip
+) -> LossAndMetrics:  # fmt: skip
     """The share of some answers of a batch in its loss; log π_ref and verdicts [N] are of all of them."""
     logp, good = answer_logp(policy, [answers[i] for i in part]), desirable[part]
     loss, metrics = losses.kto(
         logp, reference[part], good, point, beta=cfg.beta, desirable_weight=cfg.desirable_weight,
         undesirable_weight=cfg.undesirable_weight, reduce=partial(token_mean, denominator=len(answers)),
     )  # fmt: skip
-    found = {"reward/mean": mean(metrics["reward"], len(part)), "reward/accuracy": mean(metrics["accuracy"], len(part))}
+    measured = {
+        "reward/mean": mean_of(metrics["reward"], len(part)),
+        "reward/accuracy": mean_of(metrics["accuracy"], len(part)),
+    }
     reward = cfg.beta * (logp.detach() - reference[part])
     for name, which in (("desirable", desirable), ("undesirable", ~desirable)):
         share = token_mean(reward, which[part], which.sum().clamp(min=1))
-        found[f"reward/{name}"] = whole(share, len(answers), len(part))
-    return loss, {"loss/preference": whole(loss, len(answers), len(part))} | found
+        measured[f"reward/{name}"] = share_of(share, len(answers), len(part))
+    return loss, {"loss/preference": share_of(loss, len(answers), len(part))} | measured
 
 
 def _mismatched(verdict: Verdict) -> Encoded:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from operant.language.episodes.episodes import Episodes, by_length
-from operant.language.learn.minibatch import Minibatch, weighed
+from operant.language.learn.minibatch import Minibatch, with_advantages
 from operant.language.model.language_model import LanguageModel, Scalar
 from operant.language.model.shared_prefix import evaluate_groups
 
@@ -23,7 +23,7 @@ def token_logp(model: LanguageModel, b: Minibatch) -> Tensor:
 @torch.no_grad()
 def all_token_logp(model: LanguageModel, batch: Episodes, tokens: int | None) -> Tensor:
     """log π(a_t|s_t) [N, T] of all rows, without a graph, at most `tokens` tokens at a time; 0 where not acted."""
-    rows, logp = weighed(batch), torch.zeros_like(batch.traj.logp)
+    rows, logp = with_advantages(batch), torch.zeros_like(batch.traj.logp)
     for part in by_length(batch.length, tokens):
         logp[part] = token_logp(model, rows[part])
     return logp
@@ -47,7 +47,7 @@ def state_value(critic: Scalar, b: Minibatch) -> Tensor:
 @torch.no_grad()
 def all_values(critic: Scalar, batch: Episodes, tokens: int | None) -> Tensor:
     """V(s_t) [N, T+1] of all rows, without a graph, at most `tokens` tokens at a time."""
-    rows, value = weighed(batch), batch.traj.logp.new_zeros(batch.rows, batch.traj.logp.shape[1] + 1)
+    rows, value = with_advantages(batch), batch.traj.logp.new_zeros(batch.rows, batch.traj.logp.shape[1] + 1)
     for part in by_length(batch.length, tokens):
         value[part] = state_value(critic, rows[part])
     return value

@@ -25,7 +25,7 @@ class Minibatch(Batch):
     temperature: float  # of the policy
 
 
-def weighed(
+def with_advantages(
     batch: Episodes,
     *,
     adv: Tensor | None = None,

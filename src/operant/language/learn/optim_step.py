@@ -11,11 +11,11 @@ from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics
-from operant.language.episodes.distributed import add_up, gather, here, share
+from operant.language.episodes.distributed import all_gather, all_reduce, shard, world_size
 from operant.language.text.conversation import Encoded
 
 
-class Rated(Protocol):
+class RateSettings(Protocol):
     """Settings of a learning rate."""
 
     @property
@@ -34,7 +34,7 @@ class Rated(Protocol):
         ...
 
 
-def rate(cfg: Rated, done: float) -> float:
+def learning_rate(cfg: RateSettings, done: float) -> float:
     """The learning rate after a share `done` of the steps: up to `lr` over the warm-up, then constant or down to 0."""
     if done < cfg.warmup:
         return cfg.lr * done / cfg.warmup
@@ -43,32 +43,34 @@ def rate(cfg: Rated, done: float) -> float:
     return cfg.lr * factor
 
 
-def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group of parameters the learning rate."""
+def set_lr(optimizer: torch.optim.Optimizer, cfg: RateSettings, done: float) -> float:
+    """Give every group of parameters the learning rate after a share `done` of the steps; returns it."""
+    lr = learning_rate(cfg, done)
     for group in optimizer.param_groups:
         group["lr"] = lr
+    return lr
 
 
-Entry = Tensor | tuple[Tensor, Tensor | int]
-Measured = dict[str, Entry]
-Share = tuple[Tensor, Measured]
+PartMetric = Tensor | tuple[Tensor, Tensor | int]
+PartMetrics = dict[str, PartMetric]
+LossAndMetrics = tuple[Tensor, PartMetrics]
 """A micro-batch's share of the loss, and what is measured on it: a number, or a sum and how many it is of."""
 
-Part = Callable[[], Share]
+MicroBatchLoss = Callable[[], LossAndMetrics]
 
 
-def whole(share: Tensor, of: int, count: Tensor | int) -> Entry:
+def share_of(share: Tensor, of: int, count: Tensor | int) -> PartMetric:
     """A share of a mean over `of` items that a part with `count` of them gives, as a sum and a count."""
     return share.detach().double() * of, count
 
 
-def mean(x: Tensor, count: Tensor | int) -> Entry:
+def mean_of(x: Tensor, count: Tensor | int) -> PartMetric:
     """A mean over a part's `count` items, as a sum and a count."""
     return x.detach().double() * count, count
 
 
 def optim_step(
-    optimizer: torch.optim.Optimizer, parts: Sequence[Part], max_grad_norm: float, names: Iterable[str]
+    optimizer: torch.optim.Optimizer, parts: Sequence[MicroBatchLoss], max_grad_norm: float, names: Iterable[str]
 ) -> Metrics:
     """One gradient step: micro-batches, of all processes, whose losses add up to that of the whole.
 
@@ -86,17 +88,17 @@ def optim_step(
     total: Metrics = {name: torch.zeros((), dtype=torch.float64, device=parameters[0].device) for name in names}
     count = {name: torch.zeros_like(x) for name, x in total.items()}
     optimizer.zero_grad()
-    for part in (mine := share(parts)):
+    for part in (own := shard(parts)):
         loss, measured = part()
         loss.backward()
         for name, x in measured.items():
             x, n = x if isinstance(x, tuple) else (x, 0)
             add = torch.maximum if name.endswith("_max") else torch.add
             total[name], count[name] = add(total[name], x.detach().double()), count[name] + n
-    if not mine or here()[1] > 1:
+    if not own or world_size() > 1:
         for p in parameters:  # so that every process adds up the same, and moments fade where nothing is learnt
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-        add_up([p.grad for p in parameters])
+        all_reduce([p.grad for p in parameters])
         total, count = _of_all_processes(total, count)
     norm = torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm)
     optimizer.step()
@@ -105,8 +107,8 @@ def optim_step(
 
 def _of_all_processes(total: Metrics, count: Metrics) -> tuple[Metrics, Metrics]:
     sums = torch.stack([*total.values(), *count.values()])
-    largest = [max(gather(float(x))) if name.endswith("_max") else None for name, x in total.items()]
-    add_up([sums])
+    largest = [max(all_gather(float(x))) if name.endswith("_max") else None for name, x in total.items()]
+    all_reduce([sums])
     totals = [s if x is None else torch.full_like(s, x) for s, x in zip(sums, largest, strict=False)]
     return dict(zip(total, totals, strict=True)), dict(zip(count, sums[len(total) :], strict=True))
 

@@ -11,14 +11,14 @@ import torch
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
-from operant.language.episodes.evaluate import Right, rows_of, sampling_of
-from operant.language.episodes.rollout_files import Row, write_rollouts
-from operant.language.episodes.task_scorer import Judged, prompts_of, stepwise
-from operant.language.learn.on_task import checked_task
-from operant.language.learn.optim_step import Share, check_lengths, mean, optim_step, rate, set_rate, whole
-from operant.language.learn.setup import adam, encoder_of, held_out, job_on_data, judged_model
+from operant.language.episodes.evaluate import PreferenceAccuracy, rollout_rows, sampling_of
+from operant.language.episodes.rollout_files import RolloutRow, write_rollouts
+from operant.language.episodes.task_scorer import TaskScorer, prompts_of, step_scorer
+from operant.language.learn.on_policy import checked_task
+from operant.language.learn.optim_step import LossAndMetrics, check_lengths, mean_of, optim_step, set_lr, share_of
+from operant.language.learn.setup import adamw, encoder_of, held_out, job_on_data, judged_model
 from operant.language.model.language_model import LanguageModel, Scalar
-from operant.language.model.train_state import Language
+from operant.language.model.train_state import LanguageTrainState
 from operant.language.reward.trace import Trace
 from operant.language.sample.engine import Engine
 from operant.language.settings.learning import ProcessRewardConfig
@@ -58,28 +58,27 @@ def process_reward(
     """
     check_lengths((item.solution for item in data.items), model.backbone.max_positions)
     while True:
-        lr = rate(cfg, data.steps / total_steps)
-        set_rate(optimizer, lr)
+        lr = set_lr(optimizer, cfg, data.steps / total_steps)
 
         batch = data(cfg.batch)
         count = sum(len(item.correct) for item in batch)  # verdicts, over all parts and processes
         loss = partial(_loss, model, count)
         parts = within([len(item.solution.tokens) for item in batch], [1] * len(batch), cfg.tokens)
-        some = [partial(loss, [batch[i] for i in part]) for part in parts]
-        metrics = optim_step(optimizer, some, cfg.max_grad_norm, METRICS)
+        losses = [partial(loss, [batch[i] for i in part]) for part in parts]
+        metrics = optim_step(optimizer, losses, cfg.max_grad_norm, METRICS)
 
         yield metrics | {"schedule/lr": torch.tensor(lr)} | data.stats()
 
 
-def _loss(model: Scalar, count: int, items: Sequence[Steps]) -> Share:
+def _loss(model: Scalar, count: int, items: Sequence[Steps]) -> LossAndMetrics:
     """The share of some solutions in the loss of `count` verdicts."""
     rows = padded([item.solution for item in items], model.backbone.tokenizer.pad_token_id).to(model.backbone.device)
     logit = model(rows.tokens)[:, 1:]  # [N, T] after the token that `acted` marks
     verdicts = torch.tensor([y for item in items for y in item.correct], device=logit.device)
     correct = torch.zeros_like(logit).masked_scatter(rows.acted, verdicts.to(logit.dtype))
     loss, metrics = step_correctness(logit, correct, rows.acted, reduce=partial(token_mean, denominator=count))
-    means = {f"reward/{name}": mean(x, len(verdicts)) for name, x in metrics.items()}
-    return loss, {"loss/step": whole(loss, count, len(verdicts))} | means
+    means = {f"reward/{name}": mean_of(x, len(verdicts)) for name, x in metrics.items()}
+    return loss, {"loss/step": share_of(loss, count, len(verdicts))} | means
 
 
 def verdicts(trace: Trace, steps: Sequence[tuple[int, float]], separator: str) -> tuple[list[str], list[float | None]]:
@@ -97,8 +96,8 @@ def verdicts(trace: Trace, steps: Sequence[tuple[int, float]], separator: str) -
     labels, start = list[float | None](), 0
     for text in texts:
         end = start + len(text)
-        found = paid.pop(end, None), paid.pop(end + len(separator), None)
-        given = [value for value in found if value is not None]
+        rewards = paid.pop(end, None), paid.pop(end + len(separator), None)
+        given = [value for value in rewards if value is not None]
         labels.append(float(given[-1] > 0.0) if given else None)
         start = end + len(separator)
     if paid:
@@ -113,7 +112,7 @@ def verdicts(trace: Trace, steps: Sequence[tuple[int, float]], separator: str) -
 
 def build(cfg: ProcessRewardRun, env: object, say: Say = silent) -> Job:
     """Everything that a process reward model needs: a model that is read at the end of every step."""
-    written: list[Row] = []
+    written: list[RolloutRow] = []
     if is_jsonl(cfg.task.id):
         policy = judged_model(cfg)
         judged = read_steps(cfg.task.id, encoder_of(policy, cfg.algo), separator=cfg.algo.separator)
@@ -123,7 +122,7 @@ def build(cfg: ProcessRewardRun, env: object, say: Say = silent) -> Job:
     model = Scalar(policy).to(policy.device)
     data, held = held_out(judged, cfg.eval.episodes)
     items = Shuffled(data, Streams(cfg.seed))
-    optimizer = adam([model], cfg.algo.lr, cfg.algo.weight_decay)
+    optimizer = adamw([model], cfg.algo.lr, cfg.algo.weight_decay)
     loop = process_reward(cfg.algo, items, model, optimizer, total_steps=cfg.total_steps)
 
     def keep(run: Path, step: int) -> None:
@@ -131,32 +130,32 @@ def build(cfg: ProcessRewardRun, env: object, say: Say = silent) -> Job:
         if written and cfg.save.rollouts and not path.exists():
             write_rollouts(path, 0, written)
 
-    learned = Language(
+    learned = LanguageTrainState(
         policy, optimizer, modules={"head": model.head}, counters=lambda: {"separator": cfg.algo.separator}
     )
-    return job_on_data(cfg, loop, learned, items, Right(held, partial(_margins, model)), keep=keep)
+    return job_on_data(cfg, loop, learned, items, PreferenceAccuracy(held, partial(_margins, model)), keep=keep)
 
 
 def _margins(model: Scalar, judged: Sequence[Steps]) -> list[float]:
     """The log-odds of the right verdict on each step."""
-    found: list[float] = []
+    margins: list[float] = []
     for item in judged:
         rows = padded([item.solution], model.backbone.tokenizer.pad_token_id).to(model.backbone.device)
         logit = model(rows.tokens)[:, 1:][rows.acted]
         right = torch.tensor(item.correct, device=logit.device) > 0.5
-        found += torch.where(right, logit, -logit).tolist()
-    return found
+        margins += torch.where(right, logit, -logit).tolist()
+    return margins
 
 
-def _labelled(cfg: ProcessRewardRun, task: Task, policy: LanguageModel) -> tuple[list[Steps], list[Row]]:
+def _labelled(cfg: ProcessRewardRun, task: Task, policy: LanguageModel) -> tuple[list[Steps], list[RolloutRow]]:
     """Completions of a task's prompts by the model that is to judge, their steps labelled by the task's step reward."""
     encoder, examples = encoder_of(policy, cfg.algo), task.train[: min(cfg.algo.prompts, len(task.train))]
-    judge, scorer = stepwise(task), Judged(task, policy.tokenizer, lambda i: examples[i])
+    judge, scorer = step_scorer(task), TaskScorer(task, policy.tokenizer, lambda i: examples[i])
     engine = Engine(policy, seed=Streams(cfg.seed).integer("sampler"), slots=cfg.sampling.slots)
     sampling = sampling_of(cfg, policy, task)
     done = engine.generate(prompts_of(examples, encoder), sampling, samples=cfg.algo.samples)
     traces = scorer.traces(done)
-    found: list[tuple[str, Text, list[str], list[float | None]]] = []
+    solutions: list[tuple[str, Text, list[str], list[float | None]]] = []
     totals: list[float] = []
     for number, (trace, steps) in enumerate(zip(traces, judge(traces), strict=True)):
         where = f"{task.name}, completion {number}"
@@ -165,10 +164,10 @@ def _labelled(cfg: ProcessRewardRun, task: Task, policy: LanguageModel) -> tuple
         texts, labels = verdicts(trace, steps, cfg.algo.separator)
         totals.append(sum(value for _, value in steps))
         if any(label is not None for label in labels):
-            found.append((where, trace.prompt, texts, labels))
+            solutions.append((where, trace.prompt, texts, labels))
 
     def one(solution: tuple[str, Text, list[str], list[float | None]]) -> Steps:
         where, prompt, texts, labels = solution
         return encode_steps(encoder, prompt, texts, labels, separator=cfg.algo.separator, where=where)
 
-    return encoder.each(one, found, of=task.name), rows_of(scorer, done, totals, mode="sampled", values={})
+    return encoder.each(one, solutions, of=task.name), rollout_rows(scorer, done, totals, mode="sampled", values={})

@@ -26,11 +26,11 @@ def answer_logp(policy: LanguageModel, examples: Sequence[Encoded]) -> Tensor:
 @torch.no_grad()
 def all_logp(policy: LanguageModel, units: Sequence[Sequence[Encoded]], tokens: int) -> Tensor:
     """[N, K]: `answer_logp` of N units of K examples, at most `tokens` tokens at a time, without a graph."""
-    found = torch.zeros(len(units), len(units[0]), device=policy.device)
+    logps = torch.zeros(len(units), len(units[0]), device=policy.device)
     for part in within(widths(units), [len(u) for u in units], tokens):
         logp = answer_logp(policy, [e for i in part for e in units[i]])
-        found[part] = logp.view(len(part), -1)
-    return found
+        logps[part] = logp.view(len(part), -1)
+    return logps
 
 
 def pairs_with_reference(

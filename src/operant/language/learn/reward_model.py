@@ -19,11 +19,19 @@ from torch import Tensor
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
-from operant.language.episodes.evaluate import Right
-from operant.language.learn.optim_step import Share, check_lengths, mean, optim_step, rate, set_rate, whole, widths
-from operant.language.learn.setup import adam, encoder_of, held_out, job_on_data, judged_model
+from operant.language.episodes.evaluate import PreferenceAccuracy
+from operant.language.learn.optim_step import (
+    LossAndMetrics,
+    check_lengths,
+    mean_of,
+    optim_step,
+    set_lr,
+    share_of,
+    widths,
+)
+from operant.language.learn.setup import adamw, encoder_of, held_out, job_on_data, judged_model
 from operant.language.model.language_model import LanguageModel, Scalar
-from operant.language.model.train_state import BESIDE, Language
+from operant.language.model.train_state import EXTRA, LanguageTrainState
 from operant.language.settings.learning import RewardModelConfig
 from operant.language.settings.runs import RewardModelRun
 from operant.language.text.conversation import Encoded
@@ -60,25 +68,24 @@ def reward_model(
     check_lengths((e for item in data.items for e in answers(item)), model.backbone.max_positions)
     _check_judgements(cfg, data.items)
     while True:
-        lr = rate(cfg, data.steps / total_steps)
-        set_rate(optimizer, lr)
+        lr = set_lr(optimizer, cfg, data.steps / total_steps)
 
         batch = data(cfg.batch)
         units = [answers(item) for item in batch]
         loss = partial(_loss, cfg, model, len(batch))
         parts = within(widths(units), [len(u) for u in units], cfg.tokens)
-        some = [partial(loss, [batch[i] for i in part]) for part in parts]
-        metrics = optim_step(optimizer, some, cfg.max_grad_norm, METRICS)
+        losses = [partial(loss, [batch[i] for i in part]) for part in parts]
+        metrics = optim_step(optimizer, losses, cfg.max_grad_norm, METRICS)
 
         yield metrics | {"schedule/lr": torch.tensor(lr)} | data.stats()
 
 
-def _loss(cfg: RewardModelConfig, model: Scalar, count: int, items: Sequence[Pair | Ranking]) -> Share:
+def _loss(cfg: RewardModelConfig, model: Scalar, count: int, items: Sequence[Pair | Ranking]) -> LossAndMetrics:
     """The share of some items in the loss of `count`."""
     rows = padded([e for item in items for e in answers(item)], model.backbone.tokenizer.pad_token_id)
     loss, metrics = judge(cfg, score(model, rows.to(model.backbone.device)), items, count=count)
-    means = {f"reward/{name}": mean(x, len(items)) for name, x in metrics.items()}
-    return loss, {"loss/preference": whole(loss, count, len(items))} | means
+    means = {f"reward/{name}": mean_of(x, len(items)) for name, x in metrics.items()}
+    return loss, {"loss/preference": share_of(loss, count, len(items))} | means
 
 
 def answers(item: Pair | Ranking) -> tuple[Encoded, ...]:
@@ -144,7 +151,7 @@ def read_scalar(path: str, device: str, kind: str) -> tuple[Scalar, dict[str, An
     folder = folder / "checkpoints" / "latest" if (folder / "checkpoints").is_dir() else folder
     model = Scalar(LanguageModel.load(folder.resolve()))
     try:
-        model.head.load_state_dict({"weight": load_file(folder / BESIDE)["head.weight"]})
+        model.head.load_state_dict({"weight": load_file(folder / EXTRA)["head.weight"]})
         counters: dict[str, Any] = json.loads((folder / "policy.json").read_bytes())["counters"]
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"{path} holds no judge ({error}): name a run of `operant train {kind}`") from error
@@ -165,13 +172,13 @@ def read_reward(path: str, device: str) -> Scalar:
 
 def margins_of(model: Scalar, judged: Sequence[Any]) -> list[float]:
     """By how much a reward model prefers what was preferred, of each pair or ranking."""
-    found: list[float] = []
+    margins: list[float] = []
     for item in judged:
         rows = padded(answers(item), model.backbone.tokenizer.pad_token_id).to(model.backbone.device)
         scores = score(model, rows).tolist()
         better = 1.0 if getattr(item, "probability", 1.0) >= 0.5 else -1.0
-        found.append(better * (scores[0] - scores[-1]))
-    return found
+        margins.append(better * (scores[0] - scores[-1]))
+    return margins
 
 
 def build(cfg: RewardModelRun, env: object, say: Say = silent) -> Job:
@@ -181,7 +188,7 @@ def build(cfg: RewardModelRun, env: object, say: Say = silent) -> Job:
     read: Callable[..., list[Any]] = read_rankings if cfg.algo.loss == "ranking" else read_pairs
     data, held = held_out(read(cfg.task.id, encoder_of(policy, cfg.algo)), cfg.eval.episodes)
     items: Shuffled[Any] = Shuffled(data, Streams(cfg.seed))
-    optimizer = adam([model], cfg.algo.lr, cfg.algo.weight_decay)
+    optimizer = adamw([model], cfg.algo.lr, cfg.algo.weight_decay)
     loop = reward_model(cfg.algo, items, model, optimizer, total_steps=cfg.total_steps)
-    learned = Language(policy, optimizer, modules={"head": model.head})
-    return job_on_data(cfg, loop, learned, items, Right(held, partial(margins_of, model)))
+    learned = LanguageTrainState(policy, optimizer, modules={"head": model.head})
+    return job_on_data(cfg, loop, learned, items, PreferenceAccuracy(held, partial(margins_of, model)))

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from operant.config.errors import ConfigError
-from operant.language.learn.optim_step import Part, Share
+from operant.language.learn.optim_step import LossAndMetrics, MicroBatchLoss
 from operant.language.learn.reward_model import score
 from operant.language.model.language_model import LanguageModel, Scalar
 from operant.language.sample.sampling import Completion
@@ -21,7 +21,7 @@ from operant.math.objective import nll
 from operant.math.reduce import Reduction, token_mean
 
 
-class Learnt:
+class RewardScorer:
     """Scores whole completions, as `operant.language.episodes.episodes.Rollouts` asks for.
 
     Args:
@@ -46,8 +46,8 @@ class Learnt:
         pad = self.model.backbone.tokenizer.pad_token_id
         for part in within([len(r) for r in rows], [1] * len(rows), self.tokens):
             read = padded([Encoded(tokens=rows[i], acted=(False,) * (len(rows[i]) - 1)) for i in part], pad)
-            for i, found in zip(part, score(self.model, read.to(self.model.backbone.device)).tolist(), strict=True):
-                result[i] = found - self.offset
+            for i, x in zip(part, score(self.model, read.to(self.model.backbone.device)).tolist(), strict=True):
+                result[i] = x - self.offset
         return result
 
 
@@ -59,11 +59,11 @@ def critic_from(model: LanguageModel | Scalar) -> Scalar:
     return copy.deepcopy(model) if isinstance(model, Scalar) else Scalar(copy.deepcopy(model))
 
 
-Draw = Callable[[], list[Part]]
+Losses = Callable[[], list[MicroBatchLoss]]
 """Draws a batch of texts: the micro-batches that a gradient step adds to its own."""
 
 
-def keep_likely(cfg: RLHFConfig, policy: LanguageModel, texts: Shuffled[Encoded] | None) -> Draw:
+def ptx_losses(cfg: RLHFConfig, policy: LanguageModel, texts: Shuffled[Encoded] | None) -> Losses:
     """What PPO-ptx adds to a step: γ times a batch of texts' −log π, its mean over tokens; nothing where γ is 0.
 
     Raises:
@@ -76,7 +76,7 @@ def keep_likely(cfg: RLHFConfig, policy: LanguageModel, texts: Shuffled[Encoded]
     if texts is None:
         raise ConfigError("ptx_coef is above 0, which needs texts to keep likely: give some, or set ptx_coef = 0")
 
-    def draw() -> list[Part]:
+    def draw() -> list[MicroBatchLoss]:
         chosen = texts(cfg.ptx_batch)
         reduce = partial(token_mean, denominator=sum(sum(e.acted) for e in chosen))
         sizes = [len(e.tokens) for e in chosen]
@@ -84,8 +84,8 @@ def keep_likely(cfg: RLHFConfig, policy: LanguageModel, texts: Shuffled[Encoded]
             partial(loss, reduce, [chosen[i] for i in part]) for part in within(sizes, [1] * len(sizes), cfg.tokens)
         ]
 
-    def loss(reduce: Reduction, some: list[Encoded]) -> Share:
-        rows = padded(some, policy.tokenizer.pad_token_id).to(policy.device)
+    def loss(reduce: Reduction, texts: list[Encoded]) -> LossAndMetrics:
+        rows = padded(texts, policy.tokenizer.pad_token_id).to(policy.device)
         share, _ = nll(policy.evaluate(rows.tokens, rows.acted)[0], rows.acted, reduce=reduce)
         return cfg.ptx_coef * share, {"loss/ptx": share}
 

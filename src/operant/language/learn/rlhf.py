@@ -19,17 +19,17 @@ from torch import Tensor
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics, minibatches
 from operant.language.episodes.episodes import Episodes, Rollouts, Score, last_decision
-from operant.language.learn.batch_checks import BatchChecks, measured
-from operant.language.learn.kl_controller import Penalty, ReferenceKL
+from operant.language.learn.batch_checks import BatchChecks, policy_metrics
+from operant.language.learn.kl_controller import KLController, KLPenalty
 from operant.language.learn.logprobs import all_values, state_value, token_logp
-from operant.language.learn.minibatch import Minibatch, micro_batches, weighed
-from operant.language.learn.on_task import on_task
-from operant.language.learn.optim_step import Share, optim_step
+from operant.language.learn.minibatch import Minibatch, micro_batches, with_advantages
+from operant.language.learn.on_policy import on_policy
+from operant.language.learn.optim_step import LossAndMetrics, optim_step
 from operant.language.learn.reward_model import read_reward
-from operant.language.learn.reward_scorer import Draw, Learnt, critic_from, keep_likely
-from operant.language.learn.setup import adam, imitated
+from operant.language.learn.reward_scorer import Losses, RewardScorer, critic_from, ptx_losses
+from operant.language.learn.setup import adamw, task_demonstrations
 from operant.language.model.language_model import LanguageModel, Scalar
-from operant.language.model.train_state import Language
+from operant.language.model.train_state import LanguageTrainState
 from operant.language.sample.sampling import Completion
 from operant.language.settings.rlhf import RLHFConfig
 from operant.language.settings.runs import RLHFRun
@@ -48,28 +48,29 @@ METRICS = ("policy/kl", "policy/clip_fraction", "sampler/mismatch", "loss/policy
 def rlhf(
     cfg: RLHFConfig, collect: Rollouts, policy: LanguageModel, critic: Scalar,
     optimizer: torch.optim.Optimizer, generator: np.random.Generator, *, total_steps: int,
-    reference: LanguageModel | None = None, penalty: Penalty | None = None, texts: Shuffled[Encoded] | None = None,
+    reference: LanguageModel | None = None, controller: KLController | None = None,
+    texts: Shuffled[Encoded] | None = None,
 ) -> Iterator[Metrics]:  # fmt: skip
     """Sample completions, score them, weigh them, step through them, yield metrics; for ever.
 
     Args:
         cfg: the settings.
-        collect: gives `cfg.samples` completions of each of n prompts, scored: by `reward_scorer.Learnt`, say.
+        collect: gives `cfg.samples` completions of each of n prompts, scored: by `reward_scorer.RewardScorer`, say.
         policy: the model, trained in place.
         critic: the value of each state, trained in place; `reward_scorer.critic_from` begins one.
         optimizer: holds the parameters to train, of both.
         generator: the order of the minibatches.
         total_steps: calls of `collect` at which the schedules end.
         reference: π_ref, where β > 0 and the policy has no adapters to leave out.
-        penalty: β and its state, to resume from; made from the settings when None.
+        controller: β and its state, to resume from; made from the settings when None.
         texts: what PPO-ptx keeps likely.
 
     Raises:
         ConfigError: if β > 0 and there is no reference, if ptx_coef > 0 and there are no texts, or at the first step,
             if no token can be trained.
     """
-    kl = ReferenceKL(cfg, policy, reference, penalty)
-    likely = keep_likely(cfg, policy, texts)
+    kl = KLPenalty(cfg, policy, reference, controller)
+    ptx = ptx_losses(cfg, policy, texts)
     check = BatchChecks(cfg.mismatch_alarm)
 
     while True:
@@ -86,10 +87,10 @@ def rlhf(
         value = all_values(critic, batch, cfg.tokens)  # [N, T+1]
         adv = gae(reward, value, terminated, truncated, traj.acted, discount=cfg.discount, lam=cfg.lam)
         weight = whiten(adv, traj.acted) if cfg.whiten else adv
-        steps = weighed(batch, adv=weight, target=adv + value[:, :-1], value=value[:, :-1])
+        steps = with_advantages(batch, adv=weight, target=adv + value[:, :-1], value=value[:, :-1])
         collect.advantages = last_decision(steps.adv, traj.acted)
 
-        update = partial(_update, cfg, policy, critic, optimizer, likely)
+        update = partial(_update, cfg, policy, critic, optimizer, ptx)
         seen: list[Metrics] = []
         for _ in range(cfg.epochs):
             seen += [update(b) for b in minibatches(steps, cfg.batch, generator)]
@@ -107,24 +108,24 @@ def token_rewards(cfg: RLHFConfig, batch: Episodes, charge: Tensor) -> tuple[Ten
     A completion that was cut and scored is over: the score is for what it is. One that was not scored goes on.
     """
     traj, ended = batch.traj, batch.traj.terminated | batch.traj.truncated
-    judged = batch.known & ~batch.cut if cfg.truncated == "bootstrap" else batch.known
+    judged = batch.scored & ~batch.length_limited if cfg.truncated == "bootstrap" else batch.scored
     reward = torch.where(judged[:, None], traj.reward, 0.0) - charge
-    reward = torch.where(ended & batch.cut[:, None], reward - cfg.eos_penalty, reward)
+    reward = torch.where(ended & batch.length_limited[:, None], reward - cfg.eos_penalty, reward)
     if cfg.scale_reward:
         reward = torch.where(traj.acted, whiten(reward, traj.acted) + token_mean(reward, traj.acted), 0.0)
     return reward, ended & judged[:, None], ended & ~judged[:, None]
 
 
 def _update(
-    cfg: RLHFConfig, policy: LanguageModel, critic: Scalar, optimizer: torch.optim.Optimizer, likely: Draw, b: Minibatch
+    cfg: RLHFConfig, policy: LanguageModel, critic: Scalar, optimizer: torch.optim.Optimizer, ptx: Losses, b: Minibatch
 ) -> Metrics:
     """One gradient step on one minibatch: micro-batches, of all processes, that add up to the loss of the whole."""
     reduce = partial(token_mean, denominator=b.acted.sum().clamp(min=1))
     parts = [partial(_loss, cfg, policy, critic, reduce, part) for part in micro_batches(policy, b, cfg.tokens)]
-    return optim_step(optimizer, parts + likely(), cfg.max_grad_norm, METRICS)
+    return optim_step(optimizer, parts + ptx(), cfg.max_grad_norm, METRICS)
 
 
-def _loss(cfg: RLHFConfig, policy: LanguageModel, critic: Scalar, reduce: Reduction, b: Minibatch) -> Share:
+def _loss(cfg: RLHFConfig, policy: LanguageModel, critic: Scalar, reduce: Reduction, b: Minibatch) -> LossAndMetrics:
     """The share of a micro-batch in the loss."""
     logp = token_logp(policy, b)
     policy_loss, metrics = clipped_surrogate(
@@ -136,23 +137,23 @@ def _loss(cfg: RLHFConfig, policy: LanguageModel, critic: Scalar, reduce: Reduct
     else:
         critic_loss, _ = clipped_value_loss(value, b.value, b.target, b.acted, clip=cfg.value_clip, reduce=reduce)
     loss = policy_loss + cfg.value_coef * critic_loss
-    more = measured(policy, logp, b, metrics)
+    more = policy_metrics(policy, logp, b, metrics)
     return loss, {"loss/policy": policy_loss.detach(), "loss/value": critic_loss.detach()} | more
 
 
 def build(cfg: RLHFRun, env: object, say: Say = silent) -> Job:
     """Everything that PPO on a learnt reward needs; without a reward model the task's own rewards are the reward."""
     own = cfg.algo
-    run = on_task(cfg, say, samples=own.samples)
+    run = on_policy(cfg, say, samples=own.samples)
     policy, collect = run.policy, run.collect
     critic = critic_from(policy)
     if cfg.reward.path:
         model = read_reward(cfg.reward.path, str(policy.device))
-        learnt = Learnt(model, offset=cfg.reward.offset)
+        learnt = RewardScorer(model, offset=cfg.reward.offset)
         critic = critic_from(model)
 
         def score(completions: Sequence[Completion]) -> Sequence[Score]:
-            run.judge(completions)  # beside it, for the record
+            run.scorer(completions)  # beside it, for the record
             return learnt(completions)
 
         collect.score = score
@@ -160,20 +161,22 @@ def build(cfg: RLHFRun, env: object, say: Say = silent) -> Job:
     texts = None
     if own.ptx_coef > 0.0:
         encoder = Encoder(tokenizer=policy.tokenizer, length=policy.max_positions)
-        texts = Shuffled(imitated(run.task, encoder), Streams(cfg.seed))
-    optimizer = adam([policy, critic], own.lr, own.weight_decay)
-    penalty = Penalty(own.beta, own.beta_schedule, own.kl_target, own.kl_horizon)
+        texts = Shuffled(task_demonstrations(run.task, encoder), Streams(cfg.seed))
+    optimizer = adamw([policy, critic], own.lr, own.weight_decay)
+    controller = KLController(own.beta, own.beta_schedule, own.kl_target, own.kl_horizon)
 
     def counters() -> dict[str, Any]:
-        return {"drawn": collect.prompts.drawn, "beta": penalty.value, "texts": 0 if texts is None else texts.steps}
+        return {"drawn": collect.prompts.drawn, "beta": controller.value, "texts": 0 if texts is None else texts.steps}
 
-    def restore(found: Mapping[str, Any]) -> None:
-        collect.prompts.drawn, penalty.value = int(found["drawn"]), float(found["beta"])
+    def restore(saved: Mapping[str, Any]) -> None:
+        collect.prompts.drawn, controller.value = int(saved["drawn"]), float(saved["beta"])
         if texts is not None:
-            texts.steps = int(found["texts"])
+            texts.steps = int(saved["texts"])
 
     loop = rlhf(
         own, collect, policy, critic, optimizer, run.generator,
-        total_steps=cfg.total_steps, reference=run.reference(own.beta), penalty=penalty, texts=texts,
+        total_steps=cfg.total_steps, reference=run.reference(own.beta), controller=controller, texts=texts,
     )  # fmt: skip
-    return run.job(loop, Language(policy, optimizer, counters=counters, restore=restore, modules={"critic": critic}))
+    return run.job(
+        loop, LanguageTrainState(policy, optimizer, counters=counters, restore=restore, modules={"critic": critic})
+    )

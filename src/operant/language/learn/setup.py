@@ -13,7 +13,7 @@ from operant.data.trajectory import Metrics
 from operant.language.model.language_model import LanguageModel
 from operant.language.model.lora import LoraSpec
 from operant.language.model.master_weights import MasterAdamW
-from operant.language.model.train_state import Language
+from operant.language.model.train_state import LanguageTrainState
 from operant.language.settings.learning import LearningConfig
 from operant.language.settings.runs import JudgedRun, LanguageRun
 from operant.language.task.task import Task
@@ -27,7 +27,7 @@ from operant.run.job import Counter, Job, Position
 Item = TypeVar("Item")
 
 
-class Measured(Protocol):
+class HeldOutMeasure(Protocol):
     """Measures what is trained as it stands; `keep` writes what the last measurement left, and gives metrics of it."""
 
     def __call__(self, episodes: int, /) -> Evaluation: ...
@@ -74,7 +74,7 @@ def encoder_of(policy: LanguageModel, settings: LearningConfig) -> Encoder:
     return Encoder(tokenizer=policy.tokenizer, length=length, too_long=settings.too_long)
 
 
-def imitated(task: Task, encoder: Encoder) -> list[Encoded]:
+def task_demonstrations(task: Task, encoder: Encoder) -> list[Encoded]:
     """A task's demonstrations, or its solutions where it has none, as examples to imitate."""
     pairs = [(d.prompt, d.completion) for d in task.demonstrations] or [(e.prompt, e.solution) for e in task.train]
 
@@ -99,7 +99,7 @@ def held_out(items: list[Item], most: int) -> tuple[list[Item], list[Item]]:
     return items[: len(items) - count], items[len(items) - count :]
 
 
-def adam(modules: Sequence[torch.nn.Module], lr: float, decay: float) -> torch.optim.AdamW:
+def adamw(modules: Sequence[torch.nn.Module], lr: float, decay: float) -> torch.optim.AdamW:
     """AdamW on what is trainable in some modules; of what is in few bits it keeps float32 copies."""
     trained = [p for module in modules for p in module.parameters() if p.requires_grad]
     if any(p.dtype != torch.float32 for p in trained):
@@ -110,9 +110,9 @@ def adam(modules: Sequence[torch.nn.Module], lr: float, decay: float) -> torch.o
 def job(
     cfg: LanguageRun,
     loop: Iterator[Metrics],
-    learned: Language,
+    learned: LanguageTrainState,
     counter: Counter,
-    measure: Measured,
+    measure: HeldOutMeasure,
     *,
     begin: Callable[[Position], None],
     keep: Callable[[Path, int], None] | None = None,
@@ -146,9 +146,9 @@ def job(
 def job_on_data(
     cfg: LanguageRun,
     loop: Iterator[Metrics],
-    learned: Language,
+    learned: LanguageTrainState,
     data: Shuffled[Any],
-    measure: Measured,
+    measure: HeldOutMeasure,
     *,
     keep: Callable[[Path, int], None] | None = None,
 ) -> Job:

@@ -14,12 +14,12 @@ import torch
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
-from operant.language.episodes.evaluate import Likelihood, Measure, sampling_of
-from operant.language.learn.optim_step import Share, check_lengths, mean, optim_step, rate, set_rate, whole
-from operant.language.learn.setup import adam, encoder_of, imitated, job_on_data, model_of
+from operant.language.episodes.evaluate import HeldOutLikelihood, TaskAccuracy, sampling_of
+from operant.language.learn.optim_step import LossAndMetrics, check_lengths, mean_of, optim_step, set_lr, share_of
+from operant.language.learn.setup import adamw, encoder_of, job_on_data, model_of, task_demonstrations
 from operant.language.model.fresh import fresh
 from operant.language.model.language_model import LanguageModel
-from operant.language.model.train_state import Language
+from operant.language.model.train_state import LanguageTrainState
 from operant.language.settings.learning import SFTConfig
 from operant.language.settings.runs import SFTRun
 from operant.language.task.load import load_task
@@ -59,28 +59,30 @@ def sft(
     check_lengths(data.items, policy.max_positions)
     pad = policy.tokenizer.pad_token_id
     while True:
-        lr = rate(cfg, data.steps / total_steps)
-        set_rate(optimizer, lr)
+        lr = set_lr(optimizer, cfg, data.steps / total_steps)
 
         batch = data(cfg.batch)
         count = sum(sum(e.acted) for e in batch)  # the tokens to learn, over all parts and processes
-        parts = [partial(_loss, policy, count, rows) for rows in rows_of(cfg, batch, pad)]
+        parts = [partial(_loss, policy, count, rows) for rows in split_rows(cfg, batch, pad)]
         metrics = optim_step(optimizer, parts, cfg.max_grad_norm, METRICS)
 
         metrics |= {"policy/perplexity": metrics["loss/nll"].exp(), "schedule/lr": torch.tensor(lr)}
         yield metrics | {"data/tokens": torch.tensor(float(count))} | data.stats()
 
 
-def _loss(policy: LanguageModel, count: int, rows: Rows) -> Share:
+def _loss(policy: LanguageModel, count: int, rows: Rows) -> LossAndMetrics:
     """The share of some rows in the loss of `count` tokens."""
     part = rows.to(policy.device)
     logp, entropy = policy.evaluate(part.tokens, part.acted, position=part.position, segment=part.segment)
     loss, _ = nll(logp, part.acted, reduce=partial(token_mean, denominator=count))
     own = part.acted.sum()
-    return loss, {"loss/nll": whole(loss, count, own), "policy/entropy": mean(token_mean(entropy, part.acted), own)}
+    return loss, {
+        "loss/nll": share_of(loss, count, own),
+        "policy/entropy": mean_of(token_mean(entropy, part.acted), own),
+    }
 
 
-def rows_of(cfg: SFTConfig, batch: Sequence[Encoded], pad: int) -> list[Rows]:
+def split_rows(cfg: SFTConfig, batch: Sequence[Encoded], pad: int) -> list[Rows]:
     """A batch in parts of at most `cfg.tokens` tokens: packed, or padded with examples of like length together."""
     sizes = [len(e.tokens) for e in batch]
     if not cfg.packing:
@@ -101,16 +103,19 @@ def build(cfg: SFTRun, env: object, say: Say = silent) -> Job:
         texts = texts or [f"{e.prompt}{e.solution}" for e in task.train[:5000]]
         policy = fresh(cfg.base, texts).to(str(device_of(cfg.device)))
     encoder = encoder_of(policy, cfg.algo)
-    measure: Measure | Likelihood
+    measure: TaskAccuracy | HeldOutLikelihood
     if task is None:
         examples, held = _read(cfg, encoder)
-        measure = Likelihood(policy, held)
+        measure = HeldOutLikelihood(policy, held)
     else:
-        examples, measure = imitated(task, encoder), Measure(cfg, policy, task, sampling_of(cfg, policy, task))
+        examples, measure = (
+            task_demonstrations(task, encoder),
+            TaskAccuracy(cfg, policy, task, sampling_of(cfg, policy, task)),
+        )
     data = Shuffled(examples, Streams(cfg.seed))
-    optimizer = adam([policy], cfg.algo.lr, cfg.algo.weight_decay)
+    optimizer = adamw([policy], cfg.algo.lr, cfg.algo.weight_decay)
     loop = sft(cfg.algo, data, policy, optimizer, total_steps=cfg.total_steps)
-    return job_on_data(cfg, loop, Language(policy, optimizer), data, measure)
+    return job_on_data(cfg, loop, LanguageTrainState(policy, optimizer), data, measure)
 
 
 def _read(cfg: SFTRun, encoder: Encoder) -> tuple[list[Encoded], list[Encoded]]:

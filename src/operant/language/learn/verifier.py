@@ -35,26 +35,26 @@ class Verifier:
     @torch.no_grad()
     def __call__(self, traces: Sequence[Trace]) -> list[list[tuple[int, float]] | str]:
         """(Characters up to the end of a step, its probability) of each trace; or why it cannot be judged."""
-        found: list[list[tuple[int, float]] | str] = [
+        judged: list[list[tuple[int, float]] | str] = [
             f"reads no more than {self._encoder.length} tokens, and the solution is longer"
         ] * len(traces)
         read: dict[int, Encoded] = {}
         for i, trace in enumerate(traces):
             steps = trace.completion.split(self.separator)
             try:
-                made = encode_steps(self._encoder, trace.prompt, steps, [0.0] * len(steps), separator=self.separator)
+                encoded = encode_steps(self._encoder, trace.prompt, steps, [0.0] * len(steps), separator=self.separator)
             except ConfigError:
                 continue
-            if len(made.correct) == len(steps):
-                read[i] = made.solution
+            if len(encoded.correct) == len(steps):
+                read[i] = encoded.solution
         for part in within([len(e.tokens) for e in read.values()], [1] * len(read), self.tokens):
             chosen = [[*read][k] for k in part]
             rows = padded([read[i] for i in chosen], self.model.backbone.tokenizer.pad_token_id)
             rows = rows.to(self.model.backbone.device)
             right = self.model(rows.tokens)[:, 1:].sigmoid()
             for i, p, marked in zip(chosen, right, rows.acted, strict=True):
-                found[i] = self._ends(traces[i], p[marked].tolist())
-        return found
+                judged[i] = self._ends(traces[i], p[marked].tolist())
+        return judged
 
     def _ends(self, trace: Trace, right: Sequence[float]) -> list[tuple[int, float]]:
         ends, end = list[tuple[int, float]](), 0
@@ -71,10 +71,10 @@ def read_verifier(path: str, device: str) -> Verifier:
     Raises:
         ConfigError: if there is none.
     """
-    found = read_judge(path, device, "process-reward")
-    if not isinstance(found, Verifier):
+    judge = read_judge(path, device, "process-reward")
+    if not isinstance(judge, Verifier):
         raise ConfigError(f"{path} judges whole answers: name a run of `operant train process-reward`")
-    return found
+    return judge
 
 
 def read_judge(path: str, device: str, kind: str = "reward-model") -> Scalar | Verifier:

@@ -29,15 +29,15 @@ class MasterAdamW(torch.optim.AdamW):
         """One step from the gradients; `closure` is refused, as nothing here computes a loss twice."""
         assert closure is None
         for group in self.param_groups:
-            for some in _parts([p for p in group["params"] if p.grad is not None]):
-                self._step(group, some)
+            for parameters in _parts([p for p in group["params"] if p.grad is not None]):
+                self._step(group, parameters)
 
-    def _step(self, group: dict[str, Any], some: list[Tensor]) -> None:
-        states = [self._begun(p) for p in some]
-        masters = [state.get("master", p) for state, p in zip(states, some, strict=True)]
+    def _step(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        states = [self._state_of(p) for p in parameters]
+        masters = [state.get("master", p) for state, p in zip(states, parameters, strict=True)]
         adamw(
             masters,
-            [p.grad.float() for p in some if p.grad is not None],
+            [p.grad.float() for p in parameters if p.grad is not None],
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             [],
@@ -50,11 +50,11 @@ class MasterAdamW(torch.optim.AdamW):
             eps=group["eps"],
             maximize=False,
         )
-        for p, master in zip(some, masters, strict=True):
+        for p, master in zip(parameters, masters, strict=True):
             if master is not p:
                 p.copy_(master)
 
-    def _begun(self, p: Tensor) -> dict[str, Tensor]:
+    def _state_of(self, p: Tensor) -> dict[str, Tensor]:
         state: dict[str, Tensor] = self.state[p]
         if not state:
             state["step"] = torch.tensor(0.0)

@@ -30,7 +30,7 @@ from operant.language.text.epochs import Shuffled
 RECIPE = 1
 """Raised when what is written here makes another model of the same settings."""
 
-SAID = 5
+REPORTS = 5
 """How often the training of a base says how far it is."""
 
 
@@ -46,7 +46,7 @@ def small_base(
         task: its `demonstrations` are imitated.
         cfg: the settings.
         about: the task's name and options.
-        say: told how it goes.
+        say: given a line for the person who waits.
 
     Raises:
         ConfigError: if the task has no demonstrations.
@@ -58,26 +58,26 @@ def small_base(
         )
     shown = [[d.prompt, d.completion] for d in task.demonstrations[: min(64, len(task.demonstrations))]]
     key = json.dumps([RECIPE, cfg.model_dump(), dict(about), shown, len(task.demonstrations)], sort_keys=True)
-    place = cache() / f"base-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    if (place / "config.json").is_file():
-        say(f"Small base: {place}")
-        return place
-    say(f"Training a small base on {cfg.examples:,} worked examples (once; it is kept in {place}).")
+    folder = cache() / f"base-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    if (folder / "config.json").is_file():
+        say(f"Small base: {folder}")
+        return folder
+    say(f"Training a small base on {cfg.examples:,} worked examples (once; it is kept in {folder}).")
     policy = imitate(task, cfg, say)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-        policy.save(aside)
-        (aside / "recipe.json").write_text(json.dumps(json.loads(key), indent=2) + "\n", encoding="utf-8")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        policy.save(temporary)
+        (temporary / "recipe.json").write_text(json.dumps(json.loads(key), indent=2) + "\n", encoding="utf-8")
         try:
-            aside.rename(place)
+            temporary.rename(folder)
         except OSError:  # another process was first
-            shutil.rmtree(aside)
+            shutil.rmtree(temporary)
     except OSError as error:
         raise DiskError(
-            f"cannot keep the small base in {place}: {error}. Set OPERANT_CACHE to another folder."
+            f"cannot keep the small base in {folder}: {error}. Set OPERANT_CACHE to another folder."
         ) from error
-    return place
+    return folder
 
 
 def cache() -> Path:
@@ -95,10 +95,10 @@ def imitate(task: Task, cfg: BaseConfig, say: Callable[[str], None]) -> Language
     settings = SFTConfig(batch=cfg.batch, length=cfg.positions, packing=False, lr=cfg.lr, warmup=0.05)
     data = Shuffled(examples, Streams(cfg.seed))
     optimizer = torch.optim.AdamW(policy.parameters(), lr=cfg.lr, weight_decay=0.0)
-    told = 0
+    reported = 0
     for metrics in sft(settings, data, policy, optimizer, total_steps=cfg.examples):
-        if SAID * data.steps // cfg.examples > told:
-            told = SAID * data.steps // cfg.examples
+        if REPORTS * data.steps // cfg.examples > reported:
+            reported = REPORTS * data.steps // cfg.examples
             say(f"  {min(1.0, data.steps / cfg.examples):.0%}, loss {float(metrics['loss/nll']):.3f}")
         if data.steps >= cfg.examples:
             break

@@ -19,10 +19,10 @@ from operant.run.optimizer_state import read_moments, store_moments
 
 ADAPTERS = "adapters.safetensors"
 REFERENCE = "reference.safetensors"
-BESIDE = "beside.safetensors"
+EXTRA = "beside.safetensors"
 
 
-class Language:
+class LanguageTrainState:
     """A language model and the optimiser that trains it: `Learned` by gradient.
 
     `model.safetensors`, `config.json` and the tokenizer's files are a folder that transformers reads, adapters merged.
@@ -59,10 +59,10 @@ class Language:
 
     def size(self) -> int:
         """Bytes of its tensors, with two moments for each parameter that is trained."""
-        whole = [*self.agent.parameters()]
+        model = [*self.agent.parameters()]
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         others = [] if self.reference is None else [*self.reference.parameters()]
-        return sum(x.numel() * x.element_size() for x in (*whole, *others, *trained, *trained))
+        return sum(x.numel() * x.element_size() for x in (*model, *others, *trained, *trained))
 
     def save(self, folder: Path) -> None:
         """Write its files."""
@@ -74,7 +74,7 @@ class Language:
         if self.reference is not None:
             save_file(_unshared(self.reference), str(folder / REFERENCE))
         if self.modules:
-            save_file(self._beside(), str(folder / BESIDE))
+            save_file(self._extra(), str(folder / EXTRA))
         spec = {"kind": "language", "counters": dict(self._counters())}
         (folder / "policy.json").write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
         store_moments(self.optimizer, folder / "optim.safetensors")
@@ -89,7 +89,7 @@ class Language:
             spec: Any = json.loads((folder / "policy.json").read_bytes())
             stored = load_file(folder / (ADAPTERS if self.agent.adapted else "model.safetensors"))
             moved = load_file(folder / REFERENCE) if self.reference is not None else {}
-            beside = load_file(folder / BESIDE) if self.modules else {}
+            extra = load_file(folder / EXTRA) if self.modules else {}
         except (OSError, ValueError, RecursionError, SafetensorError) as error:
             raise ConfigError(f"{folder}: its files cannot be read ({error}). Use another checkpoint.") from error
         if not isinstance(spec, dict) or spec.get("kind") != "language" or not isinstance(spec.get("counters"), dict):
@@ -98,15 +98,15 @@ class Language:
         _fits(stored, into, folder)
         also = {} if self.reference is None else _unshared(self.reference)
         _fits(moved, also, folder)
-        _fits(beside, self._beside(), folder)
+        _fits(extra, self._extra(), folder)
         fill = read_moments(self.optimizer, folder / "optim.safetensors")
         with torch.no_grad():
             for name, x in into.items():
                 x.copy_(stored[name])
             for name, x in also.items():
                 x.copy_(moved[name])
-            for name, x in self._beside().items():
-                x.copy_(beside[name])
+            for name, x in self._extra().items():
+                x.copy_(extra[name])
             fill()
         self._restore(spec["counters"])
 
@@ -118,10 +118,10 @@ class Language:
         """Parameters and moments by name."""
         return self._state.named()
 
-    def _beside(self) -> dict[str, Tensor]:
+    def _extra(self) -> dict[str, Tensor]:
         """Parameters, a tied one once, and the buffers that a state holds."""
-        kept = self.modules.state_dict()
-        return dict(self.modules.named_parameters()) | {n: b for n, b in self.modules.named_buffers() if n in kept}
+        stored = self.modules.state_dict()
+        return dict(self.modules.named_parameters()) | {n: b for n, b in self.modules.named_buffers() if n in stored}
 
     def _trained(self) -> dict[str, Tensor]:
         return {name: p for name, p in self.agent.model.named_parameters() if p.requires_grad}

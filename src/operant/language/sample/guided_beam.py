@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from operant.language.learn.reward_scorer import Learnt
+from operant.language.learn.reward_scorer import RewardScorer
 from operant.language.learn.verifier import Verifier
 from operant.language.model.language_model import Scalar
 from operant.language.reward.trace import Trace
@@ -64,7 +64,7 @@ def guided(
 
 def by_reward(model: Scalar, prompt: Sequence[int]) -> Promising:
     """A reward model's score of the prompt's tokens and the beginning."""
-    judge = Learnt(model)
+    judge = RewardScorer(model)
     return lambda states: judge.rows([(*prompt, *state) for state in states])
 
 

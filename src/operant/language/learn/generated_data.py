@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 Lines = list[dict[str, Any]]
 
 
-class Written(Generic[Item]):
+class GeneratedData(Generic[Item]):
     """A data set that is written when it is first asked for, unless a checkpoint brought it: a run's counter.
 
     Args:
@@ -33,7 +33,7 @@ class Written(Generic[Item]):
         self.lines: Lines = []
         self._held: list[Item] = []
         self._data: Shuffled[Item] | None = None
-        self._begun = 0
+        self._start = 0
 
     @property
     def data(self) -> Shuffled[Item]:
@@ -42,7 +42,7 @@ class Written(Generic[Item]):
             self.lines = self.lines or self._write()
             learnt, self._held = self._read(self.lines)
             self._data = Shuffled(learnt, self._streams)
-            self._data.steps = self._begun
+            self._data.steps = self._start
         return self._data
 
     @property
@@ -53,7 +53,7 @@ class Written(Generic[Item]):
     @property
     def steps(self) -> int:
         """Items given so far."""
-        return self._begun if self._data is None else self._data.steps
+        return self._start if self._data is None else self._data.steps
 
     @property
     def episodes(self) -> int:
@@ -62,7 +62,7 @@ class Written(Generic[Item]):
 
     def begin(self, at: Position) -> None:
         """Go on from a position."""
-        self._begun = at.step
+        self._start = at.step
         if self._data is not None:
             self._data.steps = at.step
 

@@ -13,15 +13,15 @@ import torch
 
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
-from operant.language.episodes.distributed import add_up
+from operant.language.episodes.distributed import all_reduce
 from operant.language.episodes.episodes import Prompts, Rollouts
-from operant.language.episodes.evaluate import Measure, rows_of, sampling_of
+from operant.language.episodes.evaluate import TaskAccuracy, rollout_rows, sampling_of
 from operant.language.episodes.rollout_files import write_rollouts
-from operant.language.episodes.task_scorer import Judged, Stepwise, Supervision
+from operant.language.episodes.task_scorer import StepScorer, Supervision, TaskScorer
 from operant.language.learn.setup import job, model_of
 from operant.language.model.language_model import LanguageModel
 from operant.language.model.small_base import small_base
-from operant.language.model.train_state import Language
+from operant.language.model.train_state import LanguageTrainState
 from operant.language.sample.engine import Engine
 from operant.language.settings.runs import LanguageRun
 from operant.language.task.check import check_task
@@ -32,7 +32,7 @@ from operant.run.job import Job, Position, Say
 
 
 @dataclass(kw_only=True)
-class OnTask:
+class OnPolicy:
     """The parts of a run that samples a task's prompts; `generator` draws the order of the minibatches."""
 
     cfg: LanguageRun
@@ -40,7 +40,7 @@ class OnTask:
     task: Task
     policy: LanguageModel
     collect: Rollouts
-    judge: Judged
+    scorer: TaskScorer
     generator: np.random.Generator
 
     def reference(self, beta: float) -> LanguageModel | None:
@@ -49,9 +49,9 @@ class OnTask:
             return None
         return task_model(self.cfg, self.task, self.say).requires_grad_(False)
 
-    def job(self, loop: Iterator[Metrics], learned: Language) -> Job:
-        """The run: with the mean of each reward beside its metrics, and its completions kept."""
-        measure = Measure(self.cfg, self.policy, self.task, self.collect.sampling)
+    def job(self, loop: Iterator[Metrics], learned: LanguageTrainState) -> Job:
+        """The run: with the mean of each reward beside its metrics, and its completions values."""
+        measure = TaskAccuracy(self.cfg, self.policy, self.task, self.collect.sampling)
         return job(
             self.cfg, self._with_rewards(loop), learned, self.collect, measure, begin=self._begin, keep=self._keep
         )
@@ -62,28 +62,28 @@ class OnTask:
 
     def _with_rewards(self, loop: Iterator[Metrics]) -> Iterator[Metrics]:
         while True:
-            self.judge.forget()
+            self.scorer.forget()
             metrics = next(loop)
-            kept = [self.judge.values.get((c.prompt.id, c.sample), ()) for c in self.collect.completions]
+            values = [self.scorer.values.get((c.prompt.id, c.sample), ()) for c in self.collect.completions]
             for k, name in enumerate(self.task.rewards):
-                known = [row[k] for row in kept if len(row) > k and not math.isnan(row[k])]
-                whole = torch.tensor([sum(known), len(known)], dtype=torch.float64)
-                add_up([whole])
-                metrics = metrics | {f"reward/{name}": whole[0] / whole[1].clamp(min=1)}
+                given = [row[k] for row in values if len(row) > k and not math.isnan(row[k])]
+                sums = torch.tensor([sum(given), len(given)], dtype=torch.float64)
+                all_reduce([sums])
+                metrics = metrics | {f"reward/{name}": sums[0] / sums[1].clamp(min=1)}
             yield metrics | {"train/return": metrics["reward/mean"]}
 
     def _keep(self, run: Path, step: int) -> None:
         """Write the completions of every `save.rollouts`-th step, each with the advantage it had in learning."""
         if not self.cfg.save.rollouts or step % self.cfg.save.rollouts:
             return
-        collect, judge = self.collect, self.judge
-        rows = rows_of(judge, collect.completions, collect.scores, mode="sampled", values=judge.values)
+        collect, scorer = self.collect, self.scorer
+        rows = rollout_rows(scorer, collect.completions, collect.scores, mode="sampled", values=scorer.values)
         if collect.advantages is not None:
             rows = [replace(r, advantage=a) for r, a in zip(rows, collect.advantages.tolist(), strict=True)]
         write_rollouts(run / "rollouts" / f"step-{step:08d}.parquet", step, rows)
 
 
-def on_task(
+def on_policy(
     cfg: LanguageRun,
     say: Say,
     *,
@@ -91,15 +91,15 @@ def on_task(
     resample: int = 0,
     overlong: float = 0.0,
     supervision: Supervision = "outcome",
-    steps: Stepwise | None = None,
-) -> OnTask:
+    steps: StepScorer | None = None,
+) -> OnPolicy:
     """Everything but the loop and its optimiser, made from a config and its one seed.
 
     Args:
         cfg: the config.
-        say: told how it goes.
+        say: given a line for the person who waits.
         samples, resample, overlong: as in `Rollouts`.
-        supervision, steps: as in `Judged`.
+        supervision, steps: as in `TaskScorer`.
 
     Raises:
         ConfigError: if the task or the model cannot be used.
@@ -107,15 +107,15 @@ def on_task(
     task, policy = checked_task(cfg, say)
     encoder = Encoder(tokenizer=policy.tokenizer, length=policy.max_positions)
     prompts = Prompts(_Prompts(task.train, encoder), seed=cfg.seed)
-    judge = Judged(
+    scorer = TaskScorer(
         task, policy.tokenizer, lambda i: task.train[prompts.example(i)], supervision=supervision, steps=steps
     )
     streams = Streams(cfg.seed)
     engine = Engine(policy, seed=streams.integer("sampler"), slots=cfg.sampling.slots)
     sampling = sampling_of(cfg, policy, task)
-    collect = Rollouts(engine, prompts, judge, sampling, samples=samples, resample=resample, overlong=overlong)
-    return OnTask(
-        cfg=cfg, say=say, task=task, policy=policy, collect=collect, judge=judge, generator=streams.numpy("minibatch")
+    collect = Rollouts(engine, prompts, scorer, sampling, samples=samples, resample=resample, overlong=overlong)
+    return OnPolicy(
+        cfg=cfg, say=say, task=task, policy=policy, collect=collect, scorer=scorer, generator=streams.numpy("minibatch")
     )
 
 
