@@ -5,7 +5,6 @@ from __future__ import annotations
 _SHOWN = "the file shows the advantages that were learnt from, charge and correction included"
 _KEPT = "PPO on a learnt reward keeps its completions as save.rollouts says"
 _LABELLED = "the completions that a step reward labelled are kept"
-_UNREACHED = "what no gradient reaches (the critic's unused output layer) is not stepped and has no moments"
 
 INTENDED: dict[str, str] = {
     "mdp/irl:found/log_likelihood": "w · μ_E - E[V] at once, no longer less a penalty that cancels: the last bit",
@@ -13,7 +12,6 @@ INTENDED: dict[str, str] = {
     "language/grpo-rloo:*/rollouts/*/advantage": _SHOWN,
     "language/grpo-reinforce-pp:*/rollouts/*/advantage": _SHOWN,
     "language/grpo-correction-*:*/rollouts/*/advantage": _SHOWN,
-    "language/rlhf*:*/rollouts/step-*": _KEPT,
-    "language/process-reward-task:*/rollouts/step-*": _LABELLED,
-    "language/rlhf*:*/optim.safetensors/*": _UNREACHED,
+    "language/rlhf*:*/run/rollouts/step-*.parquet/*": _KEPT,
+    "language/process-reward-task:*/run/rollouts/step-00000000.parquet/*": _LABELLED,
 }

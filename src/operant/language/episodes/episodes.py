@@ -295,7 +295,7 @@ def by_length(length: Tensor, tokens: int | None) -> list[Tensor]:
 def last_decision(x: Tensor, acted: Tensor) -> Tensor:
     """[N]: the entry of x [N, T] at the last decision of each row, `acted` [N, T] bool; 0 where there is none."""
     last = (acted * torch.arange(acted.shape[1], device=acted.device)).amax(-1, keepdim=True)
-    return torch.where(acted.any(-1), x.all_gather(1, last).squeeze(1), 0.0)
+    return torch.where(acted.any(-1), x.gather(1, last).squeeze(1), 0.0)
 
 
 def total_score(score: Score) -> float | None:

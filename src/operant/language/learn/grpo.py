@@ -111,7 +111,7 @@ def _update(
     b = b[(b.adv != 0.0 if b.ref is None else b.acted).any(-1)]  # the others have no gradient
     b = b[b.row.argsort()]  # a group's stand together
     parts = [partial(loss, reduce, part) for part in micro_batches(policy, b, cfg.tokens)]
-    return optim_step(optimizer, parts, cfg.max_grad_norm, METRICS)
+    return optim_step(optimizer, parts, cfg.max_grad_norm, METRICS, every=True)
 
 
 def _loss(policy: LanguageModel, loss_of: GroupLoss, beta: float, reduce: Reduction, b: Minibatch) -> LossAndMetrics:

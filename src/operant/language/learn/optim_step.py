@@ -70,15 +70,22 @@ def mean_of(x: Tensor, count: Tensor | int) -> PartMetric:
 
 
 def optim_step(
-    optimizer: torch.optim.Optimizer, parts: Sequence[MicroBatchLoss], max_grad_norm: float, names: Iterable[str]
+    optimizer: torch.optim.Optimizer,
+    parts: Sequence[MicroBatchLoss],
+    max_grad_norm: float,
+    names: Iterable[str],
+    *,
+    every: bool = False,
 ) -> Metrics:
     """One gradient step: micro-batches, of all processes, whose losses add up to that of the whole.
 
     Args:
-        optimizer: holds the parameters to train. A parameter that no part reaches stays as it is.
+        optimizer: holds the parameters to train.
         parts: the micro-batches of all processes; each process takes its share of them.
         max_grad_norm: bound on the norm of the whole gradient.
         names: of what is measured, as a process may have no part.
+        every: whether a parameter that no part reaches is stepped too, so that its moments fade; of several processes
+            each is.
 
     Returns:
         By name the sum over all parts, or the mean where parts say how many they sum up; the largest where the name
@@ -88,17 +95,18 @@ def optim_step(
     total: Metrics = {name: torch.zeros((), dtype=torch.float64, device=parameters[0].device) for name in names}
     count = {name: torch.zeros_like(x) for name, x in total.items()}
     optimizer.zero_grad()
-    for part in (own := shard(parts)):
+    for part in shard(parts):
         loss, measured = part()
         loss.backward()
         for name, x in measured.items():
             x, n = x if isinstance(x, tuple) else (x, 0)
             add = torch.maximum if name.endswith("_max") else torch.add
             total[name], count[name] = add(total[name], x.detach().double()), count[name] + n
-    if not own or world_size() > 1:
-        for p in parameters:  # so that every process adds up the same, and moments fade where nothing is learnt
+    if every or world_size() > 1:  # then all of them add up the same
+        for p in parameters:
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-        all_reduce([p.grad for p in parameters])
+    if world_size() > 1:
+        all_reduce([p.grad for p in parameters if p.grad is not None])
         total, count = _of_all_processes(total, count)
     norm = torch.nn.utils.clip_grad_norm_(parameters, max_grad_norm)
     optimizer.step()

@@ -122,7 +122,7 @@ def _update(
     """One gradient step on one minibatch: micro-batches, of all processes, that add up to the loss of the whole."""
     reduce = partial(token_mean, denominator=b.acted.sum().clamp(min=1))
     parts = [partial(_loss, cfg, policy, critic, reduce, part) for part in micro_batches(policy, b, cfg.tokens)]
-    return optim_step(optimizer, parts + ptx(), cfg.max_grad_norm, METRICS)
+    return optim_step(optimizer, parts + ptx(), cfg.max_grad_norm, METRICS, every=True)
 
 
 def _loss(cfg: RLHFConfig, policy: LanguageModel, critic: Scalar, reduce: Reduction, b: Minibatch) -> LossAndMetrics:
