@@ -115,10 +115,10 @@ def test_labels_are_the_normalised_probabilities_of_both_orders(kind: str, reque
 
 
 def test_a_liking_for_a_letter_is_no_label_and_certainty_is_bounded(chat: LanguageModel, monkeypatch) -> None:
-    monkeypatch.setattr(critiques, "choose", lambda *_: 0.9)  # always (A)
+    monkeypatch.setattr(critiques, "probability_of_first", lambda *_: 0.9)  # always (A)
     assert preferences(ConstitutionalConfig(), chat, COMPARED, PRINCIPLES, draws()).tolist() == pytest.approx([0.5] * 2)
     turns = itertools.cycle((0.95, 0.05))
-    monkeypatch.setattr(critiques, "choose", lambda *_: next(turns))
+    monkeypatch.setattr(critiques, "probability_of_first", lambda *_: next(turns))
     bounded = preferences(ConstitutionalConfig(certain=0.6), chat, COMPARED, PRINCIPLES, draws())
     assert bounded.tolist() == pytest.approx([0.6] * 2)
 

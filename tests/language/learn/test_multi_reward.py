@@ -79,7 +79,7 @@ def test_what_another_process_judged_is_known_here(monkeypatch: pytest.MonkeyPat
         theirs = [(2, 0, [3.0, 4.0]), (2, 1, [5.0, math.nan])]
         return [json.loads(json.dumps(part)) for part in (mine, theirs)]
 
-    monkeypatch.setattr("operant.language.learn.multi_reward.gather", of_two)
+    monkeypatch.setattr("operant.language.learn.multi_reward.all_gather", of_two)
     task = SimpleNamespace(rewards={"a": None, "b": None}, weight={"a": 1.0, "b": 2.0}.get)
     judge: Any = SimpleNamespace(task=task, values={(1, 0): [1.0, 2.0], (1, 1): [0.0, 0.0]})
     found = reward_matrix(judge, [completion(2, 1, 3), completion(1, 0, 3)])

@@ -13,13 +13,7 @@ import numpy as np
 import torch
 
 from operant.config.errors import ConfigError
-from operant.language.learn.exchange import (
-    comparison_question,
-    generate_replies,
-    probability_of_first,
-    reply_prefix,
-    user_turn,
-)
+from operant.language.learn.exchange import comparison, generate_replies, probability_of_first, reply_prefix, user_turn
 from operant.language.learn.principles import Principle
 from operant.language.model.language_model import LanguageModel
 from operant.language.sample.engine import Engine, Sampling
@@ -143,7 +137,7 @@ def preferences(
     asked: list[str] = []
     for prompt, a, b in compared:
         question = principles[int(generator.integers(len(principles)))].comparison
-        asked += [comparison_question(prompt, a, b, question), comparison_question(prompt, b, a, question)]
+        asked += [comparison(prompt, a, b, question), comparison(prompt, b, a, question)]
     if isinstance(feedback, LanguageModel):
         answers = [probability_of_first(feedback, each) for each in asked]
     else:

@@ -22,15 +22,7 @@ from operant.data.trajectory import Metrics
 from operant.language.episodes.evaluate import PreferenceAccuracy
 from operant.language.learn.group_weights import GroupWeights
 from operant.language.learn.kto import kto
-from operant.language.learn.optim_step import (
-    LossAndMetrics,
-    check_lengths,
-    mean_of,
-    optim_step,
-    set_lr,
-    share_of,
-    widths,
-)
+from operant.language.learn.optim_step import PartLoss, check_lengths, mean_of, optim_step, set_lr, share_of, widths
 from operant.language.learn.reference import all_logp, answer_logp, pairs_with_reference, verdicts_with_reference
 from operant.language.learn.setup import adamw, encoder_of, held_out, job_on_data, judged_model
 from operant.language.model.language_model import LanguageModel
@@ -99,7 +91,7 @@ def dpo(
 
 def _loss(
     cfg: DPOConfig, policy: LanguageModel, groups: GroupWeights | None, soft: bool, count: int, pairs: Sequence[Pair]
-) -> LossAndMetrics:
+) -> PartLoss:
     """The share of some pairs in the loss of `count`; `soft` where a judge gave probabilities."""
     logp = answer_logp(policy, [e for p in pairs for e in (p.chosen, p.rejected)]).view(-1, 2)
     reference = _reference(pairs, logp.device)

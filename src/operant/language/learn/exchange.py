@@ -56,7 +56,7 @@ def reply_text(model: LanguageModel, tokens: Sequence[int], stop: Sequence[int])
     return str(model.tokenizer.decode(list(text), skip_special_tokens=True)).strip()
 
 
-def comparison_question(prompt: str, a: str, b: str, question: str) -> str:
+def comparison(prompt: str, a: str, b: str, question: str) -> str:
     """A question that puts two answers to a prompt side by side, as (A) and (B)."""
     exchange = plain_dialogue([{"role": "user", "content": prompt}])
     return f"Consider this exchange:\n\n{exchange}\n\n{question}\n(A) {a}\n(B) {b}"

@@ -28,7 +28,7 @@ from operant.language.learn.logprobs import all_token_logp, token_logp
 from operant.language.learn.minibatch import Minibatch, micro_batches, with_advantages
 from operant.language.learn.multi_reward import RewardMatrixOf, reward_matrix_of
 from operant.language.learn.on_policy import on_policy
-from operant.language.learn.optim_step import LossAndMetrics, optim_step
+from operant.language.learn.optim_step import PartLoss, optim_step
 from operant.language.learn.setup import adamw
 from operant.language.learn.verifier import read_verifier
 from operant.language.model.language_model import LanguageModel
@@ -42,7 +42,7 @@ from operant.run.job import Job, Say, silent
 
 METRICS = ("policy/kl", "policy/clip_fraction", "sampler/mismatch", "loss/policy", "sampler/mismatch_max")
 
-Loss = Callable[[Reduction, Minibatch], LossAndMetrics]
+Loss = Callable[[Reduction, Minibatch], PartLoss]
 
 
 def grpo(
@@ -114,7 +114,7 @@ def _update(
     return optim_step(optimizer, parts, cfg.max_grad_norm, METRICS, every=True)
 
 
-def _loss(policy: LanguageModel, loss_of: GroupLoss, beta: float, reduce: Reduction, b: Minibatch) -> LossAndMetrics:
+def _loss(policy: LanguageModel, loss_of: GroupLoss, beta: float, reduce: Reduction, b: Minibatch) -> PartLoss:
     """The share of a micro-batch in the loss."""
     logp = token_logp(policy, b)
     loss, metrics = loss_of(logp, b.logp, b.ref, b.adv, b.acted, beta=beta, reduce=reduce, sampled_logp=b.sampled_logp)

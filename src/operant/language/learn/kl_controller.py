@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,24 +14,11 @@ from operant.data.trajectory import Metrics
 from operant.language.episodes.episodes import Episodes
 from operant.language.learn.logprobs import reference_logp
 from operant.language.model.language_model import LanguageModel
+from operant.language.settings.grpo import GRPOConfig
+from operant.language.settings.rlhf import RLHFConfig
 from operant.math.divergence import k1, steered
 
 Schedule = Literal["constant", "linear", "adaptive"]
-
-
-class KLSettings(Protocol):
-    """Settings of a divergence that counts."""
-
-    @property
-    def beta(self) -> float: ...
-    @property
-    def beta_schedule(self) -> Schedule: ...
-    @property
-    def kl_target(self) -> float: ...
-    @property
-    def kl_horizon(self) -> int: ...
-    @property
-    def tokens(self) -> int | None: ...
 
 
 @dataclass
@@ -84,7 +71,7 @@ class KLPenalty:
 
     def __init__(
         self,
-        cfg: KLSettings,
+        cfg: GRPOConfig | RLHFConfig,
         policy: LanguageModel,
         reference: LanguageModel | None,
         controller: KLController | None = None,

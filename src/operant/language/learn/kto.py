@@ -15,7 +15,7 @@ from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics
-from operant.language.learn.optim_step import LossAndMetrics, check_lengths, mean_of, optim_step, set_lr, share_of
+from operant.language.learn.optim_step import PartLoss, check_lengths, mean_of, optim_step, set_lr, share_of
 from operant.language.learn.reference import all_logp, answer_logp
 from operant.language.model.language_model import LanguageModel
 from operant.language.settings.learning import DPOConfig
@@ -70,7 +70,7 @@ def kto(
 def _loss(
     cfg: DPOConfig, policy: LanguageModel, answers: Sequence[Encoded], reference: Tensor, desirable: Tensor,
     point: Tensor, part: Sequence[int],
-) -> LossAndMetrics:  # fmt: skip
+) -> PartLoss:  # fmt: skip
     """The share of some answers of a batch in its loss; log π_ref and verdicts [N] are of all of them."""
     logp, good = answer_logp(policy, [answers[i] for i in part]), desirable[part]
     loss, metrics = losses.kto(

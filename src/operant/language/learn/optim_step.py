@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,29 +11,11 @@ from torch import Tensor
 from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics
 from operant.language.episodes.distributed import all_gather, all_reduce, shard, world_size
+from operant.language.settings.learning import LearningConfig
 from operant.language.text.conversation import Encoded
 
 
-class RateSettings(Protocol):
-    """Settings of a learning rate."""
-
-    @property
-    def lr(self) -> float:
-        """After the warm-up."""
-        ...
-
-    @property
-    def lr_schedule(self) -> str:
-        """constant, linear or cosine."""
-        ...
-
-    @property
-    def warmup(self) -> float:
-        """The share of the steps in which it rises from 0."""
-        ...
-
-
-def learning_rate(cfg: RateSettings, done: float) -> float:
+def learning_rate(cfg: LearningConfig, done: float) -> float:
     """The learning rate after a share `done` of the steps: up to `lr` over the warm-up, then constant or down to 0."""
     if done < cfg.warmup:
         return cfg.lr * done / cfg.warmup
@@ -43,7 +24,7 @@ def learning_rate(cfg: RateSettings, done: float) -> float:
     return cfg.lr * factor
 
 
-def set_lr(optimizer: torch.optim.Optimizer, cfg: RateSettings, done: float) -> float:
+def set_lr(optimizer: torch.optim.Optimizer, cfg: LearningConfig, done: float) -> float:
     """Give every group of parameters the learning rate after a share `done` of the steps; returns it."""
     lr = learning_rate(cfg, done)
     for group in optimizer.param_groups:
@@ -53,10 +34,10 @@ def set_lr(optimizer: torch.optim.Optimizer, cfg: RateSettings, done: float) -> 
 
 PartMetric = Tensor | tuple[Tensor, Tensor | int]
 PartMetrics = dict[str, PartMetric]
-LossAndMetrics = tuple[Tensor, PartMetrics]
+PartLoss = tuple[Tensor, PartMetrics]
 """A micro-batch's share of the loss, and what is measured on it: a number, or a sum and how many it is of."""
 
-MicroBatchLoss = Callable[[], LossAndMetrics]
+MicroBatchLoss = Callable[[], PartLoss]
 
 
 def share_of(share: Tensor, of: int, count: Tensor | int) -> PartMetric:

@@ -15,7 +15,7 @@ from operant.language.episodes.evaluate import PreferenceAccuracy, rollout_rows,
 from operant.language.episodes.rollout_files import RolloutRow, write_rollouts
 from operant.language.episodes.task_scorer import TaskScorer, prompts_of, step_scorer
 from operant.language.learn.on_policy import checked_task
-from operant.language.learn.optim_step import LossAndMetrics, check_lengths, mean_of, optim_step, set_lr, share_of
+from operant.language.learn.optim_step import PartLoss, check_lengths, mean_of, optim_step, set_lr, share_of
 from operant.language.learn.setup import adamw, encoder_of, held_out, job_on_data, judged_model
 from operant.language.model.language_model import LanguageModel, Scalar
 from operant.language.model.train_state import LanguageTrainState
@@ -70,7 +70,7 @@ def process_reward(
         yield metrics | {"schedule/lr": torch.tensor(lr)} | data.stats()
 
 
-def _loss(model: Scalar, count: int, items: Sequence[Steps]) -> LossAndMetrics:
+def _loss(model: Scalar, count: int, items: Sequence[Steps]) -> PartLoss:
     """The share of some solutions in the loss of `count` verdicts."""
     rows = padded([item.solution for item in items], model.backbone.tokenizer.pad_token_id).to(model.backbone.device)
     logit = model(rows.tokens)[:, 1:]  # [N, T] after the token that `acted` marks

@@ -20,15 +20,7 @@ from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.language.episodes.evaluate import PreferenceAccuracy
-from operant.language.learn.optim_step import (
-    LossAndMetrics,
-    check_lengths,
-    mean_of,
-    optim_step,
-    set_lr,
-    share_of,
-    widths,
-)
+from operant.language.learn.optim_step import PartLoss, check_lengths, mean_of, optim_step, set_lr, share_of, widths
 from operant.language.learn.setup import adamw, encoder_of, held_out, job_on_data, judged_model
 from operant.language.model.language_model import LanguageModel, Scalar
 from operant.language.model.train_state import EXTRA, LanguageTrainState
@@ -80,7 +72,7 @@ def reward_model(
         yield metrics | {"schedule/lr": torch.tensor(lr)} | data.stats()
 
 
-def _loss(cfg: RewardModelConfig, model: Scalar, count: int, items: Sequence[Pair | Ranking]) -> LossAndMetrics:
+def _loss(cfg: RewardModelConfig, model: Scalar, count: int, items: Sequence[Pair | Ranking]) -> PartLoss:
     """The share of some items in the loss of `count`."""
     rows = padded([e for item in items for e in answers(item)], model.backbone.tokenizer.pad_token_id)
     loss, metrics = judge(cfg, score(model, rows.to(model.backbone.device)), items, count=count)

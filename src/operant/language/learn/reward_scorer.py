@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from operant.config.errors import ConfigError
-from operant.language.learn.optim_step import LossAndMetrics, MicroBatchLoss
+from operant.language.learn.optim_step import MicroBatchLoss, PartLoss
 from operant.language.learn.reward_model import score
 from operant.language.model.language_model import LanguageModel, Scalar
 from operant.language.sample.sampling import Completion
@@ -84,7 +84,7 @@ def ptx_losses(cfg: RLHFConfig, policy: LanguageModel, texts: Shuffled[Encoded] 
             partial(loss, reduce, [chosen[i] for i in part]) for part in within(sizes, [1] * len(sizes), cfg.tokens)
         ]
 
-    def loss(reduce: Reduction, texts: list[Encoded]) -> LossAndMetrics:
+    def loss(reduce: Reduction, texts: list[Encoded]) -> PartLoss:
         rows = padded(texts, policy.tokenizer.pad_token_id).to(policy.device)
         share, _ = nll(policy.evaluate(rows.tokens, rows.acted)[0], rows.acted, reduce=reduce)
         return cfg.ptx_coef * share, {"loss/ptx": share}

@@ -24,7 +24,7 @@ from operant.language.learn.kl_controller import KLController, KLPenalty
 from operant.language.learn.logprobs import all_values, state_value, token_logp
 from operant.language.learn.minibatch import Minibatch, micro_batches, with_advantages
 from operant.language.learn.on_policy import on_policy
-from operant.language.learn.optim_step import LossAndMetrics, optim_step
+from operant.language.learn.optim_step import PartLoss, optim_step
 from operant.language.learn.reward_model import read_reward
 from operant.language.learn.reward_scorer import Losses, RewardScorer, critic_from, ptx_losses
 from operant.language.learn.setup import adamw, task_demonstrations
@@ -125,7 +125,7 @@ def _update(
     return optim_step(optimizer, parts + ptx(), cfg.max_grad_norm, METRICS, every=True)
 
 
-def _loss(cfg: RLHFConfig, policy: LanguageModel, critic: Scalar, reduce: Reduction, b: Minibatch) -> LossAndMetrics:
+def _loss(cfg: RLHFConfig, policy: LanguageModel, critic: Scalar, reduce: Reduction, b: Minibatch) -> PartLoss:
     """The share of a micro-batch in the loss."""
     logp = token_logp(policy, b)
     policy_loss, metrics = clipped_surrogate(

@@ -15,7 +15,7 @@ from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.language.episodes.evaluate import HeldOutLikelihood, TaskAccuracy, sampling_of
-from operant.language.learn.optim_step import LossAndMetrics, check_lengths, mean_of, optim_step, set_lr, share_of
+from operant.language.learn.optim_step import PartLoss, check_lengths, mean_of, optim_step, set_lr, share_of
 from operant.language.learn.setup import adamw, encoder_of, job_on_data, model_of, task_demonstrations
 from operant.language.model.fresh import fresh
 from operant.language.model.language_model import LanguageModel
@@ -70,7 +70,7 @@ def sft(
         yield metrics | {"data/tokens": torch.tensor(float(count))} | data.stats()
 
 
-def _loss(policy: LanguageModel, count: int, rows: Rows) -> LossAndMetrics:
+def _loss(policy: LanguageModel, count: int, rows: Rows) -> PartLoss:
     """The share of some rows in the loss of `count` tokens."""
     part = rows.to(policy.device)
     logp, entropy = policy.evaluate(part.tokens, part.acted, position=part.position, segment=part.segment)
