@@ -24,7 +24,7 @@ from operant.language.model.language_model import ends
 from operant.language.model.small_base import fresh
 from operant.language.sample.engine import Engine, Prompt, Sampling
 from operant.language.serve.detokenize import decode
-from operant.language.serve.speaker import shown
+from operant.language.serve.speaker import compile_ahead, shown
 from operant.language.settings.runs import BaseConfig
 
 TEMPLATE = (
@@ -37,6 +37,7 @@ TEMPLATE = (
 def policy():
     made = fresh(BaseConfig(width=32, layers=2, heads=4, positions=128), ["the quick brown fox €"] * 20)
     made.tokenizer.chat_template = TEMPLATE
+    compile_ahead(made)  # so that no test is the first to wait for it
     return made
 
 

@@ -108,14 +108,9 @@ def _ended(one: Said) -> str:
 
 
 def _json(
-    args: argparse.Namespace,
-    name: str,
-    policy: LanguageModel,
-    text: str,
-    prompt: tuple[int, ...],
-    seed: int,
+    args: argparse.Namespace, name: str, policy: LanguageModel, text: str, prompt: tuple[int, ...], seed: int,
     said: list[Said],
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     from operant.language.serve.detokenize import Spelling
 
     spell = Spelling(policy.tokenizer)

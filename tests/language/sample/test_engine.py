@@ -12,6 +12,7 @@ from operant.language.cpu import numba_decoder as compiled
 from operant.language.model.language_model import LanguageModel
 from operant.language.model.lora import LoraSpec
 from operant.language.sample import cuda_graph_decoder as static
+from operant.language.sample.decode_state import Job
 from operant.language.sample.engine import Completion, Engine, Prompt, Sampling
 from operant.language.sample.sampling import keep
 from reference import tiny
@@ -171,6 +172,29 @@ def test_forced_tokens_are_followed_and_not_acted(way):
     assert all(c.finish == "stop" for c in asked)
     wide = Engine(way, seed=9).generate(prompts, sampling, samples=3, after=after)
     assert [c.tokens for c in wide] == [c.tokens for c in found]
+
+
+def test_rows_of_transformers_that_have_ended_keep_no_others_waiting(models, monkeypatch):
+    """Of two rows that step together one ends, and another completion begins there: each group ends with its own."""
+    policy, steps = models["mistral"], []
+    step = policy.whole.step
+    monkeypatch.setattr(policy.whole, "step", lambda *given: steps.append(given[0].shape[0]) or step(*given))
+    decoding, prompts = Engine(policy, seed=0).open(2), prompts_of((4, 4, 3))
+    jobs = [Job(i, i, p, 0, Sampling(max_tokens=(2, 6, 12)[i]), 5) for i, p in enumerate(prompts)]
+    decoding.expect(jobs)
+    with torch.no_grad():
+        decoding.begin([0, 1], jobs[:2])
+        while decoding.slots.busy[0]:
+            decoding.advance()
+        (first,) = decoding.slots.take([0], jobs[:1], frozenset())
+        decoding.begin([0], jobs[2:])
+        while decoding.slots.busy.any():
+            decoding.advance()
+    assert steps == [2, 2, 2, 1, *[2, 1] * 4, *[1] * 8]
+    found = [first, *decoding.slots.take([1, 0], jobs[1:], frozenset())]
+    for job, c in zip(jobs, found, strict=True):
+        (wanted,) = Engine(policy, seed=5).generate([job.prompt], job.sampling)
+        assert c.tokens == wanted.tokens
 
 
 CUTS = {

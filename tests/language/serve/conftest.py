@@ -16,10 +16,12 @@ def policy():
     """A model with random weights that writes any bytes, and a byte-level tokenizer with a chat template."""
     pytest.importorskip("transformers")
     from operant.language.model.small_base import fresh
+    from operant.language.serve.speaker import compile_ahead
     from operant.language.settings.runs import BaseConfig
 
     made = fresh(BaseConfig(width=32, layers=2, heads=4, positions=256), TEXTS)
     made.tokenizer.chat_template = TEMPLATE
+    compile_ahead(made)  # or whoever waits for a first token would run out of patience
     return made
 
 

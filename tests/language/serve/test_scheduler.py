@@ -15,6 +15,7 @@ from operant.language.model.language_model import LanguageModel
 from operant.language.sample.engine import Engine, Prompt, Sampling
 from operant.language.serve.detokenize import decode
 from operant.language.serve.scheduler import Ask, FullError, Scheduler
+from operant.language.serve.speaker import compile_ahead
 from reference import tiny
 
 HOW = (
@@ -30,7 +31,9 @@ def model(request):
     pytest.importorskip("transformers")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return LanguageModel(tiny.model_of(request.param), tiny.tokenizer())
+        made = LanguageModel(tiny.model_of(request.param), tiny.tokenizer())
+    compile_ahead(made)
+    return made
 
 
 @pytest.fixture(params=["compiled", "torch"])
@@ -45,7 +48,7 @@ def test_rows_that_come_and_go_are_those_of_the_engine(model, way):
     if model.whole is not None and way == "compiled":
         pytest.skip("goes through transformers either way")
     prompts = [tuple(row.tolist()) for row in tiny.rows((5, 1, 9, 20, 12, 3), seed=4)]
-    asks = [Heard(p, HOW[i % len(HOW)], seed=11, id=i, samples=1 + i % 3) for i, p in enumerate(prompts)]
+    asks = [Heard(p, HOW[i % len(HOW)], seed=11, id=i, samples=1 + i % 3, top=i % 2 * 2) for i, p in enumerate(prompts)]
     with Scheduler(model, slots=3) as scheduler:
         for heard in asks:
             scheduler.submit(heard.ask)
@@ -60,6 +63,34 @@ def test_rows_that_come_and_go_are_those_of_the_engine(model, way):
             assert torch.allclose(torch.tensor([t.kept for t in told]), torch.tensor(c.kept), atol=1e-4)
             assert deltas[c.sample][-1].finish == c.finish
             assert [t.end for t in told] == [t in HOW[i % len(HOW)].stop for t in c.tokens]
+            for t in told:
+                assert len(t.top) == i % 2 * 2
+                assert dict(t.top).get(t.id, t.logp) == pytest.approx(t.logp, abs=1e-4)
+                assert all(logp >= t.logp - 1e-4 for _, logp in t.top) or t.id in dict(t.top)
+
+
+def test_memory_grows_under_rows_that_go_on(way, monkeypatch):
+    monkeypatch.setattr(compiled, "ROOM", 20)
+    policy, sampling = LanguageModel(tiny.model_of("qwen3"), tiny.tokenizer()), Sampling(max_tokens=80)
+    prompts = [tuple(row.tolist()) for row in tiny.rows((3, 40, 1, 45), seed=4)]
+    compile_ahead(policy)
+    with Scheduler(policy, slots=4) as scheduler:
+        asks = [Heard(p, sampling, seed=2, id=i, samples=1 + i % 2) for i, p in enumerate(prompts)]
+        for heard in asks:
+            before = scheduler._decoding.slots.at.clone()
+            scheduler.submit(heard.ask)
+            end = time.monotonic() + 20
+            while scheduler._rows and int(scheduler._decoding.slots.at.max()) < int(before.max()) + 15:
+                assert time.monotonic() < end
+                time.sleep(0.001)
+        found = [heard.tokens() for heard in asks]
+        end = time.monotonic() + 20
+        while sum(x.numel() if way == "torch" else x.size for x in scheduler._decoding.cache):
+            assert time.monotonic() < end, "memory is given back when no row is left"
+            time.sleep(0.001)
+    for i, prompt in enumerate(prompts):
+        wanted = Engine(policy, seed=2).generate([Prompt(id=i, tokens=prompt)], sampling, samples=1 + i % 2)
+        assert [found[i][c.sample] for c in wanted] == [c.tokens for c in wanted]
 
 
 def test_a_seeded_sample_is_the_same_in_any_company(policy, way):

@@ -22,7 +22,7 @@ from operant.language.cpu.activation_cache import obstacle as tape_obstacle
 from operant.language.cpu.decode_kernels import LANES, WIDE, Cache, How, Record, Rows, Scratch, Weights
 from operant.language.model.decoder_layouts import Absolute, Rotary
 from operant.language.model.language_model import LanguageModel
-from operant.language.sample.decode_state import Job, Prompts, Slots, columns_of
+from operant.language.sample.decode_state import Decoding, Job, Prompts, Slots
 from operant.language.sample.sampling import Completion, Sampling
 from operant.language.sample.torch_decoder import beside, prefill
 
@@ -230,7 +230,7 @@ def _with_blocks(old: np.ndarray, blocks: int, held: Sequence[int]) -> np.ndarra
     return new
 
 
-class Compiled:
+class Compiled(Decoding):
     """Rows decoded by compiled code, a share of them on each of torch's threads.
 
     A prompt's keys and values are computed once, some prompts ahead, and read by all its samples.
@@ -242,8 +242,6 @@ class Compiled:
         ahead: prompts computed ahead.
         record: keep what is computed on the policy's tape, where that is possible. All jobs are expected at once then.
     """
-
-    refills = True
 
     def __init__(self, policy: LanguageModel, count: int, places: int, ahead: int, *, record: bool = False) -> None:
         self.policy, self.decoder, self.record = policy, policy.decoder, record
@@ -259,9 +257,9 @@ class Compiled:
 
     def expect(self, jobs: Sequence[Job]) -> None:
         """Makes room, for long completions as they get long."""
+        super().expect(jobs)
         self.prompts.expect(jobs)
-        longest, columns = max(len(job.prompt.tokens) - 1 for job in jobs), columns_of(jobs)
-        self.slots.widen(columns)
+        longest, columns = max(len(job.prompt.tokens) - 1 for job in jobs), max(job.columns for job in jobs)
         self._reserve(longest, min(columns, ROOM))
         if longest + columns > self.positions:
             self.positions = longest + columns
@@ -275,21 +273,8 @@ class Compiled:
             if self.tape is not None:
                 self.tape.begin(len(jobs) * columns, prompts, jobs[0].sampling.temperature or 1.0)
             self.kept = _record(self.tape, len(self.prompt))
-        s = self.slots
-        self.rows = Rows(
-            tokens=s.tokens.numpy(),
-            logp=s.logp.numpy(),
-            kept=s.kept.numpy(),
-            acted=s.acted.numpy(),
-            known=s.known.numpy(),
-            at=s.at.numpy(),
-            limit=s.limit.numpy(),
-            start=s.start.numpy(),
-            key=s.key.numpy().view(np.uint64),
-            offset=s.offset.numpy(),
-            busy=s.busy.numpy(),
-            prompt=self.prompt,
-        )
+        views = {name: getattr(self.slots, name).numpy() for name in Rows._fields if name != "prompt"}
+        self.rows = Rows(**views | {"key": views["key"].view(np.uint64)}, prompt=self.prompt)
 
     def begin(self, slots: Sequence[int], jobs: Sequence[Job]) -> None:
         """Computes the prompts that are not at hand, and some ahead."""
@@ -328,7 +313,7 @@ class Compiled:
         return self.decoder.head(self.decoder.norm(torch.from_numpy(self.states.x[-1, list(slots)])))
 
     def clear(self) -> None:
-        """Forget keys and values."""
+        super().clear()
         depth, k, d = self.decoder.depth, self.decoder.kv_heads, self.decoder.head_dim
 
         def none(count: int, *block: int) -> np.ndarray:
@@ -336,7 +321,6 @@ class Compiled:
 
         places, rows = len(self.prompts.empty), len(self.prompt)
         self.cache = Cache(none(places, d, LANES), none(places, LANES, d), none(rows, d, LANES), none(rows, LANES, d))
-        self.slots.used = 0
 
     def _reserve(self, before: int, behind: int) -> None:
         """Have room for prompts of so many tokens, and for so many columns."""

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from operant.language.model.language_model import LanguageModel
 from operant.language.sample.attention import attention
-from operant.language.sample.decode_state import Job, Prompts, Slots, Where, columns_of, places_for
+from operant.language.sample.decode_state import Decoding, Job, Prompts, Slots, Where, places_for
 from operant.language.sample.torch_decoder import absorb, beside, one_token, prefill, stop_mask
 
 LOOK = 16
@@ -69,7 +69,7 @@ def room(device: torch.device) -> float:
 
 def reopened(old: Static | None, policy: LanguageModel, jobs: Sequence[Job], count: int, samples: int) -> Static:
     """`old` begun anew where its caches hold these jobs, else another in its place."""
-    longest, columns = max(len(job.prompt.tokens) - 1 for job in jobs), columns_of(jobs)
+    longest, columns = max(len(job.prompt.tokens) - 1 for job in jobs), max(job.columns for job in jobs)
     prompts = len({job.order for job in jobs})
     if old is None or not old.holds(count, longest, columns, prompts, samples):
         if old is not None:  # as large in each respect, or calls that take turns would be for ever at it
@@ -82,7 +82,7 @@ def reopened(old: Static | None, policy: LanguageModel, jobs: Sequence[Job], cou
     return old
 
 
-class Static:
+class Static(Decoding):
     """S rows over caches that stay in place: of prompts [layer, 2, P, K, A, d] and of rows [layer, 2, S, K, C, d].
 
     Args:
@@ -93,8 +93,6 @@ class Static:
         prompts: in all.
         samples: of each.
     """
-
-    refills = True
 
     def __init__(
         self, policy: LanguageModel, count: int, longest: int, columns: int, prompts: int, samples: int
@@ -153,7 +151,7 @@ class Static:
         self._prefill(self.prompts.missing(jobs))
         for slot, job in zip(slots, jobs, strict=True):
             self.under[job.number] = slot
-            self.limit[slot] = 1 + self.sampling.max_tokens - job.prompt.drawn
+            self.limit[slot] = job.columns
         places = torch.tensor([self.prompts.places[job.order] for job in jobs], device=self.device)
         self.place[torch.tensor(slots, device=self.device)] = places
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +27,11 @@ class Job:
     seed: int
     logits: bool = False  # whether they are asked for at each step
 
+    @property
+    def columns(self) -> int:
+        """One, and as many as tokens may follow."""
+        return 1 + self.sampling.max_tokens - self.prompt.drawn
+
 
 class Where(NamedTuple):
     """Which keys the rows of a step see."""
@@ -34,11 +40,6 @@ class Where(NamedTuple):
     prompt: Tensor  # [B] in the cache of prompts
     ahead: Tensor  # [B] keys of the prompt
     at: Tensor  # [B] column of the newest key of its own: at + 1 of them are seen
-
-
-def columns_of(jobs: Sequence[Job]) -> int:
-    """Columns of the longest completion and one."""
-    return 1 + max(job.sampling.max_tokens - job.prompt.drawn for job in jobs)
 
 
 class Slots:
@@ -83,7 +84,7 @@ class Slots:
         device = self.tokens.device
         rows = torch.tensor(slots, device=device)
         columns = [
-            (j.prompt.tokens[-1], 1 + j.sampling.max_tokens - j.prompt.drawn, len(j.prompt.tokens) - 1,
+            (j.prompt.tokens[-1], j.columns, len(j.prompt.tokens) - 1,
              j.prompt.drawn - 1, j.prompt.id, j.sample, j.seed)
             for j in jobs
         ]  # fmt: skip
@@ -186,39 +187,43 @@ class Prompts:
                 self.empty.append(self.places.pop(job.order))
 
 
-class Decoding(Protocol):
-    """One way of decoding."""
+class Decoding(ABC):
+    """One way of decoding rows that come and go, each drawn in its own way.
+
+    Attributes:
+        slots: the rows.
+        refills: whether a row should begin while others are under way.
+    """
 
     slots: Slots
-    refills: bool  # whether a row should begin while others are under way
+    last: Tensor  # logits [rows in use, V] of the last step
+    refills = True
 
+    def expect(self, jobs: Sequence[Job]) -> None:
+        """Make room for jobs that will begin, each of which is released once."""
+        self.slots.widen(max(job.columns for job in jobs))
+
+    @abstractmethod
     def begin(self, slots: Sequence[int], jobs: Sequence[Job]) -> None:
-        """Prompts' keys and values for rows that begin."""
+        """Compute prompts' keys and values for rows that begin."""
         ...
 
+    @abstractmethod
     def advance(self, steps: int | None = None) -> None:
         """So many steps of every busy row; if None, as many as are best between two looks."""
         ...
 
-    def release(self, job: Job) -> None:
-        """A completion has ended, or never will begin."""
-        ...
-
-
-class Open(Decoding, Protocol):
-    """Rows that come and go, each drawn in its own way."""
-
-    def expect(self, jobs: Sequence[Job]) -> None:
-        """Jobs that will begin, each of which is released once: makes room for them."""
-        ...
-
     def logits(self, slots: Sequence[int]) -> Tensor:
         """Those [n, V] float32 from which the newest tokens of these rows were drawn, if their jobs ask for them."""
-        ...
+        return self.last[list(slots)].float()
+
+    def release(self, job: Job) -> None:
+        """A completion has ended, or never will begin."""
+        return
 
     def clear(self) -> None:
         """Give memory back; no job is expected."""
-        ...
+        self.slots.used, self.last = 0, torch.zeros(0, 0)
 
 
 def check(prompts: Sequence[Prompt], sampling: Sampling, vocab: int, positions: int) -> None:

@@ -17,7 +17,7 @@ from operant.language.cpu import numba_decoder as compiled
 from operant.language.cpu.numba_decoder import Compiled
 from operant.language.model.language_model import LanguageModel
 from operant.language.sample import cuda_graph_decoder as static
-from operant.language.sample.decode_state import Decoding, Job, Open, check, places_for
+from operant.language.sample.decode_state import Decoding, Job, check, places_for
 from operant.language.sample.hf_decoder import Through
 from operant.language.sample.sampling import Completion, Prompt, Sampling, draw, keep, uniform
 from operant.language.sample.torch_decoder import Eager
@@ -92,7 +92,7 @@ class Engine:
         self.seconds += time.perf_counter() - began
         return found
 
-    def open(self, slots: int) -> Open:
+    def open(self, slots: int) -> Decoding:
         """So many rows that come and go, decoded as those of `generate` and with the weights as they are now.
 
         On CUDA steps are called, not replayed: a graph holds how tokens are drawn, which is each row's own affair here.
@@ -146,7 +146,7 @@ class Engine:
         decoding.expect(jobs)
         return decoding
 
-    def _open(self, count: int, *, places: int, ahead: int, record: bool = False) -> Open:
+    def _open(self, count: int, *, places: int, ahead: int, record: bool = False) -> Decoding:
         if self.policy.whole is not None:
             return Through(self.policy, count)
         if self.compiles:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from operant.language.model.language_model import LanguageModel
-from operant.language.sample.decode_state import Job, Slots, columns_of
+from operant.language.sample.decode_state import Decoding, Job, Slots
 from operant.language.sample.torch_decoder import absorb, stop_mask
 
 
@@ -28,7 +28,7 @@ class _Group:
     cache: Any  # the model's; made at the first step
 
 
-class Through:
+class Through(Decoding):
     """Rows that step together through the model's own cache.
 
     Args:
@@ -43,10 +43,6 @@ class Through:
         self.whole, self.device = policy.whole, policy.device
         self.slots = Slots(count, 0, self.device)
         self.clear()
-
-    def expect(self, jobs: Sequence[Job]) -> None:
-        """Columns for them."""
-        self.slots.widen(columns_of(jobs))
 
     def begin(self, slots: Sequence[int], jobs: Sequence[Job]) -> None:
         """The prompts of rows that begin together, one length at a time."""
@@ -85,15 +81,6 @@ class Through:
                 logits = self.last if len(rows) == s.used else self.last[rows]
                 absorb(s, rows, logits, how, stop_mask(how.stop, self.whole.vocab, self.device))
 
-    def logits(self, slots: Sequence[int]) -> Tensor:
-        """Of the last step."""
-        return self.last[torch.tensor(slots, device=self.device)]
-
-    def release(self, job: Job) -> None:
-        """Nothing is kept for a prompt."""
-
     def clear(self) -> None:
-        """Forget the caches."""
+        super().clear()
         self.groups: list[_Group] = []
-        self.last = torch.zeros(0, 0)
-        self.slots.used = 0

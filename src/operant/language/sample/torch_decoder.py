@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from operant.language.model.decoder_layouts import Decoder
 from operant.language.model.language_model import LanguageModel
-from operant.language.sample.decode_state import Job, Slots, columns_of
+from operant.language.sample.decode_state import Decoding, Job, Slots
 from operant.language.sample.drawing import draw_lean
 from operant.language.sample.sampling import Sampling, uniform_at
 
@@ -62,7 +62,7 @@ def one_token(
     return decoder.head(decoder.norm(x[:, 0]))
 
 
-class Eager:
+class Eager(Decoding):
     """Rows with keys and values of their own, of the prompt too, in a cache [layer, 2, S, K, capacity, d] by position.
 
     The cache grows as rows and columns are used. On an accelerator the host looks every `LOOK` steps; what a call of
@@ -73,17 +73,11 @@ class Eager:
         count: S.
     """
 
-    refills = True
-
     def __init__(self, policy: LanguageModel, count: int) -> None:
         self.decoder, self.device, self.vocab = policy.decoder, policy.device, policy.vocab
         self.dtype = next(policy.parameters()).dtype
         self.slots = Slots(count, 0, self.device)
         self.clear()
-
-    def expect(self, jobs: Sequence[Job]) -> None:
-        """Columns for them; keys and values get theirs as they come."""
-        self.slots.widen(columns_of(jobs))
 
     def begin(self, slots: Sequence[int], jobs: Sequence[Job]) -> None:
         """Each prompt's keys and values for its rows, computed once for rows that begin together."""
@@ -112,19 +106,10 @@ class Eager:
         for _ in range(steps):
             self._step(reach, alike)
 
-    def logits(self, slots: Sequence[int]) -> Tensor:
-        """Of the last step."""
-        return self.last[torch.tensor(slots, device=self.device)].float()
-
-    def release(self, job: Job) -> None:
-        """Nothing is kept for a prompt."""
-
     def clear(self) -> None:
-        """Forget keys and values."""
+        super().clear()
         shape = (self.decoder.depth, 2, 0, self.decoder.kv_heads, 0, self.decoder.head_dim)
         self.cache = torch.zeros(shape, dtype=self.dtype, device=self.device)
-        self.last = torch.zeros(0, 0)
-        self.slots.used = 0
 
     def _grow(self, rows: int, columns: int) -> None:
         more, wider = rows - self.cache.shape[2], columns - self.cache.shape[4]

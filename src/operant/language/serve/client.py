@@ -90,9 +90,7 @@ class Client:
         try:
             import httpx2
         except ImportError as error:
-            raise ConfigError(
-                f'asking a server needs another package ({error}): pip install "operant[serve]"'
-            ) from None
+            raise ConfigError(f'asking a server needs a package ({error}): pip install "operant[serve]"') from None
         host = _host(url)
         headers: dict[str, str] = {}
         if key is not None:
@@ -103,14 +101,8 @@ class Client:
             headers["Authorization"] = f"Bearer {secret}"
         if tries < 1 or together < 1:
             raise ConfigError(f"tries is {tries} and together {together}: give at least 1 of each")
-        self.url, self.model, self.tries, self.wait, self.limit, self.together = (
-            url,
-            model,
-            tries,
-            wait,
-            limit,
-            together,
-        )
+        self.url, self.model, self.together = url, model, together
+        self.tries, self.wait, self.limit = tries, wait, limit
         self.asked = self.failed = self.again = 0
         self._errors: tuple[type[Exception], ...] = (httpx2.TransportError,)
         self._late: type[Exception] = httpx2.TimeoutException
