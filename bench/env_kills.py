@@ -46,7 +46,7 @@ class Killer(threading.Thread):
         """Break, wait, and again."""
         rng = random.Random(self.seed)
         while not self.done.wait(rng.expovariate(2.0)):
-            process = rng.choice(self.env._pool.workers).process  # pyright: ignore[reportPrivateUsage]
+            process = rng.choice(self.env.workers).process  # pyright: ignore[reportPrivateUsage]
             name = rng.choice(("SIGKILL", "SIGKILL", "SIGSTOP"))
             if process.poll() is None:
                 os.kill(process.pid, getattr(signal, name))

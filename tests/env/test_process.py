@@ -352,7 +352,7 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path, how):
         from operant.env import make
         env = make({FAULTY!r}, 2, backend="process", kwargs={{"how": {how!r}, "copy": 1, "at": 1}})
         env.reset(100)
-        print(*(worker.process.pid for worker in env._pool.workers), flush=True)
+        print(*(worker.process.pid for worker in env.workers), flush=True)
         env.step(np.zeros(2, np.int64))
     """
     parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True)
@@ -379,7 +379,7 @@ def alive(pid):
 def test_closing_ends_every_worker(made):
     env = made(4)
     env.reset(0)
-    pids = [worker.process.pid for worker in env._pool.workers]
+    pids = [worker.process.pid for worker in env.workers]
     env.close()
     assert not any(alive(pid) for pid in pids)
 
@@ -391,7 +391,7 @@ def test_sixteen_random_kills(made):
 
     def killer():
         while len(kills) < 16 and not stop.wait(rng.uniform(0.05, 0.6)):
-            worker = rng.choice(env._pool.workers)
+            worker = rng.choice(env.workers)
             number = rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP])
             if worker.process.poll() is None:
                 os.kill(worker.process.pid, number)

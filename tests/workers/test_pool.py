@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from operant.config.errors import OperantError
-from operant.workers.pool import RequestFailed, Supervisor, Worker, WorkerLost, WorkerPool, WorkerTimeout, ready
+from operant.workers.pool import RequestFailed, Worker, WorkerLost, WorkerPool, WorkerTimeout, ready
 
 
 @pytest.fixture
@@ -245,8 +245,20 @@ def test_a_fork_of_the_parent_ends_no_worker(start):
 # --- pools ---
 
 
+class Odd(WorkerPool[Worker]):
+    restarts = 1
+
+    def start(self, index):
+        return Worker("reference.odd_service", {}, 20.0)
+
+    def spend(self, cause):
+        if not self.restarts:
+            raise OperantError(cause)
+        self.restarts -= 1
+
+
 def test_a_pool_replaces_within_its_budget_and_ends_with_its_owner():
-    pool = WorkerPool(lambda _: Worker("reference.odd_service", {}, 20.0), Supervisor(restarts=1))
+    pool = Odd()
     pool.grow(2)
     first, second = pool.workers
     first.receive()
@@ -255,7 +267,7 @@ def test_a_pool_replaces_within_its_budget_and_ends_with_its_owner():
     assert first.process.poll() is not None
     assert other is pool.workers[0]
     other.receive()
-    with pytest.raises(OperantError, match=r"it broke\. All 1 restarts are used up"):
+    with pytest.raises(OperantError, match="it broke"):
         pool.replace(1, "it broke")
     processes = [worker.process for worker in pool.workers]
     del pool

@@ -15,24 +15,24 @@ import struct
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.config.errors import EnvError, OperantError
+from operant.config.errors import EnvError
 from operant.env.spaces import Actions, Observations, action_dtype, decode_space
 from operant.env.vector import Step
-from operant.workers import pool
 from operant.workers.pool import CLOSE, RequestFailed, Worker, WorkerLost, WorkerPool, WorkerTimeout, cores
 
 RESET, STEP, RENDER = b"r", b"s", b"p"
 """Requests. The body is the step of the environments (int64), then for RESET a seed (int64), for STEP the actions."""
 
 
-class Supervisor(pool.Supervisor):
+@dataclass
+class Supervisor:
     """What the worker processes of one run may cost, and what they have cost so far.
 
     Attributes:
@@ -42,24 +42,27 @@ class Supervisor(pool.Supervisor):
         restarted: how many there have been.
     """
 
+    workers: int | None = None
+    timeout: float = 60.0
+    restarts: int = 10
+    restarted: int = 0
+
     def spend(self, cause: str) -> None:
         """Count one restart and say so on standard error.
 
         Raises:
             EnvError: if the budget is used up; names the cause.
         """
-        super().spend(cause)
+        if self.restarted >= self.restarts:
+            raise EnvError(
+                f"{cause}. All {self.restarts} restarts of this run are used up (env.restarts): mend the environment, "
+                "or allow more"
+            )
+        self.restarted += 1
         print(f"restarting an environment ({self.restarted} of {self.restarts}): {cause}", file=sys.stderr, flush=True)
 
-    def exhausted(self, cause: str) -> OperantError:
-        """The error that says so."""
-        return EnvError(
-            f"{cause}. All {self.restarts} restarts of this run are used up (env.restarts): mend the environment, "
-            "or allow more"
-        )
 
-
-class Processes:
+class Processes(WorkerPool[Worker]):
     """A `VectorEnv` whose copies live in worker processes; copy i is seeded with `seed + i`.
 
     Args:
@@ -83,32 +86,41 @@ class Processes:
         supervisor: Supervisor | None = None,
         render_mode: str | None = None,
     ) -> None:
+        super().__init__(grace=CLOSE)
         self.num, self.name = num, importable(env)
         self.supervisor = supervisor or Supervisor()
         workers = min(num, self.supervisor.workers or cores())
         edges = [num * w // workers for w in range(workers + 1)]
         self._rows = [slice(a, b) for a, b in itertools.pairwise(edges)]  # the copies that each worker steps
-        file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as workers may be started
-        self._called = np.memmap(file, np.int64, "w+", shape=(workers,))  # the copy that each worker called last
-        common = {"env": self.name, "kwargs": dict(kwargs), "path": [*sys.path], "render_mode": render_mode}
-        settings = [
-            common | {"worker": w, "first": rows.start, "count": rows.stop - rows.start}
-            for w, rows in enumerate(self._rows)
-        ]
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as workers may be started
+        self._called = np.memmap(self._file, np.int64, "w+", shape=(workers,))  # the copy that each called last
+        self._common = {"env": self.name, "kwargs": dict(kwargs), "path": [*sys.path], "render_mode": render_mode}
         try:
-            json.dumps(settings)
+            json.dumps(self._common)
         except (TypeError, ValueError) as error:
             raise EnvError(f"{self.name}: env.kwargs cannot be sent to a worker process: {error}") from error
-        start = partial(_start, settings, self.supervisor.timeout, file, self._called)
-        self._pool = WorkerPool(start, self.supervisor, grace=CLOSE)
         self._steps = self._seed = self._fresh = 0
         try:
-            self._pool.grow(workers)
+            self.grow(workers)
             self._take_spaces([json.loads(bytes(self._receive(w))) for w in range(workers)])
         except EnvError:
             self.close()
             raise
         self._obs = np.zeros((num, self.obs_dim), np.float32)
+
+    def start(self, index: int) -> Worker:
+        """Start a worker, which makes its copies."""
+        rows = self._rows[index]
+        self._called[index] = rows.start
+        order = self._common | {"worker": index, "first": rows.start, "count": rows.stop - rows.start}
+        try:
+            return Worker("operant.env.worker", order, self.supervisor.timeout, share=[self._file.fileno()])
+        except OSError as error:
+            raise EnvError(f"{self.name}: no worker process can be started: {error.strerror}") from error
+
+    def spend(self, cause: str) -> None:
+        """Count one restart. Raises EnvError if all that the supervisor allows are used up."""
+        self.supervisor.spend(cause)
 
     def _take_spaces(self, descriptions: Sequence[Mapping[str, Any]]) -> None:
         """Take over the spaces that the workers tell of."""
@@ -168,20 +180,21 @@ class Processes:
 
         A worker that fails here is restarted by the next step, if it is gone.
         """
-        self._workers()[0].send(RENDER, struct.pack("<q", self._steps))
+        self._open()[0].send(RENDER, struct.pack("<q", self._steps))
         body = self._receive(0)
         return np.frombuffer(body, np.uint8, offset=24).reshape(struct.unpack_from("<3q", body)) if body else None
 
     def close(self) -> None:
         """Close every copy and end every worker."""
-        self._pool.close()
+        super().close()
+        self._file.close()
 
     def _request(
         self, kind: bytes, body: Callable[[slice], bytes]
     ) -> tuple[list[tuple[slice, memoryview]], dict[int, str]]:
         """Send each worker a request; the answers that came, by copies, and why the others did not, by worker."""
         step = struct.pack("<q", self._steps)
-        for worker, rows in zip(self._workers(), self._rows, strict=True):
+        for worker, rows in zip(self._open(), self._rows, strict=True):
             worker.send(kind, step, body(rows))
         bodies: list[tuple[slice, memoryview]] = []
         broken: dict[int, str] = {}
@@ -189,14 +202,14 @@ class Processes:
             try:
                 bodies.append((rows, self._receive(index)))
             except EnvError as error:
-                self._pool.workers[index].close()
+                self.workers[index].close()
                 broken[index] = str(error)
         return bodies, broken
 
-    def _workers(self) -> list[Worker]:
-        if not self._pool.workers:
+    def _open(self) -> list[Worker]:
+        if not self.workers:
             raise EnvError(f"{self.name} was closed: make it anew")
-        return self._pool.workers
+        return self.workers
 
     def _receive(self, index: int) -> memoryview:
         """The answer of a worker to its last request.
@@ -205,7 +218,7 @@ class Processes:
             EnvError: if the environment raised or answered wrongly, or none came in time, or the process is gone.
         """
         try:
-            return self._pool.workers[index].receive()
+            return self.workers[index].receive()
         except RequestFailed as error:
             raise EnvError(f"{self._where(index)}: the environment {error}" if error.raised else str(error)) from error
         except WorkerTimeout as error:
@@ -220,7 +233,7 @@ class Processes:
     def _restart(self, index: int, cause: str) -> NDArray[np.float32]:
         """Put a new worker in the place of a broken one; returns the first states of its copies."""
         while True:
-            worker = self._pool.replace(index, cause)
+            worker = self.replace(index, cause)
             self._fresh += 1
             try:
                 self._receive(index)
@@ -232,18 +245,6 @@ class Processes:
 
     def _states(self, body: memoryview, offset: int = 0) -> NDArray[np.float32]:
         return np.frombuffer(body, np.float32, offset=offset).reshape(-1, self.obs_dim)
-
-
-def _start(
-    settings: Sequence[Mapping[str, Any]], timeout: float, file: Any, called: NDArray[np.int64], index: int
-) -> Worker:
-    """Start the worker with a number."""
-    order = settings[index]
-    called[index] = order["first"]
-    try:
-        return Worker("operant.env.worker", order, timeout, share=[file.fileno()])
-    except OSError as error:
-        raise EnvError(f"{order['env']}: no worker process can be started: {error.strerror}") from error
 
 
 def importable(env: str | Callable[..., Any]) -> str:

@@ -15,12 +15,10 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
-from operant.config.errors import OperantError
 from operant.workers.wire import DONE, RAISED, START, Connection, Disconnected, TimedOut, UnexpectedAnswer
 
 W = TypeVar("W", bound="Worker")
@@ -50,37 +48,6 @@ class WorkerTimeout(WorkerLost):
     def __init__(self, seconds: float) -> None:
         super().__init__("did not answer in time; it was ended")
         self.seconds = seconds
-
-
-@dataclass
-class Supervisor:
-    """What worker processes may cost, and what they have cost so far.
-
-    Attributes:
-        workers: how many processes; as many as there are cores if None.
-        timeout: seconds for one request.
-        restarts: how many processes may be replaced.
-        restarted: how many have been.
-    """
-
-    workers: int | None = None
-    timeout: float = 60.0
-    restarts: int = 10
-    restarted: int = 0
-
-    def spend(self, cause: str) -> None:
-        """Count one restart.
-
-        Raises:
-            OperantError: if all are used up; names the cause.
-        """
-        if self.restarted >= self.restarts:
-            raise self.exhausted(cause)
-        self.restarted += 1
-
-    def exhausted(self, cause: str) -> OperantError:
-        """The error that says so."""
-        return OperantError(f"{cause}. All {self.restarts} restarts are used up: allow more")
 
 
 class Worker:
@@ -175,31 +142,32 @@ class WorkerPool(Generic[W]):
     """Workers that are replaced within a budget, and end with the pool.
 
     Args:
-        start: makes the worker with a number; must not refer to what owns the pool, which would keep both alive.
-        supervisor: counts the restarts.
         grace: seconds that all workers together have to clean up when the pool is closed.
     """
 
-    def __init__(self, start: Callable[[int], W], supervisor: Supervisor, grace: float = 0.0) -> None:
+    def __init__(self, grace: float = 0.0) -> None:
         self.workers: list[W] = []
-        self.supervisor = supervisor
-        self._start, self._grace = start, grace
+        self._grace = grace
         weakref.finalize(self, _close_all, self.workers, grace)
+
+    def start(self, index: int) -> W:
+        """Start the worker with a number."""
+        raise NotImplementedError
+
+    def spend(self, cause: str) -> None:
+        """Count one restart. Raises an OperantError that names the cause if no more is allowed."""
+        raise NotImplementedError
 
     def grow(self, size: int) -> None:
         """Start workers until there are so many."""
         while len(self.workers) < size:
-            self.workers.append(self._start(len(self.workers)))
+            self.workers.append(self.start(len(self.workers)))
 
     def replace(self, index: int, cause: str) -> W:
-        """End a worker and start another in its place.
-
-        Raises:
-            OperantError: if no restart is left; names the cause.
-        """
+        """End a worker and start another in its place. Raises as `spend` does."""
         self.workers[index].close()
-        self.supervisor.spend(cause)
-        worker = self.workers[index] = self._start(index)
+        self.spend(cause)
+        worker = self.workers[index] = self.start(index)
         return worker
 
     def close(self) -> None:

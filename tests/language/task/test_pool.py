@@ -131,7 +131,7 @@ def test_a_reward_that_always_hangs_ends_the_run(bad):
 def test_workers_end_with_the_pool(bad):
     pool = Pool(1)
     score(traces("a"), {"length": bad.length}, judge=pool)
-    (process,) = [worker.process for worker in pool._pool.workers]
+    (process,) = [worker.process for worker in pool.workers]
     assert process.poll() is None
     del pool
     assert process.poll() is not None

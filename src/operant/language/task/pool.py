@@ -6,7 +6,6 @@ import json
 import struct
 from collections import deque
 from collections.abc import Sequence
-from typing import Self
 
 from operant.config.errors import ConfigError, OperantError
 from operant.language.reward.trace import Reward, Trace
@@ -14,7 +13,6 @@ from operant.language.task.remote import encode_reward, encode_trace
 from operant.workers.pool import (
     STARTUP,
     RequestFailed,
-    Supervisor,
     Worker,
     WorkerLost,
     WorkerPool,
@@ -25,11 +23,6 @@ from operant.workers.pool import (
 
 LOAD, CALL = b"l", b"c"
 """Requests. The body is a reward as JSON; for CALL the number of a loaded reward (int64), then a trace as JSON."""
-
-
-class _Supervisor(Supervisor):
-    def exhausted(self, cause: str) -> OperantError:
-        return OperantError(f"a reward {cause}, and so did {self.restarts} before: mend it, or allow more restarts")
 
 
 class _Worker(Worker):
@@ -63,26 +56,38 @@ class _Worker(Worker):
         return self.loaded.index(reward)
 
 
-class Pool:
+class Pool(WorkerPool[_Worker]):
     """Worker processes that run rewards; started with the first call, and ended with the pool.
 
     Args:
         workers: how many; as many as there are cores if None.
         timeout: seconds for one call of one reward.
         restarts: how many processes may have to be replaced before `run` gives up.
+
+    Attributes:
+        restarted: how many had to be replaced.
     """
 
     def __init__(self, workers: int | None = None, *, timeout: float = 10.0, restarts: int = 100) -> None:
         if (workers is not None and workers < 1) or not 0 < timeout < float("inf") or restarts < 0:
             raise ConfigError("a pool needs workers ≥ 1, a timeout in seconds > 0 and restarts ≥ 0")
-        self.size = workers or cores()
-        self._supervisor = _Supervisor(workers, timeout, restarts)
-        self._pool = WorkerPool(lambda _: _Worker(timeout), self._supervisor)
+        super().__init__()
+        self.size, self.timeout, self.restarts = workers or cores(), timeout, restarts
+        self.restarted = 0
 
-    @property
-    def restarted(self) -> int:
-        """How many processes had to be replaced."""
-        return self._supervisor.restarted
+    def start(self, index: int) -> _Worker:
+        """Start a worker that has loaded nothing."""
+        return _Worker(self.timeout)
+
+    def spend(self, cause: str) -> None:
+        """Count one restart.
+
+        Raises:
+            OperantError: if there are more than `restarts`.
+        """
+        self.restarted += 1
+        if self.restarted > self.restarts:
+            raise OperantError(f"a reward {cause}, and so did {self.restarts} before: mend it, or allow more restarts")
 
     def run(self, calls: Sequence[tuple[Reward, Trace]]) -> list[float | str]:
         """For every call the number, or why there is none, in the order of the calls.
@@ -96,29 +101,19 @@ class Pool:
         waiting = deque((i, rewards[id(of)], encode_trace(trace).encode()) for i, (of, trace) in enumerate(calls))
         answers: dict[int, float | str] = {}
         try:
-            self._pool.grow(min(self.size, len(calls)))
+            self.grow(min(self.size, len(calls)))
             while len(answers) < len(calls):
-                for worker in self._pool.workers:
+                for worker in self.workers:
                     if worker.call is None and waiting:
                         number, reward, trace = waiting.popleft()
                         worker.send(CALL, struct.pack("<q", worker.load(reward)), trace)
                         worker.call = number
-                for worker in ready([worker for worker in self._pool.workers if worker.call is not None]):
+                for worker in ready([worker for worker in self.workers if worker.call is not None]):
                     self._collect(worker, answers)
         except BaseException:
             self.close()
             raise
         return [answers[i] for i in range(len(calls))]
-
-    def close(self) -> None:
-        """End every worker."""
-        self._pool.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _collect(self, worker: _Worker, answers: dict[int, float | str]) -> None:
         """Take the answer of a worker; another takes its place if it is gone."""
@@ -128,8 +123,8 @@ class Pool:
         except RequestFailed as error:
             answers[worker.call] = str(error)
         except WorkerLost as error:
-            late = f"took longer than {self._supervisor.timeout:g} s; its process was ended"
+            late = f"took longer than {self.timeout:g} s; its process was ended"
             why = late if isinstance(error, WorkerTimeout) else f"lost its process, which {error}"
             answers[worker.call] = why
-            self._pool.replace(self._pool.workers.index(worker), why)
+            self.replace(self.workers.index(worker), why)
         worker.call = None
