@@ -15,8 +15,8 @@ import numpy as np
 
 CLOCK = frozenset(
     ("seconds", "time", "started", "ended", "phases", "attempts", "id", "parent", "folder", "run", "reproduction")
-) | frozenset(("changed", "argv", "git", "host", "packages", "source", "created", "restarts"))
-"""Entries of JSON, and columns of metrics, that tell of the clock, the machine, the command line or a folder's name."""
+) | frozenset(("changed", "argv", "git", "host", "packages", "source", "created", "restarts", "why"))
+"""Entries of JSON, and columns of metrics, of the clock, machine, command line or folder; and sentences."""
 
 TIMED = ("phase/", "speed/", "time/")
 """How columns of metrics begin that tell of the clock."""
@@ -29,15 +29,15 @@ Parts = Iterator[tuple[str, str]]
 
 def folder(place: Path) -> dict[str, str]:
     """The digest of every number below `place`, by relative path and, inside of a file, by name."""
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for root, folders, files in os.walk(place):
         folders[:] = sorted(name for name in folders if name not in ("model", "__pycache__", "videos", "logs"))
         if Path(root).name == "metrics":
-            found |= {f"{_at(root, place)}{name}": sha for name, sha in _metrics(Path(root))}
+            digests |= {f"{_at(root, place)}{name}": sha for name, sha in _metrics(Path(root))}
             continue
         for name in sorted(files):
-            found |= {f"{_at(root, place)}/{name}{part}": sha for part, sha in _file(Path(root, name))}
-    return {name.removeprefix("./"): sha for name, sha in found.items()}
+            digests |= {f"{_at(root, place)}/{name}{part}": sha for part, sha in _file(Path(root, name))}
+    return {name.removeprefix("./"): sha for name, sha in digests.items()}
 
 
 def value(of: object) -> str:
@@ -97,7 +97,11 @@ def _json(text: str) -> Parts:
     except ValueError:
         content = text
     if isinstance(content, dict):
-        yield from ((f"/{name}", value(_timeless(inner))) for name, inner in content.items() if name not in CLOCK)
+        for name, inner in ((name, _timeless(inner)) for name, inner in content.items() if name not in CLOCK):
+            if isinstance(inner, list) and inner and all(isinstance(row, dict) for row in inner):
+                yield from ((f"/{name}{column}", sha) for column, sha in _columns(inner))
+            else:
+                yield f"/{name}", value(inner)
     elif content:
         yield "", value(_timeless(content))
 

@@ -8,10 +8,12 @@ _LABELLED = "the completions that a step reward labelled are kept"
 
 INTENDED: dict[str, str] = {
     "mdp/irl:found/log_likelihood": "w · μ_E - E[V] at once, no longer less a penalty that cancels: the last bit",
-    "language/*:*.out/completions": "operant sample decodes by compiled code: the same tokens, log π in the last bits",
     "language/grpo-rloo:*/rollouts/*/advantage": _SHOWN,
     "language/grpo-reinforce-pp:*/rollouts/*/advantage": _SHOWN,
     "language/grpo-correction-*:*/rollouts/*/advantage": _SHOWN,
     "language/rlhf*:*/run/rollouts/step-*.parquet/*": _KEPT,
     "language/process-reward-task:*/run/rollouts/step-00000000.parquet/*": _LABELLED,
+    "mdp/gradients:average/*": "average reward is evaluated in one place, by another elimination: 1e-15",
+    "mdp/evaluation:average/values": "average reward is evaluated in one place, by another elimination: 1e-15",
+    "language/*:*.out/completions/logp": "operant sample decodes by compiled code: the same tokens, other last bits",
 }

@@ -75,14 +75,14 @@ def run(case: Case, commands: Sequence[str], first: int, tree: Path, place: Path
     for number, words in enumerate(commands, first):
         code = forked(_command, tree, place, words, number)
         if code:
-            said = (place / f"{number}.err").read_text(errors="replace").strip().splitlines()
-            raise Failed(f"`operant {words[:40]}…` ended with {code}: {said[-1] if said else 'nothing was said'}")
+            lines = (place / f"{number}.err").read_text(errors="replace").strip().splitlines()
+            raise Failed(f"`operant {words[:40]}…` ended with {code}: {lines[-1] if lines else 'nothing was said'}")
         _name(place / str(number))
-    found = {}
+    digests = {}
     if case.call and first == 1:
-        found = forked(_called, case, tree, place)
+        digests = forked(_call, case, tree, place)
         _name(place / "1")
-    return found | forked(digest.folder, place)
+    return digests | forked(digest.folder, place)
 
 
 def lay(case: Case, models: Path, place: Path) -> None:
@@ -165,10 +165,10 @@ def _command(tree: Path, place: Path, words: str, number: int) -> int:
     return 0
 
 
-def _called(case: Case, tree: Path, place: Path) -> dict[str, str]:
+def _call(case: Case, tree: Path, place: Path) -> dict[str, str]:
     _enter(tree, place)
-    found = case.function(*case.call[1:])
-    return {f"{name}/{k}" if k else name: digest.value(v) for name, x in found.items() for k, v in _flat(x)}
+    answers = case.function(*case.call[1:])
+    return {f"{name}/{k}" if k else name: digest.value(v) for name, x in answers.items() for k, v in _flat(x)}
 
 
 def _flat(of: Any) -> list[tuple[str, Any]]:
