@@ -123,7 +123,7 @@ def test_a_checkpoint_of_another_table_is_refused_and_nothing_changed(tmp_path):
     folder = checkpoint.newest(run.path)[0]
     for algorithm, env, said in (
         ("q-learning", "Taxi-v4", "states, actions differ"),
-        ("dyna-q", "FrozenLake-v1", "lacks the array seen"),
+        ("dyna-q", "FrozenLake-v1", "has no array seen"),
     ):
         job = builder_of(algorithm)(resolve(algorithm, env).config, env)
         before = job.learned.named()["table"].clone()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from operant.tabular.action_values import epsilon_of
 from operant.tabular.algorithms import memory
 from operant.tabular.learning import Floats
-from operant.tabular.resumable import Resumable, arrays, seeded
+from operant.tabular.resumable import Resumable, arrays_of, seeded
 from operant.tabular.rules import RULES
 from operant.tabular.settings import Settings
 
@@ -106,6 +106,6 @@ class Learner(Resumable):
         """The first action of largest value: how to act when not learning."""
         return int(np.argmax(self.table[state]))
 
-    def _arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
+    def arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
         yield "next", self._next
-        yield from arrays(self._memory)
+        yield from arrays_of(self._memory)

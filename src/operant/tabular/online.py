@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.env import EnvLike, make_one
@@ -17,6 +16,7 @@ from operant.run.evaluate import Evaluator
 from operant.run.job import Job, Position, Say, silent
 from operant.tabular.discrete_env import DiscreteEnv
 from operant.tabular.learner import Learner
+from operant.tabular.resumable import Resumable
 from operant.tabular.settings.runs import TabularRun
 from operant.tabular.train_state import Tables
 
@@ -24,7 +24,7 @@ REMADE = ("table.pointer", "table.terminal_value", "table.step_size", "table.eps
 """Arrays of a learner that its settings and spaces decide: they are made again and not stored."""
 
 
-class Online:
+class Online(Resumable):
     """Acts ε-greedily by a learner, which learns from every step.
 
     A step is learned from when the next one is about to be taken: so, wherever it is stopped, its last step is
@@ -80,25 +80,11 @@ class Online:
             self.learner.learn(state, action, reward, next_state, False, True)
         self._due[0] = False
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Everything that changes, by name."""
-        kept = {name: array for name, array in self.learner.state().items() if name not in REMADE}
-        return kept | {"walk.last": self._last.copy(), "walk.due": self._due.copy()}
-
-    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `state` returned.
-
-        Raises:
-            ConfigError: if the arrays are not those of such a learner; nothing was changed then.
-        """
-        now = self.learner.state() | {"walk.last": self._last, "walk.due": self._due}
-        for name in sorted(state.keys() ^ (now.keys() - set(REMADE))):
-            raise ConfigError(f"the saved learner {'has an unknown' if name in state else 'lacks the'} array {name}.")
-        for name, array in state.items():
-            if (array.shape, array.dtype) != (now[name].shape, now[name].dtype):
-                raise ConfigError(f"the saved {name} is {array.dtype} {list(array.shape)}; this learner's is another.")
-        self.learner.load({name: state.get(name, array) for name, array in now.items()})
-        self._last[:], self._due[:] = state["walk.last"], state["walk.due"]
+    def arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Everything that changes and is not made again, by name."""
+        yield from ((name, array) for name, array in self.learner.arrays() if name not in REMADE)
+        yield "walk.last", self._last
+        yield "walk.due", self._due
 
     def _transition(self) -> tuple[int, int, float, int]:
         state, action, reward, next_state = self._last.tolist()

@@ -14,32 +14,37 @@ from operant.config.errors import ConfigError
 class Resumable:
     """What can be saved and go on exactly."""
 
+    def arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Everything that changes, by name: the arrays themselves."""
+        raise NotImplementedError
+
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything that changes, as copies of arrays by name: with it a learner goes on exactly."""
-        return {name: array.copy() for name, array in self._arrays()}
+        return {name: array.copy() for name, array in self.arrays()}
 
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take over what `state` returned.
 
         Raises:
-            ConfigError: if the arrays are not those of such a learner.
+            ConfigError: if the arrays are not those of such a learner; nothing was changed then.
         """
-        for name, array in self._arrays():
-            if name not in state or state[name].shape != array.shape or state[name].dtype != array.dtype:
-                raise ConfigError(f"the saved learner has no array {name} {array.shape} of {array.dtype}.")
+        own = dict(self.arrays())
+        for name in sorted(state.keys() ^ own.keys()):
+            raise ConfigError(f"the saved learner has {'an unknown' if name in state else 'no'} array {name}.")
+        for name, array in state.items():
+            if (array.shape, array.dtype) != (own[name].shape, own[name].dtype):
+                raise ConfigError(f"the saved {name} is {array.dtype} {list(array.shape)}; this learner's is another.")
+        for name, array in own.items():
             array[...] = state[name]
 
-    def _arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
-        raise NotImplementedError
 
-
-def arrays(memory: Any, prefix: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
+def arrays_of(memory: Any, prefix: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
     """The arrays of a memory, a tuple of arrays, numbers and such tuples, by dotted name."""
     for name, value in memory._asdict().items():
         if isinstance(value, np.ndarray):
             yield prefix + name, value
         elif isinstance(value, tuple):
-            yield from arrays(value, f"{prefix}{name}.")
+            yield from arrays_of(value, f"{prefix}{name}.")
 
 
 def seeded(generator: np.random.Generator) -> NDArray[np.uint64]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,19 +16,8 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from operant.config.errors import ConfigError
+from operant.tabular.resumable import Resumable
 from operant.tabular.table import TablePolicy
-
-
-class Stateful(Protocol):
-    """What learns: everything of it that changes, as arrays by name."""
-
-    def state(self) -> Mapping[str, NDArray[Any]]:
-        """Copies of the arrays."""
-        ...
-
-    def load(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `state` returned. Raises ConfigError, with nothing changed, if it is of another learner."""
-        ...
 
 
 class Tables:
@@ -41,7 +30,7 @@ class Tables:
     """
 
     def __init__(
-        self, learner: Stateful, tables: Mapping[str, NDArray[np.float64]], epsilon: Callable[[], float]
+        self, learner: Resumable, tables: Mapping[str, NDArray[np.float64]], epsilon: Callable[[], float]
     ) -> None:
         self.learner, self.tables, self._epsilon = learner, tables, epsilon
         self._agent = TablePolicy(tables["table"])

@@ -23,7 +23,7 @@ from operant.mdp.model import MDP
 from operant.tabular.eligibility import Trace, clear, mark, spread, trace_of
 from operant.tabular.keywords import Predicting, keywords
 from operant.tabular.learning import Floats, Learning
-from operant.tabular.resumable import Resumable, arrays, seeded
+from operant.tabular.resumable import Resumable, arrays_of, seeded
 from operant.tabular.rules import RULES, Rules, encode, evaluate
 from operant.tabular.settings import Settings
 from operant.tabular.state_values import Values, follow, follow_unless, predict
@@ -226,6 +226,6 @@ class LinearLearner(Resumable):
         """The first action of largest value: how to act when not learning."""
         return int(np.argmax(self.values(observation)))
 
-    def _arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
+    def arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
         yield "chosen", self._chosen
-        yield from arrays(self._memory)
+        yield from arrays_of(self._memory)
