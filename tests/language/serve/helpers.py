@@ -8,6 +8,10 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
+PATIENCE = 300.0
+"""Seconds after which a test gives up: the first of a process may wait until its kernels are compiled."""
+
+
 class Heard:
     """What an ask was told."""
 
@@ -21,7 +25,7 @@ class Heard:
         """Deltas by sample, until each has ended."""
         found = {k: [] for k in range(self.ask.samples)}
         while not all(deltas and deltas[-1].finish for deltas in found.values()):
-            delta = self.news.get(timeout=20)
+            delta = self.news.get(timeout=PATIENCE)
             found[delta.sample].append(delta)
         return found
 

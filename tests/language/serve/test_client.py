@@ -198,7 +198,7 @@ def test_transformers_serve(policy, tmp_path):
         assert "the judge gave no score" in verdict, "it answers, and has no opinion"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
     assert [(r.prompt, r.sample) for r in found] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert all(r.logp is None for r in found), "it tells none"
     from operant.language.model.language_model import ends

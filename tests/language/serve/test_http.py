@@ -13,7 +13,7 @@ httpx2 = pytest.importorskip("httpx2")
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
-from language.serve.helpers import running  # noqa: E402
+from language.serve.helpers import PATIENCE, running  # noqa: E402
 from operant.language.cpu import numba_decoder as compiled  # noqa: E402
 from operant.language.sample.sampling import Sampling  # noqa: E402
 from operant.language.serve.detokenize import decode  # noqa: E402
@@ -28,7 +28,7 @@ def server(policy):
 
 @pytest.fixture(scope="module")
 def client(server):
-    with httpx2.Client(base_url=server.url, timeout=30) as made:
+    with httpx2.Client(base_url=server.url, timeout=PATIENCE) as made:
         yield made
 
 
@@ -154,7 +154,7 @@ def test_echo_scores_a_text(client, policy):
 def test_requests_without_a_seed_differ_and_with_one_do_not(client):
     free = {k: v for k, v in ASKED.items() if k != "seed"}
     assert len({client.post("completions", json=free).json()["choices"][0]["text"] for _ in range(4)}) == 4
-    with httpx2.Client(base_url=client.base_url, timeout=30) as other:
+    with httpx2.Client(base_url=client.base_url, timeout=PATIENCE) as other:
         alone = client.post("completions", json=ASKED).json()["choices"]
         noise = threading.Thread(target=lambda: other.post("completions", json=free | {"n": 12}))
         noise.start()
@@ -307,7 +307,7 @@ def test_a_client_that_goes_ends_the_writing(slow, stream):
 
 def test_too_many_wait(slow, policy):
     async def ask():
-        async with httpx2.AsyncClient(base_url=slow.url, timeout=30) as client:
+        async with httpx2.AsyncClient(base_url=slow.url, timeout=PATIENCE) as client:
             first = asyncio.create_task(
                 client.post("completions", json={"prompt": ["the"] * 4, "n": 128, "max_tokens": 200})
             )
@@ -323,7 +323,7 @@ def test_too_many_wait(slow, policy):
 
 
 def test_a_failure_of_the_model_is_told(policy, monkeypatch):
-    with running(policy) as made, httpx2.Client(base_url=made.url, timeout=30) as client:
+    with running(policy) as made, httpx2.Client(base_url=made.url, timeout=PATIENCE) as client:
 
         def fail(steps):
             raise RuntimeError("out of memory")
@@ -340,7 +340,7 @@ def test_a_failure_of_the_model_is_told(policy, monkeypatch):
 
 def test_a_stop_token_is_counted_and_not_shown(policy, monkeypatch):
     monkeypatch.setattr(compiled, "obstacle", lambda policy: "a test")
-    with running(policy) as made, httpx2.Client(base_url=made.url, timeout=30) as client:
+    with running(policy) as made, httpx2.Client(base_url=made.url, timeout=PATIENCE) as client:
         head, calls = policy.decoder.head, []
 
         def ending(hidden):
@@ -367,7 +367,7 @@ def test_a_server_that_ends_does_not_wait_for_long_answers(policy):
 
         def ask():
             with contextlib.suppress(httpx2.HTTPError):
-                heard.append(httpx2.post(made.url + "/completions", json=ASKED | {"max_tokens": 200}, timeout=30))
+                heard.append(httpx2.post(made.url + "/completions", json=ASKED | {"max_tokens": 200}, timeout=PATIENCE))
 
         thread = threading.Thread(target=ask)
         thread.start()

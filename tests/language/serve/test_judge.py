@@ -86,7 +86,7 @@ def test_what_is_not_judged_is_no_zero(script):
 def test_several_are_asked_about_at_once(script):
     import threading
 
-    together = threading.Barrier(4, timeout=5)
+    together = threading.Barrier(4, timeout=60)
 
     def meet(body):
         together.wait()

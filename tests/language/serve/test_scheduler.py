@@ -8,7 +8,7 @@ import warnings
 import pytest
 import torch
 
-from language.serve.helpers import Heard
+from language.serve.helpers import PATIENCE, Heard
 from operant.config.errors import ConfigError
 from operant.language.cpu import numba_decoder as compiled
 from operant.language.model.language_model import LanguageModel
@@ -173,7 +173,7 @@ def test_cancelled_asks_make_room(policy, monkeypatch):
         monkeypatch.setattr(scheduler._decoding, "advance", slowly)
         long = Ask(tokens=prompt, sampling=Sampling(max_tokens=250), tell=tell, samples=3)
         scheduler.submit(long)
-        assert begun.wait(20)
+        assert begun.wait(PATIENCE)
         long.cancel()
         before = len(told)
         short = Heard(prompt, Sampling(max_tokens=3))
@@ -245,13 +245,13 @@ def test_a_prompt_that_cannot_be_read_fails_alone(policy, monkeypatch):
 
         def slowly(*args):
             begun.set()
-            ready.wait(20)
+            ready.wait(PATIENCE)
             return step(*args)
 
         monkeypatch.setattr(scheduler._decoding, "advance", slowly)
         once(monkeypatch, scheduler._decoding, "begin", begun)
         scheduler.submit(first.ask)
-        assert begun.wait(20)
+        assert begun.wait(PATIENCE)
         second = Heard((7, 8), Sampling(max_tokens=3, stop=()), samples=2)
         third = Heard((9, 10), Sampling(max_tokens=3, stop=()))
         scheduler.submit(second.ask)
