@@ -7,7 +7,6 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-
 PATIENCE = 300.0
 """Seconds after which a test gives up: the first of a process may wait until its kernels are compiled."""
 
