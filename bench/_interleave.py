@@ -8,9 +8,11 @@ is warm but what the program warms; the sides alternate (A B A B …), so that a
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,6 +68,20 @@ def emit(
         "peer_rounds": [round(m["value"], 1) for m in peer],
     }
     print(json.dumps(line | detail), flush=True)
+
+
+def quiet(most: float = 0.5, patience: float = 300.0) -> None:
+    """Wait until the machine does nothing else; the load is told on stderr.
+
+    Raises:
+        SystemExit: if the load of the last minute is above `most` after `patience` seconds.
+    """
+    end = time.monotonic() + patience
+    while (load := os.getloadavg()[0]) > most and time.monotonic() < end:
+        time.sleep(5.0)
+    say(f"load {load:.2f}")
+    if load > most:
+        raise SystemExit(f"the machine is busy: its load is {load:.2f}, above {most}. Measure when nothing else runs.")
 
 
 def say(text: str) -> None:

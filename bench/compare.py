@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from _interleave import quiet
 from operant.view.compare import compare
 from operant.view.compare_page import write_comparison
 
@@ -73,6 +74,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=5)
     args = parser.parse_args()
+    quiet()
     with tempfile.TemporaryDirectory() as folder:
         runs = [write_run(Path(folder) / f"s{seed}", seed, args.rows) for seed in range(1, args.seeds + 1)]
         out = Path(folder) / "out"

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from _interleave import emit, interleave, say
+from _interleave import emit, interleave, quiet, say
 
 VOCABULARY, PROMPTS, GROUP, PROMPT, LIMIT = 512, 8, 8, 16, 64
 SIZES: dict[str, dict[str, int]] = {
@@ -167,6 +167,8 @@ def main() -> None:
     parser.add_argument("--side", choices=["ours", "trl"], help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.side is None and args.clock == "wall":
+        quiet()
     os.environ |= {"OMP_NUM_THREADS": str(args.threads), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     if args.side is not None:
         import torch

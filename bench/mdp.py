@@ -30,7 +30,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from _interleave import Measurement, measure, say
+from _interleave import Measurement, measure, quiet, say
 from _mdp_cases import CASES
 
 HERE = Path(__file__).parent
@@ -192,6 +192,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=[*CASES, "first-solve"])
     parser.add_argument("--rounds", type=int, help="3, or 1 with --quick")
     given = parser.parse_args()
+    quiet()
     rounds = given.rounds or (1 if given.quick else 3)
     read = bandwidth()
     say(f"one core reads {read / 1e9:.1f} GB/s")

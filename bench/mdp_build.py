@@ -22,6 +22,7 @@ import numba
 import numpy as np
 import scipy.sparse as sp
 
+from _interleave import quiet
 from operant.mdp import MDP, enumerate_compiled, enumerate_mdp, from_gymnasium
 
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
@@ -113,6 +114,8 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--only", choices=SIDES, help="measure one builder, in this process")
     given = parser.parse_args()
+    if given.only is None:
+        quiet()
     if given.only:
         print(json.dumps(measure(given.only, SIDES[given.only], given.repeat)))
         return

@@ -32,7 +32,7 @@ import numba
 import numpy as np
 import scipy.sparse as sp
 
-from _interleave import say
+from _interleave import quiet, say
 from operant.mdp.bounds.sweeps import Sweeps
 from operant.mdp.build.enumerate import enumerate_compiled
 from operant.mdp.build.forecast import available, memory
@@ -321,6 +321,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="of mapped: where to write, on the disk that is measured")
     parser.add_argument("--device", default="cuda")
     args = parser.parse_args()
+    quiet()
     common = args.epsilon, args.threads
     match args.case:
         case "solve":

@@ -22,7 +22,7 @@ import argparse
 import statistics
 from pathlib import Path
 
-from _interleave import Measurement, calibrate, emit, interleave, say
+from _interleave import Measurement, calibrate, emit, interleave, quiet, say
 from operant.data.stats import iqm
 
 CASES = {
@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=100_000)
     given = parser.parse_args()
+    quiet()
     for case in CASES if given.case == "all" else [given.case]:
         compare(case, given.rounds, given.steps)
 

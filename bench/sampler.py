@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 
-from _interleave import say
+from _interleave import quiet, say
 
 SIZES = {  # million parameters: vocabulary, width, layers, heads, MLP
     "0.8": (300, 128, 4, 4, 320),
@@ -163,6 +163,8 @@ def main() -> None:
     parser.add_argument("--lengths", nargs="+", choices=("equal", "heavy"), default=["equal", "heavy"])
     parser.add_argument("--one", nargs=3, metavar=("SIZE", "BATCH", "LENGTHS"), help="one case, in this process")
     given = parser.parse_args()
+    if not given.one and given.clock == "wall":
+        quiet()
     if given.one:
         torch.set_num_threads(given.threads)
         size, batch, lengths = given.one

@@ -27,7 +27,7 @@ from typing import Any
 
 import httpx2
 
-from _interleave import say
+from _interleave import quiet, say
 from sampler import model_of
 
 TRANSFORMERS = "import sys; from transformers.cli.transformers import main; sys.exit(main())"
@@ -110,6 +110,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
+    quiet()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
         save(args.size, folder)

@@ -20,7 +20,7 @@ import warnings
 import gymnasium as gym
 import numpy as np
 
-from _interleave import emit, interleave, measure
+from _interleave import emit, interleave, measure, quiet
 
 EPISODES = 500
 SIDES = ("ours", "peer", "learner")
@@ -90,6 +90,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--side", choices=SIDES)
     args = parser.parse_args()
+    if args.side is None:
+        quiet()
     warnings.simplefilter("ignore")
     if args.side:
         found = {"ours": lambda: ours(args.seed, args.seeds), "peer": lambda: peer(args.seed)}
