@@ -4,13 +4,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo demo-language test lint type layers house numerics bench docs site evidence setup clean
+.PHONY: help demo demo-language test lint type layers house border numerics bench docs site evidence setup clean
 
 help:
 	@echo "make demo     train PPO on CartPole, film it and write its report"
 	@echo "make demo-language     teach a small language model arithmetic by reward: GRPO, before and after"
 	@echo "make test     the whole suite, with lint, types and layers"
-	@echo "make lint | type | layers | house | numerics | bench | docs | site | evidence"
+	@echo "make lint | type | layers | house | border | numerics | bench | docs | site | evidence"
 
 # The package with its core dependencies, pinned.
 $(BIN)/.core: pyproject.toml constraints.txt
@@ -56,6 +56,10 @@ layers: $(BIN)/.dev
 # The numerical tests under the kernels of other processors (OpenBLAS, ATen, Numba).
 numerics: $(BIN)/.dev
 	$(BIN)/python tests/numerics.py
+
+# What strangers, broken files and careless callers may bring: kinds, pairs of mechanism and entry point, held, failed.
+border: $(BIN)/.dev
+	$(BIN)/python tests/border/count.py
 
 house: $(BIN)/.dev
 	$(BIN)/python tests/house/bars.py

@@ -1,6 +1,7 @@
-"""What is counted at the border: a file is a kind of fault, a test in it a mechanism, its parameter `entry` an entry point.
+"""What is counted at the border: a file is a kind of fault, a test a mechanism, its parameter `entry` an entry point.
 
-A pair of mechanism and entry point counts once, however many inputs it is tried with; a test without `entry` is one pair.
+A pair of mechanism and entry point counts once, however many inputs it is tried with; a test without `entry` is one
+pair.
 """
 
 import json
@@ -9,7 +10,24 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-FOUND = pytest.StashKey[dict[str, str]]()
+WORST = {"skipped": 0, "passed": 1, "failed": 2}
+
+
+class Pairs:
+    """What each pair came to; the worst of its inputs counts."""
+
+    def __init__(self):
+        self.outcomes = {}
+
+    def pytest_runtest_logreport(self, report):
+        told = dict(report.user_properties)
+        if "border" in told and (report.when == "call" or report.outcome != "passed"):
+            before = self.outcomes.get(told["border"], "skipped")
+            self.outcomes[told["border"]] = max(before, report.outcome, key=WORST.get)
+
+    def pytest_sessionfinish(self, session):
+        if path := session.config.getoption("--border-json"):
+            Path(path).write_text(json.dumps(self.outcomes, indent=0, sort_keys=True), encoding="utf-8")
 
 
 def pytest_addoption(parser):
@@ -17,27 +35,14 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.stash[FOUND] = {}
+    if config.getoption("--border-json", None) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Pairs(), "border-pairs")
 
 
-def pair_of(item) -> str:
-    """`kind::mechanism[entry]` of a test."""
-    entry = "" if not hasattr(item, "callspec") else item.callspec.params.get("entry", "")
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Note the test's pair: `kind::mechanism[entry]`."""
+    entry = item.callspec.params.get("entry", "") if hasattr(item, "callspec") else ""
     name = getattr(entry, "__name__", entry)
-    return f"{item.path.stem.removeprefix('test_')}::{item.originalname.removeprefix('test_')}[{name}]"
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    outcome = yield
-    report = outcome.get_result()
-    if HERE in item.path.parents and (report.failed or report.skipped or report.when == "call"):
-        found = item.config.stash[FOUND]
-        worst = {"failed": 2, "passed": 1, "skipped": 0}
-        before = found.get(pair_of(item), "skipped")
-        found[pair_of(item)] = max(before, report.outcome, key=lambda outcome: worst[outcome])
-
-
-def pytest_sessionfinish(session):
-    if path := session.config.getoption("--border-json"):
-        Path(path).write_text(json.dumps(session.config.stash[FOUND], indent=0, sort_keys=True))
+    kind, mechanism = item.path.stem.removeprefix("test_"), item.originalname.removeprefix("test_")
+    item.user_properties.append(("border", f"{kind}::{mechanism}[{name}]"))
