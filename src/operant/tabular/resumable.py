@@ -29,7 +29,7 @@ class Resumable:
             ConfigError: if the arrays are not those of such a learner; nothing was changed then.
         """
         own = dict(self.arrays())
-        for name in sorted(state.keys() ^ own.keys()):
+        for name in (*(n for n in own if n not in state), *(n for n in state if n not in own)):
             raise ConfigError(f"the saved learner has {'an unknown' if name in state else 'no'} array {name}.")
         for name, array in state.items():
             if (array.shape, array.dtype) != (own[name].shape, own[name].dtype):
