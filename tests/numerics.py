@@ -88,6 +88,9 @@ def chosen(words: list[str]) -> tuple[list[Setting], list[str]]:
         missing = [feature for feature in setting.needs if not features.get(feature)]
         if missing:
             skipped.append(f"{setting.name}: this processor has no {missing[-1]}")
+        elif setting.value == os.environ.get(setting.variable):
+            skipped.append(f"{setting.name}: so the suite itself runs here")
+            cores |= {kernels: setting.name} if (kernels := core(setting)) else {}
         elif setting.variable != "OPENBLAS_CORETYPE":
             taken.append(setting)
         elif (kernels := core(setting)) is None:
