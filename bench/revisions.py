@@ -81,7 +81,8 @@ def main() -> None:
             command, key, unit = CASES[case]
             sides: tuple[list[float], list[float]] = ([], [])
             for seed in range(given.rounds + 1):
-                for side, tree in zip(sides, (ROOT, old), strict=True):
+                turns = [*zip(sides, (ROOT, old), strict=True)]
+                for side, tree in turns[:: 1 if seed % 2 else -1]:
                     side.append(float(measure(tree, command, seed)[key]))
             ours, peer = ([*side][1:] for side in sides)  # the first round compiles and is not counted
             line = {
