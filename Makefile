@@ -69,7 +69,7 @@ test: $(BIN)/.dev lint type layers
 
 # The documentation as a site with search, from the pages and the docstrings; a link that leads nowhere is an error.
 site: $(BIN)/.dev
-	$(BIN)/sphinx-build -q -n -W --keep-going -b html docs site
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs site
 	@echo "site/index.html"
 
 docs: $(BIN)/.dev
