@@ -56,14 +56,18 @@ def write_reference() -> None:
     """One page for each face, with every public name of it."""
     folder = HERE / "reference"
     folder.mkdir(exist_ok=True)
+    described: set[int] = set()  # what two faces show is indexed once
     for face, what in FACES.items():
         module = importlib.import_module(face)
         first = (module.__doc__ or "").strip()
         lines = [f"# {face}", "", *([f"_{what}_", ""] if what else []), first, ""]
         for name in names(face):
-            kind = "autoclass" if inspect.isclass(getattr(module, name)) else "autofunction"
-            members = ["   :members:"] if kind == "autoclass" else []
-            lines += ["```{eval-rst}", f".. {kind}:: {face}.{name}", *members, "```", ""]
+            item = getattr(module, name)
+            kind = "autoclass" if inspect.isclass(item) else "autofunction"
+            options = ["   :members:"] if kind == "autoclass" else []
+            options += ["   :no-index:"] if id(item) in described else []
+            described.add(id(item))
+            lines += ["```{eval-rst}", f".. {kind}:: {face}.{name}", *options, "```", ""]
         page = folder / f"{face}.md"
         text = "\n".join(lines)
         if not page.exists() or page.read_text(encoding="utf-8") != text:
