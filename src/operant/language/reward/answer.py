@@ -1,11 +1,13 @@
-"""Where in a completion the answer stands. The first place in a stated order that is there at all decides.
+r"""Where in a completion the answer stands. The first place in a stated order that is there at all decides.
 
 A place is a text, so that a config can hold it:
 
 - "tag:NAME"     between <NAME> and </NAME>; two pairs, or half a pair, are no answer
-- "boxed"        inside the last \\boxed{…}, braces balanced; one that is not closed is no answer
+- "boxed"        inside the last \boxed{…} or \fbox{…}, braces balanced; one that is not closed is no answer. Without
+                 braces (\boxed 5), what follows up to the end of the formula, where that is one piece
 - "after:MARK"   from the last MARK to the end of its line
-- "last_number"  the last number in the text
+- "last_number"  the last number in the text, as `operant.language.reward.number` reads it; where the last is only a
+                 part of an expression (x/2, 10-5), no answer
 - "whole"        everything
 
 When a place is there but holds no answer, the later ones are not tried: else a spoilt tag would open the whole text to
@@ -21,13 +23,13 @@ import re
 from collections.abc import Sequence
 
 from operant.config.errors import ConfigError
+from operant.language.reward.standing import last_standing
 from operant.language.reward.trace import Trace
 
 PLACES = ("tag:NAME", "boxed", "after:MARK", "last_number", "whole")
-NUMBER = re.compile(
-    r"(?<![\d.])(?:(?<![\w)])[-+])?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3}(?!\w))?%?"
-)
-"""A number as people write it: sign, thousands separators, decimals, exponent, percent."""
+_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
+_OPEN = re.compile(r"[ .,'’/^\\{×·-]*")
+"""What a number may go on with, where the text is cut behind it."""
 
 
 def extract(text: str, places: Sequence[str], *, cut: bool = False) -> str | None:
@@ -67,15 +69,15 @@ def _look(text: str, place: str, cut: bool) -> tuple[bool, str | None]:
         case "tag":
             return f"<{name}>" in text or f"</{name}>" in text, tagged(text, name)
         case "boxed":
-            return "\\boxed" in text, boxed(text)
+            return _BOX.search(text) is not None, boxed(text, cut=cut)
         case "after":
             _, mark, rest = text.rpartition(name)
             line, ended, _ = rest.partition("\n")
             return bool(mark), None if cut and not ended else line
         case "last_number":
-            number = last_number(text)
-            unfinished = cut and number is not None and text.rstrip(".,").endswith(number)
-            return number is not None, None if unfinished else number
+            last = last_standing(text)
+            unfinished = cut and last is not None and _OPEN.fullmatch(text, last.end) is not None
+            return last is not None, None if last is None or unfinished else last.text
         case _:
             return True, None if cut else text
 
@@ -89,21 +91,34 @@ def tagged(text: str, name: str) -> str | None:
     return text[start:end] if start <= end else None
 
 
-def boxed(text: str) -> str | None:
-    r"""What the last \boxed{…} holds; None where there is none or its braces do not close."""
-    start = text.rfind("\\boxed{")
-    if start < 0 or start < text.rfind("\\boxed"):
+def boxed(text: str, *, cut: bool = False) -> str | None:
+    r"""What the last \boxed{…} holds; None where there is none, its braces do not close, or it was cut."""
+    boxes = [*_BOX.finditer(text)]
+    if not boxes:
         return None
-    start += len("\\boxed{")
-    depth = 1
-    for i in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[i], 0)
-        if depth == 0:
-            return text[start:i]
+    rest = text[boxes[-1].end() :].lstrip()
+    if not rest.startswith("{"):
+        formula = re.split(r"\$|\n|\\[)\]]", rest, maxsplit=1)
+        piece = formula[0].strip().removesuffix(".")
+        return None if (cut and len(formula) == 1) or not re.fullmatch(r"[-+−]?\s?\S+", piece) else piece
+    end = closing_brace(rest)
+    return None if end is None else rest[1:end]
+
+
+def closing_brace(text: str) -> int | None:
+    r"""Where the brace that opens a text is closed; \{ and \} are none. None where it is not."""
+    depth = 0
+    for match in re.finditer(r"\\.|[{}]", text, re.DOTALL):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if depth == 0 and match[0] == "}":
+            return match.start()
     return None
 
 
 def last_number(text: str) -> str | None:
-    """The last number in the text."""
-    found = [match.group() for match in NUMBER.finditer(text)]
-    return found[-1] if found else None
+    """The last number in the text, as it is written; None where there is none, or the last is a part of an expression.
+
+    `operant.language.reward.number.number` reads what this gives, and as the same number that the author wrote.
+    """
+    last = last_standing(text)
+    return None if last is None else last.text

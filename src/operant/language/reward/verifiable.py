@@ -149,7 +149,7 @@ def gold_of(trace: Trace) -> Any:
 def gold_number(trace: Trace, units: tuple[str, ...] = ()) -> Fraction:
     """The gold as a number. Raises GoldError where it is none."""
     gold = gold_of(trace)
-    value = number(str(gold), units)
+    value = number(str(gold), units, strict=True)
     if value is None or isinstance(gold, bool):
-        raise GoldError(f"the gold answer {gold!r} is not one number: mend the example, or use Exact")
+        raise GoldError(f"the gold answer {gold!r} is not one number: mend the example, name its unit, or use Exact")
     return value
