@@ -78,16 +78,15 @@ def test_hanging_and_dying_cost_their_own_call_alone(bad, capfd):
     assert "talks" not in capfd.readouterr().out
 
 
-def test_an_expression_that_takes_for_ever_is_ended_and_the_next_is_judged():
-    pytest.importorskip("math_verify")
+def test_an_expression_that_would_take_for_ever_is_wrong_and_costs_no_process():
     given = [
         Trace(prompt="p", completion=rf"\boxed{{{text}}}", gold="2") for text in (r"9^{9^{9^{9}}}", r"\frac{4}{2}")
     ]
-    with Pool(1, timeout=2.0) as pool:
+    with Pool(1, timeout=20.0) as pool:
         scores = score(given, {"equal": MathEquivalence()}, judge=pool)
-    assert scores.failed[:, 0].tolist() == [True, False]
+        assert pool.restarted == 0
+    assert not scores.failed.any()
     assert scores.values[:, 0].tolist() == [0.0, 1.0]
-    assert "took longer than 2 s" in scores.message
 
 
 def test_a_forked_child_that_comes_back_does_not_answer_for_its_parent(bad):

@@ -1,37 +1,38 @@
-"""Whether two mathematical expressions are equal, by math-verify (which asks SymPy)."""
+"""Whether two mathematical answers are equal: read by a grammar of our own, compared exactly with SymPy."""
 
 from __future__ import annotations
 
-import importlib.util
-import logging
+import re
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from operant.config.errors import ConfigError
 from operant.language.reward.answer import answer_of, check_places
+from operant.language.reward.exact import UnreadableError
+from operant.language.reward.mathematics import LONGEST, read, unit_of
+from operant.language.reward.number import number
+from operant.language.reward.sameness import same
+from operant.language.reward.spelling import balanced, spelt
 from operant.language.reward.trace import GoldError, Trace
 from operant.language.reward.verifiable import gold_of
-
-LONGEST = 400
-"""Characters of the longest answer that is looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MathEquivalence:
     r"""1 when the answer equals the gold as mathematics (1/2 and 0.5, x^2-1 and (x-1)(x+1), sets in any order), else 0.
 
-    The answer is taken from its place first and parsed alone, so that nothing else in the completion can score.
-    Decimals are compared to six places, and 50\% equals both 0.5 and 50: math-verify's own rules. An answer that chains
-    equations (1=2=3), is longer than 400 characters, or has braces that do not close, scores 0.
+    The answer is taken from its place first and read alone, so that nothing else in the completion can score. Numbers
+    are compared exactly: 0.333 is not 1/3, and 50\\% is 0.5 and not 50. Lists, sets, tuples and intervals are not each
+    other. A chain of equations counts as its last link where all links are equal, and else as nothing. What cannot be
+    read (an integral, a sentence) equals only itself. `docs/language/answers.md` says what is equal and why.
 
-    Simplifying may take for ever (9^{9^{9^9}}), so this runs in a worker process.
+    Reading and comparing are bounded: an answer longer than 400 characters, deeper or with larger numbers than
+    `operant.language.reward.expression` allows, scores 0. It runs in a worker process all the same.
 
     Args:
         answer: where the answer stands; see `operant.language.reward.answer`.
 
     Raises:
-        ConfigError: if math-verify is not installed.
-        GoldError: when called, if the gold cannot be parsed.
+        GoldError: when called, if the gold is no mathematics.
     """
 
     answer: tuple[str, ...] = ("boxed",)
@@ -40,40 +41,33 @@ class MathEquivalence:
 
     def __post_init__(self) -> None:
         check_places(self.answer)
-        if importlib.util.find_spec("math_verify") is None:
-            raise ConfigError("MathEquivalence needs a package that is not installed: run pip install math-verify")
 
     def prepare(self) -> None:
         """Load SymPy."""
-        _parsed("1")
+        equivalent("x", "\\sqrt{2}")
 
     def __call__(self, trace: Trace) -> float:
-        from math_verify import verify
-
         gold = str(gold_of(trace))
-        right = _parsed(gold)
-        if not right:
+        if not balanced(gold) or not re.search(r"[^\W_]", gold):
             raise GoldError(f"the gold answer {gold!r:.80} cannot be parsed as mathematics: mend the example")
         text = answer_of(trace, self.answer)
-        if text is None or len(text) > LONGEST or text.count("=") > max(1, gold.count("=")) or not _closed(text):
-            return 0.0
-        given = _parsed(text)
-        return float(bool(given) and bool(verify(right, given, timeout_seconds=None)))
+        return float(text is not None and equivalent(gold, text))
 
 
-def _parsed(text: str) -> list[Any]:
-    from math_verify import LatexExtractionConfig, parse
-
-    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that it has no time limit: the process has one
-    config = [LatexExtractionConfig()]
-    read: Any = parse
-    return list(read(f"\\boxed{{{text}}}", config, fallback_mode="no_fallback", parsing_timeout=None))
-
-
-def _closed(text: str) -> bool:
-    depth = 0
-    for letter in text:
-        depth += {"{": 1, "}": -1}.get(letter, 0)
-        if depth < 0:
-            return False
-    return depth == 0
+def equivalent(gold: str, text: str) -> bool:
+    """Whether an answer equals the gold; see `MathEquivalence`. What is too long, or cannot be read, does not."""
+    if len(text) > LONGEST or not balanced(text):
+        return False
+    one, other = spelt(gold), spelt(text)
+    right, given = number(one, strict=True), number(other)
+    if right is not None and given is not None:
+        units = unit_of(one), unit_of(other)
+        return right == given and (units[0] == units[1] or not all(units))
+    try:
+        wanted = read(gold)
+    except (UnreadableError, RecursionError):
+        return re.sub(r"\s", "", one) == re.sub(r"\s", "", other)
+    try:
+        return same(wanted, read(text))
+    except (UnreadableError, RecursionError):
+        return False
