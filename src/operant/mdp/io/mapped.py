@@ -84,7 +84,7 @@ class _Stream:
 
 
 class MappedWriter:
-    """Writes a model block by block, in the order of its states, with memory for one block only.
+    """Writes a model block by block, in the order of its states, with memory for one block only::
 
         with MappedWriter("model", discount=0.99) as writer:
             for block in blocks:
