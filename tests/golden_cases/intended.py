@@ -15,5 +15,5 @@ INTENDED: dict[str, str] = {
     "language/process-reward-task:*/run/rollouts/step-00000000.parquet/*": _LABELLED,
     "mdp/gradients:average/*": "average reward is evaluated in one place, by another elimination: 1e-15",
     "mdp/evaluation:average/values": "average reward is evaluated in one place, by another elimination: 1e-15",
-    "language/*:*.out/completions/logp": "operant sample decodes by compiled code: the same tokens, other last bits",
+    "language/*:*.out/completions/[lk]*p*": "operant sample decodes by compiled code: the same tokens, other last bits",
 }
