@@ -26,6 +26,7 @@ from operant.language.sample.engine import Engine, Prompt, Sampling
 from operant.language.serve.detokenize import decode
 from operant.language.serve.speaker import compile_ahead, shown
 from operant.language.settings.runs import BaseConfig
+from reference.tiny_language import tiny_tokenizer
 
 TEMPLATE = (
     "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
@@ -205,7 +206,8 @@ def test_a_conversation(capsys, monkeypatch, policy, folder, tmp_path):
     from operant.language.text.conversation import Encoder
     from operant.language.text.pairs import read_conversations
 
-    assert len(read_conversations(str(file), Encoder(tokenizer=policy.tokenizer, length=128), learn="assistant")) == 2
+    encoder = Encoder(tokenizer=tiny_tokenizer(), length=128)
+    assert len(read_conversations(str(file), encoder, learn="assistant")) == 2
 
 
 def test_an_answer_that_is_stopped_keeps_what_was_said(capsys, monkeypatch, folder):

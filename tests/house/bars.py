@@ -26,7 +26,7 @@ JITTED = re.compile(
 )
 
 ROOMS = {
-    "cli": 2700, "config": 810, "control": 1090, "data": 300, "env": 1360, "language": 9650, "math": 830, "run": 1550,
+    "cli": 2700, "config": 810, "control": 1090, "data": 300, "env": 1360, "language": 10160, "math": 830, "run": 1550,
     "search": 100, "tabular": 1220, "view": 2850, "workers": 375, "": 270,
 }  # fmt: skip
 """The most code lines of each room outside kernels; an issue that needs more raises its own rooms, and says so."""

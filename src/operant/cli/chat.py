@@ -99,7 +99,7 @@ class Chat:
                 "/reset begins again"
             )
         news: queue.SimpleQueue[Delta] = queue.SimpleQueue()
-        sampling = sampling_of(self.args, self.policy, len(tokens), MOST)
+        sampling = sampling_of(self.args, self.policy, len(tokens), MOST, chat=True)
         ask = Ask(tokens=tokens, sampling=sampling, seed=self.seed, id=self.turns, tell=news.put)
         said, note = "", ""
         try:

@@ -60,8 +60,8 @@ def sample(args: argparse.Namespace, policy: LanguageModel, text: str, seed: int
     if "" in stops:
         raise ConfigError("--stop is empty: give a text that ends a completion")
     ask = Ask(
-        tokens=prompt, sampling=sampling_of(args, policy, len(prompt), MOST), seed=seed, samples=args.samples,
-        stops=stops, tell=news.put,
+        tokens=prompt, sampling=sampling_of(args, policy, len(prompt), MOST, chat=args.chat), seed=seed,
+        samples=args.samples, stops=stops, tell=news.put, follows=not args.chat,
     )  # fmt: skip
     said = [Said() for _ in range(args.samples)]
     compile_ahead(policy)

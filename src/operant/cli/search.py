@@ -13,7 +13,7 @@ from torch import Tensor
 from operant.config.errors import ConfigError
 from operant.language.episodes.evaluate import measure_of, stochastic
 from operant.language.episodes.task_scorer import prompts_of
-from operant.language.learn.reward_scorer import RewardScorer
+from operant.language.learn.reward_scorer import scorer_of
 from operant.language.learn.verifier import read_judge
 from operant.language.model.language_model import Scalar
 from operant.language.reward.answer import answer_of
@@ -95,7 +95,7 @@ def searched(
         answers = [answer_of(trace, places) for trace in traces]
         found["vote"] = voted([answers[i : i + count][:votes] for i in range(0, len(answers), count)], right)
     if best_of:
-        score = torch.tensor(_judged(judge, str(policy.device), done, traces)).view(-1, count)[:, :best_of]
+        score = torch.tensor(_judged(judge, policy, done, traces)).view(-1, count)[:, :best_of]
         found["best_of"] = {
             n: float(
                 torch.stack([best_of_n_value(s, r[:best_of], n) for s, r in zip(score, right, strict=True)]).mean()
@@ -114,10 +114,12 @@ def voted(answers: Sequence[Sequence[str | None]], right: Tensor) -> float:
     return total / len(answers)
 
 
-def _judged(path: str, device: str, completions: Sequence[Completion], traces: Sequence[Trace]) -> list[float]:
-    judge = read_judge(path, device)
+def _judged(
+    path: str, policy: LanguageModel, completions: Sequence[Completion], traces: Sequence[Trace]
+) -> list[float]:
+    judge = read_judge(path, str(policy.device))
     if isinstance(judge, Scalar):
-        return RewardScorer(judge)(completions)
+        return scorer_of(judge, policy, path, chat=not isinstance(traces[0].prompt, str))(completions)
     return [0.0 if isinstance(steps, str) else min(p for _, p in steps) for steps in judge(traces)]
 
 

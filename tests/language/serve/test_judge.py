@@ -159,6 +159,7 @@ def test_ai_feedback_from_a_server_is_that_of_the_model_and_leaves_out_what_was_
     from operant.language.learn.principles import PRINCIPLES
     from operant.language.settings.rlhf import ConstitutionalConfig
     from operant.language.text.conversation import Encoder
+    from reference.tiny_language import tiny_tokenizer
 
     compared = [("one", "better", "worse"), ("two", "worse", "better"), ("three", "broken", "worse")]
 
@@ -176,5 +177,5 @@ def test_ai_feedback_from_a_server_is_that_of_the_model_and_leaves_out_what_was_
         found = preferences(ConstitutionalConfig(), chooser.many, compared, PRINCIPLES, np.random.default_rng(0))
     assert found[:2].tolist() == pytest.approx([0.75, 0.25])
     assert math.isnan(found[2])
-    pairs = labelled(compared, found, Encoder(tokenizer=policy.tokenizer, length=256))
+    pairs = labelled(compared, found, Encoder(tokenizer=tiny_tokenizer(), length=256))
     assert [pair.probability for pair in pairs] == pytest.approx([0.75, 0.25])

@@ -89,9 +89,10 @@ def test_a_template_that_changes_what_was_said(tokenizer):
     with pytest.raises(ConfigError, match="not prefix-preserving: what stands before turn 1 changes at the end"):
         check_template(changed)
     bare = tiny_tokenizer(NOT_PREFIX_PRESERVING.replace("{% generation %}", "").replace("{% endgeneration %}", ""))
-    encoder = Encoder(tokenizer=bare, length=200)
-    with pytest.raises(ConfigError, match=r"changes earlier turns .* put \{% generation %\}"):
-        encoder.conversation(TALK, learn="assistant")
+    for template in (changed, bare):  # marks make what a sampler never saw no better
+        with pytest.raises(ConfigError, match=r"changes earlier turns.* Set algo\.learn = completion"):
+            Encoder(tokenizer=template, length=200).conversation(TALK, learn="assistant")
+    assert learnt(bare, Encoder(tokenizer=bare, length=200).conversation(TALK, learn="completion")) == ["yes<end>"]
     with pytest.raises(ConfigError, match="no chat template"):
         check_template(tiny_tokenizer(None))
 

@@ -12,7 +12,7 @@ import torch
 from operant.config.errors import ConfigError
 from operant.language.episodes.episodes import Score, total_score
 from operant.language.episodes.rollout_files import RolloutRow, write_rollouts
-from operant.language.episodes.task_scorer import TaskScorer, greedy, prompts_of
+from operant.language.episodes.task_scorer import TaskScorer, greedy, prompts_of, talks
 from operant.language.model.language_model import LanguageModel, ends
 from operant.language.sample.engine import Engine
 from operant.language.sample.sampling import Completion, Sampling
@@ -46,7 +46,8 @@ def measure_of(cfg: LanguageRun, policy: LanguageModel) -> TaskAccuracy:
 def sampling_of(cfg: LanguageRun, policy: LanguageModel, task: Task | None) -> Sampling:
     """How completions are drawn: the settings, and the stops of the model and the task, if there is one."""
     own = cfg.sampling
-    stop = {*ends(policy)}
+    chat = policy.tokenizer.chat_template is not None if task is None else talks(task)
+    stop = {*ends(policy, chat=chat)}
     for text in () if task is None else task.stop:
         tokens = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
         if len(tokens) != 1:

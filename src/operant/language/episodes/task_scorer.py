@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,8 @@ from operant.language.sample.sampling import Completion, Prompt, Sampling
 from operant.language.task.pool import Pool
 from operant.language.task.score import Scores, finite, score
 from operant.language.task.task import Example, Task
-from operant.language.text.conversation import Encoder
+from operant.language.text.conversation import Encoder, Text
+from operant.language.text.rendering import rendering_of
 
 Supervision = Literal["outcome", "process", "both"]
 
@@ -78,13 +80,14 @@ class TaskScorer:
         return score(self.traces(completions), self.task.rewards, self.task.weights, self._pool)
 
     def text(self, completion: Completion) -> str:
-        """What a completion says, without its stop token."""
-        return self._decode(completion.tokens)
+        """What a completion says, without its stop token; with what the template opened for it in the prompt."""
+        return self._reader(completion, self.example(completion.prompt.id).prompt)(completion.tokens)
 
     def traces(self, completions: Sequence[Completion]) -> list[Trace]:
         """What the rewards see of each."""
         known = {i: self.example(i) for i in {c.prompt.id for c in completions}}
-        return [known[c.prompt.id].trace(self.text(c), c.tokens, c.finish) for c in completions]
+        texts = [self._reader(c, known[c.prompt.id].prompt)(c.tokens) for c in completions]
+        return [known[c.prompt.id].trace(text, c.tokens, c.finish) for c, text in zip(completions, texts, strict=True)]
 
     def _by_step(
         self, completions: Sequence[Completion], traces: Sequence[Trace], judge: StepScorer
@@ -96,11 +99,13 @@ class TaskScorer:
                 self._warn(f"the step reward {steps} (completion {trace.completion!r:.80})")
                 by_token.append(None)
             else:
-                by_token.append(token_ends(steps, c.tokens, self._decode))
+                by_token.append(token_ends(steps, c.tokens, self._reader(c, trace.prompt)))
         return by_token
 
-    def _decode(self, tokens: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+    def _reader(self, completion: Completion, prompt: Text) -> Callable[[Sequence[int]], str]:
+        """From a completion's first tokens to their text, as the rewards read it."""
+        rendering = rendering_of(self.tokenizer)
+        return partial(rendering.said, completion.prompt.tokens) if isinstance(prompt, str) else rendering.answer
 
     def _warn(self, message: str) -> None:
         if message and not self._warned:
@@ -145,6 +150,11 @@ def _called(judge: StepReward, trace: Trace) -> Sequence[tuple[int, float]] | st
         return f"raised {type(error).__name__}: {error}"
     bad = next((value for _, value in rewards if isinstance(value, str)), None)
     return bad if bad is not None else [(end, float(value)) for end, value in rewards]
+
+
+def talks(task: Task) -> bool:
+    """Whether a task's prompts are messages."""
+    return not isinstance(task.train[0].prompt, str)
 
 
 def prompts_of(examples: Sequence[Example], encoder: Encoder) -> list[Prompt]:

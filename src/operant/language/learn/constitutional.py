@@ -25,7 +25,7 @@ from operant.language.learn.critiques import Feedback, Revised, demonstrations, 
 from operant.language.learn.exchange import generate_replies, reply_prefix, user_turn
 from operant.language.learn.generated_data import GeneratedData, Lines
 from operant.language.learn.principles import Principle, read_principles
-from operant.language.learn.reward_model import margins_of, reward_model
+from operant.language.learn.reward_model import margins_of, reward_model, scored_at
 from operant.language.learn.setup import adamw, encoder_of, held_out, job, model_of
 from operant.language.learn.sft import sft
 from operant.language.model.language_model import LanguageModel, Scalar
@@ -127,7 +127,11 @@ def _feedback(
         yield from reward_model(cfg.preference, written.data, model, optimizer, total_steps=cfg.total_steps)
 
     head = {"head": model.head}
-    learned = LanguageTrainState(policy, optimizer, modules=head, counters=written.counters, restore=written.restore)
+
+    def counters() -> dict[str, Any]:
+        return {**written.counters(), **scored_at(policy.tokenizer)}
+
+    learned = LanguageTrainState(policy, optimizer, modules=head, counters=counters, restore=written.restore)
     return _job(cfg, loop(), learned, written, PreferenceAccuracy([], partial(margins_of, model)), "comparisons.jsonl")
 
 

@@ -19,7 +19,7 @@ from operant.language.model.language_model import LanguageModel
 from operant.language.sample.engine import Engine, Sampling
 from operant.language.settings.rlhf import ConstitutionalConfig
 from operant.language.text.conversation import Encoded, Encoder, Message
-from operant.language.text.pairs import Pair
+from operant.language.text.pairs import Pair, contrasting
 
 Feedback = Callable[[Sequence[str]], Sequence[float]]
 """To questions that end by offering (A) and (B): π(A) / (π(A) + π(B)) of each, NaN where it was not answered.
@@ -160,4 +160,5 @@ def labelled(compared: Sequence[tuple[str, str, str]], probability: torch.Tensor
         return Pair(chosen=chosen, rejected=rejected, probability=p)
 
     every = zip(range(len(compared)), compared, probability.tolist(), strict=True)
-    return encoder.each(one, [(i, c, p) for i, c, p in every if not math.isnan(p)], of="the comparisons")
+    pairs = encoder.each(one, [(i, c, p) for i, c, p in every if not math.isnan(p)], of="the comparisons")
+    return contrasting(pairs, encoder.length, of="the comparisons")

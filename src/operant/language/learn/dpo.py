@@ -22,7 +22,7 @@ from operant.data.trajectory import Metrics
 from operant.language.episodes.evaluate import PreferenceAccuracy
 from operant.language.learn.group_weights import GroupWeights
 from operant.language.learn.kto import kto
-from operant.language.learn.optim_step import PartLoss, check_lengths, mean_of, optim_step, set_lr, share_of, widths
+from operant.language.learn.optim_step import PartLoss, check_examples, mean_of, optim_step, set_lr, share_of, widths
 from operant.language.learn.reference import all_logp, answer_logp, pairs_with_reference, verdicts_with_reference
 from operant.language.learn.setup import adamw, encoder_of, held_out, job_on_data, judged_model
 from operant.language.model.language_model import LanguageModel
@@ -154,7 +154,7 @@ def _checked(cfg: DPOConfig, items: Sequence[Pair | Verdict], policy: LanguageMo
                 f"{pair.chosen.where}: a pair with a probability; set algo.loss = cdpo, which takes it in place of "
                 "algo.flipped, or leave it out"
             )
-    check_lengths((e for p in pairs for e in (p.chosen, p.rejected)), policy.max_positions)
+    check_examples((e for p in pairs for e in (p.chosen, p.rejected)), policy)
     return pairs
 
 

@@ -10,8 +10,9 @@ import torch
 from operant.config.errors import ConfigError
 from operant.language.model.language_model import LanguageModel
 from operant.language.sample.engine import Engine, Prompt, Sampling
-from operant.language.text.conversation import Encoded, Message, Text, render
+from operant.language.text.conversation import Encoded, Message, Text
 from operant.language.text.packing import padded
+from operant.language.text.rendering import rendering_of
 
 
 def user_turn(tokenizer: Any, prompt: str) -> Text:
@@ -27,9 +28,10 @@ def reply_prefix(tokenizer: Any) -> str:
 
 def prompt_tokens(model: LanguageModel, messages: Sequence[Message]) -> list[int]:
     """The tokens of an exchange, up to where the model speaks."""
+    rendering = rendering_of(model.tokenizer)
     if model.tokenizer.chat_template is not None:
-        return render(model.tokenizer, messages, prompt=True)
-    return list(model.tokenizer(plain_dialogue(messages))["input_ids"])
+        return rendering.turns(messages, prompt=True)
+    return rendering.text(plain_dialogue(messages))
 
 
 def generate_replies(
@@ -66,10 +68,11 @@ def comparison(prompt: str, a: str, b: str, question: str) -> str:
 def probability_of_first(model: LanguageModel, asked: str) -> float:
     """π(A) / (π(A) + π(B)) as the word after "The answer is: (", whatever number of tokens each letter takes."""
     start = [*prompt_tokens(model, [{"role": "user", "content": asked}])]
-    lead = list(model.tokenizer("The answer is: (", add_special_tokens=False)["input_ids"])
+    following = rendering_of(model.tokenizer).following
+    lead = following("The answer is: (")
     rows: list[Encoded] = []
     for letter in "AB":
-        word = list(model.tokenizer(letter, add_special_tokens=False)["input_ids"])
+        word = following(letter)
         tokens = (*start, *lead, *word)
         rows.append(Encoded(tokens=tokens, acted=(False,) * (len(tokens) - len(word) - 1) + (True,) * len(word)))
     if (longest := max(len(r.tokens) for r in rows)) > model.max_positions:

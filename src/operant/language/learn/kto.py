@@ -15,7 +15,7 @@ from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics
-from operant.language.learn.optim_step import PartLoss, check_lengths, mean_of, optim_step, set_lr, share_of
+from operant.language.learn.optim_step import PartLoss, check_examples, mean_of, optim_step, set_lr, share_of
 from operant.language.learn.reference import all_logp, answer_logp
 from operant.language.model.language_model import LanguageModel
 from operant.language.settings.learning import DPOConfig
@@ -101,4 +101,4 @@ def _check_verdicts(items: Sequence[Any], policy: LanguageModel) -> None:
     for item in items:
         if not isinstance(item, Verdict):
             raise ConfigError("these are pairs; set algo.loss to one of the losses on pairs, or give verdicts")
-    check_lengths((e for v in items for e in (v.answer, _mismatched(v))), policy.max_positions)
+    check_examples((e for v in items for e in (v.answer, _mismatched(v))), policy)

@@ -28,6 +28,7 @@ from operant.language.task.check import check_task
 from operant.language.task.load import load_task
 from operant.language.task.task import Task
 from operant.language.text.conversation import Encoder
+from operant.language.text.rendering import rendering_of
 from operant.run.job import Job, Position, Say
 
 
@@ -105,8 +106,8 @@ def on_policy(
         ConfigError: if the task or the model cannot be used.
     """
     task, policy = checked_task(cfg, say)
-    encoder = Encoder(tokenizer=policy.tokenizer, length=policy.max_positions)
-    prompts = Prompts(_Prompts(task.train, encoder), seed=cfg.seed)
+    Encoder(tokenizer=policy.tokenizer, length=policy.max_positions).prompt(task.train[0].prompt)  # warns, if need be
+    prompts = Prompts(_Prompts(task.train, policy.tokenizer), seed=cfg.seed)
     scorer = TaskScorer(
         task, policy.tokenizer, lambda i: task.train[prompts.example(i)], supervision=supervision, steps=steps
     )
@@ -142,11 +143,11 @@ def task_model(cfg: LanguageRun, task: Task, say: Say) -> LanguageModel:
 class _Prompts(Sequence[Sequence[int]]):
     """The prompts of examples as tokens, made when asked for."""
 
-    def __init__(self, examples: Sequence[Any], encoder: Encoder) -> None:
-        self.examples, self.encoder = examples, encoder
+    def __init__(self, examples: Sequence[Any], tokenizer: Any) -> None:
+        self.examples, self.tokenizer = examples, tokenizer
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, index: Any) -> Any:
-        return self.encoder.prompt(self.examples[index].prompt)
+        return rendering_of(self.tokenizer).prompt(self.examples[index].prompt)

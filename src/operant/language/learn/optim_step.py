@@ -11,8 +11,10 @@ from torch import Tensor
 from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics
 from operant.language.episodes.distributed import all_gather, all_reduce, shard, world_size
+from operant.language.model.language_model import LanguageModel
 from operant.language.settings.learning import LearningConfig
 from operant.language.text.conversation import Encoded
+from operant.language.text.special_tokens import check_known
 
 
 def learning_rate(cfg: LearningConfig, done: float) -> float:
@@ -102,18 +104,20 @@ def _of_all_processes(total: Metrics, count: Metrics) -> tuple[Metrics, Metrics]
     return dict(zip(total, totals, strict=True)), dict(zip(count, sums[len(total) :], strict=True))
 
 
-def check_lengths(examples: Iterable[Encoded], longest: int) -> None:
-    """Every example has a token to learn from and fits the model.
+def check_examples(examples: Iterable[Encoded], model: LanguageModel) -> None:
+    """Every example has a token to learn from and fits the model, which embeds all of its tokens.
 
     Raises:
         ConfigError: names the first that does not.
     """
+    longest = model.max_positions
     for number, e in enumerate(examples):
         where = e.where or f"example {number}"
         if not any(e.acted):
             raise ConfigError(f"{where}: no token to learn from; leave it out, or check what is marked as learnt")
         if len(e.tokens) > longest:
             raise ConfigError(f"{where}: {len(e.tokens)} tokens, but the model has {longest} positions; lower length")
+        check_known(model.tokenizer, e.tokens, model.vocab, where)
 
 
 def widths(units: Sequence[Sequence[Encoded]]) -> list[int]:

@@ -15,7 +15,7 @@ from operant.language.episodes.evaluate import PreferenceAccuracy, rollout_rows,
 from operant.language.episodes.rollout_files import RolloutRow, write_rollouts
 from operant.language.episodes.task_scorer import TaskScorer, prompts_of, step_scorer
 from operant.language.learn.on_policy import checked_task
-from operant.language.learn.optim_step import PartLoss, check_lengths, mean_of, optim_step, set_lr, share_of
+from operant.language.learn.optim_step import PartLoss, check_examples, mean_of, optim_step, set_lr, share_of
 from operant.language.learn.setup import adamw, encoder_of, held_out, job_on_data, judged_model
 from operant.language.model.language_model import LanguageModel, Scalar
 from operant.language.model.train_state import LanguageTrainState
@@ -56,7 +56,7 @@ def process_reward(
     Raises:
         ConfigError: if a solution has no verdict, or does not fit the model.
     """
-    check_lengths((item.solution for item in data.items), model.backbone.max_positions)
+    check_examples((item.solution for item in data.items), model.backbone)
     while True:
         lr = set_lr(optimizer, cfg, data.steps / total_steps)
 

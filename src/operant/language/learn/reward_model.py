@@ -20,7 +20,7 @@ from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.language.episodes.evaluate import PreferenceAccuracy
-from operant.language.learn.optim_step import PartLoss, check_lengths, mean_of, optim_step, set_lr, share_of, widths
+from operant.language.learn.optim_step import PartLoss, check_examples, mean_of, optim_step, set_lr, share_of, widths
 from operant.language.learn.setup import adamw, encoder_of, held_out, job_on_data, judged_model
 from operant.language.model.language_model import LanguageModel, Scalar
 from operant.language.model.train_state import EXTRA, LanguageTrainState
@@ -30,6 +30,7 @@ from operant.language.text.conversation import Encoded
 from operant.language.text.epochs import Shuffled
 from operant.language.text.packing import Rows, padded, within
 from operant.language.text.pairs import Pair, Ranking, read_pairs, read_rankings
+from operant.language.text.rendering import rendering_of
 from operant.math.comparison import bradley_terry, centring, ranking, soft_label
 from operant.math.reduce import token_mean
 from operant.run.job import Job, Say, silent
@@ -57,7 +58,7 @@ def reward_model(
     Raises:
         ConfigError: if the data does not fit the loss, or an answer does not fit the model.
     """
-    check_lengths((e for item in data.items for e in answers(item)), model.backbone.max_positions)
+    check_examples((e for item in data.items for e in answers(item)), model.backbone)
     _check_judgements(cfg, data.items)
     while True:
         lr = set_lr(optimizer, cfg, data.steps / total_steps)
@@ -145,8 +146,14 @@ def read_scalar(path: str, device: str, kind: str) -> tuple[Scalar, dict[str, An
     try:
         model.head.load_state_dict({"weight": load_file(folder / EXTRA)["head.weight"]})
         counters: dict[str, Any] = json.loads((folder / "policy.json").read_bytes())["counters"]
+        mark = scored_at(model.backbone.tokenizer)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"{path} holds no judge ({error}): name a run of `operant train {kind}`") from error
+    if "separator" not in counters and not mark.items() <= counters.items():
+        raise ConfigError(
+            f"{path} learnt its scores behind the token that ends an answer, where no completion has one (an older "
+            "version did so): train it again"
+        )
     return model.requires_grad_(False).to(device), counters
 
 
@@ -160,6 +167,12 @@ def read_reward(path: str, device: str) -> Scalar:
     if "separator" in counters:
         raise ConfigError(f"{path} judges steps: it is a process reward model, not a reward model")
     return model
+
+
+def scored_at(tokenizer: Any) -> dict[str, Any]:
+    """What a checkpoint notes where a template writes something behind an answer's end: scores are read at the end."""
+    talks = tokenizer.chat_template is not None and rendering_of(tokenizer).turn.tail
+    return {"scored_at": "end"} if talks else {}
 
 
 def margins_of(model: Scalar, judged: Sequence[Any]) -> list[float]:
@@ -182,5 +195,7 @@ def build(cfg: RewardModelRun, env: object, say: Say = silent) -> Job:
     items: Shuffled[Any] = Shuffled(data, Streams(cfg.seed))
     optimizer = adamw([model], cfg.algo.lr, cfg.algo.weight_decay)
     loop = reward_model(cfg.algo, items, model, optimizer, total_steps=cfg.total_steps)
-    learned = LanguageTrainState(policy, optimizer, modules={"head": model.head})
+    learned = LanguageTrainState(
+        policy, optimizer, modules={"head": model.head}, counters=partial(scored_at, policy.tokenizer)
+    )
     return job_on_data(cfg, loop, learned, items, PreferenceAccuracy(held, partial(margins_of, model)))

@@ -17,6 +17,7 @@ from operant.language.settings.rlhf import RLHFConfig
 from operant.language.text.conversation import Encoded
 from operant.language.text.epochs import Shuffled
 from operant.language.text.packing import padded, within
+from operant.language.text.rendering import check_alike, rendering_of
 from operant.math.objective import nll
 from operant.math.reduce import Reduction, token_mean
 
@@ -28,16 +29,18 @@ class RewardScorer:
         model: the reward model; not trained here.
         offset: subtracted, for instance the mean score of demonstrations, so that they earn 0.
         tokens: of one forward.
+        end: the token at which the model learnt to score a finished answer; it is read in place of whichever token
+            ended one. None: as they are.
 
     Source: Stiennon et al. (2020), appendix B.1, for the offset.
     """
 
-    def __init__(self, model: Scalar, *, offset: float = 0.0, tokens: int = 32_768) -> None:
-        self.model, self.offset, self.tokens = model, offset, tokens
+    def __init__(self, model: Scalar, *, offset: float = 0.0, tokens: int = 32_768, end: int | None = None) -> None:
+        self.model, self.offset, self.tokens, self.end = model, offset, tokens, end
 
     def __call__(self, completions: Sequence[Completion]) -> list[float]:
         """One number for each."""
-        return self.rows([c.prompt.tokens + c.tokens for c in completions])
+        return self.rows([c.prompt.tokens + self._ended(c) for c in completions])
 
     @torch.no_grad()
     def rows(self, rows: Sequence[tuple[int, ...]]) -> list[float]:
@@ -49,6 +52,28 @@ class RewardScorer:
             for i, x in zip(part, score(self.model, read.to(self.model.backbone.device)).tolist(), strict=True):
                 result[i] = x - self.offset
         return result
+
+    def _ended(self, c: Completion) -> tuple[int, ...]:
+        return c.tokens if self.end is None or c.finish == "length" else (*c.tokens[:-1], self.end)
+
+
+def scorer_of(model: Scalar, policy: LanguageModel, of: str, *, chat: bool, offset: float = 0.0) -> RewardScorer:
+    """What scores the completions of a policy by a reward model, where it learnt to.
+
+    Args:
+        model: the reward model.
+        policy: what writes the completions.
+        of: whose the reward model is, for messages.
+        chat: whether the prompts are messages.
+        offset: as in `RewardScorer`.
+
+    Raises:
+        ConfigError: if the two have other tokens, or other templates.
+    """
+    read = model.backbone.tokenizer
+    check_alike(read, policy.tokenizer, of)
+    end = rendering_of(read).turn.end if chat else None
+    return RewardScorer(model, offset=offset, end=read.eos_token_id if end is None else end)
 
 
 def critic_from(model: LanguageModel | Scalar) -> Scalar:

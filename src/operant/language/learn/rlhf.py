@@ -19,6 +19,7 @@ from torch import Tensor
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics, minibatches
 from operant.language.episodes.episodes import Episodes, Rollouts, Score, last_decision
+from operant.language.episodes.task_scorer import talks
 from operant.language.learn.batch_checks import BatchChecks, policy_metrics
 from operant.language.learn.kl_controller import KLController, KLPenalty
 from operant.language.learn.logprobs import all_values, state_value, token_logp
@@ -26,7 +27,7 @@ from operant.language.learn.minibatch import Minibatch, micro_batches, with_adva
 from operant.language.learn.on_policy import on_policy
 from operant.language.learn.optim_step import PartLoss, optim_step
 from operant.language.learn.reward_model import read_reward
-from operant.language.learn.reward_scorer import Losses, RewardScorer, critic_from, ptx_losses
+from operant.language.learn.reward_scorer import Losses, critic_from, ptx_losses, scorer_of
 from operant.language.learn.setup import adamw, task_demonstrations
 from operant.language.model.language_model import LanguageModel, Scalar
 from operant.language.model.train_state import LanguageTrainState
@@ -149,7 +150,7 @@ def build(cfg: RLHFRun, env: object, say: Say = silent) -> Job:
     critic = critic_from(policy)
     if cfg.reward.path:
         model = read_reward(cfg.reward.path, str(policy.device))
-        learnt = RewardScorer(model, offset=cfg.reward.offset)
+        learnt = scorer_of(model, policy, cfg.reward.path, offset=cfg.reward.offset, chat=talks(run.task))
         critic = critic_from(model)
 
         def score(completions: Sequence[Completion]) -> Sequence[Score]:
@@ -160,7 +161,7 @@ def build(cfg: RLHFRun, env: object, say: Say = silent) -> Job:
     critic.requires_grad_(True)
     texts = None
     if own.ptx_coef > 0.0:
-        encoder = Encoder(tokenizer=policy.tokenizer, length=policy.max_positions)
+        encoder = Encoder(tokenizer=policy.tokenizer, length=policy.max_positions, rows=policy.vocab)
         texts = Shuffled(task_demonstrations(run.task, encoder), Streams(cfg.seed))
     optimizer = adamw([policy, critic], own.lr, own.weight_decay)
     controller = KLController(own.beta, own.beta_schedule, own.kl_target, own.kl_horizon)

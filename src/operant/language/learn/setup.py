@@ -71,7 +71,7 @@ def judged_model(cfg: JudgedRun) -> LanguageModel:
 def encoder_of(policy: LanguageModel, settings: LearningConfig) -> Encoder:
     """What turns texts into examples for a policy, no longer than the settings and its positions allow."""
     length = min(settings.length, policy.max_positions)
-    return Encoder(tokenizer=policy.tokenizer, length=length, too_long=settings.too_long)
+    return Encoder(tokenizer=policy.tokenizer, length=length, too_long=settings.too_long, rows=policy.vocab)
 
 
 def task_demonstrations(task: Task, encoder: Encoder) -> list[Encoded]:

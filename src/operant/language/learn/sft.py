@@ -15,7 +15,7 @@ from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.language.episodes.evaluate import HeldOutLikelihood, TaskAccuracy, sampling_of
-from operant.language.learn.optim_step import PartLoss, check_lengths, mean_of, optim_step, set_lr, share_of
+from operant.language.learn.optim_step import PartLoss, check_examples, mean_of, optim_step, set_lr, share_of
 from operant.language.learn.setup import adamw, encoder_of, job_on_data, model_of, task_demonstrations
 from operant.language.model.fresh import fresh
 from operant.language.model.language_model import LanguageModel
@@ -56,7 +56,7 @@ def sft(
     Raises:
         ConfigError: if an example has no token to learn from, or does not fit the model.
     """
-    check_lengths(data.items, policy.max_positions)
+    check_examples(data.items, policy)
     pad = policy.tokenizer.pad_token_id
     while True:
         lr = set_lr(optimizer, cfg, data.steps / total_steps)

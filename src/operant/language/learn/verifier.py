@@ -30,7 +30,7 @@ class Verifier:
     def __init__(self, model: Scalar, *, separator: str, tokens: int = 32_768) -> None:
         self.model, self.separator, self.tokens = model, separator, tokens
         backbone = model.backbone
-        self._encoder = Encoder(tokenizer=backbone.tokenizer, length=backbone.max_positions)
+        self._encoder = Encoder(tokenizer=backbone.tokenizer, length=backbone.max_positions, rows=backbone.vocab)
 
     @torch.no_grad()
     def __call__(self, traces: Sequence[Trace]) -> list[list[tuple[int, float]] | str]:

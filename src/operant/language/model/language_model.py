@@ -18,6 +18,8 @@ from operant.language.model import decoder_layouts as slim
 from operant.language.model import lora as adapters
 from operant.language.model.hf_forward import Whole
 from operant.language.model.lora import LoraSpec
+from operant.language.model.model_files import read_model
+from operant.language.text.rendering import rendering_of
 from operant.math.logprob import categorical_entropy, categorical_logp
 
 CHUNK = 2**26
@@ -106,17 +108,12 @@ class LanguageModel(nn.Module):
             adapter: a folder that `save_adapter` wrote, whose adapters are put on the model and alone are trained.
 
         Raises:
-            ConfigError: if there is no readable causal language model, or both `lora` and `adapter` are given.
+            ConfigError: if there is no readable causal language model, its files, its sizes and its tokenizer are not
+                of one model (`operant.language.model.model_files`), or both `lora` and `adapter` are given.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
         if lora is not None and adapter is not None:
             raise ConfigError("both fresh adapters (lora) and a folder of adapters were given: leave one out")
-        try:
-            model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{folder}: not a readable causal language model ({error})") from error
+        model, tokenizer = read_model(folder, dtype)
         if lora is not None:
             model = adapters.adapt(model, lora)
         if adapter is not None:
@@ -261,10 +258,17 @@ def by_chunks(
     return [torch.cat(x) for x in zip(*parts, strict=True)]
 
 
-def ends(policy: LanguageModel) -> tuple[int, ...]:
-    """The tokens that end what a model says: the tokenizer's, and those its generation settings name."""
+def ends(policy: LanguageModel, *, chat: bool = False) -> tuple[int, ...]:
+    """The tokens that end what a model says: the tokenizer's, and those its generation settings name.
+
+    Args:
+        policy: the model.
+        chat: whether it answers messages; then also the token with which its chat template ends an answer.
+    """
     named = getattr(getattr(policy.base, "generation_config", None), "eos_token_id", None)
     found: set[Any] = {policy.tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
+    if chat:
+        found |= rendering_of(policy.tokenizer).ends
     return tuple(sorted(int(token) for token in found))
 
 

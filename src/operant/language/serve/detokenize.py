@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from operant.language.text.rendering import rendering_of
+
 UNSURE = "\N{REPLACEMENT CHARACTER}"
 """What tokenizers write for the bytes of a character that is not whole."""
 LONGEST = 4
@@ -18,13 +20,14 @@ class Pieces:
 
     Args:
         tokenizer: of transformers.
+        before: tokens that the text goes on from: their text is not given, but tells whether it goes on with a blank.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, before: Sequence[int] = ()) -> None:
         self.tokenizer = tokenizer
-        self.tokens: list[int] = []
-        self._begin = self._read = 0  # of a window: it begins with tokens whose text was given, for their context
-        self._given = 0  # characters of the window's text
+        self.tokens = list(before)[-PATIENCE:] if before and rendering_of(tokenizer).glues else []
+        self._begin, self._read = 0, len(self.tokens)  # a window begins with tokens whose text was given, for context
+        self._given = len(self._text(self._read))  # characters of the window's text
 
     def push(self, token: int) -> str:
         """The text that one more token makes certain; empty in the middle of a character."""
@@ -65,14 +68,15 @@ class Words:
     Args:
         tokenizer: of transformers.
         stops: texts that end a completion.
+        before: as in `Pieces`.
 
     Attributes:
         stopped: whether one was met.
         length: characters given.
     """
 
-    def __init__(self, tokenizer: Any, stops: Sequence[str] = ()) -> None:
-        self.pieces, self.stops = Pieces(tokenizer), stops
+    def __init__(self, tokenizer: Any, stops: Sequence[str] = (), before: Sequence[int] = ()) -> None:
+        self.pieces, self.stops = Pieces(tokenizer, before), stops
         self.stopped, self.length = False, 0
         self._held = ""
 

@@ -140,7 +140,7 @@ class Writing:
             ask = Ask(
                 tokens=prompt, sampling=wanted.sampling, seed=seed, id=name, samples=wanted.samples,
                 stops=wanted.stops, top=wanted.top or 0, score=wanted.echo and wanted.top is not None,
-                write=wanted.write, tell=partial(self._tell, i * wanted.samples),
+                write=wanted.write, follows=wanted.follows, tell=partial(self._tell, i * wanted.samples),
             )  # fmt: skip
             self._submit(scheduler, ask)
 

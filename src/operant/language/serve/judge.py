@@ -36,6 +36,8 @@ then end with one line that says nothing but Score: and the number."""
 
 SCORE = re.compile(r"^\W*score[\s:=*_`(\[→>]*(?:[-–—]\s+)?([^\s:=].*)$", re.IGNORECASE | re.MULTILINE)
 """A line that gives a score; "7/10" is 7 of 10. What it gives is read by `operant.language.reward.number`."""
+MARKUP = re.compile(r"<(?=[|\uff5c][^<>\s]+[|\uff5c]>|/?s>|(?:start|end)_of_turn>|(?:bos|eos|pad|unk)>)|\[(?=/?INST\])")
+"""Where names of control tokens begin, as common families of models have them: the judge's server may honour them."""
 FIELDS = ("mark", "prompt", "answer", "gold", "lowest", "highest")
 
 
@@ -108,14 +110,23 @@ class Judge:
 
 
 def asking(question: str, trace: Trace, lowest: float, highest: float) -> str:
-    """The question about a trace. What stands in the prompt or the answer fills no other place, and closes no mark."""
+    """The question about a trace.
+
+    What stands in the prompt or the answer fills no other place, closes no mark, and names no control token: such a
+    name gets a blank behind its first character, as nobody knows whether the judge's server would take it for one.
+    """
     prompt = plain(trace.prompt)
     secret = hashlib.sha256(f"{prompt}\0{trace.completion}".encode("utf-8", "replace")).hexdigest()[:12]
     values = {
-        "mark": f"=== {secret}", "prompt": prompt, "answer": trace.completion, "gold": str(trace.gold),
+        "mark": f"=== {secret}", "prompt": _unmarked(prompt), "answer": _unmarked(trace.completion),
+        "gold": _unmarked(str(trace.gold)),
         "lowest": f"{lowest:g}", "highest": f"{highest:g}",
     }  # fmt: skip
     return re.sub(r"\{(" + "|".join(FIELDS) + r")\}", lambda found: values[found[1]], question)
+
+
+def _unmarked(text: str) -> str:
+    return MARKUP.sub(lambda found: f"{found[0]} ", text)
 
 
 def read_score(text: str, *, cut: bool = False) -> float:
@@ -164,7 +175,9 @@ class Chooser:
             ServerError: if the server does not answer, or tells no probabilities.
             JudgeError: if neither letter is among the most probable tokens.
         """
-        asked = [{"role": "user", "content": f"{question}\nAnswer with one letter, A or B, and nothing else."}]
+        asked = [
+            {"role": "user", "content": f"{_unmarked(question)}\nAnswer with one letter, A or B, and nothing else."}
+        ]
         (reply,) = _client(self).generate([asked], temperature=1.0, max_tokens=1, logprobs=True, top=self.top)
         if not reply.top:
             raise ServerError(f"{self.url} tells no top_logprobs, by which (A) and (B) are compared")

@@ -17,7 +17,7 @@ from operant.config.suggest import did_you_mean, nearest
 from operant.language.model.language_model import LanguageModel, ends
 from operant.language.sample.sampling import Sampling
 from operant.language.serve.scheduler import WAITING
-from operant.language.text.conversation import render
+from operant.language.text.rendering import rendering_of
 
 STOPS = 16
 """Stop texts in a request."""
@@ -139,6 +139,7 @@ class Wanted:
     stream: bool
     usage: bool  # at the end of a stream
     echo: bool = False  # the prompt is part of the answer
+    follows: bool = False  # the text goes on from a text, and is no turn
     write: bool = True  # False: nothing but the prompt is
 
 
@@ -175,7 +176,7 @@ class Served:
                 param="messages",
             )
         try:
-            prompt = tuple(render(self.policy.tokenizer, [_plain(m) for m in asked.messages], prompt=True))
+            prompt = tuple(rendering_of(self.policy.tokenizer).turns([_plain(m) for m in asked.messages], prompt=True))
         except ConfigError as error:
             raise RequestError(str(error), param="messages") from None
         room = self.length - len(prompt)
@@ -195,8 +196,7 @@ class Served:
                 "max_tokens is 0, so there is nothing to do: give echo: true, or more", param="max_tokens"
             )
         prompts = [
-            tuple(self.policy.tokenizer(p, add_special_tokens=True)["input_ids"] if isinstance(p, str) else p)
-            for p in asked.prompt
+            tuple(rendering_of(self.policy.tokenizer).text(p) if isinstance(p, str) else p) for p in asked.prompt
         ]
         return self._wanted(asked, prompts, asked.max_tokens, asked.logprobs, "prompt", echo=asked.echo)
 
@@ -223,14 +223,14 @@ class Served:
             raise RequestError("stop: an empty text would end every answer", param="stop")
         sampling = Sampling(
             temperature=asked.temperature, top_k=asked.top_k, top_p=asked.top_p, min_p=asked.min_p,
-            max_tokens=max(limit, 1), stop=ends(self.policy),
+            max_tokens=max(limit, 1), stop=ends(self.policy, chat=param == "messages"),
         )  # fmt: skip
         usage = asked.stream_options is not None and asked.stream_options.include_usage
         if asked.stream_options is not None and not asked.stream:
             raise RequestError("stream_options needs stream: true", param="stream_options")
         return Wanted(
             prompts=tuple(prompts), sampling=sampling, samples=asked.n, stops=tuple(asked.stop), seed=asked.seed,
-            top=top, stream=asked.stream, usage=usage, echo=echo, write=limit > 0,
+            top=top, stream=asked.stream, usage=usage, echo=echo, follows=param == "prompt", write=limit > 0,
         )  # fmt: skip
 
     def _read(self, kind: type[R], body: Any) -> R:

@@ -40,9 +40,7 @@ class Token:
     """One token that was drawn."""
 
     id: int
-    logp: (
-        float  # log π at the temperature, over the whole vocabulary; at 1 where the best is taken. NaN: nothing before
-    )
+    logp: float  # log π at the temperature (at 1 where the best is taken), over the whole vocabulary. NaN: none before
     kept: float  # log of the mass that top-k, top-p and min-p kept
     top: tuple[tuple[int, float], ...]  # the most probable tokens and their log π
     begin: int  # characters of the completion before it; negative in the prompt
@@ -73,7 +71,7 @@ class Ask:
         stops: texts that end a completion, left out of it.
         top: how many of the most probable tokens to tell at each step.
         score: tell the prompt's tokens first, each with its log π.
-        write: False where that is all.
+        write, follows: False where that is all; whether the text goes on from the prompt's, and is no turn of its own.
         tell: called with what is new, from the scheduler's thread: it must be quick.
     """
 
@@ -87,6 +85,7 @@ class Ask:
     top: int = 0
     score: bool = False
     write: bool = True
+    follows: bool = False
     cancelled: bool = field(default=False, init=False)
     jobs: list[Job] = field(default_factory=list[Job], init=False)  # what waits, once a sample began; the scheduler's
     scored: tuple[Token, ...] = field(default=(), init=False)  # the prompt's tokens, once they are; the scheduler's
@@ -245,7 +244,8 @@ class Scheduler:
             raise
         del ask.jobs[:count]
         self._rows |= {
-            slot: _Row(ask, job, Words(self.policy.tokenizer, ask.stops)) for slot, job in zip(slots, jobs, strict=True)
+            slot: _Row(ask, job, Words(self.policy.tokenizer, ask.stops, ask.tokens if ask.follows else ()))
+            for slot, job in zip(slots, jobs, strict=True)
         }
 
     def _forget(self, ask: Ask) -> None:

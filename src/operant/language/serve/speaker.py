@@ -56,7 +56,7 @@ def prompt_of(policy: LanguageModel, text: Text) -> tuple[int, ...]:
     Raises:
         ConfigError: if there is no chat template, or nothing to go on from.
     """
-    from operant.language.text.conversation import render
+    from operant.language.text.rendering import rendering_of
 
     said = text if isinstance(text, str) else "".join(message["content"] for message in text)
     if any("\ud800" <= c <= "\udfff" for c in said):
@@ -68,15 +68,17 @@ def prompt_of(policy: LanguageModel, text: Text) -> tuple[int, ...]:
                 "`operant sample`, use the model's tuned relative (often named -Instruct or -it), or set "
                 "tokenizer.chat_template and save the tokenizer"
             )
-        return tuple(render(policy.tokenizer, text, prompt=True))
-    tokens = tuple(policy.tokenizer(text, add_special_tokens=True)["input_ids"])
+        return tuple(rendering_of(policy.tokenizer).turns(text, prompt=True))
+    tokens = tuple(rendering_of(policy.tokenizer).text(text))
     if not tokens:
         raise ConfigError("the prompt is empty: give some text to go on from")
     return tokens
 
 
-def sampling_of(args: argparse.Namespace, policy: LanguageModel, prompt: int, most: int) -> Sampling:
+def sampling_of(args: argparse.Namespace, policy: LanguageModel, prompt: int, most: int, *, chat: bool) -> Sampling:
     """How tokens are drawn after a prompt of so many tokens; at most `most` where no flag says how many.
+
+    Where the prompt is a `chat`, the token with which its template ends an answer ends it.
 
     Raises:
         ConfigError: if the prompt leaves no room.
@@ -89,7 +91,7 @@ def sampling_of(args: argparse.Namespace, policy: LanguageModel, prompt: int, mo
         raise ConfigError(f"the prompt has {prompt} tokens, and the model {policy.max_positions} positions: shorten it")
     return Sampling(
         temperature=args.temperature, top_k=args.top_k, top_p=args.top_p, min_p=args.min_p,
-        max_tokens=args.max_tokens or min(most, room), stop=ends(policy),
+        max_tokens=args.max_tokens or min(most, room), stop=ends(policy, chat=chat),
     )  # fmt: skip
 
 

@@ -5,22 +5,21 @@ Nothing here knows a model: a tokenizer of transformers is all that is needed, a
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from operant.config.errors import ConfigError
+from operant.language.text.rendering import Message as Message
+from operant.language.text.rendering import Rendering, rendering_of
+from operant.language.text.rendering import Text as Text
+from operant.language.text.rendering import render as render
+from operant.language.text.special_tokens import check_known
+from operant.language.text.special_tokens import check_padding as check_padding
 
 A = TypeVar("A")
 B = TypeVar("B")
-
-Message = Mapping[str, str]
-"""`role` (system, user, assistant, tool) and `content`."""
-
-Text = str | Sequence[Message]
-"""A plain text, or messages for the tokenizer's chat template."""
 
 PROBE: tuple[Message, ...] = (
     {"role": "user", "content": "one"},
@@ -53,23 +52,6 @@ class Encoded:
     def prompt(self) -> int:
         """How many tokens stand before the first that is acted; all of them if none is."""
         return self.acted.index(True) + 1 if True in self.acted else len(self.tokens)
-
-
-def check_padding(tokenizer: Any) -> None:
-    """Padding can be told from the end of a text.
-
-    Raises:
-        ConfigError: if the tokenizer has no end token, no padding token, or both are the same.
-    """
-    name = getattr(tokenizer, "name_or_path", "") or "the tokenizer"
-    if tokenizer.eos_token_id is None:
-        raise ConfigError(f"{name} has no end token, so no completion could end; set tokenizer.eos_token and save it")
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
-        what = "no padding token" if tokenizer.pad_token_id is None else "one token for padding and for the end"
-        raise ConfigError(
-            f"{name} has {what}: a mask read off the tokens would hide every end from learning. Name an unused token, "
-            'for instance tokenizer.pad_token = "<|unused0|>", and save the tokenizer'
-        )
 
 
 def check_template(tokenizer: Any, messages: Sequence[Message] = PROBE) -> None:
@@ -106,26 +88,6 @@ def plain(text: Text) -> str:
     return text if isinstance(text, str) else "\n".join(f"{m['role']}: {m['content']}" for m in text)
 
 
-def render(tokenizer: Any, messages: Sequence[Message], *, prompt: bool = False) -> list[int]:
-    """The tokens of messages under the chat template; with `prompt`, up to where the assistant begins to speak.
-
-    Raises:
-        ConfigError: if the tokenizer has no chat template, or the template refuses the messages.
-    """
-    if getattr(tokenizer, "chat_template", None) is None:
-        raise ConfigError("the tokenizer has no chat template: set tokenizer.chat_template, or give plain texts")
-    if not messages:
-        return []
-    try:
-        return list(
-            tokenizer.apply_chat_template(
-                [dict(m) for m in messages], add_generation_prompt=prompt, tokenize=True, return_dict=True
-            )["input_ids"]
-        )
-    except Exception as error:  # a template raises what it likes
-        raise ConfigError(f"the chat template refuses the messages: {error}") from error
-
-
 class TooLongError(ConfigError):
     """Of an example nothing to learn is left within the limit."""
 
@@ -140,6 +102,7 @@ class Encoder:
         tokenizer: of transformers.
         length: the longest sequence, in tokens; what is longer loses its end.
         too_long: what readers of files do with an example of which nothing to learn is left then.
+        rows: tokens that the model embeds; None: nobody asks.
 
     Raises:
         ConfigError: as `check_padding`.
@@ -148,13 +111,22 @@ class Encoder:
     tokenizer: Any
     length: int
     too_long: Literal["refuse", "leave_out"] = "refuse"
+    rows: int | None = None
     _seen: list[bool] = field(default_factory=list[bool], init=False, repr=False, compare=False)
+    _named: list[str] = field(default_factory=list[str], init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_padding(self.tokenizer)
 
+    @property
+    def rendering(self) -> Rendering:
+        """How the tokenizer writes texts and turns."""
+        return rendering_of(self.tokenizer)
+
     def each(self, one: Callable[[A], B], items: Iterable[A], *, of: str) -> list[B]:
         """`one` of each item; of those that are too long one warning tells how many are left out of `of`.
+
+        Another tells how many hold the name of a control token, which is ordinary text there.
 
         Raises:
             TooLongError: for the first of them, unless they may be left out (`too_long`) and others remain.
@@ -168,6 +140,14 @@ class Encoder:
                 if self.too_long == "refuse":
                     raise
                 left.append(error)
+        if self._named:
+            warnings.warn(
+                f"{len(self._named):,} texts of {of} hold the name of a control token, the first {self._named[0]}: it "
+                "is read as ordinary text, as only a chat template writes control tokens. Where texts were rendered "
+                "before, give their messages",
+                stacklevel=3,
+            )
+            self._named.clear()
         if left and not found:
             raise TooLongError(f"all {len(left):,} examples of {of} are too long, the first because {left[0]}")
         if left:
@@ -177,62 +157,63 @@ class Encoder:
 
     def prompt(self, text: Text) -> list[int]:
         """The tokens to go on from."""
-        if isinstance(text, str):
-            return list(self.tokenizer(text, add_special_tokens=True)["input_ids"])
-        self._watch(text)
-        return render(self.tokenizer, text, prompt=True)
+        if not isinstance(text, str):
+            self._watch(text)
+        return self.rendering.prompt(text)
 
     def completion(self, prompt: Text, completion: Text, where: str = "") -> Encoded:
         """A prompt and what is to be said there; only the latter is acted, and of several messages the assistant's.
 
         A plain completion gets the end token, and its tokens are those of the completion alone: in sampling too, the
-        prompt's last token is decided before the first of the completion.
+        prompt's last token is decided before the first of the completion. An answer in messages ends with the token
+        that the template ends it with.
 
         Raises:
-            ConfigError: if nothing is left to learn from, or the template renders the prompt otherwise once answered.
+            ConfigError: if nothing is left to learn from, the template does not end an answer with a control token, or
+                renders the prompt otherwise once answered.
         """
-        start = self.prompt(prompt)
-        if isinstance(completion, str) and not isinstance(prompt, str):
-            completion = [{"role": "assistant", "content": completion}]
-        if isinstance(completion, str):
-            said = list(self.tokenizer(completion, add_special_tokens=False)["input_ids"])
-            whole = start + self._ended(said)
-        elif isinstance(prompt, str):
-            raise ConfigError(f"{where}: the prompt is a text and the completion is messages; give both as messages")
-        else:
-            whole = render(self.tokenizer, [*prompt, *completion])
-        if whole[: len(start)] != start:
-            raise ConfigError(f"{where}: the chat template renders the prompt otherwise once it is answered")
-        acted = [i >= len(start) for i in range(len(whole))]
-        if not isinstance(prompt, str) and not isinstance(completion, str) and len(completion) > 1:
-            said = self._assistant([*prompt, *completion], whole, where)
-            acted = [a and b for a, b in zip(acted, said, strict=True)]
-        return self.fit(whole, acted, where)
+        self._note(prompt, where)
+        self._note(completion, where)
+        if isinstance(prompt, str):
+            if not isinstance(completion, str):
+                raise ConfigError(
+                    f"{where}: the prompt is a text and the completion is messages; give both as messages"
+                )
+            start = self.prompt(prompt)
+            whole = start + self._ended(self.rendering.following, completion)
+            return self.fit(whole, [i >= len(start) for i in range(len(whole))], where)
+        self._watch(prompt)
+        said = [{"role": "assistant", "content": completion}] if isinstance(completion, str) else completion
+        return self.fit(*self._answers([*prompt, *said], len(prompt), where), where)
 
     def conversation(
         self, messages: Sequence[Message], *, learn: Literal["completion", "assistant", "all"], where: str = ""
     ) -> Encoded:
         """A conversation: its last answer is learnt, or all that the assistant said, or everything.
 
-        What the assistant said is what the template marks with `{% generation %}`; where it marks nothing, what each
-        answer adds to the tokens before it.
+        What the assistant said is what a sampler would have written: all that an answer adds to the tokens before it,
+        up to the one that ends it.
 
         Raises:
-            ConfigError: if nothing is left to learn from, or the template neither marks nor only appends.
+            ConfigError: if nothing is left to learn from, the template does not end an answer with a control token, or
+                what is learnt is not what a sampler sees and writes there.
         """
         if learn == "completion":
             if not messages or messages[-1]["role"] != "assistant":
                 raise ConfigError(f"{where}: the last message is not the assistant's, so there is nothing to complete")
             return self.completion(messages[:-1], messages[-1:], where)
+        self._note(messages, where)
         self._watch(messages)
-        whole = render(self.tokenizer, messages)
-        if learn == "all":
+        if learn == "all" and not self.rendering.turn.lead:
+            whole = self.rendering.turns(messages)
             return self.fit(whole, [True] * len(whole), where)
-        return self.fit(whole, self._assistant(messages, whole, where), where)
+        whole, acted = self._answers(messages, 0, where)
+        return self.fit(whole, [a or learn == "all" for a in acted], where)
 
     def text(self, text: str, where: str = "") -> Encoded:
         """A plain text with an end token; all of it is acted but its first token."""
-        whole = self._ended(list(self.tokenizer(text, add_special_tokens=True)["input_ids"]))
+        self._note(text, where)
+        whole = self._ended(self.rendering.text, text)
         return self.fit(whole, [True] * len(whole), where)
 
     def fit(self, tokens: Sequence[int], acted: Sequence[bool], where: str = "") -> Encoded:
@@ -240,8 +221,10 @@ class Encoder:
 
         Raises:
             TooLongError: if the limit leaves no token that is acted.
-            ConfigError: if there is none at all.
+            ConfigError: if there is none at all, or the model does not embed one.
         """
+        if self.rows is not None:
+            check_known(self.tokenizer, tokens, self.rows, where)
         if not any(acted[1:]):
             raise ConfigError(f"{where}: no token to learn from; an answer is missing or empty")
         if not any(acted[1 : self.length]):
@@ -263,28 +246,82 @@ class Encoder:
         except ConfigError as error:
             warnings.warn(str(error), stacklevel=4)
 
-    def _ended(self, tokens: list[int]) -> list[int]:
-        end = self.tokenizer.eos_token_id
-        return tokens if tokens[-1:] == [end] else [*tokens, end]
+    def _note(self, text: Text, where: str) -> None:
+        """Remember a place where a text holds the name of a control token other than at its ends."""
+        if where:
+            ends = self.tokenizer.special_tokens_map
+            told = [text] if isinstance(text, str) else [m["content"] for m in text]
+            if isinstance(text, str):
+                told = [text.removeprefix(str(ends.get("bos_token"))).removesuffix(str(ends.get("eos_token")))]
+            names = (found[0] for each in told if (found := self.rendering.control.search(each)))
+            self._named.extend(f"{where}: {name!r}" for name in [*names][:1])
 
-    def _assistant(self, messages: Sequence[Message], whole: list[int], where: str) -> list[bool]:
-        if re.search(r"\{%[-+]?\s*generation\b", self.tokenizer.chat_template):
-            marked = self.tokenizer.apply_chat_template(
-                [dict(m) for m in messages], tokenize=True, return_dict=True, return_assistant_tokens_mask=True
-            )
-            return [bool(m) for m in marked["assistant_masks"]]
-        acted = [False] * len(whole)
-        for i, message in enumerate(messages):
-            if message["role"] != "assistant":
-                continue
-            before, after = (
-                render(self.tokenizer, messages[:i], prompt=True),
-                render(self.tokenizer, messages[: i + 1]),
-            )
-            if after[: len(before)] != before or whole[: len(after)] != after:
+    def _ended(self, encode: Callable[[str], list[int]], text: str) -> list[int]:
+        """A text's tokens and the end token, once."""
+        return [*encode(text.removesuffix(str(self.tokenizer.eos_token))), self.tokenizer.eos_token_id]
+
+    def _answers(self, messages: Sequence[Message], first: int, where: str) -> tuple[list[int], list[bool]]:
+        """A conversation's tokens, up to the end of the last answer where it ends with one, and which are learnt.
+
+        Those are, of each answer from message `first` on, what a sampler would have written.
+        """
+        rendering = self.rendering
+        said = [i for i, m in enumerate(messages) if i >= first and m["role"] == "assistant"]
+        tokens, spans = rendering.turns(messages), list[tuple[int, int]]()
+        for i in said:
+            before = rendering.turns(messages[:i], prompt=True)
+            after = tokens if i + 1 == len(messages) else rendering.turns(messages[: i + 1])
+            if after[: len(before)] != before or tokens[: len(after)] != after:
+                tokens, spans = self._rebuilt(messages, said, where)
+                break
+            spans.append((len(before), len(after)))
+        acted, end = [False] * len(tokens), len(tokens) - 1
+        for start, stop in spans:
+            end = next((k for k in range(start, stop) if tokens[k] in rendering.ends), -1)
+            if end < 0:
+                behind = self.tokenizer.decode(rendering.turn.closing)
                 raise ConfigError(
-                    f"{where}: the chat template changes earlier turns (turn {i}) and does not mark what the assistant "
-                    "said; put {% generation %} … {% endgeneration %} around it in the template"
+                    f"{where}: the chat template puts {behind!r} behind an answer, and no control token: nothing would "
+                    "teach the model to stop, or stop a sampler. Put {{ eos_token }} behind what the assistant said"
                 )
-            acted[len(before) : len(after)] = [True] * (len(after) - len(before))
-        return acted
+            acted[start : end + 1] = [True] * (end + 1 - start)
+        if not messages or messages[-1]["role"] != "assistant":
+            return tokens, acted
+        return tokens[: end + 1], acted[: end + 1]  # what stands behind the end no sampler writes
+
+    def _rebuilt(
+        self, messages: Sequence[Message], said: Sequence[int], where: str
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """A conversation's tokens piece by piece, as they come to be in sampling, and where the answers lie in them.
+
+        For templates whose generation prompt runs into the answer's first token, or opens a thought.
+        """
+        rendering = self.rendering
+        whole, tokens, spans, done = rendering.written(messages), list[int](), list[tuple[int, int]](), 0
+        for i in said:
+            before, after = rendering.written(messages[:i], prompt=True), rendering.written(messages[: i + 1])
+            if not (after.startswith(before) and whole.startswith(after)):
+                break
+            tokens += rendering.tokens(whole[done : len(before)], follows=done > 0)
+            start, done = len(tokens), len(after)
+            tokens += rendering.tokens(after[len(before) :], follows=True)
+            spans.append((start, len(tokens)))
+        else:
+            return [*tokens, *rendering.tokens(whole[done:], follows=True)], spans
+        turn = rendering.turn
+        if len(said) > 1 or said[-1] + 1 < len(messages) or not turn.lead:
+            raise ConfigError(
+                f"{where}: the chat template changes earlier turns: what stands in or before turn {i} is rendered "
+                "otherwise once more is said, so what a sampler sees and writes there is no part of the whole. Set "
+                "algo.learn = completion, which learns the last answer alone, or give each answer as a conversation of "
+                "its own"
+            )
+        answer = turn.begun(messages[-1]["content"])
+        if answer is None:
+            raise ConfigError(
+                f"{where}: the chat template opens {turn.lead.strip()!r} for every answer, and this one never closes "
+                "it: give its thought with it"
+            )
+        start = rendering.turns(messages[:-1], prompt=True)
+        tokens = [*start, *rendering.following(answer), *turn.closing]
+        return tokens, [(len(start), len(tokens))]

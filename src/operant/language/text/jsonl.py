@@ -24,14 +24,17 @@ def lines(path: Path | str) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     path = Path(path)
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+        read = gzip.open if path.suffix == ".gz" else open
+        with read(path, "rt", encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
                 where = f"{path}:{number}"
                 try:
                     found = json.loads(line)
-                except ValueError as error:
+                    if "\\ud" in line.lower():  # half of a character is no text, and no tokenizer takes it
+                        json.dumps(found, ensure_ascii=False).encode()
+                except (ValueError, RecursionError) as error:
                     raise ConfigError(f"{where}: not JSON ({error})") from error
                 if not isinstance(found, dict):
                     raise ConfigError(f"{where}: a JSON object belongs here, not {line.strip()[:40]}")

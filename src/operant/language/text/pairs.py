@@ -6,7 +6,8 @@ One object a line. Every error names the file and the line.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -77,6 +78,44 @@ def mismatch(verdicts: Sequence[Verdict], length: int) -> list[Verdict]:
     return result
 
 
+Judged = TypeVar("Judged", Pair, Ranking)
+
+
+def contrasting(judged: Sequence[Judged], length: int, *, of: str) -> list[Judged]:
+    """Those in which something better differs from something worse; a warning counts the others and names them.
+
+    Args:
+        judged: pairs or rankings.
+        length: where answers were cut.
+        of: what they were read from, for the warning.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    kept = [item for item in judged if any(a != b for a, b in _compared(item))]
+    if len(kept) == len(judged):
+        return kept
+    same = [next(_compared(item)) for item in judged if all(a == b for a, b in _compared(item))]
+    cut = sum(len(a.tokens) == length for a, _ in same)
+    what = f"{len(same):,} of {len(judged):,} of {of} compare equal answers" + (
+        f", {cut:,} of them where they are cut at {length:,} tokens" if cut else ""
+    )
+    named = ", ".join(a.where for a, _ in same[:8]) + (f" and {len(same) - 8:,} more" if len(same) > 8 else "")
+    if not kept:
+        raise ConfigError(f"{what}, so there is nothing to learn: {named}")
+    warnings.warn(f"{what}, and are left out: {named}", stacklevel=3)
+    return kept
+
+
+def _compared(item: Pair | Ranking) -> Iterator[tuple[Encoded, Encoded]]:
+    """A better answer and a worse one, each two of them."""
+    if isinstance(item, Pair):
+        yield item.chosen, item.rejected
+        return
+    ranked = sorted(zip(item.rank, item.answers, strict=True), key=lambda x: x[0])
+    yield from ((a, b) for n, (i, a) in enumerate(ranked) for j, b in ranked[n + 1 :] if i != j)
+
+
 # ---------------------------------------------------------------------------------------------------- files
 def read_conversations(
     path: Path | str, encoder: Encoder, *, learn: Literal["completion", "assistant", "all"] = "assistant"
@@ -102,10 +141,11 @@ def read_pairs(path: Path | str, encoder: Encoder) -> list[Pair]:
     """Lines with `chosen` and `rejected`, and `prompt`, `margin`, `probability`, `group` where they have them.
 
     Without a prompt, both are conversations (messages, or a text of turns that begin with "Human:" and "Assistant:"),
-    and the prompt is what they share, up to an answer; of the rest what the assistant says is compared.
+    and the prompt is what they share, up to an answer; of the rest what the assistant says is compared. Pairs without a
+    difference teach nothing: they are left out, and a warning names them.
 
     Raises:
-        ConfigError: if the file cannot be read, or a line is not a pair; names the field.
+        ConfigError: if the file cannot be read, a line is not a pair (names the field), or no pair has a difference.
     """
 
     def one(line: dict[str, Any], where: str) -> Pair:
@@ -124,14 +164,17 @@ def read_pairs(path: Path | str, encoder: Encoder) -> list[Pair]:
             group=str(line.get("group", "")),
         )
 
-    return _read(path, encoder, one)
+    return contrasting(_read(path, encoder, one), encoder.length, of=str(path))
 
 
 def read_rankings(path: Path | str, encoder: Encoder) -> list[Ranking]:
     """Lines with `prompt`, `answers` (a list), and `ranks` (numbers, smaller is better; else the first is the best).
 
+    Rankings in which nothing better differs from anything worse are left out, and a warning names them.
+
     Raises:
-        ConfigError: if the file cannot be read, or a line is not a ranking of at least two answers.
+        ConfigError: if the file cannot be read, a line is not a ranking of at least two answers, or none has a
+            difference.
     """
 
     def one(line: dict[str, Any], where: str) -> Ranking:
@@ -145,7 +188,7 @@ def read_rankings(path: Path | str, encoder: Encoder) -> list[Ranking]:
         encoded = tuple(encoder.completion(prompt, _text({"answers": a}, "answers", where), where) for a in answers)
         return Ranking(answers=encoded, rank=tuple(ranks))
 
-    return _read(path, encoder, one)
+    return contrasting(_read(path, encoder, one), encoder.length, of=str(path))
 
 
 def read_verdicts(path: Path | str, encoder: Encoder) -> list[Verdict]:
@@ -211,10 +254,13 @@ def encode_steps(
     """
     tokens = encoder.prompt(prompt)
     judged = [False] * len(tokens)
-    for step, label in zip(steps, labels, strict=True):
-        more = list(encoder.tokenizer(step + separator, add_special_tokens=False)["input_ids"])
-        tokens = tokens + more
-        judged += [False] * (len(more) - 1) + [label is not None]
+    texts = [step + separator for step in steps]
+    if not isinstance(prompt, str) and (begun := encoder.rendering.turn.begun(texts[0])) is not None:
+        texts[0] = begun  # the opening stands in the prompt
+    for text, label in zip(texts, labels, strict=True):
+        tokens = tokens + encoder.rendering.following(text)
+        judged += [False] * (len(tokens) - len(judged))
+        judged[-1] = judged[-1] or label is not None
     solution = encoder.fit(tokens, judged, where)
     correct = tuple(label for label in labels if label is not None)
     return Steps(solution=solution, correct=correct[: sum(solution.acted)])
