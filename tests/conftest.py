@@ -1,3 +1,12 @@
+import atexit
+import os
+import shutil
+import tempfile
+
 import torch
 
 torch.set_num_threads(1)  # two workers share two cores, and small products are fastest on one
+
+STATE = tempfile.mkdtemp(prefix="operant-state-")
+os.environ["XDG_STATE_HOME"] = STATE  # the key that marks runs; not that of who runs the tests
+atexit.register(shutil.rmtree, STATE, ignore_errors=True)

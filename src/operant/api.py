@@ -13,7 +13,7 @@ import numpy as np
 from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.config.registry import builder_of
 from operant.config.resolve import Resolved, resolve
-from operant.config.schema import RunConfig
+from operant.config.schema import LARGEST, RunConfig
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.env import EnvLike
@@ -27,6 +27,7 @@ from operant.run.find import list_runs as list_runs
 from operant.run.find import trained
 from operant.run.folder import RunFolder
 from operant.run.job import Say, silent
+from operant.run.made_here import consented
 from operant.run.schemas import settings
 from operant.run.world import world_of
 
@@ -40,8 +41,10 @@ class Run:
     Args:
         path: the run folder, or that of an exported policy, which is read and not written.
         name: which checkpoint, "latest", "best" or "step-<8 digits>".
-        env: the environment, where the run was made with a callable instead of a name.
-        trust: import the Python code that the run names as its algorithm or network; only for runs of your own.
+        env: the environment or task, where the run was made with a callable instead of a name, or was made elsewhere
+            and names code.
+        trust: import the Python code that the run names as its algorithm or network, and take the models and servers
+            that it names; only for runs of your own.
 
     Raises:
         ConfigError: if there is no run or no such checkpoint there, or it names code and is not trusted.
@@ -55,8 +58,7 @@ class Run:
         self.config: RunConfig = settings(self.folder.path, trust=trust)
         self._world = world_of(self.config.kind)
         self.exported = exported.is_exported(self.path)
-        named = self.config.env.id
-        self._env = env or (exported.environment(self.path, named) if self.exported else named)
+        self._given = env or (exported.environment(self.path, self.config.env.id) if self.exported else None)
 
     @property
     def path(self) -> Path:
@@ -67,6 +69,19 @@ class Run:
     def _loaded(self) -> tuple[Any, int]:
         read = exported.load if self.exported else checkpoint.load_policy
         return read(self.path, self.name, trust=self.trust)
+
+    @property
+    def env(self) -> EnvLike:
+        """The environment or task: the one that was given, or that of the config."""
+        return self._given or self.config.env.id
+
+    def permitted(self) -> RunConfig:
+        """The config, seen to name an environment or task that may be used here.
+
+        Raises:
+            ConfigError: if the folder was not made here by this user and names code, and no `env` was given.
+        """
+        return consented(self.path, self.config, env=self._given, trust=self.trust, whole=False)
 
     @property
     def policy(self) -> Any:
@@ -100,9 +115,10 @@ class Run:
         nothing is kept.
         """
         cfg = exported.protocol(self.path, self.config.eval) if self.exported else self.config.eval
-        seed = cfg.seed if seed is None else seed
+        seed = _seed(cfg.seed if seed is None else seed)
         deterministic = cfg.deterministic if deterministic is None else deterministic
-        measure = self._world.measure(self.config, self.policy, self._env)
+        config = self.permitted()
+        measure = self._world.measure(config, self.policy, self.env)
         try:
             result = measure(episodes or cfg.episodes, seed=seed, deterministic=deterministic)
         finally:
@@ -123,11 +139,11 @@ class Run:
 
         if self._world.NO_FILM:
             raise ConfigError(self._world.NO_FILM.format(path=self.path))
-        first = self.config.eval.seed if seed is None else seed
+        first = _seed(self.config.eval.seed if seed is None else seed)
         noise = None if self.config.eval.deterministic else Streams(self.config.seed).numpy("play", first)
         if not show and not has_screen():  # pictures are drawn in memory; SDL need not look for a screen
             os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-        copies = made_copies(self.config, self._env, 1, render_mode="rgb_array")
+        copies = made_copies(self.permitted(), self.env, 1, render_mode="rgb_array")
         fps = copies.fps
         made: list[Path] = []
         try:
@@ -205,9 +221,8 @@ def start(
 ) -> Run:
     """Train what a resolved config says, film it, write its report, and return its run."""
     finish = _finisher(resolved.config, env, say)
-    return Run(
-        launch.start(resolved, env=env, runs=runs, quiet=quiet, say=say, finish=finish).path, env=env, trust=True
-    )
+    folder = launch.start(resolved, env=env, runs=runs, quiet=quiet, say=say, finish=finish)
+    return Run(folder.path, env=env or resolved.config.env.id, trust=True)
 
 
 def resume(
@@ -230,7 +245,7 @@ def _finisher(cfg: RunConfig, env: EnvLike | None, say: Say) -> launch.Finish:
     """What follows training: the last policy filmed, and the report."""
 
     def finish(folder: RunFolder, status: str) -> None:
-        run = Run(folder.path, env=env, trust=True)  # what was just trained here
+        run = Run(folder.path, env=env or cfg.env.id, trust=True)  # what was just trained here
         if cfg.save.videos and status == "finished":
             try:
                 say(f"Video: {run.play()[0]}")
@@ -252,6 +267,13 @@ def loop(algorithm: str, env: EnvLike, **overrides: Any) -> tuple[Iterator[Metri
     cfg = resolve(algorithm, _env_name(env), overrides=overrides, source="argument").config
     job = builder_of(algorithm)(cfg, env, silent)
     return job.algorithm, job.agent
+
+
+def _seed(seed: int) -> int:
+    """The same seed. Raises ConfigError for one that files could not hold."""
+    if not 0 <= seed <= LARGEST:
+        raise ConfigError(f"seed is {seed}, expected a whole number from 0 to {LARGEST:,}")
+    return seed
 
 
 def _env_name(env: EnvLike) -> str:

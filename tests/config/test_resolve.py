@@ -355,7 +355,7 @@ def values_of(leaf: Leaf) -> st.SearchStrategy[Any]:
         case _ if leaf.choices:
             found = st.sampled_from(leaf.choices)
         case "integer":
-            found = st.integers(spec.get("minimum", spec.get("exclusiveMinimum", -1) + 1), 2**70)
+            found = st.integers(spec.get("minimum", spec.get("exclusiveMinimum", -1) + 1), 2**53)
         case "number":
             low, high = spec.get("minimum", spec.get("exclusiveMinimum")), spec.get("maximum")
             found = st.floats(low, high, allow_nan=False, allow_infinity=False, exclude_min="exclusiveMinimum" in spec)

@@ -12,9 +12,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from operant.cli.say import say
+from operant.cli.say import say, tell
 from operant.config.errors import ConfigError, OperantError
-from operant.language.serve.speaker import compile_ahead, prompt_of, sampling_of, seed_of, shown, speaker
+from operant.language.serve.speaker import compile_ahead, prompt_of, sampling_of, seed_of, speaker
 
 if TYPE_CHECKING:
     from operant.language.model.language_model import LanguageModel
@@ -54,7 +54,7 @@ def verb(args: argparse.Namespace) -> None:
             except OperantError as error:
                 say(f"error: {error}")
             except KeyboardInterrupt:  # before an answer began, or after its end
-                _write("\n")
+                tell("")
 
 
 class Chat:
@@ -107,7 +107,7 @@ class Chat:
             self.turns += 1
             for delta in _until_last(news):
                 said += delta.text
-                _write(shown(delta.text))
+                tell(delta.text, end="")
                 if delta.error:
                     raise OperantError(delta.error)
                 note = "cut: the limit on tokens" if delta.finish == "length" else ""
@@ -116,7 +116,7 @@ class Chat:
         finally:
             ask.cancel()  # nothing where it has ended
         self.messages += [{"role": "user", "content": text}, {"role": "assistant", "content": said}]
-        _write("\n")
+        tell("")
         if note:
             say(f"({note})")
 
@@ -178,15 +178,9 @@ def _ask() -> str | None:
             return input("> " if sys.stdin.isatty() else "")
         except EOFError:
             if sys.stdin.isatty():
-                _write("\n")
+                tell("")
             return None
         except KeyboardInterrupt:
-            _write("\n")
+            tell("")
         except UnicodeDecodeError:
             say("error: that is not UTF-8 text")
-
-
-def _write(text: str) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-    sys.stdout.flush()

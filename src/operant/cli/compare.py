@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from operant.cli.say import cell, say, tell
+
 if TYPE_CHECKING:
     from operant.view.compare import Comparison, Improvement, Score
 
@@ -30,18 +32,18 @@ def verb(args: argparse.Namespace) -> None:
         page, picture = write_comparison(comparison, args.out or Path("compare"))
         written = {"page": str(page), "picture": str(picture)}
     if args.json:
-        print(json.dumps(numbers(comparison) | written, allow_nan=False))
+        tell(json.dumps(numbers(comparison) | written, allow_nan=False))
         return
     _print(comparison)
     for note in comparison.notes:
-        print(f"Note: {note}", file=sys.stderr)
-    print(f"Page: {written['page']}\nPicture: {written['picture']}", file=sys.stderr)
+        say(f"Note: {note}")
+    say(f"Page: {written['page']}\nPicture: {written['picture']}")
 
 
 def _solutions(found: dict[str, Any], *, as_json: bool) -> None:
     """Print solutions side by side."""
     if as_json:
-        print(json.dumps(found, allow_nan=False))
+        tell(json.dumps(found, allow_nan=False))
         return
     from rich.console import Console
     from rich.table import Table
@@ -54,9 +56,9 @@ def _solutions(found: dict[str, Any], *, as_json: bool) -> None:
         table.add_column(title, justify="left" if title in ("model", "method") else "right", overflow="fold")
     for row in found["solutions"]:
         table.add_row(
-            f"{row['model']}, {row['criterion']}",
+            cell(f"{row['model']}, {row['criterion']}"),
             f"{row['discount']:g}",
-            row["method"],
+            cell(row["method"]),
             number(row["start_value"], 6),
             "±" + number(decode_number(row["radius"]), 2),
             number(decode_number(row["policy_loss"]), 2),
@@ -67,7 +69,7 @@ def _solutions(found: dict[str, Any], *, as_json: bool) -> None:
     for pair in found["pairs"]:
         one, other = Path(pair["first"]).name, Path(pair["second"]).name
         allowed = "" if pair["allowed"] is None else f" (their certificates allow {number(pair['allowed'], 2)})"
-        print(f"{one} and {other}: values at most {number(pair['apart'], 2)} apart{allowed}; {_differ(pair)}")
+        tell(f"{one} and {other}: values at most {number(pair['apart'], 2)} apart{allowed}; {_differ(pair)}")
 
 
 def _differ(pair: dict[str, Any]) -> str:
@@ -92,9 +94,7 @@ def _print(comparison: Comparison) -> None:
 
     console: Any = Console(width=None if sys.stdout.isatty() else 140)
     for world in comparison.worlds:
-        table = Table(
-            title=world.env, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim"
-        )
+        table = Table(title=cell(world.env, "bold"), title_justify="left", box=None, pad_edge=False, header_style="dim")
         for title in ("group", "runs", "scored", "IQM", "95 % interval", "mean", "median", "std"):
             table.add_column(title, justify="left" if title == "group" else "right", overflow="fold")
         for each in world.groups:
@@ -105,11 +105,11 @@ def _print(comparison: Comparison) -> None:
                 between = "–" if low != low else f"{number(low)} to {number(high)}"
                 spread = number(final.std) if len(final.values) > 1 else "–"
                 cells = [number(final.iqm), between, number(final.mean), number(final.median), spread]
-            table.add_row(each.name, str(len(each.group.members)), str(len(each.group.scored)), *cells)
+            table.add_row(cell(each.name), str(len(each.group.members)), str(len(each.group.scored)), *cells)
         console.print(table)
         console.print()
     for each in comparison.improvements:
-        print(_said(each))
+        tell(_said(each))
 
 
 def _said(each: Improvement) -> str:

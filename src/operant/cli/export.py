@@ -8,7 +8,6 @@ import math
 import os
 import re
 import shutil
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from operant.api import Run
+from operant.cli.say import say, tell
 from operant.config.errors import ConfigError, DiskError
 from operant.config.schema import RunConfig
 from operant.data.stats import bootstrap_ci, iqm
@@ -25,6 +25,7 @@ from operant.data.streams import Streams
 from operant.env import EnvLike, VectorEnv
 from operant.run import exported
 from operant.run.actor import Actor
+from operant.run.disk import mending
 from operant.run.evaluate import EVAL_COPIES, Evaluator
 from operant.run.evaluate import copies as made_copies
 from operant.run.find import find
@@ -48,15 +49,14 @@ OTHER_SEEDS = 1_000_000
 
 def verb(args: argparse.Namespace) -> None:
     """Export, and say where to."""
-    folder = export(find(args.run, args.runs), out=args.out, name=args.checkpoint, trust=args.trust)
+    folder = export(find(args.run, args.runs), out=args.out, name=args.checkpoint, env=args.env, trust=args.trust)
     made = json.loads((folder / "evaluation.json").read_text())
     graph = json.loads((folder / "run.json").read_text())["export"]["onnx"]
-    print(folder)
-    print(
+    tell(folder)
+    say(
         f"Return {made['mean']:.2f} ± {made['std']:.2f} over {made['episodes']} episodes; policy.onnx agrees with the "
         f"policy to {graph['difference']:.1g} on {graph['observations']:,} observations.\n"
-        f"Next: operant eval {folder}, or operant push {folder} NAME/REPOSITORY",
-        file=sys.stderr,
+        f"Next: operant eval {folder}, or operant push {folder} NAME/REPOSITORY"
     )
 
 
@@ -93,13 +93,14 @@ def export(
     draft = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     try:
         draft.mkdir(parents=True)
-        _fill(draft, run, env or run.config.env.id)
+        run.permitted()
+        _fill(draft, run, run.env)
         exported.seal(draft)
         if final.exists():
             shutil.rmtree(final)
         draft.replace(final)
     except OSError as error:
-        raise DiskError(f"cannot write {final}: {error.strerror}. Free some space, or choose another --out.") from error
+        raise DiskError(f"cannot write {final}: {error.strerror}. {mending(error)} (--out).") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return final

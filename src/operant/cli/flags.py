@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from operant.config.schema import LARGEST
+
 
 def count(text: str) -> int:
     """A whole number of at least 1."""
@@ -38,8 +40,14 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 def add_trust(parser: argparse.ArgumentParser) -> None:
     """`--trust`."""
     parser.add_argument(
-        "--trust", action="store_true", help="import the Python code that the run names as its algorithm or network"
+        "--trust", action="store_true", help="use the code, models and servers that the run names; for runs of your own"
     )
+
+
+def add_env(parser: argparse.ArgumentParser) -> None:
+    """`--env ID`, also called `--task`."""
+    text = "the environment or task, in place of the one that the run names; code in a folder from elsewhere needs it"
+    parser.add_argument("--env", "--task", dest="env", metavar="ID", help=text)
 
 
 def add_runs(parser: argparse.ArgumentParser, text: str) -> None:
@@ -122,6 +130,8 @@ def number(text: str, expected: str, fits: Callable[[float], bool]) -> float:
 
 
 def _whole(text: str, least: int) -> int:
-    if text.isdecimal() and len(text) < 19 and int(text) >= least:  # fits in 64 bits
+    if text.isdecimal() and len(text) < 19 and least <= int(text) <= LARGEST:
         return int(text)
+    if text.isdecimal() and len(text) > 15:
+        raise argparse.ArgumentTypeError(f"is {text!r}, expected a whole number up to {LARGEST:,}.")
     raise argparse.ArgumentTypeError(f"is {text!r}, expected a whole number of at least {least}.")

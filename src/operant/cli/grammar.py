@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from operant.config.fields import Leaf, nearest_keys
+from operant.cli.say import say, tell
+from operant.config.fields import Leaf, meant_keys, nearest_keys
 from operant.config.schema import RunConfig
 from operant.config.suggest import did_you_mean, nearest
 
@@ -52,9 +53,7 @@ class Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print what the terminal's encoding has, and `?` for the rest."""
-        file = file or sys.stderr
-        encoding = getattr(file, "encoding", None) or "utf-8"
-        file.write(message.encode(encoding, "replace").decode(encoding))
+        (say if file in (None, sys.stderr) else tell)(message.removesuffix("\n"))
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         choices = list(map(str, action.choices or []))
@@ -131,10 +130,12 @@ class Parser(argparse.ArgumentParser):
     def _unknown(self, typed: str) -> NoReturn:
         name = typed.partition("=")[0].replace("_", "-")
         flags = self._option_string_actions
-        guess = nearest(name, flags, cutoff=0.8)
-        if not guess and self.model is not None:
-            keys = nearest_keys(self.model, name.lstrip("-").removeprefix("no-"))
-            guess = ["--" + key.replace("_", "-") for key in keys if key != "algorithm"]
+        key = name.lstrip("-").removeprefix("no-")
+        keys = meant_keys(self.model, key) if self.model is not None else []
+        guess = [] if keys else nearest(name, flags, cutoff=0.8)
+        if not keys and not guess and self.model is not None:
+            keys = nearest_keys(self.model, key)
+        guess = guess or ["--" + key.replace("_", "-") for key in keys if key != "algorithm"]
         self.error(f"unknown flag {name!r}." + did_you_mean(guess or nearest(name, flags)))
 
 

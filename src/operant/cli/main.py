@@ -9,12 +9,13 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from operant.cli import compare, sweep
 from operant.cli.parser import parse
-from operant.cli.say import say
+from operant.cli.say import say, tell
 from operant.config.errors import ConfigError, DiskError, OperantError
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ INTERRUPTED = 130
 
 def entry() -> None:
     """What the `operant` command calls."""
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    if code == INTERRUPTED and sys.argv[1:2] == ["serve"]:  # to take torch apart takes seconds, for nothing
+        os._exit(code)
+    sys.exit(code)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -41,18 +45,26 @@ def main(argv: Sequence[str]) -> int:
     except OperantError as error:
         return _fail(error)
     except KeyboardInterrupt as stop:
-        print(f"\n{stop}" if str(stop) else "\ninterrupted", file=sys.stderr)
+        say(f"\n{stop}" if str(stop) else "\ninterrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 0
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            where = error.filename or "the run folder"
-            return _fail(
-                DiskError(f"cannot write {where}: {error.strerror}. Free some space, or choose another --runs.")
-            )
-        raise
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+            raise
+        if error.filename is None:
+            _forget_output()
+            return _fail(DiskError(f"standard output cannot be written: {error.strerror}."))
+        from operant.run.disk import mending
+
+        return _fail(DiskError(f"{error.filename}: {error.strerror}. {mending(error)}."))
+
+
+def _forget_output() -> None:
+    """Write what is left nowhere: else Python tries again when it ends, and says that it could not."""
+    with suppress(OSError, ValueError, AttributeError):  # there may be none
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def train(args: argparse.Namespace) -> int | None:
@@ -61,7 +73,7 @@ def train(args: argparse.Namespace) -> int | None:
 
     resolved = resolve(args.algorithm, args.env, file=args.file, overrides=args.overrides)
     if args.dry_run:
-        print(dump(resolved), end="")
+        tell(dump(resolved), end="")
         say(f"Nothing was trained. To train: operant train {' '.join(_module('show').given(args))}".rstrip())
         return
     if resolved.preset is not None:
@@ -84,7 +96,7 @@ def resume(args: argparse.Namespace) -> None:
     """Go on with a run."""
     from operant.api import resume as go_on
 
-    run = go_on(_find(args), fork=args.fork, to=args.to, trust=args.trust, say=say)
+    run = go_on(_find(args), fork=args.fork, to=args.to, env=args.env, trust=args.trust, say=say)
     say(f"Next: operant report {run.path}, or operant {run.next}")
 
 
@@ -97,11 +109,11 @@ def evaluate(args: argparse.Namespace) -> None:
         return verb(args, run)
     result = run.evaluate(args.episodes, seed=args.seed, deterministic=False if args.stochastic else None)
     if args.json:
-        print(json.dumps(result))
+        tell(json.dumps(result))
         return
     from operant.run.progress import measured
 
-    print(f"{measured(result)}; seeds from {result['seed']}")
+    tell(f"{measured(result)}; seeds from {result['seed']}")
     kept = "" if run.exported else f"Kept in {run.path / 'evals'}. "
     say(f"{kept}Next: operant report {run.path}")
 
@@ -120,7 +132,7 @@ def play(args: argparse.Namespace) -> None:
         made[0].with_suffix(".json").unlink()
         made = [args.out]
     for path in made:
-        print(path)
+        tell(path)
     say(f"Next: operant report {run.path}")
 
 
@@ -132,7 +144,7 @@ def report(args: argparse.Namespace) -> None:
 
     run = _find(args)
     path = write_solve_report(run) if is_solution(run) else write_report(run)
-    print(path)
+    tell(path)
     if args.open:
         import webbrowser
 
@@ -148,10 +160,10 @@ def env(args: argparse.Namespace) -> int:
 
     problems = check_env(args.id, seed=args.seed)
     if args.json:
-        print(json.dumps([asdict(p) for p in problems], indent=2))
+        tell(json.dumps([asdict(p) for p in problems], indent=2))
     else:
         for p in problems:
-            print(f"{p.severity}: {p.what}\n  where: {p.where}\n  fix:   {p.fix}")
+            tell(f"{p.severity}: {p.what}\n  where: {p.where}\n  fix:   {p.fix}")
     errors = sum(p.severity == "error" for p in problems)
     if errors:
         say(f"{args.id}: {errors} errors, {len(problems) - errors} warnings. Mend the errors, then check again.")
@@ -170,7 +182,7 @@ def task(args: argparse.Namespace) -> None:
     cfg = resolve("grpo", args.id, overrides={"model.path": "none", **args.overrides}).config
     found = load_task(args.id, cfg.model_dump()["task"]["options"])
     for line in check_report(found):
-        print(line)
+        tell(line)
     say(f"Next: operant train grpo {args.id}" + ("" if len(found.demonstrations) else " --model DIR"))
 
 
@@ -180,13 +192,13 @@ def doctor(args: argparse.Namespace) -> None:
 
     rows = examine()
     if args.json:
-        print(json.dumps(rows, indent=2))
+        tell(json.dumps(rows, indent=2))
         return
     width = max(len(row["what"]) for row in rows)
     for row in rows:
-        print(f"{'ok ' if row['ok'] else '-- '} {row['what']:<{width}}  {row['found']}")
+        tell(f"{'ok ' if row['ok'] else '-- '} {row['what']:<{width}}  {row['found']}")
         if row["fix"]:
-            print(f"    {'':<{width}}  to add it: {row['fix']}")
+            tell(f"    {'':<{width}}  to add it: {row['fix']}")
     say("Next: operant train ppo CartPole-v1")
 
 
@@ -229,7 +241,7 @@ def _find(args: argparse.Namespace) -> Path:
 def _open(args: argparse.Namespace) -> Any:
     from operant.api import Run
 
-    return Run(_find(args), name=args.checkpoint, trust=args.trust)
+    return Run(_find(args), name=args.checkpoint, env=args.env, trust=args.trust)
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
@@ -237,7 +249,7 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def _fail(error: OperantError) -> int:
-    print(f"error: {error}", file=sys.stderr)
+    say(f"error: {error}")
     return error.exit_code
 
 

@@ -7,7 +7,6 @@ may be mixed, a flag's value may start with a dash, and dashes and underscores i
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
@@ -15,6 +14,7 @@ from textwrap import fill
 from operant import __version__
 from operant.cli import flags
 from operant.cli.grammar import Override, Parser
+from operant.cli.say import say, tell
 from operant.cli.settings import add_settings
 from operant.cli.sharing import add_sharing
 from operant.cli.speaking import add_speaking
@@ -68,14 +68,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     line print and raise SystemExit(0).
     """
     if not argv:
-        sys.stdout.write(WELCOME)
+        tell(WELCOME, end="")
         raise SystemExit(0)
     own = [word for word in argv[1:2] if argv[0] == "train" and is_code(word) and not word.startswith("-")]
     named = (word for word in argv if word in ALGORITHMS)
     try:
         parser = build_parser(*own or [next(named, next(iter(ALGORITHMS)))])
     except ConfigError as error:  # an algorithm of one's own that cannot be imported
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         raise SystemExit(error.exit_code) from None
     return parser.parse_args(argv)
 
@@ -99,6 +99,7 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     flags.add_run(resume)
     resume.add_argument("--fork", action="store_true", help="go on in a new folder")
     resume.add_argument("--to", type=flags.count, metavar="STEPS", help="environment steps to train to [as it was]")
+    flags.add_env(resume)
     flags.add_trust(resume)
 
     _add_eval(verbs.add_parser("eval", help="measure a trained policy"))
@@ -218,6 +219,7 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--judge", metavar="RUN", help="the run of a reward model, or of a process reward model")
     flags.add_checkpoint(parser)
+    flags.add_env(parser)
     flags.add_trust(parser)
     flags.add_json(parser)
 
@@ -231,6 +233,7 @@ def _add_play(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", action="store_true", help="open a window instead of writing a file")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the mp4 to write; in the run folder if not given")
     flags.add_checkpoint(parser)
+    flags.add_env(parser)
     flags.add_trust(parser)
 
 

@@ -6,11 +6,11 @@ import argparse
 import importlib
 import os
 import re
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
+from operant.cli.say import say, tell
 from operant.config.errors import ConfigError, OperantError
 from operant.env import EnvLike
 from operant.run import exported
@@ -33,8 +33,8 @@ REFUSED = {
 
 def verb(args: argparse.Namespace) -> None:
     """Push, and print where it is."""
-    print(push(find(args.run, args.runs), args.repo, endpoint=args.endpoint, private=args.private))
-    print(f"Next: open it, or push again after the next export of {args.run}.", file=sys.stderr)
+    tell(push(find(args.run, args.runs), args.repo, endpoint=args.endpoint, private=args.private))
+    say(f"Next: open it, or push again after the next export of {args.run}.")
 
 
 def push(

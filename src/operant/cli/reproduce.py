@@ -16,15 +16,17 @@ import pandas as pd
 from safetensors.torch import load_file
 
 from operant.api import start
-from operant.cli.say import say
+from operant.cli.say import say, tell
 from operant.config.errors import ConfigError
-from operant.config.resolve import Resolved, load
+from operant.config.resolve import Resolved
 from operant.env import EnvLike
 from operant.run import checkpoint, exported
 from operant.run.disk import digest
 from operant.run.find import find, trained
 from operant.run.folder import RunFolder, provenance
 from operant.run.job import Say
+from operant.run.made_here import consented
+from operant.run.schemas import settings
 
 TOLERANCE = 1e-4
 """Runs agree without being equal where nothing differs by more than this share of the largest value of its column."""
@@ -36,8 +38,8 @@ TIMED = ("attempt", "time")
 def verb(args: argparse.Namespace) -> int:
     """Reproduce, and say whether it agrees; exit code 1 if not."""
 
-    result = reproduce(find(args.run, args.runs), runs=args.runs, trust=args.trust, say=say)
-    print(json.dumps(result, indent=2) if args.json else "\n".join(_told(result)))
+    result = reproduce(find(args.run, args.runs), runs=args.runs, env=args.env, trust=args.trust, say=say)
+    tell(json.dumps(result, indent=2) if args.json else "\n".join(_told(result)))
     say(f"Next: operant compare {result['run']} {result['reproduction']}, or operant report {result['reproduction']}")
     return 0 if result["agrees"] else 1
 
@@ -60,7 +62,8 @@ def reproduce(
         path: a finished run, or an exported policy.
         runs: where the new run folder is made.
         env: the environment, where the run was made with a callable instead of a name.
-        trust: import the Python code that the run names as its algorithm or network.
+        trust: import the Python code that the run names as its algorithm or network; take the models and servers that
+            it names, though it was not made here.
         quiet: show no progress.
         say: told what differs before the training begins, and where things lie.
 
@@ -68,7 +71,7 @@ def reproduce(
         ConfigError: if the run was not finished, or an exported policy names code as its environment.
     """
     old = trained(path)
-    then, cfg = old.info(), load(path / "config.toml", trust=trust)
+    then, cfg = old.info(), settings(path, trust=trust)
     if then.get("status") != "finished":
         raise ConfigError(
             f"{path} is {then.get('status')}, not finished: there is no result to reproduce. "
@@ -76,6 +79,7 @@ def reproduce(
         )
     if env is None and exported.is_exported(path):
         env = exported.environment(path, cfg.env.id)
+    cfg = consented(path, cfg, env=env, trust=trust)
     changed = changes(then, provenance())
     for row in changed:
         say(f"{row['what']} differs: {row['then']} then, {row['now']} now")

@@ -9,8 +9,10 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from operant.cli.say import say
 from operant.config.errors import ConfigError, OperantError
-from operant.language.serve.speaker import compile_ahead, prompt_of, sampling_of, seed_of, shown, speaker
+from operant.config.text import clean
+from operant.language.serve.speaker import compile_ahead, prompt_of, sampling_of, seed_of, speaker
 
 if TYPE_CHECKING:
     from operant.language.model.language_model import LanguageModel
@@ -37,11 +39,12 @@ def verb(args: argparse.Namespace) -> None:
     seed = seed_of(args)
     said, prompt = sample(args, policy, text, seed)
     if args.json:
-        print(json.dumps(_json(args, name, policy, text, prompt, seed, said), ensure_ascii=False, allow_nan=False))
+        found = _json(args, name, policy, text, prompt, seed, said)
+        print(json.dumps(found, ensure_ascii=sys.stdout.isatty(), allow_nan=False))
         return
     _print(said)
     again = "" if args.seed is not None else f"The same again: --seed {seed}. "
-    print(f"{again}Token by token, with log-probabilities: --json", file=sys.stderr)
+    say(f"{again}Token by token, with log-probabilities: --json")
 
 
 def sample(args: argparse.Namespace, policy: LanguageModel, text: str, seed: int) -> tuple[list[Said], tuple[int, ...]]:
@@ -100,7 +103,7 @@ def _print(said: list[Said]) -> None:
             logp = sum(token.logp for token in one.tokens)
             about = f"{i + 1} of {len(said)}: {one.drawn} tokens, {_ended(one)}, log-probability {logp:.2f}"
             console.print(Rule(about, align="left", style="dim") if console.is_terminal else f"--- {about}")
-        print(shown(one.text) if console.is_terminal else one.text, flush=True)
+        print(clean(one.text) if console.is_terminal else one.text, flush=True)
 
 
 def _ended(one: Said) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from operant.cli.say import tell
 from operant.config.errors import ConfigError
 from operant.language.episodes.evaluate import measure_of, stochastic
 from operant.language.episodes.task_scorer import prompts_of
@@ -39,13 +40,13 @@ def verb(args: argparse.Namespace, run: Run) -> None:
         run, votes=args.votes, best_of=args.best_of, judge=args.judge or "", prompts=args.episodes, seed=args.seed
     )
     if args.json:
-        print(json.dumps(found))
+        tell(json.dumps(found))
         return
-    print(f"one sample {found['one']:.3f}, any of {found['samples']} {found['any']:.3f} ({found['prompts']} prompts)")
+    tell(f"one sample {found['one']:.3f}, any of {found['samples']} {found['any']:.3f} ({found['prompts']} prompts)")
     if "vote" in found:
-        print(f"majority of {args.votes} {found['vote']:.3f}")
+        tell(f"majority of {args.votes} {found['vote']:.3f}")
     if "best_of" in found:
-        print("best of " + ", ".join(f"{n}: {x:.3f}" for n, x in found["best_of"].items()))
+        tell("best of " + ", ".join(f"{n}: {x:.3f}" for n, x in found["best_of"].items()))
 
 
 def searched(
@@ -71,7 +72,7 @@ def searched(
     Raises:
         ConfigError: if it is a run of another kind, or the judge cannot be read.
     """
-    cfg = run.config
+    cfg = run.permitted()
     if not isinstance(cfg, LanguageRun):
         raise ConfigError("votes and the best of several are for language models: leave --votes and --best-of out")
     policy: LanguageModel = run.policy

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from operant.cli.say import say
+from operant.cli.say import say, tell
 from operant.config.resolve import Resolved
 from operant.config.values import duration
 from operant.config.write import toml_value
@@ -215,7 +215,7 @@ def verb(args: argparse.Namespace, resolved: Resolved) -> int:
         from operant.cli.compare import interval
         from operant.view.compare import score
 
-        print(f"interquartile mean of the final evaluation {interval(score(scores))}")
+        tell(f"interquartile mean of the final evaluation {interval(score(scores))}")
     paths = [str(each.path) for each in seeds if each.path is not None]
     if paths:
         say(f"Next: operant compare {' '.join(paths)}")

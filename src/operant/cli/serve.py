@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import suppress
 
 from operant.cli.say import say
 from operant.config.errors import ConfigError
 from operant.language.serve.speaker import compile_ahead, speaker
 
+INTERRUPTED = 130
 
-def verb(args: argparse.Namespace) -> None:
-    """Serve until interrupted."""
+
+def verb(args: argparse.Namespace) -> int:
+    """Serve until interrupted; returns 130 then, as every verb."""
     try:
         from operant.language.serve.http import Server, served
     except ImportError as error:
@@ -23,6 +24,10 @@ def verb(args: argparse.Namespace) -> None:
     chats = getattr(policy.tokenizer, "chat_template", None) is not None
     where = "chat/completions and completions" if chats else "completions (it has no chat template)"
     say(f"{what.name} at {server.url}: {where}, up to {what.length:,} tokens. Ctrl-C ends it.")
-    with suppress(KeyboardInterrupt):  # the way to end it
+    interrupted = False
+    try:
         server.run()
+    except KeyboardInterrupt:  # the way to end it
+        interrupted = True
     say("The server has ended.")
+    return INTERRUPTED if interrupted else 0

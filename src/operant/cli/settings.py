@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from operant.cli.grammar import Override, Parser
-from operant.config.fields import Leaf, leaves, section, title
+from operant.config.fields import Leaf, is_unused, leaves, section, title
 from operant.config.registry import ALGORITHMS, settings_of
 from operant.config.write import toml_value
 
@@ -30,10 +30,14 @@ def add_settings(parser: Parser, algorithm: str) -> None:
         if path == ("algorithm",):
             continue
         name = path[0] if len(path) > 1 else ""
-        if name not in groups:
+        if name in groups:
+            pass
+        elif is_unused(model, (name,)):  # none of its settings is shown
+            groups[name] = parser
+        else:
             inner = section(model, (name,)) if name else None
             groups[name] = parser.add_argument_group(f"{name}: {_lower(title(inner))}" if inner else "the run")
-        hidden = path == model.target  # it has its own word
+        hidden = path == model.target or is_unused(model, path)  # the target has its own word
         flag = "--" + leaf.key.replace("_", "-")
         flags = [flag, "--no-" + flag[2:]] if leaf.kind == "boolean" else [flag]
         flags += ["--model"] if path == ("model", "path") else []

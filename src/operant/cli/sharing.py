@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from operant.cli.flags import add_checkpoint, add_json, add_run, add_trust
+from operant.cli.flags import add_checkpoint, add_env, add_json, add_run, add_trust
 
 
 def add_sharing(verbs: Any) -> None:
@@ -16,6 +16,7 @@ def add_sharing(verbs: Any) -> None:
     add_run(export)
     export.add_argument("--out", type=Path, metavar="DIR", help="the folder to write [export in the run folder]")
     add_checkpoint(export)
+    add_env(export)
     add_trust(export)
 
     usage = "operant push RUN NAME/REPOSITORY [--endpoint URL] [--private]"
@@ -30,5 +31,6 @@ def add_sharing(verbs: Any) -> None:
     reproduce = verbs.add_parser("reproduce", help="make a run again and compare", usage=usage)
     reproduce.description = "Make a run again from its settings and seed, and compare the results."
     add_run(reproduce)
+    add_env(reproduce)
     add_trust(reproduce)
     add_json(reproduce)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from operant.cli.say import say
+from operant.cli.say import cell, say, tell
 
 if TYPE_CHECKING:
     from operant.config.resolve import Resolved
@@ -18,7 +18,7 @@ def listing(args: argparse.Namespace) -> None:
     """List runs, algorithms or environments."""
     rows = LISTS[args.what](args)
     if args.json:
-        print(json.dumps(rows, indent=2))
+        tell(json.dumps(rows, indent=2))
         return
     if not rows:
         say(f"No {args.what} yet. To make one: operant train ppo CartPole-v1")
@@ -31,7 +31,7 @@ def listing(args: argparse.Namespace) -> None:
     for key in shown:
         table.add_column(key, justify="right" if isinstance(rows[0][key], int | float) else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_shown(row[key]) for key in shown))
+        table.add_row(*(cell(_shown(row[key])) for key in shown))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
     say(NEXT[args.what])
 
@@ -42,7 +42,7 @@ def config(args: argparse.Namespace) -> None:
 
     if args.what == "schema":
         if args.json:
-            print(json.dumps(schema(args.algorithm), indent=2))
+            tell(json.dumps(schema(args.algorithm), indent=2))
         else:
             _print_settings(args.algorithm)
         say("Set any of them: operant train ALGO ENV --algo.lr 1e-3, or in a file: operant train ALGO ENV @mine.toml")
@@ -50,13 +50,13 @@ def config(args: argparse.Namespace) -> None:
     resolved = resolve(args.algorithm, args.env, file=args.file, overrides=args.overrides)
     if args.json:
         values = _flat(resolved.config.model_dump(mode="json"))
-        print(
+        tell(
             json.dumps(
                 {k: {"value": v, "from": resolved.provenance.get(k, "default")} for k, v in values.items()}, indent=2
             )
         )
     else:
-        print(dump(resolved), end="")
+        tell(dump(resolved), end="")
     say(f"To train with these: operant train {' '.join(given(args))}")
 
 
@@ -111,14 +111,15 @@ def _print_settings(algorithm: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from operant.config.fields import leaves
+    from operant.config.fields import is_unused, leaves
     from operant.config.registry import settings_of
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("key", "default", "expected", "what it does"):
         table.add_column(title, no_wrap=title == "key", overflow="fold")
-    for leaf in leaves(settings_of(algorithm)).values():
-        table.add_row(leaf.key, _shown(leaf.default), leaf.expected, leaf.help)
+    model = settings_of(algorithm)
+    for leaf in (leaf for path, leaf in leaves(model).items() if not is_unused(model, path)):
+        table.add_row(*map(cell, (leaf.key, _shown(leaf.default), leaf.expected, leaf.help)))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 

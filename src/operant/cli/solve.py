@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from operant.cli.models import open_model
-from operant.cli.say import say
+from operant.cli.say import say, tell
 from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.config.values import ENTRY, from_text
 from operant.run.folder import RunFolder, now, provenance
@@ -52,9 +52,9 @@ def verb(args: argparse.Namespace) -> None:
         solution = _solve(mdp, args, line, sweeps)
     folder, record = _keep(solution, name, args)
     if args.json:
-        print(json.dumps(dict(record.about) | {"folder": str(record.path)}, allow_nan=False))
+        tell(json.dumps(dict(record.about) | {"folder": str(record.path)}, allow_nan=False))
     else:
-        print("\n".join(told(record)), flush=True)
+        tell("\n".join(told(record)))
     _show(folder, solution, name, sweeps)
     say(f"Report: {record.path / 'report.html'}")
     say(f"Next: operant report {record.path} --open, or operant compare with another solution of it")

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from operant.cli.say import say
+from operant.cli.say import cell, say, tell
 from operant.cli.seeds import Fleet, Line, Seed, fleet
 from operant.cli.space import Space, read_space
 from operant.config.errors import ConfigError, DiskError, EnvError
 from operant.config.resolve import resolve
 from operant.config.schema import RunConfig
 from operant.config.write import toml_document
+from operant.run.disk import mending
 
 STOPPING = {3: EnvError, 5: DiskError}
 """Exit codes of a run after which no other trial could do better, and the error that they are."""
@@ -185,7 +186,7 @@ class Sweep:
             path.with_suffix(".tmp").write_text(f"{head}\n{text}", encoding="utf-8")
             path.with_suffix(".tmp").replace(path)
         except OSError as error:
-            raise DiskError(f"cannot write {path}: {error.strerror}. Free some space.") from error
+            raise DiskError(f"cannot write {path}: {error.strerror}. {mending(error)}.") from error
 
     def _values(self, trial: Any) -> dict[str, object]:
         """The searched settings of a trial; a choice stands in the journal as its text."""
@@ -284,11 +285,11 @@ def _print(sweep: Sweep) -> None:
         name for name in dict.fromkeys(name for row in shown for name in row) if any(row.get(name) for row in shown)
     ]
     for name in names:
-        table.add_column(name, justify="left" if name in ("ended", "error") else "right", overflow="fold")
+        table.add_column(cell(name), justify="left" if name in ("ended", "error") else "right", overflow="fold")
     best = sweep.best
     for row in shown:
         chosen = best is not None and row[""] == str(best.number)
-        table.add_row(*(row.get(name, "") for name in names), style="bold" if chosen else None)
+        table.add_row(*(cell(row.get(name, "")) for name in names), style="bold" if chosen else None)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     if best is not None:
-        print(f"best: {sweep.folder / 'best.toml'} (trial {best.number}, interquartile mean {best.value:.6g})")
+        tell(f"best: {sweep.folder / 'best.toml'} (trial {best.number}, interquartile mean {best.value:.6g})")

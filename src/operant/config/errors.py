@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from operant.config.text import clean
+
 
 class OperantError(Exception):
     """An expected failure: shown without a traceback, the process exits with `exit_code`."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """The message, in which nothing steers the terminal: names and texts of others stand in it."""
+        return clean(super().__str__())
 
 
 class ConfigError(OperantError):

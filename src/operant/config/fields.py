@@ -9,38 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from operant.config.elsewhere import MEANT
 from operant.config.suggest import nearest
-
-# What other libraries call our keys: used only to suggest the right one.
-ELSEWHERE: dict[str, tuple[str, ...]] = {
-    "alpha": ("algo.step_size",),
-    "batch_size": ("algo.batch",),
-    "clip_coef": ("algo.clip",),
-    "clip_range": ("algo.clip",),
-    "clip_range_vf": ("algo.value_clip",),
-    "ent_coef": ("algo.entropy_coef",),
-    "env_id": ("env.id",),
-    "env_kwargs": ("env.kwargs",),
-    "gae_lambda": ("algo.lam",),
-    "gamma": ("algo.discount",),
-    "lambda": ("algo.lam",),
-    "learning_rate": ("algo.lr", "algo.step_size"),
-    "lr": ("algo.step_size",),
-    "log_interval": ("eval.every",),
-    "max_episode_steps": ("env.max_steps",),
-    "minibatch_size": ("algo.batch",),
-    "n_envs": ("env.num",),
-    "n_epochs": ("algo.epochs",),
-    "n_steps": ("algo.horizon", "algo.n"),
-    "n_timesteps": ("total_steps",),
-    "net_arch": ("policy.hidden",),
-    "num_envs": ("env.num",),
-    "num_steps": ("algo.horizon",),
-    "timesteps": ("total_steps",),
-    "total_timesteps": ("total_steps",),
-    "update_epochs": ("algo.epochs",),
-    "vf_coef": ("algo.value_coef",),
-}
 
 
 @dataclass(frozen=True)
@@ -52,6 +22,7 @@ class Leaf:
     default: object
     spec: dict[str, Any]  # the leaf's JSON schema, without the null of an optional
     optional: bool
+    outward: bool = False  # it names what lies beyond a run
 
     @property
     def key(self) -> str:
@@ -139,6 +110,7 @@ def leaves(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> dict[tuple[s
             default=fields[name].get_default(call_default_factory=True),
             spec=typed[0] if len(typed) == 1 else {},
             optional=len(typed) < len(branches),
+            outward=name in getattr(model, "outward", ()),
         )
     return found
 
@@ -171,19 +143,41 @@ def leaf_of(model: type[BaseModel], path: tuple[str, ...]) -> Leaf | None:
 def nearest_keys(model: type[BaseModel], key: str) -> list[str]:
     """The dotted keys that a person who wrote `key` may have meant, at most two, best first.
 
-    Tried in turn: the same last part elsewhere (`discount` → `algo.discount`), another library's word for it
-    (`gamma` → `algo.discount`), a close spelling of the whole, a close spelling of the last part.
+    Tried in turn: what they certainly meant (`meant_keys`), a close spelling of the whole, one of the last part.
     """
-    keys = [leaf.key for leaf in leaves(model).values()]
-    last = key.rpartition(".")[2].replace("-", "_").lower()
-    same = [known for known in keys if known.rpartition(".")[2] == last]
-    if same:
-        return same[:2]
-    words = ELSEWHERE.get(last, ())
-    if meant := [known for known in keys if known in words or f"algo.{known}" in words]:
-        return meant[:1]
+    if meant := meant_keys(model, key):
+        return meant
+    keys, last = _offered(model), _last(key)
     close = nearest(key.replace("-", "_"), keys)
     if close:
         return close
     parts = nearest(last, [known.rpartition(".")[2] for known in keys])
     return [known for known in keys if known.rpartition(".")[2] in parts][:2]
+
+
+def meant_keys(model: type[BaseModel], key: str) -> list[str]:
+    """The dotted keys that a name can only mean, at most two: those whose last part it is, else another library's word.
+
+    So `discount` is `algo.discount`, and so is `gamma`, however near in spelling another key is.
+    """
+    keys, last = _offered(model), _last(key)
+    if same := [known for known in keys if known.rpartition(".")[2] == last]:
+        return same[:2]
+    words = MEANT.get(last, "").split()
+    found = [known for word in words for known in keys if known == word or f"algo.{known}" == word]
+    room = key.partition(".")[0]
+    return sorted(found, key=lambda known: known.partition(".")[0] != room)[:1]
+
+
+def is_unused(model: type[BaseModel], path: tuple[str, ...]) -> bool:
+    """Whether an algorithm does not use a setting that it takes, as those of one kind have the same sections."""
+    key = ".".join(path)
+    return any(key == name or key.startswith(name + ".") for name in getattr(model, "unused", ()))
+
+
+def _offered(model: type[BaseModel]) -> list[str]:
+    return [leaf.key for path, leaf in leaves(model).items() if not is_unused(model, path)]
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2].replace("-", "_").lower()

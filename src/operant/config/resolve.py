@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +19,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from operant.config.errors import ConfigError
-from operant.config.fields import Leaf, leaf_of, leaves, nearest_keys, section
-from operant.config.locate import key_lines
+from operant.config.fields import Leaf, is_unused, leaf_of, leaves, nearest_keys, section
 from operant.config.registry import TRUST, is_code, settings_of
 from operant.config.schema import RunConfig
-from operant.config.suggest import did_you_mean, nearest
+from operant.config.suggest import did_you_mean
+from operant.config.toml import read_toml as read_toml
 from operant.config.values import ENTRY, fitted, from_text, plain, refusal, shown
 from operant.config.write import toml_document, toml_key, toml_value
-
-DEEP = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){100}""")
-"""A dotted key of more than a hundred parts."""
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -80,7 +77,7 @@ def resolve(
     """
     model = settings_of(algorithm)
     layers = _Layers(model, source)
-    tree, lines = read_toml(Path(file)) if file is not None else ({}, {})
+    tree, lines = read_toml(Path(file), piped=True) if file is not None else ({}, {})
     given: list[tuple[str, object]] = [("algorithm", toml_value(algorithm))]
     given += [(".".join(model.target), toml_value(env))] if env else []
 
@@ -107,7 +104,10 @@ def resolve(
     if not env_id:
         what, such = ("task", "arithmetic") if model.target[0] == "task" else ("environment", "CartPole-v1")
         layers.problem(source, f"no {what}. Name one, as in `operant train {algorithm} {such}`.")
-    return Resolved(layers.config(), layers.provenance(), preset.env if preset else None)
+    resolved = Resolved(layers.config(), layers.provenance(), preset.env if preset else None)
+    if ignored := [k for k, origin in resolved.provenance.items() if origin == source and is_unused(model, (k,))]:
+        warnings.warn(f"{algorithm} does not use {', '.join(ignored)}: it makes no difference", stacklevel=2)
+    return resolved
 
 
 def load(path: Path | str, *, trust: bool = False) -> RunConfig:
@@ -159,40 +159,6 @@ def presets() -> list[Preset]:
         first = path.read_text(encoding="utf-8").split("\n", 1)[0]
         found.append(Preset(algorithm, "/".join(env), path, first.removeprefix("#").strip()))
     return found
-
-
-def read_toml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """A TOML file's values and the line of each key."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (FileNotFoundError, NotADirectoryError):
-        folder = path.parent
-        names = [each.name for each in folder.glob("*.toml")] if folder.is_dir() else []
-        raise ConfigError(f"{path}: no such file.{did_you_mean(nearest(path.name, names))}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a text file in UTF-8 (byte {error.start}).") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from None
-    if DEEP.search(text):  # the standard parser would take minutes
-        raise ConfigError(f"{path}: nested too deeply.")
-    try:
-        return tomllib.loads(text), key_lines(text)
-    except tomllib.TOMLDecodeError as error:
-        what, line, column = _syntax(str(error), text)
-        raise ConfigError(f"{path}:{line}:{column}: not TOML: {what}.") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: nested too deeply.") from None
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}.") from None
-
-
-def _syntax(message: str, text: str) -> tuple[str, int, int]:
-    """Split tomllib's message into what is wrong, the line and the column."""
-    place = re.search(r" \(at line (\d+), column (\d+)\)$", message)
-    if place:
-        return message[: place.start()].lower(), int(place[1]), int(place[2])
-    what = message.removesuffix(" (at end of document)").lower()
-    return what, text.count("\n") + 1, len(text) - text.rfind("\n")
 
 
 @dataclass

@@ -9,18 +9,33 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+
+LARGEST = 2**53
+"""Whole numbers beyond it are no counts or seeds, and float64 does not hold them."""
 
 
 class Section(BaseModel):
     """A frozen group of settings that refuses unknown keys and non-finite numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    outward: ClassVar[tuple[str, ...]] = ()
+    """Settings that name what lies beyond a run: code, models, files, servers, keys (`operant.run.made_here`)."""
+
+    @field_validator("*")
+    @classmethod
+    def _counts(cls, value: Any) -> Any:
+        """Refuse whole numbers that run.json could not hold."""
+        for number in value if isinstance(value, tuple) else (value,):
+            if type(number) is int and abs(number) > LARGEST:
+                raise ValueError(f"{number} is too large: expected a whole number up to {LARGEST:,} (2⁵³)")
+        return value
 
 
 class EnvConfig(Section):
     """The environment."""
 
+    outward: ClassVar[tuple[str, ...]] = ("id",)
     id: str = Field(default="", description="Gymnasium id, or module:callable that returns an environment")
     kwargs: dict[str, Any] = Field(default_factory=dict, description="keyword arguments for the environment")
 
@@ -78,11 +93,13 @@ class RunConfig(Section):
 
     `target` is the setting that says what is trained on: the word after the algorithm on the command line. `kind` is
     that of the policies it trains (`operant.config.registry.POLICIES`); `papers` are the algorithm's named variants.
+    `unused` are settings and sections that it takes, as its kin do, and does not use: they are not offered.
     """
 
     target: ClassVar[tuple[str, ...]] = ("env", "id")
     kind: ClassVar[str] = "networks"
     papers: ClassVar[Mapping[str, Section]] = MappingProxyType({})
+    unused: ClassVar[tuple[str, ...]] = ()
 
     algorithm: str = Field(default="", description="name of the algorithm")
     seed: int = Field(default=1, description="the one seed from which all randomness flows", ge=0)

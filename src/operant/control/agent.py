@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
 from operant.config.registry import TRUST
 from operant.control.mlp import ACTIVATIONS, MLP
@@ -23,6 +24,7 @@ from operant.control.network import OwnNetwork
 from operant.control.normalizer import ObsNormalizer, RewardScale
 from operant.control.policies import BernoulliPolicy, CategoricalPolicy, Critic, MultiCategoricalPolicy, NormalPolicy
 from operant.data.trajectory import Metrics, Obs
+from operant.run.disk import fits_memory
 
 ActionKind = Literal["discrete", "box", "multidiscrete", "multibinary"]
 AnyPolicy = CategoricalPolicy | NormalPolicy | MultiCategoricalPolicy | BernoulliPolicy
@@ -107,9 +109,9 @@ class Agent(nn.Module):
             ConfigError: if a file is missing or is not an agent's, or it names code and is not trusted.
         """
         try:
-            raw = json.loads((folder / "policy.json").read_text())
+            raw = load_json(folder / "policy.json")
             raw |= {key: tuple(raw[key]) for key in ("action_sizes", "hidden")}
-            tensors = load_file(folder / "model.safetensors")
+            tensors = load_file(fits_memory(folder / "model.safetensors"))
             spec = AgentSpec(**raw)
             if not trust and spec.network:
                 raise ConfigError(f"{folder}: its network is Python code, {spec.network!r}. {TRUST}")

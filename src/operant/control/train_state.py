@@ -11,9 +11,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
 from operant.control.agent import Agent
 from operant.data.finite import State
+from operant.run.disk import fits_memory
 from operant.run.optimizer_state import read_moments, shape_of, store_moments, tensors_of
 
 
@@ -58,15 +60,15 @@ class Networks:
         """
         agent, optimizer = self.agent, self.optimizer
         try:
-            spec = json.loads((folder / "policy.json").read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
+            spec = load_json(folder / "policy.json")
+        except (OSError, ValueError) as error:
             raise ConfigError(f"{folder / 'policy.json'} cannot be read ({error}). Use another checkpoint.") from error
         own = json.loads(json.dumps(agent.spec.as_json()))
         if spec != own:
             differ = [k for k in own if not isinstance(spec, dict) or spec.get(k, None) != own[k]] or ["keys"]
             raise ConfigError(f"{folder / 'policy.json'} is of another agent: {', '.join(differ)} differ.")
         try:
-            model = load_file(folder / "model.safetensors")
+            model = load_file(fits_memory(folder / "model.safetensors"))
         except (OSError, SafetensorError, ValueError) as error:
             raise ConfigError(f"{folder}: its tensors cannot be read ({error}). Use another checkpoint.") from error
         into = agent.stored()

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operant.config.errors import EnvError
+from operant.config.text import clean
 from operant.env.spaces import Actions, Observations, action_dtype, decode_space
 from operant.env.vector import Step
 from operant.workers.pool import CLOSE, RequestFailed, Worker, WorkerLost, WorkerPool, WorkerTimeout, cores
@@ -59,7 +60,8 @@ class Supervisor:
                 "or allow more"
             )
         self.restarted += 1
-        print(f"restarting an environment ({self.restarted} of {self.restarts}): {cause}", file=sys.stderr, flush=True)
+        line = f"restarting an environment ({self.restarted} of {self.restarts}): {cause}"
+        print(clean(line), file=sys.stderr, flush=True)
 
 
 class Processes(WorkerPool[Worker]):

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from operant.config.bounded import load_json, loads, read_bytes
 from operant.config.errors import ConfigError
 from operant.run.actor import Policy
-from operant.run.disk import digest, writing
+from operant.run.disk import digest, matches, writing
 from operant.run.train_state import Learned
 from operant.run.world import read_policy
 
@@ -107,9 +108,10 @@ def verify(checkpoint: Path) -> dict[str, Any]:
         if Path(name).name != name or file.is_symlink():
             raise ConfigError(f"{file} is not a file of this checkpoint. Use another checkpoint.")
         try:
-            same = file.is_file() and digest(file) == want
-        except OSError as error:
-            raise ConfigError(f"{file} cannot be read ({error.strerror}). Use another checkpoint.") from error
+            same = file.is_file() and matches(file, want)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise ConfigError(f"{file} cannot be read ({why}). Use another checkpoint.") from error
         if not same:
             raise ConfigError(f"{file} is damaged (it differs from MANIFEST.json). Use another checkpoint.")
     state = _json(checkpoint / "state.json")
@@ -231,19 +233,19 @@ def _manifest(checkpoint: Path) -> dict[str, Any]:
     try:
         if path.is_symlink():
             raise ValueError("a symbolic link")
-        text = path.read_bytes()
-        content = json.loads(text)
+        text = read_bytes(path)
+        content = loads(text)
         if _text(content).encode() != text:
             raise ValueError("not as it was written")
         return dict(content["files"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{checkpoint}: no checkpoint there (its MANIFEST.json cannot be read: {error})") from error
 
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        return load_json(path)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read ({error}). Use another checkpoint.") from error
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import re
 import shlex
 import shutil
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from safetensors import SafetensorError
 
 from operant.config.errors import DiskError
+from operant.data.memory import allow
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where there is no room."""
 
 
 @contextmanager
@@ -33,10 +39,35 @@ def writing(path: Path, needed: int) -> Generator[None]:
         reason = _reason(error)
         if reason is None:
             raise
-        raise DiskError(
-            f"cannot write {path}: {reason} ({needed:,} bytes needed, {free(path):,} free). "
-            f"Free some space, then {continuing(path)}"
-        ) from error
+        room = f" ({needed:,} bytes needed, {free(path):,} free)" if is_full(error) else ""
+        raise DiskError(f"cannot write {path}: {reason}{room}. {mending(error)}, then {continuing(path)}") from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether there was no room; safetensors says so in a text of its own."""
+    if isinstance(error, SafetensorError):
+        return any(f"(os error {number})" in str(error) for number in FULL)
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def mending(error: BaseException) -> str:
+    """What to do about a refused write, as the beginning of a sentence."""
+    return "Free some space" if is_full(error) else "Make it writable or name another folder"
+
+
+def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file beside `path`, flush it to the disk and rename it; on an error the old file is left as it was."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with aside.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            aside.unlink()
+        raise
 
 
 def preflight(run: Path, needed: int) -> str | None:
@@ -60,6 +91,28 @@ def free(path: Path) -> int:
     """Bytes free where `path` is or would be."""
     there = next(p for p in (path, *path.absolute().parents) if p.exists())
     return shutil.disk_usage(there).free
+
+
+def fits_memory(file: Path) -> Path:
+    """The same file, seen to be no larger than what memory there is.
+
+    Raises:
+        OSError: if it is not there.
+        ValueError: with both figures.
+    """
+    allow(file.stat().st_size, "it has")
+    return file
+
+
+def matches(file: Path, want: object) -> bool:
+    """Whether a file is what a manifest says: its size is looked at before it is read.
+
+    Raises:
+        OSError: if it is not there.
+        ValueError: if there is not the memory to hold it.
+    """
+    allow(size := file.stat().st_size, "it has")
+    return isinstance(want, dict) and want.get("size") == size and digest(file) == want
 
 
 def digest(file: Path) -> dict[str, Any]:

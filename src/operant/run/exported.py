@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
 from operant.config.schema import EvalConfig
 from operant.run.actor import Policy
-from operant.run.disk import digest
+from operant.run.disk import digest, matches
 from operant.run.folder import write_json
 from operant.run.world import kind_of, read_policy, world_of
 
@@ -34,13 +34,13 @@ def contents(folder: Path) -> list[str]:
         ConfigError: if the manifest cannot be read, or a file is missing or altered; names the file.
     """
     try:
-        files: dict[str, Any] = dict(json.loads((folder / MANIFEST).read_text())["files"])
+        files: dict[str, Any] = dict(load_json(folder / MANIFEST)["files"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{folder}: its {MANIFEST} cannot be read. Copy or export it anew.") from error
     root = folder.resolve()
     for name, want in files.items():
         file = folder / name
-        if not file.resolve().is_relative_to(root) or not file.is_file() or digest(file) != want:
+        if not file.resolve().is_relative_to(root) or not file.is_file() or not _matches(file, want):
             raise ConfigError(f"{folder / name} is missing or altered (see {MANIFEST}). Copy or export it anew.")
     return sorted(files)
 
@@ -97,9 +97,16 @@ def environment(folder: Path, env: str) -> str:
     return env
 
 
+def _matches(file: Path, want: object) -> bool:
+    try:
+        return matches(file, want)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read ({error}). Copy or export it anew.") from error
+
+
 def _read(path: Path, *keys: str) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = load_json(path)
         return {key: found[key] for key in keys}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} cannot be read ({type(error).__name__}: {error}). Export it anew.") from error

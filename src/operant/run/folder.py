@@ -12,16 +12,16 @@ import re
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError, DiskError
-from operant.run.disk import writing
+from operant.run.disk import replace_file, writing
 from operant.run.metrics import encoded, live_rows, read_metrics
 from operant.run.schemas import EVALUATION, RUN, read_json, refuse_links_out
 
@@ -194,7 +194,7 @@ class MetricsWriter:
         table = pa.table({name: [row.get(name) for row in self._rows] for name in names})
         part = self.folder / f"part-{len(list(self.folder.glob('part-*.parquet'))):04d}.parquet"
         with writing(part, table.nbytes):
-            _replace(part, lambda file: pq.write_table(table, file))
+            replace_file(part, lambda file: pq.write_table(table, file))
         self._file.truncate(0)
         self._rows.clear()
 
@@ -214,21 +214,7 @@ def write_json(path: Path, value: object) -> None:
     """
     data = (json.dumps(value, indent=2) + "\n").encode()
     with writing(path, len(data)):
-        _replace(path, lambda file: file.write(data))
-
-
-def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file beside `path`, flush it to the disk and rename it; on an OSError the old file is left as it was."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
+        replace_file(path, lambda file: file.write(data))
 
 
 def provenance() -> dict[str, Any]:

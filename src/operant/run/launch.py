@@ -22,6 +22,7 @@ from operant.run.drain import drain, every, record_evaluation, timed
 from operant.run.find import trained
 from operant.run.folder import RunFolder, now, provenance
 from operant.run.job import Job, Position, Say, silent
+from operant.run.made_here import consented, mark
 from operant.run.progress import measured, progress
 from operant.run.schemas import position, settings
 
@@ -56,6 +57,7 @@ def start(
         preset=resolved.preset,
         parameters=job.learned.parameters,
         attempts=[],
+        **mark(cfg),
         **provenance(),
     )
     say(f"Run folder: {folder.path}")
@@ -81,7 +83,8 @@ def resume(
         fork: go on in a new folder beside it, which holds a copy of what came before.
         to: environment steps to train to, if not those of the run.
         env: the environment, where the run was made with a callable instead of a name.
-        trust: import the Python code that the run names as its algorithm or network.
+        trust: import the Python code that the run names as its algorithm or network; take the models and servers that
+            it names, though it was not made here.
         quiet: show no progress.
         say: told where things lie.
         finish: what follows training.
@@ -90,7 +93,7 @@ def resume(
         ConfigError: if another process writes the run, it has no valid checkpoint, or its steps are done.
     """
     folder = trained(path)
-    cfg = settings(folder.path, trust=trust)
+    cfg = consented(folder.path, settings(folder.path, trust=trust), env=env, trust=trust)
     if to is not None:
         interval = every(cfg.save.every, cfg.total_steps)  # the schedule of the seams stays as it was
         cfg = cfg.model_copy(update={"total_steps": to, "save": cfg.save.model_copy(update={"every": interval})})

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
+from operant.config.bounded import loads, read_bytes
 from operant.config.errors import OperantError
+from operant.data.memory import allow
+from operant.run.parquet import LARGEST as LARGEST_READ
+from operant.run.parquet import Columns
 from operant.run.schemas import LARGEST, decode_number, encode_number
 
 if TYPE_CHECKING:
@@ -25,6 +30,10 @@ if TYPE_CHECKING:
 
 KEYS = ("attempt", "step", "time")
 WHOLE = KEYS[:2]
+OPEN = 200
+"""Parts that are open at once."""
+LIVE = 2**28
+"""Bytes of `live.jsonl` that are read: a row of it has some thousands, and they are sealed after `SEAL_EVERY`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,15 @@ def read_metrics(run: Path, names: Sequence[str] | None = None) -> Metrics:
     """
     import numpy as np
 
-    blocks = [_sealed(part, names) for part in sorted((run / "metrics").glob("part-*.parquet"))]
+    opened: list[tuple[Path, Columns]] = []
+    for part in sorted((run / "metrics").glob("part-*.parquet")):
+        with _readable(part):
+            opened.append((part, Columns(part, None if names is None else (*KEYS, *names))))
+            if len(opened) > OPEN:
+                opened[-1][1].close()
+    with _readable(run / "metrics"):
+        allow(sum(columns.size for _, columns in opened), f"{len(opened)} files unpack to", LARGEST_READ)
+    blocks = [_sealed(part, columns) for part, columns in opened]
     live = _live(run / "metrics" / "live.jsonl", names)
     blocks += [live] if len(live["step"][0]) or not blocks else []
     columns: Block = {}
@@ -134,21 +151,24 @@ def _order(columns: Block) -> NDArray[np.int64] | slice:
     return order[~np.isin(order, np.delete(rows, first))]
 
 
-def _sealed(part: Path, names: Sequence[str] | None) -> Block:
-    """The columns of one part."""
+@contextmanager
+def _readable(path: Path) -> Generator[None]:
+    """Turn whatever is wrong with a sealed part into an OperantError that names it."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(part)
-        held = file.schema_arrow.names
-        if absent := set(KEYS) - set(held):
-            raise TypeError(f"the column {min(absent)} is missing")
-        wanted = held if names is None else [name for name in dict.fromkeys((*KEYS, *names)) if name in held]
-        table = file.read(columns=wanted)
-        return {name: _numbers(name, table.column(name).combine_chunks()) for name in wanted}
+        yield
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise OperantError(f"the metrics in {part} cannot be read ({error}); move it away to go on") from error
+        raise OperantError(f"the metrics in {path} cannot be read ({error}); move it away to go on") from error
+
+
+def _sealed(part: Path, columns: Columns) -> Block:
+    """The columns of one part."""
+    with _readable(part):
+        if absent := set(KEYS) - set(columns.names):
+            raise TypeError(f"the column {min(absent)} is missing")
+        table = columns.read()
+        return {name: _numbers(name, table.column(name).combine_chunks()) for name in columns.names}
 
 
 def _numbers(name: str, column: Any) -> tuple[NDArray[Any], Mask]:
@@ -160,7 +180,8 @@ def _numbers(name: str, column: Any) -> tuple[NDArray[Any], Mask]:
     import numpy as np
     import pyarrow as pa
 
-    kind, gaps = column.type, column.null_count > 0
+    texts = pa.types.is_dictionary(column.type)
+    kind, gaps = column.type.value_type if texts else column.type, column.null_count > 0
     known = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
     if not any(of(kind) for of in known) or (name in KEYS and gaps) or (name in WHOLE and not known[0](kind)):
         raise TypeError(f"{name} is {kind}{' with gaps' if gaps else ''}")
@@ -196,13 +217,15 @@ def live_rows(path: Path) -> Generator[dict[str, Any]]:
         OperantError: if the file cannot be read, or a whole line is no row of metrics; names it.
     """
     try:
-        lines = path.read_bytes().split(b"\n") if path.is_file() else []
-    except OSError as error:
+        lines = read_bytes(path, LIVE).split(b"\n") if path.is_file() else []
+    except (OSError, ValueError) as error:
         raise OperantError(f"the metrics in {path} cannot be read ({error}); move it away to go on") from error
     for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = loads(line)
+            if b"\\ud" in line.lower():  # half a character is no name
+                json.dumps(row, ensure_ascii=False).encode()
+        except ValueError:
             continue
         try:
             yield _checked({name: decode_number(value) for name, value in row.items()})

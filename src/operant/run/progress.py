@@ -14,7 +14,9 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
+from operant.config.text import clean
 from operant.config.values import duration
 
 SHOWN = (
@@ -95,11 +97,8 @@ class _Lines(AbstractContextManager[Progress]):
         if time.monotonic() - self.last >= LINE_EVERY:
             self.last = time.monotonic()
             speed, left = self.clock(step)
-            print(
-                f"{self.title}: {step:,} of {self.total:,} steps, {rate(speed)} steps/s, {self.recent}, {left} left",
-                file=sys.stderr,
-                flush=True,
-            )
+            done = f"{step:,} of {self.total:,} steps, {rate(speed)} steps/s, {self.recent}, {left} left"
+            print(clean(f"{self.title}: {done}"), file=sys.stderr, flush=True)
 
     def __exit__(self, *error: object) -> None:
         return None
@@ -134,8 +133,10 @@ class _Panel(AbstractContextManager[Progress]):
             if name in metrics:
                 grid.add_row(label, f"{metrics[name]:.4f}", f"[dim]{name}[/]")
         spent = max(sum(phases.values()), 1e-9)
-        grid.add_row("time", "", "[dim]" + "  ".join(f"{k} {v / spent:.0%}" for k, v in phases.items() if v) + "[/]")
-        return Panel(grid, title=f"[bold]{self.title}[/]", title_align="left", border_style="dim", width=78)
+        shares = "  ".join(f"{k} {v / spent:.0%}" for k, v in phases.items() if v)
+        grid.add_row("time", "", Text(clean(shares, lines=False), style="dim"))
+        title = Text(clean(self.title, lines=False), style="bold")
+        return Panel(grid, title=title, title_align="left", border_style="dim", width=78)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar
 
+from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
 from operant.config.resolve import load
+from operant.config.schema import LARGEST as LARGEST
 from operant.config.schema import RunConfig
+from operant.workers.resolve import lies_in
 
 T = TypeVar("T")
 NUMBER = (int, float)
 TEXT = (str, NoneType)
-LARGEST = 2**53
-"""Whole numbers beyond it are no counts, and float64 does not hold them."""
 
 EVALUATION: dict[str, tuple[type, ...]] = {
     "step": (int,), "mean": NUMBER, "std": NUMBER, "iqm": NUMBER, "episodes": (int,), "deterministic": (bool,),
@@ -47,8 +48,8 @@ def read_json(path: Path, kinds: Mapping[str, tuple[type, ...]]) -> dict[str, An
         ConfigError: if the file cannot be read or holds something else; names it.
     """
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        content = load_json(path)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} is damaged ({error}); mend or remove it") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} is damaged (it holds no JSON object); mend or remove it")
@@ -92,13 +93,17 @@ def settings(run: Path, *, trust: bool = False) -> RunConfig:
         trust: let it name Python code as its algorithm or its network, which importing runs.
 
     Raises:
-        ConfigError: if `config.toml` cannot be used, names a Python file of the run folder as the environment, or names
-            code without being trusted.
+        ConfigError: if `config.toml` cannot be used, names code in the run folder as its environment or task or a file
+            there as an argument of it, or names code without being trusted.
     """
     config = load(run / "config.toml", trust=trust)
-    place = config.env.id.rpartition(":")[0]
-    if place.endswith(".py") and Path(place).expanduser().resolve().is_relative_to(run.resolve()):
-        raise ConfigError(f"{run / 'config.toml'}: env.id names code in the run folder, {place}; it is not run.")
+    target, file = config.target[0], run / "config.toml"
+    if (inside := lies_in(config.env.id, run)) is not None:
+        raise ConfigError(f"{file}: {target}.id names code in the run folder, {inside}; it is not run.")
+    section = config.model_dump().get(target, {})
+    for name, value in {**(section.get("kwargs") or {}), **(section.get("options") or {})}.items():
+        if (inside := _path_into(value, run.resolve())) is not None:
+            raise ConfigError(f"{file}: the argument {name} of the {target} names a file in the run folder, {inside}.")
     return config
 
 
@@ -120,6 +125,17 @@ def refuse_links_out(run: Path) -> None:
                     elif depth == 0 and entry.is_dir():
                         below.append(entry.path)
         level = below
+
+
+def _path_into(value: object, root: Path) -> str | None:
+    """A text in a value that is the path of something in a folder, links followed, or None."""
+    if isinstance(value, str):
+        with suppress(OSError, ValueError, RuntimeError):  # no path at all
+            path = Path(value).expanduser()
+            return value if path.exists() and path.resolve().is_relative_to(root) else None
+        return None
+    parts: Iterable[object] = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((found for part in parts if (found := _path_into(part, root)) is not None), None)
 
 
 def _misfit(value: object, kind: tuple[type, ...], parts: tuple[type, ...] | None = None) -> str:

@@ -6,17 +6,20 @@ of policy. So whoever opens a run asks its world, and never which world it is.
 
 from __future__ import annotations
 
-import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
 from operant.config.registry import POLICIES
 from operant.config.schema import EvalConfig, RunConfig
 from operant.env import EnvLike
 from operant.run.actor import Policy
 from operant.run.evaluate import Evaluation
+
+POLICY = 2**28
+"""Bytes of a `policy.json` that are read: that of a language model may hold the texts it learns from."""
 
 
 class Measure(Protocol):
@@ -70,8 +73,8 @@ def kind_of(folder: Path) -> str:
         ConfigError: if the file is missing or names a kind that does not exist.
     """
     try:
-        spec: Any = json.loads((folder / "policy.json").read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        spec: Any = load_json(folder / "policy.json", POLICY)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{folder}: not a readable policy ({error})") from error
     kind = spec.get("kind", "networks") if isinstance(spec, dict) else "networks"
     if kind not in POLICIES:

@@ -15,7 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
+from operant.run.disk import fits_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +124,9 @@ class TablePolicy:
             ConfigError: if a file is missing or is not a table's.
         """
         try:
-            raw: Any = json.loads((folder / "policy.json").read_text())
+            raw: Any = load_json(folder / "policy.json")
             spec = TableSpec(**raw)
-            tensors = load_file(folder / "model.safetensors")
+            tensors = load_file(fits_memory(folder / "model.safetensors"))
             shape = (spec.states, spec.actions)
             if any(type(n) is not int or n < 1 for n in shape) or type(spec.epsilon) not in (int, float):
                 raise ValueError("policy.json: states and actions are whole numbers from 1 on, and epsilon is a number")

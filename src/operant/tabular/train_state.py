@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
+from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
+from operant.run.disk import fits_memory
 from operant.tabular.resumable import Resumable
 from operant.tabular.table import TablePolicy
 
@@ -62,9 +63,9 @@ class Tables:
             ConfigError: if a file cannot be read or is of another learner; nothing was changed then.
         """
         try:
-            spec: Any = json.loads((folder / "policy.json").read_bytes())
-            arrays = load_file(folder / OPTIM)
-        except (OSError, ValueError, RecursionError, SafetensorError) as error:
+            spec: Any = load_json(folder / "policy.json")
+            arrays = load_file(fits_memory(folder / OPTIM))
+        except (OSError, ValueError, SafetensorError) as error:
             raise ConfigError(f"{folder}: its files cannot be read ({error}). Use another checkpoint.") from error
         own = asdict(self._agent.spec)
         differ = [k for k in own if k != "epsilon" and (not isinstance(spec, dict) or spec.get(k) != own[k])]

@@ -10,6 +10,7 @@ import gymnasium
 from gymnasium import spaces
 from gymnasium.spaces.utils import flatdim
 
+from operant.config.text import clean
 from operant.env.spaces import leaves
 from operant.view.page import environment
 
@@ -52,7 +53,7 @@ def card(
             table=table,
         )
     )
-    return text + "\n"
+    return clean(text) + "\n"
 
 
 def layout(space: gymnasium.Space[Any]) -> str:

@@ -34,7 +34,7 @@ def completions(run: Path, metrics: Metrics) -> dict[str, Any] | None:
     if not files:
         return None
     first, last = min(files), max(files)
-    before, after = (_greedy(read_rollouts(files[step])) for step in (first, last))
+    before, after = (_greedy(read_rollouts(files[step], tokens=False)) for step in (first, last))
     both = [key for key in before if key in after and before[key]["prompt"] == after[key]["prompt"]]
     if not both:  # the protocol changed in between: what was written last stands alone
         first, before, both = last, after, [*after]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from operant.config.errors import DiskError, OperantError
+from operant.run.disk import mending
 from operant.run.metrics import Column
 from operant.view.bands import band, training_grid
 from operant.view.charts import tick
@@ -78,7 +79,7 @@ def comparison_picture(comparison: Comparison, path: Path) -> Path:
 
     worlds = comparison.worlds
     wide = any(each.evaluation for world in worlds for each in world.groups)
-    with mpl.rc_context({"font.family": family(), "font.size": 10.5}):
+    with mpl.rc_context({"font.family": family(), "font.size": 10.5, "text.parse_math": False}):
         size = (15.0 if wide else 8.0, 4.2 * len(worlds))
         figure, panels = _figure(len(worlds), 1 + wide, size=size, dpi=160)
         for row, world in zip(panels, worlds, strict=True):
@@ -100,7 +101,7 @@ def save_figure(figure: Any, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
     except OSError as error:
-        raise DiskError(f"cannot write {path}: {error.strerror}; free some space or name another folder") from error
+        raise DiskError(f"cannot write {path}: {error.strerror}. {mending(error)}.") from error
     except ValueError as error:
         raise OperantError(f"cannot draw {path.name}: {error}; end the name in .png, .svg or .pdf") from error
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from operant.config.errors import OperantError
+from operant.config.errors import ConfigError, OperantError
+from operant.config.text import clean
+from operant.config.toml import read_toml
 from operant.run.folder import RunFolder
 from operant.run.metrics import Column, read_metrics
 
 TRAIN, EVALUATION = "train/return", "eval/return_mean"
 APART = ("seed", "env.id", "save.keep", "save.videos", "save.report")
 """Settings that do not part runs into groups: the seed, the environment (each has a section), and what is kept."""
+
+LONGEST = 200
+"""Letters of a name over a chart."""
 
 Settings = dict[str, Any]
 """Dotted key → value."""
@@ -34,7 +38,7 @@ class Member:
     @property
     def env(self) -> str:
         """The environment's id."""
-        return str(self.info.get("env") or "unknown environment")
+        return _named(self.info.get("env") or "unknown environment")
 
     @property
     def seed(self) -> int | None:
@@ -233,8 +237,8 @@ def _finite(column: Column) -> Any:
 
 def _settings(path: Path) -> Settings | None:
     try:
-        tree = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        tree = read_toml(path / "config.toml")[0]
+    except ConfigError:
         return None
     return dict(_flat(tree))
 
@@ -279,7 +283,13 @@ def _name(groups: Sequence[Group], keys: Sequence[str]) -> None:
             for key, name in zip(keys[:3], short, strict=False)
         ]
         letter = f" ({_letter(index)})" if len(keys) > 3 else ""
-        each.name = (", ".join(parts) or str(each.settings.get("algorithm"))) + letter
+        each.name = _named(", ".join(parts) or str(each.settings.get("algorithm"))) + letter
+
+
+def _named(text: object) -> str:
+    """A name as it fits over a chart."""
+    name = clean(text, lines=False)
+    return name if len(name) <= LONGEST else name[:LONGEST] + "…"
 
 
 def _letter(index: int) -> str:

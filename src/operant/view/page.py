@@ -7,7 +7,6 @@ import hashlib
 import io
 import math
 import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
@@ -15,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
-from operant.config.errors import DiskError
+from operant.config.bounded import read_bytes
+from operant.config.text import clean
+from operant.run.disk import replace_file, writing
 from operant.run.schemas import FILM, read_json
 from operant.view.formatting import count, duration, fixed, interval, number, timestamp
 
@@ -80,7 +81,7 @@ def films(folder: RunFolder) -> list[dict[str, Any]]:
         film = {"name": path.name, "facts": facts, "link": f"videos/{quote(path.name)}", "size": size, "data": None}
         if size <= room:
             room -= size
-            film["data"] = "data:video/mp4;base64," + base64.b64encode(path.read_bytes()).decode()
+            film["data"] = "data:video/mp4;base64," + base64.b64encode(read_bytes(path, EMBEDDED)).decode()
         rows.append(film)
     return rows
 
@@ -117,11 +118,7 @@ def write_page(path: Path, page: str) -> Path:
     Raises:
         DiskError: if the disk refuses; what was there is left as it was.
     """
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-            file.write(page)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise DiskError(f"cannot write {path} ({len(page)} characters): {error.strerror}. Free some space.") from error
+    data = clean(page).encode()
+    with writing(path, len(data)):
+        replace_file(path, lambda file: file.write(data))
     return path

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from operant.config.errors import OperantError
+from operant.config.errors import ConfigError, OperantError
+from operant.config.toml import toml_text
 from operant.data.stats import bootstrap_ci, iqm, wilson_ci
 from operant.run.folder import RunFolder
 from operant.run.metrics import Metrics, read_metrics
@@ -236,8 +237,8 @@ def _settings(path: Path) -> dict[str, Any]:
                 rows.append((f"{prefix}{key}", text, source or "not said"))
 
     try:
-        walk(tomlkit.parse(path.read_text(encoding="utf-8")), "")
-    except TOMLKitError as error:
+        walk(tomlkit.parse(toml_text(path)), "")
+    except (TOMLKitError, ConfigError) as error:
         return {"problem": f"config.toml cannot be read: {error}", "chosen": [], "default": []}
     return {
         "problem": None,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError
+from operant.data.npz import read_npz
 from operant.run.disk import writing
 from operant.run.folder import RunFolder, write_json
 from operant.run.schemas import encode_number, read_json
@@ -146,14 +147,11 @@ def read(path: Path) -> Record:
     Raises:
         ConfigError: if a file is missing or damaged; names it.
     """
-    import numpy as np
-
     about = read_json(path / "solution.json", KINDS)
     if missing := sorted(KINDS.keys() - about.keys()):
         raise ConfigError(f"{path / 'solution.json'} is damaged (it lacks {missing[0]}); solve the model again")
     try:
-        with np.load(path / "solution.npz", allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        arrays = read_npz(path / "solution.npz")
         values, policy = arrays["values"], arrays["policy"]
         if values.ndim == 2:
             values, policy = values[0], policy[0]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from operant.config.errors import DiskError, OperantError
 from operant.env.headless import has_screen
+from operant.run.disk import mending
 
 if TYPE_CHECKING:
     import numpy as np
@@ -244,5 +245,5 @@ class _disk:
             again = shlex.join(["operant", "play", str(run)]) if (run / "run.json").is_file() else "try again"
             raise DiskError(
                 f"no video could be written to {self.path}: {reason} (more than {written:,} bytes needed). "
-                f"Free some space or name another folder, then: {again}"
+                f"{mending(error)}, then: {again}"
             ) from error

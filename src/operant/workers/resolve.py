@@ -7,6 +7,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -64,6 +65,24 @@ def place_of(error: BaseException) -> str | None:
     ours = str(Path(__file__).parents[1])
     own = [f for f in frames if not f.filename.startswith((ours, "<frozen")) and "site-packages" not in f.filename]
     return f"{own[-1].filename}:{own[-1].lineno}" if own else None
+
+
+def lies_in(name: str, folder: Path) -> Path | None:
+    """A file or package in `folder` that `file.py`, `file.py:callable` or `module:callable` would run, or None.
+
+    Nothing is imported to find it out, not even the packages above a module; links are followed.
+    """
+    place = name if name.endswith(".py") else name.rpartition(":")[0]
+    root, parts, found = folder.resolve(), place.split("."), list[Path]()
+    if place.endswith(".py"):
+        with suppress(RuntimeError):  # ~ of nobody
+            found = [Path(place).expanduser()]
+    elif all(part.isidentifier() for part in parts):
+        tops = [Path(entry or ".", *parts[:n]) for entry in sys.path for n in range(1, len(parts) + 1)]
+        found = [file for top in tops for file in (top, *top.parent.glob(f"{top.name}.*"))]
+        loaded = [getattr(sys.modules.get(".".join(parts[:n])), "__file__", None) for n in range(1, len(parts) + 1)]
+        found += [Path(file) for file in loaded if file]
+    return next((file for file in found if file.exists() and file.resolve().is_relative_to(root)), None)
 
 
 def find_spec(id: str) -> EnvSpec:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, OperantError
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics, Trajectory
 from operant.language.episodes.distributed import all_gather, shard, world_size
@@ -196,6 +196,7 @@ class Rollouts:
 
         Raises:
             ConfigError: if a prompt and the limit on completions exceed the positions of the model.
+            OperantError: if no completion was judged.
         """
         start, before = time.perf_counter(), self.engine.seconds
         contrasting: list[tuple[Completion, Score]] = []
@@ -215,6 +216,12 @@ class Rollouts:
         rows = contrasting or equal[: n * self.samples]
         self.completions, self.scores = [c for c, _ in rows], [score for _, score in rows]
         self.advantages = None
+        if all(score is None for score in self.scores):
+            why = getattr(self.score, "message", "") or "the reward gave no number"
+            raise OperantError(
+                f"step {self.steps + 1}: not one of {len(rows)} completions was judged, so there is nothing to learn "
+                f"from: {why}. Mend the reward, then go on: operant resume RUN"
+            )
         self.steps += 1
         self.episodes += len(rows)
         self.seconds += time.perf_counter() - start

@@ -9,6 +9,7 @@ from typing import Any
 
 from operant.config.errors import OperantError
 from operant.run.disk import writing
+from operant.run.parquet import Columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,16 +56,15 @@ def write_rollouts(path: Path, step: int, rows: Sequence[RolloutRow]) -> None:
         temporary.replace(path)
 
 
-def read_rollouts(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of completions.
+def read_rollouts(path: Path, *, tokens: bool = True) -> list[dict[str, Any]]:
+    """The rows of a file of completions, `tokens` and `logp` among them unless they are left out.
 
     Raises:
         OperantError: if it cannot be read; names it.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path).read().to_pylist()
+        return Columns(path, without=() if tokens else ("tokens", "logp")).read().to_pylist()
     except (pa.ArrowException, OSError, TypeError, ValueError) as error:
         raise OperantError(f"the completions in {path} cannot be read ({error}); move it away to go on") from error

@@ -42,6 +42,7 @@ class TaskScorer:
     Attributes:
         values: of every completion scored since `forget`: by (prompt id, sample) the value of each reward, NaN where it
             failed.
+        message: why the first reward failed that did in the last call; "" if none did.
     """
 
     def __init__(
@@ -57,12 +58,13 @@ class TaskScorer:
         self._steps = steps if steps is not None or supervision == "outcome" else step_scorer(task)
         self.values: dict[tuple[int, int], list[float]] = {}
         self._pool = None if all(map(is_pure, task.rewards.values())) else Pool()
-        self._warned = False
+        self._warned, self.message = False, ""
 
     def __call__(self, completions: Sequence[Completion]) -> Sequence[Score]:
         """What each earned, None where a reward failed; the first failure of a run is a warning."""
         traces = self.traces(completions)
         scores = score(traces, self.task.rewards, self.task.weights, self._pool)
+        self.message = scores.message
         self._warn(scores.message)
         for c, values, failed in zip(completions, scores.values, scores.failed, strict=True):
             self.values[c.prompt.id, c.sample] = np.where(failed, np.nan, values).tolist()

@@ -5,7 +5,6 @@ All answers to a prompt are in one part of one batch, and a ranking's pairs are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
@@ -33,7 +33,9 @@ from operant.language.text.pairs import Pair, Ranking, read_pairs, read_rankings
 from operant.language.text.rendering import rendering_of
 from operant.math.comparison import bradley_terry, centring, ranking, soft_label
 from operant.math.reduce import token_mean
+from operant.run.disk import fits_memory
 from operant.run.job import Job, Say, silent
+from operant.run.world import POLICY
 
 METRICS = ("loss/preference", "reward/margin", "reward/accuracy", "reward/level")
 
@@ -144,8 +146,8 @@ def read_scalar(path: str, device: str, kind: str) -> tuple[Scalar, dict[str, An
     folder = folder / "checkpoints" / "latest" if (folder / "checkpoints").is_dir() else folder
     model = Scalar(LanguageModel.load(folder.resolve()))
     try:
-        model.head.load_state_dict({"weight": load_file(folder / EXTRA)["head.weight"]})
-        counters: dict[str, Any] = json.loads((folder / "policy.json").read_bytes())["counters"]
+        model.head.load_state_dict({"weight": load_file(fits_memory(folder / EXTRA))["head.weight"]})
+        counters: dict[str, Any] = load_json(folder / "policy.json", POLICY)["counters"]
         mark = scored_at(model.backbone.tokenizer)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"{path} holds no judge ({error}): name a run of `operant train {kind}`") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 import warnings
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 
+from operant.config.bounded import load_json, loads
 from operant.config.errors import ConfigError
 from operant.language.text.special_tokens import check_embedded
 
@@ -50,6 +50,8 @@ def read_model(folder: Path | str, dtype: torch.dtype) -> tuple[Any, Any]:
         raise
     except Exception as error:  # what reads a model raises what it likes
         what = " ".join(str(error).split()) or type(error).__name__
+        if "trust_remote_code" in what:  # transformers would offer to run it
+            what = "it names Python code of its own (auto_map), which is never run"
         raise ConfigError(f"{folder}: not a readable causal language model ({what})") from error
     _check_tensors(model, told, folder)
     check_embedded(tokenizer, model.get_input_embeddings().weight.shape[0], str(folder))
@@ -62,7 +64,7 @@ def _check_sizes(folder: Path) -> None:
 
     if not (folder / "config.json").is_file():  # a name on the hub
         return
-    settings: Any = json.loads((folder / "config.json").read_bytes())
+    settings: Any = load_json(folder / "config.json")
     shapes = _shapes(folder)
     numbers = [int(n[1]) for name in shapes if (n := re.search(r"\.(\d+)\.", name))]
     deep = 1 + max(numbers, default=DEEPEST - 1)
@@ -106,7 +108,7 @@ def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     index = folder / "model.safetensors.index.json"
     names = {"model.safetensors"}
     if index.is_file():
-        names = {Path(str(name)).name for name in json.loads(index.read_bytes())["weight_map"].values()}
+        names = {Path(str(name)).name for name in load_json(index)["weight_map"].values()}
     shapes: dict[str, tuple[int, ...]] = {}
     for path in (folder / name for name in sorted(names)):
         if not path.is_file():
@@ -116,7 +118,7 @@ def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
             size = struct.unpack("<Q", start)[0] if len(start) == 8 else HEADER
             if size >= min(HEADER, path.stat().st_size):
                 raise ConfigError(f"{path}: not a file of tensors, or cut short")
-            told: dict[str, Any] = json.loads(file.read(size))
+            told: dict[str, Any] = loads(file.read(size))
         shapes |= {name: tuple(x["shape"]) for name, x in told.items() if name != "__metadata__"}
     return shapes
 

@@ -12,10 +12,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
 from operant.data.finite import State
 from operant.language.model.language_model import LanguageModel
+from operant.run.disk import fits_memory
 from operant.run.optimizer_state import read_moments, store_moments
+from operant.run.world import POLICY
 
 ADAPTERS = "adapters.safetensors"
 REFERENCE = "reference.safetensors"
@@ -86,11 +89,11 @@ class LanguageTrainState:
             ConfigError: if a file cannot be read or is of another model; nothing was changed then.
         """
         try:
-            spec: Any = json.loads((folder / "policy.json").read_bytes())
-            stored = load_file(folder / (ADAPTERS if self.agent.adapted else "model.safetensors"))
-            moved = load_file(folder / REFERENCE) if self.reference is not None else {}
-            extra = load_file(folder / EXTRA) if self.modules else {}
-        except (OSError, ValueError, RecursionError, SafetensorError) as error:
+            spec: Any = load_json(folder / "policy.json", POLICY)
+            stored = load_file(fits_memory(folder / (ADAPTERS if self.agent.adapted else "model.safetensors")))
+            moved = load_file(fits_memory(folder / REFERENCE)) if self.reference is not None else {}
+            extra = load_file(fits_memory(folder / EXTRA)) if self.modules else {}
+        except (OSError, ValueError, SafetensorError) as error:
             raise ConfigError(f"{folder}: its files cannot be read ({error}). Use another checkpoint.") from error
         if not isinstance(spec, dict) or spec.get("kind") != "language" or not isinstance(spec.get("counters"), dict):
             raise ConfigError(f"{folder / 'policy.json'} is of another agent than a language model.")

@@ -7,7 +7,6 @@ is an error, after a few tries.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
+from operant.config.bounded import LARGEST, loads
 from operant.config.errors import ConfigError, OperantError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -231,30 +231,40 @@ class Client:
         for attempt in range(self.tries):
             pause = min(self.wait * 2**attempt, LONGEST)
             try:
-                answer = self._http.request(method, f"{self.url.rstrip('/')}/{path}", json=body)
+                status, headers, content = self._answer(method, path, body, end)
             except self._errors as error:
                 late = isinstance(error, self._late)
                 what = "no answer in time" if late else "cannot be reached"
                 why = ServerError(f"{self.url}/{path}: {what} ({error})")
             else:
-                if answer.is_success:
+                if 200 <= status < 300:
                     try:
-                        return json.loads(answer.content)
+                        return loads(content)
                     except ValueError as error:
                         self.failed += 1
                         raise ServerError(f"{self.url}/{path}: an answer that is not JSON ({error})") from None
-                why = ServerError(
-                    f"{self.url}/{path}: {answer.status_code} {_said(answer.content)}", status=answer.status_code
-                )
-                if answer.status_code not in AGAIN:
+                why = ServerError(f"{self.url}/{path}: {status} {_said(content)}", status=status)
+                if status not in AGAIN:
                     break
-                pause = min(_seconds(answer.headers.get("retry-after"), pause), LONGEST)
+                pause = min(_seconds(headers.get("retry-after"), pause), LONGEST)
             if attempt + 1 == self.tries or time.monotonic() + pause > end:
                 break
             self.again += 1
             time.sleep(pause)
         self.failed += 1
         raise why
+
+    def _answer(self, method: str, path: str, body: Any, end: float) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body of one answer, of which no more is read than an answer may have, and no longer."""
+        content = b""
+        with self._http.stream(method, f"{self.url.rstrip('/')}/{path}", json=body) as answer:
+            for part in answer.iter_bytes():
+                content += part
+                if len(content) > LARGEST or time.monotonic() > end:
+                    self.failed += 1
+                    what = f"more than {LARGEST:,} bytes" if len(content) > LARGEST else "no end in time"
+                    raise ServerError(f"{self.url}/{path}: an answer of {what}")
+            return answer.status_code, answer.headers, content
 
 
 def derived(seed: int, *index: int) -> int:
@@ -299,7 +309,7 @@ def _host(url: str) -> str:
 def _said(content: bytes) -> str:
     """What a server says went wrong, in one line."""
     try:
-        body = json.loads(content)
+        body = loads(content)
         error = body.get("error", body.get("detail", body))
         text = error.get("message", error) if isinstance(error, dict) else error
     except (ValueError, AttributeError):

@@ -14,7 +14,9 @@ import itertools
 import json
 import secrets
 import socket
+import sys
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
@@ -29,15 +31,19 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from operant.config.errors import ConfigError
+from operant.config.text import clean
 from operant.language.serve.client import LOOPBACK
+from operant.language.serve.hurried import Hurried
 from operant.language.serve.protocol import RequestError, Served, Wanted, parse
 from operant.language.serve.responses import Answer, ChatAnswer, CompletionAnswer
 from operant.language.serve.scheduler import Ask, Delta, FullError, Scheduler
 
 LARGEST = 4 * 2**20
 """Bytes of a request's body."""
-GRACE = 2
-"""Seconds that answers under way are given when the server ends."""
+GRACE = 0.3
+"""Seconds that the step under way has when the server ends."""
+CONNECTIONS = 256
+"""Connections at once; more are answered that there are too many."""
 
 Read = Callable[[Any], Wanted]
 
@@ -106,6 +112,7 @@ def application(served: Served, scheduler: Scheduler, *, seed: int) -> Starlette
         return _failed(found, error.headers)
 
     async def broken(request: Request, error: Exception) -> Response:
+        print(clean("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)
         return _failed(RequestError(f"{type(error).__name__}: {error}", status=500))
 
     app = Starlette(
@@ -250,6 +257,19 @@ def _kind(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+class _Ending(uvicorn.Server):
+    """A server that ends what is being written before it closes connections."""
+
+    def __init__(self, settings: uvicorn.Config, scheduler: Scheduler) -> None:
+        super().__init__(settings)
+        self._scheduler = scheduler
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell everyone that nothing follows, then close."""
+        self._scheduler.close(0.0)
+        await super().shutdown(sockets)
+
+
 class Server:
     """A model, its scheduler, and a socket on the loopback interface.
 
@@ -277,17 +297,17 @@ class Server:
         self.scheduler = Scheduler(served.policy, slots=slots, length=served.length)
         app = application(served, self.scheduler, seed=secrets.randbelow(2**31))
         settings = uvicorn.Config(
-            app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=GRACE, ws="none",
-            server_header=False,
+            app, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=0, ws="none",
+            server_header=False, http=Hurried, limit_concurrency=CONNECTIONS,
         )  # fmt: skip
-        self._server = uvicorn.Server(settings)
+        self._server = _Ending(settings, self.scheduler)
 
     def run(self) -> None:
-        """Answer until it is interrupted or `stop` is called."""
+        """Answer until it is interrupted or `stop` is called; what is being written then is told that it ends here."""
         try:
             self._server.run(sockets=[self.socket])
         finally:
-            self.scheduler.close()
+            self.scheduler.close(GRACE)
             self.socket.close()
 
     def stop(self) -> None:

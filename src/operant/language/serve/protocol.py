@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
+from operant.config.bounded import loads
 from operant.config.errors import ConfigError
 from operant.config.suggest import did_you_mean, nearest
 from operant.language.model.language_model import LanguageModel, ends
@@ -23,6 +24,13 @@ STOPS = 16
 """Stop texts in a request."""
 PROMPTS = 256
 """Prompts in a request."""
+MESSAGES = 2**15
+"""Messages in a request."""
+MOST = 2**31 - 1
+"""Of a number in a request."""
+
+StopText = Annotated[str, Field(max_length=1000)]
+Tokens = Annotated[int, Field(ge=1, le=MOST)]
 
 
 class RequestError(Exception):
@@ -51,9 +59,15 @@ def _parts(value: Any) -> Any:
 
 
 def _prompts(value: Any) -> Any:
-    """One prompt as a list of one."""
-    single = isinstance(value, str) or (isinstance(value, list) and value and all(type(x) is int for x in value))
-    return [value] if single else value
+    """One prompt as a list of one; looked through here, as pydantic would tell of every token that is none."""
+    prompts = [value] if isinstance(value, str) or _is_tokens(value) else value
+    if isinstance(prompts, list) and not all(isinstance(p, str) or p == [] or _is_tokens(p) for p in prompts):
+        raise ValueError("each prompt is a text or a list of tokens")
+    return prompts
+
+
+def _is_tokens(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(type(x) is int for x in value)
 
 
 class _Strict(BaseModel):
@@ -85,10 +99,10 @@ class Request(_Strict):
     model: str | None = None
     temperature: float = Field(default=1.0, ge=0.0, le=2.0, allow_inf_nan=False)
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
-    top_k: int = Field(default=0, ge=0)
+    top_k: int = Field(default=0, ge=0, le=MOST)
     min_p: float = Field(default=0.0, ge=0.0, le=1.0)
     n: int = Field(default=1, ge=1, le=128)
-    stop: Annotated[list[str], BeforeValidator(_listed)] = Field(default=[], max_length=STOPS)
+    stop: Annotated[list[StopText], BeforeValidator(_listed)] = Field(default=[], max_length=STOPS)
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     stream: bool = False
     stream_options: _StreamOptions | None = None
@@ -101,23 +115,23 @@ class Request(_Strict):
 class ChatRequest(Request):
     """POST /v1/chat/completions."""
 
-    messages: list[_Message] = Field(min_length=1)
-    max_tokens: int | None = Field(default=None, ge=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
+    messages: Annotated[list[_Message], FailFast()] = Field(min_length=1, max_length=MESSAGES)
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
     logprobs: bool = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     response_format: _Format | None = None
     tools: list[Any] = Field(default=[], max_length=0)
     tool_choice: Literal["none", "auto"] | None = None
     store: Literal[False] = False
-    metadata: dict[str, str] | None = None
+    metadata: dict[str, str] | None = Field(default=None, max_length=16)
 
 
 class CompletionRequest(Request):
     """POST /v1/completions."""
 
     prompt: Annotated[list[str | list[int]], BeforeValidator(_prompts)] = Field(min_length=1, max_length=PROMPTS)
-    max_tokens: int = Field(default=16, ge=0)
+    max_tokens: int = Field(default=16, ge=0, le=MOST)
     logprobs: int | None = Field(default=None, ge=0, le=20)
     echo: bool = False
     best_of: Literal[1] = 1
@@ -236,6 +250,9 @@ class Served:
     def _read(self, kind: type[R], body: Any) -> R:
         if not isinstance(body, dict):
             raise RequestError("the body is not a JSON object")
+        if (unknown := next((name for name in body if name not in kind.model_fields), None)) is not None:
+            guess = did_you_mean(nearest(unknown[:100], list(kind.model_fields)))
+            raise RequestError(f"Unrecognized request argument supplied: {unknown[:100]}.{guess}", param=unknown[:100])
         try:
             asked = kind.model_validate(_without_null(body))
         except ValidationError as error:
@@ -257,11 +274,11 @@ def parse(text: bytes) -> Any:
         RequestError: if it is not.
     """
     try:
-        found = json.loads(text, parse_constant=_refuse)
+        found = loads(text, constant=_refuse)
         if b"\\ud" in text.lower():
             json.dumps(found, ensure_ascii=False).encode()  # half of a character is none
         return found
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise RequestError(f"the body is not JSON: {error}") from None
 
 
@@ -300,9 +317,6 @@ def _told(kind: type[Request], error: ValidationError) -> RequestError:
     first = error.errors(include_url=False, include_input=False)[0]
     path = [str(part) for part in first["loc"]]
     param = path[0] if path else None
-    if first["type"] == "extra_forbidden" and len(path) == 1:
-        guess = did_you_mean(nearest(path[0], list(kind.model_fields)))
-        return RequestError(f"Unrecognized request argument supplied: {path[0]}.{guess}", param=param)
     if param in REFUSED:
         return RequestError(f"{param}: {REFUSED[param]}", param=param)
     where = ".".join(path)

@@ -156,12 +156,12 @@ class Scheduler:
             self._arrived.append(ask)
             self._news.notify()
 
-    def close(self) -> None:
-        """End the thread; what is under way is told that it was cancelled."""
+    def close(self, seconds: float | None = None) -> None:
+        """End, and wait so many seconds at most for the token under way; those who wait are told of it."""
         with self._news:
             self._closed = True
             self._news.notify()
-        self._thread.join()
+        self._thread.join(seconds)
 
     def _open(self) -> None:
         """Begin with nothing under way."""

@@ -112,11 +112,6 @@ def compile_ahead(policy: LanguageModel) -> None:
         engine.generate([Prompt(id=0, tokens=(0,))], Sampling(max_tokens=1))
 
 
-def shown(text: str) -> str:
-    """A text as a terminal may have it: what would steer the terminal is a question mark."""
-    return "".join(c if c in "\n\t" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def _run(args: argparse.Namespace) -> Path | None:
     """The run folder that is meant; None where the name can only be the hub's."""
     from operant.run.find import find

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -88,6 +88,7 @@ class ExpertIterationConfig(Section):
 class ConstitutionalConfig(Section):
     """Critiques, revisions and labels by a model under written principles (Bai et al. 2022, arXiv:2212.08073)."""
 
+    outward: ClassVar[tuple[str, ...]] = ("principles", "judge", "judge_model", "judge_key")
     stage: Literal["revision", "feedback"] = Field(
         default="revision",
         description="revision: the model learns what became of its answers (SFT); feedback: a reward model learns "

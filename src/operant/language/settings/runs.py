@@ -22,6 +22,7 @@ from operant.language.settings.rlhf import ConstitutionalConfig, ExpertIteration
 class ModelConfig(Section):
     """The language model."""
 
+    outward: ClassVar[tuple[str, ...]] = ("path",)
     path: str = Field(
         default="",
         description="a causal language model: Hugging Face folder, hub name, or a run's folder; a small base if empty",
@@ -54,6 +55,7 @@ class BaseConfig(Section):
 class TaskConfig(Section):
     """The task."""
 
+    outward: ClassVar[tuple[str, ...]] = ("id",)
     id: str = Field(default="", description="a built-in task, reasoning-gym:NAME, a FILE.py, or a FILE.jsonl")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the task")
 
@@ -111,6 +113,7 @@ class LanguageRun(RunConfig):
     """A run on a language model. `env` stands for the task where every run has one."""
 
     target: ClassVar[tuple[str, ...]] = ("task", "id")
+    unused: ClassVar[tuple[str, ...]] = ("save.videos",)
     kind: ClassVar[str] = "language"
     threads: PositiveInt = Field(default=2, description="threads torch may use")
     device: str = Field(default="cpu", description="where the model lives: cpu, cuda, cuda:1, …")
@@ -133,6 +136,7 @@ class LanguageRun(RunConfig):
 class StepJudgeConfig(Section):
     """What judges the steps of completions, where algo.supervision is process or both."""
 
+    outward: ClassVar[tuple[str, ...]] = ("model",)
     model: str = Field(
         default="",
         description="run folder or checkpoint of a process reward model; the task's own step reward if empty",
@@ -155,15 +159,23 @@ class GRPORun(LanguageRun):
 class SFTRun(LanguageRun):
     """A run of supervised fine-tuning."""
 
+    unused: ClassVar[tuple[str, ...]] = (*LanguageRun.unused, "save.rollouts", "base.examples", "base.batch", "base.lr")
     algorithm: str = Field(default="sft", description="name of the algorithm")
     total_steps: PositiveInt = Field(default=100_000, description="examples to learn from, repeats counted")
     algo: SFTConfig = Field(default_factory=SFTConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
     save: SFTSaveConfig = Field(default_factory=SFTSaveConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
+BY_SAMPLES = ("eval.samples", "eval.deterministic", "eval.seed")
+"""How a model is measured on a task, which those that learn to judge are not."""
+
+
 class JudgedRun(LanguageRun):
     """A run that learns from a file of judged answers."""
 
+    unused: ClassVar[tuple[str, ...]] = (
+        *LanguageRun.unused, "base", "sampling", "task.options", "save.rollouts", *BY_SAMPLES,
+    )  # fmt: skip
     total_steps: PositiveInt = Field(default=10_000, description="judgements to learn from, repeats counted")
     save: SFTSaveConfig = Field(default_factory=SFTSaveConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -178,6 +190,7 @@ class RewardModelRun(JudgedRun):
 class ProcessRewardRun(JudgedRun):
     """A run of a process reward model."""
 
+    unused: ClassVar[tuple[str, ...]] = (*LanguageRun.unused, *BY_SAMPLES)
     algorithm: str = Field(default="process-reward", description="name of the algorithm")
     algo: ProcessRewardConfig = Field(default_factory=ProcessRewardConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
     save: LabelledSaveConfig = Field(default_factory=LabelledSaveConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -193,6 +206,7 @@ class DPORun(JudgedRun):
 class RewardConfig(Section):
     """The learnt reward."""
 
+    outward: ClassVar[tuple[str, ...]] = ("path",)
     path: str = Field(
         default="", description="run folder or checkpoint of a reward model; the task's own rewards if empty"
     )
@@ -219,6 +233,7 @@ class ExpertIterationRun(LanguageRun):
 class ConstitutionalRun(LanguageRun):
     """A run of one stage of constitutional AI."""
 
+    unused: ClassVar[tuple[str, ...]] = (*LanguageRun.unused, "base", "save.rollouts", *BY_SAMPLES)
     algorithm: str = Field(default="constitutional", description="name of the algorithm")
     total_steps: PositiveInt = Field(
         default=10_000, description="revisions or comparisons to learn from, repeats counted"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from operant.config.bounded import loads, text_lines
 from operant.config.errors import ConfigError
 
 
@@ -26,20 +28,20 @@ def lines(path: Path | str) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         read = gzip.open if path.suffix == ".gz" else open
         with read(path, "rt", encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(text_lines(file), 1):
                 if not line.strip():
                     continue
                 where = f"{path}:{number}"
                 try:
-                    found = json.loads(line)
+                    found = loads(line)
                     if "\\ud" in line.lower():  # half of a character is no text, and no tokenizer takes it
                         json.dumps(found, ensure_ascii=False).encode()
-                except (ValueError, RecursionError) as error:
+                except ValueError as error:
                     raise ConfigError(f"{where}: not JSON ({error})") from error
                 if not isinstance(found, dict):
                     raise ConfigError(f"{where}: a JSON object belongs here, not {line.strip()[:40]}")
                 yield where, found
     except FileNotFoundError as error:
         raise ConfigError(f"there is no file {path}") from error
-    except (OSError, UnicodeDecodeError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zlib.error) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error

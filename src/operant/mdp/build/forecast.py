@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
+from operant.data.memory import available as available
+from operant.data.memory import gigabytes as gigabytes
 from operant.mdp.model import MDP
 from operant.mdp.rows import ModelError
 
@@ -81,13 +81,6 @@ def require_solve(mdp: MDP, *, limit: int | None = None) -> None:
     require(memory_of(mdp).solve, f"solving {mdp.num_states:,} states", limit=limit)
 
 
-def available() -> int | None:
-    """Bytes that can be had without swapping, within the limits set on this process; None where it cannot be told."""
-    limits = [_meminfo(), _control_group(), _address_space()]
-    known = [number for number in limits if number is not None]
-    return max(0, min(known)) if known else None
-
-
 def require(needed: int, what: str, *, limit: int | None = None) -> None:
     """Refuse what would not fit.
 
@@ -107,53 +100,3 @@ def require(needed: int, what: str, *, limit: int | None = None) -> None:
             "use fewer states, a model without a matrix (operant.mdp.MatrixFree) or one on disk "
             "(operant.mdp.open_mapped), or raise the limit if you know better."
         )
-
-
-def gigabytes(size: float) -> str:
-    """Bytes, for people."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB" if size < 1000 else f"{size:,.0f} GB"
-
-
-def _meminfo() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024 * int(line.split()[1])
-    except (OSError, ValueError, IndexError):
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2  # what others use is not known
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
-def _control_group() -> int | None:
-    """What is left in this process's control group (version 2 or 1), file cache counted as free."""
-    for folder, limit, used, cache in (
-        ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
-        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-    ):
-        try:
-            root = Path(folder)
-            most, now = int((root / limit).read_text()), int((root / used).read_text())
-            stat = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
-            return most - now + int(stat.get(cache, 0))
-        except (OSError, ValueError):  # no such group, or "max": no limit
-            continue
-    return None
-
-
-def _address_space() -> int | None:
-    try:
-        import resource
-
-        most, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if most == resource.RLIM_INFINITY:
-            return None
-        return most - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    except (ImportError, OSError, ValueError):
-        return None

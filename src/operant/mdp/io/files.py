@@ -34,19 +34,23 @@ Nothing is ever unpickled.
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
+from operant.config.bounded import loads, read_bytes
+from operant.data.npz import read_npz
 from operant.mdp.build.grid import grid_world
 from operant.mdp.convert.row_builder import RowBuilder
 from operant.mdp.convert.writers import FORMAT, VERSION
 from operant.mdp.io.prism import from_prism
 from operant.mdp.model import MDP
 from operant.mdp.rows import Grid, ModelError, Names, Rows
+
+MODEL = 2**30
+"""Bytes of a model in JSON that are read; a larger one is kept as .npz."""
 
 ARRAYS = {
     "pointer": "u",
@@ -144,10 +148,10 @@ def _finished(rows: Rows, about: Mapping[str, Any], start: Any, grid: Grid | Non
 
 def _load_npz(path: Path, **changes: Any) -> MDP:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            about = _head(json.loads(str(file["about"])), path)
-            arrays = {name: file[name] for name in ARRAYS if name in file.files}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        held = read_npz(path)
+        about = _head(loads(str(held["about"])), path)
+        arrays = {name: held[name] for name in ARRAYS if name in held}
+    except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{path}: this is not a model saved by operant ({error}).") from error
     for name, array in arrays.items():
         if array.ndim != 1 or array.dtype.kind != ARRAYS[name]:
@@ -176,10 +180,10 @@ def _grid(plain: Any, cell: Any, path: Path) -> Grid | None:
 
 def _load_json(path: Path, **changes: Any) -> MDP:
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = loads(read_bytes(path, MODEL))
     except json.JSONDecodeError as error:
         raise ModelError(f"{path}:{error.lineno}: {error.msg}: this is not JSON.") from error
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read ({error}).") from error
     about = _head(plain, path)
     names, builder, place = about.get("states"), RowBuilder(), "states"
@@ -233,8 +237,8 @@ def _index(names: Any, limit: int) -> Callable[[Any], int]:
 
 def _load_map(path: Path, **changes: Any) -> MDP:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_bytes(path).decode("utf-8").splitlines()
+    except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read ({error}).") from error
     options: dict[str, Any] = {"rewards": {}}
     number = 0

@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Self, Unpack, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from operant.config.bounded import load_json
 from operant.config.errors import DiskError
 from operant.mdp.model import MDP
 from operant.mdp.options import About
@@ -269,7 +270,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ModelError(f"{folder} holds no MANIFEST.json: it is no mapped model, or its writing was cut short.")
     try:
-        about = json.loads(path.read_text())
+        about = load_json(path)
         complete = set(about["files"]) >= set(DTYPES) - PER_MODEL - {"outcome_reward"}
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is damaged ({error}): write the model anew.") from error

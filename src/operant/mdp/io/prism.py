@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operant.config.bounded import text_lines
 from operant.mdp.convert.row_builder import RowBuilder
 from operant.mdp.model import MDP
 from operant.mdp.rows import Floats, ModelError
@@ -178,11 +179,11 @@ def _lines(path: Path) -> Iterator[Line]:
     """The fields of every line that is neither empty nor a comment."""
     try:
         with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(text_lines(file), start=1):
                 fields = line.split()
                 if fields and not fields[0].startswith("#"):
                     yield f"{path}:{number}", fields
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read ({error}).") from error
 
 
