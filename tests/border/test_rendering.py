@@ -1,6 +1,7 @@
 """What is trained is what is sampled and served, whatever tokenizer and chat template"""
 
 import json
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -202,6 +203,25 @@ def test_a_prompt_is_served_as_it_is_trained(entry):
             asked = served.chat({"messages": talk, "max_tokens": 1})
             assert asked.prompts == (want,)
             assert encoder.completion(talk, THOUGHT).tokens[-1] in asked.sampling.stop
+
+
+@pytest.mark.parametrize("entry", FAMILIES)
+def test_a_text_that_is_gone_on_from_and_its_completion_are_the_text_of_all_tokens(entry):
+    """Token by token, special ones among them."""
+    from operant.language.serve.detokenize import Words
+
+    tokenizer, random = family(entry), Random(0)
+    start = Encoder(tokenizer=tokenizer, length=128).prompt("the good")
+    known = [i for i in range(len(tokenizer)) if "\ufffd" not in tokenizer.decode([i])]
+    for _ in range(200):
+        drawn = [random.choice(known) for _ in range(random.randrange(1, 9))]
+        try:
+            words = Words(tokenizer, (), start)
+        except TypeError:
+            words = Words(tokenizer)
+        told = "".join(words.push(i) for i in drawn) + words.end()
+        before, whole = (tokenizer.decode(t, skip_special_tokens=True) for t in (start, [*start, *drawn]))
+        assert before + told == whole
 
 
 @pytest.mark.parametrize("entry", READERS)

@@ -18,6 +18,8 @@ from operant.language.text.special_tokens import check_embedded
 
 DEPTH = re.compile(r"(num|n)_(\w+_)?(layers?|blocks|experts)$")
 """Settings by which modules are made one by one."""
+SIZES = ("num_hidden_layers", "num_attention_heads", "hidden_size", "vocab_size", "n_layer", "n_head", "n_embd")
+"""Settings of which there is one at least."""
 DEEPEST = 4096
 """Modules of a kind, where no file tells how many there are."""
 HEADER = 100_000_000
@@ -38,7 +40,10 @@ def read_model(folder: Path | str, dtype: torch.dtype) -> tuple[Any, Any]:
             model does not embed the tokens that its tokenizer names.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # what it would tell of tensors is told below
     try:
         _check_sizes(Path(folder))
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -49,10 +54,13 @@ def read_model(folder: Path | str, dtype: torch.dtype) -> tuple[Any, Any]:
     except ConfigError:
         raise
     except Exception as error:  # what reads a model raises what it likes
-        what = " ".join(str(error).split()) or type(error).__name__
+        what = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
+        what += " ".join(str(error).split())
         if "trust_remote_code" in what:  # transformers would offer to run it
             what = "it names Python code of its own (auto_map), which is never run"
         raise ConfigError(f"{folder}: not a readable causal language model ({what})") from error
+    finally:
+        logging.set_verbosity(verbosity)
     _check_tensors(model, told, folder)
     check_embedded(tokenizer, model.get_input_embeddings().weight.shape[0], str(folder))
     return model, tokenizer
@@ -69,6 +77,8 @@ def _check_sizes(folder: Path) -> None:
     numbers = [int(n[1]) for name in shapes if (n := re.search(r"\.(\d+)\.", name))]
     deep = 1 + max(numbers, default=DEEPEST - 1)
     for name, value in _numbers(settings):
+        if name in SIZES and value < 1:
+            raise ConfigError(f"{folder}: config.json says {name} = {value:,}: give the settings of its model")
         if DEPTH.fullmatch(name) and value > (deep if name in _LAYERS else max(deep, DEEPEST)):
             held = f"its files hold {deep:,}" if numbers else f"at most {DEEPEST:,} are read"
             raise ConfigError(f"{folder}: config.json says {name} = {value:,}, and {held}: they are not of one model")

@@ -25,12 +25,15 @@ class Pieces:
 
     def __init__(self, tokenizer: Any, before: Sequence[int] = ()) -> None:
         self.tokenizer = tokenizer
+        self._special = frozenset(i for i, t in tokenizer.added_tokens_decoder.items() if t.special)
         self.tokens = list(before)[-PATIENCE:] if before and rendering_of(tokenizer).glues else []
         self._begin, self._read = 0, len(self.tokens)  # a window begins with tokens whose text was given, for context
         self._given = len(self._text(self._read))  # characters of the window's text
 
     def push(self, token: int) -> str:
-        """The text that one more token makes certain; empty in the middle of a character."""
+        """The text that one more token makes certain; empty in the middle of a character, and for a special token."""
+        if token in self._special:  # it has no text, and a blank behind it would be lost at a window's beginning
+            return ""
         self.tokens.append(token)
         count, whole = len(self.tokens), self._text(len(self.tokens))
         if not whole.endswith(UNSURE):

@@ -267,7 +267,10 @@ class Encoder:
         """
         rendering = self.rendering
         said = [i for i, m in enumerate(messages) if i >= first and m["role"] == "assistant"]
-        tokens, spans = rendering.turns(messages), list[tuple[int, int]]()
+        try:
+            tokens, spans = rendering.turns(messages), list[tuple[int, int]]()
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from error
         for i in said:
             before = rendering.turns(messages[:i], prompt=True)
             after = tokens if i + 1 == len(messages) else rendering.turns(messages[: i + 1])

@@ -127,9 +127,9 @@ def read_conversations(
     """
 
     def one(line: dict[str, Any], where: str) -> Encoded:
-        if "messages" in line:
+        if line.get("messages") is not None:  # a column that other lines need is null
             return encoder.conversation(_messages(line["messages"], "messages", where), learn=learn, where=where)
-        if "text" in line:
+        if line.get("text") is not None:
             return encoder.text(_string(line["text"], "text", where), where)
         prompt, completion = (_text(line, name, where) for name in ("prompt", "completion"))
         return encoder.completion(prompt, completion, where)
