@@ -26,7 +26,7 @@ JITTED = re.compile(
 )
 
 ROOMS = {
-    "cli": 2760, "config": 1005, "control": 1090, "data": 370, "env": 1360, "language": 10270, "math": 830, "run": 1760,
+    "cli": 2760, "config": 1005, "control": 1090, "data": 370, "env": 1360, "language": 10400, "math": 830, "run": 1760,
     "search": 100, "tabular": 1220, "view": 2865, "workers": 375, "": 285,
 }  # fmt: skip
 """The most code lines of each room outside kernels; an issue that needs more raises its own rooms, and says so."""

@@ -1,102 +1,309 @@
-r"""Exact comparison of what SymPy holds, and its bounds: how large a number may be, to how many digits it is told."""
+r"""The value of an expression: an exact fraction where it is rational, else many digits and how far off they may be.
+
+Every step is bounded, so that no expression takes long: the bits of a fraction, the size of an exponent, the digits.
+Errors are carried along to first order, so that 10^{-9000} and 10^{-9001} differ, and \sqrt{2}+\sqrt{3} and
+\sqrt{5+2\sqrt{6}} do not.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
+from collections.abc import Mapping
+from fractions import Fraction
+from math import comb, factorial
+from typing import Any, NamedTuple, TypeAlias
 
 EXACT = 2**17
-"""Bits of the largest rational number: 10,000 factorial has 118,458."""
+"""Bits of the largest fraction: 10,000 factorial has 118,458."""
 ROUGH = 4096
-"""Bits of the largest number under a root or in a function."""
-DIGITS = 1500
-"""Decimal digits to which irrational numbers are compared; more than `ROUGH` bits hold."""
+"""Bits of the largest fraction that stands among irrational numbers."""
+COUNT = 10_000
+"""The largest number of which a factorial is taken."""
+NEAR, FAR = 40, 1500
+"""Digits of the first look, and of the last, which are more than `ROUGH` bits hold."""
+LARGE, TURNS = 2**11, 2**20
+"""The largest exponent of e, so that the digits reach from its power below 1; the largest angle."""
+
+Node: TypeAlias = tuple[Any, ...]
+"""("number", fraction), ("letter", name), ("constant", name), ("infinity", 1 or -1), or an operation and its parts."""
+
+
+_AT_ZERO = {"sin": 0, "tan": 0, "arcsin": 0, "arctan": 0, "sinh": 0, "tanh": 0, "cos": 1, "sec": 1, "exp": 1, "cosh": 1}
 
 
 class UnreadableError(ValueError):
-    """A text that is no expression, has two meanings, or is too large."""
+    """A text that is no expression, has two meanings, has no value, or is too large."""
 
 
-def equal(a: Any, b: Any) -> bool:
-    """Whether two expressions are one: rational numbers exactly, others to `DIGITS`, functions at several points."""
-    if a == b:
-        return True
-    import sympy
+class Rough(NamedTuple):
+    """A number to the digits in use, and how far off it may be."""
 
-    if a in (sympy.oo, -sympy.oo) or b in (sympy.oo, -sympy.oo):
-        return False
-    return is_zero(a - b)
+    value: Any
+    error: Any
 
 
-def is_zero(value: Any) -> bool:
-    """Whether an expression is 0, for all values of its letters."""
-    letters = sorted(value.free_symbols, key=str)
-    if not letters:
-        return _no_number(value) is None and _zero(value)
-    at = points(tuple(letters), whole=_counts(value))
-    seen = [_zero(each) for each in (value.xreplace(point) for point in at) if not _no_number(each)]
-    return len(seen) >= 3 and all(seen)
+Value: TypeAlias = Fraction | Rough
 
 
-@lru_cache(maxsize=64)
-def points(letters: tuple[Any, ...], whole: bool = False) -> list[dict[Any, Any]]:
-    """Values for letters: six points of rational numbers of either sign, or of whole positive ones."""
-    import sympy
+def letters(node: Node) -> set[str]:
+    """The letters of an expression."""
+    if node[0] == "letter":
+        return {node[1]}
+    return set[str]().union(*(letters(part) for part in node[1:] if isinstance(part, tuple)))
 
+
+def counts(node: Node) -> bool:
+    """Whether there is a factorial in it, which is asked for whole numbers."""
+    return node[0] in ("!", "binom") or any(counts(part) for part in node[1:] if isinstance(part, tuple))
+
+
+def placed(node: Node, at: Mapping[str, Fraction]) -> Node:
+    """The expression with numbers for its letters."""
+    if node[0] == "letter":
+        return ("number", at[node[1]])
+    return (node[0], *(placed(part, at) if isinstance(part, tuple) else part for part in node[1:]))
+
+
+def points(names: tuple[str, ...], whole: bool = False) -> list[dict[str, Fraction]]:
+    """Values for letters: fractions of either sign, near and far; or whole and positive ones."""
     tops, bottoms = (7, 11, 13, 17, 19, 23, 29, 31, 37, 41), (3, 5, 8, 9)
-    found: list[dict[Any, Any]] = []
-    for k in range(6):
+    found: list[dict[str, Fraction]] = []
+    for k in range(6 if whole else 10):
+        away = 10 ** (k - 3) if k > 5 else 0
         values = [
-            sympy.Rational(tops[(3 * k + 4 * i) % 10] + i, 1 if whole else bottoms[(k + i) % 4])
-            for i in range(len(letters))
+            Fraction(tops[(3 * k + 4 * i) % 10] + i, 1 if whole else bottoms[(k + i) % 4]) for i in range(len(names))
         ]
-        found.append(
-            {
-                x: -v if not whole and k >> (i % 3) & 1 else v
-                for i, (x, v) in enumerate(zip(letters, values, strict=True))
-            }
-        )
+        turned = [-1 if not whole and k >> (i % 3) & 1 else 1 for i in range(len(names))]
+        found.append({name: t * (v + away) for name, v, t in zip(names, values, turned, strict=True)})
     return found
 
 
-def sign(value: Any) -> int:
-    """The sign of a real number, 0 where it has none."""
-    real = value.evalf(10, maxn=DIGITS)
-    return 0 if not real.is_real else 1 if real > 0 else -1 if real < 0 else 0
+def equal(a: Node, b: Node) -> bool:
+    """Whether two expressions are one: fractions exactly, others to `FAR` digits, those with letters at many points."""
+    if a == b:
+        return True
+    if "infinity" in (a[0], b[0]):
+        return False
+    return is_zero(("-", a, b))
 
 
-def _counts(value: Any) -> bool:
-    """Whether it holds a factorial of a letter, which is asked for whole numbers."""
-    import sympy
-
-    return value.has(sympy.factorial, sympy.binomial)
-
-
-def _no_number(value: Any) -> bool | None:
-    import sympy
-
-    return value.has(sympy.nan, sympy.zoo, sympy.oo, -sympy.oo) or None
-
-
-def _zero(value: Any) -> bool:
-    if value.is_Rational:
-        return bool(value == 0)
-    near = value.evalf(2, maxn=DIGITS)
-    return near.is_number and all(part == 0 or getattr(part, "_prec", 9) == 1 for part in near.as_real_imag())
+def is_zero(node: Node) -> bool:
+    """Whether an expression is 0, for all values of its letters."""
+    names = tuple(sorted(letters(node)))
+    if not names:
+        return zero(evaluate(node, {}, NEAR)) and zero(evaluate(node, {}, FAR))
+    seen = 0
+    for digits, at in ((NEAR, points(names, counts(node))), (FAR // 5, points(names, counts(node))[:3])):
+        for point in at:
+            try:
+                if not zero(evaluate(node, point, digits)):
+                    return False
+                seen += 1
+            except UnreadableError:
+                continue  # it has no value there
+    return seen >= 6
 
 
-def size(value: Any) -> float:
-    """Bits that a number takes, or its logarithm, at most; letters stand for small numbers."""
-    import sympy
+def zero(value: Value) -> bool:
+    """Whether a value cannot be told from 0."""
+    return value == 0 if isinstance(value, Fraction) else abs(value.value) <= value.error
 
-    if value.is_Rational:
-        return max(int(value.p).bit_length(), int(value.q).bit_length())
-    if not value.args:
-        return 2 if value.is_number else 6
-    sizes = [size(each) for each in value.args]
-    if isinstance(value, sympy.Pow):
-        exponent = abs(float(value.exp)) if value.exp.is_Rational and sizes[1] < 60 else 2 ** min(sizes[1], 60)
-        return sizes[0] * max(1.0, exponent)
-    if isinstance(value, (sympy.exp, sympy.sinh, sympy.cosh, sympy.tanh, sympy.factorial, sympy.binomial)):
-        return 2 ** min(max(sizes), 60) * (1.5 if len(sizes) == 1 and not value.has(sympy.factorial) else max(sizes))
-    return (max(sizes) if value.is_Add else sum(sizes)) + len(sizes)
+
+def evaluate(node: Node, at: Mapping[str, Fraction], digits: int = NEAR) -> Value:
+    """The value of an expression where its letters are these.
+
+    Raises:
+        UnreadableError: where it has none, or one that is too large.
+    """
+    import mpmath
+
+    with mpmath.workdps(digits):
+        try:
+            return _Evaluation(mpmath, at).of(node)
+        except (ArithmeticError, ValueError) as error:
+            raise UnreadableError(f"it has no value: {error}") from error
+
+
+class _Evaluation:
+    """Goes through an expression from its leaves to its root, with mpmath's numbers of the precision in use."""
+
+    def __init__(self, mp: Any, at: Mapping[str, Fraction]) -> None:
+        self.mp, self.at = mp, at
+        self.step = 8 * mp.eps
+        self.degree: Value = Fraction(1)
+
+    def of(self, node: Node) -> Value:
+        kind = node[0]
+        if kind == "number":
+            return node[1]
+        if kind == "letter":
+            return self.at[node[1]]
+        if kind == "constant":
+            return self.constant(node[1])
+        if kind == "infinity":
+            raise UnreadableError("infinity is no number")
+        if kind in ("sin", "cos", "tan", "cot", "sec", "csc"):
+            outer, self.degree = self.degree, self.over(self.rounded(self.mp.pi), Fraction(180))
+            inside = self.of(node[1])
+            self.degree = outer
+            return self.function(kind, inside)
+        parts = [self.of(part) for part in node[1:]]
+        match kind:
+            case "+" | "-":
+                return self.plus(parts[0], parts[1], 1 if kind == "+" else -1)
+            case "*":
+                return self.times(parts[0], parts[1])
+            case "/":
+                return self.over(parts[0], parts[1])
+            case "^":
+                return self.power(parts[0], parts[1])
+            case "root":
+                return self.power(parts[0], self.over(Fraction(1), parts[1]))
+            case "log":
+                return self.over(self.function("ln", parts[0]), self.function("ln", parts[1]))
+            case "!" | "binom":
+                return self.count(kind, parts)
+            case _:
+                return self.function(kind, parts[0])
+
+    def constant(self, name: str) -> Value:
+        if name == "degree":
+            return self.degree
+        return self.rounded({"pi": self.mp.pi, "e": self.mp.e, "i": self.mp.mpc(0, 1)}[name])
+
+    def rounded(self, value: Any, error: Any = 0) -> Rough:
+        value = +value
+        if not self.mp.isfinite(value):
+            raise UnreadableError("it is too large")
+        return Rough(value, error + abs(value) * self.step)
+
+    def rough(self, value: Value) -> Rough:
+        if isinstance(value, Rough):
+            return value
+        if bits(value) > ROUGH:
+            raise UnreadableError("it is too large to be among irrational numbers")
+        return self.rounded(self.mp.mpf(value.numerator) / value.denominator)
+
+    def exact(self, value: Fraction) -> Fraction:
+        if bits(value) > EXACT:
+            raise UnreadableError("it is too large")
+        return value
+
+    def plus(self, a: Value, b: Value, sign: int) -> Value:
+        if isinstance(a, Fraction) and isinstance(b, Fraction):
+            return self.exact(a + sign * b)
+        x, y = self.rough(a), self.rough(b)
+        return self.rounded(x.value + sign * y.value, x.error + y.error)
+
+    def times(self, a: Value, b: Value) -> Value:
+        if isinstance(a, Fraction) and isinstance(b, Fraction):
+            return self.exact(a * b)
+        if 0 in (a, b):
+            return Fraction(0)
+        x, y = self.rough(a), self.rough(b)
+        return self.rounded(x.value * y.value, abs(x.value) * y.error + abs(y.value) * x.error)
+
+    def over(self, a: Value, b: Value) -> Value:
+        if zero(b):
+            raise UnreadableError("it divides by 0")
+        if isinstance(a, Fraction) and isinstance(b, Fraction):
+            return self.exact(a / b)
+        x, y = self.rough(a), self.rough(b)
+        value = x.value / y.value
+        return self.rounded(value, (x.error + abs(value) * y.error) / abs(y.value))
+
+    def power(self, a: Value, b: Value) -> Value:
+        if zero(a):
+            if isinstance(b, Fraction) and b > 0:
+                return Fraction(0)
+            raise UnreadableError("a power of 0")
+        if isinstance(a, Fraction) and isinstance(b, Fraction) and b.denominator == 1:
+            if bits(a) * abs(b.numerator) > EXACT and a not in (1, -1):
+                raise UnreadableError("a power is too large")
+            return a**b.numerator if a not in (1, -1) else a ** (b.numerator % 2)
+        if isinstance(b, Fraction) and b.denominator % 2 and self.negative(a):  # the real root, as with its sign
+            value = self.power(self.plus(Fraction(0), a, -1), b)
+            return self.plus(Fraction(0), value, -1) if b.numerator % 2 else value
+        x, y = self.rough(a), self.rough(b)
+        log = self.mp.log(x.value)
+        if abs(y.value * log) > LARGE:
+            raise UnreadableError("a power is too large")
+        value = self.mp.exp(y.value * log)
+        relative = abs(y.value) * x.error / abs(x.value) + abs(log) * y.error + abs(y.value * log) * self.step
+        return self.rounded(value, abs(value) * relative)
+
+    def negative(self, a: Value) -> bool:
+        if isinstance(a, Fraction):
+            return a < 0
+        return bool(self.mp.im(a.value) == 0 and self.mp.re(a.value) < 0)
+
+    def count(self, kind: str, parts: list[Value]) -> Value:
+        whole = [int(part) for part in parts if isinstance(part, Fraction) and part.denominator == 1]
+        if len(whole) < len(parts) or not all(0 <= n <= COUNT for n in whole):
+            raise UnreadableError("a factorial of this")
+        return self.exact(Fraction(factorial(whole[0]) if kind == "!" else comb(whole[0], whole[1])))
+
+    def function(self, name: str, a: Value) -> Value:
+        if name in ("abs", "floor", "ceil"):
+            return self.whole(name, a)
+        if a == 0 and name in _AT_ZERO:
+            return Fraction(_AT_ZERO[name])
+        mp, x = self.mp, self.rough(a)
+        if abs(x.value) > (LARGE if name in ("exp", "sinh", "cosh", "tanh") else TURNS) and name not in (
+            "ln",
+            "arctan",
+        ):
+            raise UnreadableError("an argument is too large")
+        if name in ("arcsin", "arccos") and (mp.im(x.value) != 0 or abs(x.value) - x.error > 1):
+            raise UnreadableError("a function where it is not real")
+        if name == "ln" and (zero(x) or (mp.im(x.value) == 0 and x.value < 0)):
+            raise UnreadableError("a function where it is not real")
+        value = {
+            "sin": mp.sin, "cos": mp.cos, "tan": mp.tan, "cot": mp.cot, "sec": mp.sec, "csc": mp.csc, "ln": mp.log,
+            "exp": mp.exp, "arcsin": self.arcsin, "arccos": self.arccos, "arctan": mp.atan,
+            "sinh": mp.sinh, "cosh": mp.cosh, "tanh": mp.tanh,
+        }[name](x.value)  # fmt: skip
+        if (name in ("tan", "sec") and abs(mp.cos(x.value)) <= x.error) or (
+            name in ("cot", "csc") and abs(mp.sin(x.value)) <= x.error
+        ):
+            raise UnreadableError("a function where it has no value")
+        return self.rounded(value, self.slope(name, x, value) * x.error)
+
+    def arcsin(self, x: Any) -> Any:
+        return self.mp.asin(max(-1, min(1, self.mp.re(x))))
+
+    def arccos(self, x: Any) -> Any:
+        return self.mp.pi / 2 - self.arcsin(x)
+
+    def slope(self, name: str, x: Rough, value: Any) -> Any:
+        """How much an error of the argument counts, at most."""
+        mp = self.mp
+        if name in ("arcsin", "arccos"):
+            return 2 / mp.sqrt(max(abs(1 - x.value**2), x.error)) if x.error else 0
+        steep = {"ln": lambda: 1 / abs(x.value), "arctan": lambda: 1 / max(abs(1 + x.value**2), x.error)}
+        return steep[name]() if name in steep else 2 + 2 * abs(value) ** 2 + 2 * abs(value)
+
+    def whole(self, name: str, a: Value) -> Value:
+        mp = self.mp
+        if name == "abs":
+            return abs(a) if isinstance(a, Fraction) else self.rounded(abs(a.value), a.error)
+        if isinstance(a, Fraction):
+            return Fraction(a.numerator // a.denominator if name == "floor" else -(-a.numerator // a.denominator))
+        if mp.im(a.value) != 0:
+            raise UnreadableError("a whole part of no real number")
+        near = mp.nint(mp.re(a.value))
+        if abs(near - a.value) > a.error:
+            near = mp.floor(mp.re(a.value)) if name == "floor" else mp.ceil(mp.re(a.value))
+        return self.exact(Fraction(int(near))) if abs(near) < TURNS**2 else self.rounded(near)
+
+
+def bits(value: Fraction) -> int:
+    """Bits of the larger of numerator and denominator."""
+    return max(value.numerator.bit_length(), value.denominator.bit_length())
+
+
+def sign(value: Value) -> int:
+    """The sign of a real value, 0 where it has none."""
+    if isinstance(value, Fraction):
+        return (value > 0) - (value < 0)
+    real = not hasattr(value.value, "imag") or value.value.imag == 0
+    return 0 if zero(value) or not real else 1 if value.value.real > 0 else -1

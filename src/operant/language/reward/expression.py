@@ -1,8 +1,7 @@
-r"""One mathematical expression, read from LaTeX or plain text into SymPy: numbers, letters, functions, and no more.
+r"""One mathematical expression, read from LaTeX or plain text: numbers, letters, functions, and nothing else.
 
-A reader of our own, and not a general one, because what cannot be read must be refused rather than guessed at, and
-because everything that a stranger writes is bounded here: the depth, the size of every number, and the digits to which
-two irrational numbers are compared.
+A reader of our own, and not a general one, because what cannot be read, or has two meanings, must be refused rather
+than guessed at; `operant.language.reward.exact` works it out.
 """
 
 from __future__ import annotations
@@ -10,9 +9,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
 
-from operant.language.reward.exact import EXACT, ROUGH, UnreadableError, size
+from operant.language.reward.exact import Node, UnreadableError, evaluate, letters
 
 DEPTH = 24
 """Brackets within brackets, at most."""
@@ -22,12 +20,8 @@ _TOKEN = re.compile(
     r"|\s*(?P<word>\\[A-Za-z]+|(?:arc)?(?:sinh?|cosh?|tanh?|cot|sec|csc)(?![a-z])|(?:sqrt|log|ln|exp|pi)(?![a-z])"
     r"|[A-Z]{2,}(?![a-z])|[^\W\d_])|\s*(?P<sign>\*\*|\\[^A-Za-z]|\S)"
 )
-_FUNCTIONS = {
-    "sin": "sin", "cos": "cos", "tan": "tan", "cot": "cot", "sec": "sec", "csc": "csc", "arcsin": "asin",
-    "arccos": "acos", "arctan": "atan", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "ln": "log", "log": "log",
-    "lg": "log", "exp": "exp",
-}  # fmt: skip
-_INVERSE = {"sin": "asin", "cos": "acos", "tan": "atan"}
+_FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh",
+              "ln", "log", "lg", "exp"}  # fmt: skip
 _ACCENTS = {"overline", "bar", "vec", "overrightarrow", "hat", "widehat", "tilde", "mathbb", "mathcal", "angle",
             "triangle"}  # fmt: skip
 _FONTS = {"mathrm", "mathbf", "mathit", "boldsymbol", "bm", "rm", "bf", "text"}
@@ -40,52 +34,34 @@ _PRODUCTS = {"*": "*", "\\cdot": "*", "\\times": "*", "×": "*", "·": "*", "/":
 
 
 @lru_cache(maxsize=512)
-def expression(text: str) -> Any:
-    """The SymPy expression that a text is.
+def expression(text: str) -> Node:
+    """The expression that a text is.
 
     Raises:
-        UnreadableError: if it is none.
+        UnreadableError: if it is none, or has no value.
     """
-    import sympy
-
     if text.count(":") > 1:
         raise UnreadableError("a ratio of three")
     reader = _Reader(text)
-    value = reader.sum()
+    node = reader.sum()
     if reader.at < len(reader.tokens):
         raise UnreadableError(f"{reader.tokens[reader.at]!r} is left over")
-    value = value.xreplace({_degree(): sympy.Integer(1)})
-    if not value.is_Rational and size(value) > ROUGH:
-        raise UnreadableError("it is too large")
-    if value.has(sympy.nan, sympy.zoo) or (value.has(sympy.oo, -sympy.oo) and abs(value) != sympy.oo):
-        raise UnreadableError("it divides by 0")
-    return value
+    if node in (_INFINITY, ("-", _NOTHING, _INFINITY)):
+        return ("infinity", 1 if node == _INFINITY else -1)
+    if not letters(node):
+        evaluate(node, {})
+    return node
 
 
-def _degree() -> Any:
-    import sympy
-
-    return sympy.Symbol("°")
-
-
-def _power(base: Any, exponent: Any) -> Any:
-    """A power, unless it is too large, or 0 to a power that is not positive."""
-    import sympy
-
-    whole = base.is_Rational and exponent.is_Integer
-    if size(sympy.Pow(base, exponent, evaluate=False)) > (EXACT if whole else ROUGH):
-        raise UnreadableError("a power is too large")
-    if base == 0 and not (exponent.is_Rational and exponent > 0):
-        raise UnreadableError("a power of 0")
-    return sympy.Pow(base, exponent)
+def rational(node: Node) -> Fraction | None:
+    """The value of an expression that is a fraction, None for others."""
+    value = None if letters(node) else evaluate(node, {})
+    return value if isinstance(value, Fraction) else None
 
 
-def _whole(value: Any, most: int = 10_000) -> Any:
-    if value.is_Integer and not 0 <= value <= most:
-        raise UnreadableError("a factorial of this")
-    if not value.is_Integer and not value.free_symbols:
-        raise UnreadableError("a factorial of what is no whole number")
-    return value
+_NOTHING: Node = ("number", Fraction(0))
+_INFINITY: Node = ("infinity", 1)
+_DEGREE: Node = ("constant", "degree")
 
 
 class _Reader:
@@ -105,7 +81,7 @@ class _Reader:
         self.at += 1
         return token
 
-    def sum(self) -> Any:
+    def sum(self) -> Node:
         self.depth += 1
         if self.depth > DEPTH:
             raise UnreadableError("it is too deep")
@@ -115,24 +91,21 @@ class _Reader:
             if self.next() in ("+", "-"):
                 raise UnreadableError("two signs")
             term = self.product()
-            value = value - term if minus else value + term
+            value = ("-" if minus else "+", value, term)
         self.depth -= 1
         return value
 
-    def product(self, argument: bool = False) -> Any:
+    def product(self, argument: bool = False) -> Node:
         """Factors up to a sum; of a function's argument without brackets, up to another operation or function."""
         value, divided = self.signed(), False
         while token := self.next():
             if token in _PRODUCTS and not argument:
                 divided = _PRODUCTS[self.take()] == "/"
-                factor = self.signed()
-                if divided and factor == 0:
-                    raise UnreadableError("it divides by 0")
-                value = value / factor if divided else value * factor
+                value = ("/" if divided else "*", value, self.signed())
             elif self.begins(token) and not (argument and token.removeprefix("\\") in _FUNCTIONS):
                 if divided or token[0].isdigit() or token[0] == ".":
                     raise UnreadableError("a product that can be meant in two ways")
-                value = value * self.powers()
+                value = ("*", value, self.powers())
             else:
                 break
         return value
@@ -145,32 +118,30 @@ class _Reader:
         more = {"frac", "sqrt", "binom", "pi", "lfloor", "lceil", "infty"}
         return word in _FUNCTIONS or word in _GREEK or word in _ACCENTS or word in _FONTS or word in more
 
-    def signed(self) -> Any:
+    def signed(self) -> Node:
         if self.next() in ("+", "-"):
             minus = self.take() == "-"
             if self.next() in ("+", "-"):
                 raise UnreadableError("two signs")
-            return -self.powers() if minus else self.powers()
+            return ("-", _NOTHING, self.powers()) if minus else self.powers()
         return self.powers()
 
-    def powers(self) -> Any:
-        import sympy
-
+    def powers(self) -> Node:
         value, raised = self.atom(), False
         while (token := self.next()) in ("^", "**", "!", "\\%", "%", "\\degree"):
             self.take()
             if token in ("^", "**") and self.circle():
-                value = value * _degree()
+                value = ("*", value, _DEGREE)
             elif token in ("^", "**"):
                 if raised:
                     raise UnreadableError("two exponents")
-                value, raised = _power(value, self.exponent()), True
+                value, raised = ("^", value, self.exponent()), True
             elif token == "!":
                 if raised or self.next() == "!":
                     raise UnreadableError("a factorial that can be meant in two ways")
-                value = sympy.factorial(_whole(value))
+                value = ("!", value)
             else:
-                value = value * (_degree() if token == "\\degree" else sympy.Rational(1, 100))
+                value = ("*", value, _DEGREE if token == "\\degree" else ("number", Fraction(1, 100)))
         return value
 
     def circle(self) -> bool:
@@ -179,135 +150,108 @@ class _Reader:
         self.at += 3 if braced else self.next() == "\\circ"
         return braced or self.tokens[self.at - 1] == "\\circ"
 
-    def exponent(self) -> Any:
+    def exponent(self) -> Node:
         if self.next() in ("+", "-"):
             minus = self.take() == "-"
-            return -self.atom() if minus else self.atom()
+            return ("-", _NOTHING, self.atom()) if minus else self.atom()
         return self.atom()
 
-    def group(self, closing: str) -> Any:
+    def group(self, closing: str) -> Node:
         value = self.sum()
         self.take(closing)
         return value
 
-    def atom(self) -> Any:
-        import sympy
-
+    def atom(self) -> Node:
         token = self.take()
         if token[0].isdigit() or (token[0] == "." and len(token) > 1):
             return self.numeral(token)
         if token in ("(", "[", "{"):
             return self.group({"(": ")", "[": "]", "{": "}"}[token])
         if token == "|":
-            return sympy.Abs(self.group("|"))
+            return ("abs", self.group("|"))
         word = token.removeprefix("\\")
         if word in _FUNCTIONS and len(word) > 1:
             return self.function(word)
         if token == "\\frac":
-            above, below = self.argument(), self.argument()
-            if below == 0:
-                raise UnreadableError("it divides by 0")
-            return above / below
+            return ("/", self.argument(), self.argument())
         if word == "sqrt":
             return self.root()
         if token == "\\binom":
-            above, below = _whole(self.argument()), _whole(self.argument())
-            return sympy.binomial(above, below)
+            return ("binom", self.argument(), self.argument())
         if token in ("\\lfloor", "\\lceil"):
             inside = self.group("\\rfloor" if token == "\\lfloor" else "\\rceil")
-            return sympy.floor(inside) if token == "\\lfloor" else sympy.ceiling(inside)
+            return ("floor" if token == "\\lfloor" else "ceil", inside)
         if token in ("\\infty", "\\pi", "pi"):
-            return sympy.oo if token == "\\infty" else sympy.pi
+            return _INFINITY if token == "\\infty" else ("constant", "pi")
         return self.letter(token)
 
-    def numeral(self, token: str) -> Any:
+    def numeral(self, token: str) -> Node:
         """A number; a whole one before a proper fraction is the whole part of a mixed one."""
-        import sympy
-
-        if "\\" in token:
-            digits, _, period = token.partition("\\")
-            digits = digits or "0"
+        digits, repeated, period = token.partition("\\")
+        value = Fraction(digits.rstrip(".") or 0)
+        if repeated:
             period = re.sub(r"\D", "", period)
-            shift = len(digits.partition(".")[2])
-            value = Fraction(digits.rstrip(".") or 0) + Fraction(int(period), (10 ** len(period) - 1) * 10**shift)
-        else:
-            value = Fraction(token)
-        number = sympy.Rational(value.numerator, value.denominator)
+            value += Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(digits.partition(".")[2]))
+        number: Node = ("number", value)
         if self.next() == "\\frac":
             part = self.atom()
-            if not part.is_Rational:
-                return number * part
-            if not (token.isdigit() and 0 < part < 1):
-                raise UnreadableError("a mixed number of this")
-            return number + part
+            return self.mixed(token, value, part)
         if token.isdigit() and self.next().isdigit() and self.next(1) == "/" and self.next(2).isdigit():
-            part = Fraction(int(self.take()), int(self.tokens[self.at + 1]) or 1)
+            above, below = int(self.take()), int(self.tokens[self.at + 1])
             self.at += 2
-            if not 0 < part < 1:
-                raise UnreadableError("a mixed number of this")
-            return number + sympy.Rational(part.numerator, part.denominator)
+            return self.mixed(token, value, ("/", ("number", Fraction(above)), ("number", Fraction(below))))
         return number
 
-    def argument(self) -> Any:
-        r"""What a command takes: a group, or one letter or digit (\frac12)."""
-        import sympy
+    def mixed(self, token: str, whole: Fraction, part: Node) -> Node:
+        small = rational(part)
+        if small is None:
+            return ("*", ("number", whole), part)
+        if not (token.isdigit() and 0 < small < 1):
+            raise UnreadableError("a mixed number of this")
+        return ("number", whole + small)
 
+    def argument(self) -> Node:
+        r"""What a command takes: a group, or one letter or digit (\frac12)."""
         token = self.next()
         if token.isdigit() and len(token) > 1:
             self.tokens[self.at] = token[1:]  # the first digit is taken, the rest stays
-            return sympy.Integer(int(token[0]))
+            return ("number", Fraction(int(token[0])))
         return self.atom()
 
-    def root(self) -> Any:
-        import sympy
-
-        degree = sympy.Integer(2)
+    def root(self) -> Node:
+        degree: Node = ("number", Fraction(2))
         if self.next() == "[":
             self.take()
             degree = self.group("]")
         if self.next().isdigit() and len(self.next()) > 1:
             raise UnreadableError("a root of which digits")
-        inside = self.atom()
-        if degree.is_Integer and degree % 2 and inside.is_negative:
-            return -_power(-inside, 1 / degree)
-        return _power(inside, 1 / degree)
+        return ("root", self.atom(), degree)
 
-    def function(self, word: str) -> Any:
-        import sympy
-
-        base: Any = sympy.Integer(10) if word in ("log", "lg") else None
+    def function(self, word: str) -> Node:
+        base: Node | None = ("number", Fraction(10)) if word in ("log", "lg") else None
         if word == "log" and self.next() == "_":
             self.take()
             base = self.argument()
-        exponent: Any = None
+        exponent: Node | None = None
         if self.next() in ("^", "**"):
             self.take()
             exponent = self.exponent()
-        name = _FUNCTIONS[word]
-        if exponent == -1:
-            if name not in _INVERSE:
+        if exponent is not None and rational(exponent) == -1:
+            if word not in ("sin", "cos", "tan"):
                 raise UnreadableError("a function to the power -1")
-            name, exponent = _INVERSE[name], None
+            word, exponent = "arc" + word, None
         inside = self.atom() if self.next() in ("(", "[", "{") else self.product(argument=True)
         if self.tokens[self.at - 1] in (")", "]") and self.next() in ("^", "**") and exponent is not None:
             raise UnreadableError("two exponents")
-        inside = inside.xreplace({_degree(): sympy.pi / 180})
-        if size(inside) > ROUGH or (
-            name in ("exp", "sinh", "cosh", "tanh") and size(sympy.exp(inside, evaluate=False)) > ROUGH
-        ):
-            raise UnreadableError("an argument is too large")
-        if name == "log" and inside == 0:
-            raise UnreadableError("a logarithm of 0")
-        value = sympy.log(inside, base) if base is not None else getattr(sympy, name)(inside)
-        return value if exponent is None else _power(value, exponent)
+        value: Node = ("log", inside, base) if base is not None else (word, inside)
+        return value if exponent is None else ("^", value, exponent)
 
-    def letter(self, token: str) -> Any:
+    def letter(self, token: str) -> Node:
         """A letter with its accent, its font and its index; e and i are the constants."""
-        import sympy
-
         word = token.removeprefix("\\")
         if word in _FONTS and token[0] == "\\" and self.next() == "{":
-            return self.group("}") if self.take() else None
+            self.take()
+            return self.group("}")
         if word in _ACCENTS and token[0] == "\\":
             name = word + self.raw()
         elif token[0] == "\\" and word not in _GREEK:
@@ -321,7 +265,7 @@ class _Reader:
             name += "_" + self.raw()
         while self.next() == "'":
             name += self.take()
-        return {"e": sympy.E, "i": sympy.I}.get(name) or sympy.Symbol(name)
+        return ("constant", name) if name in ("e", "i") else ("letter", name)
 
     def raw(self) -> str:
         """The next letter, digit or group as it is written."""

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from operant.language.reward.exact import UnreadableError
+from operant.language.reward.exact import UnreadableError, letters
 from operant.language.reward.expression import expression
 from operant.language.reward.sameness import NAME, Answer, is_name, same, spoken
 from operant.language.reward.spelling import balanced, spelt, split, within
-from operant.language.reward.units import split_unit
+from operant.language.reward.units import Unit, split_unit
 
 LONGEST = 400
 """Characters of the longest answer that is read."""
@@ -58,25 +58,20 @@ def _read(text: str, outermost: bool = False) -> Answer:
     if "\\pm" in text or "\\mp" in text:
         both = [_read(text.replace("\\pm", a).replace("\\mp", b)) for a, b in (("+", "-"), ("-", "+"))]
         return Answer("list", tuple(both), text=written)
-    text, unit = _unit(text)
+    rest, unit = unit_of(text)
+    text = text if unit == "degree" else rest
     if outermost or _GROUPED.fullmatch(text):
         text = _GROUPED.sub(lambda m: m[0].replace(",", ""), text)
     return Answer("number", value=expression(text.replace("\\$", "")), text=written, unit=unit)
 
 
-def _unit(text: str) -> tuple[str, str]:
-    rest, unit = split_unit(text)
+def unit_of(text: str) -> Unit:
+    """What stands before a unit, and the unit, of a text as it is spelt; "" for none."""
+    rest, unit = split_unit(text, formula=True)
     if not unit and (match := _COUNTED.fullmatch(text)) is not None:
         rest, unit = match[1], match[2].removesuffix("s")  # a unit that is not known: it must be the same
-    if unit == "degree":
-        return text, ""
-    return rest, unit or ("dollar" if "\\$" in text else "")
-
-
-def unit_of(text: str) -> str:
-    """The unit of a number as it is spelt: what stands behind it, or its currency; "" for none."""
     money = next((unit for sign, unit in _MONEY.items() if text.lstrip("+- ").startswith(sign)), "")
-    return money or split_unit(text).unit or _unit(text)[1]
+    return Unit(rest, unit or money)
 
 
 def _words(text: str, outermost: bool) -> Answer | None:
@@ -137,10 +132,10 @@ def _equation(parts: Sequence[Answer]) -> Answer:
         raise UnreadableError("a chain of what is not equal")
     if is_name(first):
         return Answer("named", (first, rest[-1]))
-    if first.kind == "number" and not first.value.free_symbols:
+    if first.kind == "number" and not letters(first.value):
         if same(first, rest[-1]):
             return rest[-1]
-        if rest[-1].kind != "number" or not rest[-1].value.free_symbols:
+        if rest[-1].kind != "number" or not letters(rest[-1].value):
             raise UnreadableError("an equation that is false")
     if len(rest) > 1 or first.kind != "number" or rest[0].kind != "number":
         raise UnreadableError("a chain that begins with no name")

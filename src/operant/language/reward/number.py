@@ -101,13 +101,14 @@ def number(text: str, units: Sequence[str] = (), *, strict: bool = False) -> Fra
     if len(text) > 8 * LONGEST:
         return None
     text = _stop(plain(text))
-    text = next((rest for unit in units if (rest := _without(text, unit))), text)
     listed = strict  # a comma may part two numbers
+    text = _without(text, units)
     for _ in range(4):
         if not (match := _AROUND.fullmatch(text)):
             break
         listed = listed or text.startswith("(")
         text = _stop(next(inner for inner in match.groups() if inner is not None))
+        text = _without(text, units)
     if not units and not strict:
         text = split_unit(text).text
     if len(text) > LONGEST:
@@ -134,12 +135,18 @@ def _stop(text: str) -> str:
     return text if text.endswith("..") else text.removesuffix(".").rstrip()
 
 
-def _without(text: str, unit: str) -> str:
-    """The text before a unit, "" where it does not end in it."""
-    if not unit or not text.lower().endswith(unit.lower()):
-        return ""
-    before = text[: -len(unit)]
-    return "" if unit[0].isalpha() and before[-1:].isalpha() else before.rstrip()
+def _without(text: str, units: Sequence[str]) -> str:
+    """The text before the unit that it ends in, if it does."""
+    for unit in sorted(units, key=len, reverse=True):
+        before = text[: -len(unit)]
+        if (
+            unit
+            and text.lower().endswith(unit.lower())
+            and before.strip()
+            and not (unit[0].isalpha() and before[-1].isalpha())
+        ):
+            return before.rstrip()
+    return text
 
 
 def _drop(digits: str) -> str:

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from operant.language.reward.exact import UnreadableError, equal, is_zero, points, sign
+from operant.language.reward.exact import Node, UnreadableError, equal, evaluate, is_zero, letters, placed, points, sign
 from operant.language.reward.expression import expression
 
-NAME = re.compile(r"(?:m?\\?[A-Za-z]+'*(?:_(?:\w|\{[^{}]*\}))?)\([^()]*\)|\|[A-Z]{1,3}\||m?\\angle.*")
+NAME = re.compile(r"(?:m?\\?[A-Za-z]+'*(?:_(?:\w|\{[^{}]*\}))?(?:\^\{-1\})?)\([^()]*\)|\|[A-Z]{1,3}\||m?\\angle.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,9 @@ def is_name(part: Answer) -> bool:
     return part.kind == "number" and _of_letters(part.value)
 
 
-def _of_letters(value: Any) -> bool:
+def _of_letters(node: Node) -> bool:
     """Whether it is a letter, or one divided by another."""
-    above, below = value.as_numer_denom()
-    return bool(above.is_Symbol and (below.is_Symbol or below == 1))
+    return node[0] == "letter" or (node[0] == "/" and node[1][0] == node[2][0] == "letter")
 
 
 def spoken(text: str) -> str:
@@ -105,27 +104,28 @@ def _items(a: Answer) -> list[Answer]:
     return kept
 
 
-def _difference(a: Answer) -> Any:
+def _difference(a: Answer) -> Node:
     left, right = a.parts
     if left.kind != "number" or right.kind != "number":
         raise UnreadableError("no two expressions")
-    return left.value - right.value
+    return ("-", left.value, right.value)
 
 
 def _proportional(a: Answer, b: Answer, ordered: bool = False) -> bool:
     """Whether two equations differ by a factor that is not 0; of inequalities, by one that is positive."""
     try:
         f, g = _difference(a), _difference(b)
+        if not letters(f) or not letters(g):
+            return False
+        values = [(placed(f, at), placed(g, at)) for at in points(tuple(sorted(letters(f) | letters(g))))[:6]]
+        (f0, g0), *more = values
+        if is_zero(f0) or is_zero(g0):
+            return False
+        if not all(is_zero(("-", ("*", f0, g1), ("*", f1, g0))) for f1, g1 in more):
+            return False
+        return not ordered or sign(evaluate(("*", f0, g0), {})) > 0
     except UnreadableError:
         return False
-    letters = tuple(sorted(f.free_symbols | g.free_symbols, key=str))
-    if not letters or not f.free_symbols or not g.free_symbols:
-        return False
-    values = [(f.xreplace(point), g.xreplace(point)) for point in points(letters)]
-    (f0, g0), *more = values
-    if is_zero(f0) or is_zero(g0) or not all(is_zero(f0 * g1 - f1 * g0) for f1, g1 in more):
-        return False
-    return not ordered or sign(f0 * g0) > 0
 
 
 _TURNED = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le", "\\ne": "\\ne"}
@@ -151,7 +151,7 @@ def _same_order(a: Answer, b: Answer) -> bool:
         a.kind == "order"
         or a.kind == "named"
         or a.value != "()"
-        or any(x.value and x.value.is_infinite for x in a.parts)
+        or any(x.kind == "number" and x.value[0] == "infinity" for x in a.parts)
     )
     return plainly and same(interval, region)
 

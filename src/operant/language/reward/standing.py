@@ -44,10 +44,11 @@ class Standing(NamedTuple):
 def last_standing(text: str) -> Standing | None:
     """The last number in a text, None where there is none.
 
-    The digits of names (x_2, m2), exponents of units (cm^2), and numbers that count a heading ("Step 3" at the start of
-    a line or parenthesis) are none.
+    The digits of names (x_2, m2) and exponents of units (cm^2) are none. One that counts a heading ("Step 3" at the
+    start of a line or parenthesis) is one only where there is no other.
     """
     read = plain(text)
+    heading: Standing | None = None
     for match in reversed([*NUMBER.finditer(read)]):
         signed = bool(match["sign"])
         start = match.start("sign" if signed else "inner" if match["inner"] else "unsigned")
@@ -59,8 +60,11 @@ def last_standing(text: str) -> Standing | None:
             continue
         alone = role and _right(read[match.end() : match.end() + NEAR], "." in match["unsigned"])
         found = text[start : match.end()]
-        return Standing(start, match.end(), found if alone and number(found) is not None else None)
-    return None
+        standing = Standing(start, match.end(), found if alone and number(found) is not None else None)
+        if not _HEADING.search(before):
+            return standing
+        heading = heading or standing
+    return heading
 
 
 def _is_bullet(before: str, match: re.Match[str]) -> bool:
@@ -69,14 +73,14 @@ def _is_bullet(before: str, match: re.Match[str]) -> bool:
 
 
 def _left(before: str, signed: bool) -> bool | None:
-    """Whether what stands before a number leaves it alone; None where it makes a name or a heading of it."""
+    """Whether what stands before a number leaves it alone; None where it makes a name of it."""
     near = before.rstrip(" \t")
     touching, last = near == before, near[-1:]
     if command := _COMMAND.search(near):
         return _FREE.match(command[0]) is not None
     if not last or last == "\n":
         return True
-    if _HEADING.search(before) or re.search(r"_\{?$", near) or _UNIT_POWER.search(near):
+    if re.search(r"_\{?$", near) or _UNIT_POWER.search(near):
         return None
     if signed:
         return _before_sign(near, touching)

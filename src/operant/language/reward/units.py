@@ -22,6 +22,8 @@ _SPELLINGS = {
 UNITS = {word: unit for unit, words in _SPELLINGS.items() for word in (unit, *words.split())}
 """The unit that each spelling means."""
 
+_PLAIN = {"cm", "mm", "km", "kg", "ft"}
+
 _WORD = r"(?:[A-Za-z°/]+|[¢€£¥₹]|\\?\$)"
 _RAISED = r"(?:\s?\^\s?(?:\{\s?)?-?[23]\s?\}?|[²³])?"
 _BEHIND = re.compile(
@@ -38,8 +40,11 @@ class Unit(NamedTuple):
     unit: str
 
 
-def split_unit(text: str) -> Unit:
-    r"""Take a unit off the end of a text: "5 dollars", 12\text{ cm}^2, 90^\circ. One letter stands apart: 5 m."""
+def split_unit(text: str, formula: bool = False) -> Unit:
+    r"""Take a unit off the end of a text: "5 dollars", 12\text{ cm}^2, 90^\circ. One letter stands apart: 5 m.
+
+    In a formula a short word is none, unless it is written as text: 2mg and 2 m are products.
+    """
     match = _BEHIND.search(text, max(0, len(text) - 48))
     if match is None or not (before := text[: match.start()].rstrip()):
         return Unit(text, "")
@@ -47,6 +52,8 @@ def split_unit(text: str) -> Unit:
         return Unit(before, "degree") if not match["raised"] else Unit(text, "")
     words = (match["boxed"] or match["bare"]).split()
     unit = UNITS.get(words[-1]) or UNITS.get(words[-1].lower())
+    if formula and match["bare"] and words[-1].isalpha() and len(words[-1]) < 3 and words[-1] not in _PLAIN:
+        return Unit(text, "")
     apart = match["boxed"] or match["gap"] or len(words[-1]) > 1 or not words[-1].isalpha()
     if unit is None or not apart or (before[-1].isalpha() and not match["boxed"]):
         return Unit(text, "")
