@@ -1,12 +1,12 @@
 """Answers: what is read as a number, or as mathematics, is what was written, and nothing less or more is paid for."""
 
+import importlib
 import json
 import time
 from fractions import Fraction
 
 import pytest
 
-from operant.language.task.load import BUILT_IN, load_task
 from operant.reward import (
     CosineLength,
     GoldError,
@@ -17,8 +17,14 @@ from operant.reward import (
     Trace,
     last_number,
     number,
+    reward,
 )
 from operant.task import score
+
+try:
+    tasks = importlib.import_module("operant.task.load")  # where it was
+except ImportError:
+    tasks = importlib.import_module("operant.language.task.load")
 
 WRITTEN = {
     "whole": "{}", "tag:answer": "so <answer>{}</answer>", "boxed": "so \\boxed{{{}}} it is",
@@ -27,12 +33,12 @@ WRITTEN = {
 }  # fmt: skip
 
 
-def paid_by(reward, place):
+def paid_by(judge, place):
     def paid(text, gold):
         given = Trace(
             prompt="", completion=WRITTEN[place].format(text), gold=gold, tokens=(1, 2), metadata={"key_steps": ["so"]}
         )
-        return reward(given) >= 1.0
+        return judge(given) >= 1.0
 
     return paid
 
@@ -81,8 +87,15 @@ def test_a_part_of_what_was_written_is_not_paid(entry):
     assert [pair for pair in PART if pair not in worth and read(*pair)] == []
 
 
+def skip_what_hangs(entry):
+    """An older tree asks a library that does not come back."""
+    if "Math" in entry and "strict" not in str(number.__kwdefaults__):
+        pytest.skip("this tree would hang")
+
+
 @entries
 def test_what_is_no_number_pays_nothing(entry):
+    skip_what_hangs(entry)
     read = ENTRIES[entry]
     assert [text for text in NOTHING for gold in ("0", "1", "7", "6") if read(text, gold)] == []
 
@@ -140,6 +153,17 @@ UNEQUAL = {
 }
 
 
+@pytest.mark.parametrize("entry", ["score"])
+def test_a_reward_that_no_training_can_count_is_not_judged(entry):
+    for value in (1e19, -1e308, float("inf"), float("nan"), None, "1.0", [1.0]):
+        odd = reward(pure=True)(lambda trace, value=value: value)
+        told = score([Trace(prompt="", completion="x", gold="x")], {"odd": odd})
+        assert not told.judged.any(), value
+        assert "odd returned" in told.message
+    fine = reward(pure=True)(lambda trace: -1e6)
+    assert score([Trace(prompt="", completion="x", gold="x")], {"fine": fine}).total[0] == -1e6
+
+
 def equivalent(gold, answer):
     return MathEquivalence(answer=("tag:a",))(Trace(prompt="", completion=f"<a>{answer}</a>", gold=gold)) == 1.0
 
@@ -158,8 +182,7 @@ def test_unequal_mathematics_is_not_paid(entry, kind):
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_a_hostile_answer_is_answered_at_once(entry):
-    if "Math" in entry and "strict" not in str(number.__kwdefaults__):
-        pytest.skip("this tree asks a library that would not come back")
+    skip_what_hangs(entry)
     start = time.process_time()
     for text in (
         "((9!)!)!",
@@ -183,11 +206,11 @@ def solved(tmp_path, name):
         for part, chosen in (("train", rows[:3]), ("test", rows[3:])):
             (tmp_path / f"{part}.jsonl").write_text("\n".join(map(json.dumps, chosen)))
         options["folder"] = str(tmp_path)
-    task = load_task(name, options)
+    task = tasks.load_task(name, options)
     return task, [*task.train, *task.test]
 
 
-@pytest.mark.parametrize("entry", BUILT_IN)
+@pytest.mark.parametrize("entry", tasks.BUILT_IN)
 def test_every_gold_answer_earns_its_own_reward(tmp_path, entry):
     task, examples = solved(tmp_path, entry)
     right = score([e.trace(e.solution) for e in examples], task.rewards)
@@ -195,7 +218,7 @@ def test_every_gold_answer_earns_its_own_reward(tmp_path, entry):
     assert right.judged.all()
 
 
-@pytest.mark.parametrize("entry", BUILT_IN)
+@pytest.mark.parametrize("entry", tasks.BUILT_IN)
 def test_no_other_answer_earns_it(tmp_path, entry):
     task, examples = solved(tmp_path, entry)
     for change in (lambda s: s + "9", lambda s: "", lambda s: s[:-1], lambda s: s + " or 7", lambda s: s + "/0"):

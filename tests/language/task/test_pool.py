@@ -59,6 +59,9 @@ def test_no_number_is_a_failure_as_well(pool, bad):
     for wrong in (None, "1", [1.0], float("inf")):
         mark = reward(pure=True)(lambda trace, wrong=wrong: wrong)  # type: ignore[misc, return-value]
         assert score(traces("a"), {"wrong": mark}).failed.all()
+    for value in (1e19, -1e308):
+        huge = reward(pure=True)(lambda trace, value=value: value)  # type: ignore[misc]
+        assert "too large to train on" in score(traces("a"), {"huge": huge}).message
     yes = reward(pure=True)(lambda trace: True)
     assert score(traces("a"), {"yes": yes}).values.tolist() == [[1.0]]
 

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from operant.config.errors import ConfigError, raised
 from operant.language.reward.trace import Reward, Trace, is_pure
 
+LARGEST = 1e18
+"""The largest reward: its square is a number in the precision of training (float32)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
@@ -123,6 +126,8 @@ def finite(value: object) -> float | str:
         return f"returned {value!r:.80}, not a number"
     if isinstance(value, str) or not math.isfinite(number):
         return f"returned {value!r:.80}, not a finite number"
+    if abs(number) > LARGEST:
+        return f"returned {value!r:.80}, too large to train on: at most {LARGEST:g} counts"
     return number
 
 
