@@ -22,6 +22,7 @@ OLD = {
     "operant.language.text.pairs": "operant.data.pairs",
     "operant.language.reward": "operant.reward",
     "operant.language.task": "operant.task",
+    "operant.language.task.pool": "operant.task.pool",
 }
 """New names that the border's tests import, and what they were called."""
 

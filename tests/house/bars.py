@@ -26,8 +26,8 @@ JITTED = re.compile(
 )
 
 ROOMS = {
-    "cli": 2760, "config": 1005, "control": 1090, "data": 370, "env": 1360, "language": 10400, "math": 830, "run": 1760,
-    "search": 100, "tabular": 1220, "view": 2865, "workers": 375, "": 285,
+    "cli": 2800, "config": 1030, "control": 1150, "data": 370, "env": 1510, "language": 10400, "math": 830, "run": 2060,
+    "search": 100, "tabular": 1260, "view": 2870, "workers": 480, "": 345,
 }  # fmt: skip
 """The most code lines of each room outside kernels; an issue that needs more raises its own rooms, and says so."""
 TOTAL = 19_500

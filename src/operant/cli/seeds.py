@@ -23,6 +23,7 @@ from operant.cli.say import say, tell
 from operant.config.resolve import Resolved
 from operant.config.values import duration
 from operant.config.write import toml_value
+from operant.workers.kept import end_kept, start_kept
 from operant.workers.pool import cores
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -118,7 +119,7 @@ class Fleet:
             finally:
                 for each in self.running:
                     assert each.process is not None
-                    each.process.kill()
+                    end_kept(each.process)
 
     def stop(self) -> None:
         """Interrupt all that run, and start no other."""
@@ -130,13 +131,11 @@ class Fleet:
 
     def _start(self, each: Seed) -> None:
         each.log = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process
-        each.process = subprocess.Popen(
+        each.process = start_kept(  # in its own session: a Ctrl-C reaches it through `stop` alone, and once
             each.command,
-            stdin=subprocess.DEVNULL,
             stdout=each.log,
             stderr=each.log,
             env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(self.threads)),
-            start_new_session=True,  # a Ctrl-C reaches it through `stop` alone, and once
         )
 
 

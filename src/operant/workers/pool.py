@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +18,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Generic, Self, TypeVar
 
-from operant.workers.wire import DONE, RAISED, START, Connection, Disconnected, TimedOut, UnexpectedAnswer
+from operant.workers.kept import end_kept, start_kept
+from operant.workers.wire import BEHIND, DONE, RAISED, START, Connection, Disconnected, TimedOut, UnexpectedAnswer
 
 W = TypeVar("W", bound="Worker")
 
@@ -36,6 +36,13 @@ class RequestFailed(Exception):
     def __init__(self, reason: str, raised: bool) -> None:
         super().__init__(reason)
         self.raised = raised
+
+
+class RemoteTraceback(Exception):
+    """What the other process says of its exception; it stands in the traceback of ours as its cause."""
+
+    def __str__(self) -> str:
+        return f"in the worker process:\n{self.args[0]}"
 
 
 class WorkerLost(Exception):
@@ -73,13 +80,11 @@ class Worker:
         self.connection = Connection(ours)
         with theirs:
             descriptors = (theirs.fileno(), *share)
-            self.process = subprocess.Popen(
+            self.process = start_kept(
                 [sys.executable, "-P", "-m", module, *map(str, descriptors)],
-                stdin=subprocess.PIPE,
                 stdout=2,  # what a user's code prints is not our output
                 pass_fds=descriptors,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-                process_group=0,  # it leads a group, which ends as one
             )
         self.send(START, json.dumps({"path": sys.path, **settings}).encode(), seconds=max(timeout, STARTUP))
 
@@ -109,7 +114,8 @@ class Worker:
         except Disconnected as error:
             raise self._lose(WorkerLost(self._ending())) from error
         if kind != DONE:
-            raise RequestFailed(bytes(body).decode(), raised=kind == RAISED)
+            reason, _, trace = bytes(body).decode("utf-8", "replace").partition(BEHIND)
+            raise RequestFailed(reason, raised=kind == RAISED) from RemoteTraceback(trace)
         return body
 
     def close(self, seconds: float = 0.0) -> None:
@@ -123,11 +129,7 @@ class Worker:
     def _lose(self, why: WorkerLost) -> WorkerLost:
         self._lost = why
         self.connection.close()
-        with suppress(OSError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        end_kept(self.process)
         return why
 
     def _ending(self) -> str:

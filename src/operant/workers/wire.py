@@ -16,6 +16,9 @@ START = b"!"
 DONE, FAILED, RAISED = b"d", b"f", b"r"
 """Answers: the body belongs to the request; or is the reason as text, in the service's words, or of an exception."""
 
+BEHIND = "\0"
+"""Stands between a reason and the traceback of the process that gives it."""
+
 _HEAD = struct.Struct("<c7xqQ")  # kind, number of the request, bytes of the body; 24 bytes, so that a body is aligned
 _ANSWERS = (DONE, FAILED, RAISED)
 _LONGEST = 1 << 31  # bytes of a body; a head that says more is no head

@@ -2,22 +2,25 @@
 
 Whatever that code does, the parent gets an answer to its own request or sees the process end: an exception of any kind
 is an answer, standard output is that of errors, and a child that it forked, and that comes back here, ends at once.
+What it starts ends with it (`operant.workers.keeper`).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 from operant.config.errors import OperantError, raised
-from operant.workers.parent_watch import end_with_parent
-from operant.workers.wire import DONE, FAILED, RAISED, START, Connection, Disconnected
+from operant.workers.wire import BEHIND, DONE, FAILED, RAISED, START, Connection, Disconnected
 
 Parts: TypeAlias = Sequence[bytes]
+LONGEST_TRACE = 100_000
 
 
 class Service(Protocol):
@@ -38,7 +41,8 @@ class Service(Protocol):
 
 def serve(service: Service) -> None:
     """Answer on the socket whose descriptor is the first argument of this process, until the parent is gone."""
-    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the parent, which then closes the socket
+    own = os.getpid()
     end = socket.socket(fileno=int(sys.argv[1]))
     end.set_inheritable(False)  # programs that user code starts do not get it, nor do processes that it forks
     connection = Connection(end)
@@ -47,7 +51,7 @@ def serve(service: Service) -> None:
         while True:
             kind, number, body = connection.receive_request()
             answer, parts = _answer(service, kind, body)
-            if connection.fileno() < 0:  # this is a process that user code forked
+            if os.getpid() != own:  # this is a process that user code forked
                 os._exit(0)
             connection.send(answer, number, *parts)
     except Disconnected:
@@ -62,6 +66,12 @@ def _answer(service: Service, kind: bytes, body: memoryview) -> tuple[bytes, Par
         sys.path[:] = settings.pop("path")
         return DONE, service.start(settings)
     except OperantError as error:
-        return FAILED, [str(error).encode("utf-8", "backslashreplace")]
+        return FAILED, _told(str(error), error)
     except BaseException as error:
-        return RAISED, [raised(error).encode("utf-8", "backslashreplace")]
+        return RAISED, _told(raised(error), error)
+
+
+def _told(reason: str, error: BaseException) -> Parts:
+    """Why there is no answer, and the whole traceback."""
+    trace = "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
+    return [f"{reason}{BEHIND}{trace}".encode("utf-8", "backslashreplace")]
