@@ -7,9 +7,13 @@ with the first name you use.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError, DiskError, EnvError, NonFiniteError, OperantError
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # what we import reports nothing; it is asked before it loads
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from operant.api import Run as Run

@@ -172,7 +172,7 @@ def test_a_full_disk_ends_with_code_5(tmp_path, monkeypatch, capsys):
     def refuse(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(networks, "save_file", refuse)
+    monkeypatch.setattr(networks, "save_tensors", refuse)
     assert main(["train", "ppo", "CartPole-v1", "--runs", str(tmp_path), *QUICK]) == 5
     assert "No space left" in capsys.readouterr().err
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -111,7 +112,8 @@ def verify(checkpoint: Path) -> dict[str, Any]:
             same = file.is_file() and matches(file, want)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
-            raise ConfigError(f"{file} cannot be read ({why}). Use another checkpoint.") from error
+            what = _leave(checkpoint) if isinstance(error, PermissionError) else "Use another checkpoint."
+            raise ConfigError(f"{file} cannot be read ({why}). {what}") from error
         if not same:
             raise ConfigError(f"{file} is damaged (it differs from MANIFEST.json). Use another checkpoint.")
     state = _json(checkpoint / "state.json")
@@ -135,6 +137,7 @@ def newest(run: Path) -> tuple[Path, dict[str, Any]]:
     folder = run / "checkpoints"
     there = _candidates(folder)
     refused: list[tuple[str, str]] = []
+    forbidden: ConfigError | None = None
     lost = _lost(folder, there)
     if lost is not None:
         refused.append((str(folder / lost), f"{folder / lost} is gone, but `latest` points at it"))
@@ -143,6 +146,7 @@ def newest(run: Path) -> tuple[Path, dict[str, Any]]:
             state = verify(checkpoint)
         except ConfigError as error:
             refused.append((str(checkpoint), str(error)))
+            forbidden = forbidden or (error if isinstance(error.__cause__, PermissionError) else None)
             continue
         for path, reason in refused[:1]:
             more = f" ({len(refused) - 1} more were refused)" if len(refused) > 1 else ""
@@ -152,6 +156,8 @@ def newest(run: Path) -> tuple[Path, dict[str, Any]]:
                 stacklevel=2,
             )
         return checkpoint, state
+    if forbidden is not None:
+        raise forbidden
     reasons = "; ".join(reason for _, reason in refused) or "it has saved none"
     raise ConfigError(f"{run} has no valid checkpoint to go on from: {reasons}. Start the run again.")
 
@@ -187,6 +193,11 @@ def load_policy(run: Path, name: str = "latest", *, trust: bool = False) -> tupl
     _inside(checkpoint)
     step: int = verify(checkpoint)["step"]
     return read_policy(checkpoint, trust=trust), step
+
+
+def _leave(checkpoint: Path) -> str:
+    """What to do where the system forbids to read a checkpoint."""
+    return f"Ask whose it is for leave: chmod -R a+rX {shlex.quote(str(checkpoint.parent.parent))}"
 
 
 def _candidates(folder: Path) -> list[Path]:
@@ -238,6 +249,8 @@ def _manifest(checkpoint: Path) -> dict[str, Any]:
         if _text(content).encode() != text:
             raise ValueError("not as it was written")
         return dict(content["files"])
+    except PermissionError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}). {_leave(checkpoint)}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{checkpoint}: no checkpoint there (its MANIFEST.json cannot be read: {error})") from error
 

@@ -8,8 +8,10 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Generator
+import stat
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +22,9 @@ from operant.data.memory import allow
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where there is no room."""
+
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""What the system says where nobody may write, or not this user."""
 
 
 @contextmanager
@@ -113,6 +118,25 @@ def matches(file: Path, want: object) -> bool:
     """
     allow(size := file.stat().st_size, "it has")
     return isinstance(want, dict) and want.get("size") == size and digest(file) == want
+
+
+def save_tensors(tensors: Mapping[str, Any], file: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors of torch or arrays of NumPy as safetensors, readable by whom the umask lets read."""
+    kinds = {type(x).__module__.partition(".")[0] for x in tensors.values()}
+    save_file = import_module(f"safetensors.{'torch' if 'torch' in kinds else 'numpy'}").save_file
+    save_file(dict(tensors), str(file), metadata=None if metadata is None else dict(metadata))
+    share(file)
+
+
+def share(*files: Path) -> None:
+    """Give files the mode of any other file made here: safetensors writes them for their owner alone."""
+    for file in files:
+        probe = file.with_name(f".{file.name}.{os.getpid()}.mode")
+        try:
+            with probe.open("xb") as made:
+                file.chmod(stat.S_IMODE(os.fstat(made.fileno()).st_mode))
+        finally:
+            probe.unlink(missing_ok=True)
 
 
 def digest(file: Path) -> dict[str, Any]:

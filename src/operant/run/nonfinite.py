@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
 
 from operant.config.errors import NonFiniteError
 from operant.data.finite import first_bad_of, spelled
-from operant.run.disk import writing
+from operant.run.disk import save_tensors, writing
 from operant.run.folder import RunFolder, write_json
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def keep(run: Path, step: int, fault: NonFiniteError) -> Path:
     tensors = {name: torch.as_tensor(x).detach().cpu().contiguous().clone() for name, x in fault.tensors.items()}
     with writing(place, sum(x.nbytes for x in tensors.values())):
         place.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, str(place / "batch.safetensors"))
+        save_tensors(tensors, place / "batch.safetensors")
     about: dict[str, Any] = {"step": step, "message": str(fault), **fault.facts}
     write_json(place / "fault.json", about | {"tensors": {name: list(x.shape) for name, x in tensors.items()}})
     return place

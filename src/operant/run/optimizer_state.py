@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from operant.config.errors import ConfigError
+from operant.run.disk import save_tensors
 
 
 def store_moments(optimizer: torch.optim.Optimizer, file: Path) -> None:
     """Write an optimiser's state and settings."""
-    save_file(tensors_of(optimizer), str(file), metadata=_settings(optimizer))
+    save_tensors(tensors_of(optimizer), file, _settings(optimizer))
 
 
 def read_moments(optimizer: torch.optim.Optimizer, file: Path) -> Callable[[], None]:

@@ -21,6 +21,7 @@ from operant.language.model.lora import LoraSpec
 from operant.language.model.model_files import read_model
 from operant.language.text.rendering import rendering_of
 from operant.math.logprob import categorical_entropy, categorical_logp
+from operant.run.disk import share
 
 CHUNK = 2**26
 """Logits held at once in scoring; more are computed chunk by chunk, and again in the backward pass."""
@@ -127,6 +128,7 @@ class LanguageModel(nn.Module):
         else:
             self.model.save_pretrained(folder, safe_serialization=True)
         self.tokenizer.save_pretrained(folder)
+        share(*folder.glob("*.safetensors"))
 
     def save_adapter(self, folder: Path) -> None:
         """Write the adapters alone, for `load(base, adapter=folder)` and for peft.
@@ -137,6 +139,7 @@ class LanguageModel(nn.Module):
         if not self.adapted:
             raise ConfigError("this model has no adapters; load it with lora=LoraSpec(…), or write it with save")
         self.model.save_pretrained(str(folder), safe_serialization=True)
+        share(*folder.glob("*.safetensors"))
 
     def recompute(self) -> None:
         """From now on keep of each layer its input alone for the backward pass, and compute it again there.

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,8 @@ def small_base(
     policy = imitate(task, cfg, say)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        temporary = folder.with_name(f".{folder.name}-{os.getpid()}-{secrets.token_hex(2)}")
+        temporary.mkdir()
         policy.save(temporary)
         (temporary / "recipe.json").write_text(json.dumps(json.loads(key), indent=2) + "\n", encoding="utf-8")
         try:

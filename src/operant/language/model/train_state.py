@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
 from operant.data.finite import State
 from operant.language.model.language_model import LanguageModel
-from operant.run.disk import fits_memory
+from operant.run.disk import fits_memory, save_tensors
 from operant.run.optimizer_state import read_moments, store_moments
 from operant.run.world import POLICY
 
@@ -73,11 +73,11 @@ class LanguageTrainState:
         if not (folder / "model.safetensors").is_file():
             raise ConfigError(f"{folder}: the model was written in several files, which checkpoints do not hold yet")
         if self.agent.adapted:
-            save_file(self._trained(), str(folder / ADAPTERS))
+            save_tensors(self._trained(), folder / ADAPTERS)
         if self.reference is not None:
-            save_file(_unshared(self.reference), str(folder / REFERENCE))
+            save_tensors(_unshared(self.reference), folder / REFERENCE)
         if self.modules:
-            save_file(self._extra(), str(folder / EXTRA))
+            save_tensors(self._extra(), folder / EXTRA)
         spec = {"kind": "language", "counters": dict(self._counters())}
         (folder / "policy.json").write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
         store_moments(self.optimizer, folder / "optim.safetensors")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import threading
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from pathlib import Path
@@ -29,14 +29,14 @@ def write(rows: Rows, header: Header, path: str | Path) -> None:
     if path.suffix not in writers:
         raise ModelError(f"{path}: a model is saved as .npz or .json, not as {path.suffix!r}.")
     about = _about(header, len(rows.terminal))
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with aside.open("wb") as file:
             writers[path.suffix](rows, header, about, file)
-        Path(name).replace(path)
+        aside.replace(path)
     except BaseException:
         with suppress(OSError):
-            Path(name).unlink()
+            aside.unlink()
         raise
 
 
