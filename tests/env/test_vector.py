@@ -352,7 +352,7 @@ def test_an_error_inside_a_vector_environment_says_where():
     obs = env.reset(0)
     for _ in range(2):
         obs = env.step(policy(obs)).obs
-    with pytest.raises(EnvError, match=r"mine, 3 copies, step 3: step\(\) failed with ZeroDivisionError: in my code"):
+    with pytest.raises(EnvError, match=r"mine, 3 copies, step 3: step\(\) raised ZeroDivisionError: in my code \("):
         env.step(policy(obs))
 
 

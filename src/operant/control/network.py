@@ -8,9 +8,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, place_of, user_code
 from operant.control.mlp import MLP
-from operant.workers.resolve import own_code, place_of
+from operant.run.sources import short
+from operant.workers.resolve import own_code
 
 
 class OwnNetwork(nn.Module):
@@ -29,7 +30,7 @@ class OwnNetwork(nn.Module):
 
     def __init__(self, factory: str, obs_dim: int, outputs: int, *, out_gain: float, generator: torch.Generator):
         super().__init__()
-        make = own_code(factory, "network")
+        make, self.factory = own_code(factory, "network"), factory
         with torch.random.fork_rng(devices=[]):  # a module's own initialisation draws from torch's global generator
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
             body, features = _made(factory, make, obs_dim)
@@ -39,7 +40,9 @@ class OwnNetwork(nn.Module):
     def forward(self, obs: Tensor) -> Tensor:
         """[..., D] → [..., K]."""
         flat = obs.reshape(-1, obs.shape[-1])
-        return self.head(cast(Tensor, self.body(flat))).reshape(*obs.shape[:-1], -1)
+        with user_code(f"the network {short(self.factory)}", ConfigError):
+            features = cast(Tensor, self.body(flat))
+        return self.head(features).reshape(*obs.shape[:-1], -1)
 
 
 def _made(factory: str, make: Callable[..., Any], obs_dim: int) -> tuple[nn.Module, Tensor]:
@@ -54,7 +57,7 @@ def _made(factory: str, make: Callable[..., Any], obs_dim: int) -> tuple[nn.Modu
         raise
     except Exception as error:
         where = place_of(error) or factory
-        raise ConfigError(f"{where}: the network {factory} raised {type(error).__name__}: {error}") from error
+        raise ConfigError(f"{where}: the network {short(factory)} raised {type(error).__name__}: {error}") from error
     flat = isinstance(features, Tensor) and features.ndim == 2 and len(features) == 2
     if flat and features.dtype == torch.float32:
         return body, features

@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 
-from operant.config.errors import EnvError
+from operant.config.errors import EnvError, raised
 from operant.env.check_values import check_answer, check_observation, check_spaces
 from operant.env.findings import Fatal, Problem, Report
 from operant.env.inprocess import Env, describe
@@ -83,7 +83,7 @@ def _close(env: Env, report: Report) -> None:
     try:
         env.close()
     except (Exception, SystemExit) as error:
-        report.warning(f"close() raised {type(error).__name__}: {error}", "close()", "let it be called at any time")
+        report.warning(f"close() {raised(error)}", "close()", "let it be called at any time")
 
 
 @dataclass(slots=True)
@@ -109,7 +109,7 @@ def _play(env: Env, seed: int, steps: int, report: Report) -> _Record:
         try:
             answer: Any = env.step(action)
         except (Exception, SystemExit) as error:
-            what = f"step({given!r}) raised {type(error).__name__}: {error}"
+            what = f"step({given!r}) {raised(error)}"
             raise report.fatal(what, where, "every action of the action space must be accepted") from error
         if not _same(action, given):
             report.error("step() changed the action it was given", where, "copy the action before changing it")
@@ -147,7 +147,7 @@ def _reset(env: Env, seed: int | None, report: Report) -> Any:
         fix = "define reset(self, *, seed=None, options=None)"
         if not isinstance(error, TypeError) or "keyword" not in str(error):
             fix = "reset() must succeed at any time, with and without a seed"
-        raise report.fatal(f"reset(seed={seed}) raised {type(error).__name__}: {error}", "reset()", fix) from error
+        raise report.fatal(f"reset(seed={seed}) {raised(error)}", "reset()", fix) from error
     if not (isinstance(answer, tuple) and len(cast(Any, answer)) == 2):
         what = f"reset() returned {describe(answer)}, not (observation, info): the form of Gym before 0.26"
         raise report.fatal(what, "reset()", "return observation, {}")

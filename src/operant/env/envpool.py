@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.config.errors import EnvError
+from operant.config.errors import EnvError, user_code
 from operant.config.suggest import nearest, nearest_are
 from operant.env.gymvector import GymVector
 from operant.workers.pool import cores
@@ -61,10 +61,8 @@ class Pool(GymVector):
             return envpool.make_gymnasium(id, num_envs=num, seed=seeds, **options)
 
         self._open = open_pool
-        try:
+        with user_code(f"{id}: making it", EnvError):
             pool = open_pool(0)
-        except Exception as error:
-            raise EnvError(f"{id}: making it raised {type(error).__name__}: {error}") from error
         super().__init__(pool, id, "envpool")
 
     def reset(self, seed: int) -> NDArray[np.float32]:

@@ -9,7 +9,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from operant.config.errors import EnvError
+from operant.config.errors import EnvError, raised
+from operant.env.inprocess import close
 from operant.env.spaces import Actions, Observations
 from operant.env.vector import Step
 
@@ -85,14 +86,16 @@ class GymVector:
 
     def close(self) -> None:
         """Close the environment."""
-        self._env.close()
+        close(self._env, self.name)
 
     def _guarded(self, what: str, call: Any) -> Any:
         try:
             return call()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             where = f"{self.name}, {self.num} copies, step {self._steps}"
-            raise EnvError(f"{where}: {what} failed with {type(error).__name__}: {error}") from error
+            raise EnvError(f"{where}: {what} {raised(error)}") from error
 
 
 def autoreset_mode(env: Any, name: str) -> AutoresetMode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.config.errors import EnvError
+from operant.config.errors import EnvError, raised, user_code
 from operant.env.spaces import Actions, Observations
 from operant.env.vector import Step
 
@@ -57,7 +58,7 @@ class InProcess:
     def step(self, action: NDArray[Any]) -> Step:
         """Step every copy; one that ends is reset at once and its last state stands in `final_obs`."""
         decoded = self._actions.decode(action)
-        actions: Any = decoded.tolist() if self._actions.kind == "discrete" else decoded
+        actions: Any = [*decoded] if self._actions.kind == "discrete" else decoded  # numbers as the space samples them
         num, write = self.num, self._observations.write
         obs = np.empty((num, self.obs_dim), dtype=np.float32)
         reward = np.empty(num, dtype=np.float32)
@@ -68,7 +69,9 @@ class InProcess:
         for index, env in enumerate(self._envs):
             try:
                 answer: Any = env.step(actions[index])
-            except (Exception, SystemExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 raise self._raised("step()", index, error) from error
             try:
                 state, gain, over, out_of_time, _ = answer
@@ -82,7 +85,7 @@ class InProcess:
                     truncated[index] = True
                 else:
                     continue
-            except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
+            except Exception as error:
                 raise self._malformed(index, answer, error) from error
             if final_obs is None:
                 final_obs = np.zeros_like(obs)
@@ -94,10 +97,8 @@ class InProcess:
         """Return the picture of copy 0, [H, W, 3] uint8, or None when it was made without `render_mode="rgb_array"`."""
         if self._envs[0].render_mode is None:
             return None
-        try:
+        with user_code(f"{self.name} cannot be drawn here: render()", EnvError):
             frame: Any = self._envs[0].render()
-        except Exception as error:
-            raise EnvError(f"{self.name} cannot be drawn here: {type(error).__name__}: {error}") from error
         return frame if isinstance(frame, np.ndarray) else None
 
     @property
@@ -108,12 +109,14 @@ class InProcess:
     def close(self) -> None:
         """Close every copy."""
         for env in self._envs:
-            env.close()
+            close(env, self.name)
 
     def _reset(self, index: int, out: NDArray[np.float32], seed: int | None) -> None:
         try:
             answer: Any = self._envs[index].reset(seed=seed)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self._raised("reset()", index, error) from error
         if not (isinstance(answer, tuple) and len(answer) == 2):  # pyright: ignore[reportUnknownArgumentType]
             raise EnvError(
@@ -122,15 +125,16 @@ class InProcess:
             )
         try:
             self._observations.write(answer[0], out)
-        except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
+        except ValueError as error:
             raise EnvError(f"{self._where(index)}: after reset(), {error}") from error
 
     def _where(self, index: int) -> str:
         return f"{self.name}, copy {self.first + index}, step {self.steps}"
 
     def _raised(self, what: str, index: int, error: BaseException) -> EnvError:
-        hint = ": define reset(self, *, seed=None, options=None)" if "keyword argument 'seed'" in str(error) else ""
-        return EnvError(f"{self._where(index)}: {what} raised {type(error).__name__}: {error}{hint}")
+        said = raised(error)
+        hint = ": define reset(self, *, seed=None, options=None)" if "keyword argument 'seed'" in said else ""
+        return EnvError(f"{self._where(index)}: {what} {said}{hint}")
 
     def _malformed(self, index: int, answer: Any, error: Exception) -> EnvError:
         if not (isinstance(answer, tuple) and len(answer) == 5):  # pyright: ignore[reportUnknownArgumentType]
@@ -142,15 +146,19 @@ class InProcess:
 
 
 def _space(env: Env, which: str, name: str) -> gymnasium.Space[Any]:
-    try:
+    with user_code(f"{name}: set self.{which} in __init__: reading it", EnvError):
         space: Any = getattr(env, which)
-    except (Exception, SystemExit) as error:
-        raise EnvError(
-            f"{name}: reading its {which} raised {type(error).__name__}: {error}: set self.{which} in __init__"
-        ) from error
     if not isinstance(space, gymnasium.Space):
         raise EnvError(f"{name}: its {which} is {describe(space)}, not a gymnasium.Space: set self.{which} in __init__")
     return space  # pyright: ignore[reportUnknownVariableType]
+
+
+def close(env: Any, name: str) -> None:
+    """Close an environment; what it raises then is warned of, as there is nothing left to lose."""
+    try:
+        env.close()
+    except (Exception, SystemExit) as error:
+        warnings.warn(f"{name}: close() {raised(error)}", stacklevel=2)
 
 
 def describe(value: Any) -> str:

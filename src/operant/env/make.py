@@ -12,7 +12,7 @@ from typing import Any, cast
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-from operant.config.errors import EnvError
+from operant.config.errors import EnvError, user_code
 from operant.env.envpool import Pool
 from operant.env.gymvector import GymVector
 from operant.env.headless import prepare_mujoco
@@ -97,10 +97,8 @@ def _native(spec: EnvSpec, num: int, kwargs: dict[str, Any], render_mode: str | 
         )
     if render_mode is not None:
         kwargs = {**kwargs, "render_mode": render_mode}
-    try:
+    with user_code(f"{spec.id}: making it", EnvError):
         made = gymnasium.make_vec(spec, num_envs=num, vectorization_mode="vector_entry_point", **kwargs)
-    except (Exception, SystemExit) as error:
-        raise EnvError(f"{spec.id}: making it raised {type(error).__name__}: {error}") from error
     return GymVector(made, spec.id, "native")
 
 
@@ -108,16 +106,15 @@ def _one(spec: EnvSpec, kwargs: dict[str, Any], render_mode: str | None) -> Env:
     try:
         if render_mode == "rgb_array" and needs(spec) == "mujoco":
             prepare_mujoco(spec.id)
-        with _mujoco_loading() if needs(spec) == "mujoco" else contextlib.nullcontext():
+        loading = _mujoco_loading() if needs(spec) == "mujoco" else contextlib.nullcontext()
+        with user_code(f"{spec.id}: making it", EnvError), loading:
             return gymnasium.make(spec, render_mode=render_mode, disable_env_checker=True, **kwargs)
-    except EnvError:
-        raise
-    except (Exception, SystemExit) as error:
-        extra = needs(spec)
+    except EnvError as told:
+        extra, error = needs(spec), told.__cause__
         missing = isinstance(error, ImportError | gymnasium.error.DependencyNotInstalled)
         if missing and extra is not None:
             raise EnvError(f"{spec.id} needs a package that is not installed: run {install(extra)}") from error
-        raise EnvError(f"{spec.id}: making it raised {type(error).__name__}: {error}") from error
+        raise
 
 
 @contextlib.contextmanager
@@ -177,9 +174,5 @@ def _accepted(builder: Callable[..., Any], kwargs: Mapping[str, Any], **offered:
 
 
 def _call(builder: Callable[..., Any], name: str, kwargs: dict[str, Any]) -> Any:
-    try:
+    with user_code(f"{name}: making it", EnvError):
         return builder(**kwargs)
-    except EnvError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise EnvError(f"{name}: making it raised {type(error).__name__}: {error}") from error

@@ -193,19 +193,19 @@ class Processes(WorkerPool[Worker]):
 
     def _request(
         self, kind: bytes, body: Callable[[slice], bytes]
-    ) -> tuple[list[tuple[slice, memoryview]], dict[int, str]]:
+    ) -> tuple[list[tuple[slice, memoryview]], dict[int, EnvError]]:
         """Send each worker a request; the answers that came, by copies, and why the others did not, by worker."""
         step = struct.pack("<q", self._steps)
         for worker, rows in zip(self._open(), self._rows, strict=True):
             worker.send(kind, step, body(rows))
         bodies: list[tuple[slice, memoryview]] = []
-        broken: dict[int, str] = {}
+        broken: dict[int, EnvError] = {}
         for index, rows in enumerate(self._rows):
             try:
                 bodies.append((rows, self._receive(index)))
             except EnvError as error:
                 self.workers[index].close()
-                broken[index] = str(error)
+                broken[index] = error
         return bodies, broken
 
     def _open(self) -> list[Worker]:
@@ -232,10 +232,13 @@ class Processes(WorkerPool[Worker]):
     def _where(self, index: int) -> str:
         return f"{self.name}, copy {self._called[index]}, step {self._steps}"
 
-    def _restart(self, index: int, cause: str) -> NDArray[np.float32]:
+    def _restart(self, index: int, cause: EnvError) -> NDArray[np.float32]:
         """Put a new worker in the place of a broken one; returns the first states of its copies."""
         while True:
-            worker = self.replace(index, cause)
+            try:
+                worker = self.replace(index, str(cause))
+            except EnvError as error:
+                raise error from cause
             self._fresh += 1
             try:
                 self._receive(index)
@@ -243,7 +246,7 @@ class Processes(WorkerPool[Worker]):
                 worker.send(RESET, struct.pack("<qq", self._steps, seed))
                 return self._states(self._receive(index))
             except EnvError as error:
-                cause = str(error)
+                cause = error
 
     def _states(self, body: memoryview, offset: int = 0) -> NDArray[np.float32]:
         return np.frombuffer(body, np.float32, offset=offset).reshape(-1, self.obs_dim)

@@ -12,15 +12,16 @@ import re
 import secrets
 import subprocess
 import sys
+import traceback
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from operant.config.errors import ConfigError, DiskError
+from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.run.disk import replace_file, writing
 from operant.run.metrics import encoded, live_rows, read_metrics
 from operant.run.schemas import EVALUATION, RUN, read_json, refuse_links_out
@@ -32,7 +33,10 @@ SCHEMA_VERSION = 1
 SEAL_EVERY = 10_000
 """Rows of `live.jsonl` after which they are sealed into a parquet part."""
 
-PACKAGES = ("operant", "torch", "numpy", "numba", "gymnasium", "mujoco", "box2d", "envpool", "ale-py", "pydantic")
+PACKAGES = (
+    *("operant", "torch", "numpy", "numba", "gymnasium", "mujoco", "box2d", "envpool", "ale-py", "pydantic"),
+    *("transformers", "tokenizers", "peft"),
+)
 
 
 class RunFolder:
@@ -119,6 +123,25 @@ class RunFolder:
     def writer(self) -> MetricsWriter:
         """The one writer of this run's metrics, for the attempt that `run.json` names last."""
         return MetricsWriter(self.path / "metrics", attempt=len(self.info().get("attempts", [])) or 1)
+
+    @contextmanager
+    def traced(self, what: str) -> Generator[None]:
+        """Keep the whole traceback of what fails inside as `logs/<what>.txt`; an error of ours learns the file's name.
+
+        An error of ours that no other caused says all there is, and is not kept.
+        """
+        try:
+            yield
+        except Exception as error:
+            file = self.path / "logs" / f"{what}-{datetime.now().strftime('%y%m%d-%H%M%S')}.txt"
+            ours = isinstance(error, OperantError)
+            if not ours or error.__cause__ is not None:
+                with suppress(OSError):
+                    file.parent.mkdir(exist_ok=True)
+                    file.write_text("".join(traceback.format_exception(error)), "utf-8", "backslashreplace")
+                    if isinstance(error, OperantError):
+                        error.log = file
+            raise
 
     @contextmanager
     def locked(self) -> Generator[None]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from operant.config.errors import ConfigError, OperantError
+from operant.config.errors import ConfigError, OperantError, place_of
 from operant.data.trajectory import Metrics
 from operant.env import EnvLike
 from operant.run.job import Job, Say
-from operant.workers.resolve import place_of
+from operant.run.sources import short
 
 
 def guarded(name: str, build: Callable[..., Any]) -> Callable[[Any, EnvLike, Say], Job]:
@@ -19,6 +19,8 @@ def guarded(name: str, build: Callable[..., Any]) -> Callable[[Any, EnvLike, Say
         name: what the algorithm is called, `file.py:build`.
         build: a function of the settings, the environment and what tells a line.
     """
+
+    name = short(name)
 
     def safely(work: Callable[[], Any]) -> Any:
         try:

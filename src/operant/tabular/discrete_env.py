@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Discrete
 
-from operant.config.errors import EnvError
+from operant.config.errors import EnvError, raised, user_code
 from operant.env.inprocess import describe
 
 TIMED = 16
@@ -47,16 +47,15 @@ class DiscreteEnv:
             discrete(env.action_space, "action", self.name),
         )
         self.states, self.actions = int(observations.n), int(actions.n)
-        self._first_state, self._first_action = int(observations.start), int(actions.start)
+        self._first_state = int(observations.start)
+        self._given = [actions.dtype.type(actions.start + a) for a in range(self.actions)]  # as the space samples them
         self._step = env.step
         self.total, self.length = 0.0, 0
 
     def reset(self) -> int:
         """Begin an episode; returns its first state."""
-        try:
+        with user_code(f"{self.name}: reset()", EnvError):
             answer: Any = self.env.reset(seed=self._seed)
-        except (Exception, SystemExit) as error:
-            raise EnvError(f"{self.name}: reset() raised {type(error).__name__}: {error}") from error
         self._seed = None
         self.total, self.length = 0.0, 0
         if not (isinstance(answer, tuple) and len(answer) == 2):  # pyright: ignore[reportUnknownArgumentType]
@@ -68,20 +67,22 @@ class DiscreteEnv:
         timed = self.steps % TIMED == 0
         before = time.perf_counter() if timed else 0.0
         try:
-            answer: Any = self._step(action + self._first_action)
-        except (Exception, SystemExit) as error:
-            raise EnvError(f"{self.name}, step {self.steps}: step() raised {type(error).__name__}: {error}") from error
+            answer: Any = self._step(self._given[action])
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise EnvError(f"{self.name}, step {self.steps}: step() {raised(error)}") from error
         if timed:
             self.seconds += TIMED * (time.perf_counter() - before)
         try:
             obs, reward, terminated, truncated, _ = answer
             state, reward = int(obs) - self._first_state, float(reward)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise EnvError(
                 f"{self.name}, step {self.steps}: step() returned {describe(answer)}; expected (state, reward, "
                 f"terminated, truncated, info) ({error})"
             ) from error
-        if not 0 <= state < self.states:
+        if not 0 <= state < self.states or (type(obs) is not int and obs != state + self._first_state):
             raise EnvError(f"{self.name}, step {self.steps}: state {obs} is not in {self.env.observation_space}")
         self.steps += 1
         self.total += reward
@@ -104,9 +105,9 @@ class DiscreteEnv:
     def _state(self, obs: Any) -> int:
         try:
             state = int(obs) - self._first_state
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise EnvError(f"{self.name}: the first state is {describe(obs)}, not a number") from error
-        if not 0 <= state < self.states:
+        if not 0 <= state < self.states or obs != state + self._first_state:
             raise EnvError(f"{self.name}: state {obs} is not in {self.env.observation_space}")
         return state
 

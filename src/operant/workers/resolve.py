@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
-from operant.config.errors import ConfigError, EnvError
+from operant.config.errors import ConfigError, EnvError, place_of, user_code
 from operant.config.suggest import nearest_are
 
 _ROOMS = {".box2d.": "box2d", ".mujoco.": "mujoco", ".phys2d.": "jax", ".tabular.": "jax", "ale_py": "atari"}
@@ -55,16 +54,6 @@ def own_code(name: str, what: str) -> Callable[..., Any]:
     if not callable(found):
         raise ConfigError(f"{name} names an environment, not the {what}: give file.py:function")
     return found
-
-
-def place_of(error: BaseException) -> str | None:
-    """file:line of a person's own code where an error arose, or None where only installed code is on the way."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = str(Path(__file__).parents[1])
-    own = [f for f in frames if not f.filename.startswith((ours, "<frozen")) and "site-packages" not in f.filename]
-    return f"{own[-1].filename}:{own[-1].lineno}" if own else None
 
 
 def lies_in(name: str, folder: Path) -> Path | None:
@@ -132,8 +121,12 @@ def _from_module(place: str, target: str, env: str) -> ModuleType:
     if place.partition(".")[0] in sys.stdlib_module_names:  # os:system, say, in a config that someone sent
         raise EnvError(f"{env}: {place} belongs to Python itself, which has no environments")
     try:
-        return importlib.import_module(place)
-    except ModuleNotFoundError as error:
+        with user_code(f"{env}: importing {place}", EnvError):
+            return importlib.import_module(place)
+    except EnvError as told:
+        error = told.__cause__
+        if not isinstance(error, ModuleNotFoundError):
+            raise
         file = Path(*place.split(".")).with_suffix(".py")
         if error.name is None or not (place == error.name or place.startswith(error.name + ".")):
             raise EnvError(f"{env}: importing {place} failed: {error}") from error
@@ -143,8 +136,6 @@ def _from_module(place: str, target: str, env: str) -> ModuleType:
             else "install it, or give a path to a .py"
         )
         raise EnvError(f"{env}: there is no module {error.name!r}: {hint}") from error
-    except (Exception, SystemExit) as error:
-        raise EnvError(f"{env}: importing {place} raised {type(error).__name__}: {error}") from error
 
 
 def _from_file(place: str, env: str) -> ModuleType:
@@ -162,8 +153,9 @@ def _from_file(place: str, env: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+        with user_code(f"{env}: importing {place}", EnvError):
+            spec.loader.exec_module(module)
+    except BaseException:
         del sys.modules[name]
-        raise EnvError(f"{env}: importing {place} raised {type(error).__name__}: {error}") from error
+        raise
     return module

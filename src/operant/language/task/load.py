@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from operant.config.errors import ConfigError, EnvError, OperantError
+from operant.config.errors import ConfigError, EnvError, OperantError, place_of
 from operant.config.suggest import nearest_are
 from operant.language.task.task import Task
 from operant.workers.resolve import load as find
-from operant.workers.resolve import place_of
 
 BUILT_IN = {
     "arithmetic": "operant.language.task.arithmetic:arithmetic",
