@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +15,17 @@ import numpy as np
 from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.config.registry import builder_of
 from operant.config.resolve import Resolved, resolve
-from operant.config.schema import LARGEST, RunConfig
+from operant.config.schema import LARGEST, EvalConfig, RunConfig
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.env import EnvLike
 from operant.env.headless import has_screen
+from operant.env.interface import Interface
 from operant.run import checkpoint, exported, launch
-from operant.run.actor import Policy
+from operant.run.actor import Acting, Policy
+from operant.run.disk import FORBIDDEN
 from operant.run.drain import record_evaluation, summary
+from operant.run.evaluate import Evaluation
 from operant.run.evaluate import copies as made_copies
 from operant.run.find import find as find
 from operant.run.find import list_runs as list_runs
@@ -29,6 +34,7 @@ from operant.run.folder import RunFolder
 from operant.run.job import Say, silent
 from operant.run.made_here import consented
 from operant.run.schemas import settings
+from operant.run.sources import ChangedWarning, absolute, differences, require_env, short, told
 from operant.run.world import world_of
 
 if TYPE_CHECKING:
@@ -53,7 +59,7 @@ class Run:
     def __init__(
         self, path: Path | str, *, name: str = "latest", env: EnvLike | None = None, trust: bool = False
     ) -> None:
-        self.folder = trained(path)
+        self.folder, env = trained(path), _here(env)
         self.name, self.trust = name, trust
         self.config: RunConfig = settings(self.folder.path, trust=trust)
         self._world = world_of(self.config.kind)
@@ -85,19 +91,41 @@ class Run:
 
     @property
     def policy(self) -> Any:
-        """The agent: `policy.act(obs)` is the action, its `.policy` and `.critic` are torch modules.
+        """The agent: `policy.act(obs)` is what `env.step` takes, its `.policy` and `.critic` are torch modules.
+
+        `obs` is one observation as the environment gives it, or a batch as a Gymnasium vector environment does.
 
         Of a run on a language model, the `LanguageModel`: its `.model` and `.tokenizer` are of transformers.
         """
-        return self._loaded[0]
+        policy = self._loaded[0]
+        if isinstance(policy, Acting):
+            policy.ask = self._interface  # where its file holds no spaces
+        return policy
+
+    def _interface(self) -> Interface:
+        copies = made_copies(self.permitted(), self.env, 1)
+        try:
+            return Interface(copies.observation_space, copies.action_space)
+        finally:
+            copies.close()
+
+    def _changed(self, config: RunConfig) -> dict[str, str]:
+        """What the policy is measured on and is not as it was, said as a warning, and to be kept with the result."""
+        require_env(config, self._given)
+        rows = differences(self.folder.info(), config, self._given)
+        if rows:
+            warnings.warn(
+                f"{self.path} is not opened with what it was made of: {told(rows)}", ChangedWarning, stacklevel=3
+            )
+        return {"changed": told(rows)} if rows else {}
 
     @property
     def step(self) -> int:
         """How many environment steps the agent had seen at this checkpoint."""
         return self._loaded[1]
 
-    def value(self, obs: np.ndarray) -> np.ndarray:
-        """V(obs) in the units of the environment's reward, [] for [D] and [N] for [N, D]."""
+    def value(self, obs: Any) -> np.ndarray:
+        """V in the units of the environment's reward: [] of one raw observation, [N] of a batch (see `policy`)."""
         return self.policy.value(obs)
 
     @property
@@ -118,9 +146,11 @@ class Run:
         seed = _seed(cfg.seed if seed is None else seed)
         deterministic = cfg.deterministic if deterministic is None else deterministic
         config = self.permitted()
+        changed = self._changed(config)
         measure = self._world.measure(config, self.policy, self.env)
         try:
-            result = measure(episodes or cfg.episodes, seed=seed, deterministic=deterministic)
+            with self._traced("eval"):
+                result = measure(episodes or cfg.episodes, seed=seed, deterministic=deterministic)
         finally:
             measure.close()
         protocol = cfg.model_copy(update={"seed": seed, "deterministic": deterministic})
@@ -128,9 +158,20 @@ class Run:
             short = summary(result) | protocol.model_dump(include={"deterministic", "seed"})
             short["episodes"] = len(result.returns)
         else:
-            more = measure.keep(self.path, self.step)
-            short = record_evaluation(self.folder, self.step, result, protocol, more)
+            more = {**measure.keep(self.path, self.step), **changed}
+            short = self._recorded(result, protocol, more)
         return short | {"returns": result.returns.tolist(), "lengths": result.lengths.tolist()}
+
+    def _recorded(self, result: Evaluation, protocol: EvalConfig, more: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep an evaluation in `evals/`, where this user may write there; its summary."""
+        try:
+            return record_evaluation(self.folder, self.step, result, protocol, more)
+        except DiskError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in FORBIDDEN:
+                raise
+            warnings.warn(f"the result is not kept: {error}", stacklevel=3)
+            about = protocol.model_dump(include={"deterministic", "seed"})
+            return {**summary(result), **about, **more, "episodes": len(result.returns)}
 
     def play(self, *, episodes: int = 1, seed: int | None = None, show: bool = False) -> list[Path]:
         """Film the policy, an mp4 an episode in `videos/`; with `show`, open a window instead and write nothing."""
@@ -143,21 +184,28 @@ class Run:
         noise = None if self.config.eval.deterministic else Streams(self.config.seed).numpy("play", first)
         if not show and not has_screen():  # pictures are drawn in memory; SDL need not look for a screen
             os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-        copies = made_copies(self.permitted(), self.env, 1, render_mode="rgb_array")
+        config = self.permitted()
+        self._changed(config)
+        copies = made_copies(config, self.env, 1, render_mode="rgb_array")
         fps = copies.fps
         made: list[Path] = []
         try:
             for k in range(episodes):
                 episode = Episode(
-                    copies, lambda obs: self.policy.act(obs, generator=noise), self.config.env.id, first + k
+                    copies, lambda obs: self.policy.decide(obs, generator=noise), short(self.config.env.id), first + k
                 )
-                if show:
-                    show_frames(episode.frames(), fps, episode.caption)
-                else:
-                    made.append(film(episode, self.path / "videos", step=self.step, number=k + 1, fps=fps))
+                with self._traced("play"):
+                    if show:
+                        show_frames(episode.frames(), fps, episode.caption)
+                    else:
+                        made.append(film(episode, self.path / "videos", step=self.step, number=k + 1, fps=fps))
         finally:
             copies.close()
         return made
+
+    def _traced(self, what: str) -> AbstractContextManager[None]:
+        """Keep the traceback of what fails inside, but in an exported policy, which is not written."""
+        return nullcontext() if self.exported else self.folder.traced(what)
 
     def advice(self) -> list[str]:
         """What to do after training it, in lines."""
@@ -208,7 +256,7 @@ def train(
     """
     settings = overrides | {k: v for k, v in {"seed": seed, "total_steps": total_steps}.items() if v is not None}
     resolved = resolve(algorithm, _env_name(env), overrides=settings, source="argument")
-    return start(resolved, env=env, runs=runs, quiet=quiet)
+    return start(resolved, env=_here(env), runs=runs, quiet=quiet)
 
 
 def start(
@@ -236,6 +284,7 @@ def resume(
     say: Say = silent,
 ) -> Run:
     """Go on with a run from its newest valid checkpoint; arguments and errors as `operant.run.launch.resume`."""
+    env = _here(env)
     finish = _finisher(settings(trained(run).path, trust=trust), env, say)
     folder = launch.resume(run, fork=fork, to=to, env=env, trust=trust, quiet=quiet, say=say, finish=finish)
     return Run(folder.path, env=env, trust=trust)
@@ -274,6 +323,11 @@ def _seed(seed: int) -> int:
     if not 0 <= seed <= LARGEST:
         raise ConfigError(f"seed is {seed}, expected a whole number from 0 to {LARGEST:,}")
     return seed
+
+
+def _here(env: EnvLike | None) -> EnvLike | None:
+    """An environment that a file defines, by the whole path of that file: it is the same after a change of folder."""
+    return absolute(env) if isinstance(env, str) else env
 
 
 def _env_name(env: EnvLike) -> str:

@@ -126,7 +126,9 @@ def test_a_network_of_ones_own_is_kept_as_a_state_dictionary_and_read_back(here:
     run = with_network()
     tensors = load_file(run.path / "checkpoints" / "latest" / "model.safetensors")
     assert tensors["policy.net.body.first.weight"].shape == (16, 4)
-    assert json.loads((run.path / "checkpoints" / "latest" / "policy.json").read_text())["network"] == "net.py:make"
+    assert json.loads((run.path / "checkpoints" / "latest" / "policy.json").read_text())["network"] == str(
+        Path("net.py:make").absolute()
+    )
     again = operant.Run(run.path, trust=True)
     obs = np.ones((3, 4), np.float32)
     assert np.array_equal(again.policy.act(obs), run.policy.act(obs))

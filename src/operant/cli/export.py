@@ -23,6 +23,7 @@ from operant.config.schema import RunConfig
 from operant.data.stats import bootstrap_ci, iqm
 from operant.data.streams import Streams
 from operant.env import EnvLike, VectorEnv
+from operant.env.interface import Interface
 from operant.run import exported
 from operant.run.actor import Actor
 from operant.run.disk import mending
@@ -30,6 +31,7 @@ from operant.run.evaluate import EVAL_COPIES, Evaluator
 from operant.run.evaluate import copies as made_copies
 from operant.run.find import find
 from operant.run.folder import provenance, write_json
+from operant.run.sources import short, without_folders
 from operant.tabular.table import TablePolicy, as_json
 from operant.view import onnx
 from operant.view.card import card
@@ -40,6 +42,7 @@ OBSERVATIONS = 1000
 KEPT = (
     *("schema_version", "id", "status", "algorithm", "env", "seed", "total_steps", "steps", "started", "ended"),
     *("seconds", "preset", "parameters", "argv", "git", "host", "packages", "phases", "attempts", "evaluation"),
+    *("source", "sources"),
 )
 """Fields of `run.json` that go with an exported policy."""
 
@@ -109,27 +112,39 @@ def export(
 def _fill(folder: Path, run: Run, env: EnvLike) -> None:
     """Write everything but the manifest."""
     agent, step, cfg = run.policy, run.step, run.config
-    agent.save(folder)
-    if isinstance(agent, TablePolicy):
-        (folder / "table.json").write_text(as_json(agent.table), encoding="utf-8")
     copies = made_copies(cfg, env, EVAL_COPIES)
     try:
         obs = observations(copies, agent, cfg)
         space, seen = copies.action_space, copies.observation_space
     finally:
         copies.close()
+    if agent.interface is None:  # the run is of an earlier version
+        agent.know(Interface(seen, space))
+    agent.save(folder)
+    spec = folder / "policy.json"
+    spec.write_text(without_folders(spec.read_text(), cfg))
+    if isinstance(agent, TablePolicy):
+        (folder / "table.json").write_text(as_json(agent.table), encoding="utf-8")
     graph = folder / "policy.onnx"
-    about = {"environment": cfg.env.id, "algorithm": cfg.algorithm, "step": str(step), "library": "operant"}
+    about = {
+        "environment": short(cfg.env.id),
+        "algorithm": short(cfg.algorithm),
+        "step": str(step),
+        "library": "operant",
+    }
     onnx.write(agent, space, graph, about)
     agreement = onnx.verify(graph, agent, space, obs)
     evaluation = _measure(run, env, step)
     write_json(folder / "evaluation.json", evaluation)
     info = {key: value for key, value in run.folder.info().items() if key in KEPT}
     info |= {"argv": without_paths(info.get("argv") or []), "attempts": info.get("attempts") or []}
+    recorded: dict[str, dict[str, Any]] = info.pop("sources", None) or {}
+    recorded.pop("config.toml", None)  # from which folders are cut
+    info |= {"sources": {key: its | {"path": Path(its["path"]).name} for key, its in recorded.items()}}
     info["export"] = {"step": step, "checkpoint": run.name, "onnx": asdict(agreement)}
     write_json(folder / "run.json", info)
     text = (run.path / "config.toml").read_text(encoding="utf-8")
-    (folder / "config.toml").write_text(_without_folders(text), encoding="utf-8")
+    (folder / "config.toml").write_text(without_folders(_without_folders(text), cfg), encoding="utf-8")
     shutil.copytree(run.path / "metrics", folder / "metrics", ignore=_empty)
     page = card(
         run=info,
@@ -152,7 +167,7 @@ def observations(copies: VectorEnv, agent: Actor, cfg: RunConfig) -> np.ndarray:
     noise = Streams(cfg.seed).numpy("export")
     seen, wanted = [copies.reset(cfg.eval.seed)], OBSERVATIONS * 9 // 10
     while len(seen) * copies.num < wanted:
-        seen.append(copies.step(agent.act(seen[-1], generator=noise)).obs)
+        seen.append(copies.step(agent.decide(seen[-1], generator=noise)).obs)
     real = np.concatenate(seen)[:wanted]  # [900, D]
     low, high = real.min(axis=0), real.max(axis=0)
     rest = OBSERVATIONS - wanted
@@ -198,7 +213,7 @@ def _measure(run: Run, env: EnvLike, step: int) -> dict[str, Any]:
         evaluator.close()
     interval = [None if math.isnan(x) else x for x in bootstrap_ci(result.returns)]
     return {
-        "env": cfg.env.id,
+        "env": short(cfg.env.id),
         "step": step,
         "episodes": len(result.returns),
         "copies": min(len(result.returns), EVAL_COPIES),

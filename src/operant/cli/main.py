@@ -114,7 +114,7 @@ def evaluate(args: argparse.Namespace) -> None:
     from operant.run.progress import measured
 
     tell(f"{measured(result)}; seeds from {result['seed']}")
-    kept = "" if run.exported else f"Kept in {run.path / 'evals'}. "
+    kept = f"Kept in {run.path / 'evals'}. " if not run.exported and os.access(run.path / "evals", os.W_OK) else ""
     say(f"{kept}Next: operant report {run.path}")
 
 
@@ -249,6 +249,8 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def _fail(error: OperantError) -> int:
+    if error.log is not None:
+        say(f"The whole traceback: {error.log}")
     say(f"error: {error}")
     return error.exit_code
 

@@ -94,7 +94,9 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     _add_train(verbs.add_parser("train", help="train a policy"), algorithm)
     _add_solve(verbs.add_parser("solve", help="solve a known model exactly"))
 
-    resume = verbs.add_parser("resume", help="go on with a run", usage="operant resume RUN [--fork] [--to STEPS]")
+    resume = verbs.add_parser(
+        "resume", help="go on with a run", usage="operant resume RUN [--fork] [--to STEPS] [--env ID]"
+    )
     resume.description = "Go on with a run from its newest checkpoint, exactly as if it had never stopped."
     flags.add_run(resume)
     resume.add_argument("--fork", action="store_true", help="go on in a new folder")

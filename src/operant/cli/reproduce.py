@@ -27,6 +27,7 @@ from operant.run.folder import RunFolder, provenance
 from operant.run.job import Say
 from operant.run.made_here import consented
 from operant.run.schemas import settings
+from operant.run.sources import changes, of_folder, sources
 
 TOLERANCE = 1e-4
 """Runs agree without being equal where nothing differs by more than this share of the largest value of its column."""
@@ -80,7 +81,7 @@ def reproduce(
     if env is None and exported.is_exported(path):
         env = exported.environment(path, cfg.env.id)
     cfg = consented(path, cfg, env=env, trust=trust)
-    changed = changes(then, provenance())
+    changed = changes(then, provenance() | {"sources": sources(cfg, env) | of_folder(path)})
     for row in changed:
         say(f"{row['what']} differs: {row['then']} then, {row['now']} now")
     if not changed:
@@ -104,22 +105,6 @@ def reproduce(
         "evaluation": compare_returns(then.get("evaluation"), now.get("evaluation")),
         "changed": changed,
     }
-
-
-def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What differs in packages, host and source between two `run.json`, as rows of what, then and now."""
-    rows: list[dict[str, Any]] = []
-    for group in ("packages", "host"):
-        a, b = then.get(group) or {}, now.get(group) or {}
-        rows += [
-            {"what": name, "then": a.get(name), "now": b.get(name)}
-            for name in dict.fromkeys((*a, *b))
-            if a.get(name) != b.get(name)
-        ]
-    shas = [(info.get("git") or {}).get("sha") for info in (then, now)]
-    if None not in shas and shas[0] != shas[1]:
-        rows.append({"what": "git commit of the working folder", "then": shas[0], "now": shas[1]})
-    return rows
 
 
 def compare_parameters(old: RunFolder, new: RunFolder) -> dict[str, Any] | None:

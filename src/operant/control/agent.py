@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from operant.config.bounded import load_json
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, EnvError, NonFiniteError
 from operant.config.registry import TRUST
 from operant.control.mlp import ACTIVATIONS, MLP
 from operant.control.network import OwnNetwork
 from operant.control.normalizer import ObsNormalizer, RewardScale
 from operant.control.policies import BernoulliPolicy, CategoricalPolicy, Critic, MultiCategoricalPolicy, NormalPolicy
 from operant.data.trajectory import Metrics, Obs
-from operant.run.disk import fits_memory
+from operant.env.interface import Interface
+from operant.env.spaces import ActionKind
+from operant.run.actor import Acting
+from operant.run.disk import fits_memory, save_tensors
 
-ActionKind = Literal["discrete", "box", "multidiscrete", "multibinary"]
 AnyPolicy = CategoricalPolicy | NormalPolicy | MultiCategoricalPolicy | BernoulliPolicy
 
 
@@ -43,13 +44,37 @@ class AgentSpec:
     obs_clip: float | None = None  # None: observations are not normalised
     reward_clip: float | None = None  # None: rewards are not normalised
     network: str = ""  # `file.py:make` or `module:make`, a module from observations to features in place of `hidden`
+    observation_space: dict[str, Any] | None = field(default=None, hash=False)  # as `encode_space` writes it
+    action_space: dict[str, Any] | None = field(default=None, hash=False)
 
     def as_json(self) -> dict[str, Any]:
         """What `policy.json` holds; a network is named only where it is a person's own."""
-        return {key: value for key, value in asdict(self).items() if key != "network" or value}
+        optional = ("network", "observation_space", "action_space")
+        return {key: value for key, value in asdict(self).items() if key not in optional or value}
+
+    def interface(self) -> Interface | None:
+        """What stands between the environment's spaces and the agent; None where the spaces are not known.
+
+        Raises:
+            ValueError: if they are no spaces, or not those of such an agent.
+        """
+        if self.observation_space is None or self.action_space is None:
+            return None
+        try:
+            found = Interface.decoded(self.observation_space, self.action_space)
+        except (EnvError, AssertionError) as error:
+            raise ValueError(f"policy.json: {error}") from error
+        width = () if self.action_kind == "discrete" else (len(self.action_sizes),)
+        width = self.action_sizes if self.action_kind in ("box", "multibinary") else width
+        if found.observations.dim != self.obs_dim or (found.actions.kind, found.actions.width) != (
+            self.action_kind,
+            width,
+        ):
+            raise ValueError("policy.json: its spaces are of another agent")
+        return found
 
 
-class Agent(nn.Module):
+class Agent(Acting, nn.Module):
     """A policy, a critic and the statistics that normalise their inputs.
 
     Args:
@@ -61,6 +86,7 @@ class Agent(nn.Module):
         super().__init__()
         gen = generator or torch.Generator().manual_seed(0)
         self.spec = spec
+        self.interface = spec.interface()
         self.normalizer = None if spec.obs_clip is None else ObsNormalizer(spec.obs_dim, spec.obs_clip)
         self.reward_scale = None if spec.reward_clip is None else RewardScale(spec.reward_clip)
         outputs = sum(spec.action_sizes)
@@ -68,19 +94,27 @@ class Agent(nn.Module):
         self.critic = Critic(_network(spec, 1, 1.0, gen), self.normalizer)
 
     @torch.no_grad()
-    def act(self, obs: np.ndarray | Sequence[float], *, generator: np.random.Generator | None = None) -> np.ndarray:
-        """The policy's action for [D] or [N, D] raw observations: its mode, or a sample where `generator` is given."""
+    def decide(self, obs: Any, *, generator: np.random.Generator | None = None) -> np.ndarray:
+        """The policy's own action for [D] or [N, D] numbers: its mode, or a sample where `generator` is given.
+
+        Raises:
+            NonFiniteError: if an observation holds a NaN or an infinity.
+        """
         x = self._input(obs)
         rows = x.reshape(-1, self.spec.obs_dim)
         action = self.policy.mode(rows) if generator is None else self.policy.sample(rows, generator)[0]
         return action.reshape((*x.shape[:-1], *action.shape[1:])).cpu().numpy()
 
     @torch.no_grad()
-    def value(self, obs: np.ndarray | Sequence[float]) -> np.ndarray:
-        """V of [D] or [N, D] raw observations, in the units of the environment's reward."""
+    def estimate(self, obs: Any) -> np.ndarray:
+        """V of [D] or [N, D] numbers, in the units of the environment's reward."""
         value = self.critic(self._input(obs))
         scale = 1.0 if self.reward_scale is None else self.reward_scale.deviation
         return (value * scale).cpu().numpy()
+
+    def know(self, interface: Interface) -> None:
+        """Learn the environment's spaces, which are then part of the policy file."""
+        self.interface, self.spec = interface, replace(self.spec, **interface.encoded())
 
     def observe(self, obs: Obs) -> None:
         """Take observations [S, D] into the running statistics, where there are some."""
@@ -98,7 +132,7 @@ class Agent(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `policy.json` into `folder`."""
-        save_file({name: x.clone() for name, x in self.stored().items()}, str(folder / "model.safetensors"))
+        save_tensors({name: x.clone() for name, x in self.stored().items()}, folder / "model.safetensors")
         (folder / "policy.json").write_text(json.dumps(self.spec.as_json(), indent=2) + "\n")
 
     @classmethod
@@ -125,11 +159,15 @@ class Agent(nn.Module):
             raise ConfigError(f"{folder}: not a readable policy ({error})") from error
         return agent
 
-    def _input(self, obs: np.ndarray | Sequence[float]) -> Tensor:
-        x = torch.as_tensor(np.asarray(obs, dtype=np.float32), device=next(self.parameters()).device)
+    def _input(self, obs: Any) -> Tensor:
+        x = np.asarray(obs, dtype=np.float32)
         if x.shape[-1:] != (self.spec.obs_dim,):
-            raise ValueError(f"obs has shape {tuple(x.shape)}; its last dimension must be {self.spec.obs_dim}")
-        return x
+            raise ValueError(f"obs has shape {x.shape}; its last dimension must be {self.spec.obs_dim}")
+        if not np.isfinite(x).all():
+            row, column = np.argwhere(~np.isfinite(x.reshape(-1, self.spec.obs_dim)))[0]
+            which = f"observation {row} of {x.size // self.spec.obs_dim}" if x.ndim > 1 else "the observation"
+            raise NonFiniteError(f"{which} is not finite: number {column} is {x.reshape(-1, x.shape[-1])[row, column]}")
+        return torch.as_tensor(x, device=next(self.parameters()).device)
 
 
 def weights(spec: AgentSpec) -> int:

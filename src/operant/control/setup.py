@@ -16,6 +16,7 @@ from operant.control.collector import Collector
 from operant.control.settings import ControlRun
 from operant.data.streams import Streams
 from operant.env import EnvLike, Supervisor, VectorEnv, make
+from operant.env.interface import Interface, pixels
 from operant.env.spaces import action_kind
 from operant.run.device import device_of
 from operant.run.evaluate import Evaluator, supervisor
@@ -79,9 +80,16 @@ def _environments(cfg: ControlRun, env: EnvLike, limits: Supervisor | None) -> V
 def _spec(cfg: ControlRun, env: VectorEnv) -> AgentSpec:
     """The agent that fits an environment."""
     network = cfg.policy.network
+    if network == "mlp" and (seen := pixels(env.observation_space)):
+        raise ConfigError(
+            f"{cfg.env.id} observes pictures, {seen}, and policy.network mlp does not see: it would read "
+            f"{env.obs_dim:,} numbers without their places. Give a network that sees, --policy.network "
+            "file.py:make, or wrap the environment so that it observes what is in them."
+        )
     if network != "mlp" and not is_code(network):
         raise ConfigError(f"policy.network is {network!r}, expected mlp, or file.py:make for a network of your own")
     return AgentSpec(
+        **Interface(env.observation_space, env.action_space).encoded(),
         obs_dim=env.obs_dim,
         action_kind=action_kind(env.action_space),
         action_sizes=_action_sizes(env.action_space),

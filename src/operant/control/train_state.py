@@ -64,8 +64,11 @@ class Networks:
         except (OSError, ValueError) as error:
             raise ConfigError(f"{folder / 'policy.json'} cannot be read ({error}). Use another checkpoint.") from error
         own = json.loads(json.dumps(agent.spec.as_json()))
+        if isinstance(spec, dict):  # a checkpoint of an earlier version holds no spaces
+            own = {k: x for k, x in own.items() if k in spec or not k.endswith("_space")}
         if spec != own:
             differ = [k for k in own if not isinstance(spec, dict) or spec.get(k, None) != own[k]] or ["keys"]
+            differ = [k for k in differ if not k.endswith("_space")] or differ  # which follow from the others
             raise ConfigError(f"{folder / 'policy.json'} is of another agent: {', '.join(differ)} differ.")
         try:
             model = load_file(fits_memory(folder / "model.safetensors"))

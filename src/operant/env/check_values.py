@@ -11,6 +11,7 @@ from gymnasium import spaces
 from operant.config.errors import EnvError
 from operant.env.findings import Report
 from operant.env.inprocess import Env, describe
+from operant.env.interface import pixels
 from operant.env.spaces import Actions, Observations
 
 _FORM = "(observation, reward, terminated, truncated, info)"
@@ -28,6 +29,9 @@ def check_spaces(env: Env, report: Report) -> None:
         except EnvError as error:
             what, _, fix = str(error).partition(": ")
             raise report.fatal(what, name, fix) from error
+    if seen := pixels(env.observation_space):
+        fix = "train a network of your own that sees, policy.network file.py:make, or observe what is in the pictures"
+        report.warning(f"it observes pictures, {seen}, which a perceptron does not see", "observation_space", fix)
     if isinstance(env.action_space, spaces.Box):
         low, high = env.action_space.low, env.action_space.high
         fix = "make it Box(-1, 1) and rescale inside the environment, or wrap it with gymnasium.wrappers.RescaleAction"

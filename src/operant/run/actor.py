@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+
+from operant.env.interface import Interface
 
 
 class Policy(Protocol):
@@ -17,12 +20,75 @@ class Policy(Protocol):
 
 
 class Actor(Policy, Protocol):
-    """A policy that acts on observations as environments give them."""
+    """A policy for an environment."""
 
-    def act(self, obs: np.ndarray, *, generator: np.random.Generator | None = None) -> np.ndarray:
-        """The action for each of [N, D] observations: the policy's mode, or a sample where `generator` is given."""
+    def act(self, obs: Any, *, generator: np.random.Generator | None = None) -> Any:
+        """What `env.step` takes, for one raw observation of the environment or a batch of them."""
         ...
 
-    def value(self, obs: np.ndarray) -> np.ndarray:
-        """V of each of [N, D] observations, in the units of the environment's reward."""
+    def decide(self, obs: np.ndarray, *, generator: np.random.Generator | None = None) -> np.ndarray:
+        """The action for each of [N, D] observations, as a `VectorEnv` gives the ones and takes the others."""
         ...
+
+    def value(self, obs: Any) -> np.ndarray:
+        """V of one raw observation or of a batch of them, in the units of the environment's reward."""
+        ...
+
+
+class Acting:
+    """`act` and `value` of a policy that knows its environment's spaces; `decide` and `estimate` are the policy's own.
+
+    Where the policy file holds no spaces (it is of an earlier version), `ask` gives them, where it is set. Without
+    either the policy stands alone: `act` is `decide`, and `value` is `estimate`.
+    """
+
+    interface: Interface | None = None
+    ask: Callable[[], Interface] | None = None
+
+    def decide(self, obs: Any, *, generator: np.random.Generator | None = None) -> np.ndarray:
+        """The policy's own action for each of [N, D] observations."""
+        raise NotImplementedError
+
+    def estimate(self, obs: Any) -> np.ndarray:
+        """The policy's own V of each of [N, D] observations."""
+        raise NotImplementedError
+
+    def act(self, obs: Any, *, generator: np.random.Generator | None = None) -> Any:
+        """What `env.step` takes for raw observations: the policy's mode, or a sample where `generator` is given.
+
+        Args:
+            obs: one observation as the environment gives it, or a batch of N as a Gymnasium vector environment does;
+                for a Dict or a Tuple space also a list of observations.
+            generator: draws the actions.
+
+        Returns:
+            An action of the action space: in its units, within its bounds, of its shape and dtype; of a batch [N, ...].
+
+        Raises:
+            ValueError: if an observation does not fit the observation space; says where.
+            NonFiniteError: if it holds a NaN or an infinity.
+        """
+        between = self._between()
+        if between is None:
+            return self.decide(obs, generator=generator)
+        rows, one = between.observations.read(obs)
+        action = between.actions.decode(self.decide(rows, generator=generator))
+        return action[0] if one else action
+
+    def value(self, obs: Any) -> np.ndarray:
+        """V of raw observations, as `act` takes them, in the units of the environment's reward: [] for one, or [N]."""
+        between = self._between()
+        if between is None:
+            return self.estimate(obs)
+        rows, one = between.observations.read(obs)
+        value = self.estimate(rows)
+        return value[0] if one else value
+
+    def _between(self) -> Interface | None:
+        if self.interface is None and self.ask is not None:
+            self.know(self.ask())
+        return self.interface
+
+    def know(self, interface: Interface) -> None:
+        """Learn the environment's spaces."""
+        self.interface = interface

@@ -113,7 +113,7 @@ def summary(result: Evaluation, prefix: str = "") -> dict[str, float]:
 
 
 def record_evaluation(
-    folder: RunFolder, step: int, result: Evaluation, protocol: EvalConfig, more: Mapping[str, float] | None = None
+    folder: RunFolder, step: int, result: Evaluation, protocol: EvalConfig, more: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Write every return, and `more`, into `evals/`, in a file that names step and protocol; returns the summary."""
     beside = {name.removeprefix("eval/"): value for name, value in (more or {}).items()}

@@ -33,7 +33,7 @@ def evaluate(env: VectorEnv, act: Callable[[np.ndarray], np.ndarray], *, episode
 
     Args:
         env: reset here with `seed`.
-        act: observations [N, D] to actions [N, ...].
+        act: observations [N, D] to actions [N, ...], as an agent's `decide`.
         episodes: E, how many.
         seed: the first seed; copy i begins with seed + i.
     """
@@ -74,7 +74,7 @@ class Evaluator:
             self.close()
             self.copies = copies(self.cfg, self.env, num, limits=self.supervisor)
         noise = None if deterministic else Streams(self.cfg.seed).numpy("evaluation", seed)
-        return evaluate(self.copies, lambda obs: self.agent.act(obs, generator=noise), episodes=episodes, seed=seed)
+        return evaluate(self.copies, lambda obs: self.agent.decide(obs, generator=noise), episodes=episodes, seed=seed)
 
     def keep(self, run: Path, step: int) -> dict[str, float]:
         """Nothing is kept besides the returns."""

@@ -92,7 +92,7 @@ def environment(folder: Path, env: str) -> str:
     if ":" in env and not env.startswith("operant.env.probe:"):
         raise ConfigError(
             f"{folder} asks to run Python code as its environment, {env!r}. If you know that code, name it yourself: "
-            f"operant.Run({str(folder)!r}, env={env!r}).evaluate()"
+            f"--env {env} (in Python, operant.Run({str(folder)!r}, env={env!r}))"
         )
     return env
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,17 @@ from operant.run.job import Job, Position, Say, silent
 from operant.run.made_here import consented, mark
 from operant.run.progress import measured, progress
 from operant.run.schemas import position, settings
+from operant.run.sources import (
+    ChangedWarning,
+    absolute,
+    differences,
+    located,
+    of_folder,
+    require_env,
+    short,
+    sources,
+    told,
+)
 
 Finish = Callable[[RunFolder, str], None]
 """What follows an attempt at training, told the folder and the status: "finished" or "interrupted"."""
@@ -44,13 +56,15 @@ def start(
     finish: Finish = _nothing,
 ) -> RunFolder:
     """Train what a resolved config says in a new run folder, and return it."""
+    resolved = located(resolved)
     cfg = resolved.config
+    env = absolute(env) if isinstance(env, str) else env
     job = builder_of(cfg.algorithm)(cfg, env or cfg.env.id, say)
-    folder = RunFolder.create(runs, env=cfg.env.id, algorithm=cfg.algorithm, seed=cfg.seed)
+    names = {"env": short(cfg.env.id), "algorithm": short(cfg.algorithm)}
+    folder = RunFolder.create(runs, **names, seed=cfg.seed)
     (folder.path / "config.toml").write_text(dump(resolved), encoding="utf-8")
     folder.update(
-        algorithm=cfg.algorithm,
-        env=cfg.env.id,
+        **names,
         seed=cfg.seed,
         total_steps=cfg.total_steps,
         started=now(),
@@ -58,6 +72,7 @@ def start(
         parameters=job.learned.parameters,
         attempts=[],
         **mark(cfg),
+        sources=sources(cfg, env) | of_folder(folder.path),
         **provenance(),
     )
     say(f"Run folder: {folder.path}")
@@ -89,6 +104,10 @@ def resume(
         say: told where things lie.
         finish: what follows training.
 
+    Warns:
+        ChangedWarning: if data, model, template, environment file, settings, packages or processor are not those that
+            the run was started with; names each.
+
     Raises:
         ConfigError: if another process writes the run, it has no valid checkpoint, or its steps are done.
     """
@@ -103,12 +122,15 @@ def resume(
         raise ConfigError(
             f"{folder.path.name} has done its {at.step:,} steps. To train on: operant resume {path} --to {2 * at.step}"
         )
+    then = folder.info()
     if fork:
         folder = _fork(folder, cfg)
     with folder.locked():
-        if to is not None:
-            _set_steps(folder.path / "config.toml", cfg)
+        env = _env(cfg, env)
         job = builder_of(cfg.algorithm)(cfg, env or cfg.env.id, say)
+        changed = _changed(folder, then, cfg, env)
+        if to is not None:
+            _set_steps(folder, cfg)
         checkpoint.load(found, job.learned)
         job.at = at
         job.phases.update(folder.info().get("phases") or {})
@@ -117,29 +139,41 @@ def resume(
     say(f"Going on from step {at.step:,} ({found.name}) in {folder.path}")
     if not at.exact:
         say("It was interrupted between checkpoints, so it will differ from a run that was not.")
-    _attempt(job, folder, cfg, quiet=quiet, say=say, finish=finish)
+    _attempt(job, folder, cfg, quiet=quiet, say=say, finish=finish, changed=changed)
     return folder
 
 
-def _attempt(job: Job, folder: RunFolder, cfg: RunConfig, *, quiet: bool, say: Say, finish: Finish) -> None:
+def _attempt(
+    job: Job,
+    folder: RunFolder,
+    cfg: RunConfig,
+    *,
+    quiet: bool,
+    say: Say,
+    finish: Finish,
+    changed: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Hold the folder, train, note how it ended, and finish what follows training."""
     with folder.locked():
         began, first = time.monotonic(), job.at.step
         attempts: list[dict[str, Any]] = folder.info().get("attempts", [])
         this = {"attempt": len(attempts) + 1, "from_step": first, "started": now(), "ended": None}
+        this |= {"changed": [*changed]} if changed else {}
         folder.update(status="started", error=None, attempts=[*attempts, this])
         if warning := preflight(folder.path, 2 * cfg.save.keep * checkpoint.size(job.learned)):
             say(warning)
         error: str | None = None
         status = "failed"
         try:
-            if job.measure_first and first == 0:
-                _measure(job, folder, say, "Before")
-            with progress(f"{cfg.algorithm} {cfg.env.id}", cfg.total_steps, first=first, quiet=quiet) as tell:
-                status = drain(job, folder, tell)
-            say(f"Trained {job.counter.steps - first:,} steps in {duration(time.monotonic() - began)}.")
-            if status == "finished":
-                _measure(job, folder, say)
+            title = f"{short(cfg.algorithm)} {short(cfg.env.id)}"
+            with folder.traced(f"attempt-{this['attempt']}"):
+                if job.measure_first and first == 0:
+                    _measure(job, folder, say, "Before")
+                with progress(title, cfg.total_steps, first=first, quiet=quiet) as tell:
+                    status = drain(job, folder, tell)
+                say(f"Trained {job.counter.steps - first:,} steps in {duration(time.monotonic() - began)}.")
+                if status == "finished":
+                    _measure(job, folder, say)
         except (OperantError, KeyboardInterrupt) as reason:
             error = str(reason) or "interrupted"
             status = "interrupted" if isinstance(reason, KeyboardInterrupt) else "failed"
@@ -176,7 +210,8 @@ def _measure(job: Job, folder: RunFolder, say: Say, when: str = "") -> None:
 def _fork(source: RunFolder, cfg: RunConfig) -> RunFolder:
     """A new folder beside `source` with its settings, metrics, evaluations and checkpoints."""
     info = source.info()
-    folder = RunFolder.create(source.path.parent, env=cfg.env.id, algorithm=cfg.algorithm, seed=cfg.seed)
+    names = {"env": short(cfg.env.id), "algorithm": short(cfg.algorithm)}
+    folder = RunFolder.create(source.path.parent, **names, seed=cfg.seed)
     for name in ("metrics", "evals", "checkpoints"):
         shutil.copytree(source.path / name, folder.path / name, symlinks=True, dirs_exist_ok=True)
     shutil.copy2(source.path / "config.toml", folder.path / "config.toml")
@@ -184,11 +219,27 @@ def _fork(source: RunFolder, cfg: RunConfig) -> RunFolder:
     return folder
 
 
-def _set_steps(path: Path, cfg: RunConfig) -> None:
+def _env(cfg: RunConfig, env: EnvLike | None) -> EnvLike | None:
+    """The environment that was given, by its whole path. Raises EnvError if none was and the run's own is gone."""
+    require_env(cfg, env)
+    return absolute(env) if isinstance(env, str) else env
+
+
+def _changed(folder: RunFolder, then: Mapping[str, Any], cfg: RunConfig, env: EnvLike | None) -> list[dict[str, Any]]:
+    """What a run that goes on does not find as `then` recorded it, said as a warning."""
+    changed = differences(then, cfg, env, provenance() | {"sources": of_folder(folder.path)})
+    if changed:
+        warnings.warn(f"{folder.path} does not go on as it began: {told(changed)}", ChangedWarning, stacklevel=3)
+    return changed
+
+
+def _set_steps(folder: RunFolder, cfg: RunConfig) -> None:
     """Change `total_steps` and `save.every` in a run's config.toml, and say that a resume did."""
+    path = folder.path / "config.toml"
     text = path.read_text(encoding="utf-8")
     for key, value in (("total_steps", cfg.total_steps), ("every", cfg.save.every)):
         section = text.index("[save]") if key == "every" else 0
         line = re.compile(rf"^{key} = .*$", re.MULTILINE)
         text = text[:section] + line.sub(f"{key} = {value}  # resume --to", text[section:], count=1)
     path.write_text(text, encoding="utf-8")
+    folder.update(sources=(folder.info().get("sources") or {}) | of_folder(folder.path))

@@ -30,13 +30,14 @@ RUN: dict[str, tuple[type, ...]] = {
     "schema_version": (int,), "id": (str,), "status": (str,), "algorithm": TEXT, "env": TEXT, "seed": (int, NoneType),
     "total_steps": (int, NoneType), "steps": (int, NoneType), "started": TEXT, "ended": TEXT,
     "seconds": (*NUMBER, NoneType), "argv": (list, NoneType), "git": (dict, NoneType), "host": (dict, NoneType),
-    "packages": (dict, NoneType), "preset": TEXT, "phases": (dict, NoneType), "parameters": (int, NoneType),
-    "error": TEXT, "attempts": (list, NoneType), "evaluation": (dict, NoneType), "kind": TEXT,
+    "packages": (dict, NoneType), "sources": (dict, NoneType), "source": TEXT, "preset": TEXT,
+    "phases": (dict, NoneType), "parameters": (int, NoneType), "error": TEXT, "attempts": (list, NoneType),
+    "evaluation": (dict, NoneType), "kind": TEXT,
     "start_value": (*NUMBER, NoneType),
 }  # fmt: skip
 FILM: dict[str, tuple[type, ...]] = {"step": (int,), "seed": (int,), "return": NUMBER, "length": (int,), "fps": (int,)}
 PARTS: dict[str, tuple[type, ...]] = {
-    "returns": NUMBER, "lengths": NUMBER, "argv": (str,), "phases": NUMBER, "attempts": (dict,),
+    "returns": NUMBER, "lengths": NUMBER, "argv": (str,), "phases": NUMBER, "attempts": (dict,), "sources": (dict,),
 }  # fmt: skip
 """Of what the lists and tables consist."""
 

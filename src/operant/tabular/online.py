@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.env import EnvLike, make_one
+from operant.env.interface import Interface
 from operant.run.evaluate import Evaluator
 from operant.run.job import Job, Position, Say, silent
 from operant.tabular.discrete_env import DiscreteEnv
@@ -99,7 +100,8 @@ def build(cfg: TabularRun, env: EnvLike, say: Say = silent) -> Job:
     discrete = DiscreteEnv(one, cfg.env.id, max_steps=cfg.env.max_steps, seed=seed)
     learner = Learner(discrete.states, discrete.actions, cfg.settings(), streams.numpy("learner"))
     online = Online(learner, discrete, cfg.algo.every)
-    learned = Tables(online, learner.tables, lambda: learner.epsilon)
+    interface = Interface(one.observation_space, one.action_space)
+    learned = Tables(online, learner.tables, lambda: learner.epsilon, interface)
     evaluator = Evaluator(cfg, env, learned.agent)
 
     def begin(at: Position) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from operant.config.schema import RunConfig
@@ -26,4 +27,5 @@ def measure(cfg: RunConfig, policy: Actor, env: EnvLike) -> Evaluator:
 
 def advice(cfg: RunConfig, path: Path) -> list[str]:
     """What to do after training."""
-    return [f"Next: operant play {path} --show, or operant train {cfg.algorithm} {cfg.env.id} --seed {cfg.seed + 1}"]
+    again = f"operant train {cfg.algorithm} {shlex.quote(cfg.env.id)} --seed {cfg.seed + 1}"
+    return [f"Next: operant play {path} --show, or {again}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from operant.config.bounded import load_json
-from operant.config.errors import ConfigError
-from operant.run.disk import fits_memory
+from operant.config.errors import ConfigError, EnvError
+from operant.env.interface import Interface
+from operant.run.actor import Acting
+from operant.run.disk import fits_memory, save_tensors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,29 @@ class TableSpec:
     actions: int
     epsilon: float = 0.0  # share of uniform actions where actions are sampled
     kind: Literal["table"] = "table"
+    observation_space: dict[str, Any] | None = field(default=None, hash=False)  # as `encode_space` writes it
+    action_space: dict[str, Any] | None = field(default=None, hash=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """What `policy.json` holds; the spaces where they are known."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    def interface(self) -> Interface | None:
+        """What stands between the environment's spaces and the table; None where the spaces are not known.
+
+        Raises:
+            ValueError: if they are no spaces, or not those of such a table.
+        """
+        if self.observation_space is None or self.action_space is None:
+            return None
+        try:
+            found = Interface.decoded(self.observation_space, self.action_space)
+        except (EnvError, AssertionError) as error:
+            raise ValueError(f"policy.json: {error}") from error
+        sizes = [getattr(x.space, "n", None) for x in (found.observations, found.actions)]
+        if found.actions.kind != "discrete" or sizes != [self.states, self.actions]:
+            raise ValueError("policy.json: its spaces are of another table")
+        return found
 
     @property
     def obs_dim(self) -> int:
@@ -53,24 +78,29 @@ class Greedy(nn.Module):
         return self.output(obs).argmax(dim=-1)
 
 
-class TablePolicy:
+class TablePolicy(Acting):
     """q(s, a), acted on greedily, or ε-greedily where actions are sampled. Ties go to the first action.
 
     Args:
         table: [S, A] float64; not copied.
         epsilon: ε of sampled actions.
+        interface: of the environment's spaces, where they are known.
     """
 
-    def __init__(self, table: NDArray[np.float64], epsilon: float = 0.0) -> None:
-        self.table, self.epsilon = table, epsilon
+    def __init__(self, table: NDArray[np.float64], epsilon: float = 0.0, interface: Interface | None = None) -> None:
+        self.table, self.epsilon, self.interface = table, epsilon, interface
 
     @property
     def spec(self) -> TableSpec:
         """Its shape, as it is stored."""
-        return TableSpec(states=self.table.shape[0], actions=self.table.shape[1], epsilon=float(self.epsilon))
+        states, actions = self.table.shape
+        kept = {} if self.interface is None else self.interface.encoded()
+        observed, done = kept.get("observation_space"), kept.get("action_space")
+        epsilon = float(self.epsilon)
+        return TableSpec(states=states, actions=actions, epsilon=epsilon, observation_space=observed, action_space=done)
 
-    def act(self, obs: ArrayLike, *, generator: np.random.Generator | None = None) -> NDArray[np.int64]:
-        """The greedy action of each state, or an ε-greedy one where `generator` is given.
+    def decide(self, obs: ArrayLike, *, generator: np.random.Generator | None = None) -> NDArray[np.int64]:
+        """The number of each state's greedy action, or of an ε-greedy one where `generator` is given.
 
         Args:
             obs: states, as whole numbers [] or [N], or as the one-hot rows [S] or [N, S] that environments give here.
@@ -86,12 +116,12 @@ class TablePolicy:
         other = generator.integers(self.table.shape[1], size=state.shape)
         return np.where(generator.random(state.shape) < self.epsilon, other, action).astype(np.int64)
 
-    def value(self, obs: ArrayLike) -> NDArray[np.float64]:
-        """max over a of q(s, a) for the states of `obs`, as `act` takes them."""
+    def estimate(self, obs: ArrayLike) -> NDArray[np.float64]:
+        """max over a of q(s, a) for the states of `obs`, as `decide` takes them."""
         return np.asarray(self.table[self.state(obs)].max(axis=-1))
 
     def state(self, obs: ArrayLike) -> NDArray[np.int64]:
-        """The states that observations stand for, as `act` takes them."""
+        """The states that observations stand for, as `decide` takes them."""
         array, states = np.asarray(obs), self.table.shape[0]
         if array.dtype.kind == "f" and array.shape[-1:] == (states,):
             array = array.argmax(axis=-1)
@@ -113,8 +143,8 @@ class TablePolicy:
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `policy.json` into `folder`."""
-        save_file(self.stored(), str(folder / "model.safetensors"))
-        (folder / "policy.json").write_text(json.dumps(asdict(self.spec), indent=2) + "\n")
+        save_tensors(self.stored(), folder / "model.safetensors")
+        (folder / "policy.json").write_text(json.dumps(self.spec.as_json(), indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> TablePolicy:
@@ -132,11 +162,12 @@ class TablePolicy:
                 raise ValueError("policy.json: states and actions are whole numbers from 1 on, and epsilon is a number")
             if spec.kind != "table" or not 0.0 <= spec.epsilon <= 1.0:
                 raise ValueError("policy.json: of another kind, or epsilon is not within 0 and 1")
+            interface = spec.interface()
             if set(tensors) != {"q"} or tuple(tensors["q"].shape) != shape or tensors["q"].dtype != torch.float64:
                 raise ValueError(f"model.safetensors does not hold a table float64 {list(shape)}")
-        except (OSError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        except (OSError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise ConfigError(f"{folder}: not a readable policy ({error})") from error
-        return cls(tensors["q"].numpy(), spec.epsilon)
+        return cls(tensors["q"].numpy(), spec.epsilon, interface)
 
 
 def as_json(table: NDArray[np.float64], actions: Sequence[str] = ()) -> str:

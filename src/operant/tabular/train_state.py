@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from torch import Tensor
 
 from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
-from operant.run.disk import fits_memory
+from operant.env.interface import Interface
+from operant.run.disk import fits_memory, save_tensors
 from operant.tabular.resumable import Resumable
 from operant.tabular.table import TablePolicy
 
@@ -28,13 +28,18 @@ class Tables:
         learner: the learner.
         tables: its tables of values by name, [S, A] each, views; `table` is the one that is acted on.
         epsilon: gives the ε of the policy that acts, as it is now.
+        interface: of the environment's spaces, where they are known.
     """
 
     def __init__(
-        self, learner: Resumable, tables: Mapping[str, NDArray[np.float64]], epsilon: Callable[[], float]
+        self,
+        learner: Resumable,
+        tables: Mapping[str, NDArray[np.float64]],
+        epsilon: Callable[[], float],
+        interface: Interface | None = None,
     ) -> None:
         self.learner, self.tables, self._epsilon = learner, tables, epsilon
-        self._agent = TablePolicy(tables["table"])
+        self._agent = TablePolicy(tables["table"], interface=interface)
 
     @property
     def agent(self) -> TablePolicy:
@@ -54,7 +59,7 @@ class Tables:
     def save(self, folder: Path) -> None:
         """Write the policy's two files, and `optim.safetensors` with the learner's arrays."""
         self.agent.save(folder)
-        save_file({name: np.ascontiguousarray(x) for name, x in self.learner.state().items()}, folder / OPTIM)
+        save_tensors({name: np.ascontiguousarray(x) for name, x in self.learner.state().items()}, folder / OPTIM)
 
     def load(self, folder: Path) -> None:
         """Become what was saved, bit for bit.
@@ -67,8 +72,11 @@ class Tables:
             arrays = load_file(fits_memory(folder / OPTIM))
         except (OSError, ValueError, SafetensorError) as error:
             raise ConfigError(f"{folder}: its files cannot be read ({error}). Use another checkpoint.") from error
-        own = asdict(self._agent.spec)
+        own = self._agent.spec.as_json()
+        if isinstance(spec, dict):  # a checkpoint of an earlier version holds no spaces
+            own = {k: x for k, x in own.items() if k in spec or not k.endswith("_space")}
         differ = [k for k in own if k != "epsilon" and (not isinstance(spec, dict) or spec.get(k) != own[k])]
+        differ = [k for k in differ if not k.endswith("_space")] or differ  # which follow from the others
         if differ:
             raise ConfigError(f"{folder / 'policy.json'} is of another agent: {', '.join(differ)} differ.")
         try:

@@ -59,7 +59,7 @@ def card(
 def layout(space: gymnasium.Space[Any]) -> str:
     """How an observation of `space` becomes the D numbers of a row of `obs`, as a Markdown table."""
     rows, begin = ["| numbers | what | how |", "|---|---|---|"], 0
-    for path, leaf in leaves(space):
+    for path, _, leaf in leaves(space):
         size = flatdim(leaf)
         hot = isinstance(leaf, spaces.Discrete | spaces.MultiDiscrete)
         start = f", from {leaf.start}" if isinstance(leaf, spaces.Discrete) and leaf.start else ""

@@ -31,7 +31,7 @@ TOLERANCE = 1e-5
 
 
 class Deployed(nn.Module):
-    """The mode of an agent's policy, decoded for an action space: `Actions.decode(agent.act(obs))` in torch alone.
+    """The mode of an agent's policy, decoded for an action space: `Actions.decode(agent.decide(obs))` in torch alone.
 
     Raw observations [N, D] float32 to actions [N, *shape] in the dtype of the space: normalised, through the network,
     argmax, mean or the likelier bit, then clipped to the bounds (`Box`) or shifted by `start` (`Discrete`).
@@ -136,7 +136,7 @@ def verify(path: Path, agent: Graphed, space: gymnasium.Space[Any], obs: NDArray
     Raises:
         OperantError: if they do not agree; names the observation.
     """
-    library = Actions(space).decode(agent.act(obs))
+    library = Actions(space).decode(agent.decide(obs))
     with torch.no_grad():
         plain = Deployed(agent, space)(torch.from_numpy(obs)).numpy()
         raw = agent.policy.output(torch.from_numpy(obs)).numpy()  # [N, outputs]
