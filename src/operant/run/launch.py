@@ -105,8 +105,7 @@ def resume(
         finish: what follows training.
 
     Warns:
-        ChangedWarning: if data, model, template, environment file, settings, packages or processor are not those that
-            the run was started with; names each.
+        ChangedWarning: if what the run was started with (files, settings, packages, processor) differs; names each.
 
     Raises:
         ConfigError: if another process writes the run, it has no valid checkpoint, or its steps are done.
@@ -133,7 +132,7 @@ def resume(
             _set_steps(folder, cfg)
         checkpoint.load(found, job.learned)
         job.at = at
-        job.phases.update(folder.info().get("phases") or {})
+        job.phases.update(then.get("phases") or {})
         job.begin(at)
         folder.update(total_steps=cfg.total_steps)
     say(f"Going on from step {at.step:,} ({found.name}) in {folder.path}")
