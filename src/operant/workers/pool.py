@@ -128,8 +128,8 @@ class Worker:
 
     def _lose(self, why: WorkerLost) -> WorkerLost:
         self._lost = why
+        end_kept(self.process)  # before it can see that the connection is closed, and end by itself
         self.connection.close()
-        end_kept(self.process)
         return why
 
     def _ending(self) -> str:
