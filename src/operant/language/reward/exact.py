@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from math import comb, factorial
+from math import comb, factorial, inf
 from typing import Any, NamedTuple, TypeAlias
 
 EXACT = 2**17
@@ -27,11 +27,16 @@ Node: TypeAlias = tuple[Any, ...]
 """("number", fraction), ("letter", name), ("constant", name), ("infinity", 1 or -1), or an operation and its parts."""
 
 
+_LARGEST = {"ln": inf, "arctan": inf, "exp": LARGE, "sinh": LARGE, "cosh": LARGE, "tanh": LARGE}
 _AT_ZERO = {"sin": 0, "tan": 0, "arcsin": 0, "arctan": 0, "sinh": 0, "tanh": 0, "cos": 1, "sec": 1, "exp": 1, "cosh": 1}
 
 
 class UnreadableError(ValueError):
     """A text that is no expression, has two meanings, has no value, or is too large."""
+
+
+class NoValueError(UnreadableError):
+    """An expression that has no value, or no real one where only a real one is meant."""
 
 
 class Rough(NamedTuple):
@@ -78,29 +83,47 @@ def points(names: tuple[str, ...], whole: bool = False) -> list[dict[str, Fracti
 
 
 def equal(a: Node, b: Node) -> bool:
-    """Whether two expressions are one: fractions exactly, others to `FAR` digits, those with letters at many points."""
+    """Whether two expressions are one: fractions exactly, others to `FAR` digits, those with letters at many points.
+
+    Where one has a value and the other none, they are not.
+    """
     if a == b:
         return True
     if "infinity" in (a[0], b[0]):
         return False
-    return is_zero(("-", a, b))
+    names, apart = tuple(sorted(letters(a) | letters(b))), ("-", a, b)
+    if not names:
+        return is_zero(apart)
+    at = points(names, counts(apart))
+    tries = [(point, NEAR) for point in at] + [(point, FAR // 5) for point in at[:3]]
+    told = [_told(a, b, point, digits) for point, digits in tries]
+    return False not in told and told.count(True) >= 6
+
+
+def _told(a: Node, b: Node, at: Mapping[str, Fraction], digits: int) -> bool | None:
+    """Whether two expressions are equal where their letters are these; None where that cannot be told."""
+    try:
+        return zero(evaluate(("-", a, b), at, digits))
+    except NoValueError:
+        return None if has_value(a, at) == has_value(b, at) else False
+    except UnreadableError:
+        return None
+
+
+def has_value(node: Node, at: Mapping[str, Fraction]) -> bool:
+    """Whether an expression has a value there."""
+    try:
+        evaluate(node, at)
+    except NoValueError:
+        return False
+    except UnreadableError:
+        return True  # too large a one
+    return True
 
 
 def is_zero(node: Node) -> bool:
-    """Whether an expression is 0, for all values of its letters."""
-    names = tuple(sorted(letters(node)))
-    if not names:
-        return zero(evaluate(node, {}, NEAR)) and zero(evaluate(node, {}, FAR))
-    seen = 0
-    for digits, at in ((NEAR, points(names, counts(node))), (FAR // 5, points(names, counts(node))[:3])):
-        for point in at:
-            try:
-                if not zero(evaluate(node, point, digits)):
-                    return False
-                seen += 1
-            except UnreadableError:
-                continue  # it has no value there
-    return seen >= 6
+    """Whether an expression without letters is 0."""
+    return zero(evaluate(node, {}, NEAR)) and zero(evaluate(node, {}, FAR))
 
 
 def zero(value: Value) -> bool:
@@ -119,8 +142,10 @@ def evaluate(node: Node, at: Mapping[str, Fraction], digits: int = NEAR) -> Valu
     with mpmath.workdps(digits):
         try:
             return _Evaluation(mpmath, at).of(node)
+        except UnreadableError:
+            raise
         except (ArithmeticError, ValueError) as error:
-            raise UnreadableError(f"it has no value: {error}") from error
+            raise UnreadableError(f"it cannot be worked out: {error}") from error
 
 
 class _Evaluation:
@@ -140,7 +165,7 @@ class _Evaluation:
         if kind == "constant":
             return self.constant(node[1])
         if kind == "infinity":
-            raise UnreadableError("infinity is no number")
+            raise NoValueError("infinity is no number")
         if kind in ("sin", "cos", "tan", "cot", "sec", "csc"):
             outer, self.degree = self.degree, self.over(self.rounded(self.mp.pi), Fraction(180))
             inside = self.of(node[1])
@@ -204,7 +229,7 @@ class _Evaluation:
 
     def over(self, a: Value, b: Value) -> Value:
         if zero(b):
-            raise UnreadableError("it divides by 0")
+            raise NoValueError("it divides by 0")
         if isinstance(a, Fraction) and isinstance(b, Fraction):
             return self.exact(a / b)
         x, y = self.rough(a), self.rough(b)
@@ -215,7 +240,7 @@ class _Evaluation:
         if zero(a):
             if isinstance(b, Fraction) and b > 0:
                 return Fraction(0)
-            raise UnreadableError("a power of 0")
+            raise NoValueError("a power of 0")
         if isinstance(a, Fraction) and isinstance(b, Fraction) and b.denominator == 1:
             if bits(a) * abs(b.numerator) > EXACT and a not in (1, -1):
                 raise UnreadableError("a power is too large")
@@ -239,7 +264,7 @@ class _Evaluation:
     def count(self, kind: str, parts: list[Value]) -> Value:
         whole = [int(part) for part in parts if isinstance(part, Fraction) and part.denominator == 1]
         if len(whole) < len(parts) or not all(0 <= n <= COUNT for n in whole):
-            raise UnreadableError("a factorial of this")
+            raise NoValueError("a factorial of this")
         return self.exact(Fraction(factorial(whole[0]) if kind == "!" else comb(whole[0], whole[1])))
 
     def function(self, name: str, a: Value) -> Value:
@@ -248,15 +273,12 @@ class _Evaluation:
         if a == 0 and name in _AT_ZERO:
             return Fraction(_AT_ZERO[name])
         mp, x = self.mp, self.rough(a)
-        if abs(x.value) > (LARGE if name in ("exp", "sinh", "cosh", "tanh") else TURNS) and name not in (
-            "ln",
-            "arctan",
-        ):
+        if abs(x.value) > _LARGEST.get(name, TURNS):
             raise UnreadableError("an argument is too large")
         if name in ("arcsin", "arccos") and (mp.im(x.value) != 0 or abs(x.value) - x.error > 1):
-            raise UnreadableError("a function where it is not real")
+            raise NoValueError("a function where it is not real")
         if name == "ln" and (zero(x) or (mp.im(x.value) == 0 and x.value < 0)):
-            raise UnreadableError("a function where it is not real")
+            raise NoValueError("a function where it is not real")
         value = {
             "sin": mp.sin, "cos": mp.cos, "tan": mp.tan, "cot": mp.cot, "sec": mp.sec, "csc": mp.csc, "ln": mp.log,
             "exp": mp.exp, "arcsin": self.arcsin, "arccos": self.arccos, "arctan": mp.atan,
@@ -265,7 +287,7 @@ class _Evaluation:
         if (name in ("tan", "sec") and abs(mp.cos(x.value)) <= x.error) or (
             name in ("cot", "csc") and abs(mp.sin(x.value)) <= x.error
         ):
-            raise UnreadableError("a function where it has no value")
+            raise NoValueError("a function where it has no value")
         return self.rounded(value, self.slope(name, x, value) * x.error)
 
     def arcsin(self, x: Any) -> Any:
@@ -280,7 +302,9 @@ class _Evaluation:
         if name in ("arcsin", "arccos"):
             return 2 / mp.sqrt(max(abs(1 - x.value**2), x.error)) if x.error else 0
         steep = {"ln": lambda: 1 / abs(x.value), "arctan": lambda: 1 / max(abs(1 + x.value**2), x.error)}
-        return steep[name]() if name in steep else 2 + 2 * abs(value) ** 2 + 2 * abs(value)
+        if name in steep:
+            return steep[name]()
+        return 2 + 2 * abs(value) ** 2 if name in ("tan", "cot", "sec", "csc") else 1 + abs(value)
 
     def whole(self, name: str, a: Value) -> Value:
         mp = self.mp
@@ -289,7 +313,7 @@ class _Evaluation:
         if isinstance(a, Fraction):
             return Fraction(a.numerator // a.denominator if name == "floor" else -(-a.numerator // a.denominator))
         if mp.im(a.value) != 0:
-            raise UnreadableError("a whole part of no real number")
+            raise NoValueError("a whole part of no real number")
         near = mp.nint(mp.re(a.value))
         if abs(near - a.value) > a.error:
             near = mp.floor(mp.re(a.value)) if name == "floor" else mp.ceil(mp.re(a.value))
