@@ -76,6 +76,24 @@ def test_what_is_too_large_or_too_deep_is_refused_in_words(entry, kind, server):
     assert post(server, entry, GOOD[entry]).status_code == 200
 
 
+@pytest.mark.parametrize("entry", GOOD)
+def test_a_text_that_cannot_fit_is_refused_before_it_is_made_tokens_of(entry, server):
+    text = " " * 4_000_000
+    change = {"prompt": text} if "prompt" in GOOD[entry] else {"messages": [{"role": "user", "content": text}]}
+    start = time.monotonic()
+    answer = post(server, entry, GOOD[entry] | change)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "context_length_exceeded")
+    assert time.monotonic() - start < 2.0
+
+
+@pytest.mark.parametrize("entry", GOOD)
+def test_a_temperature_that_no_logit_can_be_divided_by_is_refused(entry, server):
+    answer = post(server, entry, GOOD[entry] | {"temperature": 1e-40})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "temperature"
+    assert post(server, entry, GOOD[entry] | {"temperature": 1e-5}).status_code == 200
+
+
 def fields():
     """Every field of a request that holds a number, a text or a list: (request, name, field)."""
     for kind in (ChatRequest, CompletionRequest):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 
 from operant.cli.say import say
 from operant.config.errors import ConfigError
@@ -24,6 +25,7 @@ def verb(args: argparse.Namespace) -> int:
     chats = getattr(policy.tokenizer, "chat_template", None) is not None
     where = "chat/completions and completions" if chats else "completions (it has no chat template)"
     say(f"{what.name} at {server.url}: {where}, up to {what.length:,} tokens. Ctrl-C ends it.")
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it tells of every client that goes
     interrupted = False
     try:
         server.run()

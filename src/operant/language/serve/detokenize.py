@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from operant.language.text.rendering import rendering_of
@@ -13,6 +14,12 @@ LONGEST = 4
 """Tokens of one character, at most: its bytes."""
 PATIENCE = 2 * LONGEST
 """Tokens after which an end that is not whole is not waited for: these bytes are no text."""
+
+
+@lru_cache(maxsize=8)
+def longest_token(tokenizer: Any) -> int:
+    """Characters of the longest token."""
+    return max(map(len, tokenizer.get_vocab()), default=1)
 
 
 class Pieces:

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError, field_validator
 
 from operant.config.bounded import loads
 from operant.config.errors import ConfigError
 from operant.config.suggest import did_you_mean, nearest
 from operant.language.model.language_model import LanguageModel, ends
 from operant.language.sample.sampling import Sampling
+from operant.language.serve.detokenize import longest_token
 from operant.language.serve.scheduler import WAITING
 from operant.language.text.rendering import rendering_of
 
@@ -26,6 +27,10 @@ PROMPTS = 256
 """Prompts in a request."""
 MESSAGES = 2**15
 """Messages in a request."""
+SLACK = 4
+"""A text may be so many times as long as its tokens: some tokenizers join characters, or leave blanks out."""
+COOLEST = 1e-6
+"""The lowest temperature but 0: logits over a lower one are no float32."""
 MOST = 2**31 - 1
 """Of a number in a request."""
 
@@ -111,6 +116,13 @@ class Request(_Strict):
     frequency_penalty: float = Field(default=0.0, ge=0.0, le=0.0)
     logit_bias: dict[str, float] = Field(default={}, max_length=0)
 
+    @field_validator("temperature")
+    @classmethod
+    def _is_warm_enough(cls, value: float) -> float:
+        if 0.0 < value < COOLEST:
+            raise ValueError(f"0 takes the most probable token; above it, give {COOLEST:g} or more")
+        return value
+
 
 class ChatRequest(Request):
     """POST /v1/chat/completions."""
@@ -189,6 +201,7 @@ class Served:
                 "this model has no chat template: use /v1/completions, or serve a model that was tuned to talk",
                 param="messages",
             )
+        self._fits("".join(part.text for message in asked.messages for part in message.content), "messages")
         try:
             prompt = tuple(rendering_of(self.policy.tokenizer).turns([_plain(m) for m in asked.messages], prompt=True))
         except ConfigError as error:
@@ -209,10 +222,21 @@ class Served:
             raise RequestError(
                 "max_tokens is 0, so there is nothing to do: give echo: true, or more", param="max_tokens"
             )
+        for text in filter(lambda p: isinstance(p, str), asked.prompt):
+            self._fits(text, "prompt")
         prompts = [
             tuple(rendering_of(self.policy.tokenizer).text(p) if isinstance(p, str) else p) for p in asked.prompt
         ]
         return self._wanted(asked, prompts, asked.max_tokens, asked.logprobs, "prompt", echo=asked.echo)
+
+    def _fits(self, text: str | list[int], param: str) -> None:
+        """Refuse a text that is too long whatever its tokens are: to count those of megabytes takes many seconds."""
+        if len(text) > (most := SLACK * longest_token(self.policy.tokenizer) * self.length):
+            raise RequestError(
+                f"{param}: {len(text):,} characters, and {self.length} tokens cannot be of more than {most:,}",
+                param=param,
+                code="context_length_exceeded",
+            )
 
     def _wanted(
         self, asked: Request, prompts: Sequence[tuple[int, ...]], limit: int, top: int | None, param: str, *,
@@ -320,5 +344,6 @@ def _told(kind: type[Request], error: ValidationError) -> RequestError:
     if param in REFUSED:
         return RequestError(f"{param}: {REFUSED[param]}", param=param)
     where = ".".join(path)
-    what = "is missing" if first["type"] == "missing" else first["msg"][:1].lower() + first["msg"][1:]
+    said = first["msg"].removeprefix("Value error, ")
+    what = "is missing" if first["type"] == "missing" else said[:1].lower() + said[1:]
     return RequestError(f"{where}: {what}", param=param)
