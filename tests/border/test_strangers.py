@@ -285,3 +285,53 @@ def test_code_of_a_model_is_neither_run_nor_offered(entry, tmp_path, monkeypatch
     assert "trust_remote_code" not in said
     assert entry == "reads_tokenizer" or "never run" in said
     assert not (tmp_path / "EXECUTED").exists()
+
+
+TASK = """
+from operant.reward import Exact
+from operant.task import Example, Task
+def task():
+    made = [Example(prompt=f"{a} = ", gold=str(a), solution=str(a)) for a in range(30)]
+    return Task(name="own", train=made[10:], test=made[:10], rewards={"correct": Exact()}, max_tokens=4)
+"""
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory):
+    """A run of a language model on a user's own task, made here."""
+    pytest.importorskip("transformers")
+    from reference.tiny_language import tiny_language
+
+    home = tmp_path_factory.mktemp("spoken")
+    tiny_language("llama").save(home / "model")
+    (home / "own.py").write_text(TASK)
+    words = ["--model", str(home / "model"), "--total-steps", "4", "--algo.batch", "4", "--threads", "1"]
+    words += ["--eval.episodes", "2", "--eval.samples", "0", "--no-save.report", "--runs", str(home / "runs")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(home / "state"))
+        assert main(["train", "sft", str(home / "own.py"), *words]) == 0
+    (run,) = (home / "runs").iterdir()
+    return home, run
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("entry", ["eval", "resume"])
+def test_a_task_that_a_folder_from_elsewhere_names_needs_to_be_named(entry, spoken, tmp_path, monkeypatch, capsys):
+    home, made = spoken
+    run = tmp_path / "run"
+    shutil.copytree(made, run, symlinks=True)
+    more = [] if entry == "eval" else ["--to", "8", "--trust"]  # it names a model, too
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert main([entry, str(run), *more]) == 2
+    assert f"--task {home / 'own.py'}" in capsys.readouterr().err
+    assert main([entry, str(run), *more, "--task", str(home / "own.py")]) == 0
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    assert main([entry, str(run), *[word.replace("8", "12") for word in more if word != "--trust"]]) == 0
+
+
+@pytest.mark.parametrize("entry", ["sample", "report"])
+def test_what_needs_no_task_opens_it(entry, spoken, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    run = tmp_path / "run"
+    shutil.copytree(spoken[1], run, symlinks=True)
+    assert main([entry, str(run), *(["say", "--max-tokens", "2"] if entry == "sample" else [])]) == 0
