@@ -24,6 +24,7 @@ def stated() -> dict[str, list[int]]:
 
 def test_the_pairs_are_many_and_of_many_kinds():
     assert len(ROWS) >= 300
+    assert f"{len(ROWS)} pairs of our own" in PAGE.read_text(encoding="utf-8")
     assert len({(pair["gold"], pair["answer"]) for pair in ROWS}) == len(ROWS)
     assert len({pair["kind"] for pair in ROWS}) >= 20
     assert 0.4 < sum(pair["equal"] for pair in ROWS) / len(ROWS) < 0.6

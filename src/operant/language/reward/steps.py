@@ -175,7 +175,10 @@ def key_steps(trace: Trace) -> list[list[str]]:
 
 
 def _occurs(words: str, text: str) -> bool:
-    return re.search(rf"(?<![\w.]){re.escape(words)}(?!\w|\.\d)", text) is not None
+    """Whether the words stand in the text, whole: a number not as a part of another (3 in -3, 3/4, 3%)."""
+    before = r"(?<!\d[,/:])(?<![-−–^_/])" if words[0].isdigit() else ""
+    after = r"(?![,/:]\d|\s?\\?%|\s?\^|!)" if words[-1].isdigit() else ""
+    return re.search(rf"(?<![\w.]){before}{re.escape(words)}(?!\w|\.\d){after}", text) is not None
 
 
 def _plain(text: str) -> str:

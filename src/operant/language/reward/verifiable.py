@@ -84,7 +84,8 @@ class Numeric:
     Args:
         answer: where the answer stands; see `operant.language.reward.answer`.
         absolute, relative: how far off it may be.
-        units: what may follow the number, as ("cm", "dollars"). They are not converted.
+        units: what may follow the number, as ("cm", "dollars"). They are not converted. Where none are given, a common
+            one may follow the answer (`operant.language.reward.units`), and none the gold.
     """
 
     answer: tuple[str, ...] = ("whole",)
