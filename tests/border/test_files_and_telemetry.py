@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -55,62 +56,26 @@ worlds.car_rental().save("runs/model.npz")
 MADE = {"ppo": PPO, "q-learning": TABLE, "export": PPO + EXPORT, "sft": SFT, "a fault": FAULT, "solve": SOLVE}
 
 
-def run(script, folder, **options):
-    env = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **options.pop("env", {})}
-    env["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], cwd=folder, env=env, capture_output=True, text=True, **options
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done
-
-
 NEEDS = {"export": "onnxruntime", "sft": "transformers"}
 
 
-@pytest.mark.parametrize("entry", ["ppo", "q-learning", "export", "sft", "a fault", "solve"])
-@pytest.mark.parametrize("umask", [0o022, 0o007])
-def test_files_have_the_mode_that_the_umask_says(entry, umask, tmp_path):
-    if entry in NEEDS:
-        pytest.importorskip(NEEDS[entry])
-    if entry == "sft" and umask == 0o007:
-        pytest.skip("once is enough")
-    run(MADE[entry], tmp_path, umask=umask)
-    files = [path for path in (tmp_path / "runs").rglob("*") if not path.is_symlink()]
-    assert any(path.suffix in (".safetensors", ".json") for path in files)
-    odd = {
-        str(path.relative_to(tmp_path)): oct(mode)
-        for path in files
-        if (mode := stat.S_IMODE(path.stat().st_mode)) & 0o777 != (0o777 if path.is_dir() else 0o666) & ~umask
-    }
-    assert odd == {}
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
-@pytest.mark.parametrize("entry", ["eval", "report", "list"])
-def test_another_user_is_told_what_may_not_be_read(entry, tmp_path):
-    words = {"eval": "eval last --episodes 1", "report": "report last", "list": "list runs"}
-    become = f"""
-        import os
-        from pathlib import Path
-        from operant.cli.main import main
-        words = {words[entry]!r}.split()
-        assert main(words) in (None, 0)  # all that it needs is imported now
-        for file in Path("runs").rglob("*.safetensors"):
-            file.chmod(0o600)
-        os.setegid(65534), os.seteuid(65534)
-        print("code", main(words))
-    """
-    tmp_path.chmod(0o755)
-    done = run(PPO + textwrap.dedent(become), tmp_path, umask=0o022)
-    assert "Traceback" not in done.stderr, done.stderr
-    if entry == "eval":
-        assert "code 2" in done.stdout
-        assert "Permission denied" in done.stderr
-        assert "chmod -R a+rX" in done.stderr
-        assert "Start the run again" not in done.stderr
-    if entry == "list":
-        assert "code 0" in done.stdout
+def python(script, folder, **options):
+    """Run a script in a process of its own, with a HOME of its own."""
+    home = folder / "home"
+    home.mkdir()
+    unset = (
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+        "XDG_STATE_HOME",
+        "ORT_DISABLE_TELEMETRY",
+        "DO_NOT_TRACK",
+    )
+    env = {key: value for key, value in os.environ.items() if key not in unset}
+    env |= {"HOME": str(home), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
+    env |= {"HF_HUB_OFFLINE": "1", "MPLCONFIGDIR": str(folder / "mpl")}  # what matplotlib knows of fonts is no report
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, **options)
 
 
 GUARD = f"""
@@ -121,10 +86,13 @@ no_sockets()
 """
 
 
+NUMBERS = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
+"""Of the architecture, and of socket(2)."""
+
+
 def no_sockets():
     """From here on a process that opens a socket of the internet is ended by the kernel, whoever opens it."""
-    numbers = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-    arch, socket = numbers[platform.machine()]
+    arch, socket = NUMBERS[platform.machine()]
     load, equal, give = 0x20, 0x15, 0x06
     program = [
         (load, 0, 0, 4), (equal, 0, 6, arch), (load, 0, 0, 0), (equal, 0, 4, socket), (load, 0, 0, 16),
@@ -139,39 +107,112 @@ def no_sockets():
         raise SystemExit("no seccomp here")
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Every entry in a folder of its own, one after the other in one process that may open no socket."""
+    folder = tmp_path_factory.mktemp("made")
+    there = {name: script for name, script in MADE.items() if name not in NEEDS or find_spec(NEEDS[name])}
+    script = f"""
+        import os
+        for name, script in {there!r}.items():
+            os.makedirs(name)
+            os.chdir(name)
+            exec(script, {{}})
+            os.chdir("..")
+            print("made", name, flush=True)
+    """
+    guard = GUARD if sys.platform == "linux" and platform.machine() in NUMBERS else ""
+    done = python(guard + textwrap.dedent(script), folder, umask=0o022)
+    if "no seccomp" in done.stderr:
+        folder = tmp_path_factory.mktemp("unguarded")
+        done = python(script, folder, umask=0o022)
+    return folder, done
+
+
+def came_to_be(entry, made):
+    if entry in NEEDS:
+        pytest.importorskip(NEEDS[entry])
+    folder, done = made
+    assert f"made {entry}\n" in done.stdout, (done.returncode, done.stderr[-3000:])
+    return folder / entry
+
+
+def odd_modes(folder, umask):
+    """The files and folders that have another mode than the umask says."""
+    files = [path for path in folder.rglob("*") if not path.is_symlink()]
+    assert any(path.suffix in (".safetensors", ".json") for path in files)
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in files}
+    return {str(p): oct(mode) for p, mode in modes.items() if mode != (0o777 if p.is_dir() else 0o666) & ~umask}
+
+
+@pytest.mark.parametrize("entry", MADE)
+def test_files_have_the_mode_that_the_umask_says(entry, made):
+    assert odd_modes(came_to_be(entry, made) / "runs", 0o022) == {}
+
+
+def test_files_of_a_group_are_the_groups(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(0o007)
+    try:
+        exec(PPO, {})  # noqa: S102
+    finally:
+        os.umask(before)
+    assert odd_modes(tmp_path / "runs", 0o007) == {}
+
+
+@pytest.mark.parametrize("entry", MADE)
+def test_nothing_is_written_to_home_and_nothing_is_sent(entry, made):
+    """A process that opens a socket is ended by the kernel (`no_sockets`): that all came to be says that none did."""
+    came_to_be(entry, made)
+    home = made[0] / "home"
+    ours = home / ".local" / "state" / "operant" / "key"  # by which a user's own runs are known; it stays here
+    assert [file for file in home.rglob("*") if file.is_file() and file != ours] == []
+
+
 def test_the_guard_sees_a_socket(tmp_path):
-    if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
+    if sys.platform != "linux" or platform.machine() not in NUMBERS:
         pytest.skip("the guard is Linux's")
-    done = subprocess.run(
-        [sys.executable, "-c", GUARD + "import socket; socket.socket()"], capture_output=True, text=True
-    )
+    done = python(GUARD + "import socket; socket.socket()", tmp_path)
     if "no seccomp" in done.stderr:
         pytest.skip("no seccomp here")
     assert done.returncode == -31, done
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the guard is Linux's")
-@pytest.mark.parametrize("entry", ["ppo", "q-learning", "export", "sft", "solve", "import"])
-def test_nothing_is_written_to_home_and_nothing_is_sent(entry, tmp_path):
-    if entry in NEEDS:
-        pytest.importorskip(NEEDS[entry])
-    home = tmp_path / "home"
-    home.mkdir()
-    caches = {"MPLCONFIGDIR": str(tmp_path / "mpl")}  # what matplotlib knows of fonts is no report
-    unset = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "ORT_DISABLE_TELEMETRY", "DO_NOT_TRACK")
-    clean = {key: value for key, value in os.environ.items() if key not in unset}
-    every = "import operant, operant.view.onnx as o\nfor p in ('onnx', 'onnxscript', 'onnxruntime'):\n    o.needs(p)\n"
-    script = GUARD + (MADE[entry] if entry != "import" else every)
-    if entry == "import":
-        pytest.importorskip("onnxruntime")
-    path = os.pathsep.join(path for path in sys.path if path)
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], cwd=tmp_path, capture_output=True, text=True,
-        env=clean | caches | {"HOME": str(home), "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    if "no seccomp" in done.stderr:
-        pytest.skip("no seccomp here")
-    assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
-    ours = home / ".cache" / "operant"  # compiled kernels, of no use to anybody else
-    found = [file for file in home.rglob("*") if file.is_file() and not file.is_relative_to(ours)]
-    assert found == []
+@pytest.fixture(scope="module")
+def another_user(tmp_path_factory):
+    """What another user is told of a run whose tensors they may not read."""
+    words = {"eval": "eval last --episodes 1", "report": "report last", "list": "list runs"}
+    become = f"""
+        import os, sys
+        from pathlib import Path
+        from operant.cli.main import main
+        words = {words!r}
+        for each in words.values():
+            assert main(each.split()) in (None, 0)  # all that it needs is imported now
+        for file in Path("runs").rglob("*.safetensors"):
+            file.chmod(0o600)
+        os.setegid(65534), os.seteuid(65534)
+        for name, each in words.items():
+            print("code", name, main(each.split()), flush=True)
+            print("after", name, file=sys.stderr, flush=True)
+    """
+    folder = tmp_path_factory.mktemp("another")
+    for place in (folder, folder.parent):
+        place.chmod(0o755)
+    done = python(PPO + textwrap.dedent(become), folder, umask=0o022)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
+@pytest.mark.parametrize("entry", ["eval", "report", "list"])
+def test_another_user_is_told_what_may_not_be_read(entry, another_user):
+    assert "Traceback" not in another_user.stderr, another_user.stderr
+    if entry == "eval":
+        assert "code eval 2" in another_user.stdout
+        said = another_user.stderr.partition("after eval")[0]
+        assert "Permission denied" in said
+        assert "chmod -R a+rX" in said
+        assert "Start the run again" not in said
+    if entry == "list":
+        assert "code list 0" in another_user.stdout

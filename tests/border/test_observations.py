@@ -36,6 +36,7 @@ OUTSIDE = {
     "in a dict, a key too few": (B.Dict(a=B.Box(-1, 1), b=B.Discrete(2)), {"b": 1}, r"has the keys \['b'\]"),
     "in a dict, a key too many": (B.Dict(a=B.Discrete(2)), {"a": 1, "z": 1}, r"has the keys \['a', 'z'\]"),
     "in a dict, words": (B.Dict(a=B.Box(-1, 1, (1,))), {"a": np.array(["x"])}, r"at \['a'\] is of type"),
+    "in a dict, bytes": (B.Dict(a=B.Box(0, 255, (2,), np.uint8)), {"a": np.array([NAN, 300.0])}, r"'a'\] is \[nan"),
     "no dict": (B.Dict(a=B.Discrete(2)), 1, "is a int"),
     "in a tuple": (B.Tuple([B.Discrete(3), B.Discrete(3)]), (0, 5), r"at \[1\] is 5"),
     "in a tuple, one too few": (B.Tuple([B.Discrete(3), B.Discrete(3)]), (1,), "is 1 parts"),
@@ -187,6 +188,11 @@ def test_what_is_no_picture_is_learnt_from(entry, name):
         assert operant.loop("ppo", lambda: Fixed(space, ...), **{"env.num": 1})[1].act(space.sample()) in (0, 1)
     else:
         assert not any("pictures" in problem.what for problem in check_env(lambda: Fixed(space, ...), steps=2))
+
+
+def test_an_environment_that_observes_nothing_is_refused():
+    with pytest.raises(OperantError, match="observes nothing"):
+        operant.loop("ppo", lambda: Fixed(B.Box(-1, 1, (0,)), ...), **{"env.num": 1})
 
 
 def test_a_network_of_ones_own_may_see_pictures(tmp_path):

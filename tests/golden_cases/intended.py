@@ -5,8 +5,12 @@ from __future__ import annotations
 _SHOWN = "the file shows the advantages that were learnt from, charge and correction included"
 _KEPT = "PPO on a learnt reward keeps its completions as save.rollouts says"
 _LABELLED = "the completions that a step reward labelled are kept"
+_SPACES = "the policy file keeps both spaces"
 
 INTENDED: dict[str, str] = {
+    "*:*policy.json/observation_space*": _SPACES,
+    "*:*policy.json/action_space*": _SPACES,
+    "*:*run.json/sources*": "a run keeps what its settings name, by SHA-256",
     "mdp/irl:found/log_likelihood": "w · μ_E - E[V] at once, no longer less a penalty that cancels: the last bit",
     "language/grpo-rloo:*/rollouts/*/advantage": _SHOWN,
     "language/grpo-reinforce-pp:*/rollouts/*/advantage": _SHOWN,

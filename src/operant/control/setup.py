@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, EnvError
 from operant.config.registry import is_code
 from operant.control.acting import sampler
 from operant.control.agent import Agent, AgentSpec
@@ -80,6 +80,8 @@ def _environments(cfg: ControlRun, env: EnvLike, limits: Supervisor | None) -> V
 def _spec(cfg: ControlRun, env: VectorEnv) -> AgentSpec:
     """The agent that fits an environment."""
     network = cfg.policy.network
+    if env.obs_dim == 0:
+        raise EnvError(f"{cfg.env.id} observes nothing, so there is nothing to learn from: observe one number, say 0")
     if network == "mlp" and (seen := pixels(env.observation_space)):
         raise ConfigError(
             f"{cfg.env.id} observes pictures, {seen}, and policy.network mlp does not see: it would read "

@@ -82,6 +82,8 @@ class _Leaf:
         if isinstance(self.space, spaces.Box | spaces.MultiBinary):
             if isinstance(self.space, spaces.MultiBinary):
                 self._refuse(flat, (flat == 0) | (flat == 1))
+            elif self.space.dtype.kind in "iu":
+                self._refuse(flat, (flat >= self.space.low.ravel()) & (flat <= self.space.high.ravel()))
             out[:] = flat
             return
         whole = flat
@@ -106,7 +108,8 @@ class Observations:
 
     Box is ravelled, Discrete and MultiDiscrete become one-hot, MultiBinary is ravelled, Dict and Tuple are their parts
     one after the other (the order of `gymnasium.spaces.utils.flatten`). Every part is held against its own space: keys
-    and lengths, shapes, types, whole numbers within their range; the bounds of a Box are not (`check_env` does that).
+    and lengths, shapes, types, whole numbers within their range. The bounds of a Box of fractions are not looked at, as
+    sound environments overstep them by rounding (`check_env` tells of it), nor are those of a Box that stands alone.
 
     Raises EnvError for a space that holds a Sequence, a Graph, a Text or another space without a fixed length.
     """

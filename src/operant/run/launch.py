@@ -128,9 +128,9 @@ def resume(
         env = _env(cfg, env)
         job = builder_of(cfg.algorithm)(cfg, env or cfg.env.id, say)
         changed = _changed(folder, then, cfg, env)
+        checkpoint.load(found, job.learned)
         if to is not None:
             _set_steps(folder, cfg)
-        checkpoint.load(found, job.learned)
         job.at = at
         job.phases.update(then.get("phases") or {})
         job.begin(at)
