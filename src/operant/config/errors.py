@@ -32,6 +32,10 @@ class ConfigError(OperantError):
     exit_code = 2
 
 
+class KeywordError(ConfigError, TypeError):
+    """A keyword that a function of ours does not take; names the nearest that it does. Exit code 2."""
+
+
 class EnvError(OperantError):
     """An environment that is missing, cannot be made, or broke its contract. Exit code 3."""
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from operant.mdp.analyse.evaluation import Evaluation, action_values, evaluate, evaluation_sweeps
+    from operant.mdp.analyse.evaluation import Evaluation, evaluate, evaluation_sweeps
     from operant.mdp.analyse.finite_horizon import finite_horizon_values
     from operant.mdp.analyse.gradient import ExactGradient, exact_policy_gradient
     from operant.mdp.analyse.occupancy import expected_steps, occupancy, return_variance, stationary
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from operant.mdp.io.prism import from_prism, to_prism
     from operant.mdp.methods import METHODS
     from operant.mdp.model import MDP
+    from operant.mdp.policies import action_values
     from operant.mdp.rows import Grid, ModelError, Rows
     from operant.mdp.solution import Certificate, Solution
     from operant.mdp.solvers.average import multichain_policy_iteration, relative_value_iteration
@@ -125,7 +126,7 @@ __all__ = [
 ]
 
 _MODULES = """
-    methods rows model solution solvers.solve io.files build.grid analyse.evaluation analyse.finite_horizon
+    methods rows model policies solution solvers.solve io.files build.grid analyse.evaluation analyse.finite_horizon
     analyse.gradient analyse.occupancy analyse.rational analyse.sampler analyse.td_fixed_point build.enumerate
     build.estimate build.forecast build.gymnasium build.mdptoolbox build.simulator graph.check graph.graph
     graph.reachability io.mapped io.prism solvers.average solvers.device solvers.epsilon_soft solvers.finite_horizon

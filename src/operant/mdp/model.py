@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -18,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from operant.mdp.convert.arrays import rows_of
 from operant.mdp.convert.dictionary import rows_of_dictionary
 from operant.mdp.convert.writers import write
-from operant.mdp.options import About, Header, unknown_keyword
-from operant.mdp.rows import Criterion, Floats, Grid, Labels, ModelError, Names, Rows
+from operant.mdp.options import About, Header, Kind, unknown_keyword
+from operant.mdp.rows import Criterion, Endless, Floats, Grid, Labels, ModelError, Names, Rows
 from operant.mdp.validate import check_entries, check_header, check_start, check_structure
 
 
@@ -27,22 +28,25 @@ class MDP:
     """A finite Markov decision process: v(s) = max over a in A(s) of r(s, a) + γ Σ_s' p(s' | s, a) v(s').
 
     Args:
-        P: p(s' | s, a), one of: an array [S, A, S']; a sequence of A sparse matrices [S, S']; one sparse matrix [L, S']
-            whose rows are the pairs named by `pairs`; a dictionary {(s, a): {s': p}} or {s: {a: [(p, s', r), …]}} with
-            hashable names. Duplicate entries are summed, zeros left out; nothing is densified. A sparse matrix that has
-            the model's form already (float64, sorted, rows in order) is not copied: do not write to it afterwards.
-        R: R(s) as [S], R(s, a) as [S, A] (or [L] with `pairs`), or R(s, a, s') in the form of P. With a dictionary: a
-            dictionary by s, by (s, a) or by (s, a, s'), what it leaves out is 0; None for the second form, which holds
-            its rewards. A pair with reward -inf is not admissible and is left out.
+        P: p(s' | s, a), one of: an array [S, A, S'], which nested lists of numbers are too; a list of A matrices
+            [S, S'], sparse or of NumPy, one for each action; one sparse matrix [L, S'] whose rows are the pairs named
+            by `pairs`; a dictionary {(s, a): {s': p}} or {s: {a: [(p, s', r), …]}} with hashable names. Duplicate
+            entries are summed, zeros left out; nothing is densified. A sparse matrix that has the model's form already
+            (float64, sorted, rows in order) is not copied: do not write to it afterwards.
+        R: R(s) as [S], R(s, a) as [S, A] (with `pairs` as [L], also where L = S), or R(s, a, s') in a form of P. With a
+            dictionary: a dictionary by s, by (s, a) or by (s, a, s'), what it leaves out is 0; None for the second
+            form, which holds its rewards. A pair with reward -inf is not admissible and is left out.
         discount: γ in [0, 1].
         pairs: (states [L], actions [L]), for one sparse P; any order.
         terminal: terminal states: a mask [S], indices (or names, with a dictionary), or a mapping from these to values.
-            They need no rows; rows that they have are dropped. Under R(s) a terminal state is worth R(s) unless a
-            mapping says otherwise.
+            They need no rows; rows that they have are dropped. Under R(s), in arrays and dictionaries alike, a terminal
+            state is worth R(s) unless a mapping says otherwise; under R(s, a) and R(s, a, s') it is worth 0.
         start: distribution of the first state [S], the index (or name) of one state, or a mapping from these to
             probabilities; None if not known.
         horizon: number of decisions of a finite-horizon problem, else None.
         criterion: "discounted", "total" or "average"; if None, discounted for γ < 1 and total for γ = 1.
+        endless: under total reward, what a play that never terminates is worth: what it earns (None), -∞ ("loses":
+            only policies that terminate almost surely count, as with `must_terminate` of `solve`), or +∞ ("wins").
         leak: rows may sum to less than one; what is missing ends the episode with value 0.
         states, actions: names, for messages and pictures: [S] and [A].
         grid: where the states lie on a map.
@@ -57,6 +61,7 @@ class MDP:
     discount: float
     horizon: int | None
     criterion: Criterion
+    endless: Endless | None
     start: Floats | None  # [S]
     leak: bool
     states: Names
@@ -94,12 +99,15 @@ class MDP:
 
     def _set(self, rows: Rows, discount: float, *, check: bool = True, **about: Unpack[About]) -> None:
         if unknown := about.keys() - About.__annotations__.keys():
-            raise unknown_keyword("a model", unknown, Header)
+            raise unknown_keyword("a model", unknown, Header.__annotations__)
         start, states, actions = (about.get(name) for name in ("start", "states", "actions"))
         self.rows = rows
+        if not isinstance(discount, Real):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ModelError(f"discount is {discount!r}: give γ, a number in [0, 1].")
         self.discount = float(discount)
         self.horizon = about.get("horizon")
         self.criterion = about.get("criterion") or ("discounted" if discount < 1.0 else "total")
+        self.endless = about.get("endless")
         self.leak = about.get("leak", False)
         self.states = None if states is None else tuple(states)
         self.actions = None if actions is None else tuple(actions)
@@ -121,11 +129,17 @@ class MDP:
             "start": self.start,
             "horizon": self.horizon,
             "criterion": self.criterion,
+            "endless": self.endless,
             "leak": self.leak,
             "states": self.states,
             "actions": self.actions,
             "grid": self.grid,
         }
+
+    @property
+    def kind(self) -> Kind:
+        """Which problem is meant: "finite-horizon" where there is a horizon, else the criterion."""
+        return self.criterion if self.horizon is None else "finite-horizon"
 
     @property
     def labels(self) -> Labels:
@@ -239,6 +253,7 @@ class MDP:
 
     def __repr__(self) -> str:
         kind = f"horizon {self.horizon}" if self.horizon is not None else self.criterion
+        kind += f", an endless play {self.endless}" if self.endless and self.kind == "total" else ""
         size = f"{self.num_states:,} states, {self.num_rows:,} pairs, {self.nnz:,} entries"
         return f"MDP({size}, {kind}, γ={self.discount:g})"
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
+from operant.config.errors import KeywordError
 from operant.config.suggest import did_you_mean, nearest
-from operant.mdp.rows import Criterion, Floats, Grid, Start
+from operant.mdp.rows import Criterion, Endless, Floats, Grid, Start
 
 Watch = Callable[[int, float, Floats], None]
 """Called by a solver after each sweep or improvement with (iteration, certified gap so far or inf, values [S] now).
@@ -21,6 +22,7 @@ class About(TypedDict, total=False):
     start: Start | Hashable | None
     horizon: int | None
     criterion: Criterion | None
+    endless: Endless | None
     leak: bool
     states: Sequence[Hashable] | None
     actions: Sequence[Hashable] | None
@@ -52,7 +54,11 @@ class Limits(Stop, total=False):
     initial: Floats | None  # values [S] to start from; zeros if None
 
 
-def unknown_keyword(taker: str, unknown: Iterable[str], known: type) -> TypeError:
-    """What to raise for keywords that a TypedDict lacks: it names one of them, and the nearest that is there."""
-    names, name = list(known.__annotations__), min(unknown)
-    return TypeError(f"{taker} takes no {name!r}.{did_you_mean(nearest(name, names))} It takes {', '.join(names)}.")
+Kind = Literal["discounted", "total", "average", "finite-horizon"]
+"""Which problem a model means: a horizon if it has one, else its criterion. `MDP.kind` tells."""
+
+
+def unknown_keyword(taker: str, unknown: Iterable[str], known: Iterable[str]) -> KeywordError:
+    """What to raise for keywords that `known` lacks: it names one of them, and the nearest that is there."""
+    names, name = list(known), min(unknown)
+    return KeywordError(f"{taker} takes no {name!r}.{did_you_mean(nearest(name, names))} It takes {', '.join(names)}.")

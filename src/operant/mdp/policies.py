@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from operant.mdp.model import MDP
 from operant.mdp.rows import Floats, ModelError, Rows, unsigned
+from operant.mdp.validate import public
 
 Ties = Literal["random", "first"]
 
@@ -56,6 +57,24 @@ def best_of(mdp: MDP, x: Floats) -> Floats:
     if len(filled):
         best[filled] = np.maximum.reduceat(x, mdp.rows.pointer.astype(np.int64)[filled])
     return best
+
+
+@public()
+def action_values(mdp: MDP, values: ArrayLike) -> Floats:
+    """q(s, a) = r(s, a) + γ Σ p(s' | s, a) v(s') of every row, [L], from v [S]; γ = 1 for the average criterion.
+
+    From the values v_t [H+1, S] of a finite horizon it is q_t(s, a), with v_{t+1} behind the sum, [H, L].
+
+    Raises:
+        ModelError: if the values have another shape.
+    """
+    v = np.asarray(values, dtype=np.float64)
+    if v.ndim not in (1, 2) or v.shape[-1] != mdp.num_states or not len(v):
+        raise ModelError(f"values have shape {list(v.shape)}: expected one for each of {mdp.num_states} states, [S].")
+    discount = 1.0 if mdp.criterion == "average" else mdp.discount
+    if v.ndim == 1:
+        return mdp.rows.reward + discount * (mdp.matrix @ v)
+    return np.stack([action_values(mdp, later) for later in v[1:]]) if len(v) > 1 else np.zeros((0, mdp.num_rows))
 
 
 def deterministic(mdp: MDP, actions: ArrayLike) -> Floats:

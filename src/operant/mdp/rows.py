@@ -15,6 +15,8 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.integer[Any]]
 Mask = NDArray[np.bool_]
 Criterion = Literal["discounted", "total", "average"]
+Endless = Literal["loses", "wins"]
+"""What a play that never terminates is worth under total reward: -∞ or +∞."""
 Start = ArrayLike | int | Mapping[Any, float]
 """A distribution [S], the index of one state, or a mapping from index or name to probability."""
 Names = tuple[Hashable, ...] | None

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operant.mdp.model import MDP
+from operant.mdp.policies import action_values, best_of
 from operant.mdp.rows import Criterion, Floats
 
 
@@ -61,16 +62,30 @@ class Solution:
 
     @cached_property
     def action_values(self) -> Floats:
-        """q(s, a) of every row, [L], under `values`: r(s, a) + γ Σ p v. Not for a finite horizon."""
-        rows = self.mdp.rows
-        return rows.reward + self.mdp.discount * (self.mdp.matrix @ self.values)
+        """q(s, a) of every row, [L], under `values`: r(s, a) + γ Σ p v, by `operant.mdp.action_values`.
+
+        For a finite horizon [H, L], decision by decision. For the average criterion γ = 1 and `values` are relative:
+        there they tell rows apart that lead to the same gain, and no others (`ties` looks at both).
+        """
+        return action_values(self.mdp, self.values)
 
     def ties(self, tolerance: float | None = None) -> NDArray[np.bool_]:
-        """Which rows [L] are greedy up to `tolerance` (twice the certified gap if None): all optimal actions."""
-        tolerance = 2 * self.certificate.gap + 1e-12 if tolerance is None else tolerance
+        """Which rows are greedy up to `tolerance` (twice the certified gap if None): all optimal actions.
+
+        [L], or [H, L] for a finite horizon. For the average criterion those that lead to the greatest gain, Σ p g, and
+        among these those of the greatest r + Σ p h (Puterman 1994, section 9.1.1); what rounding may hide, 1e-9 of the
+        largest number, is added to the gap. Under γ = 1 an optimal action may be taken once: one that only waits is
+        among them, and a policy that waits for ever is worth what it earns.
+        """
         q = self.action_values
-        pointer = self.mdp.rows.pointer.astype(np.int64)
-        best = np.full(self.mdp.num_states, -np.inf)
-        filled = np.flatnonzero(np.diff(pointer))
-        best[filled] = np.maximum.reduceat(q, pointer[:-1][filled]) if len(q) else []
-        return q >= best[self.mdp.row_state] - tolerance
+        slack = 2 * self.certificate.gap + 1e-12 if tolerance is None else tolerance
+        if self.gain is not None:
+            finite = q[np.isfinite(q)]
+            slack += 1e-9 * float(np.abs(finite).max(initial=1.0)) if tolerance is None else 0.0
+            q = np.where(self._greedy(self.mdp.matrix @ self.gain, slack), q, -np.inf)
+        return self._greedy(q, slack) if q.ndim == 1 else np.stack([self._greedy(now, slack) for now in q])
+
+    def _greedy(self, q: Floats, slack: float) -> NDArray[np.bool_]:
+        """Which rows [L] come within `slack` of the greatest of their state."""
+        with np.errstate(invalid="ignore"):
+            return q >= best_of(self.mdp, q)[self.mdp.row_state] - slack

@@ -1,17 +1,112 @@
-"""What makes arrays a Markov decision process; every failure names its row."""
+"""What makes arrays a Markov decision process, and a call one that can be honoured; a failure names row or keyword."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import cache, wraps
+from inspect import Parameter, signature
+from numbers import Real
+from typing import Any, ParamSpec, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from operant.data.ranges import whole
 from operant.mdp.kernels.bellman import serial
-from operant.mdp.options import Header
+from operant.mdp.options import EPSILON, Header, Kind, Stop, Watch, unknown_keyword
 from operant.mdp.rows import Floats, Integers, Labels, ModelError, Rows
 
 GOOD, NEGATIVE, NOT_FINITE, ZERO, RANGE, ORDER, SUM, REWARD, MEAN, OUTCOME = range(10)
 """What `_inspect` finds in a row."""
+
+
+MADE_SO = {
+    "discounted": "mdp.replace(discount=0.99, criterion=None, horizon=None)",
+    "total": "mdp.replace(discount=1.0, criterion=None, horizon=None)",
+    "average": 'mdp.replace(criterion="average", horizon=None)',
+    "finite-horizon": "mdp.replace(horizon=100)",
+}
+"""How a model asks for each kind of problem."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def public(*kinds: Kind) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """For what this room offers: a call is refused, before anything is computed, for what the function cannot honour.
+
+    That is a keyword that it does not take, with the nearest that it does; something else than a model where its first
+    parameter is `mdp`; and a model of another kind than `kinds`, if these are named.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        given = signature(function).parameters.values()
+        own = frozenset(p.name for p in given if p.kind is not Parameter.VAR_KEYWORD)
+        of_model, name = "mdp" in own, _name(function)
+
+        @wraps(function)
+        def called(*args: P.args, **keywords: P.kwargs) -> T:
+            if not own >= keywords.keys():
+                refuse_unknown(function, keywords)
+            if of_model and (args or "mdp" in keywords):
+                _refuse_other(name, args[0] if args else keywords["mdp"], kinds)
+            return function(*args, **keywords)
+
+        return called
+
+    return decorate
+
+
+def refuse_unknown(function: Callable[..., Any], given: Iterable[str]) -> None:
+    """Refuse the first of these keywords that a function does not take.
+
+    Raises:
+        KeywordError: it names the nearest that there is.
+    """
+    known = parameters(function)
+    if "" not in known and (unknown := set(given).difference(known)):
+        raise unknown_keyword(_name(function), unknown, known)
+
+
+def _name(function: Callable[..., Any]) -> str:
+    """What it is called by: a class by its own name."""
+    return function.__qualname__.removesuffix(".__init__")
+
+
+@cache
+def parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of what a function takes, those of its `**limits` too; "" among them if it takes any name."""
+    names: list[str] = []
+    for parameter in signature(function).parameters.values():
+        if parameter.kind is not Parameter.VAR_KEYWORD:
+            names.append(parameter.name)
+        elif get_origin(hint := get_type_hints(function)[parameter.name]) is Unpack:
+            names += get_args(hint)[0].__annotations__
+        else:
+            names.append("")
+    return tuple(names)
+
+
+def _refuse_other(name: str, mdp: Any, kinds: tuple[Kind, ...]) -> None:
+    kind = getattr(mdp, "kind", None)
+    if kind is None:
+        raise ModelError(f"{name} takes a model, an MDP, and was given {type(mdp).__name__}: make one of it first.")
+    if kinds and kind not in kinds:
+        counted = "finite_horizon and finite_horizon_values count decisions; " if kind == "finite-horizon" else ""
+        raise ModelError(
+            f"{name} is for {' and '.join(kinds)} models, and this one is {kind}: {counted}{MADE_SO[kinds[0]]} is one."
+        )
+
+
+def stopping(stop: Stop) -> tuple[float, Watch | None, int | None]:
+    """(epsilon, watch, max_iterations), looked at.
+
+    Raises:
+        ModelError: if ε is not positive, or the allowance is less than one iteration.
+    """
+    epsilon, most = stop.get("epsilon", EPSILON), stop.get("max_iterations")
+    if not (isinstance(epsilon, Real) and epsilon > 0):
+        raise ModelError(f"epsilon is {epsilon!r}: it must be positive.")
+    return epsilon, stop.get("watch"), most if most is None else whole("max_iterations", most, error=ModelError)
 
 
 def check_header(header: Header, states: int, actions: int) -> None:
@@ -23,10 +118,14 @@ def check_header(header: Header, states: int, actions: int) -> None:
     discount, horizon, criterion = header["discount"], header.get("horizon"), header.get("criterion")
     if not 0.0 <= discount <= 1.0:
         raise ModelError(f"discount is {discount}: γ lies in [0, 1].")
-    if horizon is not None and (not isinstance(horizon, int | np.integer) or horizon < 1):  # pyright: ignore
+    if horizon is not None and (
+        not isinstance(horizon, int | np.integer) or isinstance(horizon, bool) or horizon < 1  # pyright: ignore
+    ):
         raise ModelError(f"horizon is {horizon!r}: give the number of decisions, 1 or more, or None for no limit.")
     if criterion not in ("discounted", "total", "average"):
         raise ModelError(f'criterion is {criterion!r}: it is "discounted", "total" or "average".')
+    if header.get("endless") not in (None, "loses", "wins"):
+        raise ModelError(f'endless is {header.get("endless")!r}: it is "loses", "wins", or None for what a play earns.')
     if criterion == "discounted" and discount == 1.0 and horizon is None:
         raise ModelError('criterion is "discounted" with γ = 1: give a discount below 1, or criterion="total".')
     if criterion == "total" and discount < 1.0:
@@ -93,10 +192,22 @@ def check_structure(rows: Rows, labels: Labels) -> None:
         array = getattr(rows, name)
         if array is not None and array.shape != (length,):
             raise ModelError(f"rows.{name} has shape {array.shape}: expected ({length},).")
-    for name, array, last in (("pointer", rows.pointer, count), ("indptr", rows.indptr, len(rows.data))):
-        if array[0] != 0 or array[-1] != last or np.any(array[1:] < array[:-1]):
-            raise ModelError(f"rows.{name} does not rise from 0 to {last}: it says where each part begins and ends.")
+    check_pointers(rows)
     _check_states(rows, labels)
+
+
+def check_pointers(rows: Rows) -> None:
+    """Where rows and entries begin and end.
+
+    Raises:
+        ModelError: which array does not rise from 0 to the end of what it points to.
+    """
+    last = {"pointer": len(rows.action), "indptr": len(rows.data)}
+    for name, array in (("pointer", rows.pointer), ("indptr", rows.indptr)):
+        if array[0] != 0 or array[-1] != last[name] or np.any(array[1:] < array[:-1]):
+            raise ModelError(
+                f"rows.{name} does not rise from 0 to {last[name]}: it says where each part begins and ends."
+            )
 
 
 def _check_states(rows: Rows, labels: Labels) -> None:

@@ -67,16 +67,19 @@ class Chain:
         """The states whose value has to be solved for: neither terminal nor, under γ = 1, in a class without reward.
 
         Raises:
-            ModelError: under γ = 1, if a recurrent class has a reward: the total has no limit.
+            ModelError: under γ = 1, if a recurrent class has a reward: the total has no limit; or if the model says
+                what an endless play is worth.
         """
         ended = self.mdp.rows.terminal.copy()
         if self.discount == 1.0:
-            bad = np.flatnonzero(self.recurrent & (self.reward != 0.0))
+            counts = self.mdp.kind == "total" and self.mdp.endless is not None
+            bad = np.flatnonzero(self.recurrent & (counts | (self.reward != 0.0)))
             if len(bad):
+                why = "and goes on earning, so that with γ = 1 the total has no limit"
                 raise ModelError(
-                    f"the policy is not proper: from state {self.mdp.name(int(bad[0]))} it never ends and goes on "
-                    "earning, so that with γ = 1 the total has no limit; set a discount below 1, "
-                    'or criterion="average".'
+                    f"the policy is not proper: from state {self.mdp.name(int(bad[0]))} it never ends "
+                    + (f"(and an endless play {self.mdp.endless}); choose one that ends" if counts else why)
+                    + ', set a discount below 1, or criterion="average".'
                 )
             ended |= self.recurrent
         return np.flatnonzero(~ended)

@@ -18,9 +18,10 @@ from operant.mdp.bounds.sweeps import Sweeps
 from operant.mdp.kernels.bellman import backup_range
 from operant.mdp.model import MDP
 from operant.mdp.options import Watch
-from operant.mdp.policies import induced
+from operant.mdp.policies import action_values, induced
 from operant.mdp.rows import Criterion, Floats, ModelError
 from operant.mdp.solution import Certificate
+from operant.mdp.validate import public
 
 EvaluationMethod = Literal["exact", "iterative"]
 Order = Literal["synchronous", "in-place"]
@@ -51,12 +52,7 @@ class Evaluation:
         return self.action_values - self.values[self.mdp.row_state]
 
 
-def action_values(mdp: MDP, values: Floats) -> Floats:
-    """q(s, a) = r(s, a) + γ Σ p(s' | s, a) v(s') of every row, [L] (γ = 1 for the average criterion)."""
-    discount = 1.0 if mdp.criterion == "average" else mdp.discount
-    return mdp.rows.reward + discount * (mdp.matrix @ values)
-
-
+@public("discounted", "total", "average")
 def evaluate(
     mdp: MDP,
     policy: ArrayLike,
@@ -213,6 +209,7 @@ def _average(chain: Chain, started: float) -> Evaluation:
     )
 
 
+@public("discounted", "total")
 def evaluation_sweeps(
     mdp: MDP, policy: ArrayLike, *, order: Order = "synchronous", initial: Floats | None = None
 ) -> Iterator[tuple[Floats, float]]:
@@ -221,7 +218,7 @@ def evaluation_sweeps(
     "synchronous" computes every state from the last sweep's values, "in-place" from the newest ones, states in order.
 
     Raises:
-        ModelError: if `policy` is none, naming the state.
+        ModelError: if `policy` is none, naming the state; or the model is of another kind.
 
     Source: Sutton and Barto (2018), section 4.1.
     """

@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike
 
+from operant.mdp.graph.reachability import must_end
 from operant.mdp.model import MDP
 from operant.mdp.policies import of_rows
 from operant.mdp.rows import ModelError
@@ -59,6 +60,7 @@ class Exact:
         Raises:
             ModelError: if the simplest fractions of a row do not sum to one, or its state has no row.
         """
+        must_end(mdp, "exact arithmetic")
         old = mdp.rows
         pointer, first = old.pointer.astype(np.int64), old.indptr.astype(np.int64)
         successors: list[dict[int, Fraction]] = []

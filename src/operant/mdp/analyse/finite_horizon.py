@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from operant.data.ranges import whole
 from operant.mdp.analyse.occupancy import start_of
 from operant.mdp.model import MDP
 from operant.mdp.policies import checked, over_actions
 from operant.mdp.rows import Floats, Mask, ModelError
+from operant.mdp.validate import public
 
 
+@public()
 def finite_horizon_values(
     mdp: MDP, policy: ArrayLike, *, horizon: int | None = None, final: ArrayLike | None = None
 ) -> Floats:
@@ -80,14 +83,12 @@ def decisions(mdp: MDP, horizon: int | None) -> int:
     """H: the horizon that was passed, or the model's own.
 
     Raises:
-        ModelError: if there is neither, or it is negative.
+        ModelError: if there is neither, or it is no number of decisions.
     """
     steps = mdp.horizon if horizon is None else horizon
     if steps is None:
         raise ModelError("the model has no horizon: pass horizon=, the number of decisions.")
-    if steps < 0:
-        raise ModelError(f"horizon is {steps}: a number of decisions is at least 0.")
-    return steps
+    return whole("horizon", steps, 0, error=ModelError)
 
 
 def undiscounted(mdp: MDP) -> MDP:

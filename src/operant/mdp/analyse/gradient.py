@@ -15,6 +15,7 @@ from operant.mdp.analyse.occupancy import occupancy, start_of, stationary
 from operant.mdp.model import MDP
 from operant.mdp.policies import averaged, of_rows, over_actions, softmax, uniform
 from operant.mdp.rows import Floats, ModelError
+from operant.mdp.validate import public
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,6 +69,7 @@ class ExactGradient:
             raise ModelError("the logits depend on the time: this needs one θ(s, a) for all times.")
 
 
+@public()
 def exact_policy_gradient(
     mdp: MDP, logits: ArrayLike, *, start: ArrayLike | None = None, horizon: int | None = None
 ) -> ExactGradient:

@@ -13,8 +13,10 @@ from scipy.sparse.linalg import splu
 from operant.mdp.analyse.chain import Chain
 from operant.mdp.model import MDP
 from operant.mdp.rows import Floats, ModelError
+from operant.mdp.validate import public
 
 
+@public("discounted", "total")
 def occupancy(mdp: MDP, policy: ArrayLike, *, start: ArrayLike | None = None) -> Floats:
     """μ(s, a) = Σ_t γ^t P(S_t = s, A_t = a) of every row, [L]: under γ = 1 expected visits.
 
@@ -39,6 +41,7 @@ def state_occupancy(chain: Chain, start: Floats) -> Floats:
     return chain.solve(start, transposed=True)
 
 
+@public("discounted", "total", "average")
 def expected_steps(mdp: MDP, policy: ArrayLike) -> Floats:
     """The expected number of decisions until the episode ends, [S], 0 where terminal.
 
@@ -54,6 +57,7 @@ def expected_steps(mdp: MDP, policy: ArrayLike) -> Floats:
     return chain.solve(np.ones(mdp.num_states))
 
 
+@public("discounted", "total")
 def return_variance(mdp: MDP, policy: ArrayLike) -> Floats:
     """Var[G | S_0 = s], [S], of the return G = R + γ G', from E[G²] = E[R² + 2 γ R v(S') + γ² G'²].
 
@@ -95,6 +99,7 @@ def recurrent_classes(chain: Chain) -> Iterator[tuple[NDArray[np.int64], Floats]
         yield members, weight / weight.sum()
 
 
+@public("discounted", "total", "average")
 def stationary(mdp: MDP, policy: ArrayLike, *, start: ArrayLike | None = None) -> Floats:
     """The limit of the time averages of P(S_t = s), [S]: the stationary distribution of a policy's chain.
 

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.mdp.analyse.exact import ONE, ZERO, Exact, Pair, as_fraction, simplest
+from operant.mdp.graph.graph import Graph
 from operant.mdp.model import MDP
 from operant.mdp.policies import checked
 from operant.mdp.rows import Floats, ModelError
+from operant.mdp.validate import public
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,6 +46,7 @@ class Piece:
     unbounded: bool = False  # some policy never ends and earns without limit
 
 
+@public("discounted", "total")
 def evaluate_exactly(mdp: MDP, policy: Sequence[Fraction] | Floats) -> tuple[Fraction, ...]:
     """v_π of a policy π(a | s) over rows [L] (floats are read as their simplest fractions), exactly: [S].
 
@@ -59,12 +62,19 @@ def evaluate_exactly(mdp: MDP, policy: Sequence[Fraction] | Floats) -> tuple[Fra
     return tuple(a for a, _ in values)
 
 
-def solve_exactly(mdp: MDP, *, max_iterations: int = 1000) -> ExactSolution:
+@public("discounted", "total")
+def solve_exactly(mdp: MDP, *, must_terminate: bool = False, max_iterations: int = 1000) -> ExactSolution:
     """v* by policy iteration in fractions; γ below 1, or γ = 1, where it is the best of all policies that end.
 
+    Args:
+        mdp: the model.
+        must_terminate: under γ = 1, policies that end are meant, and those that stay for ever without earning anything
+            are not; implied by `endless="loses"` of the model.
+        max_iterations: improvements at most.
+
     Raises:
-        ModelError: under γ = 1, if nothing ends from some state, or some policy never ends and earns without limit; if
-            the policy still improves after `max_iterations`.
+        ModelError: under γ = 1, if nothing ends from some state, or some policy never ends and earns without limit, or
+            one is better that stays for ever; if the policy still improves after `max_iterations`.
 
     Source: Puterman (1994), sections 6.4 and 7.2.
     """
@@ -73,6 +83,8 @@ def solve_exactly(mdp: MDP, *, max_iterations: int = 1000) -> ExactSolution:
     if improved is None:
         raise ModelError("the total reward is unbounded: a policy that never ends earns more than 0 per round.")
     chosen, values, iterations = improved
+    for state in [] if must_terminate else _resting(model):
+        _refuse_resting(model, state, values[state][0] < 0)
     rows = np.array(chosen, dtype=np.int64)
     tie = [model.advantage(row, s, values)[0] == 0 for s, pairs in enumerate(model.rows) for row in pairs]
     return ExactSolution(
@@ -85,6 +97,7 @@ def solve_exactly(mdp: MDP, *, max_iterations: int = 1000) -> ExactSolution:
     )
 
 
+@public("discounted", "total")
 def breakpoints(
     mdp: MDP,
     slope: ArrayLike,
@@ -92,6 +105,7 @@ def breakpoints(
     at: Fraction | float = 0,
     low: Fraction | float | None = None,
     high: Fraction | float | None = None,
+    must_terminate: bool = False,
     max_iterations: int = 1000,
 ) -> list[Piece]:
     """The optimal policy of r(s, a) + x · slope(s, a) for every value of the parameter x, in order of x.
@@ -106,13 +120,15 @@ def breakpoints(
         slope: how much each reward grows with x: [L], [S, A], or [S] for R(s) (with terminal states' own worth).
         at: a value of x at which the total is bounded, where the walk begins in both directions.
         low, high: the interval of x; None: no limit.
+        must_terminate: as in `solve_exactly`.
         max_iterations: improvements at most, of each policy iteration.
 
     Returns:
         Pieces that cover the interval; a breakpoint is the `high` of one and the `low` of the next.
 
     Raises:
-        ModelError: if the total is unbounded at `at`, or under γ = 1 nothing ends from some state.
+        ModelError: if the total is unbounded at `at`, or under γ = 1 nothing ends from some state, or for some x it is
+            better to stay for ever without earning anything.
 
     Source: Gass and Saaty (1955), The computational algorithm for the parametric objective function; Puterman (1994),
     section 6.4.
@@ -129,7 +145,33 @@ def breakpoints(
     if left and right and _same(left[-1], right[0]):
         middle = right.pop(0)  # the walk began inside of a piece
         left[-1] = replace(left[-1], high=middle.high)
+    for state in [] if must_terminate else _resting(model):
+        for piece in left + right:
+            _refuse_resting(model, state, not piece.unbounded and _falls(piece, state))
     return left + right
+
+
+def _resting(model: Exact) -> list[int]:
+    """States in which a policy may stay for ever without earning anything, which is worth 0 if that counts."""
+    if model.discount != 1 or model.mdp.endless == "loses":
+        return []
+    free = np.array([pair == (ZERO, ZERO) for pair in model.reward], dtype=bool)
+    return np.flatnonzero(Graph.of(model.mdp).end_components(free).label >= 0).tolist()
+
+
+def _refuse_resting(model: Exact, state: int, better: bool) -> None:
+    if better:
+        raise ModelError(
+            f"to stay for ever in state {model.mdp.name(state)} earns nothing, which is better than any policy that "
+            "ends: use operant.mdp.solve, or must_terminate=True where policies that end are meant."
+        )
+
+
+def _falls(piece: Piece, state: int) -> bool:
+    """Is the value of a state below 0 somewhere in the piece?"""
+    a, b = piece.values[state], piece.slopes[state]
+    ends = [None if x is None else a + b * x for x in (piece.low, piece.high)]
+    return any(v is not None and v < 0 for v in ends) or (ends[0] is None and b > 0) or (ends[1] is None and b < 0)
 
 
 def _same(a: Piece, b: Piece) -> bool:

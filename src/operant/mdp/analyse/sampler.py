@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.data.compiled import compiled as kernel
+from operant.data.ranges import whole
 from operant.mdp.model import MDP
 from operant.mdp.policies import checked
 from operant.mdp.rows import Floats, ModelError
+from operant.mdp.validate import public
 
 
 def compiled(function: Any, **more: Any) -> Any:
@@ -230,6 +232,7 @@ class Recorded:
     truncated: NDArray[np.bool_]  # [T]  the episode was cut after `max_steps`, or the recording ended here
 
 
+@public()
 def simulate(
     mdp: MDP,
     policy: ArrayLike,
@@ -250,9 +253,12 @@ def simulate(
         start: as in `sampler`.
 
     Raises:
-        ModelError: if the policy is not one, or nothing says where an episode begins.
+        ModelError: if the policy is not one, nothing says where an episode begins, or a number is out of range.
     """
     limit = max_steps if max_steps is not None else mdp.horizon
+    steps, seed = whole("steps", steps, error=ModelError), whole("seed", seed, 0, error=ModelError)
+    if limit is not None:
+        limit = whole("max_steps", limit, error=ModelError)
     record = Recorded(
         state=np.empty(steps, dtype=np.int64),
         row=np.empty(steps, dtype=np.int64),

@@ -9,8 +9,10 @@ from operant.mdp.analyse.chain import Chain
 from operant.mdp.analyse.occupancy import start_of, state_occupancy, stationary
 from operant.mdp.model import MDP
 from operant.mdp.rows import Floats, ModelError
+from operant.mdp.validate import public
 
 
+@public("discounted", "total")
 def td_fixed_point(
     mdp: MDP, policy: ArrayLike, features: ArrayLike, *, lam: float = 0.0, weight: ArrayLike | None = None
 ) -> Floats:
@@ -38,10 +40,14 @@ def td_fixed_point(
     if not 0.0 <= lam <= 1.0:
         raise ModelError(f"lam is {lam}: λ lies in [0, 1].")
     table = np.asarray(features, dtype=np.float64)
-    if table.ndim != 2 or len(table) != mdp.num_states:
-        raise ModelError(f"features have shape {table.shape}, expected [S, K] = [{mdp.num_states}, K].")
+    if table.ndim != 2 or len(table) != mdp.num_states or not np.isfinite(table).all():
+        raise ModelError(
+            f"features have shape {table.shape}, expected [S, K] = [{mdp.num_states}, K] of finite numbers."
+        )
     chain = Chain(mdp, policy)
     d = _weights(mdp, policy) if weight is None else np.asarray(weight, dtype=np.float64)
+    if d.shape != (mdp.num_states,) or not np.isfinite(d).all():
+        raise ModelError(f"weight has shape {d.shape}, expected one finite number for each of {mdp.num_states} states.")
     running = np.zeros(mdp.num_states)
     running[chain.running] = 1.0
     table = table * running[:, None]

@@ -19,9 +19,10 @@ import numpy as np
 from operant.mdp.bounds.sweeps import Choice, Sweeps
 from operant.mdp.kernels import bellman as kernels
 from operant.mdp.model import MDP
-from operant.mdp.options import EPSILON, Limits, Watch, unknown_keyword
+from operant.mdp.options import Limits, Watch, unknown_keyword
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Certificate, Solution
+from operant.mdp.validate import stopping
 
 UNIT = 2.0**-53
 """The relative error of one operation."""
@@ -158,14 +159,9 @@ class Stopping:
 
     def __init__(self, contraction: Contraction, **limits: Unpack[Limits]) -> None:
         if unknown := limits.keys() - Limits.__annotations__:
-            raise unknown_keyword("a solver", unknown, Limits)
-        self.contraction, self.epsilon, self.watch = contraction, limits.get("epsilon", EPSILON), limits.get("watch")
-        self.max_iterations = limits.get("max_iterations")
+            raise unknown_keyword("a solver", unknown, Limits.__annotations__)
+        self.contraction, (self.epsilon, self.watch, self.max_iterations) = contraction, stopping(limits)
         self.threads, self.initial = limits.get("threads"), limits.get("initial")
-        if not self.epsilon > 0:
-            raise ModelError(f"epsilon is {self.epsilon}: it must be positive.")
-        if self.max_iterations is not None and self.max_iterations < 1:
-            raise ModelError(f"max_iterations is {self.max_iterations}: it must be at least 1.")
         self.started = time.perf_counter()
         self.iterations, self.history = 0, list[tuple[int, float]]()
         self.best, self.stalled = float("inf"), 0

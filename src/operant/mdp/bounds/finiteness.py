@@ -7,6 +7,7 @@ it earns. Every policy ends in a terminal state or stays in an end component, so
   ends the episode at once (not under `must_terminate`, where only policies that terminate almost surely count);
 - among what is left: reward ≥ 0 and somewhere > 0: staying earns without limit, and so does who can get there: +∞;
 - reward ≤ 0: staying loses without limit. A state from which no policy avoids that is worth -∞, and others do avoid it;
+- under `endless="wins"` of the model each of them is +∞, and none is merged;
 - rewards of both signs: the sign of the best average reward decides, from certified bounds. Zero, or too close to zero
   to tell, is refused, and so is a state that may end both at +∞ and at -∞: its expectation does not exist.
 
@@ -55,7 +56,8 @@ def finiteness(mdp: MDP, *, must_terminate: bool = False) -> Finiteness:
     if must_terminate:
         sure, _, live = graph.sure(mdp.rows.terminal, live, ends=True)
         excluded = ~sure
-    zero = graph.end_components(live & (reward == 0.0))
+    wins = mdp.endless == "wins"
+    zero = graph.end_components(live & (reward == 0.0) & (not wins))
     block = _blocks(zero, excluded)
     stay = np.unique(block[zero.label >= 0]) if not must_terminate else np.zeros(0, dtype=np.int64)
     merged = graph.quotient(reward, block, live & ~zero.inside, stay, np.zeros(len(stay)))
@@ -153,10 +155,11 @@ def _winners(mdp: MDP, outer: Graph, block: NDArray[np.int64]) -> tuple[Mask, ND
     most, least = np.full(ends.count, -np.inf), np.full(ends.count, np.inf)
     np.maximum.at(most, of, rows.reward[inside])
     np.minimum.at(least, of, rows.reward[inside])
-    earns = (most > 0) & (least >= 0)
-    mixed = (most > 0) & (least < 0)
+    wins = mdp.endless == "wins"
+    earns = np.full(ends.count, wins) | ((most > 0) & (least >= 0))
+    mixed = ~earns & (most > 0) & (least < 0)
     if earns.any():
-        paying = inside[earns[of] & (rows.reward[inside] > 0)]
+        paying = inside[earns[of] & (wins | (rows.reward[inside] > 0))]
         goal = np.zeros(outer.num_states, dtype=bool)
         goal[outer.owner[paying]] = True
         chosen[outer.owner[paying]] = paying

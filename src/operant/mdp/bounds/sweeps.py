@@ -10,6 +10,7 @@ import numpy as np
 from numba.core import config
 from numpy.typing import NDArray
 
+from operant.data.ranges import whole
 from operant.mdp.kernels import bellman as kernels
 from operant.mdp.model import MDP
 from operant.mdp.rows import Floats, Integers, ModelError, unsigned
@@ -26,7 +27,7 @@ def thread_count(threads: int | None, entries: int) -> int:
         ModelError: if there are not that many.
     """
     most = int(config.NUMBA_NUM_THREADS)  # pyright: ignore[reportAttributeAccessIssue]
-    if threads is not None and not 1 <= threads <= most:
+    if threads is not None and whole("threads", threads, error=ModelError) > most:
         raise ModelError(f"threads is {threads}: this process may use 1 to {most} (NUMBA_NUM_THREADS).")
     return 1 if entries < SMALL else threads or most
 

@@ -11,12 +11,14 @@ from typing import Any, cast
 import numpy as np
 from numba.core.errors import NumbaError
 
+from operant.data.ranges import whole
 from operant.mdp.build.forecast import SHARE, available, gigabytes, memory, require
 from operant.mdp.convert.row_builder import RowBuilder
 from operant.mdp.kernels.enumerate import COUNT, FINE, IMPURE, SUCCESSOR, compiled
 from operant.mdp.kernels.rows import is_tidy, tidy
 from operant.mdp.model import MDP
 from operant.mdp.rows import Criterion, Floats, Grid, Integers, ModelError, Rows, unsigned
+from operant.mdp.validate import public
 
 Outcomes = Iterable[tuple[float, Hashable, float]]
 """(probability, successor, reward) of each outcome."""
@@ -24,6 +26,7 @@ LOOK = 4096
 """States between two looks at the memory."""
 
 
+@public()
 def enumerate_mdp(
     transition: Callable[..., Any],
     start: Hashable | Mapping[Hashable, float],
@@ -158,6 +161,7 @@ def _progress(quiet: bool) -> Generator[Callable[[int, int, int], None]]:
         yield tell
 
 
+@public()
 def enumerate_compiled(
     transition: Any,
     *,
@@ -198,6 +202,7 @@ def enumerate_compiled(
         ModelError: if Numba cannot compile it, a row is no distribution (named by state and action), or the model would
             not fit into memory.
     """
+    whole("threads", threads, error=ModelError)
     count, fill = _kernels(transition, states, actions, successors)
     sizes = np.zeros((2, states), dtype=np.int64)  # rows and entries of each state
     chunks = [(begin, min(begin + 65536, states)) for begin in range(0, states, 65536)]
@@ -241,8 +246,7 @@ def _with_end(grid: Grid) -> Grid:
 
 def _kernels(transition: Any, states: int, actions: int, successors: int) -> tuple[Any, Any]:
     for name, number in (("states", states), ("actions", actions), ("successors", successors)):
-        if number < 1:
-            raise ModelError(f"{name} is {number}: give 1 or more.")
+        whole(name, number, error=ModelError)
     count, fill = compiled(transition)
     try:  # on no states: this compiles, and reads nothing
         count(0, 0, actions, states, np.zeros((2, 0), dtype=np.int64), *_buffers(successors))

@@ -11,11 +11,13 @@ from operant.mdp.build.terminal_split import split_endings
 from operant.mdp.convert.row_builder import assemble
 from operant.mdp.model import MDP
 from operant.mdp.rows import Floats, ModelError, unsigned
+from operant.mdp.validate import public
 
 Transitions = tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike, ArrayLike]
 """(state, action, reward, successor, terminated), [n] each."""
 
 
+@public()
 def from_logs(
     log: Any,
     *,

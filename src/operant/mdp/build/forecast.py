@@ -8,6 +8,7 @@ from operant.data.memory import available as available
 from operant.data.memory import gigabytes as gigabytes
 from operant.mdp.model import MDP
 from operant.mdp.rows import ModelError
+from operant.mdp.validate import public
 
 SHARE = 0.9
 """Of what is available, the part that a build or a solve may fill: the rest is for the file cache and the system."""
@@ -42,6 +43,7 @@ class Forecast:
         )
 
 
+@public()
 def memory(
     states: int, actions: float, successors: float, *, outcome_rewards: bool = False, policy_copy: bool = True
 ) -> Forecast:
@@ -64,6 +66,7 @@ def memory(
     return Forecast(states=states, pairs=pairs, entries=entries, model=model, solve=solve)
 
 
+@public()
 def memory_of(mdp: MDP, *, policy_copy: bool = True) -> Forecast:
     """The memory of a model that exists, and of a solve: with a horizon, 36 bytes per state and decision."""
     pairs = max(mdp.num_rows, 1)

@@ -10,11 +10,13 @@ import scipy.sparse as sp
 
 from operant.mdp.model import MDP
 from operant.mdp.rows import Floats, Grid, ModelError
+from operant.mdp.validate import public
 
 MOVES = {"up": (-1, 0), "right": (0, 1), "down": (1, 0), "left": (0, -1)}
 """The four moves, as (rows down, columns right), in the order of their action labels."""
 
 
+@public()
 def grid_world(
     text: str,
     *,

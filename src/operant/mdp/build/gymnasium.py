@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operant.config.suggest import did_you_mean, nearest
 from operant.mdp.build.terminal_split import split_endings
 from operant.mdp.convert.row_builder import assemble, shrink
 from operant.mdp.kernels.rows import tidy
 from operant.mdp.model import MDP
 from operant.mdp.rows import Grid, Integers, ModelError, unsigned
+from operant.mdp.validate import public
 
 FROZEN_LAKE = {"left": (0, -1), "down": (1, 0), "right": (0, 1), "up": (-1, 0)}
 CLIFF_WALKING = {"up": (-1, 0), "right": (0, 1), "down": (1, 0), "left": (0, -1)}
 TAXI = ("south", "north", "east", "west", "pick up", "drop off")
 
 
+@public()
 def from_gymnasium(
     env: Any,
     *,
@@ -54,14 +57,21 @@ def from_gymnasium(
         try:
             env = made = gymnasium.make(env, **options)
         except (gymnasium.error.Error, TypeError, ImportError) as error:
-            raise ModelError(f"gymnasium cannot make {env!r}: {error}") from error
+            raise ModelError(f"gymnasium cannot make {env!r}: {error}.{_meant(options)}") from error
     elif options:
-        raise ModelError(f"{', '.join(options)}: options are for an environment that is given by its id.")
+        raise ModelError(
+            f"{', '.join(options)}: options are for an environment that is given by its id.{_meant(options)}"
+        )
     try:
         return _from_table(env, discount=discount, horizon=horizon, start=start)
     finally:
         if made is not None:
             made.close()
+
+
+def _meant(options: Mapping[str, Any]) -> str:
+    """Which parameter of ours an option may have been meant for."""
+    return did_you_mean([name for option in options for name in nearest(option, ("discount", "horizon", "start"))])
 
 
 def _from_table(env: Any, *, discount: float, horizon: int | None, start: Any) -> MDP:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike
 
 from operant.mdp.model import MDP
+from operant.mdp.options import About
 from operant.mdp.rows import ModelError
+from operant.mdp.validate import public
 
 
-def from_mdptoolbox(P: Any, R: Any, discount: float, **options: Any) -> MDP:
+class Options(About, total=False):
+    """What `MDP` takes besides."""
+
+    terminal: ArrayLike | Mapping[int, float] | None
+
+
+@public()
+def from_mdptoolbox(P: Any, R: Any, discount: float, **options: Unpack[Options]) -> MDP:
     """The model of MDPtoolbox arrays: P as [A, S, S] or A matrices, R as [S], [S, A], [A, S, S] or A matrices.
 
     Args:

@@ -12,6 +12,7 @@ import numpy as np
 from operant.mdp.build.enumerate import enumerate_mdp
 from operant.mdp.model import MDP
 from operant.mdp.rows import ModelError
+from operant.mdp.validate import public
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class _Ended:
     state: Hashable
 
 
+@public()
 def from_step(
     step: Callable[[Any, Any], tuple[Hashable, float, bool]],
     start: Hashable | Mapping[Hashable, float],
@@ -82,6 +84,7 @@ def _renamed(mdp: MDP) -> MDP:
     return mdp.replace(states=names)
 
 
+@public()
 def from_simulator(
     simulator: Any,
     *,

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from operant.mdp.convert.row_builder import assemble, shrink, terminal_states
+from operant.mdp.convert.row_builder import assemble, shrink, terminal_states, without
 from operant.mdp.kernels.rows import copy_rows, is_tidy, look_up, tidy
 from operant.mdp.rows import Floats, Integers, ModelError, Rows, unsigned
 
@@ -50,11 +50,20 @@ def rows_of(
     chosen = _ordered(pieces.state, pieces.action, keep)
     indptr, indices, data, owned = _gather(pieces, chosen)
     if outcome is not None:
-        other = _gather(outcome, chosen)
+        columns: tuple[Any, ...] = _with_outcomes((indptr, indices, data), _gather(outcome, chosen), owned)
+        state, action = pieces.state[chosen], pieces.action[chosen]
+        if np.isneginf(columns[3]).any():
+            barred = np.bincount(
+                np.repeat(np.arange(len(state)), np.diff(columns[0]).astype(np.int64)),
+                weights=np.isneginf(columns[3]),
+                minlength=len(state),
+            )
+            columns, stays = without(barred > 0, *columns), barred == 0
+            state, action = state[stays], action[stays]
         return assemble(
-            pieces.state[chosen],
-            pieces.action[chosen],
-            *_with_outcomes((indptr, indices, data), other, owned),
+            state,
+            action,
+            *columns,
             reward=None,
             terminal=ends,
             terminal_value=worth,
@@ -87,8 +96,9 @@ def _pieces(P: Any, pairs: tuple[ArrayLike, ArrayLike] | None) -> Pieces:
             f"P is one sparse matrix of shape {P.shape} without pairs: say which state and action each row is, "
             "MDP(P, R, discount, pairs=(states, actions)), or give a list of one matrix per action."
         )
-    if not isinstance(P, np.ndarray) and any(sp.issparse(p) for p in P):
-        parts = [_csr(p, f"P[{a}]") for a, p in enumerate(P)]
+    matrices = _matrices(P)
+    if matrices is not None:
+        parts = [_csr(p, f"P[{a}]") for a, p in enumerate(matrices)]
         states, actions = parts[0].shape[1], len(parts)
         for a, part in enumerate(parts):
             if part.shape != (states, states):
@@ -97,7 +107,7 @@ def _pieces(P: Any, pairs: tuple[ArrayLike, ArrayLike] | None) -> Pieces:
         line, part = np.divmod(np.arange(states * actions), actions)
         state, action = line, part
     else:
-        dense = np.asarray(P, dtype=np.float64)
+        dense = _numbers(P, "P")
         if dense.ndim != 3 or dense.shape[0] != dense.shape[2]:
             raise ModelError(
                 f"P has shape {dense.shape}: expected [S, A, S'], states first. "
@@ -110,6 +120,39 @@ def _pieces(P: Any, pairs: tuple[ArrayLike, ArrayLike] | None) -> Pieces:
     return Pieces(
         parts=parts, part=part, line=line, state=state, action=action, states=states, actions=actions, several=several
     )
+
+
+def _matrices(given: Any) -> list[Any] | None:
+    """The matrices of a list of one for each action, whatever holds their numbers; None where it is no such list.
+
+    One matrix among the items (sparse, of NumPy or of pandas) makes it a list of matrices, each [S, S']. A list of
+    matrices that are not square is an array of numbers, [S, A, S'], and so are nested lists.
+    """
+    listed = isinstance(given, list | tuple) or (isinstance(given, np.ndarray) and given.dtype == object and given.ndim)
+    parts: list[Any] = list(given) if listed else []
+    if not any(getattr(part, "ndim", 0) == 2 for part in parts):
+        return None
+    shapes = {tuple(np.shape(part)) for part in parts}
+    square = all(len(shape) == 2 and shape[0] == shape[1] for shape in shapes)
+    return parts if square or any(sp.issparse(part) for part in parts) else None
+
+
+def _numbers(given: Any, what: str) -> Floats:
+    """An array of numbers.
+
+    Raises:
+        ModelError: if it is none.
+    """
+    try:
+        array = np.asarray(given)
+        if array.dtype.kind not in "biuf":
+            array = np.asarray(given, dtype=np.float64) if array.dtype.kind == "O" else None
+        if array is not None:
+            return np.asarray(array, dtype=np.float64)
+        why = "it holds something else"
+    except (TypeError, ValueError) as error:
+        why = str(error)
+    raise ModelError(f"{what} is {type(given).__name__}: expected an array of numbers, and {why}.")
 
 
 def _of_pairs(P: Any, pairs: tuple[ArrayLike, ArrayLike]) -> Pieces:
@@ -137,10 +180,17 @@ def _of_pairs(P: Any, pairs: tuple[ArrayLike, ArrayLike]) -> Pieces:
 
 def _csr(matrix: Any, name: str) -> Any:
     if not sp.issparse(matrix):
-        matrix = np.asarray(matrix, dtype=np.float64)
+        matrix = _numbers(matrix, name)
         if matrix.ndim != 2:
             raise ModelError(f"{name} has shape {matrix.shape}: expected a matrix.")
+    elif matrix.dtype.kind not in "biuf":
+        raise ModelError(f"{name} is of type {matrix.dtype}: expected a matrix of numbers.")
     csr = matrix if sp.issparse(matrix) and matrix.format == "csr" else _coo_to_csr(matrix)
+    indptr, indices = csr.indptr, csr.indices
+    if len(indptr) != csr.shape[0] + 1 or indptr[0] != 0 or indptr[-1] > len(indices) or np.any(np.diff(indptr) < 0):
+        raise ModelError(f"{name} is damaged: its indptr does not rise from 0 to {len(indices)}, its entries.")
+    if indices.itemsize > 4 and len(indices) and not 0 <= indices.min() <= indices.max() < csr.shape[1]:
+        raise ModelError(f"{name} is damaged: it has an entry beyond its {csr.shape[1]} columns.")
     if csr.data.dtype != np.float64:
         csr = sp.csr_array((csr.data.astype(np.float64), csr.indices, csr.indptr), shape=csr.shape)
     return csr
@@ -168,11 +218,22 @@ def _rewards(R: Any, pieces: Pieces, *, single: bool) -> tuple[Floats | None, Pi
         if not single and R.shape == (states, actions):
             return np.asarray(sp.csr_array(R)[pieces.state, pieces.action], dtype=np.float64).ravel(), None, None
         raise ModelError(f"R is a sparse matrix of shape {R.shape}: expected {wanted} or R(s, a, s') in the form of P.")
-    listed = isinstance(R, list | tuple) and len(R) == actions and all(np.ndim(r) == 2 or sp.issparse(r) for r in R)
-    if pieces.several and listed and all(r.shape == (states, states) for r in R):
-        return None, replace(pieces, parts=[_csr(r, f"R[{a}]") for a, r in enumerate(R)]), None
-    given = np.asarray(R, dtype=np.float64)
+    matrices = None if single else _matrices(R)
+    if matrices is not None:
+        parts = [_csr(r, f"R[{a}]") for a, r in enumerate(matrices)]
+        if len(parts) != actions or any(part.shape != (states, states) for part in parts):
+            raise ModelError(
+                f"R is a list of matrices of shape {[part.shape for part in parts]}: expected {actions}, one for each "
+                f"action, of shape {(states, states)}."
+            )
+        return None, replace(pieces, parts=parts, part=pieces.action, line=pieces.state), None
+    given = _numbers(R, "R")
     if given.shape == (states, actions, states) and not single:
+        if pieces.several and states == actions:
+            raise ModelError(
+                f"R is an array of shape {given.shape}, and P a list of matrices: R may be [S, A, S'] or a matrix for "
+                "each action. Give it as a list of matrices too, or P as an array [S, A, S']."
+            )
         flat = given.reshape(states * actions, states)
         line = pieces.state * actions + pieces.action
         return None, replace(pieces, parts=[flat], part=np.zeros(len(line), dtype=np.int8), line=line), None

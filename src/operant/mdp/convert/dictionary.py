@@ -32,8 +32,10 @@ def rows_of_dictionary(
     nested = all(isinstance(value, Mapping) and not _numbers(value) for value in P.values())
     if nested and R is not None:
         raise ModelError("P of the form {s: {a: [(p, s', r), …]}} holds its rewards: leave R out.")
-    triples = list(_nested(P) if nested else _flat(P, R))
-    ends = terminal if isinstance(terminal, Mapping) else list(cast("Iterable[Hashable]", terminal or ()))
+    paid: Mapping[Any, Any] = {} if nested else _rewards(R)
+    kind = "outcome" if nested else _kind(P, paid)
+    triples = [row for row in (_nested(P) if nested else _flat(P, paid, kind)) if _admissible(row[2])]
+    ends = _ends(terminal, paid if kind == "state" else {})
     known: dict[Hashable, None] = dict.fromkeys(P if states is None and nested else states or ())
     if states is None:
         for state, _, outcomes in triples:
@@ -49,9 +51,26 @@ def rows_of_dictionary(
         for p, successor, r in outcomes:
             builder.add(_at(index, successor, "state", f"successor of state {state!r}, action {action!r}"), p, r)
         builder.close(_at(index, state, "state", "key of P"), _at(choices, action, "action", f"key of P at {state!r}"))
-    at = [_at(index, state, "state", "terminal") for state in ends]
-    worth = dict(zip(at, ends.values(), strict=True)) if isinstance(ends, Mapping) else np.array(at, dtype=np.int64)
+    worth = {_at(index, state, "state", "terminal"): value for state, value in ends.items()}
     return builder.rows(len(index), worth), state_names, action_names
+
+
+def _ends(terminal: Any, of_state: Mapping[Any, float]) -> dict[Hashable, float]:
+    """The terminal states and what they are worth: what a mapping says, else R(s), else 0."""
+    if isinstance(terminal, Mapping):
+        return dict(cast("Mapping[Hashable, float]", terminal))
+    if terminal is None:
+        return {}
+    try:
+        return {state: of_state.get(state, 0.0) for state in terminal}
+    except TypeError:
+        raise ModelError(
+            f"terminal is {terminal!r}: give a list of states, or a mapping from states to values."
+        ) from None
+
+
+def _admissible(outcomes: list[tuple[float, Any, float]]) -> bool:
+    return not any(r == -np.inf and p > 0.0 for p, _, r in outcomes)
 
 
 def _numbers(value: Mapping[Any, Any]) -> bool:
@@ -71,37 +90,43 @@ def _nested(P: Mapping[Any, Any]) -> Iterable[tuple[Any, Any, list[tuple[float, 
                 ) from None
 
 
-def _flat(P: Mapping[Any, Any], R: Any) -> Iterable[tuple[Any, Any, list[tuple[float, Any, float]]]]:
-    if not isinstance(R, Mapping):
-        raise ModelError(
-            f"R is {type(R).__name__}: with P as {{(s, a): {{s': p}}}} give a dictionary by s, (s, a) or (s, a, s')."
-        )
-    kind = _kind(P, R)
+def _flat(
+    P: Mapping[Any, Any], R: Mapping[Any, Any], kind: str
+) -> Iterable[tuple[Any, Any, list[tuple[float, Any, float]]]]:
     for key, outcomes in P.items():
         if not isinstance(key, tuple) or len(cast("tuple[Any, ...]", key)) != 2 or not isinstance(outcomes, Mapping):
             raise ModelError(
                 f"P[{key!r}] is {outcomes!r}: expected {{(s, a): {{s': p}}}} or {{s: {{a: [(p, s', r), …]}}}}."
             )
         state, action = cast("tuple[Any, Any]", key)
-        if kind == "pair" and R.get(key, 0.0) == -np.inf:
-            continue
         entries = cast("Mapping[Any, float]", outcomes).items()
         reward = R.get(key, 0.0) if kind == "pair" else R.get(state, 0.0)
-        yield (
-            state,
-            action,
-            [
+        if kind != "outcome" and reward == -np.inf:
+            continue
+        try:
+            found = [
                 (float(p), successor, float(R.get((state, action, successor), 0.0) if kind == "outcome" else reward))
                 for successor, p in entries
-            ],
+            ]
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"P[{key!r}] is {outcomes!r}: {error}; expected numbers, {{s': p}}.") from None
+        yield state, action, found
+
+
+def _rewards(R: Any) -> Mapping[Any, Any]:
+    if not isinstance(R, Mapping):
+        raise ModelError(
+            f"R is {type(R).__name__}: with P as {{(s, a): {{s': p}}}} give a dictionary by s, (s, a) or (s, a, s')."
         )
+    return cast("Mapping[Any, Any]", R)
 
 
 def _kind(P: Mapping[Any, Any], R: Mapping[Any, float]) -> str:
     """What the keys of R are: states, pairs or outcomes."""
     if all(key in P for key in R):
         return "pair"
-    states = {key[0] for key in P} | {successor for outcomes in P.values() for successor in outcomes}
+    rows = [(key, outcomes) for key, outcomes in P.items() if isinstance(key, tuple) and isinstance(outcomes, Mapping)]
+    states = {key[0] for key, _ in rows} | {successor for _, outcomes in rows for successor in outcomes}
     if all(key in states for key in R):
         return "state"
     stray = [key for key in R if not (isinstance(key, tuple) and len(key) == 3 and key[:2] in P)]  # pyright: ignore

@@ -106,6 +106,14 @@ def assemble(
     )
 
 
+def without(inadmissible: NDArray[np.bool_], indptr: Integers, *of_entries: Any) -> tuple[Any, ...]:
+    """(indptr, …) without the rows in a mask: `indptr` counts anew, and what there is for each entry is shortened."""
+    lengths, stays = np.diff(indptr.astype(np.int64)), ~inadmissible
+    entry = np.repeat(stays, lengths)
+    left = (None if x is None else x[entry] for x in of_entries)
+    return unsigned(np.concatenate(([0], np.cumsum(lengths[stays])))), *left
+
+
 def shrink(array: NDArray[Any], length: int | np.integer[Any]) -> NDArray[Any]:
     """The first `length` items, in a block of that size: memory is given back in place, without a copy."""
     if length == len(array):
@@ -132,7 +140,9 @@ def terminal_states(
         if given.shape != (states,):
             raise ModelError(f"terminal is a mask of shape {given.shape}: expected one bit per state, ({states},).")
         given = np.flatnonzero(given)
-    given = given.astype(np.int64, casting="unsafe" if given.size == 0 else "same_kind").ravel()
+    if given.size and given.dtype.kind not in "iu":
+        raise ModelError(f"terminal is {given.ravel()[0]!r}, …: give numbers of states, 0 to {states - 1}, or a mask.")
+    given = given.astype(np.int64).ravel()
     wrong = given[(given < 0) | (given >= states)]
     if len(wrong):
         raise ModelError(f"terminal state {wrong[0]} does not exist: the model has states 0 to {states - 1}.")

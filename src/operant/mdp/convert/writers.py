@@ -49,6 +49,7 @@ def _about(header: Header, states: int) -> dict[str, Any]:
         "discount": header["discount"],
         "criterion": header.get("criterion"),
         "horizon": None if horizon is None else int(horizon),
+        **({} if header.get("endless") is None else {"endless": header.get("endless")}),
         "leak": header.get("leak", False),
         "states": states if names is None else [_plain(name) for name in names],
         "actions": None if actions is None else [_plain(name) for name in actions],

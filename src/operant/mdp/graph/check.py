@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from operant.mdp.graph.reachability import prob1_every, prob1_some, reachable
 from operant.mdp.model import MDP
 from operant.mdp.rows import Mask
+from operant.mdp.validate import public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class Problem:
         return self.message
 
 
+@public()
 def check(mdp: MDP) -> list[Problem]:
     """What is suspicious in a model; empty if nothing is.
 

@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from operant.data.ranges import indices
 from operant.mdp.graph.graph import Components, EndComponents, Graph
 from operant.mdp.kernels import graph as kernels
 from operant.mdp.model import MDP
-from operant.mdp.rows import Mask
+from operant.mdp.rows import Mask, ModelError
+from operant.mdp.validate import public
 
 
+@public()
 def components(mdp: MDP) -> Components:
     """Strongly connected components of a model's graph, sinks first.
 
@@ -30,16 +33,31 @@ def components(mdp: MDP) -> Components:
     return graph.strong(graph.every_row())
 
 
+@public()
 def maximal_end_components(mdp: MDP) -> EndComponents:
     """The maximal end components of a model; terminal states and rows that leak are in none."""
     graph = Graph.of(mdp)
     return graph.end_components(graph.every_row())
 
 
+def must_end(mdp: MDP, name: str) -> None:
+    """For what counts only policies that end: refuse a model in which others win, if there are any.
+
+    Raises:
+        ModelError: if an endless play wins, and some policy never ends.
+    """
+    if mdp.kind == "total" and mdp.endless == "wins" and maximal_end_components(mdp).count:
+        raise ModelError(f"{name} counts policies that end, and an endless play wins here: use operant.mdp.solve.")
+
+
+@public()
 def reachable(mdp: MDP, states: ArrayLike | None = None) -> Mask:
     """States that some policy visits with positive probability from `states` (a mask or indices), [S] bool.
 
     From the start distribution if `states` is None, and from everywhere if there is none.
+
+    Raises:
+        ModelError: if there is no such state.
     """
     rows = mdp.rows
     if states is None and mdp.start is None:
@@ -51,22 +69,34 @@ def reachable(mdp: MDP, states: ArrayLike | None = None) -> Mask:
     return seen
 
 
+@public()
 def can_terminate(mdp: MDP) -> Mask:
     """States from which some policy terminates with positive probability, [S] bool."""
     return ~prob0_every(mdp)
 
 
+@public()
 def proper(mdp: MDP, policy_rows: ArrayLike) -> Mask:
     """States from which a policy terminates with probability one, [S] bool; it is proper if that is all of them.
 
     Args:
         policy_rows: the row that the policy takes in each state, [S]; ignored in terminal states.
 
+    Raises:
+        ModelError: if there is no such row, or it is another state's.
+
     Source: Bertsekas & Tsitsiklis (1991), An analysis of stochastic shortest path problems.
     """
-    graph, rows = Graph.of(mdp), np.asarray(policy_rows, dtype=np.int64)
+    graph, acts, rows = Graph.of(mdp), ~mdp.rows.terminal, np.asarray(policy_rows)
+    if rows.shape != acts.shape:
+        raise ModelError(f"policy_rows has shape {list(rows.shape)}: expected a row for each state, [{len(acts)}].")
+    chosen = indices("policy_rows", rows[acts], mdp.num_rows, error=ModelError)
+    other = np.flatnonzero(mdp.row_state[chosen] != np.flatnonzero(acts))
+    if len(other):
+        state = int(np.flatnonzero(acts)[other[0]])
+        raise ModelError(f"policy_rows names row {chosen[other[0]]} for state {mdp.name(state)}, which is another's.")
     live = np.zeros(mdp.num_rows, dtype=bool)
-    live[rows[~mdp.rows.terminal]] = True
+    live[chosen] = True
     return graph.sure(mdp.rows.terminal, live, ends=True)[0]
 
 
@@ -101,5 +131,7 @@ def _target(mdp: MDP, target: ArrayLike | None) -> Mask:
 
 def _mask(states: Any, count: int) -> Mask:
     given, mask = np.asarray(states), np.zeros(count, dtype=bool)
-    mask[given] = True
+    if given.dtype == bool and given.shape != mask.shape:
+        raise ModelError(f"states are a mask of shape {list(given.shape)}: expected one bit per state, [{count}].")
+    mask[given if given.dtype == bool else indices("states", given, count, error=ModelError)] = True
     return mask

@@ -11,6 +11,7 @@ out. A state is its index, or its name where the names are texts, all different;
     "discount": 0.9,
     "criterion": "discounted",                   "discounted", "total" or "average"
     "horizon": null,                             number of decisions, or null
+    "endless": null,                             what a play that never ends does: "loses", "wins", or null
     "leak": false,                               rows may sum to less than one; the rest ends the episode
     "states": ["cool", "warm", "overheated"],    names (texts, numbers, or lists of these), or how many there are
     "actions": ["slow", "fast"],                 names, or null
@@ -48,6 +49,7 @@ from operant.mdp.convert.writers import FORMAT, VERSION
 from operant.mdp.io.prism import from_prism
 from operant.mdp.model import MDP
 from operant.mdp.rows import Grid, ModelError, Names, Rows
+from operant.mdp.validate import public
 
 MODEL = 2**30
 """Bytes of a model in JSON that are read; a larger one is kept as .npz."""
@@ -68,6 +70,7 @@ ARRAYS = {
 """The members of an .npz file besides `about`, and the kind of their numbers."""
 
 
+@public()
 def load(path: str | Path, **options: Any) -> MDP:
     """The model in a file, by its suffix: .npz, .json, .txt or .map (a grid world), .tra (PRISM).
 
@@ -133,6 +136,7 @@ def _finished(rows: Rows, about: Mapping[str, Any], start: Any, grid: Grid | Non
             start=start,
             horizon=about.get("horizon"),
             criterion=about.get("criterion"),
+            endless=about.get("endless"),
             leak=about.get("leak", False),
             states=_names(about.get("states"), "states"),
             actions=_names(about.get("actions"), "actions"),

@@ -26,7 +26,7 @@ from operant.config.errors import DiskError
 from operant.mdp.model import MDP
 from operant.mdp.options import About
 from operant.mdp.rows import Grid, Labels, ModelError, Rows
-from operant.mdp.validate import check_entries, check_structure
+from operant.mdp.validate import check_entries, check_pointers, check_structure, public
 
 VERSION = 1
 """Of the folder's format."""
@@ -97,19 +97,15 @@ class MappedWriter:
 
     Args:
         folder: a path that does not exist yet.
-        discount, criterion, horizon, leak, start, states, actions, grid: as `MDP.from_rows`.
+        discount, criterion, horizon, endless, leak, start, states, actions, grid: as `MDP.from_rows`.
 
     Raises:
         ModelError: if the folder exists, or a block is not part of a Markov decision process; names state and action.
         DiskError: if the disk refuses.
     """
 
-    def __init__(
-        self,
-        folder: str | Path,
-        discount: float,
-        **about: Unpack[About],
-    ) -> None:
+    @public()
+    def __init__(self, folder: str | Path, discount: float, **about: Unpack[About]) -> None:
         self.folder = Path(folder)
         if self.folder.exists():
             raise ModelError(f"{self.folder} exists: choose another folder, or remove it.")
@@ -130,6 +126,8 @@ class MappedWriter:
             "actions": _names(about.get("actions")),
             "grid": None if grid is None else {"lines": grid.lines, "moves": grid.moves},
         }
+        if about.get("endless") is not None:
+            self._about["endless"] = about.get("endless")
         self._streams: dict[str, _Stream] = {}
         self._states = self._rows = self._entries = 0
         self._largest = -1
@@ -224,6 +222,7 @@ class MappedWriter:
         return self._aside / f"{name}.npy"
 
 
+@public()
 def save_mapped(mdp: MDP, folder: str | Path, *, block: int = 1 << 20) -> None:
     """Write a model into a new folder, `block` states at a time; see `MappedWriter`."""
     with MappedWriter(folder, **mdp.header) as writer:
@@ -231,25 +230,41 @@ def save_mapped(mdp: MDP, folder: str | Path, *, block: int = 1 << 20) -> None:
             writer.append(mdp.rows.block(first, min(first + block, mdp.num_states)))
 
 
-def open_mapped(folder: str | Path) -> MDP:
-    """The model of a folder, its arrays memory-mapped and read-only; nothing is read yet.
+@public()
+def open_mapped(folder: str | Path, *, check: bool = True) -> MDP:
+    """The model of a folder, its arrays memory-mapped and read-only.
 
-    Sizes are checked; `check_mapped` reads everything and compares the checksums.
+    It is read once, a block of states at a time, to see that it is a model, as solvers trust its indices; `check=False`
+    leaves that out, for a large folder of one's own. `check_mapped` compares checksums instead.
 
     Raises:
-        ModelError: if the folder is not a complete model of this version; says which file.
+        ModelError: if the folder is not a complete model of this version, or not a Markov decision process; says which
+            file, or which row.
     """
     folder = Path(folder)
     about = _manifest(folder)
     arrays = {name: _mapped(folder / f"{name}.npy", entry) for name, entry in about["files"].items()}
-    start, cell, grid = arrays.pop("start", about["start"]), arrays.pop("cell", None), about["grid"]
+    start, cell = arrays.pop("start", about.get("start")), arrays.pop("cell", None)
+    grid: Any = about.get("grid")
     if cell is not None:
         grid = Grid(lines=tuple(grid["lines"]), cell=cell, moves=tuple((down, right) for down, right in grid["moves"]))
-    names = ("discount", "horizon", "criterion", "leak", "states", "actions")
-    header: dict[str, Any] = {name: about[name] for name in names} | {"start": start, "grid": grid}
-    return MDP.from_rows(Rows(**cast("dict[str, Any]", arrays)), check=False, **header)
+    names = ("discount", "horizon", "criterion", "endless", "leak", "states", "actions")
+    header: dict[str, Any] = {name: about.get(name) for name in names} | {"start": start, "grid": grid}
+    mdp = MDP.from_rows(Rows(**cast("dict[str, Any]", arrays)), check=False, **header)
+    if check:
+        _check_blocks(mdp)
+    return mdp
 
 
+def _check_blocks(mdp: MDP) -> None:
+    check_pointers(mdp.rows)
+    for first in range(0, mdp.num_states, BLOCK):
+        block, labels = mdp.rows.block(first, min(first + BLOCK, mdp.num_states)), mdp.labels._replace(first=first)
+        check_structure(block, labels)
+        check_entries(block, labels, states=mdp.num_states, leak=mdp.leak)
+
+
+@public()
 def check_mapped(folder: str | Path) -> None:
     """Read every file once and compare it with its checksum in the manifest.
 
@@ -271,8 +286,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{folder} holds no MANIFEST.json: it is no mapped model, or its writing was cut short.")
     try:
         about = load_json(path)
-        complete = set(about["files"]) >= set(DTYPES) - PER_MODEL - {"outcome_reward"}
-    except (ValueError, KeyError, TypeError) as error:
+        complete = set(DTYPES) >= set(about["files"]) >= set(DTYPES) - PER_MODEL - {"outcome_reward"}
+        if not all(type(file["length"]) is int and file["length"] >= 0 for file in about["files"].values()):
+            raise ValueError("a length is no number")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path} is damaged ({error}): write the model anew.") from error
     if about["version"] != VERSION or not complete:
         raise ModelError(
@@ -283,6 +300,11 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def _mapped(path: Path, entry: dict[str, Any]) -> NDArray[Any]:
     """One array of a folder, read-only; an ndarray and not a np.memmap, so that kernels take it by their fast way."""
+    known = {DTYPES[path.stem], "<u4"} if path.stem in POINTERS else {DTYPES[path.stem]}
+    if entry["dtype"] not in known:
+        raise ModelError(
+            f"{path} is of type {entry['dtype']!r} in the manifest: expected {' or '.join(sorted(known))}."
+        )
     dtype = np.dtype(entry["dtype"])
     size = path.stat().st_size if path.is_file() else -1
     if size != HEADER + entry["length"] * dtype.itemsize:

@@ -25,11 +25,13 @@ from operant.config.bounded import text_lines
 from operant.mdp.convert.row_builder import RowBuilder
 from operant.mdp.model import MDP
 from operant.mdp.rows import Floats, ModelError
+from operant.mdp.validate import public
 
 Line = tuple[str, list[str]]
 """(file:line, fields)."""
 
 
+@public()
 def from_prism(
     path: str | Path,
     *,
@@ -44,40 +46,39 @@ def from_prism(
     """The model in `path` (.tra) and its siblings of the same stem, as far as they are there.
 
     The quantities of the PRISM language are: `R{"x"}max=? [F "goal"]` with target="goal"; `Pmax=? [F "goal"]` with
-    target="goal", reach=True; `Rmin` and `Pmin` with minimise=True, which turns the sign of everything.
+    target="goal", reach=True; `Rmin` and `Pmin` with minimise=True, which turns the sign of everything. As there, to
+    miss the target is infinite reward: under Rmax a state from which a policy may has the value +inf (an endless play
+    "wins"), under Rmin one from which every policy may has -inf (it "loses": `must_terminate` is implied).
 
     Args:
         path: the .tra file.
-        discount: γ; PRISM's own properties are undiscounted.
+        discount, horizon, criterion: as `MDP`. PRISM's own properties are undiscounted; otherwise nothing is infinite.
         target: a label; the states that have it are terminal.
         reach: a target is worth 1 and nothing else pays: values are probabilities of reaching it.
         rewards: the stem of the reward files, if it is another: models with several reward structures have x1.srew, ….
         minimise: rewards and values of targets change their sign, so that what is maximised is what was minimised.
-        horizon, criterion: as `MDP`.
 
     Raises:
         ModelError: if a file is malformed, with file and line; if the label does not exist.
     """
-    path = Path(path)
-    sign = -1.0 if minimise else 1.0
+    path, sign = Path(path), -1.0 if minimise else 1.0
     builder, states, places = _transitions(path)
     labels = read_labels(path.with_suffix(".lab"), states) if path.with_suffix(".lab").is_file() else {}
-    ends = np.zeros(states, dtype=bool)
-    if target is not None:
-        if target not in labels:
-            raise ModelError(f"{path}: no state has the label {target!r}: there are {', '.join(labels) or 'none'}.")
-        ends = labels[target]
+    if target is not None and target not in labels:
+        raise ModelError(f"{path}: no state has the label {target!r}: there are {', '.join(labels) or 'none'}.")
+    ends = np.zeros(states, dtype=bool) if target is None else labels[target]
     if not reach:
         _add_rewards(builder, places, path if rewards is None else Path(rewards), states, sign)
     if len(builder.indices) == 0:
         raise ModelError(f"{path}: there are no transitions.")
-    first = labels.get("init")
+    until = target is not None and not reach and discount == 1.0 and horizon is None and criterion in (None, "total")
     return MDP.from_rows(
         builder.rows(states, dict.fromkeys(np.flatnonzero(ends).tolist(), sign if reach else 0.0)),
         discount,
-        start=None if first is None or not first.any() else first / first.sum(),
+        start=None if (first := labels.get("init")) is None or not first.any() else first / first.sum(),
         horizon=horizon,
         criterion=criterion,
+        endless=("loses" if minimise else "wins") if until else None,
         states=_states(path.with_suffix(".sta"), states),
         actions=_action_names(builder, places, ends),
     )
@@ -112,6 +113,7 @@ def read_labels(path: str | Path, states: int) -> dict[str, NDArray[np.bool_]]:
     return labels
 
 
+@public()
 def to_prism(mdp: MDP, path: str | Path) -> None:
     """Write a model as .tra, .lab, .srew, .trew (and .sta, where states are named by tuples), beside each other.
 

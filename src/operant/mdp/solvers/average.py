@@ -16,15 +16,17 @@ from typing import Unpack
 import numpy as np
 import scipy.sparse as sp
 
+from operant.data.ranges import index
 from operant.mdp.analyse.average import GainAndBias, gain_and_bias
 from operant.mdp.bounds.gain import gain_bounds
 from operant.mdp.bounds.sweeps import Choice, Sweeps
 from operant.mdp.graph.graph import EndComponents, Graph
 from operant.mdp.kernels.interval import UNIT
 from operant.mdp.model import MDP
-from operant.mdp.options import EPSILON, Stop, Watch, unknown_keyword
+from operant.mdp.options import Stop, Watch
 from operant.mdp.rows import Mask, ModelError
 from operant.mdp.solution import Certificate, Solution
+from operant.mdp.validate import public, stopping
 
 STAY = 0.05  # of the aperiodicity transform P ← (1 - STAY) P + STAY I (Puterman 8.5.4)
 SMALL = 20_000
@@ -44,6 +46,7 @@ def auto(mdp: MDP, *, threads: int | None = None, **stop: Unpack[Stop]) -> Solut
     return replace(solution, why=f"{why}; {solution.why}")
 
 
+@public("average")
 def relative_value_iteration(
     mdp: MDP, *, threads: int | None = None, reference: int | None = None, **stop: Unpack[Stop]
 ) -> Solution:
@@ -65,14 +68,15 @@ def relative_value_iteration(
     Source: White (1963); Puterman (1994), sections 8.5.4, 8.5.5 and theorem 8.5.5 for the bounds.
     """
     started, states = time.perf_counter(), mdp.num_states
-    epsilon, watch, max_iterations = _checked(mdp, "relative_value_iteration", stop)
+    epsilon, watch, max_iterations = stopping(stop)
     classes = _classes(mdp)
     if len(classes) > 1:
         raise ModelError(
             f"the model is not weakly communicating: {mdp.name(classes[0])} and {mdp.name(classes[1])} lie in "
             f"different classes ({len(classes)} in all) and may have different gains; use multichain-policy-iteration."
         )
-    run = _Relative(mdp, threads, states - 1 if reference is None else reference)
+    at = states - 1 if reference is None else index("reference", reference, states, error=ModelError)
+    run = _Relative(mdp, threads, at)
     stopped = run.iterate(epsilon, watch, max_iterations)
     return Solution(
         mdp=mdp,
@@ -144,6 +148,7 @@ class _Relative:
         return high - low
 
 
+@public("average")
 def multichain_policy_iteration(mdp: MDP, **stop: Unpack[Stop]) -> Solution:
     """Howard's policy iteration: exact gain and relative values by sparse factorisations, nested improvement.
 
@@ -165,7 +170,7 @@ def multichain_policy_iteration(mdp: MDP, **stop: Unpack[Stop]) -> Solution:
     Source: Howard (1960); Puterman (1994), section 9.2.1.
     """
     started = time.perf_counter()
-    epsilon, watch, max_iterations = _checked(mdp, "multichain_policy_iteration", stop)
+    epsilon, watch, max_iterations = stopping(stop)
     graph = Graph.of(mdp)
     normalised = graph.normalised(graph.every_row())
     graph = Graph(normalised.rows, normalised.leaks)
@@ -273,15 +278,3 @@ def _classes(mdp: MDP) -> list[int]:
     elif graph.leaks.any():
         states.append(int(graph.owner[np.flatnonzero(graph.leaks)[0]]))
     return states
-
-
-def _checked(mdp: MDP, name: str, stop: Stop) -> tuple[float, Watch | None, int | None]:
-    """(epsilon, watch, max_iterations) of a solver of average reward."""
-    if unknown := stop.keys() - Stop.__annotations__:
-        raise unknown_keyword(name, unknown, Stop)
-    if mdp.criterion != "average":
-        raise ModelError(f'the criterion of the model is {mdp.criterion!r}: use mdp.replace(criterion="average").')
-    epsilon = stop.get("epsilon", EPSILON)
-    if not epsilon > 0.0:
-        raise ModelError(f"epsilon is {epsilon}: it must be positive.")
-    return epsilon, stop.get("watch"), stop.get("max_iterations")

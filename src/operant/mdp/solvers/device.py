@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 
 from operant.mdp.bounds.certify import Progress
 from operant.mdp.model import MDP
-from operant.mdp.options import Stop, unknown_keyword
+from operant.mdp.options import Stop
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Solution
+from operant.mdp.validate import public
 
 BLOCK = 1 << 22
 """Numbers copied to the device at once: a memory-mapped model passes through without a copy in memory."""
 
 
+@public("discounted")
 def solve_on_device(
     mdp: MDP,
     *,
@@ -40,8 +42,6 @@ def solve_on_device(
     """
     if method not in ("value-iteration", "modified-policy-iteration"):
         raise ModelError(f"{method!r} does not run on a device: use value-iteration or modified-policy-iteration.")
-    if unknown := stop.keys() - Stop.__annotations__:
-        raise unknown_keyword("solve_on_device", unknown, Stop)
     run = Progress(mdp, initial=initial, **stop)
     where = _device(device)
     import torch

@@ -14,8 +14,10 @@ from operant.mdp.options import Watch
 from operant.mdp.policies import best_of, decides, epsilon_soft, soften, uniform
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Certificate, Solution
+from operant.mdp.validate import public
 
 
+@public("discounted", "total")
 def best_epsilon_soft(
     mdp: MDP, epsilon: float, *, watch: Watch | None = None, max_iterations: int = 1000
 ) -> tuple[Solution, Floats]:

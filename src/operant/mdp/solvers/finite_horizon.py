@@ -14,9 +14,10 @@ from operant.mdp.analyse.finite_horizon import decisions, keep_terminal, last_va
 from operant.mdp.bounds.certify import UNIT
 from operant.mdp.bounds.sweeps import Choice, Sweeps
 from operant.mdp.model import MDP
-from operant.mdp.options import EPSILON, Stop, Watch, unknown_keyword
+from operant.mdp.options import Stop, Watch
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Certificate, Solution
+from operant.mdp.validate import public, stopping
 
 
 def auto(mdp: MDP, *, threads: int | None = None, **stop: Unpack[Stop]) -> Solution:
@@ -26,6 +27,7 @@ def auto(mdp: MDP, *, threads: int | None = None, **stop: Unpack[Stop]) -> Solut
     return replace(solution, why=why)
 
 
+@public()
 def finite_horizon(
     mdp: MDP,
     *,
@@ -53,9 +55,7 @@ def finite_horizon(
     Source: Puterman (1994), section 4.5.
     """
     started = time.perf_counter()
-    if unknown := stop.keys() - Stop.__annotations__:
-        raise unknown_keyword("finite_horizon", unknown, Stop)
-    epsilon, watch, max_iterations = stop.get("epsilon", EPSILON), stop.get("watch"), stop.get("max_iterations")
+    epsilon, watch, max_iterations = stopping(stop)
     steps = decisions(mdp, horizon)
     if max_iterations is not None and max_iterations < steps:
         raise ModelError(f"max_iterations is {max_iterations}: a horizon of {steps} needs as many sweeps.")

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.mdp.analyse.chain import Chain
-from operant.mdp.analyse.finite_horizon import finite_horizon_visits
+from operant.mdp.analyse.finite_horizon import finite_horizon_visits, undiscounted
 from operant.mdp.analyse.occupancy import occupancy, start_of
 from operant.mdp.model import MDP
 from operant.mdp.options import Watch
 from operant.mdp.policies import averaged, softmax
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solvers.soft import soft_policy_iteration, soft_values
+from operant.mdp.validate import public
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +32,7 @@ class Explanation:
     iterations: int
 
 
+@public("discounted", "total", "finite-horizon")
 def feature_expectations(
     mdp: MDP, features: ArrayLike, demonstrations: Sequence[tuple[ArrayLike, ArrayLike]]
 ) -> Floats:
@@ -42,22 +44,26 @@ def feature_expectations(
         demonstrations: (states [T] or [T+1], actions [T]) of each; a last state without an action is not read.
 
     Raises:
-        ModelError: if there are none, or an action is not admissible.
+        ModelError: if there are none, an action is not admissible, one is longer than the horizon, or the criterion is
+            the average.
 
     Source: Abbeel and Ng (2004), Apprenticeship learning via inverse reinforcement learning, section 2.
     """
-    table = _features(mdp, features)
+    table, discount = _features(mdp, features), undiscounted(mdp).discount
     if not demonstrations:
         raise ModelError("there are no demonstrations.")
     total = np.zeros(table.shape[1])
     for states, actions in demonstrations:
         done: NDArray[np.int64] = np.asarray(actions, dtype=np.int64)
         seen: NDArray[np.int64] = np.asarray(states, dtype=np.int64)
+        if mdp.horizon is not None and len(done) > mdp.horizon:
+            raise ModelError(f"a demonstration has {len(done)} decisions, and the horizon is {mdp.horizon}.")
         rows = [mdp.row(int(s), int(a)) for s, a in zip(seen, done, strict=False)]
-        total += mdp.discount ** np.arange(len(rows)) @ table[rows]
+        total += discount ** np.arange(len(rows)) @ table[rows]
     return total / len(demonstrations)
 
 
+@public()
 def maxent_irl(
     mdp: MDP,
     features: ArrayLike,
@@ -181,7 +187,8 @@ class _Passes:
             raise ModelError("maximum-entropy IRL needs a discount below 1 or a horizon: pass horizon=.")
         none = np.zeros(mdp.num_states)
         rows = replace(mdp.rows, terminal_value=none, outcome_reward=None)
-        self.mdp, self.table, self.start, self.steps = mdp.replace(rows=rows), table, start, steps
+        self.mdp = undiscounted(mdp.replace(rows=rows))
+        self.table, self.start, self.steps = table, start, steps
         self.last: Floats | None = None  # the values found before: the next weights are near
 
     def rewarded(self, weights: Floats) -> MDP:

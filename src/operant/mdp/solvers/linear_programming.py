@@ -12,16 +12,19 @@ from numpy.typing import ArrayLike
 from operant.mdp.analyse.evaluation import evaluate
 from operant.mdp.bounds.certify import discounted
 from operant.mdp.bounds.sweeps import Choice
+from operant.mdp.graph.reachability import must_end
 from operant.mdp.model import MDP
-from operant.mdp.options import EPSILON, Stop, unknown_keyword
+from operant.mdp.options import Stop
 from operant.mdp.policies import best_of, decides, over_actions
 from operant.mdp.rows import Floats, Mask, ModelError
 from operant.mdp.solution import Certificate, Solution
 from operant.mdp.solvers.epsilon_soft import certify_policy
+from operant.mdp.validate import public, stopping
 
 TOLERANCE = 1e-10  # the least that HiGHS takes
 
 
+@public("discounted", "total")
 def linear_programming(
     mdp: MDP,
     *,
@@ -53,14 +56,13 @@ def linear_programming(
     Source: Puterman (1994), sections 6.9 and 7.2.7; d'Epenoux (1963).
     """
     started = time.perf_counter()
-    if unknown := stop.keys() - Stop.__annotations__:
-        raise unknown_keyword("linear_programming", unknown, Stop)
     _check(mdp)
+    epsilon, watch, most = stopping(stop)
     alpha, has = _weight(mdp, weight), decides(mdp)
-    program, occupancy, right, iterations = _program(mdp, alpha[has], has, form, stop.get("max_iterations"))
+    program, occupancy, right, iterations = _program(mdp, alpha[has], has, form, most)
     values, rows, certificate = _certified(mdp, program, occupancy)
-    _check_gap(mdp, certificate, stop.get("epsilon", EPSILON))
-    if watch := stop.get("watch"):
+    _check_gap(mdp, certificate, epsilon)
+    if watch:
         watch(iterations, certificate.gap, values)
     objectives = float(alpha[has] @ program[has]), float(occupancy @ right)
     return Solution(
@@ -83,10 +85,7 @@ def linear_programming(
 
 
 def _check(mdp: MDP) -> None:
-    if mdp.criterion == "average":
-        raise ModelError(
-            'linear programming is for discounted and total reward: use method="multichain-policy-iteration".'
-        )
+    must_end(mdp, "linear_programming")
     if mdp.num_rows == 0:
         raise ModelError("every state is terminal: there is nothing to choose.")
 

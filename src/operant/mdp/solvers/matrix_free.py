@@ -20,12 +20,14 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
+from operant.data.ranges import whole
 from operant.mdp.bounds.certify import THEOREM, Contraction, Stopping, norm_of
 from operant.mdp.bounds.sweeps import thread_count
 from operant.mdp.kernels.matrix_free import COUNT, FINE, PROBABILITY, REWARD, SUCCESSOR, SUM, compiled
 from operant.mdp.options import Limits
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Certificate
+from operant.mdp.validate import public
 
 Policy = NDArray[np.signedinteger[Any]]
 MARGIN = 64
@@ -240,6 +242,7 @@ class MatrixFreeSolution:
         )
 
 
+@public()
 def solve_matrix_free(
     model: MatrixFree | MatrixFreeBatches,
     *,
@@ -338,7 +341,6 @@ def _contraction(discount: float, reports: Floats) -> Contraction:
 
 def _check_sizes(states: int, actions: int, successors: int, discount: float) -> None:
     for name, value in (("states", states), ("actions", actions), ("successors", successors)):
-        if value < 1:
-            raise ModelError(f"{name} is {value}: it must be at least 1.")
+        whole(name, value, error=ModelError)
     if not 0.0 <= discount < 1.0:
         raise ModelError(f"discount is {discount}: without a matrix γ lies in [0, 1); build one for γ = 1.")

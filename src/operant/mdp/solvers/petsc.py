@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from operant.mdp.bounds.certify import Contraction, Stopping
 from operant.mdp.kernels import bellman as kernels
 from operant.mdp.model import MDP
-from operant.mdp.options import Stop, unknown_keyword
+from operant.mdp.options import Stop
 from operant.mdp.rows import Floats, ModelError
+from operant.mdp.validate import public
 
 PREFIX = "operant_"
 """Of PETSc's options, such as -operant_ksp_type bcgs or -operant_pc_type bjacobi."""
@@ -52,6 +53,7 @@ class PetscSolution:
     history: tuple[tuple[int, float], ...]
 
 
+@public("discounted")
 def solve_petsc(mdp: MDP, *, comm: Any = None, inner: float = 0.1, **stop: Unpack[Stop]) -> PetscSolution:
     """Solve a discounted model on the ranks of an MPI communicator; every rank calls this with the same model.
 
@@ -64,8 +66,6 @@ def solve_petsc(mdp: MDP, *, comm: Any = None, inner: float = 0.1, **stop: Unpac
     Raises:
         ModelError: if petsc4py is not installed, its integers are too small for the model, or ε cannot be certified.
     """
-    if unknown := stop.keys() - Stop.__annotations__:
-        raise unknown_keyword("solve_petsc", unknown, Stop)
     petsc = _petsc()
     started = time.perf_counter()
     if max(mdp.num_states, mdp.num_rows) > np.iinfo(petsc.IntType).max:

@@ -14,9 +14,10 @@ from operant.mdp.bounds.fixed_point import fixed_point
 from operant.mdp.bounds.sweeps import Choice, Sweeps
 from operant.mdp.kernels import robust as kernels
 from operant.mdp.model import MDP
-from operant.mdp.options import Stop, unknown_keyword
+from operant.mdp.options import Stop
 from operant.mdp.rows import Floats, ModelError, unsigned
 from operant.mdp.solution import Solution
+from operant.mdp.validate import public
 
 Attitude = Literal["pessimistic", "optimistic"]
 Nature = Callable[[Floats, float, Floats], None]
@@ -75,7 +76,10 @@ class Distance:
             ModelError: if a radius lies outside of [0, 2].
         """
         rows = mdp.rows
-        radius = np.ascontiguousarray(np.broadcast_to(np.asarray(self.radius, dtype=np.float64), (mdp.num_rows,)))
+        radius = np.asarray(self.radius, dtype=np.float64)
+        if radius.shape not in ((), (mdp.num_rows,)):
+            raise ModelError(f"radius has shape {list(radius.shape)}: expected one number, or one a row.")
+        radius = np.ascontiguousarray(np.broadcast_to(radius, (mdp.num_rows,)))
         if not ((radius >= 0.0) & (radius <= 2.0)).all():
             raise ModelError("a radius lies outside of [0, 2], the range of the distance Σ |p - q|.")
         order = _workspace(mdp)
@@ -86,6 +90,7 @@ class Distance:
         return pick
 
 
+@public("discounted")
 def robust_value_iteration(
     mdp: MDP,
     *,
@@ -111,10 +116,8 @@ def robust_value_iteration(
     Source: Iyengar (2005), Robust dynamic programming, theorem 3.2; Nilim and El Ghaoui (2005); Givan, Leach and Dean
     (2000), Bounded-parameter Markov decision processes, for the order of the greedy inner solution.
     """
-    if unknown := stop.keys() - Stop.__annotations__:
-        raise unknown_keyword("robust_value_iteration", unknown, Stop)
-    if mdp.criterion != "discounted" or mdp.leak:
-        raise ModelError("robust value iteration is for discounted models whose rows sum to one.")
+    if mdp.leak:
+        raise ModelError("robust value iteration is for models whose rows sum to one, without leak=True.")
     if attitude not in ("pessimistic", "optimistic"):
         raise ModelError(f'attitude is "{attitude}": choose "pessimistic" or "optimistic".')
     nature, sign = uncertainty.nature(mdp), 1.0 if attitude == "pessimistic" else -1.0

@@ -8,16 +8,17 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from operant.mdp.analyse.evaluation import Evaluation, action_values, evaluate
+from operant.mdp.analyse.evaluation import Evaluation, evaluate
 from operant.mdp.bounds.certify import Contraction, initial_values, norm_of
 from operant.mdp.bounds.fixed_point import fixed_point
 from operant.mdp.bounds.sweeps import Choice, Sweeps, using
 from operant.mdp.kernels import soft as kernels
 from operant.mdp.model import MDP
 from operant.mdp.options import Limits
-from operant.mdp.policies import best_of, checked, over_actions, softmax
+from operant.mdp.policies import action_values, best_of, checked, over_actions, softmax
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Solution
+from operant.mdp.validate import public
 
 
 def soft_values(mdp: MDP, action_values: Floats, temperature: float) -> Floats:
@@ -33,6 +34,7 @@ def soft_values(mdp: MDP, action_values: Floats, temperature: float) -> Floats:
         return best + temperature * np.log(total)
 
 
+@public("discounted")
 def soft_value_iteration(mdp: MDP, *, temperature: float, **limits: Unpack[Limits]) -> Solution:
     """v(s) = τ log Σ_a exp((r(s, a) + γ Σ p v) / τ): the discounted return plus τ times the policy's entropy.
 
@@ -53,7 +55,7 @@ def soft_value_iteration(mdp: MDP, *, temperature: float, **limits: Unpack[Limit
     Source: Ziebart (2010), Modeling purposeful adaptive behavior, chapter 6; Geist, Scherrer and Pietquin (2019), A
     theory of regularized Markov decision processes, section 2.
     """
-    _check(mdp, temperature)
+    _check(temperature)
     most = int(np.diff(mdp.rows.pointer.astype(np.int64)).max(initial=1))
     base = Contraction.of(mdp)
     contraction = replace(
@@ -83,6 +85,7 @@ def soft_value_iteration(mdp: MDP, *, temperature: float, **limits: Unpack[Limit
     return replace(solution, extra={"policy": softmax(mdp, solution.action_values / temperature)})
 
 
+@public("discounted")
 def soft_policy_iteration(
     mdp: MDP, *, temperature: float, initial: Floats | None = None, max_iterations: int = 100
 ) -> Evaluation:
@@ -102,7 +105,7 @@ def soft_policy_iteration(
 
     Source: Haarnoja et al. (2018), Soft actor-critic, theorem 1; Puterman (1994), section 6.4.3, on Newton's method.
     """
-    _check(mdp, temperature)
+    _check(temperature)
     values, last = initial_values(mdp, initial), np.inf
     for _ in range(max_iterations):
         evaluation = soft_evaluate(mdp, softmax(mdp, action_values(mdp, values) / temperature), temperature=temperature)
@@ -115,6 +118,7 @@ def soft_policy_iteration(
     raise ModelError(f"soft policy iteration still moves by {last:.2g} after {max_iterations} rounds.")
 
 
+@public("discounted", "total", "average")
 def soft_evaluate(mdp: MDP, policy: ArrayLike, *, temperature: float) -> Evaluation:
     """E_π[Σ γ^t (r_t - τ log π(a_t | s_t))]: the value of a policy with its entropy counted, exactly.
 
@@ -132,8 +136,6 @@ def soft_evaluate(mdp: MDP, policy: ArrayLike, *, temperature: float) -> Evaluat
     return replace(evaluate(mdp.replace(rows=paid), pi), mdp=mdp)
 
 
-def _check(mdp: MDP, temperature: float) -> None:
+def _check(temperature: float) -> None:
     if not temperature > 0.0:
         raise ModelError(f"temperature is {temperature}: it must be above 0; for 0 use operant.mdp.solve.")
-    if mdp.criterion != "discounted":
-        raise ModelError(f"soft value iteration is for discounted models, and this one is {mdp.criterion}.")

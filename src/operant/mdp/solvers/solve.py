@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import Any, Unpack, get_args, get_origin, get_type_hints
+from typing import Any
 
 from operant.config.suggest import nearest
 from operant.mdp.methods import METHODS
@@ -14,8 +13,10 @@ from operant.mdp.model import MDP
 from operant.mdp.options import EPSILON, Watch
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Solution
+from operant.mdp.validate import parameters, public
 
 
+@public()
 def solve(
     mdp: MDP,
     epsilon: float = EPSILON,
@@ -37,14 +38,15 @@ def solve(
         max_iterations: stop then, with whatever the certificate states.
         threads: how many; None for all, or one if the model is small. The answer does not depend on it.
         initial: values [S] to start from; None always starts cold.
-        must_terminate: under total reward, only policies that terminate almost surely count (see `solvers/total.py`).
+        must_terminate: under total reward, only policies that terminate almost surely count (see `solvers/total.py`);
+            implied where the model says that an endless play loses.
 
     Raises:
         ModelError: for an unknown method, one that does not fit the problem, or an ε that cannot be certified.
     """
-    kind = mdp.criterion if mdp.horizon is None else "finite-horizon"
+    kind = mdp.kind
     if method not in METHODS:
-        (near,) = nearest(method, [name for name in METHODS if method.lower() in name] or METHODS, cutoff=0.0)
+        (near,) = nearest(str(method), [name for name in METHODS if str(method).lower() in name] or METHODS, cutoff=0.0)
         raise ModelError(f"there is no method {method!r}: did you mean {near!r}? All: {', '.join(METHODS)}.")
     where = METHODS[method].where.get(kind)
     if where is None:
@@ -52,7 +54,7 @@ def solve(
         raise ModelError(f"{method} does not solve a {kind} problem: use one of {', '.join(fitting)}, or auto.")
     function = _function(where)
     given: dict[str, Any] = {"epsilon": epsilon, "watch": watch, "max_iterations": max_iterations}
-    known = _parameters(function)
+    known = parameters(function)
     if threads is not None and "threads" in known:
         given["threads"] = threads
     if initial is not None:
@@ -71,13 +73,3 @@ def _function(where: str) -> Callable[..., Solution]:
     """The function at `module:name`, imported when it is first called for."""
     module, name = where.split(":")
     return getattr(import_module(f"operant.mdp.solvers.{module}"), name)
-
-
-@cache
-def _parameters(function: Callable[..., Solution]) -> frozenset[str]:
-    """The names of what a solver takes, those of its `**limits` too."""
-    names = set(inspect.signature(function).parameters)
-    for hint in get_type_hints(function).values():
-        if get_origin(hint) is Unpack:
-            names |= get_args(hint)[0].__annotations__.keys()
-    return frozenset(names)

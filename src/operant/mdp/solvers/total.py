@@ -5,10 +5,12 @@ can earn without limit the value is +inf, where every policy loses without limit
 which states, with one end component as the reason. Everywhere else the certificate has lower ≤ v* ≤ upper, and the
 policy returned is worth at least `lower`: it terminates almost surely, or comes to rest where rewards are 0.
 
-An infinite play earns what it earns: staying for ever where rewards are 0 is worth 0. With `must_terminate=True` only
-policies that terminate almost surely count, the *proper* policies of a stochastic shortest path problem; then a state
-that cannot terminate almost surely has the value -inf. For costs (negative rewards) that is the expected reward "min"
-of probabilistic model checkers; a reachability probability is the total reward with reward 1 for entering the target.
+An infinite play earns what it earns: staying for ever where rewards are 0 is worth 0. With `must_terminate=True`, or in
+a model with `endless="loses"`, only policies that terminate almost surely count, the *proper* policies of a stochastic
+shortest path problem; then a state that cannot terminate almost surely has the value -inf. For costs (negative rewards)
+that is the expected reward "min" of probabilistic model checkers. Their "max" is `endless="wins"`: a state from which a
+play may never terminate has the value +inf. A reachability probability is the total reward with reward 1 for entering
+the target.
 
 Sources: Bertsekas & Tsitsiklis (1991), An analysis of stochastic shortest path problems; Haddad & Monmege (2018);
 Baier et al. (2017); Hartmanns & Kaminski (2020).
@@ -39,9 +41,10 @@ from operant.mdp.bounds.interval_iteration import (
 )
 from operant.mdp.kernels import interval as kernels
 from operant.mdp.model import MDP
-from operant.mdp.options import EPSILON, Stop, unknown_keyword
+from operant.mdp.options import Stop
 from operant.mdp.rows import Floats, ModelError
 from operant.mdp.solution import Certificate, Solution
+from operant.mdp.validate import public, stopping
 
 
 def auto(mdp: MDP, *, must_terminate: bool = False, **stop: Unpack[Stop]) -> Solution:
@@ -56,6 +59,7 @@ def auto(mdp: MDP, *, must_terminate: bool = False, **stop: Unpack[Stop]) -> Sol
     return replace(solution, why=f"{why}; {solution.why}")
 
 
+@public("total")
 def interval_iteration(mdp: MDP, *, must_terminate: bool = False, **stop: Unpack[Stop]) -> Solution:
     """Interval iteration: a sequence from below and one from above, x ← max(x, Tx) and y ← min(y, Ty), until they meet.
 
@@ -64,7 +68,7 @@ def interval_iteration(mdp: MDP, *, must_terminate: bool = False, **stop: Unpack
 
     Args:
         mdp: a model with γ = 1.
-        must_terminate: only policies that terminate almost surely count.
+        must_terminate: only policies that terminate almost surely count; implied by `endless="loses"` of the model.
         stop: as for every solver; if it stops after `max_iterations`, the bounds so far may be infinite.
 
     Raises:
@@ -75,6 +79,7 @@ def interval_iteration(mdp: MDP, *, must_terminate: bool = False, **stop: Unpack
     return _solve(mdp, bound, "interval-iteration", must_terminate, stop)
 
 
+@public("total")
 def optimistic_value_iteration(mdp: MDP, *, must_terminate: bool = False, **stop: Unpack[Stop]) -> Solution:
     """Optimistic value iteration: iterate from below, guess an upper bound close above, verify Ty ≤ y, then close in.
 
@@ -86,6 +91,7 @@ def optimistic_value_iteration(mdp: MDP, *, must_terminate: bool = False, **stop
     return _solve(mdp, _optimistic, "optimistic-value-iteration", must_terminate, stop)
 
 
+@public("total")
 def policy_iteration(mdp: MDP, *, must_terminate: bool = False, **stop: Unpack[Stop]) -> Solution:
     """Howard's policy iteration from a policy that terminates almost surely, each evaluated by a sparse factorisation.
 
@@ -119,13 +125,10 @@ def _exact(problem: ShortestPath) -> Bounds:
 
 def _solve(mdp: MDP, method: Callable[[ShortestPath], Bounds], name: str, must_terminate: bool, stop: Stop) -> Solution:
     started = time.perf_counter()
-    if unknown := stop.keys() - Stop.__annotations__:
-        raise unknown_keyword(name.replace("-", "_"), unknown, Stop)
-    epsilon, watch = stop.get("epsilon", EPSILON), stop.get("watch")
-    if mdp.discount != 1.0 or mdp.horizon is not None:
-        raise ModelError(f"{name} is for total reward: γ = 1 and no horizon, not γ = {mdp.discount:g}.")
-    if not epsilon > 0.0:
-        raise ModelError(f"epsilon is {epsilon}: it must be positive.")
+    epsilon, watch, most = stopping(stop)
+    if must_terminate and mdp.endless == "wins":
+        raise ModelError('an endless play wins in this model, endless="wins": leave must_terminate out.')
+    must_terminate = must_terminate or mdp.endless == "loses"
     finite = finiteness(mdp, must_terminate=must_terminate)
     block = finite.core.block
 
@@ -138,9 +141,7 @@ def _solve(mdp: MDP, method: Callable[[ShortestPath], Bounds], name: str, must_t
         if watch is not None:
             watch(iteration, gap, spread(_middle(lower, upper)))
 
-    problem = ShortestPath(
-        finite.core, epsilon=epsilon, max_iterations=stop.get("max_iterations"), report=report if watch else None
-    )
+    problem = ShortestPath(finite.core, epsilon=epsilon, max_iterations=most, report=report if watch else None)
     bounds = _bounds(problem, method)
     rows = _policy(finite, bounds)
     return Solution(
@@ -199,10 +200,12 @@ def _why(mdp: MDP, finite: Finiteness, stopped: str, must_terminate: bool) -> st
     parts: list[str] = []
     if finite.unbounded.any():
         some = ", ".join(mdp.name(int(s)) for s in finite.component[:5]) + (", …" if len(finite.component) > 5 else "")
+        where = f"in the end component {{{some}}} ({len(finite.component)} states)"
         parts.append(
-            f"unbounded: from {int(finite.unbounded.sum()):,} states a policy earns without limit, for one by staying "
-            f"in the end component {{{some}}} ({len(finite.component)} states); use γ < 1 or the average criterion, or "
-            "negative rewards there"
+            f"from {int(finite.unbounded.sum()):,} states a play may never terminate, which wins: it may stay {where}"
+            if mdp.endless == "wins"
+            else f"unbounded: from {int(finite.unbounded.sum()):,} states a policy earns without limit, for one by "
+            f"staying {where}; use γ < 1 or the average criterion, or negative rewards there"
         )
     if finite.hopeless.any():
         one = mdp.name(int(np.flatnonzero(finite.hopeless)[0]))
