@@ -173,7 +173,13 @@ def new_table(
     )
 
 
-def memory(settings: Settings, pointer: NDArray[np.int64], terminal_value: Floats, random: NDArray[np.uint64]) -> Any:
+def memory(
+    settings: Settings,
+    pointer: NDArray[np.int64],
+    terminal_value: Floats,
+    random: NDArray[np.uint64],
+    outcomes: int | None = None,
+) -> Any:
     """The memory with which an algorithm begins.
 
     Args:
@@ -181,8 +187,12 @@ def memory(settings: Settings, pointer: NDArray[np.int64], terminal_value: Float
         pointer: rows of state s are pointer[s] … pointer[s+1]-1, [S+1].
         terminal_value: values of terminal states, [S+1].
         random: generator state of the choices, [4]; the memory owns it.
+        outcomes: of pairs, that a memory that counts them has room for: no more may come. All that can be, if None.
     """
-    return MEMORIES[settings.algorithm](new_table(settings, pointer, terminal_value, random), settings)
+    made = MEMORIES[settings.algorithm](new_table(settings, pointer, terminal_value, random), settings)
+    if not hasattr(made, "with_room"):
+        return made
+    return made.with_room(2 * len(pointer) * int(pointer[-1]) if outcomes is None else outcomes)
 
 
 def learn_control(mdp: MDP, settings: Settings, options: Options) -> Learning:
@@ -191,7 +201,8 @@ def learn_control(mdp: MDP, settings: Settings, options: Options) -> Learning:
     warn_of(settings.algorithm, settings.violations(noisy=noisy))
     pointer = mdp.rows.pointer.astype(np.int64)
     terminal_value = np.append(mdp.rows.terminal_value, 0.0)
-    return learn(mdp, lambda random: memory(settings, pointer, terminal_value, random.copy()), options)
+    outcomes = mdp.nnz + mdp.leak * mdp.num_rows
+    return learn(mdp, lambda random: memory(settings, pointer, terminal_value, random.copy(), outcomes), options)
 
 
 def run(algorithm: str, mdp: MDP, given: Mapping[str, Any]) -> Learning:

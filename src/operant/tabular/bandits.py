@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.config.errors import ConfigError
+from operant.data.ranges import finite, indices, whole
 from operant.mdp.analyse.sampler import generators
+from operant.mdp.validate import public
 from operant.tabular.action_values import Table, new_table
 from operant.tabular.algorithms.one_step import QLearning
 from operant.tabular.arms import BernoulliThompson, GaussianThompson, GradientBandit, UpperConfidence, pull
@@ -52,9 +54,10 @@ class Played:
         return np.cumsum(gap, axis=1)
 
 
+@public()
 def ten_armed(problems: int, *, generator: np.random.Generator, mean: float = 0.0) -> Floats:
     """Means of the book's problems, [problems, 10]: each N(mean, 1). Source: Sutton and Barto (2018), section 2.3."""
-    return generator.normal(mean, 1.0, size=(problems, 10))
+    return generator.normal(mean, 1.0, size=(whole("problems", problems), 10))
 
 
 @keywords()
@@ -97,8 +100,10 @@ def upper_confidence(
     Source: Auer, Cesa-Bianchi and Fischer (2002); Sutton and Barto (2018), section 2.7.
     """
 
+    scale = finite("c", c)
+
     def make(table: Table) -> UpperConfidence:
-        return UpperConfidence(table, float(c), np.zeros(len(table.q)))
+        return UpperConfidence(table, scale, np.zeros(len(table.q)))
 
     return _play(means, Settings(discount=0.0, step_size=step_size), make, play)
 
@@ -134,7 +139,7 @@ def thompson(means: ArrayLike, *, prior_variance: float = 1.0, **play: Unpack[Pl
 
     Source: Thompson (1933); Russo et al. (2018), A tutorial on Thompson sampling.
     """
-    if not prior_variance > 0:
+    if not finite("prior_variance", prior_variance) > 0:
         raise ConfigError(f"prior_variance is {prior_variance}: it is positive.")
 
     def gaussian(table: Table) -> GaussianThompson:
@@ -149,19 +154,42 @@ def thompson(means: ArrayLike, *, prior_variance: float = 1.0, **play: Unpack[Pl
 
 
 def _play(means: ArrayLike, settings: Settings, make: Callable[[Table], Any], play: Play) -> Played:
-    problems = np.ascontiguousarray(means, dtype=np.float64)
-    if problems.ndim != 2:
-        raise ConfigError(f"means has shape {problems.shape}: expected one row of arms per problem, [N, K].")
+    rewards_of = play.get("rewards", "gaussian")
+    if rewards_of not in ("gaussian", "bernoulli"):
+        raise ConfigError(f'rewards is {rewards_of!r}: they are "gaussian" or "bernoulli".')
+    bernoulli = rewards_of == "bernoulli"
+    problems = _problems(means, bernoulli=bernoulli)
     count, arms = problems.shape
     seeds = play.get("seeds", count)
-    names = np.arange(seeds) if isinstance(seeds, int) else np.asarray(seeds)
-    if len(names) != count:
-        raise ConfigError(f"there are {len(names)} seeds for {count} problems: give one each.")
-    steps, bernoulli = play.get("steps", 1000), play.get("rewards", "gaussian") == "bernoulli"
+    names = indices("seeds", np.arange(seeds) if isinstance(seeds, int) else seeds, 2**63)
+    if names.shape != (count,):
+        raise ConfigError(f"there are {names.size} seeds for {count} problems: give one each.")
+    steps, threads = whole("steps", play.get("steps", 1000)), whole("threads", play.get("threads", 1))
     pointer = np.array([0, arms], dtype=np.int64)
     rewards, chosen = np.zeros((count, steps)), np.zeros((count, steps), dtype=np.int64)
     memories = tuple(make(new_table(settings, pointer, np.zeros(2), g)) for g in generators(names, CHOICES))
     environment = generators(names, ENVIRONMENT)
     jobs = [(memories[i], problems[i], bernoulli, environment[i], rewards[i], chosen[i]) for i in range(count)]
-    run_all(jobs, play.get("threads", 1), pull)
+    run_all(jobs, threads, pull)
     return Played(means=problems, rewards=rewards, arms=chosen, memories=memories)
+
+
+def _problems(means: ArrayLike, *, bernoulli: bool) -> Floats:
+    """[N, K]: at least one problem of at least one arm; means are finite, and probabilities where rewards are 0 or 1.
+
+    Raises:
+        ConfigError: if they are not.
+    """
+    try:
+        problems = np.ascontiguousarray(means, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"means are no numbers ({error}): expected one row of arms per problem, [N, K].") from None
+    if problems.ndim != 2 or not problems.size:
+        raise ConfigError(f"means has shape {problems.shape}: expected one row of arms per problem, [N, K].")
+    fits = (problems >= 0.0) & (problems <= 1.0) if bernoulli else np.isfinite(problems)
+    if not fits.all():
+        wrong = problems[~fits].flat[0]
+        raise ConfigError(
+            f"means hold {wrong}: " + ("probabilities lie in [0, 1]." if bernoulli else "they are finite.")
+        )
+    return problems

@@ -8,11 +8,15 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as linalg
 
+from operant.config.errors import ConfigError
+from operant.data.ranges import indices
 from operant.mdp.analyse.sampler import Recorded
 from operant.mdp.model import MDP
+from operant.mdp.validate import public
 from operant.tabular.learning import Floats
 
 
+@public()
 def batch_td(mdp: MDP, record: Recorded, *, initial: float = 0.0) -> Floats:
     """The limit of TD(0) when its increments over a whole batch are summed and applied again and again, [S].
 
@@ -21,6 +25,7 @@ def batch_td(mdp: MDP, record: Recorded, *, initial: float = 0.0) -> Floats:
 
     Source: Sutton and Barto (2018), section 6.3.
     """
+    _check(mdp, record)
     states, terminal_value = mdp.num_states, np.append(mdp.rows.terminal_value, 0.0)
     visits = np.bincount(record.state, minlength=states)
     seen = np.flatnonzero(visits)
@@ -39,6 +44,7 @@ def batch_td(mdp: MDP, record: Recorded, *, initial: float = 0.0) -> Floats:
     return out
 
 
+@public()
 def batch_monte_carlo(mdp: MDP, record: Recorded, *, initial: float = 0.0) -> Floats:
     """The limit of constant-α every-visit Monte Carlo over a batch: the average return behind each state, [S].
 
@@ -46,6 +52,7 @@ def batch_monte_carlo(mdp: MDP, record: Recorded, *, initial: float = 0.0) -> Fl
 
     Source: Sutton and Barto (2018), section 6.3.
     """
+    _check(mdp, record)
     terminal_value = np.append(mdp.rows.terminal_value, 0.0)
     returns, total, complete = np.zeros(len(record.state)), 0.0, np.zeros(len(record.state), dtype=np.bool_)
     ends = False
@@ -58,3 +65,15 @@ def batch_monte_carlo(mdp: MDP, record: Recorded, *, initial: float = 0.0) -> Fl
     sums = np.bincount(record.state[complete], weights=returns[complete], minlength=mdp.num_states)
     out = np.where(mdp.rows.terminal, mdp.rows.terminal_value, initial)
     return np.divide(sums, visits, out=out, where=visits > 0)
+
+
+def _check(mdp: MDP, record: Recorded) -> None:
+    """Is it a record of such a model, whose values have a sum?
+
+    Raises:
+        ConfigError: naming what is none of its states.
+    """
+    if mdp.kind not in ("discounted", "total"):
+        raise ConfigError(f"a batch is of discounted or total returns, and the model is {mdp.kind}.")
+    indices("states of the record", record.state, mdp.num_states)
+    indices("states that follow in the record", record.following, mdp.num_states + 1)

@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Discrete
 
-from operant.config.errors import EnvError, raised, user_code
+from operant.config.errors import EnvError, NonFiniteError, raised, user_code
 from operant.env.inprocess import describe
 
 TIMED = 16
@@ -84,6 +84,8 @@ class DiscreteEnv:
             ) from error
         if not 0 <= state < self.states or (type(obs) is not int and obs != state + self._first_state):
             raise EnvError(f"{self.name}, step {self.steps}: state {obs} is not in {self.env.observation_space}")
+        if reward - reward != 0.0:
+            raise NonFiniteError(f"{self.name}, step {self.steps}: the reward is {reward}, not finite")
         self.steps += 1
         self.total += reward
         self.length += 1

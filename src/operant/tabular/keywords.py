@@ -9,7 +9,7 @@ from typing import Any, TypedDict, TypeVar, cast, get_args, get_type_hints
 
 from numpy.typing import ArrayLike
 
-from operant.config.errors import ConfigError
+from operant.config.errors import KeywordError
 from operant.config.fields import leaves, nearest_keys
 from operant.config.suggest import did_you_mean, nearest
 from operant.tabular.schedules import Schedule
@@ -92,9 +92,9 @@ def keywords(**defaults: object) -> Callable[[F], F]:
 
         @wraps(function)
         def called(*args: Any, **given: Any) -> Any:
-            for name in given.keys() - known:
+            for name in sorted(given.keys() - known):
                 meant = [key for key in nearest_keys(Settings, name) if key in known] or nearest(name, known)
-                raise ConfigError(f"{function.__name__}: there is no keyword {name!r}.{did_you_mean(meant)}")
+                raise KeywordError(f"{function.__name__}: there is no keyword {name!r}.{did_you_mean(meant)}")
             try:
                 shown.bind(*args, **given)
             except TypeError as error:

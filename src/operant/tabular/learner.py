@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from operant.config.errors import NonFiniteError
+from operant.data.ranges import finite, index, whole
 from operant.tabular.action_values import epsilon_of
 from operant.tabular.algorithms import memory
 from operant.tabular.learning import Floats
@@ -26,16 +28,17 @@ class Learner(Resumable):
         states, actions: S and A; every action is admissible in every state.
         config: the algorithm and its settings.
         generator: gives the seed of the choices; not used after that.
+
+    Raises:
+        ConfigError: if there is no state or no action.
     """
 
     def __init__(self, states: int, actions: int, config: Settings, generator: np.random.Generator) -> None:
-        self.states, self.actions, self.config = states, actions, config
-        self._memory = memory(
-            config,
-            np.arange(0, states * actions + 1, actions, dtype=np.int64),
-            np.zeros(states + 1),
-            seeded(generator),
-        )
+        self.states, self.actions, self.config = whole("states", states), whole("actions", actions), config
+        pointer = np.arange(0, self.states * self.actions + 1, self.actions, dtype=np.int64)
+        room = 2 * self.states * self.actions
+        self._memory = memory(config, pointer, np.zeros(self.states + 1), seeded(generator), room)
+        self._grows = hasattr(self._memory, "with_room")
         self._rules = RULES[type(self._memory)]
         self._next = np.array([-1, -1], dtype=np.int64)  # the state that was reached, the row chosen there
 
@@ -72,9 +75,14 @@ class Learner(Resumable):
         return float(epsilon_of(self._memory.table, max(int(self._next[0]), 0)))
 
     def act(self, state: int, step: int | None = None) -> int:
-        """The action to take in a state. Schedules count the steps observed; `step`, if given, sets that count."""
+        """The action to take in a state. Schedules count the steps observed; `step`, if given, sets that count.
+
+        Raises:
+            ConfigError: if there is no such state.
+        """
+        state = index("state", state, self.states)
         if step is not None:
-            self._memory.table.clock[0] = step
+            self._memory.table.clock[0] = whole("step", step, 0)
         reached, row = self._next
         if reached != state or row < 0:
             row = self._rules.begin(self._memory, state)
@@ -88,8 +96,12 @@ class Learner(Resumable):
 
         Returns:
             `td_error`, the last one (methods that wait for more steps learn later), and `epsilon` in the next state.
+
+        Raises:
+            ConfigError: if there is no such state or action; nothing is learned.
+            NonFiniteError: if the reward is infinite or NaN; likewise.
         """
-        self.learn(state, action, float(reward), next_state, bool(terminated), bool(truncated))
+        self.learn(state, action, reward, next_state, bool(terminated), bool(truncated))
         return {
             "td_error": float(self._memory.table.error[0]),
             "epsilon": self.epsilon,
@@ -97,14 +109,37 @@ class Learner(Resumable):
 
     def learn(self, state: int, action: int, reward: float, next_state: int, terminated: bool, truncated: bool) -> int:
         """As `observe`, without its report: the next action, which `act` would give, -1 where the episode is over."""
+        if not (
+            state.__class__ is action.__class__ is next_state.__class__ is int
+            and reward.__class__ is float
+            and 0 <= state < self.states
+            and 0 <= action < self.actions
+            and 0 <= next_state < self.states
+            and reward - reward == 0.0
+        ):
+            state, action = index("state", state, self.states), index("action", action, self.actions)
+            next_state, reward = (
+                index("next_state", next_state, self.states),
+                finite("reward", reward, error=NonFiniteError),
+            )
+        if self._grows and self._memory.full:
+            self._memory = self._memory.with_room(2 * self._memory.room)
         row = state * self.actions + action
         chosen = self._rules.observe(self._memory, state, row, reward, next_state, terminated, truncated)
         self._next[0], self._next[1] = next_state, chosen
         return chosen % self.actions if chosen >= 0 else -1
 
     def greedy(self, state: int) -> int:
-        """The first action of largest value: how to act when not learning."""
-        return int(np.argmax(self.table[state]))
+        """The first action of largest value: how to act when not learning.
+
+        Raises:
+            ConfigError: if there is no such state.
+        """
+        return int(np.argmax(self.table[index("state", state, self.states)]))
+
+    def make_room(self, state: Mapping[str, NDArray[Any]]) -> None:
+        if self._grows:
+            self._memory = self._memory.with_room(len(state.get("seen.count", ())))
 
     def arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
         yield "next", self._next

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operant.config.errors import ConfigError
+from operant.data.ranges import indices, whole
 from operant.mdp.analyse.sampler import generators, sampler
 from operant.mdp.model import MDP
 from operant.tabular.keywords import Options
@@ -84,14 +85,17 @@ def parted(given: Mapping[str, Any], mdp: MDP) -> tuple[dict[str, Any], Options]
     """The settings among keywords, γ the model's unless given, and the options."""
     settings = {name: value for name, value in given.items() if name in Settings.model_fields}
     if settings.get("discount") is None:
+        if mdp.criterion == "average":
+            why = "the model is about the average reward per step, and returns are learned here"
+            raise ConfigError(f"{why}: mdp.replace(criterion=None).")
         settings["discount"] = mdp.discount
     return settings, cast(Options, {name: value for name, value in given.items() if name in Options.__annotations__})
 
 
 def whole_episodes(mdp: MDP, given: Mapping[str, Any]) -> dict[str, Any]:
     """The keywords of a function that learns from whole episodes: it keeps as many steps as they may have."""
-    limit = given.get("max_steps", mdp.horizon or KEPT)
-    return {**given, "max_steps": limit, "longest": max(limit, 1)}
+    limit = whole("max_steps", given.get("max_steps", mdp.horizon or KEPT))
+    return {**given, "max_steps": limit, "longest": limit}
 
 
 def learn(mdp: MDP, make: Callable[[NDArray[np.uint64]], Any], options: Options) -> Learning:
@@ -107,12 +111,10 @@ def learn(mdp: MDP, make: Callable[[NDArray[np.uint64]], Any], options: Options)
         ModelError: if nothing says where an episode begins.
     """
     given = options.get("seeds", 1)
-    seeds = np.arange(given) if isinstance(given, int) else np.asarray(given, dtype=np.int64)
-    episodes, threads = options.get("episodes", 500), options.get("threads", 1)
-    limit = options.get("max_steps", mdp.horizon or 100_000)
-    for name, value in (("seeds", len(seeds)), ("episodes", episodes), ("max_steps", limit), ("threads", threads)):
-        if value < 1:
-            raise ConfigError(f"{name} is {value}: it is at least 1.")
+    seeds = indices("seeds", np.arange(given) if isinstance(given, int | np.integer) else given, 2**63)
+    whole("seeds", seeds.size)
+    episodes, threads = whole("episodes", options.get("episodes", 500)), whole("threads", options.get("threads", 1))
+    limit = whole("max_steps", options.get("max_steps", mdp.horizon or 100_000))
     exact = np.ascontiguousarray(options.get("exact", ()), dtype=np.float64)
     if exact.shape not in ((0,), (mdp.num_states,)):
         raise ConfigError(f"exact has shape {exact.shape}: expected one value per state, [{mdp.num_states}].")

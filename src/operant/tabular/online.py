@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,9 @@ class Online(Resumable):
                 learn(state, action, reward, next_state, terminated, truncated)
         self._last[:] = state, action, reward, next_state
         self._due[0] = due
+
+    def make_room(self, state: Mapping[str, NDArray[Any]]) -> None:
+        self.learner.make_room(state)
 
     def close(self) -> None:
         """End the episode under way as truncated."""

@@ -22,12 +22,16 @@ class Resumable:
         """Everything that changes, as copies of arrays by name: with it a learner goes on exactly."""
         return {name: array.copy() for name, array in self.arrays()}
 
+    def make_room(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Grow as what was saved had grown; most learners have one size."""
+
     def load(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take over what `state` returned.
 
         Raises:
             ConfigError: if the arrays are not those of such a learner; nothing was changed then.
         """
+        self.make_room(state)
         own = dict(self.arrays())
         for name in (*(n for n in own if n not in state), *(n for n in state if n not in own)):
             raise ConfigError(f"the saved learner has {'an unknown' if name in state else 'no'} array {name}.")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.config.errors import ConfigError
+from operant.data.ranges import indices, whole
 from operant.mdp.analyse.sampler import compiled
 
 
@@ -52,11 +53,15 @@ class TileCoder:
 
     def __post_init__(self) -> None:
         low, high = np.array(self.low, dtype=np.float64), np.array(self.high, dtype=np.float64)
-        tiles = np.broadcast_to(np.asarray(self.tiles, dtype=np.int64), low.shape)
+        tiles = indices("tiles", self.tiles, 2**31)
+        whole("tilings", self.tilings)
+        if tiles.shape not in ((), low.shape):
+            raise ConfigError(f"tiles are {self.tiles}: expected one number, or one for each dimension of {low}.")
+        tiles = np.broadcast_to(tiles, low.shape)
         if low.ndim != 1 or low.shape != high.shape or not np.all(np.isfinite(high - low) & (high > low)):
             raise ConfigError(f"tiles cover a bounded box: low is {low}, high is {high}.")
-        if self.tilings < 1 or tiles.min(initial=1) < 1:
-            raise ConfigError(f"there are {self.tilings} tilings of {tiles} tiles: both are at least 1.")
+        if tiles.min(initial=1) < 1:
+            raise ConfigError(f"there are {tiles} tiles: at least 1.")
         odd = 2 * np.arange(len(low)) + 1
         stride = np.concatenate(([1], np.cumprod(tiles + 1)))
         offset = (np.arange(self.tilings)[:, None] * odd[None, :] % self.tilings) / self.tilings
@@ -69,18 +74,27 @@ class TileCoder:
         return self.tilings * self.grids.size
 
     def active(self, point: ArrayLike) -> NDArray[np.int64]:
-        """The feature of each grid that is 1 at a point [D], [G]."""
-        out = np.zeros(self.tilings, dtype=np.int64)
-        tile_of(self.grids, np.asarray(point, dtype=np.float64), out)
+        """The feature of each grid that is 1 at a point [D], [G].
+
+        Raises:
+            ConfigError: if the point has another number of coordinates, or one is NaN.
+        """
+        at, out = np.asarray(point, dtype=np.float64), np.zeros(self.tilings, dtype=np.int64)
+        if at.shape != self.grids.low.shape or not tile_of(self.grids, at, out):
+            raise ConfigError(f"the point is {point!r}: expected {len(self.grids.low)} numbers, none of them NaN.")
         return out
 
 
 @compiled
 def tile_of(grids, point, out):
-    """The tile of each grid, into `out` [G]."""
+    """The tile of each grid, into `out` [G]; False, and nothing there, if a coordinate is NaN."""
+    for d in range(len(point)):
+        if np.isnan(point[d]):
+            return False
     for i in range(len(out)):
         index = i * grids.size
         for d in range(len(point)):
             inside = min(max(point[d], grids.low[d]), grids.high[d])
             index += np.int64((inside - grids.low[d]) / grids.width[d] + grids.offset[i, d]) * grids.stride[d]
         out[i] = index
+    return True

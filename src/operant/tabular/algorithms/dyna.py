@@ -1,8 +1,9 @@
 # pyright: basic
 """Learning with a model of what was seen: Dyna-Q, Dyna-Q+, prioritised sweeping.
 
-The model remembers the last outcome of each pair, as the book's does: exact where transitions are deterministic, one
-sample where they are not.
+Dyna's model remembers the last outcome of each pair, as the book's does: exact where transitions are deterministic, one
+sample where they are not. Prioritised sweeping counts outcomes, as Moore and Atkeson do, and updates towards the mean
+over what was seen.
 
 Source: Sutton (1990); Moore and Atkeson (1993); Sutton and Barto (2018), sections 8.2 to 8.4.
 """
@@ -121,45 +122,114 @@ def observe_dyna_q_plus(memory, state, row, reward, next_state, terminated, trun
     return choose_unless(table, table.q, next_state, terminated or truncated)
 
 
+class Counts(NamedTuple):
+    """How often each outcome of each pair was seen. K outcomes have room; those of a pair are a linked list, and so are
+    those that lead to the same state."""
+
+    size: Any  # [1]  outcomes so far
+    tried: Any  # [L]  how often the pair was taken
+    reward: Any  # [L]  the mean of its rewards
+    first: Any  # [L]  its first outcome, -1 if none
+    following: Any  # [K]
+    ended: Any  # [K]  bool
+    count: Any  # [K]
+    row: Any  # [K]  the pair
+    after: Any  # [K]  the next outcome of the pair, -1 if none
+    first_into: Any  # [S+1]  the first outcome that leads to the state, the newest one; -1 if none
+    next_into: Any  # [K]
+    previous_into: Any  # [K]
+    state_of: Any  # [L]  the state of each row
+
+
 class PrioritisedSweeping(NamedTuple):
     """Each step updates up to `planning` pairs in the order of |error|, and queues those that lead to a changed state.
 
-    Pairs that lead to the same state are linked in a list; the queue is a heap that knows where each pair stands.
+    The queue is a heap that knows where each pair stands.
     """
 
     table: Table
-    seen: LastOutcomes
+    seen: Counts
     planning: int
     threshold: float  # errors up to this are not worth an update
-    first_into: Any  # [S+1]  first pair that leads to the state, -1 if none
-    next_into: Any  # [L]
-    previous_into: Any  # [L]
     heap: Any  # [L]
     size: Any  # [1]
     at: Any  # [L]  where the pair stands in the heap, -1 if not
     priority: Any  # [L]
 
+    @property
+    def room(self) -> int:
+        """K."""
+        return len(self.seen.count)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for one more outcome."""
+        return self.seen.size[0] >= len(self.seen.count)
+
+    def with_room(self, outcomes: int) -> PrioritisedSweeping:
+        """The same with room for so many outcomes, if it has not as much."""
+        more = outcomes - self.room
+        if more <= 0:
+            return self
+        longer = {name: np.pad(getattr(self.seen, name), (0, more)) for name in OF_OUTCOMES}
+        return self._replace(seen=self.seen._replace(**longer))
+
 
 @part
-def unlink(memory, row):
-    """The pair leads nowhere."""
-    after, before = memory.next_into[row], memory.previous_into[row]
+def unlink(seen, outcome):
+    """The outcome leads nowhere."""
+    after, before = seen.next_into[outcome], seen.previous_into[outcome]
     if after >= 0:
-        memory.previous_into[after] = before
+        seen.previous_into[after] = before
     if before >= 0:
-        memory.next_into[before] = after
+        seen.next_into[before] = after
     else:
-        memory.first_into[memory.seen.following[row]] = after
+        seen.first_into[seen.following[outcome]] = after
 
 
 @part
-def link(memory, row, next_state):
-    """The pair leads to a state."""
-    after = memory.first_into[next_state]
-    memory.next_into[row], memory.previous_into[row] = after, -1
+def link(seen, outcome):
+    """The outcome leads to its state, and is the newest that does."""
+    next_state = seen.following[outcome]
+    after = seen.first_into[next_state]
+    seen.next_into[outcome], seen.previous_into[outcome] = after, -1
     if after >= 0:
-        memory.previous_into[after] = row
-    memory.first_into[next_state] = row
+        seen.previous_into[after] = outcome
+    seen.first_into[next_state] = outcome
+
+
+@part
+def counted(seen, row, reward, next_state, ended):
+    """One more outcome of a pair."""
+    outcome = seen.first[row]
+    while outcome >= 0 and not (seen.following[outcome] == next_state and seen.ended[outcome] == ended):
+        outcome = seen.after[outcome]
+    if outcome < 0:
+        outcome = seen.size[0]
+        seen.size[0] += 1
+        seen.following[outcome], seen.ended[outcome], seen.row[outcome] = next_state, ended, row
+        seen.after[outcome] = seen.first[row]
+        seen.first[row] = outcome
+    else:
+        unlink(seen, outcome)
+    link(seen, outcome)
+    seen.count[outcome] += 1
+    seen.tried[row] += 1
+    seen.reward[row] += (reward - seen.reward[row]) / seen.tried[row]
+
+
+@part
+def expected_target(table, seen, row):
+    """r + γ max q(s', ·), both means over what was seen."""
+    mean, outcome = 0.0, seen.first[row]
+    while outcome >= 0:
+        next_state = seen.following[outcome]
+        value = (
+            table.terminal_value[next_state] if seen.ended[outcome] else max_value(table.q, table.pointer, next_state)
+        )
+        mean += seen.count[outcome] / seen.tried[row] * value
+        outcome = seen.after[outcome]
+    return seen.reward[row] + table.discount * mean
 
 
 @part
@@ -187,7 +257,7 @@ def sift(memory, place):
 @part
 def queue(memory, row):
     """The pair enters the queue, or moves up in it, if its error is worth an update."""
-    error = abs(imagined_target(memory.table, memory.seen, row) - memory.table.q[row])
+    error = abs(expected_target(memory.table, memory.seen, row) - memory.table.q[row])
     if error <= memory.threshold or (memory.at[row] >= 0 and error <= memory.priority[row]):
         return
     memory.priority[row] = error
@@ -212,24 +282,21 @@ def pop(memory):
 
 @compiled
 def observe_prioritised_sweeping(memory, state, row, reward, next_state, terminated, truncated):
-    """Remember, update in the order of urgency, choose."""
+    """Count, update in the order of urgency, choose."""
     table, seen = memory.table, memory.seen
-    if seen.place[row] >= 0:
-        unlink(memory, row)
-    remember(seen, row, reward, next_state, terminated, table.clock[0])
-    link(memory, row, next_state)
-    table.error[0] = imagined_target(table, seen, row) - table.q[row]
+    counted(seen, row, reward, next_state, terminated)
+    table.error[0] = expected_target(table, seen, row) - table.q[row]
     table.clock[0] += 1
     queue(memory, row)
     for _ in range(memory.planning):
         if memory.size[0] == 0:
             break
         changed = pop(memory)
-        update(table, table.q, changed, imagined_target(table, seen, changed))
-        into = memory.first_into[seen.state_of[changed]]
+        update(table, table.q, changed, expected_target(table, seen, changed))
+        into = seen.first_into[seen.state_of[changed]]
         while into >= 0:
-            queue(memory, into)
-            into = memory.next_into[into]
+            queue(memory, seen.row[into])
+            into = seen.next_into[into]
     return choose_unless(table, table.q, next_state, terminated or truncated)
 
 
@@ -247,16 +314,28 @@ def _no_outcomes(table: Table) -> LastOutcomes:
     )
 
 
+OF_OUTCOMES = ("following", "ended", "count", "row", "after", "next_into", "previous_into")
+"""The arrays of `Counts` that grow, [K]."""
+
+
 def _prioritised(table: Table, settings: Settings) -> PrioritisedSweeping:
-    none = np.full(len(table.q), -1, dtype=np.int64)
+    pairs = len(table.q)
+    none = np.full(pairs, -1, dtype=np.int64)
+    empty = {name: np.zeros(0, dtype=np.bool_ if name == "ended" else np.int64) for name in OF_OUTCOMES}
+    seen = Counts(
+        size=np.zeros(1, dtype=np.int64),
+        tried=np.zeros(pairs, dtype=np.int64),
+        reward=np.zeros(pairs),
+        first=none.copy(),
+        first_into=np.full(len(table.pointer), -1, dtype=np.int64),
+        state_of=state_of_rows(table),
+        **empty,
+    )
     return PrioritisedSweeping(
         table,
-        _no_outcomes(table),
+        seen,
         settings.planning,
         settings.threshold,
-        first_into=np.full(len(table.pointer), -1, dtype=np.int64),
-        next_into=none.copy(),
-        previous_into=none.copy(),
         heap=none.copy(),
         size=np.zeros(1, dtype=np.int64),
         at=none.copy(),
@@ -315,6 +394,9 @@ def dyna_q_plus(mdp: MDP, **given: Unpack[PlanningPlus]) -> Learning:
 @keywords(step_size=1.0)
 def prioritised_sweeping(mdp: MDP, **given: Unpack[Sweeping]) -> Learning:
     """Prioritised sweeping over what was seen: the updates with the largest errors first, the real one among them.
+
+    An update goes towards r + γ Σ n(s') / n max q(s', ·), with the counts n of what was seen, so that constant steps
+    converge on stochastic models too.
 
     Errors as `q_learning`. Source: Moore and Atkeson (1993); Sutton and Barto (2018), section 8.4.
     """

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from operant.config.errors import ConfigError
+from operant.data.ranges import finite, index, indices, whole
 from operant.mdp.analyse.sampler import below, compiled, part, uniform
 from operant.mdp.model import MDP
 from operant.tabular.eligibility import Trace, clear, mark, spread, trace_of
@@ -90,8 +91,8 @@ def semi_gradient_td(
     Arguments and errors as `td`, and `active`, the features of each state that are 1, [S, K]: one tile per grid, or
     [S, 1] groups of states. Source: Sutton and Barto (2018), sections 9.3 and 12.2.
     """
-    features = np.ascontiguousarray(active, dtype=np.int64)
-    if features.ndim != 2 or len(features) != mdp.num_states or features.min(initial=0) < 0:
+    features = np.ascontiguousarray(indices("active", active, 2**31))
+    if features.ndim != 2 or len(features) != mdp.num_states or not features.size:
         raise ConfigError(f"active has shape {features.shape}: expected features per state, [{mdp.num_states}, K].")
     count = int(features.max(initial=0)) + 1
 
@@ -171,17 +172,20 @@ class LinearLearner(Resumable):
         actions: A.
         config: discount, step_size (shared by the tilings), epsilon, lam and traces are read; schedules go by the step.
         generator: gives the seed of the choices; not used after that.
+
+    Raises:
+        ConfigError: if there is no action.
     """
 
     def __init__(self, coder: TileCoder, actions: int, config: Settings, generator: np.random.Generator) -> None:
-        self.coder, self.actions, self.config = coder, actions, config
-        entries = coder.features * actions
+        self.coder, self.actions, self.config = coder, whole("actions", actions), config
+        entries = coder.features * self.actions
         self._memory = LinearSarsa(
             weights=np.full(entries, config.initial / coder.tilings),
             trace=trace_of(entries, config),
             features=coder.features,
-            actions=actions,
-            action_values=np.zeros(actions),
+            actions=self.actions,
+            action_values=np.zeros(self.actions),
             clock=np.zeros(1, dtype=np.int64),
             error=np.zeros(1),
             random=seeded(generator),
@@ -215,10 +219,16 @@ class LinearLearner(Resumable):
         terminated: bool,
         truncated: bool,
     ) -> dict[str, float]:
-        """Learn from one transition; returns the `td_error`."""
+        """Learn from one transition; returns the `td_error`.
+
+        Raises:
+            ConfigError: if there is no such action, or an observation or the reward is not of finite numbers; nothing
+                is learned.
+        """
+        action, reward = index("action", action, self.actions), finite("reward", reward)
         now, then = self.coder.active(observation), self.coder.active(next_observation)
         self._chosen[0] = observe_linear_sarsa(
-            self._memory, now, action, float(reward), then, bool(terminated), bool(truncated)
+            self._memory, now, action, reward, then, bool(terminated), bool(truncated)
         )
         return {"td_error": float(self._memory.error[0])}
 
