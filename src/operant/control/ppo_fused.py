@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from operant.config.errors import ConfigError
 from operant.control.agent import AnyPolicy
 from operant.control.mlp import MLP
 from operant.control.policies import CategoricalPolicy, Critic, NormalPolicy
@@ -93,6 +94,15 @@ class Fused:
         obs = steps.obs if self.policy.normalizer is None else self.policy.normalizer(steps.obs)
         action = steps.action.reshape(len(steps), -1).float()
         past = torch.stack([steps.logp, steps.adv, steps.target, steps.value]).detach()
+        inputs, outputs = int(self._sizes[0][0]), int(self._sizes[0][-1])
+        normal = isinstance(self.policy, NormalPolicy)
+        if obs.shape != (len(steps), inputs) or action.shape != (len(steps), outputs if normal else 1):
+            raise ConfigError(
+                f"a segment has observations {list(obs.shape)} and actions {list(action.shape)}: this policy takes "
+                f"{inputs} numbers and gives {outputs if normal else 1}."
+            )
+        if not normal and len(action) and not bool(((action >= 0) & (action < outputs)).all()):
+            raise ConfigError(f"a segment has an action that is none of 0 to {outputs - 1}.")
         return tuple(x.contiguous().numpy() for x in (obs, action, past))
 
     def _memory(self) -> tuple[np.ndarray, ...]:

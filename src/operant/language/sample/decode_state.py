@@ -226,13 +226,18 @@ class Decoding(ABC):
         self.slots.used, self.last = 0, torch.zeros(0, 0)
 
 
+def check_tokens(tokens: Sequence[int], vocab: int, what: str) -> None:
+    """Raise a ConfigError for a token that the model does not know: compiled decoding would read beyond its table."""
+    if not hasattr(sum(tokens), "__index__") or min(tokens) < 0 or max(tokens) >= vocab:
+        raise ConfigError(f"{what}: has a token outside of the model's {vocab}; check the tokenizer")
+
+
 def check(prompts: Sequence[Prompt], sampling: Sampling, vocab: int, positions: int) -> None:
     """Raise a ConfigError for a prompt that cannot be gone on from."""
     for prompt in prompts:
         if not prompt.tokens:
             raise ConfigError(f"prompt {prompt.id}: has no token; begin it with one")
-        if min(prompt.tokens) < 0 or max(prompt.tokens) >= vocab:
-            raise ConfigError(f"prompt {prompt.id}: has a token outside of the model's {vocab}; check the tokenizer")
+        check_tokens(prompt.tokens, vocab, f"prompt {prompt.id}")
         if not 0 <= prompt.drawn < min(sampling.max_tokens, len(prompt.tokens)):
             raise ConfigError(
                 f"prompt {prompt.id}: {prompt.drawn} tokens drawn, of {len(prompt.tokens)} and at most "

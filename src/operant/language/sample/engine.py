@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from operant.config.errors import ConfigError
+from operant.data.ranges import whole
 from operant.language.cpu import numba_decoder as compiled
 from operant.language.cpu.numba_decoder import Compiled
 from operant.language.model.language_model import LanguageModel
 from operant.language.sample import cuda_graph_decoder as static
-from operant.language.sample.decode_state import Decoding, Job, check, places_for
+from operant.language.sample.decode_state import Decoding, Job, check, check_tokens, places_for
 from operant.language.sample.hf_decoder import Through
 from operant.language.sample.sampling import Completion, Prompt, Sampling, draw, keep, uniform
 from operant.language.sample.torch_decoder import Eager
@@ -48,7 +50,7 @@ class Engine:
     """
 
     def __init__(self, policy: LanguageModel, *, seed: int, slots: int = 64) -> None:
-        self.policy, self.seed, self.slots = policy, seed, slots
+        self.policy, self.seed, self.slots = policy, seed, whole("slots", slots)
         self.compiles = policy.whole is None and compiled.obstacle(policy) is None
         self.tokens, self.seconds = 0, 0.0
         self.record = False
@@ -73,6 +75,8 @@ class Engine:
         """
         began = time.perf_counter()
         check(prompts, sampling, self.policy.vocab, self.policy.max_positions)
+        if not hasattr(samples, "__index__") or samples < 0:
+            raise ConfigError(f"samples is {samples!r}: give a whole number, 0 or more.")
         jobs = [
             Job(i * samples + k, i, prompt, prompt.sample + k, sampling, self.seed)
             for i, prompt in enumerate(prompts)
@@ -123,6 +127,7 @@ class Engine:
             for slot, completion in zip(ended, rows.take(ended, [under_way[s] for s in ended], stop), strict=True):
                 more = after(completion) if after is not None and completion.finish == "stop" else None
                 if more:
+                    check_tokens(more, self.policy.vocab, f"what follows a completion of prompt {completion.prompt.id}")
                     rows.force(slot, more)
                     if bool(rows.busy[slot]):
                         continue

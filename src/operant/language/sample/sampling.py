@@ -33,8 +33,10 @@ class Sampling:
                 f"sampling: top_k {self.top_k} must be at least 0, top_p {self.top_p} in (0, 1], min_p {self.min_p} "
                 "in [0, 1]"
             )
-        if self.max_tokens < 1:
-            raise ConfigError(f"sampling.max_tokens is {self.max_tokens}: give at least 1")
+        if not (hasattr(self.max_tokens, "__index__") and hasattr(self.top_k, "__index__") and self.max_tokens >= 1):
+            raise ConfigError(
+                f"sampling.max_tokens is {self.max_tokens}: give at least 1, and a whole number for top_k, {self.top_k}"
+            )
 
     @property
     def cuts(self) -> bool:
