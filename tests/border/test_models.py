@@ -2,6 +2,8 @@
 
 import json
 import re
+import resource
+import signal
 import warnings
 
 import pytest
@@ -142,8 +144,29 @@ SIZES = {
 }
 
 
+class LateError(BaseException):
+    """Caught by nobody who catches errors."""
+
+
+@pytest.fixture
+def bounded():
+    """At most 8 GB and 10 seconds, as whoever makes what is described asks for all there is."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+
+    def late(*_):
+        raise LateError
+
+    resource.setrlimit(resource.RLIMIT_AS, (8 * 10**9, before[1]))
+    handler = signal.signal(signal.SIGALRM, late)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, handler)
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_absurd_sizes_are_refused_before_anything_is_made(entry, place, capsys):
+def test_absurd_sizes_are_refused_before_anything_is_made(entry, place, capsys, bounded):
     before = (place / "model" / "config.json").read_text()
     for name, value in SIZES.items() if entry == "LanguageModel.load" else [("num_hidden_layers", 10**6)]:
         (place / "model" / "config.json").write_text(before)

@@ -1,6 +1,7 @@
 """What is trained is what is sampled and served, whatever tokenizer and chat template"""
 
 import json
+from importlib import import_module
 from random import Random
 from types import SimpleNamespace
 
@@ -245,7 +246,6 @@ def test_an_answer_that_never_closes_the_thought_it_begins_in_is_refused(entry, 
 @pytest.mark.parametrize("entry", TALKING)
 def test_rewards_read_the_whole_answer(entry):
     """A completion that says what a solution says is paid like the solution, whatever stands in the prompt already."""
-    from operant.language.episodes.task_scorer import TaskScorer
     from operant.language.sample.sampling import Completion, Prompt
 
     tokenizer, solution = family(entry), "<think>hm</think><answer>4</answer>"
@@ -259,7 +259,9 @@ def test_rewards_read_the_whole_answer(entry):
         prompt=prompt, sample=0, tokens=row.tokens[row.prompt :], logp=none, kept=none, acted=(True,) * len(none),
         finish="stop",
     )  # fmt: skip
-    (trace,) = TaskScorer(task, tokenizer, lambda i: example).traces([written])
+    task_scorer = import_module("operant.language.episodes.task_scorer")
+    scorer = getattr(task_scorer, "TaskScorer", None) or task_scorer.Judged  # as it was called
+    (trace,) = scorer(task, tokenizer, lambda i: example).traces([written])
     assert [reward(trace) for reward in rewards.values()] == [1.0, 1.0]
     assert Format()(Trace(prompt="", completion="hm</think><answer>4</answer>")) == 0.0
 
