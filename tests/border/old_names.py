@@ -35,6 +35,11 @@ OLD = {
     "operant.language.reward": "operant.reward",
     "operant.language.task": "operant.task",
     "operant.language.task.pool": "operant.task.pool",
+    "operant.language.serve.http": "operant.serve.http",
+    "operant.language.serve.client": "operant.serve.client",
+    "operant.language.episodes.rollout_files": "operant.training.rollouts",
+    "operant.language.text.jsonl": "operant.data.jsonl",
+    "operant.config.registry": "operant.config.resolve",
 }
 """New names that the border's tests import, and what they were called."""
 

@@ -266,7 +266,7 @@ def test_lines_are_bounded(entry, harm, tmp_path, monkeypatch):
 
 READERS = {"json.loads", "json.load", "np.load", "pq.read_table", "pq.ParquetFile", "tomllib.loads", "tomllib.load"}
 OURS = {
-    "config/bounded.py", "config/resolve.py", "config/locate.py", "config/values.py", "data/npz.py", "run/parquet.py",
+    "config/bounded.py", "config/toml.py", "config/locate.py", "config/values.py", "data/npz.py", "run/parquet.py",
     # answers of workers, rows of this process's own run, what was just written here
     "env/process.py", "workers/worker.py", "language/task/pool.py", "language/task/remote.py",
     "language/episodes/distributed.py", "language/task/reasoning_gym.py", "cli/export.py", "cli/seeds.py",

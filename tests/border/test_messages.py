@@ -13,7 +13,7 @@ from operant.cli.main import main
 from operant.config import errors
 from operant.config.errors import OperantError
 from operant.config.fields import leaves
-from operant.config.registry import ALGORITHMS, all_settings, settings_of
+from reference.settings import all_settings, settings_of
 
 SMALL = ["--env.num", "2", "--total-steps", "64", "--algo.horizon", "16", "--algo.batch", "16", "--algo.epochs", "1"]
 SMALL += ["--policy.hidden", "8", "--eval.episodes", "1", "--no-save.videos", "--no-save.report"]
@@ -231,7 +231,7 @@ UNUSED = {
 USED = {"dpo": "algo.beta", "sft": "sampling.max_tokens", "process-reward": "sampling.top_p", "grpo": "base.width"}
 
 
-@pytest.mark.parametrize("entry", sorted(ALGORITHMS))
+@pytest.mark.parametrize("entry", sorted(all_settings()))
 def test_help_offers_what_an_algorithm_uses(entry, capsys):
     shown = offered(entry, capsys)
     assert "total_steps" in shown

@@ -16,7 +16,7 @@ from operant.cli.main import main
 from operant.cli.parser import build_parser
 from operant.config.errors import ConfigError, OperantError
 from operant.config.fields import leaves
-from operant.config.registry import all_settings
+from reference.settings import all_settings
 
 ENV = """
 import gymnasium as gym, numpy as np
