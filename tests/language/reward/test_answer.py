@@ -76,6 +76,7 @@ def test_a_decimal_is_read_exactly(whole: int, places: int):
         ("2^{10}", "2^{10}"), ("1{,}000", "1{,}000"), ("is 1 000", "1 000"), ("is 12 cm^2", "12"), ("12 m2", "12"),
         ("H2O", None),
         ("7 and x_2", "7"), ("7 and x/2", None), (r"\sqrt{2}", None), ("sqrt(2)", None), ("f(2)", None),
+        ("log 2", None), ("12 km/h^2", "12"),
         ("12:30", None),
         ("1.2.3", None), ("0x10", None), ("5/0", None), ("2pi", None), (r"2\pi", None), ("101_2", None),
         ("7 and Covid-19", "7"),

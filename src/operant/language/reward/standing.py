@@ -26,7 +26,7 @@ _HEADING = re.compile(
     r"|table|lemma|theorem)[\s#]*$",
     re.IGNORECASE,
 )
-_UNIT_POWER = re.compile(r"(?:[A-Za-z]{2,}|(?<![A-Za-z])[mslgL]|\\[a-z]+\{[^{}]*\})\s?\^\s?\{?\s?-?$")
+_UNIT_POWER = re.compile(r"(?:/[A-Za-z]+|[A-Za-z]{2,}|(?<![A-Za-z])[mslgL]|\\[a-z]+\{[^{}]*\})\s?\^\s?\{?\s?-?$")
 _FUNCTION = re.compile(r"(?:sqrt|pi|sin|cos|tan|log|ln|exp|mod|choose)(?![a-z])")
 _ALONE = "mgslhLNJWVAKCF"
 """Letters that are a unit right behind a number (5m); others make it a term (5x)."""
@@ -84,7 +84,7 @@ def _left(before: str, signed: bool) -> bool | None:
         return None
     if signed:
         return _before_sign(near, touching)
-    if re.search(r"\\[a-z]+_(?:\w|\{[^{}]*\})$", near):
+    if re.search(r"\\[a-z]+_(?:\w|\{[^{}]*\})$|(?<![A-Za-z])(?:sqrt|log|ln|sin|cos|tan|exp)$", near):
         return False
     if last.isalpha() or last == "'":
         return None if touching and last.isalpha() else True
