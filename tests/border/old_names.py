@@ -40,6 +40,12 @@ OLD = {
     "operant.language.episodes.rollout_files": "operant.training.rollouts",
     "operant.language.text.jsonl": "operant.data.jsonl",
     "operant.config.registry": "operant.config.resolve",
+    "operant.tabular.bandits": "operant.algo.tabular.bandits",
+    "operant.mdp.analyse.sampler": "operant.mdp.simulate",
+    "operant.mdp.policies": "operant.mdp.policies",
+    "operant.control.agent": "operant.policy.agent",
+    "operant.control.acting": "operant.policy.acting",
+    "operant.language.sample.engine": "operant.rollout.engine",
 }
 """New names that the border's tests import, and what they were called."""
 

@@ -207,8 +207,8 @@ def sampler(kind):
     """Of a small policy; made before anything forks, as torch's threads do not outlive that."""
     import torch
 
-    from operant.control import Agent, AgentSpec
-    from operant.control import sampler as of
+    from operant.control.acting import sampler as of
+    from operant.control.agent import Agent, AgentSpec
 
     agent = Agent(AgentSpec(obs_dim=3, action_kind=kind, action_sizes=(2,)), torch.Generator().manual_seed(0))
     return of(agent.policy), np.random.default_rng(0)
