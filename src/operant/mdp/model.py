@@ -102,7 +102,7 @@ class MDP:
             raise unknown_keyword("a model", unknown, Header.__annotations__)
         start, states, actions = (about.get(name) for name in ("start", "states", "actions"))
         self.rows = rows
-        if not isinstance(discount, Real):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(discount, Real) or isinstance(discount, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ModelError(f"discount is {discount!r}: give γ, a number in [0, 1].")
         self.discount = float(discount)
         self.horizon = about.get("horizon")
@@ -223,7 +223,12 @@ class MDP:
 
     @cached_property
     def _index(self) -> dict[Hashable, int]:
-        return {name: i for i, name in enumerate(self.states or ())}
+        try:
+            return {name: i for i, name in enumerate(self.states or ())}
+        except TypeError as error:
+            raise ModelError(
+                f"a state is named by what cannot be a name ({error}): use texts, numbers or tuples."
+            ) from None
 
     def name(self, state: int) -> str:
         """The state's index, with its name where it has one."""

@@ -21,7 +21,8 @@ class Options(TypedDict, total=False):
 
     seeds: how many (0, 1, …), or which; one run each. 1 unless set.
     episodes: of every run. 500 unless set.
-    max_steps: an episode is cut after as many. The model's horizon, or 100,000, unless set.
+    max_steps: an episode is cut after as many. The model's horizon, or 100,000, unless set. A cut is no end: what would
+        follow is counted in, so that values are those of the model without its horizon.
     start: first state, or its distribution, instead of the model's.
     exact: values to measure `errors` against, [S].
     threads: 1 unless set; results do not depend on it.
