@@ -3,8 +3,11 @@
 import ast
 import inspect
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -112,6 +115,19 @@ def test_a_page_is_written_whatever_stands_in_it(entry, good, tmp_path, monkeypa
     shutil.copytree(good, tmp_path / "other", symlinks=True)
     assert main(WORDS[entry](run)) == 0
     assert list(tmp_path.rglob("*.html"))
+
+
+@pytest.mark.parametrize(
+    "entry", ["list algorithms", "config schema ppo", "train ppo --help", "config show ppo CartPole-v1"]
+)
+@pytest.mark.parametrize("way", ["ascii", "closed"])
+def test_a_terminal_of_few_letters_or_none_is_written_to(entry, way):
+    env = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
+    command = f"{sys.executable} -m operant {entry}{' >&-' if way == 'closed' else ''}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, env=env)
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+    assert way == "closed" or done.stdout.isascii()
 
 
 KINDS_OF_ERRORS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]

@@ -1,6 +1,7 @@
 """Code, models, files, servers and keys that a stranger's folder names"""
 
 import argparse
+import ast
 import json
 import os
 import pickle
@@ -285,6 +286,14 @@ def test_code_of_a_model_is_neither_run_nor_offered(entry, tmp_path, monkeypatch
     assert "trust_remote_code" not in said
     assert entry == "reads_tokenizer" or "never run" in said
     assert not (tmp_path / "EXECUTED").exists()
+
+
+def test_every_call_that_might_offer_a_models_code_says_no():
+    for path in Path(operant.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and re.match(r"Auto\w+\.from_(pretrained|config)$", ast.unparse(node.func)):
+                given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+                assert given.get("trust_remote_code") == "False", f"{path}:{node.lineno}"
 
 
 TASK = """

@@ -26,6 +26,12 @@ INTERRUPTED = 130
 
 def entry() -> None:
     """What the `operant` command calls."""
+    for name in ("stdout", "stderr"):  # tables are written by rich, which would not write what an encoding lacks
+        stream = getattr(sys, name)
+        if stream is None:  # it was closed
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        else:
+            stream.reconfigure(errors="replace")
     code = main(sys.argv[1:])
     if code == INTERRUPTED and sys.argv[1:2] == ["serve"]:  # to take torch apart takes seconds, for nothing
         os._exit(code)
