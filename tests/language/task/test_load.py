@@ -79,6 +79,13 @@ def test_names_and_options_that_do_not_exist_are_told_with_the_nearest(tmp_path:
             ("float(trace.completion.strip() == trace.gold)", "float(trace.completion.strip().isdigit())"),
             r"of another exa",
         ),
+        (
+            (
+                "float(trace.completion.strip() == trace.gold)",
+                "1 / (trace.completion.strip() == trace.gold) if trace.completion else 0.0",
+            ),
+            r"no answer but the right one can be judged.*ZeroDivisionError",
+        ),
         (("test=examples[-1:]", "test=examples[:1]"), r"test\[0\] has the same prompt as say, train\[0\]"),
         (("train=examples[:-1]", "train=['x']"), r"train\[0\] is a str, not an operant.task.Example"),
     ],

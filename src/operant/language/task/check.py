@@ -137,6 +137,12 @@ def _check_wrong(
     others = others[1:] + others[:1]
     wrong = _scored(task, picked, [other.solution for other in others], judge, encode)
     unlike = [n for n, (_, example) in enumerate(picked) if example.gold != others[n].gold]
+    unjudged = [n for n in unlike if not wrong.judged[n]]
+    if unlike and unjudged == unlike:
+        raise ConfigError(
+            f"{picked[unlike[0]][0]}: no answer but the right one can be judged; of that of another example: "
+            f"{wrong.message}. A reward must give every answer a number"
+        )
     paid = [n for n in unlike if not wrong.judged[n] or wrong.total[n] >= right.total[n] - CLOSE]
     if unlike and len(paid) == len(unlike):
         n = unlike[0]
