@@ -302,3 +302,56 @@ def test_what_a_reward_model_learnt_is_read_where_a_completion_ends(tmp_path):
 
     good, bad = RewardScorer(model)([sampled("good 0"), sampled("bad 0")])
     assert good - bad == pytest.approx(margins[0], abs=1e-4)
+
+
+def completion_of(tokenizer, text, end):
+    from operant.language.sample.sampling import Completion, Prompt
+
+    tokens = (*tokenizer(text, add_special_tokens=False)["input_ids"], end)
+    none = (0.0,) * len(tokens)
+    return Completion(
+        prompt=Prompt(id=0, tokens=(7, 8)), sample=0, tokens=tokens, logp=none, kept=none, acted=(True,) * len(tokens),
+        finish="stop",
+    )  # fmt: skip
+
+
+def test_a_reward_is_read_at_the_token_at_which_it_was_learnt_whichever_ended_the_answer():
+    from operant.language.learn.reward_scorer import scorer_of
+    from operant.language.model.language_model import Scalar
+
+    tokenizer = family("chatml_other_end")
+    turn, end = (tokenizer.convert_tokens_to_ids(t) for t in ("<|im_end|>", "<eos>"))
+    policy = LanguageModel(small_llama(tokenizer), tokenizer)
+    model = Scalar(policy)
+    torch.nn.init.normal_(model.head.weight, generator=torch.Generator().manual_seed(0))
+    ended = [completion_of(tokenizer, "good", t) for t in (turn, end)]
+    for chat, learnt in ((True, ended[0]), (False, ended[1])):
+        want = scorer_of(model, policy, "rm", chat=chat).rows([learnt.prompt.tokens + learnt.tokens])
+        assert scorer_of(model, policy, "rm", chat=chat)(ended) == pytest.approx(want * 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("entry", ["other tokens", "another chat template"])
+def test_a_reward_model_that_reads_otherwise_than_the_policy_writes_is_refused(entry):
+    from operant.language.learn.reward_scorer import scorer_of
+    from operant.language.model.language_model import Scalar
+
+    first = family("chatml")
+    second = byte_level(CHATML.replace("<|im_end|>", "<|im_start|>"), IM, eos="<|im_end|>")
+    second = family("llama3") if entry == "other tokens" else second
+    judge, policy = (LanguageModel(small_llama(t), t) for t in (first, second))
+    with pytest.raises(ConfigError, match=rf"runs/rm .*{entry}"):
+        scorer_of(Scalar(judge), policy, "runs/rm", chat=True)
+    scorer_of(Scalar(judge), judge, "runs/rm", chat=True)
+
+
+def test_a_reward_model_that_learnt_behind_the_end_is_refused(place, capsys):
+    """As an older version made them, where a template writes a newline behind the end of an answer."""
+    from operant.language.learn.reward_model import read_reward
+
+    assert ENTRIES["train reward-model"](place, capsys)[0] == 0
+    (run,) = (place / "runs").iterdir()
+    read_reward(str(run), "cpu")
+    for path in (run / "checkpoints").glob("*/policy.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"counters": {}}))
+    with pytest.raises(ConfigError, match=r"learnt its scores behind the token that ends an answer.* train it again"):
+        read_reward(str(run), "cpu")

@@ -55,9 +55,12 @@ def sample(args: argparse.Namespace, policy: LanguageModel, text: str, seed: int
         OperantError: if the model fails.
     """
     from operant.language.serve.scheduler import Ask, Scheduler
+    from operant.language.text.rendering import rendering_of
 
     messages = [{"role": "user", "content": text}]
     prompt = prompt_of(policy, messages if args.chat else text)
+    if found := rendering_of(policy.tokenizer).control.search(text):
+        say(f"{found[0]} in the prompt is text: only a chat template writes control tokens.")
     news: queue.SimpleQueue[Delta] = queue.SimpleQueue()
     stops = tuple(stop.replace("\\n", "\n").replace("\\t", "\t") for stop in args.stop)
     if "" in stops:

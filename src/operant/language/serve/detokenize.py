@@ -32,8 +32,9 @@ class Pieces:
 
     def __init__(self, tokenizer: Any, before: Sequence[int] = ()) -> None:
         self.tokenizer = tokenizer
-        self._special = frozenset(i for i, t in tokenizer.added_tokens_decoder.items() if t.special)
-        self.tokens = list(before)[-PATIENCE:] if before and rendering_of(tokenizer).glues else []
+        rendering = rendering_of(tokenizer)
+        self._special = rendering.special
+        self.tokens = list(before)[-PATIENCE:] if before and rendering.glues else []
         self._begin, self._read = 0, len(self.tokens)  # a window begins with tokens whose text was given, for context
         self._given = len(self._text(self._read))  # characters of the window's text
 

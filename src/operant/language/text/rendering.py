@@ -83,16 +83,18 @@ class Rendering:
     Attributes:
         control: matches the names of control tokens: those the tokenizer calls special, and those the template writes
             around what a person says; but not those around a thought.
+        special: the tokens that the tokenizer calls special: they have no text.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         added: dict[int, Any] = dict(tokenizer.added_tokens_decoder)
         self._added = {str(t): i for i, t in added.items()}
-        special = {str(t) for t in added.values() if t.special} | set(tokenizer.all_special_tokens)
-        self.control = _names(special)
+        self.special = frozenset(i for i, t in added.items() if t.special)
+        names = {str(added[i]) for i in self.special} | set(tokenizer.all_special_tokens)
+        self.control = _names(names)
         if tokenizer.chat_template is not None:
-            self.control = _names(special | self._around())
+            self.control = _names(names | self._around())
 
     @cached_property
     def turn(self) -> Turn:
