@@ -21,10 +21,18 @@ pq = pytest.importorskip("pyarrow.parquet")
 from operant.cli.main import main  # noqa: E402
 from operant.config.errors import OperantError  # noqa: E402
 from operant.run.folder import RunFolder  # noqa: E402
+from reference.bounds import bounded  # noqa: E402
 
 SRC = Path(inspect.getfile(main)).parents[1]
 QUICK = 5.0
 """Seconds within which a bomb must be seen to be one; to unpack it takes minutes, or the machine's memory."""
+
+
+@pytest.fixture(autouse=True)
+def within(good, solved):
+    """A tree that falls for a bomb fails, and takes no machine with it."""
+    with bounded(30, 6 * 10**9):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from operant.language.serve import client as client_module  # noqa: E402
 from operant.language.serve import http  # noqa: E402
 from operant.language.serve.client import Client, ServerError  # noqa: E402
 from operant.language.serve.protocol import ChatRequest, CompletionRequest  # noqa: E402
+from reference.bounds import bounded  # noqa: E402
 from reference.tiny_language import tiny_language  # noqa: E402
 
 GOOD = {"/v1/completions": {"prompt": "the", "max_tokens": 1}}
@@ -38,6 +39,12 @@ def server():
     yield made
     made.stop()
     thread.join()
+
+
+@pytest.fixture(autouse=True)
+def within(server):
+    with bounded(60):
+        yield
 
 
 def port(server):
