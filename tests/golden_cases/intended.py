@@ -10,6 +10,7 @@ _SPACES = "the policy file keeps both spaces"
 INTENDED: dict[str, str] = {
     "*:*policy.json/observation_space*": _SPACES,
     "*:*policy.json/action_space*": _SPACES,
+    "*:*run.json/mark*": "a run that names what lies beyond it is marked as made here",
     "*:*run.json/sources*": "a run keeps what its settings name, by SHA-256",
     "mdp/irl:found/log_likelihood": "w · μ_E - E[V] at once, no longer less a penalty that cancels: the last bit",
     "language/grpo-rloo:*/rollouts/*/advantage": _SHOWN,

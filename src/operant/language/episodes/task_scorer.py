@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, raised
 from operant.language.episodes.episodes import OutcomeAndSteps, Score, Steps
 from operant.language.reward.steps import token_ends
 from operant.language.reward.trace import StepReward, Trace, is_pure
@@ -149,7 +149,7 @@ def _called(judge: StepReward, trace: Trace) -> Sequence[tuple[int, float]] | st
     try:
         rewards = [(int(end), finite(value)) for end, value in judge(trace)]
     except Exception as error:
-        return f"raised {type(error).__name__}: {error}"
+        return raised(error)
     bad = next((value for _, value in rewards if isinstance(value, str)), None)
     return bad if bad is not None else [(end, float(value)) for end, value in rewards]
 

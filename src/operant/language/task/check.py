@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, raised
 from operant.language.reward.trace import best
 from operant.language.task.pool import Pool
 from operant.language.task.score import Judge, Scores, score
@@ -191,7 +191,7 @@ def _spread(examples: Sequence[object], count: int, name: str) -> Iterable[tuple
         try:
             made = examples[i]
         except Exception as error:
-            raise ConfigError(f"{name}[{i}] raised {type(error).__name__}: {error}") from error
+            raise ConfigError(f"{name}[{i}] {raised(error)}") from error
         if not isinstance(made, Example):
             raise ConfigError(f"{name}[{i}] is a {type(made).__name__}, not an operant.task.Example")
         yield f"{name}[{i}]", made
