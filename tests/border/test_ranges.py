@@ -380,6 +380,26 @@ def test_a_transition_out_of_range_is_refused(entry, method):
     assert all(np.array_equal(before[name], after[name], equal_nan=True) for name in before)
 
 
+@pytest.mark.parametrize("entry", LEARNERS)
+def test_what_was_saved_leads_nowhere_else(entry):
+    """An index in a saved learner that is beyond its arrays is refused, and nothing changes."""
+    made = learner(entry)
+    made.act(1)
+    for step in range(6):
+        made.observe(step % S, step % A, 1.0, (step + 1) % S, step == 5, False)
+    right = made.state()
+    made.load(right)
+    indices = [name for name, array in right.items() if array.dtype.kind == "i" and array.size]
+    assert indices
+    for name in indices:
+        for value in (-(2**40), 2**62):
+            wrong = {each: array.copy() for each, array in right.items()}
+            wrong[name].flat[0] = value
+            with pytest.raises(OperantError, match=name.replace(".", r"\.")):
+                made.load(wrong)
+    assert all(np.array_equal(array, right[name], equal_nan=True) for name, array in made.state().items())
+
+
 OPTIONS = {"episodes": COUNTS, "max_steps": COUNTS, "seeds": [-1, 0, NAN, EMPTY, [-1], [0.5]], "threads": COUNTS,
            "start": [-1, S, NAN, EMPTY, np.full(S, NAN)], "exact": [[1.0], np.zeros(S + 1)]}  # fmt: skip
 RUN = {"episodes": 1, "max_steps": 2, "seeds": 1}

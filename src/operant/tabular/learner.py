@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.config.errors import NonFiniteError
+from operant.config.errors import ConfigError, NonFiniteError
 from operant.data.ranges import finite, index, whole
 from operant.tabular.action_values import epsilon_of
 from operant.tabular.algorithms import memory
@@ -16,6 +16,16 @@ from operant.tabular.learning import Floats
 from operant.tabular.resumable import Resumable, arrays_of, seeded
 from operant.tabular.rules import RULES
 from operant.tabular.settings import Settings
+
+INDICES = {
+    **dict.fromkeys(
+        ("seen.known", "seen.place", "seen.row", "heap", "at", "trace.active", "episode.rows", "rows"), "L"
+    ),
+    **dict.fromkeys(("seen.first", "seen.after", "seen.first_into", "seen.next_into", "seen.previous_into"), "K"),
+    **dict.fromkeys(("states", "seen.state_of"), "S"),
+    **{"next": "L", "seen.following": "S+1", "size": "L+1", "trace.count": "L+1", "seen.size": "K+1"},
+}
+"""What the whole numbers of a learner count: states, pairs L, outcomes K, or as many of them; all others only count."""
 
 
 class Learner(Resumable):
@@ -140,6 +150,21 @@ class Learner(Resumable):
     def make_room(self, state: Mapping[str, NDArray[Any]]) -> None:
         if self._grows:
             self._memory = self._memory.with_room(len(state.get("seen.count", ())))
+
+    def check(self, state: Mapping[str, NDArray[Any]]) -> None:
+        limits = {"S": self.states, "S+1": self.states + 1, "L": self.states * self.actions, "many": 2**62}
+        limits |= {
+            "L+1": limits["L"] + 1,
+            "K": len(state.get("seen.count", ())),
+            "K+1": len(state.get("seen.count", ())) + 1,
+        }
+        own = INDICES | {"seen.count": "L+1" if "seen.known" in state else "many"}
+        index("the saved next", max(int(state["next"][0]), 0), self.states)
+        for name, array in state.items():
+            bound = own.get(name, "many")
+            least = 0 if bound in ("L+1", "K+1", "many") else -1  # what counts is none of what may be missing
+            if array.dtype.kind == "i" and array.size and not least <= array.min() <= array.max() < limits[bound]:
+                raise ConfigError(f"the saved {name} holds {array.min()} to {array.max()}, which this learner has not.")
 
     def arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
         yield "next", self._next

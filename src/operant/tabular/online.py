@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from operant.data.ranges import index
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.env import EnvLike, make_one
@@ -76,6 +77,13 @@ class Online(Resumable):
 
     def make_room(self, state: Mapping[str, NDArray[Any]]) -> None:
         self.learner.make_room(state)
+
+    def check(self, state: Mapping[str, NDArray[Any]]) -> None:
+        self.learner.check(state)
+        before, action, _, after = state["walk.last"].tolist()
+        index("walk.last", int(max(before, after)), self.env.states)
+        index("walk.last", int(min(before, after)), self.env.states)
+        index("walk.last", int(action), self.env.actions)
 
     def close(self) -> None:
         """End the episode under way as truncated."""

