@@ -31,7 +31,7 @@ QUICK = 5.0
 @pytest.fixture(autouse=True)
 def within(good, solved):
     """A tree that falls for a bomb fails, and takes no machine with it."""
-    with bounded(30, 6 * 10**9):
+    with bounded(15, 6 * 10**9):
         yield
 
 
