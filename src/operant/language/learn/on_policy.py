@@ -137,7 +137,8 @@ def task_model(cfg: LanguageRun, task: Task, say: Say) -> LanguageModel:
     """
     if cfg.model.path:
         return model_of(cfg)
-    return model_of(cfg, str(small_base(task, cfg.base, {"id": cfg.task.id, "options": cfg.task.options}, say=say)))
+    about = {"id": Path(cfg.task.id).name, "options": cfg.task.options}  # a task's file may lie anywhere
+    return model_of(cfg, str(small_base(task, cfg.base, about, say=say)))
 
 
 class _Prompts(Sequence[Sequence[int]]):
