@@ -230,7 +230,7 @@ def test_what_cannot_be_certified_is_said(solver) -> None:
     found = solver(world(-0.04), epsilon=1e-18)
     assert 1e-18 < found.certificate.gap < 1e-12
     assert "rounding" in found.why
-    with pytest.raises(ModelError, match="total reward"):
+    with pytest.raises(ModelError, match="for total models"):
         solver(world(-0.04).replace(discount=0.9))
     with pytest.raises(ModelError, match="epsilon"):
         solver(world(-0.04), epsilon=0.0)

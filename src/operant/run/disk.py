@@ -122,7 +122,7 @@ def matches(file: Path, want: object) -> bool:
 
 def save_tensors(tensors: Mapping[str, Any], file: Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors of torch or arrays of NumPy as safetensors, readable by whom the umask lets read."""
-    kinds = {type(x).__module__.partition(".")[0] for x in tensors.values()}
+    kinds = {kind.__module__.partition(".")[0] for x in tensors.values() for kind in type(x).__mro__}
     save_file = import_module(f"safetensors.{'torch' if 'torch' in kinds else 'numpy'}").save_file
     save_file(dict(tensors), str(file), metadata=None if metadata is None else dict(metadata))
     share(file)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, OperantError
 from operant.data.streams import Streams
 from operant.language.episodes.episodes import Episodes, OutcomeAndSteps, Prompts, Rollouts, Score, episodes
 from operant.language.learn.batch_checks import TrainingWarning
@@ -305,7 +305,7 @@ def test_the_first_step_says_what_cannot_be_learnt(weights: dict[str, Tensor], s
 
 
 def test_a_reward_that_judges_nothing_is_refused(weights: dict[str, Tensor]) -> None:
-    with pytest.raises(ConfigError, match="judged none of 8 completions"):
+    with pytest.raises(OperantError, match="not one of 8 completions was judged"):
         next(start(weights, GRPOConfig(prompts=2, samples=4), lambda found: [None for _ in found])[0])
 
 
