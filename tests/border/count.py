@@ -2,6 +2,7 @@
 
     python tests/border/count.py                      # this tree; exits with 1 if a pair failed
     python tests/border/count.py --against 4775408    # the same tests on an older tree: which pairs failed there
+    python tests/border/count.py --only strangers     # one kind
 
 A pair is a mechanism (a test) at an entry point (its parameter `entry`); inputs beyond that do not count. What an older
 tree did is kept in `before.json`, and told beside what this one does.
@@ -24,14 +25,14 @@ ROOT = HERE.parents[1]
 BEFORE = HERE / "before.json"
 
 
-def outcomes(source: Path, *more: str) -> dict[str, str]:
-    """Run the border's tests on the library in `source`: by pair "passed", "failed" or "skipped"."""
+def outcomes(source: Path, tests: Path, *more: str) -> dict[str, str]:
+    """Run tests of the border on the library in `source`: by pair "passed", "failed" or "skipped"."""
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "outcomes.json"
         env = os.environ | {"PYTHONPATH": os.pathsep.join((str(source), str(HERE)))}
-        command = [sys.executable, "-m", "pytest", str(HERE), "--border-json", str(told), "-n", "2", *more]
+        command = [sys.executable, "-m", "pytest", str(tests), "--border-json", str(told), "-n", "2", *more]
         subprocess.run(command, cwd=ROOT, env=env, check=False, stdout=sys.stderr)
-        return json.loads(told.read_text())
+        return json.loads(told.read_text()) if told.exists() else {}
 
 
 def kinds() -> dict[str, str]:
@@ -60,20 +61,26 @@ def main() -> None:
     """Run, print, and say by the exit code whether all held."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", metavar="COMMIT", help="run on this commit and keep what failed in before.json")
+    parser.add_argument("--only", metavar="KIND", nargs="+", choices=kinds(), help="these files alone")
     given = parser.parse_args()
+    before: dict[str, str] = json.loads(BEFORE.read_text()) if BEFORE.exists() else {}
+    files = [HERE / f"test_{name}.py" for name in given.only or kinds()]
     if given.against:
         with tempfile.TemporaryDirectory() as folder:
             tree = Path(folder) / "tree"
             subprocess.run(["git", "worktree", "add", "-q", "--detach", tree, given.against], cwd=ROOT, check=True)
             try:
-                found = outcomes(tree / "src", "-p", "old_names")
+                for file in files:  # one by one, as some of it ends the process there
+                    before |= outcomes(tree / "src", file, "-p", "old_names")
+                    BEFORE.write_text(json.dumps(before, indent=0, sort_keys=True) + "\n")
             finally:
                 subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
-        BEFORE.write_text(json.dumps(found, indent=0, sort_keys=True) + "\n")
-        print(f"{given.against}: {Counter(found.values())}")
+        print(f"{given.against}: {Counter(before.values())}")
         return
-    found = outcomes(ROOT / "src")
-    table(found, json.loads(BEFORE.read_text()) if BEFORE.exists() else {})
+    found = outcomes(ROOT / "src", HERE) if not given.only else {}
+    for file in files if given.only else ():
+        found |= outcomes(ROOT / "src", file)
+    table(found, before)
     failed = sorted(pair for pair, outcome in found.items() if outcome == "failed")
     print(*failed, sep="\n")
     raise SystemExit(bool(failed))
