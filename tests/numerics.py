@@ -30,7 +30,14 @@ MDP = [
 SOLVE = (*(f"tests/mdp/test_{name}.py" for name in MDP), "tests/control/test_kernels.py", "tests/language/cpu")
 """What is solved, and the compiled products, by way of SciPy's BLAS."""
 CONTROL = tuple(f"tests/control/test_{name}.py" for name in ("kernels", "ppo_fused", "agent"))
-LEARN = ("tests/math", *CONTROL, "tests/language/cpu", "tests/language/model", "tests/language/learn")
+LEARN = (
+    "tests/math",
+    *CONTROL,
+    "tests/language/cpu",
+    "tests/language/model",
+    "tests/language/sample",
+    "tests/language/learn",
+)
 COMPILED = (
     *(f"tests/mdp/test_{name}.py" for name in MDP),
     "tests/tabular/test_rules.py",
