@@ -56,6 +56,12 @@ def checked_out(revision: str) -> Iterator[Path]:
             subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
 
 
+def revision() -> str:
+    """The commit of this tree, and whether it was changed."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def measure(tree: Path, command: str, seed: int) -> dict[str, Any]:
     """The last line of a tree's bench, parsed."""
     env = os.environ | {"PYTHONPATH": str(tree / "src")}
@@ -90,6 +96,9 @@ def main() -> None:
                 "ours": round(statistics.median(ours), 2),
                 "peer": round(statistics.median(peer), 2),
                 "peer_name": f"operant {given.revision}",
+                "revision": revision(),
+                "threads": 2,
+                "rounds": given.rounds,
                 "unit": unit,
                 "ratio": round(statistics.median(ours) / statistics.median(peer), 3),
                 "ratio_rounds": sorted(round(a / b, 3) for a, b in zip(ours, peer, strict=True)),

@@ -59,7 +59,7 @@ class Run:
     def __init__(
         self, path: Path | str, *, name: str = "latest", env: EnvLike | None = None, trust: bool = False
     ) -> None:
-        self.folder, env = trained(path), _here(env)
+        self.folder, env = trained(path), absolute(env)
         self.name, self.trust = name, trust
         self.config: RunConfig = settings(self.folder.path, trust=trust)
         self._world = world_of(self.config.kind)
@@ -256,7 +256,7 @@ def train(
     """
     settings = overrides | {k: v for k, v in {"seed": seed, "total_steps": total_steps}.items() if v is not None}
     resolved = resolve(algorithm, _env_name(env), overrides=settings, source="argument")
-    return start(resolved, env=_here(env), runs=runs, quiet=quiet)
+    return start(resolved, env=absolute(env), runs=runs, quiet=quiet)
 
 
 def start(
@@ -284,7 +284,7 @@ def resume(
     say: Say = silent,
 ) -> Run:
     """Go on with a run from its newest valid checkpoint; arguments and errors as `operant.run.launch.resume`."""
-    env = _here(env)
+    env = absolute(env)
     finish = _finisher(settings(trained(run).path, trust=trust), env, say)
     folder = launch.resume(run, fork=fork, to=to, env=env, trust=trust, quiet=quiet, say=say, finish=finish)
     return Run(folder.path, env=env, trust=trust)
@@ -323,11 +323,6 @@ def _seed(seed: int) -> int:
     if not 0 <= seed <= LARGEST:
         raise ConfigError(f"seed is {seed}, expected a whole number from 0 to {LARGEST:,}")
     return seed
-
-
-def _here(env: EnvLike | None) -> EnvLike | None:
-    """An environment that a file defines, by the whole path of that file: it is the same after a change of folder."""
-    return absolute(env) if isinstance(env, str) else env
 
 
 def _env_name(env: EnvLike) -> str:

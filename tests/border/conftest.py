@@ -39,6 +39,19 @@ def pytest_configure(config):
         config.pluginmanager.register(Pairs(), "border-pairs")
 
 
+@pytest.fixture(scope="session")
+def good(tmp_path_factory):
+    """A finished run of PPO on CartPole; to be copied, and left as it is."""
+    from operant.cli.main import main
+
+    runs = tmp_path_factory.mktemp("good")
+    words = ["train", "ppo", "CartPole-v1", "--runs", str(runs), "--env.num", "2", "--algo.horizon", "16"]
+    words += ["--algo.batch", "16", "--algo.epochs", "1", "--policy.hidden", "8", "--eval.episodes", "1"]
+    assert main([*words, "--total-steps", "64", "--no-save.videos", "--no-save.report"]) == 0
+    (run,) = runs.iterdir()
+    return run
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """Note the test's pair: `kind::mechanism[entry]`."""

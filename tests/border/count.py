@@ -23,6 +23,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BEFORE = HERE / "before.json"
+sys.path.insert(0, str(ROOT / "bench"))
+
+from revisions import checked_out  # noqa: E402
 
 
 def outcomes(source: Path, tests: Path, *more: str) -> dict[str, str]:
@@ -66,15 +69,10 @@ def main() -> None:
     before: dict[str, str] = json.loads(BEFORE.read_text()) if BEFORE.exists() else {}
     files = [HERE / f"test_{name}.py" for name in given.only or kinds()]
     if given.against:
-        with tempfile.TemporaryDirectory() as folder:
-            tree = Path(folder) / "tree"
-            subprocess.run(["git", "worktree", "add", "-q", "--detach", tree, given.against], cwd=ROOT, check=True)
-            try:
-                for file in files:  # one by one, as some of it ends the process there
-                    before |= outcomes(tree / "src", file, "-p", "old_names")
-                    BEFORE.write_text(json.dumps(before, indent=0, sort_keys=True) + "\n")
-            finally:
-                subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
+        with checked_out(given.against) as tree:
+            for file in files:  # one by one, as some of it ends the process there
+                before |= outcomes(tree / "src", file, "-p", "old_names")
+                BEFORE.write_text(json.dumps(before, indent=0, sort_keys=True) + "\n")
         print(f"{given.against}: {Counter(before.values())}")
         return
     found = outcomes(ROOT / "src", HERE) if not given.only else {}

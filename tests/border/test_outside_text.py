@@ -32,16 +32,6 @@ KINDS = {
 FIELDS = ("env", "algorithm", "status", "error", "preset", "id", "started", "argv", "host", "packages", "git", "phases")
 
 
-@pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    runs = tmp_path_factory.mktemp("good")
-    words = ["train", "ppo", "CartPole-v1", "--runs", str(runs), "--env.num", "2", "--algo.horizon", "16"]
-    words += ["--algo.batch", "16", "--algo.epochs", "1", "--policy.hidden", "8", "--eval.episodes", "1"]
-    assert main([*words, "--total-steps", "64", "--no-save.videos", "--no-save.report"]) == 0
-    (run,) = runs.iterdir()
-    return run
-
-
 def hostile(good, run, text):
     """A copy of a run in which the text stands wherever one can stand."""
     shutil.copytree(good, run, symlinks=True)

@@ -163,7 +163,7 @@ def test_only_policies_that_end_are_counted_if_asked(solve, tmp_path):
 
 
 def test_a_solve_for_which_there_is_no_memory_is_refused_before_it_starts(solve, monkeypatch):
-    monkeypatch.setattr("operant.mdp.build.forecast.available", lambda: 1000)
+    monkeypatch.setattr("operant.data.memory.available", lambda: 1000)
     code, _, err = solve("FrozenLake-v1")
     assert code == 2
     assert "solving 16 states needs" in err

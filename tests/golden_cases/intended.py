@@ -5,6 +5,7 @@ from __future__ import annotations
 _SHOWN = "the file shows the advantages that were learnt from, charge and correction included"
 _KEPT = "PPO on a learnt reward keeps its completions as save.rollouts says"
 _LABELLED = "the completions that a step reward labelled are kept"
+_COUNTED = "prioritised sweeping counts outcomes, where it kept the last one of each pair"
 _SPACES = "the policy file keeps both spaces"
 
 INTENDED: dict[str, str] = {
@@ -12,6 +13,8 @@ INTENDED: dict[str, str] = {
     "*:*policy.json/action_space*": _SPACES,
     "*:*run.json/mark*": "a run that names what lies beyond it is marked as made here",
     "*:*run.json/sources*": "a run keeps what its settings name, by SHA-256",
+    "tabular/prioritised-sweeping:*/optim.safetensors/*": _COUNTED,
+    "tabular/settings:prioritised-sweeping/lake/*": _COUNTED,
     "mdp/irl:found/log_likelihood": "w · μ_E - E[V] at once, no longer less a penalty that cancels: the last bit",
     "language/grpo-rloo:*/rollouts/*/advantage": _SHOWN,
     "language/grpo-reinforce-pp:*/rollouts/*/advantage": _SHOWN,

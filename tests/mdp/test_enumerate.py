@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from operant.data.memory import available
 from operant.mdp import (
     MDP,
     ModelError,
@@ -21,7 +22,7 @@ from operant.mdp import (
     memory_of,
     solve,
 )
-from operant.mdp.build.forecast import available, require, require_solve
+from operant.mdp.build.forecast import require, require_solve
 from reference.model_table import assert_identical, assert_same, merged, table_of
 
 SIDE = 5

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from operant.config.bounded import load_json
-from operant.config.errors import ConfigError, EnvError, NonFiniteError
+from operant.config.errors import ConfigError, NonFiniteError
 from operant.config.registry import TRUST
 from operant.control.mlp import ACTIVATIONS, MLP
 from operant.control.network import OwnNetwork
@@ -58,12 +58,9 @@ class AgentSpec:
         Raises:
             ValueError: if they are no spaces, or not those of such an agent.
         """
-        if self.observation_space is None or self.action_space is None:
+        found = Interface.decoded(self.observation_space, self.action_space)
+        if found is None:
             return None
-        try:
-            found = Interface.decoded(self.observation_space, self.action_space)
-        except (EnvError, AssertionError) as error:
-            raise ValueError(f"policy.json: {error}") from error
         width = () if self.action_kind == "discrete" else (len(self.action_sizes),)
         width = self.action_sizes if self.action_kind in ("box", "multibinary") else width
         if found.observations.dim != self.obs_dim or (found.actions.kind, found.actions.width) != (

@@ -7,6 +7,8 @@ from pathlib import Path
 
 SMALL = 2**26
 """Bytes that are always there."""
+SHARE = 0.9
+"""Of what is available, the part that may be filled: the rest is for the file cache and the system."""
 
 
 def available() -> int | None:
@@ -14,6 +16,12 @@ def available() -> int | None:
     limits = [_meminfo(), _control_group(), _address_space()]
     known = [number for number in limits if number is not None]
     return max(0, min(known)) if known else None
+
+
+def usable() -> int | None:
+    """Bytes that may be used: nine tenths of what is available; None where that cannot be told."""
+    free = available()
+    return None if free is None else int(SHARE * free)
 
 
 def gigabytes(size: float) -> str:
@@ -79,7 +87,7 @@ def allow(needed: int, what: str, most: int = 2**63) -> None:
     """
     if needed <= SMALL:
         return
-    free = available()
-    allowed = most if free is None else min(most, int(0.9 * free))
+    there = usable()
+    allowed = most if there is None else min(most, there)
     if needed > allowed:
         raise ValueError(f"{what} {gigabytes(needed)}, and no more than {gigabytes(allowed)} of it is read")

@@ -27,9 +27,18 @@ class Interface:
             return {}
 
     @classmethod
-    def decoded(cls, observation_space: dict[str, Any], action_space: dict[str, Any]) -> Interface:
-        """That of spaces as `encode_space` wrote them down."""
-        return cls(decode_space(observation_space), decode_space(action_space))
+    def decoded(cls, observation_space: dict[str, Any] | None, action_space: dict[str, Any] | None) -> Interface | None:
+        """That of spaces as a `policy.json` holds them; None where it holds none.
+
+        Raises:
+            ValueError: if they are no spaces.
+        """
+        if observation_space is None or action_space is None:
+            return None
+        try:
+            return cls(decode_space(observation_space), decode_space(action_space))
+        except (EnvError, AssertionError) as error:
+            raise ValueError(f"policy.json: {error}") from error
 
 
 def pixels(space: gymnasium.Space[Any]) -> str | None:

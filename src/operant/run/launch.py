@@ -58,7 +58,7 @@ def start(
     """Train what a resolved config says in a new run folder, and return it."""
     resolved = located(resolved)
     cfg = resolved.config
-    env = absolute(env) if isinstance(env, str) else env
+    env = absolute(env)
     job = builder_of(cfg.algorithm)(cfg, env or cfg.env.id, say)
     names = {"env": short(cfg.env.id), "algorithm": short(cfg.algorithm)}
     folder = RunFolder.create(runs, **names, seed=cfg.seed)
@@ -221,7 +221,7 @@ def _fork(source: RunFolder, cfg: RunConfig) -> RunFolder:
 def _env(cfg: RunConfig, env: EnvLike | None) -> EnvLike | None:
     """The environment that was given, by its whole path. Raises EnvError if none was and the run's own is gone."""
     require_env(cfg, env)
-    return absolute(env) if isinstance(env, str) else env
+    return absolute(env)
 
 
 def _changed(folder: RunFolder, then: Mapping[str, Any], cfg: RunConfig, env: EnvLike | None) -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ from operant.config.errors import ConfigError, EnvError
 from operant.config.fields import leaves
 from operant.config.resolve import Resolved
 from operant.config.schema import RunConfig
+from operant.env import EnvLike
+from operant.run.disk import digest
 
 Sources = dict[str, dict[str, Any]]
 """Dotted setting → "path", and "files": the SHA-256 of each file by its name, "." for the path itself."""
@@ -59,10 +61,10 @@ def without_folders(text: str, config: RunConfig) -> str:
     return text
 
 
-def absolute(name: str) -> str:
-    """A name with the whole path of its file, where there is such a file here."""
-    where, behind = _place(name)
-    return f"{where.absolute()}{behind}" if where is not None and _exists("", where) else name
+def absolute(env: EnvLike | None) -> EnvLike | None:
+    """The same environment, by the whole path of its file if a file here defines it: no change of folder matters."""
+    where, behind = _place(env) if isinstance(env, str) else (None, "")
+    return f"{where.absolute()}{behind}" if where is not None and _exists("", where) else env
 
 
 def sources(config: RunConfig, env: object = None, *, models: bool = True) -> Sources:
@@ -240,14 +242,14 @@ def _digests(path: Path) -> dict[str, str]:
 
 def _digest(file: Path) -> str:
     size = file.stat().st_size
+    if size <= WHOLE:
+        return digest(file)["sha256"]
+    sha = hashlib.sha256(str(size).encode())
     with file.open("rb") as f:
-        if size <= WHOLE:
-            return hashlib.file_digest(f, "sha256").hexdigest()
-        digest = hashlib.sha256(str(size).encode())
         for k in range(SLICES):
             f.seek(size // SLICES * k)
-            digest.update(f.read(1 << 20))
-        return digest.hexdigest()
+            sha.update(f.read(1 << 20))
+    return sha.hexdigest()
 
 
 def _files(source: Any) -> dict[str, str]:

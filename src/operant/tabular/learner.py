@@ -128,10 +128,8 @@ class Learner(Resumable):
             and reward - reward == 0.0
         ):
             state, action = index("state", state, self.states), index("action", action, self.actions)
-            next_state, reward = (
-                index("next_state", next_state, self.states),
-                finite("reward", reward, error=NonFiniteError),
-            )
+            next_state = index("next_state", next_state, self.states)
+            reward = finite("reward", reward, error=NonFiniteError)
         if self._grows and self._memory.full:
             self._memory = self._memory.with_room(2 * self._memory.room)
         row = state * self.actions + action
@@ -152,12 +150,8 @@ class Learner(Resumable):
             self._memory = self._memory.with_room(len(state.get("seen.count", ())))
 
     def check(self, state: Mapping[str, NDArray[Any]]) -> None:
-        limits = {"S": self.states, "S+1": self.states + 1, "L": self.states * self.actions, "many": 2**62}
-        limits |= {
-            "L+1": limits["L"] + 1,
-            "K": len(state.get("seen.count", ())),
-            "K+1": len(state.get("seen.count", ())) + 1,
-        }
+        counts = {"S": self.states, "L": self.states * self.actions, "K": len(state.get("seen.count", ()))}
+        limits = counts | {f"{name}+1": count + 1 for name, count in counts.items()} | {"many": 2**62}
         own = INDICES | {"seen.count": "L+1" if "seen.known" in state else "many"}
         index("the saved next", max(int(state["next"][0]), 0), self.states)
         for name, array in state.items():

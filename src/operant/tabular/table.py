@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from operant.config.bounded import load_json
-from operant.config.errors import ConfigError, EnvError
+from operant.config.errors import ConfigError
 from operant.env.interface import Interface
 from operant.run.actor import Acting
 from operant.run.disk import fits_memory, save_tensors
@@ -43,12 +43,9 @@ class TableSpec:
         Raises:
             ValueError: if they are no spaces, or not those of such a table.
         """
-        if self.observation_space is None or self.action_space is None:
+        found = Interface.decoded(self.observation_space, self.action_space)
+        if found is None:
             return None
-        try:
-            found = Interface.decoded(self.observation_space, self.action_space)
-        except (EnvError, AssertionError) as error:
-            raise ValueError(f"policy.json: {error}") from error
         sizes = [getattr(x.space, "n", None) for x in (found.observations, found.actions)]
         if found.actions.kind != "discrete" or sizes != [self.states, self.actions]:
             raise ValueError("policy.json: its spaces are of another table")

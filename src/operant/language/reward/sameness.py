@@ -47,6 +47,7 @@ def _of_letters(node: Node) -> bool:
 
 
 def spoken(text: str) -> str:
+    """Words as they are compared: without marks, and without case but for a letter alone."""
     text = " ".join(re.sub(r"[()\".,]", " ", text).split())
     return text.casefold() if len(text) > 1 else text
 

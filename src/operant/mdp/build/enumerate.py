@@ -11,8 +11,9 @@ from typing import Any, cast
 import numpy as np
 from numba.core.errors import NumbaError
 
+from operant.data.memory import SHARE, available, gigabytes
 from operant.data.ranges import whole
-from operant.mdp.build.forecast import SHARE, available, gigabytes, memory, require
+from operant.mdp.build.forecast import memory, require
 from operant.mdp.convert.row_builder import RowBuilder
 from operant.mdp.kernels.enumerate import COUNT, FINE, IMPURE, SUCCESSOR, compiled
 from operant.mdp.kernels.rows import is_tidy, tidy

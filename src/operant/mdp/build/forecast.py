@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from operant.data.memory import available as available
-from operant.data.memory import gigabytes as gigabytes
+from operant.data.memory import gigabytes, usable
 from operant.mdp.model import MDP
 from operant.mdp.rows import ModelError
 from operant.mdp.validate import public
-
-SHARE = 0.9
-"""Of what is available, the part that a build or a solve may fill: the rest is for the file cache and the system."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +91,7 @@ def require(needed: int, what: str, *, limit: int | None = None) -> None:
     Raises:
         ModelError: with both figures.
     """
-    free = available()
-    allowed = limit if limit is not None else None if free is None else int(SHARE * free)
+    allowed = usable() if limit is None else limit
     if allowed is not None and needed > allowed:
         raise ModelError(
             f"{what} needs {gigabytes(needed)} of memory and {gigabytes(allowed)} may be used: "
