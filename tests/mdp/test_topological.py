@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 from scipy.sparse.csgraph import dijkstra
 
-from operant.mdp import MDP, solve
+from operant.mdp import MDP, ModelError, solve
 from operant.mdp.kernels import local as kernels
 from operant.mdp.solvers.auto import ends_decide
-from operant.mdp.solvers.topological import topological
+from operant.mdp.solvers.topological import PASSES, topological
 from reference import mdp as slow
 from reference.mdp_models import grid, line
 
@@ -44,6 +45,53 @@ def test_a_closed_component_with_a_large_discount() -> None:
     found = topological(mdp, epsilon=1e-3)
     assert np.abs(found.values - slow.best_values(mdp)).max() <= 1e-3
     assert found.extra["backups"] < 20 * 20_000
+
+
+def ring(states: int, discount: float) -> MDP:
+    """From each state on by one, or by up to four; nothing mixes, and all of it is one component."""
+    rng, state = np.random.default_rng(0), np.repeat(np.arange(states), 2)
+    steps = np.where(np.arange(2 * states) % 2, rng.integers(1, 5, 2 * states), 1)
+    P = sp.csr_array((np.ones(2 * states), (np.arange(2 * states), (state + steps) % states)))
+    return MDP(P, rng.normal(size=2 * states), discount, pairs=(state, np.arange(2 * states) % 2))
+
+
+@pytest.mark.parametrize(("states", "discount", "epsilon"), [(4, 1 - 1e-9, 1e4), (150, 1 - 1e-6, 1e-2)])
+def test_a_discount_near_one_takes_no_sweeps_without_number(states: int, discount: float, epsilon: float) -> None:
+    mdp = ring(states, discount)
+    found, exact = topological(mdp, epsilon=epsilon), solve(mdp, epsilon, "policy-iteration")
+    assert found.certificate.gap <= epsilon
+    assert (found.certificate.lower <= exact.certificate.upper).all()
+    assert (exact.certificate.lower <= found.certificate.upper).all()
+    assert isinstance(backups := found.extra["backups"], int)
+    assert backups <= 2 * PASSES * states
+
+
+def test_work_that_is_taken_up_again_is_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    mdp = ring(150, 0.99999)
+    at_once = topological(mdp, epsilon=1e-2)
+    monkeypatch.setattr("operant.mdp.solvers.topological.WORK", 10_000)
+    in_parts = topological(mdp, epsilon=1e-2)
+    np.testing.assert_array_equal(at_once.values, in_parts.values)
+    assert at_once.extra == in_parts.extra
+
+
+def test_what_is_too_large_for_factors_heeds_limits_and_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("operant.mdp.solvers.topological.FACTORISED", 100)
+    monkeypatch.setattr("operant.mdp.solvers.topological.PASSES", 20)
+    mdp, seen = ring(150, 1 - 1e-9), list[int]()
+    found = topological(mdp, epsilon=1.0, max_iterations=3, watch=lambda i, gap, v: seen.append(i))
+    assert seen == [1, 2, 3]
+    assert found.iterations == 3
+    assert "stopped after max_iterations=3" in found.why
+    assert found.certificate.gap > 1.0
+    exact = solve(mdp, 1e4, "policy-iteration")
+    assert (found.certificate.lower <= exact.certificate.upper).all()
+    assert (exact.certificate.lower <= found.certificate.upper).all()
+
+
+def test_what_is_asked_beyond_double_precision_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"cannot be certified in double precision"):
+        topological(ring(4, 1 - 1e-9), epsilon=1e-4)
 
 
 def test_a_policy_that_has_settled_is_evaluated_by_elimination() -> None:

@@ -165,24 +165,68 @@ def evaluate_exactly(states, label, own, place, indptr, indices, data, reward, d
         v[states[p]] = total / system[p, p]
 
 
+PASSES, LAST, STALLED, PAUSE, TURN, SOLVED, WAIT, LARGEST, TOTAL, MASS, STABLE = range(11)
+"""Where the work on a component stands: see the variables of `solve_component`."""
+
+
+def begun(wait=0):
+    """The memory of work on a component that has not begun; it is not moved as a whole in the first `wait` passes."""
+    memo = np.empty(STABLE + 1)
+    begin_again(memo)
+    memo[WAIT] = wait
+    return memo
+
+
+@serial
+def begin_again(memo):
+    """Forget the last component."""
+    memo[:] = 0.0
+    memo[LAST], memo[PAUSE] = np.inf, 1.0
+
+
 @serial
 def solve_component(
     states, label, own, place, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner, most,
-    wait,
+    memo,
 ):  # fmt: skip
-    """Solve the states of one component, given the values of all that it leads to; passes over its states.
+    """Solve the states of one component, given the values of all that it leads to; is it done, after `most` passes?
 
     Modified policy iteration in place, forwards and backwards in turn, until a pass changes no value by more than
-    `goal`, or for `most` passes. A policy that a pass leaves as it was is evaluated exactly if the component is small.
-    Else the component is moved as a whole by what its mean change and its chance to stay predict; not for a while
-    where that did not help, twice as long every time, nor for the first `wait` passes.
+    `goal`. A policy that a pass leaves as it was is evaluated exactly if the component is small; where the next pass
+    leaves it so again, rounding is all that it changed. Else the component is moved as a whole by what its mean change
+    and its chance to stay predict; not for a while where that did not help, twice as long every time, nor for the first
+    memo[WAIT] passes.
 
     label [S] is `own` for the states of the component alone; place [S] is written to; choice [S] is -1 where none was
-    made yet.
+    made yet. memo, from `begun`, holds where the work stands: another call goes on as this one would have.
     """
-    passes, last, stalled, pause, turn = 0, np.inf, 0, 1, 0
-    solved, end = False, len(states) - 1
+    passes, stalled, pause, turn = int(memo[PASSES]), int(memo[STALLED]), int(memo[PAUSE]), int(memo[TURN])
+    last, wait, solved, end = memo[LAST], int(memo[WAIT]), memo[SOLVED] > 0.0, len(states) - 1
+    largest, total, mass, stable = memo[LARGEST], memo[TOTAL], memo[MASS], memo[STABLE] > 0.0
     while True:
+        if passes > 0 and stable and len(states) <= EXACT:
+            evaluate_exactly(states, label, own, place, indptr, indices, data, reward, discount, v, choice)
+            solved = True
+        elif passes > 0:
+            solved = False
+            if largest >= last and wait == 0:
+                wait, pause = pause, 2 * pause
+            last = min(last, largest)
+            if wait > 0:
+                wait -= 1
+            else:
+                shift = discount * (total / len(states)) / max(1.0 - discount * mass / len(states), 1e-12)
+                for i in range(len(states)):
+                    v[states[i]] += shift
+            for _ in range(inner):
+                turn += 1
+                for i in range(len(states)):
+                    s = np.uint64(states[i] if turn % 2 else states[end - i])
+                    row = np.uint64(choice[s])
+                    q = 0.0
+                    for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + ONE])):
+                        q += data[k] * v[indices[k]]
+                    v[s] = reward[row] + discount * q
         passes += 1
         largest, total, mass, norm = 0.0, 0.0, 0.0, 0.0
         stable = True
@@ -205,43 +249,26 @@ def solve_component(
                 if label[indices[k]] == own:
                     mass += data[k]
         stalled = 0 if largest < last or largest > NOISE * norm else stalled + 1
-        if largest <= goal or stalled > 50 or passes == most:
-            return passes
-        if stable and not solved and len(states) <= EXACT:
-            evaluate_exactly(states, label, own, place, indptr, indices, data, reward, discount, v, choice)
-            solved = True
-            continue
-        solved = solved and stable
-        if largest >= last and wait == 0:
-            wait, pause = pause, 2 * pause
-        last = min(last, largest)
-        if wait > 0:
-            wait -= 1
-        else:
-            shift = discount * (total / len(states)) / max(1.0 - discount * mass / len(states), 1e-12)
-            for i in range(len(states)):
-                v[states[i]] += shift
-        for _ in range(inner):
-            turn += 1
-            for i in range(len(states)):
-                s = np.uint64(states[i] if turn % 2 else states[end - i])
-                row = np.uint64(choice[s])
-                q = 0.0
-                for k in range(np.uint64(indptr[row]), np.uint64(indptr[row + ONE])):
-                    q += data[k] * v[indices[k]]
-                v[s] = reward[row] + discount * q
+        done = largest <= goal or stalled > 50 or (solved and stable)
+        if done or passes >= most:
+            memo[PASSES], memo[STALLED], memo[PAUSE], memo[TURN] = passes, stalled, pause, turn
+            memo[LAST], memo[WAIT], memo[SOLVED], memo[STABLE] = last, wait, solved, stable
+            memo[LARGEST], memo[TOTAL], memo[MASS] = largest, total, mass
+            return done
 
 
 @serial
 def solve_components(
-    order, start, label, place, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner
+    order, start, label, place, pointer, indptr, indices, data, reward, discount, v, choice, goal, inner, at, most,
+    work, memo,
 ):  # fmt: skip
-    """Every component, in an order in which none leads to a later one; passes over single states in all.
+    """Components from the one at `at` on, in an order in which none leads to a later one: (the next one, backups).
 
-    A component of one state that does not lead to itself is solved by one backup.
+    A component of one state that does not lead to itself is solved by one backup. The call ends after some `work`
+    backups, or where a component is not done in `most` passes: `memo` has where that one stands.
     """
     backups = 0
-    for c in range(len(start) - 1):
+    for c in range(at, len(start) - 1):
         first, last = start[c], start[c + 1]
         s = np.uint64(order[first])
         if last - first == 1:
@@ -258,8 +285,16 @@ def solve_components(
                 v[s], choice[s] = best, np.int64(row)
                 backups += 1
                 continue
-        backups += (last - first) * solve_component(
+        before = int(memo[PASSES])
+        now = min(most, before + max(1, (work - backups) // ((last - first) * (inner + 1))))
+        done = solve_component(
             order[first:last], label, c, place, pointer, indptr, indices, data, reward, discount, v, choice, goal,
-            inner, -1, 0,
+            inner, now, memo,
         )  # fmt: skip
-    return backups
+        backups += (last - first) * (int(memo[PASSES]) - before)
+        if not done:
+            return c, backups
+        begin_again(memo)
+        if backups * (inner + 1) >= work:
+            return c + 1, backups
+    return len(start) - 1, backups

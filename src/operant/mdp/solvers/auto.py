@@ -112,11 +112,12 @@ def in_place(run: Progress, sweeps: Sweeps, v: Floats, most: int, inner: int, wa
     label = mdp.rows.terminal.astype(np.int64)
     passes = 0
     if len(states):
-        goal = run.goal(0.45)
+        memo, goal = kernels.begun(wait), run.goal(0.45)
         place = np.empty_like(choice)
-        passes = kernels.solve_component(
-            states, label, 0, place, *sweeps.arrays, mdp.discount, v, choice, goal, inner, most, wait
+        kernels.solve_component(
+            states, label, 0, place, *sweeps.arrays, mdp.discount, v, choice, goal, inner, most, memo
         )
+        passes = int(memo[kernels.PASSES])
     out = np.empty_like(v)
     low, high = sweeps.backup(v, out, choice)
     v[:] = out
