@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from operant.config.errors import ConfigError, DiskError, OperantError
-from operant.config.registry import builder_of
+from operant.config.registry import builder_of, exchanged
 from operant.config.resolve import Resolved, resolve
 from operant.config.schema import LARGEST, EvalConfig, RunConfig
 from operant.data.streams import Streams
@@ -254,6 +254,7 @@ def train(
         NonFiniteError: if training diverged.
         KeyboardInterrupt: on Ctrl-C, after what is there was saved.
     """
+    _refuse_exchanged("train", algorithm, env)
     settings = overrides | {k: v for k, v in {"seed": seed, "total_steps": total_steps}.items() if v is not None}
     resolved = resolve(algorithm, _env_name(env), overrides=settings, source="argument")
     return start(resolved, env=absolute(env), runs=runs, quiet=quiet)
@@ -313,6 +314,7 @@ def loop(algorithm: str, env: EnvLike, **overrides: Any) -> tuple[Iterator[Metri
 
     Nothing is written to disk. Arguments and errors are those of `train`.
     """
+    _refuse_exchanged("loop", algorithm, env)
     cfg = resolve(algorithm, _env_name(env), overrides=overrides, source="argument").config
     job = builder_of(algorithm)(cfg, env, silent)
     return job.algorithm, job.agent
@@ -323,6 +325,13 @@ def _seed(seed: int) -> int:
     if not 0 <= seed <= LARGEST:
         raise ConfigError(f"seed is {seed}, expected a whole number from 0 to {LARGEST:,}")
     return seed
+
+
+def _refuse_exchanged(function: str, algorithm: object, env: object) -> None:
+    """Raises ConfigError with the right call where algorithm and environment stand in each other's place."""
+    if exchanged(algorithm, env):
+        other = repr(algorithm) if isinstance(algorithm, str) else "env"
+        raise ConfigError(f"{env!r} is an algorithm and comes first: operant.{function}({env!r}, {other})")
 
 
 def _env_name(env: EnvLike) -> str:

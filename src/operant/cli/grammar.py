@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any, NoReturn
 
 from operant.cli.say import say, tell
 from operant.config.fields import Leaf, meant_keys, nearest_keys
+from operant.config.registry import ALGORITHMS, exchanged
 from operant.config.schema import RunConfig
 from operant.config.suggest import did_you_mean, nearest
 
@@ -76,7 +78,21 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unexpected {unexpected[0]!r}.")
         return found, []
 
+    def _refuse_exchanged(self, words: list[str], argv: list[str]) -> None:
+        """Where the algorithm stands in another's place, end with the command that was meant."""
+        takes = [action.dest for action in self._actions if not action.option_strings]
+        named = [word for word in words if not word.startswith("@")]
+        if takes[:1] == ["algorithm"] and len(named) > 1 and exchanged(*named[:2]):
+            first, second = (argv.index(word) for word in named[:2])
+            argv[first], argv[second] = argv[second], argv[first]
+            self.error(f"{named[1]!r} is an algorithm and comes first: {shlex.join([*self.prog.split(), *argv])}")
+        if takes == ["run"] and len(named) == 2 and (known := [word for word in named if word in ALGORITHMS]):
+            other = named[1 - named.index(known[0])]
+            meant = shlex.join([*self.prog.split(), f"{other}-{known[0]}"])
+            self.error(f"takes one run, and the start of its folder's name will do: {meant}, or {self.prog} last")
+
     def _flags_first(self, rest: list[str]) -> list[str]:
+        argv = list(rest)
         words: list[str] = []
         flags: list[str] = []
         seen: set[tuple[str, str]] = set()
@@ -107,6 +123,7 @@ class Parser(argparse.ArgumentParser):
             flags.append(name if action.nargs == 0 else f"{name}={value}")
         if "--" in words:
             self.error("unexpected '--'.")
+        self._refuse_exchanged(words, argv)
         return [*flags, "--", *words]
 
     @staticmethod

@@ -71,6 +71,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         tell(WELCOME, end="")
         raise SystemExit(0)
     own = [word for word in argv[1:2] if argv[0] == "train" and is_code(word) and not word.startswith("-")]
+    own = [] if argv[2:3] and argv[2] in ALGORITHMS else own  # exchanged
     named = (word for word in argv if word in ALGORITHMS)
     try:
         parser = build_parser(*own or [next(named, next(iter(ALGORITHMS)))])

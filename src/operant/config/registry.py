@@ -64,6 +64,15 @@ def is_code(name: str) -> bool:
     return ":" in name
 
 
+def exchanged(algorithm: object, target: object) -> bool:
+    """Whether what stands in the place of an algorithm and of what it trains on stand in each other's."""
+    if not isinstance(target, str) or (isinstance(algorithm, str) and algorithm in ALGORITHMS):
+        return False
+    if isinstance(algorithm, str) and nearest(algorithm, ALGORITHMS):  # it is mistyped
+        return False
+    return target in ALGORITHMS or (isinstance(algorithm, str) and not is_code(algorithm) and is_code(target))
+
+
 def settings_of(algorithm: object) -> type[RunConfig]:
     """The settings of a run of an algorithm; of one of your own those that its `build` is annotated with.
 
