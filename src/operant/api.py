@@ -24,7 +24,7 @@ from operant.env.interface import Interface
 from operant.run import checkpoint, exported, launch
 from operant.run.actor import Acting, Policy
 from operant.run.disk import FORBIDDEN
-from operant.run.drain import record_evaluation, summary
+from operant.run.drain import record_evaluation, summary, timed
 from operant.run.evaluate import Evaluation
 from operant.run.evaluate import copies as made_copies
 from operant.run.find import find as find
@@ -33,6 +33,7 @@ from operant.run.find import trained
 from operant.run.folder import RunFolder
 from operant.run.job import Say, silent
 from operant.run.made_here import consented
+from operant.run.progress import working
 from operant.run.schemas import settings
 from operant.run.sources import ChangedWarning, absolute, differences, require_env, short, told
 from operant.run.world import world_of
@@ -165,7 +166,14 @@ class Run:
     def _recorded(self, result: Evaluation, protocol: EvalConfig, more: Mapping[str, Any]) -> dict[str, Any]:
         """Keep an evaluation in `evals/`, where this user may write there; its summary."""
         try:
-            return record_evaluation(self.folder, self.step, result, protocol, more)
+            short = record_evaluation(self.folder, self.step, result, protocol, more)
+            info, whole = (
+                self.folder.info(),
+                (len(result.returns), protocol) == (self.config.eval.episodes, self.config.eval),
+            )
+            if whole and info["status"] == "finished" and info.get("steps") == self.step and not info.get("evaluation"):
+                self.folder.update(evaluation=short, error=None)  # that of the end, which was interrupted
+            return short
         except DiskError as error:
             if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in FORBIDDEN:
                 raise
@@ -267,10 +275,11 @@ def start(
     runs: Path | str = "runs",
     quiet: bool = False,
     say: Say = silent,
+    began: float | None = None,
 ) -> Run:
-    """Train what a resolved config says, film it, write its report, and return its run."""
-    finish = _finisher(resolved.config, env, say)
-    folder = launch.start(resolved, env=env, runs=runs, quiet=quiet, say=say, finish=finish)
+    """Train what a resolved config says, film it, write its report, return its run. `began`: see `launch.resume`."""
+    finish = _finisher(resolved.config, env, say, quiet=quiet)
+    folder = launch.start(resolved, env=env, runs=runs, quiet=quiet, say=say, finish=finish, began=began)
     return Run(folder.path, env=env or resolved.config.env.id, trust=True)
 
 
@@ -283,28 +292,33 @@ def resume(
     trust: bool = False,
     quiet: bool = False,
     say: Say = silent,
+    began: float | None = None,
 ) -> Run:
     """Go on with a run from its newest valid checkpoint; arguments and errors as `operant.run.launch.resume`."""
     env = absolute(env)
-    finish = _finisher(settings(trained(run).path, trust=trust), env, say)
-    folder = launch.resume(run, fork=fork, to=to, env=env, trust=trust, quiet=quiet, say=say, finish=finish)
+    finish = _finisher(settings(trained(run).path, trust=trust), env, say, quiet=quiet)
+    folder = launch.resume(
+        run, fork=fork, to=to, env=env, trust=trust, quiet=quiet, say=say, finish=finish, began=began
+    )
     return Run(folder.path, env=env, trust=trust)
 
 
-def _finisher(cfg: RunConfig, env: EnvLike | None, say: Say) -> launch.Finish:
+def _finisher(cfg: RunConfig, env: EnvLike | None, say: Say, *, quiet: bool) -> launch.Finish:
     """What follows training: the last policy filmed, and the report."""
 
-    def finish(folder: RunFolder, status: str) -> None:
+    def finish(folder: RunFolder, status: str, phases: dict[str, float]) -> None:
         run = Run(folder.path, env=env or cfg.env.id, trust=True)  # what was just trained here
         if cfg.save.videos and status == "finished":
-            try:
-                say(f"Video: {run.play()[0]}")
-            except DiskError:
-                raise
-            except OperantError as problem:
-                say(f"No video: {problem}")
+            with timed(phases, "film"), working("film", quiet=quiet):
+                try:
+                    say(f"Video: {run.play()[0]}")
+                except DiskError:
+                    raise
+                except OperantError as problem:
+                    say(f"No video: {problem}")
         if cfg.save.report:
-            say(f"Report: {run.report()}")
+            with timed(phases, "report"):
+                say(f"Report: {run.report()}")
 
     return finish
 

@@ -14,7 +14,20 @@ from typing import Any
 import numpy as np
 
 CLOCK = frozenset(
-    ("seconds", "time", "started", "ended", "phases", "attempts", "id", "parent", "folder", "run", "reproduction")
+    (
+        "seconds",
+        "wall",
+        "time",
+        "started",
+        "ended",
+        "phases",
+        "attempts",
+        "id",
+        "parent",
+        "folder",
+        "run",
+        "reproduction",
+    )
 ) | frozenset(("changed", "argv", "git", "host", "packages", "source", "created", "restarts", "why"))
 """Entries of JSON, and columns of metrics, of the clock, machine, command line or folder; and sentences."""
 

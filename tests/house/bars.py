@@ -26,8 +26,8 @@ JITTED = re.compile(
 )
 
 ROOMS = {
-    "algo": 5, "cli": 2800, "config": 1030, "control": 1150, "data": 415, "env": 1520, "language": 10450, "math": 830,
-    "run": 2060, "search": 100, "tabular": 1350, "view": 2870, "workers": 480, "": 345,
+    "algo": 5, "cli": 2850, "config": 1085, "control": 1150, "data": 415, "env": 1520, "language": 10450, "math": 830,
+    "run": 2320, "search": 100, "tabular": 1350, "view": 2870, "workers": 490, "": 345,
 }  # fmt: skip
 """The most code lines of each room outside kernels; an issue that needs more raises its own rooms, and says so."""
 TOTAL = 19_500

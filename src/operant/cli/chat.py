@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from operant.cli.say import say, tell
 from operant.config.errors import ConfigError, OperantError
+from operant.config.streams import is_terminal
 from operant.language.serve.speaker import compile_ahead, prompt_of, sampling_of, seed_of, speaker
+from operant.run.interrupt import only_ctrl_c
 
 if TYPE_CHECKING:
     from operant.language.model.language_model import LanguageModel
@@ -53,7 +55,8 @@ def verb(args: argparse.Namespace) -> None:
                     chat.answer(scheduler, line)
             except OperantError as error:
                 say(f"error: {error}")
-            except KeyboardInterrupt:  # before an answer began, or after its end
+            except KeyboardInterrupt as stop:  # before an answer began, or after its end
+                only_ctrl_c(stop)
                 tell("")
 
 
@@ -111,7 +114,8 @@ class Chat:
                 if delta.error:
                     raise OperantError(delta.error)
                 note = "cut: the limit on tokens" if delta.finish == "length" else ""
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
+            only_ctrl_c(stop)
             note = "stopped"
         finally:
             ask.cancel()  # nothing where it has ended
@@ -175,12 +179,13 @@ def _ask() -> str | None:
     """A line of the person's; None at the end. Ctrl-C throws away what was typed."""
     while True:
         try:
-            return input("> " if sys.stdin.isatty() else "")
-        except EOFError:
-            if sys.stdin.isatty():
+            return input("> " if is_terminal(sys.stdin) else "")
+        except (EOFError, OSError):  # the terminal is gone
+            if is_terminal(sys.stdin):
                 tell("")
             return None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
+            only_ctrl_c(stop)
             tell("")
         except UnicodeDecodeError:
             say("error: that is not UTF-8 text")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from operant.cli.say import cell, say, tell
+from operant.cli.say import cell, say, show, tell
 
 if TYPE_CHECKING:
     from operant.view.compare import Comparison, Improvement, Score
@@ -45,7 +44,6 @@ def _solutions(found: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         tell(json.dumps(found, allow_nan=False))
         return
-    from rich.console import Console
     from rich.table import Table
 
     from operant.run.schemas import decode_number
@@ -65,7 +63,7 @@ def _solutions(found: dict[str, Any], *, as_json: bool) -> None:
             count(row["iterations"]),
             short_duration(row["seconds"]),
         )
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    show(table)
     for pair in found["pairs"]:
         one, other = Path(pair["first"]).name, Path(pair["second"]).name
         allowed = "" if pair["allowed"] is None else f" (their certificates allow {number(pair['allowed'], 2)})"
@@ -87,12 +85,10 @@ def interval(score: Score) -> str:
 
 
 def _print(comparison: Comparison) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from operant.view.formatting import number
 
-    console: Any = Console(width=None if sys.stdout.isatty() else 140)
     for world in comparison.worlds:
         table = Table(title=cell(world.env, "bold"), title_justify="left", box=None, pad_edge=False, header_style="dim")
         for title in ("group", "runs", "scored", "IQM", "95 % interval", "mean", "median", "std"):
@@ -106,8 +102,8 @@ def _print(comparison: Comparison) -> None:
                 spread = number(final.std) if len(final.values) > 1 else "–"
                 cells = [number(final.iqm), between, number(final.mean), number(final.median), spread]
             table.add_row(cell(each.name), str(len(each.group.members)), str(len(each.group.scored)), *cells)
-        console.print(table)
-        console.print()
+        show(table, 140)
+        tell("")
     for each in comparison.improvements:
         tell(_said(each))
 

@@ -6,65 +6,94 @@ import argparse
 import errno
 import json
 import os
+import shlex
 import sys
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from operant.cli import compare, sweep
-from operant.cli.parser import parse
-from operant.cli.say import say, tell
+from operant.cli.say import arrived, say, tell
 from operant.config.errors import ConfigError, DiskError, OperantError
+from operant.config.streams import forgive
+from operant.run import interrupt
 
-if TYPE_CHECKING:
-    pass
-
-INTERRUPTED = 130
+TRAINING = ("train", "resume", "serve")
+"""Verbs whose result is not what stands on standard output, but for what `tell` says."""
 
 
 def entry() -> None:
     """What the `operant` command calls."""
-    for name in ("stdout", "stderr"):  # tables are written by rich, which would not write what an encoding lacks
-        stream = getattr(sys, name)
-        if stream is None:  # it was closed
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-        else:
-            stream.reconfigure(errors="replace")
-    code = main(sys.argv[1:])
-    if code == INTERRUPTED and sys.argv[1:2] == ["serve"]:  # to take torch apart takes seconds, for nothing
+    try:
+        with interrupt.listening(last_resort=True):
+            forgive()
+            code = main(sys.argv[1:])
+    except KeyboardInterrupt as stop:  # between two lines
+        code = interrupt.code_of(stop)
+    interrupt.ending(code)
+    if interrupt.received() is not None and sys.argv[1:2] == ["serve"]:  # taking torch apart takes seconds, for nothing
         os._exit(code)
     sys.exit(code)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command line; returns 0, 2 config, 3 environment, 4 non-finite, 5 disk or 130 interrupted."""
+    """Run one command line; returns 0, 2 config, 3 environment, 4 non-finite, 5 disk, or 128 + the signal that came."""
+    with interrupt.listening():
+        try:
+            code = _run(argv)
+            if argv[:1] and argv[0] not in TRAINING:
+                arrived()
+            return code
+        except OperantError as error:
+            return _fail(error)
+        except KeyboardInterrupt as stop:
+            return _interrupted(stop, argv)
+        except BrokenPipeError:
+            _forget_output()
+            return 0
+        except OSError as error:
+            return _refused(error)
+        except Exception:
+            if (number := interrupt.received()) is None:
+                raise
+            return _interrupted(interrupt.Interrupted(number=number), argv)  # it came while something was imported
+
+
+def _run(argv: Sequence[str]) -> int:
+    """Do what a command line says."""
+    from operant.cli.parser import parse
+
+    began = time.monotonic()
     try:
         args = parse(argv)
+        args.began = began
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             warnings.simplefilter("ignore", DeprecationWarning)  # those of simulators are not the user's to mend
             return VERBS[args.verb](args) or 0
     except SystemExit as stop:
         return int(stop.code or 0)
-    except OperantError as error:
-        return _fail(error)
-    except KeyboardInterrupt as stop:
-        say(f"\n{stop}" if str(stop) else "\ninterrupted")
-        return INTERRUPTED
-    except BrokenPipeError:
-        _forget_output()
-        return 0
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
-            raise
-        if error.filename is None:
-            _forget_output()
-            return _fail(DiskError(f"standard output cannot be written: {error.strerror}."))
-        from operant.run.disk import mending
 
-        return _fail(DiskError(f"{error.filename}: {error.strerror}. {mending(error)}."))
+
+def _interrupted(stop: KeyboardInterrupt, argv: Sequence[str]) -> int:
+    """Say what became of it, and what to do next."""
+    with interrupt.shielded():
+        say(f"\n{stop}" if str(stop) else f"\ninterrupted. To do it again: {shlex.join(['operant', *argv])}")
+    return interrupt.code_of(stop)
+
+
+def _refused(error: OSError) -> int:
+    """What the system did not let be written, in words. Raises what is no such refusal."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+        raise error
+    if error.filename is None:
+        _forget_output()
+        return _fail(DiskError(f"standard output cannot be written: {error.strerror}."))
+    from operant.run.disk import mending
+
+    return _fail(DiskError(f"{error.filename}: {error.strerror}. {mending(error)}."))
 
 
 def _forget_output() -> None:
@@ -93,7 +122,7 @@ def train(args: argparse.Namespace) -> int | None:
 
     from operant.api import start
 
-    run = start(resolved, runs=args.runs, say=say)
+    run = start(resolved, runs=args.runs, say=say, began=args.began)
     for line in run.advice():
         say(line)
 
@@ -102,7 +131,7 @@ def resume(args: argparse.Namespace) -> None:
     """Go on with a run."""
     from operant.api import resume as go_on
 
-    run = go_on(_find(args), fork=args.fork, to=args.to, env=args.env, trust=args.trust, say=say)
+    run = go_on(_find(args), fork=args.fork, to=args.to, env=args.env, trust=args.trust, say=say, began=args.began)
     say(f"Next: operant report {run.path}, or operant {run.next}")
 
 
@@ -113,12 +142,13 @@ def evaluate(args: argparse.Namespace) -> None:
         from operant.cli.search import verb
 
         return verb(args, run)
-    result = run.evaluate(args.episodes, seed=args.seed, deterministic=False if args.stochastic else None)
+    from operant.run.progress import measured, working
+
+    with working("evaluation"):
+        result = run.evaluate(args.episodes, seed=args.seed, deterministic=False if args.stochastic else None)
     if args.json:
         tell(json.dumps(result))
         return
-    from operant.run.progress import measured
-
     tell(f"{measured(result)}; seeds from {result['seed']}")
     kept = f"Kept in {run.path / 'evals'}. " if not run.exported and os.access(run.path / "evals", os.W_OK) else ""
     say(f"{kept}Next: operant report {run.path}")
@@ -127,7 +157,10 @@ def evaluate(args: argparse.Namespace) -> None:
 def play(args: argparse.Namespace) -> None:
     """Film a policy, or show it in a window."""
     run = _open(args)
-    made = run.play(episodes=args.episodes, seed=args.seed, show=args.show)
+    from operant.run.progress import working
+
+    with working("film", quiet=args.show):
+        made = run.play(episodes=args.episodes, seed=args.seed, show=args.show)
     if args.out is not None and made:
         if args.episodes > 1:
             raise ConfigError(f"--out names one file, but --episodes is {args.episodes}. Leave one of them out.")
@@ -215,8 +248,8 @@ VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "eval": evaluate,
     "play": play,
     "report": report,
-    "compare": compare.verb,
-    "sweep": sweep.verb,
+    "compare": lambda args: _module("compare").verb(args),
+    "sweep": lambda args: _module("sweep").verb(args),
     "list": lambda args: _module("show").listing(args),
     "config": lambda args: _module("show").config(args),
     "env": env,

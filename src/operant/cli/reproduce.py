@@ -72,7 +72,7 @@ def reproduce(
         ConfigError: if the run was not finished, or an exported policy names code as its environment.
     """
     old = trained(path)
-    then, cfg = old.info(), settings(path, trust=trust)
+    then, cfg = old.standing(), settings(path, trust=trust)
     if then.get("status") != "finished":
         raise ConfigError(
             f"{path} is {then.get('status')}, not finished: there is no result to reproduce. "

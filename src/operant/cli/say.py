@@ -3,22 +3,56 @@
 from __future__ import annotations
 
 import sys
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from operant.config.streams import Lenient
+from operant.config.streams import say as say
 from operant.config.text import clean
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from rich.text import Text
 
 
-def say(line: str) -> None:
-    """Print a line on standard error, for a person."""
-    _put(line + "\n", sys.stderr)
-
-
 def tell(result: object, end: str = "\n") -> None:
-    """Print a result on standard output."""
-    _put(f"{result}{end}", sys.stdout)
+    """Print a result on standard output.
+
+    Raises:
+        OSError: if it does not arrive.
+    """
+    _put(clean(f"{result}{end}"))
+
+
+def show(table: Table, wide: int = 160) -> None:
+    """Print a table on standard output, as wide as the terminal, or `wide` where there is none.
+
+    Raises:
+        OSError: if it does not arrive.
+    """
+    from rich.console import Console
+
+    file: Any = Lenient(sys.stdout)
+    Console(file=file, width=None if file.isatty() else wide).print(table)
+    if file.failed is not None:
+        raise file.failed
+    arrived()
+
+
+def arrived() -> None:
+    """See that what was written to standard output went there.
+
+    Raises:
+        OSError: if it did not.
+    """
+    _put("")
+
+
+def _put(text: str) -> None:
+    file = Lenient(sys.stdout)
+    file.write(text)
+    file.flush()
+    if (failed := file.failed or getattr(sys.stdout, "failed", None)) is not None:
+        raise failed
 
 
 def cell(value: object, style: str = "") -> Text:
@@ -26,17 +60,3 @@ def cell(value: object, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(clean(value, lines=False), style=style)
-
-
-def _put(text: str, file: IO[str] | None) -> None:
-    """Write what the file's encoding has, and `?` for the rest; nothing where it was closed."""
-    if file is None:
-        return
-    encoding = getattr(file, "encoding", None) or "utf-8"
-    try:
-        file.write(clean(text).encode(encoding, "replace").decode(encoding))
-        file.flush()
-    except OSError as error:
-        if file is not sys.stderr or isinstance(error, BrokenPipeError):
-            raise
-        # what is full is where one would say so

@@ -21,8 +21,10 @@ from typing import IO, Any
 
 from operant.cli.say import say, tell
 from operant.config.resolve import Resolved
+from operant.config.streams import Lenient, steerable
 from operant.config.values import duration
 from operant.config.write import toml_value
+from operant.run import interrupt
 from operant.workers.kept import end_kept, start_kept
 from operant.workers.pool import cores
 
@@ -222,10 +224,10 @@ def verb(args: argparse.Namespace, resolved: Resolved) -> int:
 
 
 def exit_code(seeds: Sequence[Seed]) -> int:
-    """130 if any was interrupted or never started, else that of the first failure, else 0."""
+    """128 + the signal that ended them if any was interrupted or never started, else of the first failure, else 0."""
     codes = [INTERRUPTED if each.code is None else each.code for each in seeds]
     if INTERRUPTED in codes:
-        return INTERRUPTED
+        return 128 + (interrupt.received() or signal.SIGINT)
     return next((code for code in codes if code), 0)
 
 
@@ -238,7 +240,7 @@ def _ending(each: Seed) -> str:
         return f"return {number(each.score)} in {each.path}"
     where = f" in {each.path}" if each.path is not None else ""
     if each.code == INTERRUPTED:
-        return f"interrupted at step {each.step:,}{where}" if where else "interrupted before it began."
+        return each.error if where else "interrupted before it began."
     return f"failed with exit code {each.code}{where}: {each.error}"
 
 
@@ -248,7 +250,8 @@ class Line:
     def __init__(self, total: int, *, quiet: bool) -> None:
         self.total, self.quiet = total, quiet
         self.begun = self.last = time.monotonic()
-        self.terminal = sys.stderr.isatty()
+        self.file = Lenient(sys.stderr)
+        self.terminal = steerable(sys.stderr)
         self.width = 0
 
     def __call__(self, running: Fleet) -> None:
@@ -258,9 +261,9 @@ class Line:
         self.last = time.monotonic()
         text = self.text(running)
         if self.terminal:
-            sys.stderr.write("\r" + text.ljust(self.width))
+            self.file.write("\r" + text.ljust(self.width))
             self.width = len(text)
-            sys.stderr.flush()
+            self.file.flush()
         else:
             say(text)
 
@@ -285,7 +288,7 @@ class Line:
     def end(self) -> None:
         """Leave the line clear."""
         if self.width:
-            sys.stderr.write("\r" + " " * self.width + "\r")
+            self.file.write("\r" + " " * self.width + "\r")
 
 
 def _tail(path: Path) -> list[dict[str, Any]]:
@@ -312,9 +315,11 @@ def _forwarded(stop: Callable[[], None]) -> Generator[None]:
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
+        interrupt.note(number)
         stop()
 
-    before = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    ignored = {each for each in interrupt.ASKS if each != signal.SIGINT and signal.getsignal(each) is signal.SIG_IGN}
+    before = {each: signal.signal(each, handle) for each in interrupt.ASKS if each not in ignored}
     try:
         yield
     finally:

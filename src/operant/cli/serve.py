@@ -8,12 +8,11 @@ import logging
 from operant.cli.say import say
 from operant.config.errors import ConfigError
 from operant.language.serve.speaker import compile_ahead, speaker
-
-INTERRUPTED = 130
+from operant.run.interrupt import code_of
 
 
 def verb(args: argparse.Namespace) -> int:
-    """Serve until interrupted; returns 130 then, as every verb."""
+    """Serve until interrupted; returns 128 + the signal then, as every verb."""
     try:
         from operant.language.serve.http import Server, served
     except ImportError as error:
@@ -26,10 +25,10 @@ def verb(args: argparse.Namespace) -> int:
     where = "chat/completions and completions" if chats else "completions (it has no chat template)"
     say(f"{what.name} at {server.url}: {where}, up to {what.length:,} tokens. Ctrl-C ends it.")
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # it tells of every client that goes
-    interrupted = False
+    code = 0
     try:
         server.run()
-    except KeyboardInterrupt:  # the way to end it
-        interrupted = True
+    except KeyboardInterrupt as stop:  # the way to end it
+        code = code_of(stop)
     say("The server has ended.")
-    return INTERRUPTED if interrupted else 0
+    return code

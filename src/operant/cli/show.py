@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from operant.cli.say import cell, say, tell
+from operant.cli.say import cell, say, show, tell
 
 if TYPE_CHECKING:
     from operant.config.resolve import Resolved
@@ -23,7 +22,6 @@ def listing(args: argparse.Namespace) -> None:
     if not rows:
         say(f"No {args.what} yet. To make one: operant train ppo CartPole-v1")
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -32,7 +30,7 @@ def listing(args: argparse.Namespace) -> None:
         table.add_column(key, justify="right" if isinstance(rows[0][key], int | float) else "left", overflow="fold")
     for row in rows:
         table.add_row(*(cell(_shown(row[key])) for key in shown))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    show(table, 200)
     say(NEXT[args.what])
 
 
@@ -108,7 +106,6 @@ NEXT = {
 
 
 def _print_settings(algorithm: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from operant.config.fields import is_unused, leaves
@@ -120,7 +117,7 @@ def _print_settings(algorithm: str) -> None:
     model = settings_of(algorithm)
     for leaf in (leaf for path, leaf in leaves(model).items() if not is_unused(model, path)):
         table.add_row(*map(cell, (leaf.key, _shown(leaf.default), leaf.expected, leaf.help)))
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    show(table, 140)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from operant.cli.models import open_model
 from operant.cli.say import say, tell
 from operant.config.errors import ConfigError, DiskError, OperantError
+from operant.config.streams import Lenient, steerable
 from operant.config.values import ENTRY, from_text
 from operant.run.folder import RunFolder, now, provenance
 from operant.run.progress import sparkline
@@ -204,11 +205,12 @@ class _Line(AbstractContextManager["_Line"]):
     live: Any = None
 
     def __enter__(self) -> _Line:
-        if sys.stderr.isatty():
+        if steerable(sys.stderr):
             from rich.console import Console
             from rich.live import Live
 
-            console = Console(stderr=True)
+            file: Any = Lenient(sys.stderr)
+            console = Console(file=file)
             self.live = Live(get_renderable=self.text, console=console, refresh_per_second=12, transient=True)
             self.live.__enter__()
         return self

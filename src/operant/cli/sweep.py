@@ -6,13 +6,13 @@ import argparse
 import hashlib
 import json
 import math
-import sys
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from operant.cli.say import cell, say, tell
+from operant.cli.say import cell, say, show, tell
 from operant.cli.seeds import Fleet, Line, Seed, fleet
 from operant.cli.space import Space, read_space
 from operant.config.errors import ConfigError, DiskError, EnvError
@@ -20,6 +20,7 @@ from operant.config.resolve import resolve
 from operant.config.schema import RunConfig
 from operant.config.write import toml_document
 from operant.run.disk import mending
+from operant.run.interrupt import Interrupted, received
 
 STOPPING = {3: EnvError, 5: DiskError}
 """Exit codes of a run after which no other trial could do better, and the error that they are."""
@@ -140,8 +141,9 @@ class Sweep:
             raise STOPPING[failed.code](failed.error)
         if failed is None and runs.stopped and not watch.pruned:
             self._put_back(trial.number, trial.params)
-            raise KeyboardInterrupt(
-                f"interrupted in trial {trial.number}; {len(self.ended)} have ended. To go on: the same command"
+            raise Interrupted(
+                f"interrupted in trial {trial.number}; {len(self.ended)} have ended. To go on: the same command",
+                received() or signal.SIGINT,
             )
         trial.set_user_attr("scores", scores)
         if failed is not None or (not watch.pruned and not math.isfinite(value)):
@@ -276,7 +278,6 @@ def verb(args: argparse.Namespace) -> None:
 
 
 def _print(sweep: Sweep) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -290,6 +291,6 @@ def _print(sweep: Sweep) -> None:
     for row in shown:
         chosen = best is not None and row[""] == str(best.number)
         table.add_row(*(cell(row.get(name, "")) for name in names), style="bold" if chosen else None)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    show(table)
     if best is not None:
         tell(f"best: {sweep.folder / 'best.toml'} (trial {best.number}, interquartile mean {best.value:.6g})")

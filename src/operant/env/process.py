@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operant.config.errors import EnvError
-from operant.config.text import clean
+from operant.config.streams import say
 from operant.env.spaces import Actions, Observations, action_dtype, decode_space
 from operant.env.vector import Step
 from operant.workers.pool import CLOSE, RequestFailed, Worker, WorkerLost, WorkerPool, WorkerTimeout, cores
@@ -61,7 +61,7 @@ class Supervisor:
             )
         self.restarted += 1
         line = f"restarting an environment ({self.restarted} of {self.restarts}): {cause}"
-        print(clean(line), file=sys.stderr, flush=True)
+        say(line)
 
 
 class Processes(WorkerPool[Worker]):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from types import FrameType
 from typing import Any
 
 from operant.config.schema import EvalConfig
 from operant.data.stats import iqm
-from operant.run import checkpoint, nonfinite
+from operant.run import checkpoint, interrupt, nonfinite
 from operant.run.evaluate import Evaluation
 from operant.run.folder import RunFolder, write_json
 from operant.run.job import Job
@@ -24,9 +21,9 @@ def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
     """Run a job until its steps are done or a person interrupts; returns the status, "finished" or "interrupted".
 
     After every iteration the metrics are written; a checkpoint is saved when one is due, when an evaluation was the
-    best so far, and when the run ends, also when it is interrupted: the first Ctrl-C ends the run after the iteration
-    under way, the second at once. A checkpoint is a seam: the run that goes on does what a resumed run must do, so that
-    both execute the same instructions from there.
+    best so far, and when the run ends, also when it is interrupted: the first signal (`operant.run.interrupt`) ends
+    the run after the iteration under way, the second at once. A checkpoint is a seam: the run that goes on does what a
+    resumed run must do, so that both execute the same instructions from there.
 
     Raises:
         NonFiniteError: if a metric, a parameter or the optimiser's state is NaN or infinite. The row is written and the
@@ -35,7 +32,7 @@ def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
     at, counter, kept, before = job.at, job.counter, job.at.step, job.at.seconds
     clock = time.monotonic()
     guard = nonfinite.Guard(job, folder)
-    with _interruptible() as interrupted, guard.kept():
+    with interrupt.held() as interrupted, guard.kept():
         while counter.steps < job.total_steps and not interrupted.is_set():
             metrics = _iterate(job)
             at.step, at.episodes, at.seconds = counter.steps, counter.episodes, before + time.monotonic() - clock
@@ -137,26 +134,7 @@ def record_evaluation(
 def timed(phases: dict[str, float], name: str) -> Generator[None]:
     """Add the wall time of a block, in seconds, to a phase."""
     start = time.perf_counter()
-    yield
-    phases[name] += time.perf_counter() - start
-
-
-@contextmanager
-def _interruptible() -> Generator[threading.Event]:
-    """An event that the first Ctrl-C (or SIGTERM) sets; the second interrupts at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield event
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        phases[name] = phases.get(name, 0.0) + time.perf_counter() - start

@@ -14,6 +14,7 @@ from operant.config.schema import CopiesConfig, EpisodesConfig, RunConfig
 from operant.data.streams import Streams
 from operant.env import EnvLike, Supervisor, VectorEnv, make, make_one
 from operant.run.actor import Actor
+from operant.run.progress import advance
 
 EVAL_COPIES = 16
 """Environments stepped together in an evaluation."""
@@ -50,6 +51,7 @@ def evaluate(env: VectorEnv, act: Callable[[np.ndarray], np.ndarray], *, episode
             if len(returns[n]) < quota[n] and step.acted[n]:  # one that broke off (see `Step`) is played again
                 returns[n].append(float(running[n]))
                 lengths[n].append(int(length[n]))
+                advance(sum(map(len, returns)), episodes, "episodes")
             running[n], length[n] = 0.0, 0
         obs = step.obs
     return Evaluation(np.concatenate(returns), np.concatenate(lengths).astype(np.int64))

@@ -59,7 +59,7 @@ def list_runs(runs: Path | str = "runs") -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for file in Path(runs).glob("*/run.json"):
         try:
-            info: Mapping[str, Any] = RunFolder(file.parent).info()
+            info: Mapping[str, Any] = RunFolder(file.parent).standing()
         except ConfigError as error:
             warnings.warn(f"{file.parent} is left out: {error}", stacklevel=2)
             continue

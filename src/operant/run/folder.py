@@ -12,6 +12,7 @@ import re
 import secrets
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.run.disk import replace_file, writing
@@ -92,6 +93,20 @@ class RunFolder:
         info = read_json(self.path / "run.json", RUN)
         return {"id": self.path.name, "status": "unknown"} | info
 
+    def standing(self) -> dict[str, Any]:
+        """`info`, whose status is "killed" where it says "started" and no process holds the folder any more."""
+        info = self.info()
+        return info | {"status": "killed"} if info["status"] == "started" and self._is_free() else info
+
+    def _is_free(self) -> bool:
+        """Whether an attempt has held this folder, and no process does; unknown means no."""
+        try:
+            with (self.path / ".lock").open("r") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
     def update(self, **fields: Any) -> None:
         """Replace fields of `run.json` atomically."""
         write_json(self.path / "run.json", self.info() | fields)
@@ -152,7 +167,7 @@ class RunFolder:
         """
         with (self.path / ".lock").open("a+") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _hold(file)
             except OSError as error:
                 file.seek(0)
                 raise ConfigError(
@@ -163,6 +178,15 @@ class RunFolder:
             file.write(f"process {os.getpid()} on {platform.node()} since {now()}")
             file.flush()
             yield
+
+
+def _hold(file: IO[str]) -> None:
+    """Lock a file for this process. Raises OSError if another has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:  # by one that only looks whether it is free, maybe (`standing`)
+        time.sleep(0.05)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class MetricsWriter:

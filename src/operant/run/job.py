@@ -71,7 +71,7 @@ class Job:
     measure_first: bool = False
     at: Position = field(default_factory=Position)
     phases: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("collect", "learn", "evaluate", "save"), 0.0)
+        default_factory=lambda: dict.fromkeys(("set up", "collect", "learn", "save", "evaluate"), 0.0)
     )
 
     @property

@@ -17,14 +17,15 @@ from operant.config.resolve import Resolved, dump
 from operant.config.schema import RunConfig
 from operant.config.values import duration
 from operant.env import EnvLike
-from operant.run import checkpoint
+from operant.run import checkpoint, interrupt
+from operant.run.attempt import Clock, parting, truthful
 from operant.run.disk import preflight
 from operant.run.drain import drain, every, record_evaluation, timed
 from operant.run.find import trained
 from operant.run.folder import RunFolder, now, provenance
 from operant.run.job import Job, Position, Say, silent
 from operant.run.made_here import consented, mark
-from operant.run.progress import measured, progress
+from operant.run.progress import measured, progress, working
 from operant.run.schemas import position, settings
 from operant.run.sources import (
     ChangedWarning,
@@ -38,11 +39,11 @@ from operant.run.sources import (
     told,
 )
 
-Finish = Callable[[RunFolder, str], None]
-"""What follows an attempt at training, told the folder and the status: "finished" or "interrupted"."""
+Finish = Callable[[RunFolder, str, dict[str, float]], None]
+"""What follows an attempt at training, told the folder, the status ("finished" or "interrupted") and the phases."""
 
 
-def _nothing(folder: RunFolder, status: str) -> None:
+def _nothing(folder: RunFolder, status: str, phases: dict[str, float]) -> None:
     """Nothing follows."""
 
 
@@ -54,29 +55,35 @@ def start(
     quiet: bool = False,
     say: Say = silent,
     finish: Finish = _nothing,
+    began: float | None = None,
 ) -> RunFolder:
-    """Train what a resolved config says in a new run folder, and return it."""
+    """Train what a resolved config says in a new run folder, and return it. `began`: see `resume`."""
+    began = time.monotonic() if began is None else began
     resolved = located(resolved)
     cfg = resolved.config
     env = absolute(env)
-    job = builder_of(cfg.algorithm)(cfg, env or cfg.env.id, say)
-    names = {"env": short(cfg.env.id), "algorithm": short(cfg.algorithm)}
-    folder = RunFolder.create(runs, **names, seed=cfg.seed)
-    (folder.path / "config.toml").write_text(dump(resolved), encoding="utf-8")
-    folder.update(
-        **names,
-        seed=cfg.seed,
-        total_steps=cfg.total_steps,
-        started=now(),
-        preset=resolved.preset,
-        parameters=job.learned.parameters,
-        attempts=[],
-        **mark(cfg),
-        sources=sources(cfg, env) | of_folder(folder.path),
-        **provenance(),
-    )
-    say(f"Run folder: {folder.path}")
-    _attempt(job, folder, cfg, quiet=quiet, say=say, finish=finish)
+    with interrupt.listening():
+        job = builder_of(cfg.algorithm)(cfg, env or cfg.env.id, say)
+        interrupt.check()
+        names = {"env": short(cfg.env.id), "algorithm": short(cfg.algorithm)}
+        with interrupt.held():  # from here on the folder says how it stands
+            folder = RunFolder.create(runs, **names, seed=cfg.seed)
+            with truthful(folder), interrupt.let_through():
+                (folder.path / "config.toml").write_text(dump(resolved), encoding="utf-8")
+                folder.update(
+                    **names,
+                    seed=cfg.seed,
+                    total_steps=cfg.total_steps,
+                    started=now(),
+                    preset=resolved.preset,
+                    parameters=job.learned.parameters,
+                    attempts=[],
+                    **mark(cfg),
+                    sources=sources(cfg, env) | of_folder(folder.path),
+                    **provenance(),
+                )
+                say(f"Run folder: {folder.path}")
+                _attempt(job, folder, cfg, quiet=quiet, say=say, finish=finish, began=began)
     return folder
 
 
@@ -90,6 +97,7 @@ def resume(
     quiet: bool = False,
     say: Say = silent,
     finish: Finish = _nothing,
+    began: float | None = None,
 ) -> RunFolder:
     """Go on with a run from its newest valid checkpoint: the result is that of a run never stopped.
 
@@ -103,6 +111,7 @@ def resume(
         quiet: show no progress.
         say: told where things lie.
         finish: what follows training.
+        began: `time.monotonic()` when the command began, from which its wall time counts; now if None.
 
     Warns:
         ChangedWarning: if what the run was started with (files, settings, packages, processor) differs; names each.
@@ -110,6 +119,7 @@ def resume(
     Raises:
         ConfigError: if another process writes the run, it has no valid checkpoint, or its steps are done.
     """
+    began = time.monotonic() if began is None else began
     folder = trained(path)
     cfg = consented(folder.path, settings(folder.path, trust=trust), env=env, trust=trust)
     if to is not None:
@@ -124,7 +134,7 @@ def resume(
     then = folder.info()
     if fork:
         folder = _fork(folder, cfg)
-    with folder.locked():
+    with interrupt.listening(), folder.locked():
         env = _env(cfg, env)
         job = builder_of(cfg.algorithm)(cfg, env or cfg.env.id, say)
         changed = _changed(folder, then, cfg, env)
@@ -135,10 +145,11 @@ def resume(
         job.phases.update(then.get("phases") or {})
         job.begin(at)
         folder.update(total_steps=cfg.total_steps)
+        interrupt.check()
     say(f"Going on from step {at.step:,} ({found.name}) in {folder.path}")
     if not at.exact:
         say("It was interrupted between checkpoints, so it will differ from a run that was not.")
-    _attempt(job, folder, cfg, quiet=quiet, say=say, finish=finish, changed=changed)
+    _attempt(job, folder, cfg, quiet=quiet, say=say, finish=finish, began=began, changed=changed)
     return folder
 
 
@@ -150,52 +161,60 @@ def _attempt(
     quiet: bool,
     say: Say,
     finish: Finish,
+    began: float,
     changed: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Hold the folder, train, note how it ended, and finish what follows training."""
-    with folder.locked():
-        began, first = time.monotonic(), job.at.step
-        attempts: list[dict[str, Any]] = folder.info().get("attempts", [])
+    with interrupt.listening(), folder.locked():
+        training, first = time.monotonic(), job.at.step
+        then = folder.info()
+        attempts: list[dict[str, Any]] = then.get("attempts") or []
         this = {"attempt": len(attempts) + 1, "from_step": first, "started": now(), "ended": None}
         this |= {"changed": [*changed]} if changed else {}
-        folder.update(status="started", error=None, attempts=[*attempts, this])
-        if warning := preflight(folder.path, 2 * cfg.save.keep * checkpoint.size(job.learned)):
-            say(warning)
-        error: str | None = None
-        status = "failed"
+        error, status, stop = None, "failed", None
+        clock = Clock(folder, job, began, then)
         try:
+            folder.update(status="started", error=None, attempts=[*attempts, this])
+            if warning := preflight(folder.path, 2 * cfg.save.keep * checkpoint.size(job.learned)):
+                say(warning)
             title = f"{short(cfg.algorithm)} {short(cfg.env.id)}"
             with folder.traced(f"attempt-{this['attempt']}"):
                 if job.measure_first and first == 0:
-                    _measure(job, folder, say, "Before")
+                    _measure(job, folder, say, "Before", quiet=quiet)
                 with progress(title, cfg.total_steps, first=first, quiet=quiet) as tell:
                     status = drain(job, folder, tell)
-                say(f"Trained {job.counter.steps - first:,} steps in {duration(time.monotonic() - began)}.")
+                say(f"Trained {job.counter.steps - first:,} steps in {duration(time.monotonic() - training)}.")
                 if status == "finished":
-                    _measure(job, folder, say)
-        except (OperantError, KeyboardInterrupt) as reason:
-            error = str(reason) or "interrupted"
-            status = "interrupted" if isinstance(reason, KeyboardInterrupt) else "failed"
+                    interrupt.check()
+                    _measure(job, folder, say, quiet=quiet)
+        except KeyboardInterrupt as reason:
+            done, stop = status == "finished", reason
+            status, error = ("finished", "its evaluation was interrupted") if done else ("interrupted", "interrupted")
+        except OperantError as reason:
+            error, status = str(reason), "failed"
             raise
         finally:
             this["ended"] = now()
-            seconds = job.at.seconds
-            with suppress(*(DiskError,) * (status == "failed")):  # the first error is the one to show
-                folder.update(
-                    status=status, ended=this["ended"], seconds=seconds, error=error, attempts=[*attempts, this]
-                )
+            last = {"status": status, "error": error, "seconds": job.at.seconds, "attempts": [*attempts, this]}
+            with interrupt.shielded(), suppress(*(DiskError,) * (status == "failed")):  # the first error is shown
+                folder.update(**last, ended=this["ended"], **clock())
                 folder.writer.close()
-        finish(folder, status)
-        if status == "interrupted":
-            raise KeyboardInterrupt(
-                f"interrupted at step {job.counter.steps:,}; what was learnt is in {folder.path}. "
-                f"To go on: operant resume {folder.path}"
-            )
+        try:
+            if stop is None:
+                finish(folder, status, job.phases)
+        except KeyboardInterrupt as reason:
+            stop = reason
+        with interrupt.shielded():
+            times = clock()
+            folder.update(**times)
+        if status == "interrupted" or stop is not None:
+            raise parting(folder, job.counter.steps, status, stop)
+        say(clock.told(times["wall"]))
 
 
-def _measure(job: Job, folder: RunFolder, say: Say, when: str = "") -> None:
+def _measure(job: Job, folder: RunFolder, say: Say, when: str = "", *, quiet: bool) -> None:
     """The final evaluation; of a language model also the first, `when` it is before training."""
-    with timed(job.phases, "evaluate"):
+    with timed(job.phases, "evaluate"), working("evaluation", quiet=quiet):
         result = job.evaluate(job.eval.episodes)
     step = job.counter.steps
     more = job.keep_evaluation(folder.path, step) if job.keep_evaluation is not None else {}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from operant.config.streams import Lenient, say, steerable
 from operant.config.text import clean
 from operant.config.values import duration
 
@@ -58,7 +60,56 @@ def progress(title: str, total_steps: int, *, first: int = 0, quiet: bool = Fals
     if quiet:
         return _Silent()
     clock = _Clock(total_steps, first)
-    return _Panel(title, clock) if sys.stderr.isatty() else _Lines(title, clock)
+    return _Panel(title, clock) if steerable(sys.stderr) else _Lines(title, clock)
+
+
+def advance(done: int, total: int, unit: str) -> None:
+    """Say how far an evaluation, a film or an export is, to whoever shows it: `done` of `total` of a `unit`."""
+    if (shown := _shown.get()) is not None:
+        shown(done, total, unit)
+
+
+@contextmanager
+def working(what: str, *, quiet: bool = False) -> Generator[None]:
+    """Show what `advance` says inside: one line drawn anew on a terminal, a plain one now and then elsewhere."""
+    if quiet:
+        yield
+        return
+    began = said = time.monotonic()
+    live: Live | None = None
+    if steerable(sys.stderr):
+        live = Live(Text(what, style="dim"), console=_console(), refresh_per_second=4, transient=True)
+
+    def show(done: int, total: int, unit: str) -> None:
+        nonlocal said
+        text = f"{what}: {done:,} of {total:,} {unit}"
+        if live is not None:
+            live.update(Text(text, style="dim"))
+        elif time.monotonic() - said >= LINE_EVERY:
+            said = time.monotonic()
+            left = (said - began) * (total / max(done, 1) - 1)
+            say(f"{text}, {duration(left)} left" if done else text)
+
+    with _showing(show), live or nullcontext():
+        yield
+
+
+@contextmanager
+def _showing(show: Callable[[int, int, str], None]) -> Generator[None]:
+    token = _shown.set(show)
+    try:
+        yield
+    finally:
+        _shown.reset(token)
+
+
+_shown: ContextVar[Callable[[int, int, str], None] | None] = ContextVar("shown", default=None)
+
+
+def _console() -> Console:
+    """Standard error for rich, which nothing that becomes of it can make fail."""
+    file: Any = Lenient(sys.stderr)
+    return Console(file=file)
 
 
 class _Silent(AbstractContextManager[Progress]):
@@ -98,7 +149,7 @@ class _Lines(AbstractContextManager[Progress]):
             self.last = time.monotonic()
             speed, left = self.clock(step)
             done = f"{step:,} of {self.total:,} steps, {rate(speed)} steps/s, {self.recent}, {left} left"
-            print(clean(f"{self.title}: {done}"), file=sys.stderr, flush=True)
+            say(f"{self.title}: {done}")
 
     def __exit__(self, *error: object) -> None:
         return None
@@ -108,18 +159,32 @@ class _Panel(AbstractContextManager[Progress]):
     def __init__(self, title: str, clock: _Clock) -> None:
         self.title, self.total, self.clock = title, clock.total, clock
         self.returns: list[float] = []
-        self.live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
+        self.live = Live(console=_console(), refresh_per_second=4, transient=True)
+        self.last: tuple[int, Mapping[str, float], Mapping[str, float]] = (clock.first, {}, {})
+        self.showing = _showing(self.advance)
 
     def __enter__(self) -> Progress:
         self.live.__enter__()
+        self.showing.__enter__()
         return self.tell
+
+    def advance(self, done: int, total: int, unit: str) -> None:
+        """Show how far an evaluation in training is."""
+        self.live.update(self.panel(*self.last, beside=(done, total, unit)))
 
     def tell(self, step: int, metrics: Mapping[str, float], phases: Mapping[str, float]) -> None:
         if "train/return" in metrics:
             self.returns.append(metrics["train/return"])
+        self.last = step, metrics, phases
         self.live.update(self.panel(step, metrics, phases))
 
-    def panel(self, step: int, metrics: Mapping[str, float], phases: Mapping[str, float]) -> Panel:
+    def panel(
+        self,
+        step: int,
+        metrics: Mapping[str, float],
+        phases: Mapping[str, float],
+        beside: tuple[int, int, str] | None = None,
+    ) -> Panel:
         speed, left = self.clock(step)
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True)
@@ -132,6 +197,9 @@ class _Panel(AbstractContextManager[Progress]):
         for label, name in SHOWN:
             if name in metrics:
                 grid.add_row(label, f"{metrics[name]:.4f}", f"[dim]{name}[/]")
+        if beside is not None:
+            done, total, unit = beside
+            grid.add_row("evaluation", f"{done:,}", f"[dim]of {total:,} {unit}[/]")
         spent = max(sum(phases.values()), 1e-9)
         shares = "  ".join(f"{k} {v / spent:.0%}" for k, v in phases.items() if v)
         grid.add_row("time", "", Text(clean(shares, lines=False), style="dim"))
@@ -141,6 +209,7 @@ class _Panel(AbstractContextManager[Progress]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.showing.__exit__(kind, error, trace)
         self.live.__exit__(kind, error, trace)
 
 

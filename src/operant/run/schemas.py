@@ -29,7 +29,8 @@ EVALUATION: dict[str, tuple[type, ...]] = {
 RUN: dict[str, tuple[type, ...]] = {
     "schema_version": (int,), "id": (str,), "status": (str,), "algorithm": TEXT, "env": TEXT, "seed": (int, NoneType),
     "total_steps": (int, NoneType), "steps": (int, NoneType), "started": TEXT, "ended": TEXT,
-    "seconds": (*NUMBER, NoneType), "argv": (list, NoneType), "git": (dict, NoneType), "host": (dict, NoneType),
+    "seconds": (*NUMBER, NoneType), "wall": (*NUMBER, NoneType),
+    "argv": (list, NoneType), "git": (dict, NoneType), "host": (dict, NoneType),
     "packages": (dict, NoneType), "sources": (dict, NoneType), "source": TEXT, "preset": TEXT,
     "phases": (dict, NoneType), "parameters": (int, NoneType), "error": TEXT, "attempts": (list, NoneType),
     "evaluation": (dict, NoneType), "kind": TEXT,

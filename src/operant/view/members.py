@@ -47,7 +47,7 @@ class Member:
 
     @property
     def status(self) -> str:
-        """started, finished, interrupted or failed."""
+        """started, killed, finished, interrupted or failed."""
         return str(self.info.get("status") or "unknown")
 
     @property
@@ -111,7 +111,7 @@ def read_member(path: Path) -> Member:
     """
     folder = RunFolder(path)
     try:
-        info = folder.info()
+        info = folder.standing()
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise OperantError(f"{path / 'run.json'} is damaged ({error}); mend it or leave this run out") from error
     metrics = read_metrics(folder.path, (TRAIN, EVALUATION))
@@ -187,6 +187,7 @@ def _of_run(member: Member) -> Iterable[str]:
         error = f": {str(member.info['error']).rstrip('.')}" if member.info.get("error") else ""
         what = {
             "started": "is still going, or was killed",
+            "killed": "was killed",
             "interrupted": "was interrupted",
             "failed": "failed",
         }.get(member.status, f"has the status {member.status}")

@@ -11,6 +11,7 @@ import numpy as np
 from operant.config.errors import EnvError
 from operant.env import VectorEnv
 from operant.run.folder import write_json
+from operant.run.progress import advance
 from operant.view.video import record
 
 MAX_STEPS = 10_000
@@ -42,6 +43,7 @@ class Episode:
             obs = step.obs
             self.total += float(step.reward[0])
             self.length += 1
+            advance(self.length, MAX_STEPS, "steps at most")
             self.ended = "terminated" if step.terminated[0] else "truncated" if step.truncated[0] else ""
             if not self.ended:  # an ended copy may already show its next episode
                 yield self._picture()

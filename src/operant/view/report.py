@@ -22,6 +22,7 @@ FIELDS = ("status", "algorithm", "env", "seed", "started", "preset", "error", "a
 
 STATUS = {
     "started": "This run is still going, or was killed before it could say so; the page shows what it has written.",
+    "killed": "This run was killed. The page shows what it had written by then.",
     "interrupted": "This run was interrupted. The page shows what had been done by then.",
     "failed": "This run failed.",
 }
@@ -52,7 +53,7 @@ def write_report(run: Path) -> Path:
 
 def render(folder: RunFolder) -> str:
     """The page as text."""
-    info, metrics = dict.fromkeys(FIELDS) | folder.info(), read_metrics(folder.path)
+    info, metrics = dict.fromkeys(FIELDS) | folder.standing(), read_metrics(folder.path)
     measured = _evaluations(folder, metrics)
     last = measured[-1] if measured else None
     done = float(metrics.step[-1] if len(metrics.step) else info.get("steps") or 0)

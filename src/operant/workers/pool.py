@@ -82,7 +82,7 @@ class Worker:
             descriptors = (theirs.fileno(), *share)
             self.process = start_kept(
                 [sys.executable, "-P", "-m", module, *map(str, descriptors)],
-                stdout=2,  # what a user's code prints is not our output
+                stdout=_errors(),  # what a user's code prints is not our output
                 pass_fds=descriptors,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             )
@@ -192,6 +192,15 @@ def ready(workers: Sequence[W]) -> list[W]:
     answered = {descriptor for descriptor, _ in poll.poll(1000.0 * max(wait, 0.0))}
     now = time.monotonic()
     return [worker for worker in workers if worker.connection.fileno() in answered or now >= worker.deadline]
+
+
+def _errors() -> int:
+    """The descriptor of standard error; that of nothing where it is closed."""
+    try:
+        os.fstat(2)
+    except OSError:
+        return subprocess.DEVNULL
+    return 2
 
 
 def cores() -> int:

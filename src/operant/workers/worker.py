@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 from operant.config.errors import OperantError, raised
+from operant.config.streams import forgive
 from operant.workers.wire import BEHIND, DONE, FAILED, RAISED, START, Connection, Disconnected
 
 Parts: TypeAlias = Sequence[bytes]
@@ -41,6 +42,7 @@ class Service(Protocol):
 
 def serve(service: Service) -> None:
     """Answer on the socket whose descriptor is the first argument of this process, until the parent is gone."""
+    forgive()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the parent, which then closes the socket
     own = os.getpid()
     end = socket.socket(fileno=int(sys.argv[1]))

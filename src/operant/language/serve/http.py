@@ -14,7 +14,6 @@ import itertools
 import json
 import secrets
 import socket
-import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable
@@ -31,7 +30,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from operant.config.errors import ConfigError
-from operant.config.text import clean
+from operant.config.streams import say
 from operant.language.serve.client import LOOPBACK
 from operant.language.serve.hurried import Hurried
 from operant.language.serve.protocol import RequestError, Served, Wanted, parse
@@ -112,7 +111,7 @@ def application(served: Served, scheduler: Scheduler, *, seed: int) -> Starlette
         return _failed(found, error.headers)
 
     async def broken(request: Request, error: Exception) -> Response:
-        print(clean("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)
+        say("".join(traceback.format_exception(error)))
         return _failed(RequestError(f"{type(error).__name__}: {error}", status=500))
 
     app = Starlette(

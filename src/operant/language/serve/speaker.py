@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError
+from operant.config.streams import say
 
 if TYPE_CHECKING:
     from operant.language.model.language_model import LanguageModel
@@ -108,7 +108,7 @@ def compile_ahead(policy: LanguageModel) -> None:
 
     engine = Engine(policy, seed=0)
     if engine.compiles and not on_disk(advance):
-        print("The decoder is being compiled, once on this machine: half a minute or so.", file=sys.stderr, flush=True)
+        say("The decoder is being compiled, once on this machine: half a minute or so.")
         engine.generate([Prompt(id=0, tokens=(0,))], Sampling(max_tokens=1))
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 from numba.core.errors import NumbaError
 
+from operant.config.streams import Lenient, steerable
 from operant.data.memory import SHARE, available, gigabytes
 from operant.data.ranges import whole
 from operant.mdp.build.forecast import memory, require
@@ -146,14 +147,15 @@ def _watched(builder: RowBuilder, states: list[Hashable], expanded: int, limit: 
 @contextmanager
 def _progress(quiet: bool) -> Generator[Callable[[int, int, int], None]]:
     """A bar of states expanded out of those found, where someone looks on; nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or not steerable(sys.stderr):
         yield lambda expanded, found, needed: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+    file: Any = Lenient(sys.stderr)
     columns = (TextColumn("states"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[needed]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, TimeElapsedColumn(), console=Console(file=file), transient=True) as bar:
         task = bar.add_task("", total=None, needed="")
 
         def tell(expanded: int, found: int, needed: int) -> None:
