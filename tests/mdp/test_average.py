@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operant.mdp import MDP, ModelError
+from operant.mdp import MDP, ModelError, bias_policy_iteration, evaluate, solve
 from operant.mdp.solvers.average import multichain_policy_iteration, relative_value_iteration
 from reference import chains
 
@@ -43,6 +44,35 @@ def test_every_policy_tried(seed: int, ends: int, leak: float) -> None:
             assert want - mine[s] <= certificate.policy_loss
             assert abs(found.gain[s] - want) <= 1e-6
         assert (np.abs(found.gain[model.n :]) <= 1e-6).all(), "who has terminated earns nothing"
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 1), st.booleans())
+def test_the_greatest_bias_of_all_policies_of_the_greatest_gain(seed: int, ends: int, certain: bool) -> None:
+    rng = np.random.default_rng(seed)
+    states, actions = int(rng.integers(2, 5)), 2
+    P = rng.dirichlet(np.ones(states), (states, actions))
+    if certain:
+        P = np.eye(states)[rng.integers(states, size=(states, actions))]
+    reward = rng.integers(-1, 2, (states, actions)).astype(float)
+    mdp = MDP(P, reward, 1.0, criterion="average", terminal={states - 1: 1.0} if ends else None)
+    worths = [evaluate(mdp, policy) for policy in product(*[range(actions)] * (states - ends), *[[-1]] * ends)]
+    best_gain = np.max([worth.gain for worth in worths], axis=0)
+    of_best = [worth.values for worth in worths if np.allclose(worth.gain, best_gain, atol=1e-9)]
+    found = bias_policy_iteration(mdp)
+    np.testing.assert_allclose(found.gain, best_gain, atol=1e-7)
+    np.testing.assert_allclose(found.values, np.max(of_best, axis=0), atol=1e-7)
+    np.testing.assert_allclose(evaluate(mdp, found.policy).values, found.values, atol=1e-7)
+
+
+def test_gain_alone_leaves_open_what_bias_decides() -> None:
+    """From 0 either way leads to 1, where nothing is earned; one of them earns 1 more on the way, later."""
+    P = np.zeros((4, 2, 4))
+    P[0, 0, 1] = P[0, 1, 2] = P[1, :, 3] = P[2, :, 3] = P[3, :, 3] = 1.0
+    mdp = MDP(P, [[0, 0], [0, 0], [1, 1], [0, 0]], 1.0, criterion="average")
+    found = solve(mdp, method="bias-policy-iteration")
+    assert found.policy[0] == 1
+    np.testing.assert_allclose(found.values, [1, 0, 1, 0], atol=1e-12)
 
 
 def stacked(*actions: list[list[float]]) -> np.ndarray:

@@ -46,7 +46,7 @@ def test_every_method_can_be_loaded_and_refuses_a_misspelt_limit(model: MDP) -> 
         "auto", "value-iteration", "gauss-seidel", "red-black", "q-value-iteration", "policy-iteration",
         "modified-policy-iteration", "inexact-policy-iteration", "prioritised-sweeping", "topological", "anderson",
         "linear-programming", "finite-horizon", "relative-value-iteration", "multichain-policy-iteration",
-        "interval-iteration", "optimistic-value-iteration",
+        "bias-policy-iteration", "interval-iteration", "optimistic-value-iteration",
     ]  # fmt: skip
     for where in {where for method in METHODS.values() for where in method.where.values()}:
         with pytest.raises(TypeError, match=r"takes no 'epsilom'\. Did you mean 'epsilon'\?"):

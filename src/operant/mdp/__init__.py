@@ -1,5 +1,27 @@
 """Exact finite Markov decision processes: models, solvers with certificates, and the oracles of every estimator.
 
+Models
+    made of arrays and dictionaries: MDP (MDP.from_arrays for actions first), from_mdptoolbox, Rows, Grid
+    made of something that runs: from_gymnasium, from_step, from_simulator, enumerate_mdp, enumerate_compiled
+    made of text and files: grid_world, load, from_prism, to_prism
+    made of data: from_logs
+    as large as a disk: open_mapped, save_mapped, check_mapped, MappedWriter, memory, memory_of, Forecast
+    looked at: check, Problem, ModelError, components, Components, maximal_end_components, EndComponents, reachable,
+    can_terminate, proper
+Solvers
+    by name, or chosen for you: solve, METHODS; what they return: Solution, Certificate
+    one problem each: finite_horizon, linear_programming, interval_iteration, optimistic_value_iteration,
+    relative_value_iteration, multichain_policy_iteration, bias_policy_iteration, best_epsilon_soft
+    in fractions: solve_exactly, breakpoints, ExactSolution, Piece
+    of other problems: soft_value_iteration, soft_policy_iteration, robust_value_iteration, Intervals, Distance,
+    maxent_irl, Explanation
+    at scale: solve_on_device, solve_petsc, solve_matrix_free, MatrixFree, MatrixFreeBatches, MatrixFreeSolution
+Analyses
+    what a policy is worth: evaluate, Evaluation, evaluate_exactly, evaluation_sweeps, finite_horizon_values,
+    soft_evaluate, action_values, return_variance, td_fixed_point
+    where it goes: simulate, occupancy, expected_steps, stationary, feature_expectations
+    how it changes: exact_policy_gradient, ExactGradient
+
 Importing this imports nothing heavy: NumPy and the compiled kernels come with the first name that needs them.
 """
 
@@ -34,7 +56,11 @@ if TYPE_CHECKING:
     from operant.mdp.policies import action_values
     from operant.mdp.rows import Grid, ModelError, Rows
     from operant.mdp.solution import Certificate, Solution
-    from operant.mdp.solvers.average import multichain_policy_iteration, relative_value_iteration
+    from operant.mdp.solvers.average import (
+        bias_policy_iteration,
+        multichain_policy_iteration,
+        relative_value_iteration,
+    )
     from operant.mdp.solvers.device import solve_on_device
     from operant.mdp.solvers.epsilon_soft import best_epsilon_soft
     from operant.mdp.solvers.finite_horizon import finite_horizon
@@ -72,6 +98,7 @@ __all__ = [
     "Solution",
     "action_values",
     "best_epsilon_soft",
+    "bias_policy_iteration",
     "breakpoints",
     "can_terminate",
     "check",

@@ -48,6 +48,7 @@ METHODS: dict[str, Method] = {
     "finite-horizon": _method(finite_horizon="finite_horizon:finite_horizon"),
     "relative-value-iteration": _method(average="average:relative_value_iteration"),
     "multichain-policy-iteration": _method(average="average:multichain_policy_iteration"),
+    "bias-policy-iteration": _method(average="average:bias_policy_iteration"),
     "interval-iteration": _method(total="total:interval_iteration"),
     "optimistic-value-iteration": _method(total="total:optimistic_value_iteration"),
 }

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from operant.mdp.convert.arrays import rows_of
+from operant.mdp.convert.arrays import actions_first, rows_of
 from operant.mdp.convert.dictionary import rows_of_dictionary
 from operant.mdp.convert.writers import write
 from operant.mdp.options import About, Header, Kind, unknown_keyword
@@ -89,6 +89,22 @@ class MDP:
         if discount is None:
             raise ModelError("discount is missing: give γ in [0, 1], MDP(P, R, discount=0.95).")
         self._set(rows, discount, **about)
+
+    @classmethod
+    def from_arrays(cls, P: Any, R: Any, discount: float | None = None, **options: Any) -> Self:
+        """A model from arrays with actions first, as MDPtoolbox has them: P[a][s, s'] = p(s' | s, a).
+
+        Args:
+            P: [A, S, S'], an array or a sequence of A matrices [S, S'], dense or sparse; sparse ones stay sparse.
+            R: R(s) as [S], R(s, a) as [S, A], or R(s, a, s') as [A, S, S'], an array or A matrices like P.
+            discount: γ in [0, 1].
+            options: what `MDP` takes besides: terminal, start, horizon, criterion, names.
+
+        Raises:
+            ModelError: if shapes do not fit, or a row is no distribution.
+        """
+        matrices, rewards = actions_first(P, R)
+        return cls(matrices, rewards, discount, **options)
 
     @classmethod
     def from_rows(cls, rows: Rows, discount: float, *, check: bool = True, **about: Unpack[About]) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -18,14 +19,70 @@ Ties = Literal["random", "first"]
 def checked(mdp: MDP, policy: ArrayLike) -> Floats:
     """A policy [L] after a look at it: π(a | s) of each row, at least 0, summing to 1 in every state that has rows.
 
+    Args:
+        mdp: the model.
+        policy: probabilities of each row, [L], or of each action, [S, A]; or an action for each state, [S]: integers as
+            in `Solution.policy`, or names. States without rows are not read.
+
     Raises:
         ModelError: naming the state.
     """
+    given = np.asarray(policy)
+    named = given.dtype.kind in "US" or (given.dtype.kind == "O" and not all(isinstance(x, Real) for x in given.flat))
+    if given.shape == (mdp.num_states,) and (named or given.dtype.kind in "iu"):
+        return _of_actions(mdp, given)
+    if given.ndim == 2 and given.shape == (mdp.num_states, mdp.num_actions):
+        return _checked(mdp, _of_table(mdp, np.asarray(given, dtype=np.float64)))
+    return _checked(mdp, given)
+
+
+def _of_actions(mdp: MDP, given: NDArray[Any]) -> Floats:
+    """An action for each state; numbers that are as well probabilities of rows, where there are S rows, are neither."""
+    if given.dtype.kind not in "iu":
+        return deterministic(mdp, _labels(mdp, given))
+    if mdp.num_rows != mdp.num_states:
+        return deterministic(mdp, given)
+    meant: list[Floats] = []
+    failed: ModelError | None = None
+    for reading in (deterministic, _checked):
+        try:
+            meant.append(reading(mdp, given))
+        except ModelError as error:
+            failed = failed or error
+    if failed and not meant:
+        raise failed
+    if len(meant) == 2 and not np.array_equal(meant[0], meant[1]):
+        raise ModelError(
+            f"the policy may be an action for each of {mdp.num_states} states or a probability for each of as many "
+            "rows: give probabilities as floats, or actions by operant.mdp.policies.deterministic."
+        )
+    return meant[0]
+
+
+def _labels(mdp: MDP, names: NDArray[Any]) -> NDArray[np.int64]:
+    """The labels of actions given by name; -1 for what is none, which only a state without rows may have."""
+    known = {name: label for label, name in enumerate(mdp.actions or ())}
+    return np.array([known.get(name, -1) for name in names.tolist()])
+
+
+def _of_table(mdp: MDP, table: Floats) -> Floats:
+    """Probabilities [S, A] at the rows of a model; what is not admissible must have none."""
+    other = table.copy()
+    other[mdp.row_state, mdp.rows.action] = 0.0
+    for state, action in np.argwhere((other != 0.0) & decides(mdp)[:, None])[:1]:
+        raise ModelError(
+            f"the policy gives {table[state, action]} to {mdp.action_name(int(action))}, which is not admissible in "
+            f"state {mdp.name(int(state))}."
+        )
+    return table[mdp.row_state, mdp.rows.action]
+
+
+def _checked(mdp: MDP, policy: ArrayLike) -> Floats:
     pi = np.ascontiguousarray(policy, dtype=np.float64)
     if pi.shape != (mdp.num_rows,):
         raise ModelError(
-            f"the policy has shape {pi.shape}, expected one probability for each of the {mdp.num_rows} rows; "
-            "make it of action labels by operant.mdp.policies.deterministic."
+            f"the policy has shape {pi.shape}: expected an action for each of the {mdp.num_states} states as integers, "
+            f"or probabilities of each of the {mdp.num_rows} rows, or [S, A] = [{mdp.num_states}, {mdp.num_actions}]."
         )
     bad = np.flatnonzero(~(pi >= 0.0))
     if len(bad):
@@ -42,6 +99,13 @@ def checked(mdp: MDP, policy: ArrayLike) -> Floats:
 def decides(mdp: MDP) -> NDArray[np.bool_]:
     """[S]: which states have rows."""
     return np.diff(mdp.rows.pointer.astype(np.int64)) > 0
+
+
+def table(mdp: MDP, x: Floats) -> Floats:
+    """[..., S, A]: x [..., L] by state and action label, -inf where an action is not admissible."""
+    out = np.full((*x.shape[:-1], mdp.num_states, mdp.num_actions), -np.inf)
+    out[..., mdp.row_state, mdp.rows.action] = x
+    return out
 
 
 def over_actions(mdp: MDP, x: ArrayLike) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operant.mdp.model import MDP
-from operant.mdp.policies import action_values, best_of
+from operant.mdp.policies import action_values, best_of, table
 from operant.mdp.rows import Criterion, Floats
 
 
@@ -68,6 +68,14 @@ class Solution:
         there they tell rows apart that lead to the same gain, and no others (`ties` looks at both).
         """
         return action_values(self.mdp, self.values)
+
+    @cached_property
+    def q(self) -> Floats:
+        """q(s, a) as a table, [S, A] or [H, S, A]: `action_values`, and -inf where an action is not admissible.
+
+        A terminal state has no actions: its row is -inf throughout, and `values` holds what it is worth.
+        """
+        return table(self.mdp, self.action_values)
 
     def ties(self, tolerance: float | None = None) -> NDArray[np.bool_]:
         """Which rows are greedy up to `tolerance` (twice the certified gap if None): all optimal actions.

@@ -18,7 +18,7 @@ from operant.mdp.bounds.sweeps import Sweeps
 from operant.mdp.kernels.bellman import backup_range
 from operant.mdp.model import MDP
 from operant.mdp.options import Watch
-from operant.mdp.policies import action_values, induced
+from operant.mdp.policies import action_values, induced, table
 from operant.mdp.rows import Criterion, Floats, ModelError
 from operant.mdp.solution import Certificate
 from operant.mdp.validate import public
@@ -47,6 +47,11 @@ class Evaluation:
         return q if self.gain is None else q - self.gain[self.mdp.row_state]
 
     @cached_property
+    def q(self) -> Floats:
+        """q_π(s, a) as a table, [S, A]: `action_values`, and -inf where an action is not admissible."""
+        return table(self.mdp, self.action_values)
+
+    @cached_property
     def advantages(self) -> Floats:
         """q_π(s, a) - v_π(s) of every row, [L]; its mean over the policy is 0 in every state."""
         return self.action_values - self.values[self.mdp.row_state]
@@ -70,7 +75,8 @@ def evaluate(
 
     Args:
         mdp: the model.
-        policy: π(a | s) of each row, [L]; see `operant.mdp.policies`.
+        policy: an action for each state, integers (or names) [S]; or π(a | s), a table [S, A] or of each row, [L]. See
+            `operant.mdp.policies`.
         method: "exact" solves the sparse system (LU, refined once). "iterative" sweeps until the bounds are within
             ±ε: no factors, for large models; not for the average criterion.
         epsilon: "iterative" stops when no value is further off than this.

@@ -66,16 +66,18 @@ def finite_horizon_visits(
 
 
 def policy_at(mdp: MDP, policy: ArrayLike, steps: int) -> Floats:
-    """[H, L]: a policy for each time, checked; [L] is repeated.
+    """[H, L]: a policy for each time, checked; [L] is repeated. An action for each state serves too: [S] or [H, S].
 
     Raises:
         ModelError: if it is none, naming the state.
     """
-    each = np.asarray(policy, dtype=np.float64)
+    each = np.asarray(policy)
     if each.ndim == 1:
         return np.broadcast_to(checked(mdp, each), (steps, mdp.num_rows))
     if len(each) != steps:
-        raise ModelError(f"the policy has shape {each.shape}, expected [L] or [H, L] with H = {steps}.")
+        raise ModelError(
+            f"the policy has shape {each.shape}, expected [L] or [H, L] with H = {steps}, or actions [S] or [H, S]."
+        )
     return np.stack([checked(mdp, now) for now in each])
 
 

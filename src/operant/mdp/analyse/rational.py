@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,11 +51,16 @@ class Piece:
 def evaluate_exactly(mdp: MDP, policy: Sequence[Fraction] | Floats) -> tuple[Fraction, ...]:
     """v_π of a policy π(a | s) over rows [L] (floats are read as their simplest fractions), exactly: [S].
 
+    An action for each state, integers [S], is a policy too.
+
     Raises:
         ModelError: if the policy is none, or under γ = 1 does not end.
 
     Source: Puterman (1994), section 6.1.
     """
+    given: NDArray[Any] = np.asarray(policy)
+    if given.dtype.kind in "iuUS":
+        policy = checked(mdp, given)  # an action for each state
     checked(mdp, np.array([float(p) for p in policy]))
     model = Exact.of(mdp)
     exact = [p if isinstance(p, Fraction) else simplest(float(p)) for p in policy]

@@ -10,8 +10,9 @@ Source: Puterman (1994), chapters 8 and 9; Howard (1960), Dynamic Programming an
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,7 +25,7 @@ from operant.mdp.graph.graph import EndComponents, Graph
 from operant.mdp.kernels.interval import UNIT
 from operant.mdp.model import MDP
 from operant.mdp.options import Stop, Watch
-from operant.mdp.rows import Mask, ModelError
+from operant.mdp.rows import Floats, Mask, ModelError
 from operant.mdp.solution import Certificate, Solution
 from operant.mdp.validate import public, stopping
 
@@ -169,12 +170,17 @@ def multichain_policy_iteration(mdp: MDP, **stop: Unpack[Stop]) -> Solution:
 
     Source: Howard (1960); Puterman (1994), section 9.2.1.
     """
+    return _multichain(mdp, stop, bias=False)
+
+
+def _multichain(mdp: MDP, stop: Stop, *, bias: bool) -> Solution:
+    """Howard's policy iteration, on to the greatest bias or not, and the certificate of its gain."""
     started = time.perf_counter()
     epsilon, watch, max_iterations = stopping(stop)
     graph = Graph.of(mdp)
     normalised = graph.normalised(graph.every_row())
     graph = Graph(normalised.rows, normalised.leaks)
-    chosen, chain, classes, iterations, stopped = _howard(graph, watch, max_iterations)
+    chosen, chain, classes, iterations, stopped = _howard(graph, watch, max_iterations, bias)
     own = np.zeros(graph.num_rows, dtype=bool)
     own[chosen[chosen >= 0]] = True
     lower, above = gain_bounds(graph, own, chain.relative, epsilon=epsilon)
@@ -204,8 +210,33 @@ def multichain_policy_iteration(mdp: MDP, **stop: Unpack[Stop]) -> Solution:
     )
 
 
+@public("average")
+def bias_policy_iteration(mdp: MDP, **stop: Unpack[Stop]) -> Solution:
+    """Policy iteration for bias optimality: of all policies of the greatest gain, one of the greatest bias everywhere.
+
+    As `multichain_policy_iteration`; where no row improves P g or r + P h, h being the bias with P* h = 0, one is taken
+    of those that tie in both if it has a greater P w - h, where w solves h + w = P w with P* w = 0. Ties are equal to
+    10 digits. Policies that agree in gain and bias may still differ for discounts near 1: what is optimal for all of
+    them (Blackwell optimality) is not looked for.
+
+    Args:
+        mdp: a model of any chain structure.
+        stop: as for every solver.
+
+    Returns:
+        values h, the optimal bias, with P* h = 0; gain g, with the certificate of gains. Nothing is certified of h.
+
+    Raises:
+        ModelError: if a policy's equations are singular in floating point.
+
+    Source: Veinott (1966); Puterman (1994), sections 10.2 and 10.3.
+    """
+    solution = _multichain(mdp, stop, bias=True)
+    return replace(solution, values=np.asarray(solution.extra["bias"]), method="bias-policy-iteration")
+
+
 def _howard(
-    graph: Graph, watch: Watch | None, max_iterations: int | None
+    graph: Graph, watch: Watch | None, max_iterations: int | None, bias: bool
 ) -> tuple[Choice, GainAndBias, EndComponents, int, str]:
     """The last policy's rows [S], what it is worth, its recurrent classes, how many there were, and why it ended."""
     chosen = graph.rows.pointer[:-1].astype(np.int64)
@@ -218,7 +249,7 @@ def _howard(
         if watch is not None:
             watch(iteration, np.inf, chain.relative)
         seen.add(chosen.tobytes())
-        better = _improve(graph, chosen, chain)
+        better = _improve(graph, chosen, _levels(graph, chosen, chain, classes, bias))
         if np.array_equal(better, chosen):
             return chosen, chain, classes, iteration, "no row improves gain or relative values"
         if better.tobytes() in seen:
@@ -233,30 +264,50 @@ def _evaluate(graph: Graph, chosen: Choice) -> tuple[GainAndBias, EndComponents]
     live = np.zeros(graph.num_rows, dtype=bool)
     live[chosen[chosen >= 0]] = True
     classes = graph.end_components(live)
-    at = np.flatnonzero(chosen >= 0)
-    select = sp.csr_array((np.ones(len(at)), (at, chosen[at])), shape=(graph.num_states, graph.num_rows))
-    P, r = sp.csr_array(select @ graph.matrix), select @ graph.rows.reward
+    P, r = _own(graph, chosen)
     return gain_and_bias(graph.rows, P, r, classes.label), classes
 
 
-def _improve(graph: Graph, chosen: Choice, chain: GainAndBias) -> Choice:
-    """The next policy: the same one if neither P g nor, where P g ties, r + P h can be improved."""
-    rows, matrix = graph.rows, graph.matrix
+def _own(graph: Graph, chosen: Choice) -> tuple[Any, Floats]:
+    """The transitions [S, S] and rewards [S] of the rows `chosen`."""
     at = np.flatnonzero(chosen >= 0)
-    start, owner = rows.pointer[at].astype(np.int64), graph.owner.astype(np.int64)
-    gain, mine = matrix @ chain.gain, chosen.copy()
-    close = 1e-10 * max(1e-300, float(np.abs(chain.gain).max(initial=0.0)), float(np.abs(rows.reward).max(initial=0.0)))
-    best = np.zeros(graph.num_states)
-    best[at] = np.maximum.reduceat(gain, start)
-    behind = at[best[at] > gain[chosen[at]] + close]
-    if len(behind):
-        mine[behind] = _first(gain >= best[owner] - close / 4, owner, graph.num_states)[behind]
-        return mine
-    value = np.where(gain >= best[owner] - close, rows.reward + matrix @ chain.relative, -np.inf)
-    best[at] = np.maximum.reduceat(value, start)
-    close = 1e-10 * max(1e-300, float(np.abs(value[np.isfinite(value)]).max(initial=0.0)))
-    behind = at[best[at] > value[chosen[at]] + close]
-    mine[behind] = _first(value >= best[owner] - close / 4, owner, graph.num_states)[behind]
+    select = sp.csr_array((np.ones(len(at)), (at, chosen[at])), shape=(graph.num_states, graph.num_rows))
+    return sp.csr_array(select @ graph.matrix), select @ graph.rows.reward
+
+
+def _levels(
+    graph: Graph, chosen: Choice, chain: GainAndBias, classes: EndComponents, bias: bool
+) -> Iterator[tuple[Floats, float]]:
+    """What a policy is to have most of, one behind the other: P g, r + P h and P w of every row [L], and their size.
+
+    w solves h + w = P w with P* w = 0: it is the bias of the rewards -h, as P* h = 0.
+    """
+    rows, matrix = graph.rows, graph.matrix
+    most = max(float(np.abs(chain.gain).max(initial=0.0)), float(np.abs(rows.reward).max(initial=0.0)))
+    yield matrix @ chain.gain, most
+    yield rows.reward + matrix @ (chain.bias if bias else chain.relative), 0.0
+    if bias:
+        ends = replace(rows, terminal_value=-chain.bias)
+        yield matrix @ gain_and_bias(ends, _own(graph, chosen)[0], -chain.bias, classes.label).bias, 0.0
+
+
+def _improve(graph: Graph, chosen: Choice, levels: Iterable[tuple[Floats, float]]) -> Choice:
+    """The next policy: better in the first of the levels in which one can be, among the rows that tie in those before.
+
+    The same one if there is none.
+    """
+    at, mine = np.flatnonzero(chosen >= 0), chosen.copy()
+    start, owner = graph.rows.pointer[at].astype(np.int64), graph.owner.astype(np.int64)
+    tie, best = np.ones(graph.num_rows, dtype=bool), np.zeros(graph.num_states)
+    for score, size in levels:
+        value = np.where(tie, score, -np.inf)
+        close = 1e-10 * max(1e-300, size or float(np.abs(value[np.isfinite(value)]).max(initial=0.0)))
+        best[at] = np.maximum.reduceat(value, start)
+        behind = at[best[at] > value[chosen[at]] + close]
+        if len(behind):
+            mine[behind] = _first(value >= best[owner] - close / 4, owner, graph.num_states)[behind]
+            break
+        tie = value >= best[owner] - close
     return mine
 
 
