@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from operant.config.streams import Lenient
+from operant.config.streams import Lenient, folded
 from operant.config.streams import say as say
 from operant.config.text import clean
 
@@ -32,10 +32,18 @@ def show(table: Table, wide: int = 160) -> None:
     from rich.console import Console
 
     file: Any = Lenient(sys.stdout)
-    Console(file=file, width=None if file.isatty() else wide).print(table)
+    Console(file=file, width=room(wide)).print(table)
     if file.failed is not None:
         raise file.failed
     arrived()
+
+
+def room(wide: int) -> int:
+    """Columns there are on standard output: those of the terminal, or `wide` where there is none."""
+    from rich.console import Console
+
+    file: Any = Lenient(sys.stdout)
+    return Console(file=file).width if file.isatty() else wide
 
 
 def arrived() -> None:
@@ -49,7 +57,7 @@ def arrived() -> None:
 
 def _put(text: str) -> None:
     file = Lenient(sys.stdout)
-    file.write(text)
+    file.write(folded(text, file))
     file.flush()
     if (failed := file.failed or getattr(sys.stdout, "failed", None)) is not None:
         raise failed

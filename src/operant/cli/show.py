@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from operant.cli.say import cell, say, show, tell
+from operant.cli.say import cell, room, say, show, tell
 
 if TYPE_CHECKING:
     from operant.config.resolve import Resolved
@@ -25,13 +25,23 @@ def listing(args: argparse.Namespace) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
-    shown = [key for key in rows[0] if key != "path"]
+    shown = _fitting(rows, [key for key in rows[0] if key != "path"], room(200))
     for key in shown:
-        table.add_column(key, justify="right" if isinstance(rows[0][key], int | float) else "left", overflow="fold")
+        side = "right" if isinstance(rows[0][key], int | float) else "left"
+        table.add_column(key, justify=side, overflow="fold", no_wrap=key == shown[0])
     for row in rows:
         table.add_row(*(cell(_shown(row[key])) for key in shown))
     show(table, 200)
     say(NEXT[args.what])
+
+
+def _fitting(rows: list[dict[str, Any]], keys: list[str], width: int) -> list[str]:
+    """The columns that a terminal has room for: what a run's id and folder tell too is left out first."""
+    wide = {key: max(len(key), *(len(_shown(row[key])) for row in rows)) for key in keys}
+    for told_elsewhere in ("seconds", "env", "algorithm", "seed", "started"):
+        if sum(wide[key] + 2 for key in keys) - 2 > width and told_elsewhere in keys:
+            keys = [key for key in keys if key != told_elsewhere]
+    return keys
 
 
 def config(args: argparse.Namespace) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from contextlib import suppress
 from typing import IO, Any
 
@@ -65,8 +67,17 @@ class Lenient:
 def say(line: str) -> None:
     """Print a line on standard error, for a person; nothing fails where it cannot be printed."""
     file = Lenient(sys.stderr)
-    file.write(clean(line) + "\n")
+    file.write(folded(clean(line), file) + "\n")
     file.flush()
+
+
+def folded(text: str, file: Lenient) -> str:
+    """For a terminal, lines broken between words; a word that is longer than a line, like a path, stays whole."""
+    if not file.isatty():
+        return text
+    width = max(20, shutil.get_terminal_size().columns)
+    fold = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(line if len(line) <= width else fold.fill(line) for line in text.split("\n"))
 
 
 def is_terminal(file: Any) -> bool:

@@ -1,0 +1,75 @@
+"""A newcomer's hour at the terminal: every command of the README, in its order, on a screen of eighty columns."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from first_hour.terminal import shown
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+SECTION = re.compile(r"^## (.*?)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+COMMANDS = {
+    title: [
+        line.split(" #")[0].strip()
+        for block in SHELL.findall(text)
+        for line in block.splitlines()
+        if line.startswith("operant ")
+    ]
+    for title, text in SECTION.findall(README)
+}
+SHORT = {
+    "train ppo CartPole-v1": "--total-steps 20000 --eval.episodes 10",
+    "train ppo LunarLander-v3": "--total-steps 2048 --eval.episodes 2",
+    "train ppo CartPole-v1 --seeds 5": "--seeds 2 --total-steps 1024 --eval.episodes 2",
+    "train grpo larger.py --algo.lr": "--total-steps 1 --base.examples 64",
+    "resume last": "--to 22000",
+    "sweep": "--trials 2 --seeds 1",
+    "reproduce": "",
+}
+"""What is said of a command so that it ends in seconds; the rest runs as it stands."""
+NOT_HERE = {"--model DIR": "a model of the reader's own"}
+
+
+def shortened(command: str) -> str:
+    """A command with what makes it short; settings given twice are given once, the shorter."""
+    more = max((key for key in SHORT if command.startswith(f"operant {key}")), key=len, default="")
+    words = shlex.split(SHORT.get(more, ""))
+    for flag in (word for word in words if word.startswith("--")):
+        command = re.sub(rf" {re.escape(flag)} \S+", "", command)
+    return f"{command} {SHORT[more]}".strip() if more else command
+
+
+@pytest.fixture
+def desk(tmp_path):
+    """The folder that the README's reader works in, with the files of their own that it speaks of."""
+    where = tmp_path
+    (where / "mine.toml").write_text("[algo]\nlr = 1e-3\n")
+    (where / "space.toml").write_text(
+        "[space]\n'algo.lr' = { low = 1e-4, high = 1e-2, log = true }\n[fixed]\ntotal_steps = 1024\n"
+    )
+    (where / "maze.txt").write_text("S..#\n.#..\n...G\n")
+    package = where / "my_package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "envs.py").write_text("import gymnasium as gym\n\n\ndef make():\n    return gym.make('CartPole-v1')\n")
+    (larger,) = (block for block in PYTHON.findall(README) if 'name="larger"' in block)
+    (where / "larger.py").write_text(larger)
+    return where
+
+
+@pytest.mark.parametrize("section", [title for title, commands in COMMANDS.items() if commands])
+def test_every_command_ends_well(desk, section):
+    path = os.pathsep.join((str(desk), os.environ.get("PYTHONPATH", "")))
+    for command in COMMANDS[section]:
+        if any(words in command for words in NOT_HERE):
+            continue
+        seen = shown(shortened(command), desk, PYTHONPATH=path)
+        assert seen.code == 0, f"{command}\n{seen}"
+        assert "Traceback" not in seen, f"{command}\n{seen}"
+        assert "Warning" not in seen, f"{command}\n{seen}"
+        assert seen.lines, command
