@@ -23,6 +23,7 @@ from operant.env.headless import has_screen
 from operant.env.interface import Interface
 from operant.run import checkpoint, exported, launch
 from operant.run.actor import Acting, Policy
+from operant.run.attempt import complete
 from operant.run.disk import FORBIDDEN
 from operant.run.drain import record_evaluation, summary, timed
 from operant.run.evaluate import Evaluation
@@ -165,14 +166,10 @@ class Run:
 
     def _recorded(self, result: Evaluation, protocol: EvalConfig, more: Mapping[str, Any]) -> dict[str, Any]:
         """Keep an evaluation in `evals/`, where this user may write there; its summary."""
+        cfg = self.config.eval
         try:
             short = record_evaluation(self.folder, self.step, result, protocol, more)
-            info, whole = (
-                self.folder.info(),
-                (len(result.returns), protocol) == (self.config.eval.episodes, self.config.eval),
-            )
-            if whole and info["status"] == "finished" and info.get("steps") == self.step and not info.get("evaluation"):
-                self.folder.update(evaluation=short, error=None)  # that of the end, which was interrupted
+            complete(self.folder, self.step, short, full=(len(result.returns), protocol) == (cfg.episodes, cfg))
             return short
         except DiskError as error:
             if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in FORBIDDEN:

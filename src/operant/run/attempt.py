@@ -68,3 +68,10 @@ def parting(folder: RunFolder, step: int, status: str, stop: KeyboardInterrupt |
     until = "" if saved == step else f"until step {saved:,} "
     text = f"interrupted at step {step:,}; training is not done. What was learnt {until}is in {folder.path}. "
     return Interrupted(f"{text}To go on: operant resume {run}", number)
+
+
+def complete(folder: RunFolder, step: int, short: Mapping[str, Any], *, full: bool) -> None:
+    """Make an evaluation of a run's end, under its protocol in `full`, the final one where that was interrupted."""
+    info = folder.info()
+    if full and info["status"] == "finished" and info.get("steps") == step and not info.get("evaluation"):
+        folder.update(evaluation=dict(short), error=None)

@@ -122,16 +122,13 @@ def resume(
     began = time.monotonic() if began is None else began
     folder = trained(path)
     cfg = consented(folder.path, settings(folder.path, trust=trust), env=env, trust=trust)
-    if to is not None:
-        interval = every(cfg.save.every, cfg.total_steps)  # the schedule of the seams stays as it was
-        cfg = cfg.model_copy(update={"total_steps": to, "save": cfg.save.model_copy(update={"every": interval})})
+    cfg = cfg if to is None else _longer(cfg, to)
     found, state = checkpoint.newest(folder.path)
-    at = position(Position, state, found / "state.json")
-    if at.step >= cfg.total_steps and folder.info()["status"] == "finished":
+    at, then = position(Position, state, found / "state.json"), folder.info()
+    if at.step >= cfg.total_steps and then["status"] == "finished":
         raise ConfigError(
             f"{folder.path.name} has done its {at.step:,} steps. To train on: operant resume {path} --to {2 * at.step}"
         )
-    then = folder.info()
     if fork:
         folder = _fork(folder, cfg)
     with interrupt.listening(), folder.locked():
@@ -146,11 +143,16 @@ def resume(
         job.begin(at)
         folder.update(total_steps=cfg.total_steps)
         interrupt.check()
-    say(f"Going on from step {at.step:,} ({found.name}) in {folder.path}")
-    if not at.exact:
-        say("It was interrupted between checkpoints, so it will differ from a run that was not.")
+    exact = "" if at.exact else "\nIt was interrupted between checkpoints, so it will differ from a run that was not."
+    say(f"Going on from step {at.step:,} ({found.name}) in {folder.path}{exact}")
     _attempt(job, folder, cfg, quiet=quiet, say=say, finish=finish, began=began, changed=changed)
     return folder
+
+
+def _longer(cfg: RunConfig, to: int) -> RunConfig:
+    """The same settings with other steps to train to; the schedule of the seams stays as it was."""
+    interval = every(cfg.save.every, cfg.total_steps)
+    return cfg.model_copy(update={"total_steps": to, "save": cfg.save.model_copy(update={"every": interval})})
 
 
 def _attempt(
