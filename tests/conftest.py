@@ -1,8 +1,10 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 
+import pytest
 import torch
 
 torch.set_num_threads(1)  # two workers share two cores, and small products are fastest on one
@@ -10,3 +12,9 @@ torch.set_num_threads(1)  # two workers share two cores, and small products are 
 STATE = tempfile.mkdtemp(prefix="operant-state-")
 os.environ["XDG_STATE_HOME"] = STATE  # the key that marks runs; not that of who runs the tests
 atexit.register(shutil.rmtree, STATE, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _folders_of_imports(monkeypatch):
+    """A file's folder is on the path once the file was run: each test has its own."""
+    monkeypatch.setattr(sys, "path", [*sys.path])

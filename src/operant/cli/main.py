@@ -11,12 +11,12 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from operant.cli.say import arrived, say, tell
-from operant.config.errors import ConfigError, DiskError, OperantError
+from operant.cli.say import arrived, results_alone, say, tell
+from operant.config.errors import ConfigError, DiskError, OperantError, is_ctrl_c, place_of, raised
 from operant.config.streams import forgive
 from operant.run import interrupt
 
@@ -49,16 +49,20 @@ def main(argv: Sequence[str]) -> int:
         except OperantError as error:
             return _fail(error)
         except KeyboardInterrupt as stop:
+            if not is_ctrl_c(stop):
+                return _fail(OperantError(f"code of a person's own {raised(stop)}"))
             return _interrupted(stop, argv)
         except BrokenPipeError:
             _forget_output()
             return 0
         except OSError as error:
             return _refused(error)
-        except Exception:
-            if (number := interrupt.received()) is None:
+        except BaseException as error:
+            if (number := interrupt.received()) is not None:  # it came while something was imported
+                return _interrupted(interrupt.Interrupted(number=number), argv)
+            if place_of(error) is None:
                 raise
-            return _interrupted(interrupt.Interrupted(number=number), argv)  # it came while something was imported
+            return _fail(OperantError(f"code of a person's own {raised(error)}"))
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -68,13 +72,13 @@ def _run(argv: Sequence[str]) -> int:
     began = time.monotonic()
     try:
         args = parse(argv)
-        args.began = began
-        with warnings.catch_warnings():
-            warnings.showwarning = _warn
-            warnings.simplefilter("ignore", DeprecationWarning)  # those of simulators are not the user's to mend
-            return VERBS[args.verb](args) or 0
     except SystemExit as stop:
         return int(stop.code or 0)
+    args.began = began
+    with results_alone() if args.verb in RUNNING else nullcontext(), warnings.catch_warnings():
+        warnings.showwarning = _warn
+        warnings.simplefilter("ignore", DeprecationWarning)  # those of simulators are not the user's to mend
+        return VERBS[args.verb](args) or 0
 
 
 def _interrupted(stop: KeyboardInterrupt, argv: Sequence[str]) -> int:
@@ -262,6 +266,9 @@ VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "push": lambda args: _module("push").verb(args),
     "reproduce": lambda args: _module("reproduce").verb(args),
 }
+
+RUNNING = ("train", "resume", "eval", "play", "export", "env", "task", "solve")
+"""Verbs that run code of a person's own in this process, and tell their results when it is done."""
 
 
 def _module(name: str) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any
 
 from operant.config.streams import Lenient, folded
 from operant.config.streams import say as say
@@ -12,6 +15,36 @@ from operant.config.text import clean
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
+
+
+_results: list[IO[str]] = []
+"""Where results go while standard output is that of errors."""
+
+
+@contextmanager
+def results_alone() -> Generator[None]:
+    """Until the end only results are written on standard output: what code of others prints goes to that of errors.
+
+    So does what such code starts, and what it writes past Python, where both streams are the process's own.
+    """
+    before, results, first = sys.stdout, sys.stdout, None
+    with suppress(AttributeError, OSError, ValueError):  # there may be none, or a test's
+        before.flush()
+        if before.fileno() == 1 and sys.stderr.fileno() == 2:
+            first = os.dup(1)
+            results = os.fdopen(first, "w", encoding=before.encoding, errors=before.errors)
+            os.dup2(2, 1)
+    _results.append(results)
+    sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        _results.pop()
+        sys.stdout = before
+        if first is not None:
+            os.dup2(first, 1)
+            with suppress(OSError):  # what could not be written was told of
+                results.close()
 
 
 def tell(result: object, end: str = "\n") -> None:
@@ -31,7 +64,7 @@ def show(table: Table, wide: int = 160) -> None:
     """
     from rich.console import Console
 
-    file: Any = Lenient(sys.stdout)
+    file: Any = Lenient(_stream())
     Console(file=file, width=room(wide)).print(table)
     if file.failed is not None:
         raise file.failed
@@ -42,7 +75,7 @@ def room(wide: int) -> int:
     """Columns there are on standard output: those of the terminal, or `wide` where there is none."""
     from rich.console import Console
 
-    file: Any = Lenient(sys.stdout)
+    file: Any = Lenient(_stream())
     return Console(file=file).width if file.isatty() else wide
 
 
@@ -56,11 +89,15 @@ def arrived() -> None:
 
 
 def _put(text: str) -> None:
-    file = Lenient(sys.stdout)
+    file = Lenient(_stream())
     file.write(folded(text, file))
     file.flush()
-    if (failed := file.failed or getattr(sys.stdout, "failed", None)) is not None:
+    if (failed := file.failed or getattr(_stream(), "failed", None)) is not None:
         raise failed
+
+
+def _stream() -> IO[str]:
+    return _results[-1] if _results else sys.stdout
 
 
 def cell(value: object, style: str = "") -> Text:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dis
+import signal
 import sysconfig
 import traceback
 from collections.abc import Generator, Mapping
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from operant.config.text import clean
+
+_PACKAGE = str(Path(__file__).parents[1])
 
 
 class OperantError(Exception):
@@ -71,33 +75,78 @@ class DiskError(OperantError):
 def user_code(what: str, kind: type[OperantError]) -> Generator[None]:
     """Turn whatever a person's own code raises inside into one error of `kind`: "WHAT raised KeyError: 'x' (e.py:3)".
 
-    A Ctrl-C and an error of ours pass.
+    A Ctrl-C and an error of ours pass; `sys.exit`, `GeneratorExit` and a KeyboardInterrupt that the code raises itself
+    do not. What it changes in the process is put back by `operant.config.undisturbed.undisturbed`.
     """
     try:
         yield
-    except (OperantError, KeyboardInterrupt):
+    except OperantError:
         raise
     except BaseException as error:
         raise kind(f"{what} {raised(error)}") from error
 
 
+def is_ctrl_c(error: BaseException | None) -> bool:
+    """Whether an exception is a person's Ctrl-C, and no KeyboardInterrupt that code raises itself.
+
+    One that comes from a signal stands between two instructions, one that code raises stands at its `raise`; what was
+    raised while a Ctrl-C was handled is one too.
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) and _from_signal(error):
+            return True
+        error = error.__context__
+    return False
+
+
+def _from_signal(error: KeyboardInterrupt) -> bool:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return True
+    code = trace.tb_frame.f_code
+    handler = getattr(signal.getsignal(signal.SIGINT), "__code__", None)
+    ours = code is handler or code.co_filename.startswith(_PACKAGE)
+    return ours or dis.opname[code.co_code[trace.tb_lasti]] not in ("RAISE_VARARGS", "RERAISE")
+
+
 def raised(error: BaseException) -> str:
-    """What a person's code raised, and where: "raised ValueError: no gold (rewards.py:12)"."""
-    try:
-        text = str(error)
-    except Exception:  # it is their class
-        text = "a message that cannot be read"
+    """What a person's code raised, and where: "raised ValueError: no gold (rewards.py:12)".
+
+    A Ctrl-C is raised on: whoever catches all that such code may raise asks here what to say of it.
+    """
+    if is_ctrl_c(error):
+        raise error
     frames = traceback.extract_tb(error.__traceback__)
     deepest = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
     where = place_of(error) or deepest
-    return f"raised {type(error).__name__}: {text}" + (f" ({where})" if where else "")
+    return f"raised {type(error).__name__}: {said(error)}" + (f" ({where})" if where else "")
+
+
+def said(error: BaseException) -> str:
+    """The message of an exception, also where its class is a person's own and gives none."""
+    try:
+        return str(error)
+    except BaseException:
+        return "a message that cannot be read"
+
+
+def shown(value: object, most: int = 80) -> str:
+    """`repr(value)`, at most so many characters, in a message about a value that a person's own code gave."""
+    try:
+        return f"{value!r:.{most}}"
+    except BaseException as error:  # it is their class
+        if is_ctrl_c(error):
+            raise
+        return f"a {type(value).__name__} that cannot be shown"
 
 
 def place_of(error: BaseException) -> str | None:
     """file:line of a person's own code where an error arose, or None where only installed code is on the way."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
-    installed = (str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"), "<frozen")
+    installed = (_PACKAGE, sysconfig.get_path("stdlib"), "<frozen")
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not f.filename.startswith(installed) and "site-packages" not in f.filename]
     return f"{own[-1].filename}:{own[-1].lineno}" if own else None

@@ -8,7 +8,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from operant.config.errors import ConfigError, place_of, user_code
+from operant.config.errors import ConfigError, place_of, raised, user_code
+from operant.config.undisturbed import undisturbed
 from operant.control.mlp import MLP
 from operant.run.sources import short
 from operant.workers.resolve import own_code
@@ -48,16 +49,16 @@ class OwnNetwork(nn.Module):
 def _made(factory: str, make: Callable[..., Any], obs_dim: int) -> tuple[nn.Module, Tensor]:
     """The module, and its features of two observations."""
     try:
-        body: Any = make(obs_dim)
-        if not isinstance(body, nn.Module):
-            raise ConfigError(f"{factory} returned a {type(body).__name__}, not a torch.nn.Module")
-        with torch.no_grad():
-            features: Any = body(torch.zeros(2, obs_dim))
+        with undisturbed():
+            body: Any = make(obs_dim)
+            if not isinstance(body, nn.Module):
+                raise ConfigError(f"{factory} returned a {type(body).__name__}, not a torch.nn.Module")
+            with torch.no_grad():
+                features: Any = body(torch.zeros(2, obs_dim))
     except ConfigError:
         raise
-    except Exception as error:
-        where = place_of(error) or factory
-        raise ConfigError(f"{where}: the network {short(factory)} raised {type(error).__name__}: {error}") from error
+    except BaseException as error:
+        raise ConfigError(f"{place_of(error) or factory}: the network {short(factory)} {raised(error)}") from error
     flat = isinstance(features, Tensor) and features.ndim == 2 and len(features) == 2
     if flat and features.dtype == torch.float32:
         return body, features

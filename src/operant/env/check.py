@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 
-from operant.config.errors import EnvError, raised
+from operant.config.errors import EnvError, raised, said
 from operant.env.check_values import check_answer, check_observation, check_spaces
 from operant.env.findings import Fatal, Problem, Report
 from operant.env.inprocess import Env, describe
@@ -40,8 +40,8 @@ def check_env(env: str | Callable[..., Any] | Env, seed: int = 0, steps: int = 1
             _check(env, seed, steps, report)
         except Fatal:
             raise
-        except (Exception, SystemExit) as error:
-            what = f"the check stopped at {type(error).__name__}: {error}"
+        except BaseException as error:
+            what = f"the check stopped where it {raised(error)}"
             report.error(what, "the environment", "mend what the message names and check again")
     return list(report.problems.values())
 
@@ -82,7 +82,7 @@ def _make(env: Any, report: Report) -> Env:
 def _close(env: Env, report: Report) -> None:
     try:
         env.close()
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         report.warning(f"close() {raised(error)}", "close()", "let it be called at any time")
 
 
@@ -108,7 +108,7 @@ def _play(env: Env, seed: int, steps: int, report: Report) -> _Record:
         given = copy.deepcopy(action)
         try:
             answer: Any = env.step(action)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             what = f"step({given!r}) {raised(error)}"
             raise report.fatal(what, where, "every action of the action space must be accepted") from error
         if not _same(action, given):
@@ -143,7 +143,7 @@ def _global_state() -> dict[str, str]:
 def _reset(env: Env, seed: int | None, report: Report) -> Any:
     try:
         answer: Any = env.reset(seed=seed)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         fix = "define reset(self, *, seed=None, options=None)"
         if not isinstance(error, TypeError) or "keyword" not in str(error):
             fix = "reset() must succeed at any time, with and without a seed"
@@ -234,9 +234,10 @@ def _largest(space: Any, value: Any) -> float:
 def _check_as_gymnasium_does(env: Env, report: Report) -> None:
     try:
         gymnasium_check(cast(Any, env), skip_render_check=True, skip_close_check=True)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         fix = "see https://gymnasium.farama.org/api/env for the contract"
-        report.warning(f"Gymnasium's checker says: {error}", "gymnasium.utils.env_checker", fix)
+        told = said(error) if isinstance(error, Exception) else raised(error)
+        report.warning(f"Gymnasium's checker says: {told}", "gymnasium.utils.env_checker", fix)
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -9,8 +9,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from operant.config.errors import EnvError, raised
-from operant.env.inprocess import close
+from operant.config.errors import EnvError, raised, user_code
+from operant.config.undisturbed import undisturbed
+from operant.env.inprocess import close, pictures_per_second
 from operant.env.spaces import Actions, Observations
 from operant.env.vector import Step
 
@@ -25,14 +26,15 @@ class GymVector:
     def __init__(self, env: Any, name: str, backend: str) -> None:
         self.backend = backend
         self.name = name
-        self.num = int(env.num_envs)
-        self.observation_space: gymnasium.Space[Any] = env.single_observation_space
-        self.action_space: gymnasium.Space[Any] = env.single_action_space
-        self._observations = Observations(self.observation_space)
-        self._actions = Actions(self.action_space)
+        with user_code(f"{name}: reading its num_envs, spaces and metadata", EnvError):
+            self.num = int(env.num_envs)
+            self.observation_space: gymnasium.Space[Any] = env.single_observation_space
+            self.action_space: gymnasium.Space[Any] = env.single_action_space
+            self._observations = Observations(self.observation_space)
+            self._actions = Actions(self.action_space)
+            self._mode = autoreset_mode(env, name)
         self.obs_dim = self._observations.dim
         self._env = env
-        self._mode = autoreset_mode(env, name)
         self._steps = 0
         self._ended = np.zeros(self.num, dtype=np.bool_)
 
@@ -40,7 +42,10 @@ class GymVector:
         """Start every copy anew; how `seed` is shared among them is the environment's own business. Returns [N, D]."""
         self._steps = 0
         self._ended = np.zeros(self.num, dtype=np.bool_)
-        return self._guarded("reset()", lambda: self._observations.batch(self._env.reset(seed=int(seed))[0], self.num))
+        with undisturbed():
+            return self._guarded(
+                "reset()", lambda: self._observations.batch(self._env.reset(seed=int(seed))[0], self.num)
+            )
 
     def step(self, action: NDArray[Any]) -> Step:
         """Step every copy; see the class for what follows an end."""
@@ -74,15 +79,14 @@ class GymVector:
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return the picture of copy 0, [H, W, 3] uint8, or None where there is none."""
-        if getattr(self._env, "render_mode", None) is None:
-            return None
-        frames = self._env.render()
-        return None if frames is None else np.asarray(frames[0])
+        with user_code(f"{self.name} cannot be drawn here: render()", EnvError):
+            frames = None if getattr(self._env, "render_mode", None) is None else self._env.render()
+            return None if frames is None else np.asarray(frames[0])
 
     @property
     def fps(self) -> int:
         """Pictures that make a second."""
-        return int(self._env.metadata.get("render_fps") or 30)
+        return pictures_per_second(self._env)
 
     def close(self) -> None:
         """Close the environment."""
@@ -91,8 +95,6 @@ class GymVector:
     def _guarded(self, what: str, call: Any) -> Any:
         try:
             return call()
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
             where = f"{self.name}, {self.num} copies, step {self._steps}"
             raise EnvError(f"{where}: {what} {raised(error)}") from error

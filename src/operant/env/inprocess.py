@@ -10,7 +10,8 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.config.errors import EnvError, raised, user_code
+from operant.config.errors import EnvError, is_ctrl_c, place_of, raised, said, shown, user_code
+from operant.config.undisturbed import undisturbed
 from operant.env.spaces import Actions, Observations
 from operant.env.vector import Step
 
@@ -33,7 +34,9 @@ class InProcess:
         spaces = [(_space(env, "observation_space", name), _space(env, "action_space", name)) for env in envs]
         self.observation_space, self.action_space = spaces[0]
         for index, its in enumerate(spaces):
-            if its != spaces[0]:
+            with user_code(f"{name}: comparing its spaces", EnvError):
+                same = its == spaces[0]
+            if not same:
                 raise EnvError(
                     f"{name}: copy {first + index} has other spaces than copy {first}: all copies must have the same"
                 )
@@ -51,8 +54,9 @@ class InProcess:
         """Start every copy anew, copy i with `seed + i`; returns [N, D]."""
         self.steps = 0
         obs = np.empty((self.num, self.obs_dim), dtype=np.float32)
-        for index in range(self.num):
-            self._reset(index, obs[index], int(seed) + index)
+        with undisturbed():
+            for index in range(self.num):
+                self._reset(index, obs[index], int(seed) + index)
         return obs
 
     def step(self, action: NDArray[Any]) -> Step:
@@ -69,24 +73,23 @@ class InProcess:
         for index, env in enumerate(self._envs):
             try:
                 answer: Any = env.step(actions[index])
-            except KeyboardInterrupt:
-                raise
             except BaseException as error:
                 raise self._raised("step()", index, error) from error
             try:
                 state, gain, over, out_of_time, _ = answer
                 write(state, obs[index])
-                if gain is None:  # NumPy would make it NaN
-                    raise TypeError("the reward is None")
-                reward[index] = gain
+                try:
+                    reward[index] = gain if gain is not None else _no_number()  # NumPy would make None NaN
+                except (TypeError, ValueError, ArithmeticError) as error:
+                    raise ValueError(f"the reward is {shown(gain)}, not one number ({said(error)})") from error
                 if over:
                     terminated[index] = True
                 elif out_of_time:
                     truncated[index] = True
                 else:
                     continue
-            except Exception as error:
-                raise self._malformed(index, answer, error) from error
+            except BaseException as error:
+                raise self._malformed("step()", index, answer, 5, error) from error
             if final_obs is None:
                 final_obs = np.zeros_like(obs)
             final_obs[index] = obs[index]
@@ -95,16 +98,14 @@ class InProcess:
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return the picture of copy 0, [H, W, 3] uint8, or None when it was made without `render_mode="rgb_array"`."""
-        if self._envs[0].render_mode is None:
-            return None
         with user_code(f"{self.name} cannot be drawn here: render()", EnvError):
-            frame: Any = self._envs[0].render()
+            frame: Any = None if self._envs[0].render_mode is None else self._envs[0].render()
         return frame if isinstance(frame, np.ndarray) else None
 
     @property
     def fps(self) -> int:
         """Pictures that make a second."""
-        return int(self._envs[0].metadata.get("render_fps") or 30)
+        return pictures_per_second(self._envs[0])
 
     def close(self) -> None:
         """Close every copy."""
@@ -114,35 +115,42 @@ class InProcess:
     def _reset(self, index: int, out: NDArray[np.float32], seed: int | None) -> None:
         try:
             answer: Any = self._envs[index].reset(seed=seed)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
             raise self._raised("reset()", index, error) from error
-        if not (isinstance(answer, tuple) and len(answer) == 2):  # pyright: ignore[reportUnknownArgumentType]
-            raise EnvError(
-                f"{self._where(index)}: reset() returned {describe(answer)} instead of (observation, info), "
-                "the form since Gymnasium 0.26: return both"
-            )
         try:
-            self._observations.write(answer[0], out)
-        except ValueError as error:
-            raise EnvError(f"{self._where(index)}: after reset(), {error}") from error
+            parts: Any = answer if isinstance(answer, tuple) else ()
+            obs, _ = parts
+            self._observations.write(obs, out)
+        except BaseException as error:
+            raise self._malformed("reset()", index, answer, 2, error) from error
 
     def _where(self, index: int) -> str:
         return f"{self.name}, copy {self.first + index}, step {self.steps}"
 
     def _raised(self, what: str, index: int, error: BaseException) -> EnvError:
-        said = raised(error)
-        hint = ": define reset(self, *, seed=None, options=None)" if "keyword argument 'seed'" in said else ""
-        return EnvError(f"{self._where(index)}: {what} {said}{hint}")
+        told = raised(error)
+        hint = ": define reset(self, *, seed=None, options=None)" if "keyword argument 'seed'" in told else ""
+        return EnvError(f"{self._where(index)}: {what} {told}{hint}")
 
-    def _malformed(self, index: int, answer: Any, error: Exception) -> EnvError:
-        if not (isinstance(answer, tuple) and len(answer) == 5):  # pyright: ignore[reportUnknownArgumentType]
-            return EnvError(
-                f"{self._where(index)}: step() returned {describe(answer)} instead of "
-                "(observation, reward, terminated, truncated, info), the form since Gymnasium 0.26: return these five"
-            )
-        return EnvError(f"{self._where(index)}: after step(), {error}")
+    def _malformed(self, what: str, index: int, answer: Any, parts: int, error: BaseException) -> EnvError:
+        """The error for what step() or reset() returned: it has other parts, or one of them cannot be read."""
+        if place_of(error) is not None or is_ctrl_c(error):  # it came from a method of what was returned
+            return self._raised(f"{what} returned what cannot be read: it", index, error)
+        if isinstance(answer, tuple) and len(answer) == parts:  # pyright: ignore[reportUnknownArgumentType]
+            return EnvError(f"{self._where(index)}: after {what}, {said(error)}")
+        form, each = (
+            ("(observation, info)", "both")
+            if parts == 2
+            else ("(observation, reward, terminated, truncated, info)", "these five")
+        )
+        return EnvError(
+            f"{self._where(index)}: {what} returned {describe(answer)} instead of {form}, the form since Gymnasium "
+            f"0.26: return {each}"
+        )
+
+
+def _no_number() -> float:
+    raise TypeError("it is None")
 
 
 def _space(env: Env, which: str, name: str) -> gymnasium.Space[Any]:
@@ -156,15 +164,30 @@ def _space(env: Env, which: str, name: str) -> gymnasium.Space[Any]:
 def close(env: Any, name: str) -> None:
     """Close an environment; what it raises then is warned of, as there is nothing left to lose."""
     try:
-        env.close()
-    except (Exception, SystemExit) as error:
+        with undisturbed():
+            env.close()
+    except BaseException as error:
         warnings.warn(f"{name}: close() {raised(error)}", stacklevel=2)
+
+
+def pictures_per_second(env: Any) -> int:
+    """What an environment's metadata say, or 30 where they say nothing that a film could have."""
+    try:
+        rate = int(env.metadata["render_fps"])
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
+        return 30
+    return rate if 1 <= rate <= 1000 else 30
 
 
 def describe(value: Any) -> str:
     """Say in a few words what a value is: "a tuple of 4", "an array of shape (3,)", "a dict"."""
-    if isinstance(value, tuple | list):
-        return f"a {type(value).__name__} of {len(value)}"  # pyright: ignore[reportUnknownArgumentType]
+    try:
+        if isinstance(value, tuple | list):
+            return f"a {type(value).__name__} of {len(value)}"  # pyright: ignore[reportUnknownArgumentType]
+    except Exception:  # it is their class
+        return f"a {type(value).__name__}"
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
     return "None" if value is None else f"a {type(value).__name__}"

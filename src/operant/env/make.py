@@ -13,10 +13,11 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from operant.config.errors import EnvError, user_code
+from operant.config.undisturbed import undisturbed
 from operant.env.envpool import Pool
 from operant.env.gymvector import GymVector
 from operant.env.headless import prepare_mujoco
-from operant.env.inprocess import Env, InProcess
+from operant.env.inprocess import Env, InProcess, close
 from operant.env.process import Processes, Supervisor
 from operant.env.vector import VectorEnv
 from operant.workers.resolve import load, needs
@@ -64,7 +65,7 @@ def make(
     if isinstance(builder, EnvSpec):
         if backend == "native" or (backend == "auto" and has_native(builder, options)):
             return _native(builder, num, options, render_mode)
-        return InProcess([_one(builder, options, None if i else render_mode) for i in range(num)], name)
+        return _copies(num, lambda i: _one(builder, options, None if i else render_mode), name)
     return _called(builder, name, num, backend, options, render_mode)
 
 
@@ -97,7 +98,7 @@ def _native(spec: EnvSpec, num: int, kwargs: dict[str, Any], render_mode: str | 
         )
     if render_mode is not None:
         kwargs = {**kwargs, "render_mode": render_mode}
-    with user_code(f"{spec.id}: making it", EnvError):
+    with undisturbed(), user_code(f"{spec.id}: making it", EnvError):
         made = gymnasium.make_vec(spec, num_envs=num, vectorization_mode="vector_entry_point", **kwargs)
     return GymVector(made, spec.id, "native")
 
@@ -107,7 +108,7 @@ def _one(spec: EnvSpec, kwargs: dict[str, Any], render_mode: str | None) -> Env:
         if render_mode == "rgb_array" and needs(spec) == "mujoco":
             prepare_mujoco(spec.id)
         loading = _mujoco_loading() if needs(spec) == "mujoco" else contextlib.nullcontext()
-        with user_code(f"{spec.id}: making it", EnvError), loading:
+        with undisturbed(), user_code(f"{spec.id}: making it", EnvError), loading:
             return gymnasium.make(spec, render_mode=render_mode, disable_env_checker=True, **kwargs)
     except EnvError as told:
         extra, error = needs(spec), told.__cause__
@@ -148,14 +149,27 @@ def _called(
     first = _call(builder, name, _accepted(builder, kwargs, render_mode=render_mode, num_envs=num))
     if isinstance(first, gymnasium.vector.VectorEnv):
         made: Any = first
-        if num not in (1, made.num_envs):
-            raise EnvError(f"{name} returned {made.num_envs} copies where {num} were asked for: let it take num_envs")
-        return GymVector(made, name, "native")
+        adapted = GymVector(made, name, "native")
+        if num not in (1, adapted.num):
+            adapted.close()
+            raise EnvError(f"{name} returned {adapted.num} copies where {num} were asked for: let it take num_envs")
+        return adapted
     if backend == "native":
         raise EnvError(f'{name} returns no gymnasium.vector.VectorEnv: use the backend "auto"')
-    return InProcess(
-        [_env(made, name) for made in (first, *(_call(builder, name, kwargs) for _ in range(num - 1)))], name
-    )
+    return _copies(num, lambda i: _env(first if i == 0 else _call(builder, name, kwargs), name), name)
+
+
+def _copies(num: int, one: Callable[[int], Env], name: str) -> InProcess:
+    """Copies in this process; where one cannot be made, those before it are closed."""
+    made: list[Env] = []
+    try:
+        for index in range(num):
+            made.append(one(index))
+        return InProcess(made, name)
+    except BaseException:
+        for env in made:
+            close(env, name)
+        raise
 
 
 def _env(made: Any, name: str) -> Env:
@@ -168,11 +182,11 @@ def _accepted(builder: Callable[..., Any], kwargs: Mapping[str, Any], **offered:
     """Add to kwargs what is offered, not None, and named in the signature of the callable."""
     try:
         named = inspect.signature(builder).parameters
-    except (TypeError, ValueError):
+    except Exception:  # it has none that can be read
         return dict(kwargs)
     return {**{k: v for k, v in offered.items() if v is not None and k in named}, **kwargs}
 
 
 def _call(builder: Callable[..., Any], name: str, kwargs: dict[str, Any]) -> Any:
-    with user_code(f"{name}: making it", EnvError):
+    with undisturbed(), user_code(f"{name}: making it", EnvError):
         return builder(**kwargs)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
-from operant.config.errors import ConfigError, OperantError, place_of
+from operant.config.errors import ConfigError, OperantError, place_of, raised, shown
 from operant.data.trajectory import Metrics
 from operant.env import EnvLike
 from operant.run.job import Job, Say
@@ -27,14 +27,21 @@ def guarded(name: str, build: Callable[..., Any]) -> Callable[[Any, EnvLike, Say
             return work()
         except (OperantError, StopIteration):
             raise
-        except Exception as error:
-            where = place_of(error) or name
-            raise OperantError(f"{where}: the algorithm {name} raised {type(error).__name__}: {error}") from error
+        except BaseException as error:
+            raise OperantError(f"{place_of(error) or name}: the algorithm {name} {raised(error)}") from error
+
+    def metrics(of: Iterator[Metrics]) -> Metrics:
+        found: Any = next(of)
+        if not isinstance(found, Mapping):
+            raise ConfigError(f"the algorithm {name} yielded {shown(found)}: expected metrics, a number for each name")
+        for value in cast("Mapping[str, Any]", found).values():
+            float(value)
+        return cast(Metrics, found)
 
     def loop(of: Iterator[Metrics]) -> Iterator[Metrics]:
         while True:
             try:
-                yield safely(lambda: next(of))
+                yield safely(lambda: metrics(of))
             except StopIteration:
                 raise OperantError(f"the algorithm {name} ended: its loop must go on for ever") from None
 
@@ -43,6 +50,8 @@ def guarded(name: str, build: Callable[..., Any]) -> Callable[[Any, EnvLike, Say
         if not isinstance(job, Job):
             raise ConfigError(f"{name} returned a {type(job).__name__}, not an operant.control.Job")
         job.algorithm = loop(job.algorithm)
+        begin = job.begin
+        job.begin = lambda at: safely(lambda: begin(at))
         return job
 
     return made

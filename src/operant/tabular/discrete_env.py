@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Discrete
 
-from operant.config.errors import EnvError, NonFiniteError, raised, user_code
+from operant.config.errors import EnvError, NonFiniteError, is_ctrl_c, place_of, raised, said, shown, user_code
 from operant.env.inprocess import describe
 
 TIMED = 16
@@ -56,11 +56,11 @@ class DiscreteEnv:
         """Begin an episode; returns its first state."""
         with user_code(f"{self.name}: reset()", EnvError):
             answer: Any = self.env.reset(seed=self._seed)
-        self._seed = None
-        self.total, self.length = 0.0, 0
-        if not (isinstance(answer, tuple) and len(answer) == 2):  # pyright: ignore[reportUnknownArgumentType]
-            raise EnvError(f"{self.name}: reset() returned {describe(answer)} instead of (observation, info)")
-        return self._state(answer[0])
+            self._seed = None
+            self.total, self.length = 0.0, 0
+            if not (isinstance(answer, tuple) and len(answer) == 2):  # pyright: ignore[reportUnknownArgumentType]
+                raise EnvError(f"{self.name}: reset() returned {describe(answer)} instead of (observation, info)")
+            return self._state(answer[0])
 
     def step(self, action: int) -> tuple[int, float, bool, bool]:
         """Take an action: next state, reward, terminated, truncated (never both)."""
@@ -68,22 +68,24 @@ class DiscreteEnv:
         before = time.perf_counter() if timed else 0.0
         try:
             answer: Any = self._step(self._given[action])
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
-            raise EnvError(f"{self.name}, step {self.steps}: step() {raised(error)}") from error
+            raise self._raised("step()", error) from error
         if timed:
             self.seconds += TIMED * (time.perf_counter() - before)
         try:
             obs, reward, terminated, truncated, _ = answer
             state, reward = int(obs) - self._first_state, float(reward)
-        except (TypeError, ValueError, ArithmeticError) as error:
+            terminated, truncated = bool(terminated), bool(truncated)
+            fits = 0 <= state < self.states and (type(obs) is int or bool(obs == state + self._first_state))
+        except BaseException as error:
+            if place_of(error) is not None or is_ctrl_c(error):  # it came from a method of what was returned
+                raise self._raised("step() returned what cannot be read: it", error) from error
             raise EnvError(
                 f"{self.name}, step {self.steps}: step() returned {describe(answer)}; expected (state, reward, "
-                f"terminated, truncated, info) ({error})"
+                f"terminated, truncated, info) ({said(error)})"
             ) from error
-        if not 0 <= state < self.states or (type(obs) is not int and obs != state + self._first_state):
-            raise EnvError(f"{self.name}, step {self.steps}: state {obs} is not in {self.env.observation_space}")
+        if not fits:
+            raise EnvError(f"{self.name}, step {self.steps}: state {shown(obs)} is not in {self.env.observation_space}")
         if reward - reward != 0.0:
             raise NonFiniteError(f"{self.name}, step {self.steps}: the reward is {reward}, not finite")
         self.steps += 1
@@ -94,7 +96,7 @@ class DiscreteEnv:
         self.episodes += 1
         self.returns.append(self.total)
         self.lengths.append(self.length)
-        return state, reward, bool(terminated), not terminated
+        return state, reward, terminated, not terminated
 
     def stats(self) -> dict[str, float]:
         """Mean return and length of the episodes that ended since the last call, if any did, and how many in all."""
@@ -110,8 +112,11 @@ class DiscreteEnv:
         except (TypeError, ValueError, ArithmeticError) as error:
             raise EnvError(f"{self.name}: the first state is {describe(obs)}, not a number") from error
         if not 0 <= state < self.states or obs != state + self._first_state:
-            raise EnvError(f"{self.name}: state {obs} is not in {self.env.observation_space}")
+            raise EnvError(f"{self.name}: state {shown(obs)} is not in {self.env.observation_space}")
         return state
+
+    def _raised(self, what: str, error: BaseException) -> EnvError:
+        return EnvError(f"{self.name}, step {self.steps}: {what} {raised(error)}")
 
 
 def discrete(space: Any, what: str, name: str) -> Discrete:

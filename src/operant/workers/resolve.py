@@ -16,6 +16,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from operant.config.errors import ConfigError, EnvError, place_of, user_code
 from operant.config.suggest import nearest_are
+from operant.config.undisturbed import undisturbed
 
 _ROOMS = {".box2d.": "box2d", ".mujoco.": "mujoco", ".phys2d.": "jax", ".tabular.": "jax", "ale_py": "atari"}
 
@@ -121,7 +122,7 @@ def _from_module(place: str, target: str, env: str) -> ModuleType:
     if place.partition(".")[0] in sys.stdlib_module_names:  # os:system, say, in a config that someone sent
         raise EnvError(f"{env}: {place} belongs to Python itself, which has no environments")
     try:
-        with user_code(f"{env}: importing {place}", EnvError):
+        with undisturbed(), user_code(f"{env}: importing {place}", EnvError):
             return importlib.import_module(place)
     except EnvError as told:
         error = told.__cause__
@@ -144,6 +145,7 @@ def _from_file(place: str, env: str) -> ModuleType:
         beside = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
         raise EnvError(f"{env}: there is no file {place}{nearest_are(path.name, beside)}")
     path = path.resolve()
+    _find_beside(path.parent)
     name = f"operant_user_{path.stem}_{path.stat().st_mtime_ns:x}"
     if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path):
         return sys.modules[name]
@@ -153,9 +155,16 @@ def _from_file(place: str, env: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with user_code(f"{env}: importing {place}", EnvError):
+        with undisturbed(), user_code(f"{env}: importing {place}", EnvError):
             spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
     return module
+
+
+def _find_beside(folder: Path) -> None:
+    """Let a file import what lies beside it, also later, after Python's own modules and before what is installed."""
+    if str(folder) not in sys.path:
+        installed = (n for n, entry in enumerate(sys.path) if Path(entry).name in ("site-packages", "dist-packages"))
+        sys.path.insert(next(installed, len(sys.path)), str(folder))
