@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
+from operant.config.errors import DiskError, NonFiniteError
 from operant.config.schema import EvalConfig
 from operant.data.stats import iqm
 from operant.run import checkpoint, interrupt, nonfinite
@@ -21,18 +22,18 @@ def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
     """Run a job until its steps are done or a person interrupts; returns the status, "finished" or "interrupted".
 
     After every iteration the metrics are written; a checkpoint is saved when one is due, when an evaluation was the
-    best so far, and when the run ends, also when it is interrupted: the first signal (`operant.run.interrupt`) ends
-    the run after the iteration under way, the second at once. A checkpoint is a seam: the run that goes on does what a
-    resumed run must do, so that both execute the same instructions from there.
+    best so far, and when the run ends, also when it fails or is interrupted: the first signal
+    (`operant.run.interrupt`) ends the run after the iteration under way, the second at once. A checkpoint is a seam:
+    the run that goes on does what a resumed run must do, so that both execute the same instructions from there.
 
     Raises:
         NonFiniteError: if a metric, a parameter or the optimiser's state is NaN or infinite. The row is written and the
             batch is kept (see `operant.run.nonfinite`), no checkpoint is.
     """
-    at, counter, kept, before = job.at, job.counter, job.at.step, job.at.seconds
-    clock = time.monotonic()
+    at, counter, before = job.at, job.counter, job.at.seconds
+    job.kept, clock = at.step, time.monotonic()
     guard = nonfinite.Guard(job, folder)
-    with interrupt.held() as interrupted, guard.kept():
+    with interrupt.held() as interrupted, _saved_if_it_fails(job, folder), guard.kept():
         while counter.steps < job.total_steps and not interrupted.is_set():
             metrics = _iterate(job)
             at.step, at.episodes, at.seconds = counter.steps, counter.episodes, before + time.monotonic() - clock
@@ -49,9 +50,8 @@ def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
             if best or at.step // every(job.save.every, job.total_steps) > at.saved:
                 snapshot(job, folder)
                 job.begin(at)
-                kept = at.step
         finished = counter.steps >= job.total_steps
-        if counter.steps > kept:
+        if counter.steps > job.kept:
             at.exact = at.exact and finished
             snapshot(job, folder)
     at.seconds = before + time.monotonic() - clock
@@ -61,12 +61,28 @@ def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
 def snapshot(job: Job, folder: RunFolder) -> None:
     """Write a checkpoint at a new seam; `best` follows where the last evaluation was the best."""
     job.at.seam += 1
+    job.kept = job.at.step
     job.at.saved = job.at.step // every(job.save.every, job.total_steps)
     with timed(job.phases, "save"):
         path = checkpoint.save(folder.path, job.learned, asdict(job.at), keep=job.save.keep, nth=job.save.nth)
         if job.at.best_step == job.at.step:
             checkpoint.point(path.with_name("best"), path)
         folder.update(steps=job.at.step, seconds=job.at.seconds, phases=job.phases)
+
+
+@contextmanager
+def _saved_if_it_fails(job: Job, folder: RunFolder) -> Generator[None]:
+    """Save what was learnt before the iteration that raises; a disk or numbers that are no good are not asked again."""
+    try:
+        yield
+    except (NonFiniteError, DiskError):
+        raise
+    except BaseException:
+        if job.at.step > job.kept and job.learned.finite():
+            job.at.exact = False
+            with interrupt.shielded(), suppress(DiskError):  # the first error is shown
+                snapshot(job, folder)
+        raise
 
 
 def every(interval: int | None, total_steps: int) -> int:

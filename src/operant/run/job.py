@@ -55,7 +55,7 @@ class Job:
     generators anew from the run's seed and the number of the seam. `evaluate(episodes)` measures the agent as it
     stands, under the protocol `eval`. `keep(run folder, step)` writes what an iteration leaves besides its metrics,
     `keep_evaluation` what an evaluation does, and gives metrics of it. `measure_first` asks for an evaluation before
-    training. `phases` counts the seconds spent in each phase.
+    training. `phases` counts the seconds spent in each phase, `kept` is the step of the newest checkpoint.
     """
 
     algorithm: Iterator[Metrics]
@@ -70,6 +70,7 @@ class Job:
     keep_evaluation: Callable[[Path, int], dict[str, float]] | None = None
     measure_first: bool = False
     at: Position = field(default_factory=Position)
+    kept: int = 0
     phases: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(("set up", "collect", "learn", "save", "evaluate"), 0.0)
     )

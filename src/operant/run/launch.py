@@ -194,6 +194,8 @@ def _attempt(
             status, error = ("finished", "its evaluation was interrupted") if done else ("interrupted", "interrupted")
         except OperantError as reason:
             error, status = str(reason), "failed"
+            if job.kept:
+                say(f"Kept: step {job.kept:,}. Once what follows is mended: operant resume {folder.path}")
             raise
         finally:
             this["ended"] = now()
