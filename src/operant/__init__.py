@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from operant.api import loop as loop
     from operant.api import resume as resume
     from operant.api import train as train
+    from operant.run.stop import StopTraining as StopTraining
 
 __version__ = "0.1.0"
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "NonFiniteError",
     "OperantError",
     "Run",
+    "StopTraining",
     "__version__",
     "loop",
     "resume",
@@ -37,6 +39,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "StopTraining":
+        from operant.run.stop import StopTraining
+
+        return StopTraining
     if name in ("Run", "loop", "resume", "train"):
         from operant import api
 

@@ -50,7 +50,7 @@ CALLS = {
     "train.language": (lambda: operant.train("arithmetic", "grpo"), r"operant\.train\('grpo', 'arithmetic'\)"),
     "train.own": (lambda: operant.train("Taxi-v4", "a.py:build"), r"operant\.train\('a\.py:build', 'Taxi-v4'\)"),
     "loop": (lambda: operant.loop("CartPole-v1", "ppo"), r"operant\.loop\('ppo', 'CartPole-v1'\)"),
-    "resolve": (lambda: resolve("CartPole-v1", "ppo"), "ppo CartPole-v1"),
+    "resolve": (lambda: resolve("CartPole-v1", "ppo"), r"resolve\('ppo', 'CartPole-v1'\)"),
 }  # fmt: skip
 
 

@@ -28,6 +28,7 @@ from operant.run.job import Say
 from operant.run.made_here import consented
 from operant.run.schemas import settings
 from operant.run.sources import changes, of_folder, sources
+from operant.run.stop import OnMetrics
 
 TOLERANCE = 1e-4
 """Runs agree without being equal where nothing differs by more than this share of the largest value of its column."""
@@ -38,7 +39,6 @@ TIMED = ("attempt", "time")
 
 def verb(args: argparse.Namespace) -> int:
     """Reproduce, and say whether it agrees; exit code 1 if not."""
-
     result = reproduce(find(args.run, args.runs), runs=args.runs, env=args.env, trust=args.trust, say=say)
     tell(json.dumps(result, indent=2) if args.json else "\n".join(_told(result)))
     say(f"Next: operant compare {result['run']} {result['reproduction']}, or operant report {result['reproduction']}")
@@ -86,8 +86,8 @@ def reproduce(
         say(f"{row['what']} differs: {row['then']} then, {row['now']} now")
     if not changed:
         say("Packages and machine are those that the run names.")
-    notes: defaultdict[str, str] = defaultdict(lambda: f"run {then['id']}")
-    new = start(Resolved(cfg, notes, then.get("preset")), env=env, runs=runs, quiet=quiet, say=say).folder
+    again = Resolved(cfg, defaultdict(lambda: f"run {then['id']}"), then.get("preset"))
+    new = start(again, env=env, runs=runs, quiet=quiet, say=say, on_metrics=_end(then)).folder
     now = new.info()
     parameters = compare_parameters(old, new)
     metrics = compare_metrics(old.metrics(), new.metrics())
@@ -105,6 +105,12 @@ def reproduce(
         "evaluation": compare_returns(then.get("evaluation"), now.get("evaluation")),
         "changed": changed,
     }
+
+
+def _end(then: Mapping[str, Any]) -> OnMetrics | None:
+    """Ends training where the run was ended, by whomever; None where it was not."""
+    last = (then.get("stopped") or {}).get("step")
+    return None if last is None else lambda row: bool(row["step"] < last)
 
 
 def compare_parameters(old: RunFolder, new: RunFolder) -> dict[str, Any] | None:

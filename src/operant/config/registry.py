@@ -65,12 +65,19 @@ def is_code(name: str) -> bool:
 
 
 def exchanged(algorithm: object, target: object) -> bool:
-    """Whether what stands in the place of an algorithm and of what it trains on stand in each other's."""
+    """Whether an algorithm and what it trains on stand in each other's place."""
     if not isinstance(target, str) or (isinstance(algorithm, str) and algorithm in ALGORITHMS):
         return False
     if isinstance(algorithm, str) and nearest(algorithm, ALGORITHMS):  # it is mistyped
         return False
     return target in ALGORITHMS or (isinstance(algorithm, str) and not is_code(algorithm) and is_code(target))
+
+
+def refuse_exchanged(algorithm: object, target: object, function: str) -> None:
+    """Raises ConfigError with the right call of a function where they are."""
+    if exchanged(algorithm, target):
+        other = repr(algorithm) if isinstance(algorithm, str) else "env"
+        raise ConfigError(f"{target!r} is an algorithm and comes first: {function}({target!r}, {other})")
 
 
 def settings_of(algorithm: object) -> type[RunConfig]:

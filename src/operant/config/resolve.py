@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from operant.config.errors import ConfigError
 from operant.config.fields import Leaf, is_unused, leaf_of, leaves, nearest_keys, section
-from operant.config.registry import TRUST, exchanged, is_code, settings_of
+from operant.config.registry import TRUST, is_code, refuse_exchanged, settings_of
 from operant.config.schema import RunConfig
 from operant.config.suggest import did_you_mean
 from operant.config.toml import read_toml as read_toml
@@ -75,8 +75,7 @@ def resolve(
     Raises:
         ConfigError: with one line for each thing that is wrong: where it stands, its key, what it is, what is expected.
     """
-    if exchanged(algorithm, env):
-        raise ConfigError(f"{env} is an algorithm and comes first, then what it trains on: {env} {algorithm}")
+    refuse_exchanged(algorithm, env, "resolve")
     model = settings_of(algorithm)
     layers = _Layers(model, source)
     tree, lines = read_toml(Path(file), piped=True) if file is not None else ({}, {})

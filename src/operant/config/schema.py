@@ -104,6 +104,10 @@ class RunConfig(Section):
     algorithm: str = Field(default="", description="name of the algorithm")
     seed: int = Field(default=1, description="the one seed from which all randomness flows", ge=0)
     total_steps: PositiveInt = Field(default=100_000, description="environment steps of training")
+    stop_at: float | None = Field(
+        default=None,
+        description="end training when the mean return of the last 100 training episodes reaches this; off if unset",
+    )
     threads: PositiveInt = Field(default=1, description="threads torch may use; small networks are fastest with one")
     env: EnvConfig = Field(default_factory=EnvConfig)
     algo: Section = Field(default_factory=Section)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
@@ -16,10 +16,13 @@ from operant.run.evaluate import Evaluation
 from operant.run.folder import RunFolder, write_json
 from operant.run.job import Job
 from operant.run.progress import Progress
+from operant.run.stop import Watch
 
 
-def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
+def drain(job: Job, folder: RunFolder, tell: Progress, watch: Sequence[Watch] = ()) -> str:
     """Run a job until its steps are done or a person interrupts; returns the status, "finished" or "interrupted".
+
+    Each of `watch` is given each row of metrics; where one says why, training ends there, finished.
 
     After every iteration the metrics are written; a checkpoint is saved when one is due, when an evaluation was the
     best so far, and when the run ends, also when it fails or is interrupted: the first signal
@@ -31,7 +34,7 @@ def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
             batch is kept (see `operant.run.nonfinite`), no checkpoint is.
     """
     at, counter, before = job.at, job.counter, job.at.seconds
-    job.kept, clock = at.step, time.monotonic()
+    job.kept, clock, stopped = at.step, time.monotonic(), ""
     guard = nonfinite.Guard(job, folder)
     with interrupt.held() as interrupted, _saved_if_it_fails(job, folder), guard.kept():
         while counter.steps < job.total_steps and not interrupted.is_set():
@@ -45,7 +48,9 @@ def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
             if job.keep is not None:
                 job.keep(folder.path, at.step)
             tell(at.step, metrics, job.phases)
-            if at.step >= job.total_steps or interrupted.is_set():
+            row = {"step": at.step, "time": at.seconds, **metrics} if watch else {}
+            stopped = next(filter(None, [each(row) for each in watch]), "")
+            if at.step >= job.total_steps or interrupted.is_set() or stopped:
                 break
             if best or at.step // every(job.save.every, job.total_steps) > at.saved:
                 snapshot(job, folder)
@@ -54,8 +59,10 @@ def drain(job: Job, folder: RunFolder, tell: Progress) -> str:
         if counter.steps > job.kept:
             at.exact = at.exact and finished
             snapshot(job, folder)
+        if stopped and not finished:
+            folder.update(stopped={"step": at.step, "why": stopped})
     at.seconds = before + time.monotonic() - clock
-    return "finished" if finished else "interrupted"
+    return "finished" if finished or stopped else "interrupted"
 
 
 def snapshot(job: Job, folder: RunFolder) -> None:

@@ -38,6 +38,7 @@ from operant.run.sources import (
     sources,
     told,
 )
+from operant.run.stop import OnMetrics, StopAt, Told, Watch
 
 Finish = Callable[[RunFolder, str, dict[str, float]], None]
 """What follows an attempt at training, told the folder, the status ("finished" or "interrupted") and the phases."""
@@ -56,6 +57,7 @@ def start(
     say: Say = silent,
     finish: Finish = _nothing,
     began: float | None = None,
+    on_metrics: OnMetrics | None = None,
 ) -> RunFolder:
     """Train what a resolved config says in a new run folder, and return it. `began`: see `resume`."""
     began = time.monotonic() if began is None else began
@@ -83,7 +85,8 @@ def start(
                     **provenance(),
                 )
                 say(f"Run folder: {folder.path}")
-                _attempt(job, folder, cfg, quiet=quiet, say=say, finish=finish, began=began)
+                watch = _watch(cfg, folder, job.at, on_metrics)
+                _attempt(job, folder, cfg, quiet=quiet, say=say, finish=finish, began=began, watch=watch)
     return folder
 
 
@@ -98,6 +101,7 @@ def resume(
     say: Say = silent,
     finish: Finish = _nothing,
     began: float | None = None,
+    on_metrics: OnMetrics | None = None,
 ) -> RunFolder:
     """Go on with a run from its newest valid checkpoint: the result is that of a run never stopped.
 
@@ -112,6 +116,7 @@ def resume(
         say: told where things lie.
         finish: what follows training.
         began: `time.monotonic()` when the command began, from which its wall time counts; now if None.
+        on_metrics: given each row of metrics; may end training (`operant.train`).
 
     Warns:
         ChangedWarning: if what the run was started with (files, settings, packages, processor) differs; names each.
@@ -122,13 +127,12 @@ def resume(
     began = time.monotonic() if began is None else began
     folder = trained(path)
     cfg = consented(folder.path, settings(folder.path, trust=trust), env=env, trust=trust)
-    cfg = cfg if to is None else _longer(cfg, to)
+    then = folder.info()
+    stopped = then.get("stopped") if to is None else None
+    cfg = cfg if to is None else _longer(cfg, to, bounded=not then.get("stopped"))
     found, state = checkpoint.newest(folder.path)
-    at, then = position(Position, state, found / "state.json"), folder.info()
-    if at.step >= cfg.total_steps and then["status"] == "finished":
-        raise ConfigError(
-            f"{folder.path.name} has done its {at.step:,} steps. To train on: operant resume {path} --to {2 * at.step}"
-        )
+    at = position(Position, state, found / "state.json")
+    _refuse_done(folder, cfg, at, stopped)
     if fork:
         folder = _fork(folder, cfg)
     with interrupt.listening(), folder.locked():
@@ -138,21 +142,59 @@ def resume(
         checkpoint.load(found, job.learned)
         if to is not None:
             _set_steps(folder, cfg)
-        job.at = at
-        job.phases.update(then.get("phases") or {})
-        job.begin(at)
-        folder.update(total_steps=cfg.total_steps)
+        _stand(job, at, then, done=bool(stopped))
+        folder.update(total_steps=cfg.total_steps, stopped=stopped)
         interrupt.check()
     exact = "" if at.exact else "\nIt was interrupted between checkpoints, so it will differ from a run that was not."
     say(f"Going on from step {at.step:,} ({found.name}) in {folder.path}{exact}")
-    _attempt(job, folder, cfg, quiet=quiet, say=say, finish=finish, began=began, changed=changed)
+    watch = _watch(cfg, folder, at, on_metrics)
+    _attempt(job, folder, cfg, quiet=quiet, say=say, finish=finish, began=began, changed=changed, watch=watch)
     return folder
 
 
-def _longer(cfg: RunConfig, to: int) -> RunConfig:
-    """The same settings with other steps to train to; the schedule of the seams stays as it was."""
+def _longer(cfg: RunConfig, to: int, *, bounded: bool) -> RunConfig:
+    """The same settings with other steps to train to, without `stop_at` unless it is `bounded` by it still.
+
+    The schedule of the seams stays as it was.
+    """
     interval = every(cfg.save.every, cfg.total_steps)
-    return cfg.model_copy(update={"total_steps": to, "save": cfg.save.model_copy(update={"every": interval})})
+    cfg = cfg.model_copy(update={"total_steps": to, "save": cfg.save.model_copy(update={"every": interval})})
+    return cfg if bounded else cfg.model_copy(update={"stop_at": None})
+
+
+def _refuse_done(folder: RunFolder, cfg: RunConfig, at: Position, stopped: Mapping[str, Any] | None) -> None:
+    """Raises ConfigError where there is nothing to go on with; says how to train on."""
+    if folder.info()["status"] != "finished":
+        return
+    if stopped:
+        raise ConfigError(
+            f"{folder.path.name} was stopped at step {at.step:,}: {stopped.get('why')}. To train on, without that "
+            f"bound: operant resume {folder.path} --to {cfg.total_steps}"
+        )
+    if at.step >= cfg.total_steps:
+        raise ConfigError(
+            f"{folder.path.name} has done its {at.step:,} steps. To train on: operant resume {folder.path} "
+            f"--to {2 * at.step}"
+        )
+
+
+def _stand(job: Job, at: Position, then: Mapping[str, Any], *, done: bool) -> None:
+    """Let a job stand where a run goes on; where its training is `done`, what is left is to measure it."""
+    job.at = at
+    job.total_steps = at.step if done else job.total_steps
+    job.phases.update(then.get("phases") or {})
+    job.begin(at)
+
+
+def _watch(cfg: RunConfig, folder: RunFolder, at: Position, on_metrics: OnMetrics | None) -> list[Watch]:
+    """What may end training before its steps are done."""
+    watch: list[Watch] = []
+    if cfg.stop_at is not None:
+        bar = StopAt(cfg.stop_at)
+        if at.step:
+            bar.recall(folder.path, at.step)
+        watch.append(bar)
+    return [*watch, Told(on_metrics)] if on_metrics is not None else watch
 
 
 def _attempt(
@@ -165,6 +207,7 @@ def _attempt(
     finish: Finish,
     began: float,
     changed: Sequence[Mapping[str, Any]] = (),
+    watch: Sequence[Watch] = (),
 ) -> None:
     """Hold the folder, train, note how it ended, and finish what follows training."""
     with interrupt.listening(), folder.locked():
@@ -184,8 +227,8 @@ def _attempt(
                 if job.measure_first and first == 0:
                     _measure(job, folder, say, "Before", quiet=quiet)
                 with progress(title, cfg.total_steps, first=first, quiet=quiet) as tell:
-                    status = drain(job, folder, tell)
-                say(f"Trained {job.counter.steps - first:,} steps in {duration(time.monotonic() - training)}.")
+                    status = drain(job, folder, tell, watch)
+                say(_trained(folder, job.counter.steps - first, time.monotonic() - training))
                 if status == "finished":
                     interrupt.check()
                     _measure(job, folder, say, quiet=quiet)
@@ -214,6 +257,13 @@ def _attempt(
         if status == "interrupted" or stop is not None:
             raise parting(folder, job.counter.steps, status, stop)
         say(clock.told(times["wall"]))
+
+
+def _trained(folder: RunFolder, steps: int, seconds: float) -> str:
+    """How much was trained, and why it ended before all steps were done, where it did."""
+    stopped = folder.info().get("stopped")
+    why = f"; stopped at step {stopped['step']:,}: {stopped['why']}" if stopped else ""
+    return f"Trained {steps:,} steps in {duration(seconds)}{why}."
 
 
 def _measure(job: Job, folder: RunFolder, say: Say, when: str = "", *, quiet: bool) -> None:
@@ -256,10 +306,11 @@ def _changed(folder: RunFolder, then: Mapping[str, Any], cfg: RunConfig, env: En
 
 
 def _set_steps(folder: RunFolder, cfg: RunConfig) -> None:
-    """Change `total_steps` and `save.every` in a run's config.toml, and say that a resume did."""
+    """Change `total_steps`, `save.every` and `stop_at` in a run's config.toml, and say that a resume did."""
     path = folder.path / "config.toml"
     text = path.read_text(encoding="utf-8")
-    for key, value in (("total_steps", cfg.total_steps), ("every", cfg.save.every)):
+    bar = () if cfg.stop_at is not None else (("stop_at", '"none"'),)
+    for key, value in (("total_steps", cfg.total_steps), ("every", cfg.save.every), *bar):
         section = text.index("[save]") if key == "every" else 0
         line = re.compile(rf"^{key} = .*$", re.MULTILINE)
         text = text[:section] + line.sub(f"{key} = {value}  # resume --to", text[section:], count=1)

@@ -159,15 +159,17 @@ class GRPORun(LanguageRun):
 class SFTRun(LanguageRun):
     """A run of supervised fine-tuning."""
 
-    unused: ClassVar[tuple[str, ...]] = (*LanguageRun.unused, "save.rollouts", "base.examples", "base.batch", "base.lr")
+    unused: ClassVar[tuple[str, ...]] = (
+        *LanguageRun.unused, "stop_at", "save.rollouts", "base.examples", "base.batch", "base.lr",
+    )  # fmt: skip
     algorithm: str = Field(default="sft", description="name of the algorithm")
     total_steps: PositiveInt = Field(default=100_000, description="examples to learn from, repeats counted")
     algo: SFTConfig = Field(default_factory=SFTConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
     save: SFTSaveConfig = Field(default_factory=SFTSaveConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
-BY_SAMPLES = ("eval.samples", "eval.deterministic", "eval.seed")
-"""How a model is measured on a task, which those that learn to judge are not."""
+BY_SAMPLES = ("stop_at", "eval.samples", "eval.deterministic", "eval.seed")
+"""What asks for a return, or how a model is measured on a task: those that learn to judge have neither."""
 
 
 class JudgedRun(LanguageRun):

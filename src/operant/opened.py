@@ -1,0 +1,231 @@
+"""A run on disk, or an exported policy, opened: measure it, watch it, read what it learnt."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from operant.config.errors import ConfigError, DiskError
+from operant.config.schema import LARGEST, EvalConfig, RunConfig
+from operant.data.streams import Streams
+from operant.env import EnvLike
+from operant.env.headless import has_screen
+from operant.env.interface import Interface
+from operant.run import checkpoint, exported
+from operant.run.actor import Acting
+from operant.run.attempt import complete
+from operant.run.disk import FORBIDDEN
+from operant.run.drain import record_evaluation, summary
+from operant.run.evaluate import Evaluation
+from operant.run.evaluate import copies as made_copies
+from operant.run.find import trained
+from operant.run.made_here import consented
+from operant.run.schemas import settings
+from operant.run.sources import ChangedWarning, absolute, differences, require_env, short, told
+from operant.run.world import world_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Run:
+    """A run on disk, or an exported policy, and the agent.
+
+    Args:
+        path: the run folder, or that of an exported policy, which is read and not written.
+        name: which checkpoint, "latest", "best" or "step-<8 digits>".
+        env: the environment or task, where the run was made with a callable instead of a name, or was made elsewhere
+            and names code.
+        trust: import the Python code that the run names as its algorithm or network, and take the models and servers
+            that it names; only for runs of your own.
+
+    Raises:
+        ConfigError: if there is no run or no such checkpoint there, or it names code and is not trusted.
+    """
+
+    def __init__(
+        self, path: Path | str, *, name: str = "latest", env: EnvLike | None = None, trust: bool = False
+    ) -> None:
+        self.folder, env = trained(path), absolute(env)
+        self.name, self.trust = name, trust
+        self.config: RunConfig = settings(self.folder.path, trust=trust)
+        self._world = world_of(self.config.kind)
+        self.exported = exported.is_exported(self.path)
+        self._given = env or (exported.environment(self.path, self.config.env.id) if self.exported else None)
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, int]:
+        read = exported.load if self.exported else checkpoint.load_policy
+        return read(self.path, self.name, trust=self.trust)
+
+    @property
+    def env(self) -> EnvLike:
+        """The environment or task: the one that was given, or that of the config."""
+        return self._given or self.config.env.id
+
+    def permitted(self) -> RunConfig:
+        """The config, seen to name an environment or task that may be used here.
+
+        Raises:
+            ConfigError: if the folder was not made here by this user and names code, and no `env` was given.
+        """
+        return consented(self.path, self.config, env=self._given, trust=self.trust, whole=False)
+
+    @property
+    def policy(self) -> Any:
+        """The agent: `policy.act(obs)` is what `env.step` takes, its `.policy` and `.critic` are torch modules.
+
+        `obs` is one observation as the environment gives it, or a batch as a Gymnasium vector environment does.
+
+        Of a run on a language model, the `LanguageModel`: its `.model` and `.tokenizer` are of transformers.
+        """
+        policy = self._loaded[0]
+        if isinstance(policy, Acting):
+            policy.ask = self._interface  # where its file holds no spaces
+        return policy
+
+    def _interface(self) -> Interface:
+        copies = made_copies(self.permitted(), self.env, 1)
+        try:
+            return Interface(copies.observation_space, copies.action_space)
+        finally:
+            copies.close()
+
+    def _changed(self, config: RunConfig) -> dict[str, str]:
+        """What the policy is measured on and is not as it was, said as a warning, and to be kept with the result."""
+        require_env(config, self._given)
+        rows = differences(self.folder.info(), config, self._given)
+        if rows:
+            warnings.warn(
+                f"{self.path} is not opened with what it was made of: {told(rows)}", ChangedWarning, stacklevel=3
+            )
+        return {"changed": told(rows)} if rows else {}
+
+    @property
+    def step(self) -> int:
+        """How many environment steps the agent had seen at this checkpoint."""
+        return self._loaded[1]
+
+    def value(self, obs: Any) -> np.ndarray:
+        """V in the units of the environment's reward: [] of one raw observation, [N] of a batch (see `policy`)."""
+        return self.policy.value(obs)
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """Every metric row, by step."""
+        return self.folder.metrics()
+
+    def evaluate(
+        self, episodes: int | None = None, *, seed: int | None = None, deterministic: bool | None = None
+    ) -> dict[str, Any]:
+        """Run whole episodes and keep the result in `evals/`.
+
+        Returns mean, std, iqm, episodes, deterministic, seed, returns and lengths. What is left out is as the
+        config says: by default 100 episodes of the policy's mode. For an exported policy it is as its card says, and
+        nothing is kept.
+        """
+        cfg = exported.protocol(self.path, self.config.eval) if self.exported else self.config.eval
+        seed = _seed(cfg.seed if seed is None else seed)
+        deterministic = cfg.deterministic if deterministic is None else deterministic
+        config = self.permitted()
+        changed = self._changed(config)
+        measure = self._world.measure(config, self.policy, self.env)
+        try:
+            with self._traced("eval"):
+                result = measure(episodes or cfg.episodes, seed=seed, deterministic=deterministic)
+        finally:
+            measure.close()
+        protocol = cfg.model_copy(update={"seed": seed, "deterministic": deterministic})
+        if self.exported:
+            short = summary(result) | protocol.model_dump(include={"deterministic", "seed"})
+            short["episodes"] = len(result.returns)
+        else:
+            more = {**measure.keep(self.path, self.step), **changed}
+            short = self._recorded(result, protocol, more)
+        return short | {"returns": result.returns.tolist(), "lengths": result.lengths.tolist()}
+
+    def _recorded(self, result: Evaluation, protocol: EvalConfig, more: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep an evaluation in `evals/`, where this user may write there; its summary."""
+        cfg = self.config.eval
+        try:
+            short = record_evaluation(self.folder, self.step, result, protocol, more)
+            complete(self.folder, self.step, short, full=(len(result.returns), protocol) == (cfg.episodes, cfg))
+            return short
+        except DiskError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in FORBIDDEN:
+                raise
+            warnings.warn(f"the result is not kept: {error}", stacklevel=3)
+            about = protocol.model_dump(include={"deterministic", "seed"})
+            return {**summary(result), **about, **more, "episodes": len(result.returns)}
+
+    def play(self, *, episodes: int = 1, seed: int | None = None, show: bool = False) -> list[Path]:
+        """Film the policy, an mp4 an episode in `videos/`; with `show`, open a window instead and write nothing."""
+        from operant.view.play import Episode, film
+        from operant.view.video import show as show_frames
+
+        if self._world.NO_FILM:
+            raise ConfigError(self._world.NO_FILM.format(path=self.path))
+        first = _seed(self.config.eval.seed if seed is None else seed)
+        noise = None if self.config.eval.deterministic else Streams(self.config.seed).numpy("play", first)
+        if not show and not has_screen():  # pictures are drawn in memory; SDL need not look for a screen
+            os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        config = self.permitted()
+        self._changed(config)
+        copies = made_copies(config, self.env, 1, render_mode="rgb_array")
+        fps = copies.fps
+        made: list[Path] = []
+        try:
+            for k in range(episodes):
+                episode = Episode(
+                    copies, lambda obs: self.policy.decide(obs, generator=noise), short(self.config.env.id), first + k
+                )
+                with self._traced("play"):
+                    if show:
+                        show_frames(episode.frames(), fps, episode.caption)
+                    else:
+                        made.append(film(episode, self.path / "videos", step=self.step, number=k + 1, fps=fps))
+        finally:
+            copies.close()
+        return made
+
+    def _traced(self, what: str) -> AbstractContextManager[None]:
+        """Keep the traceback of what fails inside, but in an exported policy, which is not written."""
+        return nullcontext() if self.exported else self.folder.traced(what)
+
+    def advice(self) -> list[str]:
+        """What to do after training it, in lines."""
+        return self._world.advice(self.config, self.path)
+
+    @property
+    def next(self) -> str:
+        """The command that looks at it, without `operant`."""
+        return self._world.NEXT.format(path=self.path)
+
+    def export_refusal(self) -> str:
+        """Why it is not exported and what to do instead; "" where it is."""
+        return self._world.NO_EXPORT.format(path=self.path)
+
+    def report(self) -> Path:
+        """Write `report.html` anew and return its path."""
+        from operant.view.report import write_report
+
+        return write_report(self.path)
+
+
+def _seed(seed: int) -> int:
+    """The same seed. Raises ConfigError for one that files could not hold."""
+    if not 0 <= seed <= LARGEST:
+        raise ConfigError(f"seed is {seed}, expected a whole number from 0 to {LARGEST:,}")
+    return seed
