@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,8 @@ def _judged(
 ) -> list[float]:
     judge = read_judge(path, str(policy.device))
     if isinstance(judge, Scalar):
-        return scorer_of(judge, policy, path, chat=not isinstance(traces[0].prompt, str))(completions)
+        found = scorer_of(judge, policy, path, chat=not isinstance(traces[0].prompt, str))(completions)
+        return [-math.inf if score is None else score for score in found]  # what cannot be read is never the best
     return [0.0 if isinstance(steps, str) else min(p for _, p in steps) for steps in judge(traces)]
 
 

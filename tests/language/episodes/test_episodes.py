@@ -112,7 +112,7 @@ def test_overlong_completions_lose_up_to_one() -> None:
 
 
 def test_a_limit_beyond_the_positions_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"3 tokens and a completion up to 8: more than the 10 positions.*to 7"):
+    with pytest.raises(ConfigError, match=r"3 tokens and a completion of up to 8 are more than the 10 positions.*to 7"):
         rollouts(lambda cs: [0.0 for _ in cs], Scripted(positions=10))(1)
 
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from operant.config.errors import ConfigError, OperantError
-from operant.data.streams import Streams
 from operant.data.trajectory import Metrics, Trajectory
 from operant.language.episodes.distributed import all_gather, shard, world_size
+from operant.language.episodes.prompts import Prompts as Prompts
 from operant.language.sample.engine import Completion, Engine, Prompt, Sampling
 
 Steps = Sequence[tuple[int, float]]
@@ -131,28 +131,6 @@ def episodes(
     return batch if torch.device(device).type == "cpu" else _to(batch, device)
 
 
-class Prompts:
-    """An endless draw from a list of prompts: every one once before any a second time, in an order of the seed.
-
-    Each draw has an id of its own, which keys its randomness. `drawn` is the whole state.
-    """
-
-    def __init__(self, tokens: Sequence[Sequence[int]], *, seed: int) -> None:
-        self._tokens, self._seed = tokens, seed
-        self.drawn = 0
-
-    def example(self, drawn: int) -> int:
-        """Which of the prompts the draw of this id is."""
-        epoch, index = divmod(drawn, len(self._tokens))
-        return int(Streams(self._seed).numpy("prompts", epoch).permutation(len(self._tokens))[index])
-
-    def __call__(self, n: int) -> list[Prompt]:
-        """The next n."""
-        ids = range(self.drawn, self.drawn + n)
-        self.drawn += n
-        return [Prompt(id=i, tokens=tuple(self._tokens[self.example(i)])) for i in ids]
-
-
 class Rollouts:
     """Samples and scores, a call at a time. Over several processes each samples its share, and all get every row.
 
@@ -195,7 +173,7 @@ class Rollouts:
         """Completions of n prompts; of fewer where `resample` rounds did not find as many with a contrast.
 
         Raises:
-            ConfigError: if a prompt and the limit on completions exceed the positions of the model.
+            ConfigError: if no prompt leaves room for a completion in the positions of the model.
             OperantError: if no completion was judged.
         """
         start, before = time.perf_counter(), self.engine.seconds
@@ -248,15 +226,7 @@ class Rollouts:
 
     def _round(self, n: int) -> list[tuple[Completion, Score]]:
         """Sample and score n prompts, over all processes."""
-        prompts = self.prompts(n)
-        longest = max(prompts, key=lambda p: len(p.tokens))
-        limit, room = self.sampling.max_tokens, self.engine.policy.max_positions
-        if len(longest.tokens) + limit > room:
-            raise ConfigError(
-                f"prompt {self.prompts.example(longest.id)} has {len(longest.tokens)} tokens and a completion up to "
-                f"{limit}: more than the {room} positions of the model. Set the limit to "
-                f"{max(room - len(longest.tokens), 0)} at most, or leave out longer prompts"
-            )
+        prompts = self.prompts(n, self.engine.policy.max_positions, self.sampling.max_tokens)
         done = self.engine.generate(own, self.sampling, samples=self.samples) if (own := shard(prompts)) else []
         start = time.perf_counter()
         scores = [self._shaped(c, s) for c, s in zip(done, self.score(done) if done else [], strict=True)]

@@ -11,6 +11,7 @@ import torch
 
 from operant.config.errors import ConfigError
 from operant.language.episodes.episodes import Score, total_score
+from operant.language.episodes.prompts import answerable
 from operant.language.episodes.rollout_files import RolloutRow, write_rollouts
 from operant.language.episodes.task_scorer import TaskScorer, greedy, prompts_of, talks
 from operant.language.model.language_model import LanguageModel, ends
@@ -21,6 +22,7 @@ from operant.language.task.load import load_task
 from operant.language.task.task import Task
 from operant.language.text.conversation import Encoded, Encoder, plain
 from operant.language.text.jsonl import is_jsonl
+from operant.language.text.rendering import rendering_of
 from operant.run.evaluate import Evaluation
 
 MAX_TOKENS = 256
@@ -71,11 +73,13 @@ class TaskAccuracy:
     Args:
         cfg: the protocol.
         policy: what is measured, as it stands at each call.
-        task: the test examples and the rewards.
+        task: the test examples and the rewards; those that the model cannot answer are left out.
         sampling: the limits; the temperature of the samples (1 where that is 0), from the whole vocabulary or not.
     """
 
     def __init__(self, cfg: LanguageRun, policy: LanguageModel, task: Task, sampling: Sampling) -> None:
+        encode = rendering_of(policy.tokenizer).prompt
+        task = answerable(task, "test", encode, positions=policy.max_positions, limit=sampling.max_tokens)
         self.cfg, self.policy, self.task, self.sampling = cfg, policy, task, sampling
         self.scorer = TaskScorer(task, policy.tokenizer, lambda i: task.test[i])
         self.rows: list[RolloutRow] = []

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from operant.language.sample.engine import Engine
 from operant.language.serve.judge import Chooser
 from operant.language.settings.runs import ConstitutionalRun
 from operant.language.task.load import load_task
+from operant.language.task.task import example_at
 from operant.language.text.conversation import Message
 from operant.language.text.jsonl import is_jsonl, lines
 from operant.run.evaluate import Evaluation
@@ -141,7 +143,7 @@ def _two_answers(cfg: ConstitutionalRun, policy: LanguageModel, prompts: list[st
     asked: list[list[Message]] = [[{"role": "user", "content": p}] for p in prompts]
     answers = generate_replies(engine, sampling_of(cfg, policy, None), asked, samples=2)
     both = zip(prompts, answers[::2], answers[1::2], strict=True)
-    different = [(p, a, b) for p, a, b in both if a.strip() and b.strip() and a != b]
+    different = [(p, a, b) for p, a, b in both if a and b and a.strip() and b.strip() and a != b]
     if not different:
         raise ConfigError("no two answers to a prompt differ, so there is nothing to compare: raise the temperature")
     return different
@@ -175,15 +177,14 @@ def _job(
 
 def _prompts(cfg: ConstitutionalRun) -> list[str]:
     """The first prompts of a file of lines with `prompt`, or of a task."""
-    prompts: list[Any]
+    found: list[tuple[str, Any]]
     if is_jsonl(cfg.task.id):
-        prompts = [line.get("prompt") for _, line in lines(cfg.task.id)][: cfg.algo.prompts]
+        found = [(where, line.get("prompt")) for where, line in islice(lines(cfg.task.id), cfg.algo.prompts)]
     else:
         task = load_task(cfg.task.id, cfg.task.options)
-        prompts = [task.train[i].prompt for i in range(min(cfg.algo.prompts, len(task.train)))]
-    for i, prompt in enumerate(prompts):
+        name, count = f"{task.name}, train", min(cfg.algo.prompts, len(task.train))
+        found = [(f"{name}[{i}]", example_at(task.train, i, name).prompt) for i in range(count)]
+    for where, prompt in found:
         if not isinstance(prompt, str) or not prompt.strip():
-            raise ConfigError(
-                f"{cfg.task.id}: prompt {i} is {prompt!r:.60}; principles are put to prompts that are text"
-            )
-    return prompts
+            raise ConfigError(f"{where}: the prompt is {prompt!r:.60}; principles are put to prompts that are text")
+    return [prompt for _, prompt in found]

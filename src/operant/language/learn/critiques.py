@@ -6,6 +6,7 @@ Any language model will do; with a chat template the exchange is messages, else 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -50,7 +51,8 @@ def revise(
 ) -> list[Revised]:
     """Answers, criticised and revised `cfg.revisions` times, each time under a principle drawn at random.
 
-    The next round sees the prompt and the last revision only, as in the paper.
+    The next round sees the prompt and the last revision only, as in the paper. Exchanges that leave no room for what
+    is said next are left out.
 
     Args:
         cfg: the settings.
@@ -67,31 +69,35 @@ def revise(
     if not principles:
         raise ConfigError("no principles to criticise by: give at least one, for instance PRINCIPLES")
 
-    def say(dialogues: Sequence[Sequence[Message]], turn: int) -> list[str]:
+    def say(dialogues: Sequence[Sequence[Message] | None], turn: int) -> list[str | None]:
         return generate_replies(engine, sampling, dialogues, first_id=first_id + turn * len(prompts))
 
     asked: list[list[Message]] = [[{"role": "user", "content": p}] for p in prompts]
     answers = say(asked, 0)
     revised = [
-        Revised(prompt=p, answers=(a,), critiques=(), principles=()) for p, a in zip(prompts, answers, strict=True)
+        None if a is None else Revised(prompt=p, answers=(a,), critiques=(), principles=())
+        for p, a in zip(prompts, answers, strict=True)
     ]
     for number in range(cfg.revisions):
         drawn = [principles[int(i)] for i in generator.integers(len(principles), size=len(prompts))]
-        so_far: list[list[Message]] = [
-            [*q, {"role": "assistant", "content": a}, {"role": "user", "content": p.critique}]
-            for q, a, p in zip(asked, answers, drawn, strict=True)
-        ]
+        so_far = [_further(q, a, p.critique) for q, a, p in zip(asked, answers, drawn, strict=True)]
         critiques = say(so_far, 1 + 2 * number)
-        so_far = [
-            [*d, {"role": "assistant", "content": c}, {"role": "user", "content": p.revision}]
-            for d, c, p in zip(so_far, critiques, drawn, strict=True)
-        ]
+        so_far = [_further(d, c, p.revision) for d, c, p in zip(so_far, critiques, drawn, strict=True)]
         answers = say(so_far, 2 + 2 * number)
         revised = [
-            replace(r, answers=(*r.answers, a), critiques=(*r.critiques, c), principles=(*r.principles, p))
+            None
+            if r is None or c is None or a is None
+            else replace(r, answers=(*r.answers, a), critiques=(*r.critiques, c), principles=(*r.principles, p))
             for r, a, c, p in zip(revised, answers, critiques, drawn, strict=True)
         ]
-    return revised
+    return [r for r in revised if r is not None]
+
+
+def _further(dialogue: Sequence[Message] | None, said: str | None, asked: str) -> list[Message] | None:
+    """An exchange with what was said last, and what is asked next; None where there was no room to say it."""
+    if dialogue is None or said is None:
+        return None
+    return [*dialogue, {"role": "assistant", "content": said}, {"role": "user", "content": asked}]
 
 
 def demonstrations(revised: Sequence[Revised], encoder: Encoder) -> list[Encoded]:
@@ -128,7 +134,7 @@ def preferences(
         generator: of the draws.
 
     Raises:
-        ConfigError: if there are no principles, or a question does not fit the model.
+        ConfigError: if there are no principles, or no question fits the model; those that do not are left out.
 
     Source: Bai et al. (2022), section 4.1; Lee et al. (2023), RLAIF, section 3.1, for both orders.
     """
@@ -140,6 +146,14 @@ def preferences(
         asked += [comparison(prompt, a, b, question), comparison(prompt, b, a, question)]
     if isinstance(feedback, LanguageModel):
         answers = [probability_of_first(feedback, each) for each in asked]
+        if unread := sum(map(math.isnan, answers)):
+            what = (
+                f"{unread:,} of {len(answers):,} comparisons are longer than the {feedback.max_positions:,} positions "
+                "of the model that judges: compare shorter answers"
+            )
+            if unread == len(answers):
+                raise ConfigError(what)
+            warnings.warn(f"{what}. They are left out", stacklevel=2)
     else:
         answers = list(feedback(asked))
     ahead, behind = torch.tensor(answers, dtype=torch.float64).view(-1, 2).unbind(-1)  # [N]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from operant.config.errors import ConfigError
+from operant.language.episodes.prompts import no_room
 from operant.language.model.language_model import LanguageModel
 from operant.language.sample.engine import Engine, Prompt, Sampling
 from operant.language.text.conversation import Encoded, Message, Text
@@ -35,20 +38,43 @@ def prompt_tokens(model: LanguageModel, messages: Sequence[Message]) -> list[int
 
 
 def generate_replies(
-    engine: Engine, sampling: Sampling, dialogues: Sequence[Sequence[Message]], *, first_id: int = 0, samples: int = 1
-) -> list[str]:
+    engine: Engine,
+    sampling: Sampling,
+    dialogues: Sequence[Sequence[Message] | None],
+    *,
+    first_id: int = 0,
+    samples: int = 1,
+) -> list[str | None]:
     """What a model says next in each exchange, `samples` answers of it one after the other.
 
     Args:
         engine: samples from the model.
         sampling: how.
-        dialogues: whose last message asks.
+        dialogues: whose last message asks; None where nothing does.
         first_id: the prompt id of the first, which keys its samples.
         samples: answers of each.
+
+    Returns:
+        None where nothing asks, or an exchange leaves no room for an answer: a warning counts the latter.
+
+    Raises:
+        ConfigError: if none leaves room.
     """
-    asked = [Prompt(id=first_id + i, tokens=tuple(prompt_tokens(engine.policy, d))) for i, d in enumerate(dialogues)]
+    room, model = engine.policy.max_positions - sampling.max_tokens, engine.policy
+    asked = {i: tuple(prompt_tokens(model, d)) for i, d in enumerate(dialogues) if d is not None}
+    lengths = {i: len(tokens) for i, tokens in asked.items() if not 0 < len(tokens) <= room}
+    if lengths:
+        why = no_room({i: lengths[i] for i in [*lengths][:1]}, sampling.max_tokens, model.max_positions)
+        of = f"{len(lengths):,} of {len(asked):,} exchanges"
+        if len(lengths) == len(asked):
+            raise ConfigError(f"{of} cannot be answered, the first that of prompt {next(iter(lengths))}: {why}")
+        warnings.warn(f"{of} are left out, the first that of prompt {next(iter(lengths))}: {why}", stacklevel=2)
+    prompts = [Prompt(id=first_id + i, tokens=tokens) for i, tokens in asked.items() if i not in lengths]
+    done = iter(engine.generate(prompts, sampling, samples=samples))
     return [
-        reply_text(engine.policy, c.tokens, sampling.stop) for c in engine.generate(asked, sampling, samples=samples)
+        reply_text(model, next(done).tokens, sampling.stop) if i in asked and i not in lengths else None
+        for i in range(len(dialogues))
+        for _ in range(samples)
     ]
 
 
@@ -66,7 +92,10 @@ def comparison(prompt: str, a: str, b: str, question: str) -> str:
 
 @torch.no_grad()
 def probability_of_first(model: LanguageModel, asked: str) -> float:
-    """π(A) / (π(A) + π(B)) as the word after "The answer is: (", whatever number of tokens each letter takes."""
+    """π(A) / (π(A) + π(B)) as the word after "The answer is: (", whatever number of tokens each letter takes.
+
+    NaN where the model has not as many positions.
+    """
     start = [*prompt_tokens(model, [{"role": "user", "content": asked}])]
     following = rendering_of(model.tokenizer).following
     lead = following("The answer is: (")
@@ -75,11 +104,8 @@ def probability_of_first(model: LanguageModel, asked: str) -> float:
         word = following(letter)
         tokens = (*start, *lead, *word)
         rows.append(Encoded(tokens=tokens, acted=(False,) * (len(tokens) - len(word) - 1) + (True,) * len(word)))
-    if (longest := max(len(r.tokens) for r in rows)) > model.max_positions:
-        raise ConfigError(
-            f"a comparison has {longest} tokens, but the feedback model has {model.max_positions} positions; compare "
-            "shorter answers"
-        )
+    if max(len(r.tokens) for r in rows) > model.max_positions:
+        return math.nan
     read = padded(rows, model.tokenizer.pad_token_id).to(model.device)
     logp = model.evaluate(read.tokens, read.acted)[0].sum(-1)  # [2]
     return float(logp.softmax(0)[0])

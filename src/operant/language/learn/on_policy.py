@@ -14,8 +14,9 @@ import torch
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.language.episodes.distributed import all_reduce
-from operant.language.episodes.episodes import Prompts, Rollouts
+from operant.language.episodes.episodes import Rollouts
 from operant.language.episodes.evaluate import TaskAccuracy, rollout_rows, sampling_of
+from operant.language.episodes.prompts import Prompts, answerable
 from operant.language.episodes.rollout_files import write_rollouts
 from operant.language.episodes.task_scorer import StepScorer, Supervision, TaskScorer
 from operant.language.learn.setup import job, model_of
@@ -26,7 +27,7 @@ from operant.language.sample.engine import Engine
 from operant.language.settings.runs import LanguageRun
 from operant.language.task.check import check_task
 from operant.language.task.load import load_task
-from operant.language.task.task import Task
+from operant.language.task.task import Task, example_at
 from operant.language.text.conversation import Encoder
 from operant.language.text.rendering import rendering_of
 from operant.run.job import Job, Position, Say
@@ -107,9 +108,14 @@ def on_policy(
     """
     task, policy = checked_task(cfg, say)
     Encoder(tokenizer=policy.tokenizer, length=policy.max_positions).prompt(task.train[0].prompt)  # warns, if need be
-    prompts = Prompts(_Prompts(task.train, policy.tokenizer), seed=cfg.seed)
+    train, name = task.train, f"{task.name}, train"
+    prompts = Prompts(_Prompts(train, name, policy.tokenizer), seed=cfg.seed)
     scorer = TaskScorer(
-        task, policy.tokenizer, lambda i: task.train[prompts.example(i)], supervision=supervision, steps=steps
+        task,
+        policy.tokenizer,
+        lambda i: example_at(train, prompts.example(i), name),
+        supervision=supervision,
+        steps=steps,
     )
     streams = Streams(cfg.seed)
     engine = Engine(policy, seed=streams.integer("sampler"), slots=cfg.sampling.slots)
@@ -121,12 +127,13 @@ def on_policy(
 
 
 def checked_task(cfg: LanguageRun, say: Say) -> tuple[Task, LanguageModel]:
-    """The task that a config names, checked, and the model."""
+    """The task that a config names, checked, without prompts that the model cannot answer, and the model."""
     torch.set_num_threads(cfg.threads)
     task = load_task(cfg.task.id, cfg.task.options)
     policy = task_model(cfg, task, say)
     check_task(task, encode=lambda text: policy.tokenizer(text, add_special_tokens=False)["input_ids"])
-    return task, policy
+    limit, encode = sampling_of(cfg, policy, task).max_tokens, rendering_of(policy.tokenizer).prompt
+    return answerable(task, "train", encode, positions=policy.max_positions, limit=limit), policy
 
 
 def task_model(cfg: LanguageRun, task: Task, say: Say) -> LanguageModel:
@@ -144,11 +151,11 @@ def task_model(cfg: LanguageRun, task: Task, say: Say) -> LanguageModel:
 class _Prompts(Sequence[Sequence[int]]):
     """The prompts of examples as tokens, made when asked for."""
 
-    def __init__(self, examples: Sequence[Any], tokenizer: Any) -> None:
-        self.examples, self.tokenizer = examples, tokenizer
+    def __init__(self, examples: Sequence[Any], name: str, tokenizer: Any) -> None:
+        self.examples, self.name, self.tokenizer = examples, name, tokenizer
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, index: Any) -> Any:
-        return rendering_of(self.tokenizer).prompt(self.examples[index].prompt)
+        return rendering_of(self.tokenizer).prompt(example_at(self.examples, index, self.name).prompt)

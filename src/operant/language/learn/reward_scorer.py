@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -37,10 +38,21 @@ class RewardScorer:
 
     def __init__(self, model: Scalar, *, offset: float = 0.0, tokens: int = 32_768, end: int | None = None) -> None:
         self.model, self.offset, self.tokens, self.end = model, offset, tokens, end
+        self.message, self._told = "", False
 
-    def __call__(self, completions: Sequence[Completion]) -> list[float]:
-        """One number for each."""
-        return self.rows([c.prompt.tokens + self._ended(c) for c in completions])
+    def __call__(self, completions: Sequence[Completion]) -> list[float | None]:
+        """One number for each; None where the reward model has too few positions, of which the first is a warning."""
+        rows, most = [c.prompt.tokens + self._ended(c) for c in completions], self.model.backbone.max_positions
+        read = iter(self.rows([row for row in rows if len(row) <= most]))
+        if not self._told and any(len(row) > most for row in rows):
+            self._told = True
+            longest = max(map(len, rows))
+            self.message = f"a prompt and its completion have {longest:,} tokens, the reward model {most:,} positions"
+            warnings.warn(
+                f"{self.message}: such answers are not judged, and left out of training. Lower sampling.max_tokens",
+                stacklevel=2,
+            )
+        return [next(read) if len(row) <= most else None for row in rows]
 
     @torch.no_grad()
     def rows(self, rows: Sequence[tuple[int, ...]]) -> list[float]:

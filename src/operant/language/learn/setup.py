@@ -16,8 +16,8 @@ from operant.language.model.master_weights import MasterAdamW
 from operant.language.model.train_state import LanguageTrainState
 from operant.language.settings.learning import LearningConfig
 from operant.language.settings.runs import JudgedRun, LanguageRun
-from operant.language.task.task import Task
-from operant.language.text.conversation import Encoded, Encoder, Text
+from operant.language.task.task import Demonstration, Task, example_at
+from operant.language.text.conversation import Encoded, Encoder
 from operant.language.text.epochs import Shuffled
 from operant.language.text.jsonl import is_jsonl
 from operant.run.device import device_of
@@ -76,13 +76,18 @@ def encoder_of(policy: LanguageModel, settings: LearningConfig) -> Encoder:
 
 def task_demonstrations(task: Task, encoder: Encoder) -> list[Encoded]:
     """A task's demonstrations, or its solutions where it has none, as examples to imitate."""
-    pairs = [(d.prompt, d.completion) for d in task.demonstrations] or [(e.prompt, e.solution) for e in task.train]
+    shown = len(task.demonstrations)
 
-    def one(pair: tuple[int, tuple[Text, Text]]) -> Encoded:
-        i, (prompt, completion) = pair
+    def one(i: int) -> Encoded:
+        if shown:
+            demonstration = example_at(task.demonstrations, i, f"{task.name}, demonstrations", Demonstration)
+            prompt, completion = demonstration.prompt, demonstration.completion
+        else:
+            example = example_at(task.train, i, f"{task.name}, train")
+            prompt, completion = example.prompt, example.solution
         return encoder.completion(prompt, completion, f"{task.name}, demonstration {i}")
 
-    return encoder.each(one, enumerate(pairs), of=task.name)
+    return encoder.each(one, range(shown or len(task.train)), of=task.name)
 
 
 def held_out(items: list[Item], most: int) -> tuple[list[Item], list[Item]]:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
-from operant.config.errors import ConfigError, raised
+from operant.config.errors import ConfigError
 from operant.language.reward.trace import best
 from operant.language.task.pool import Pool
 from operant.language.task.score import Judge, Scores, score
-from operant.language.task.task import Example, Task
+from operant.language.task.task import Example, Task, example_at
 
 CHECKED = 200
 """Examples of train, and as many of test, that are checked; all of them where there are no more."""
@@ -188,13 +188,7 @@ def _spread(examples: Sequence[object], count: int, name: str) -> Iterable[tuple
     """`count` examples at even distances, with their places."""
     step = max(1, len(examples) // count)
     for i in islice(range(0, len(examples), step), count):
-        try:
-            made = examples[i]
-        except Exception as error:
-            raise ConfigError(f"{name}[{i}] {raised(error)}") from error
-        if not isinstance(made, Example):
-            raise ConfigError(f"{name}[{i}] is a {type(made).__name__}, not an operant.task.Example")
-        yield f"{name}[{i}]", made
+        yield f"{name}[{i}]", example_at(examples, i, name)
 
 
 def _bytes(text: str) -> tuple[int, ...]:

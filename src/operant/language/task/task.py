@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, user_code
 from operant.language.reward.trace import Messages, Reward, StepReward, Trace
 
 
@@ -44,6 +44,33 @@ class Demonstration:
 
     prompt: str | Messages
     completion: str
+
+
+Made = TypeVar("Made", Example, Demonstration)
+
+
+def example_at(items: Sequence[Any], index: int, name: str, kind: type[Made] = Example) -> Made:
+    """An example of a task, or a demonstration, as whatever holds them makes it.
+
+    Raises:
+        ConfigError: if that raises, or makes something else; names it as NAME[INDEX].
+    """
+    with user_code(f"{name}[{index}]", ConfigError):
+        made = items[index]
+    if not isinstance(made, kind):
+        raise ConfigError(f"{name}[{index}] is a {type(made).__name__}, not an operant.task.{kind.__name__}")
+    if not isinstance(made.prompt, str) and not is_messages(made.prompt):
+        raise ConfigError(f"{name}[{index}]: its prompt is neither a text nor messages, each with a role and a content")
+    return made
+
+
+def is_messages(value: object) -> bool:
+    """Whether something is a list of messages for a chat template."""
+    return (
+        isinstance(value, Sequence)
+        and len(value) > 0
+        and all(isinstance(m, Mapping) and all(isinstance(m.get(k), str) for k in ("role", "content")) for m in value)
+    )
 
 
 class Lazy(Sequence[Any]):
