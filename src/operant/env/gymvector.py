@@ -37,11 +37,14 @@ class GymVector:
         self._env = env
         self._steps = 0
         self._ended = np.zeros(self.num, dtype=np.bool_)
+        self._last: NDArray[np.uint8] | None = None  # the picture of copy 0 when its episode ended in this step
+        self._gone = False
 
     def reset(self, seed: int) -> NDArray[np.float32]:
         """Start every copy anew; how `seed` is shared among them is the environment's own business. Returns [N, D]."""
         self._steps = 0
         self._ended = np.zeros(self.num, dtype=np.bool_)
+        self._last, self._gone = None, False
         with undisturbed():
             return self._guarded(
                 "reset()", lambda: self._observations.batch(self._env.reset(seed=int(seed))[0], self.num)
@@ -51,6 +54,7 @@ class GymVector:
         """Step every copy; see the class for what follows an end."""
         decoded = self._actions.decode(action)
         self._steps += 1
+        self._last, self._gone = None, False
         return self._guarded("step()", lambda: self._step(decoded))
 
     def _step(self, action: NDArray[Any]) -> Step:
@@ -71,14 +75,18 @@ class GymVector:
         if not ended.any():
             return Step(obs, reward, terminated, truncated, acted, None)
         if self._mode is AutoresetMode.SAME_STEP:
+            self._gone = bool(ended[0])  # what is drawn now is its next episode
             last = infos["final_obs"]
             final_obs = self._observations.rows((last[i] if ended[i] else None for i in range(self.num)), self.num)
             return Step(obs, reward, terminated, truncated, acted, final_obs)
+        self._last = self.render() if ended[0] else None
         first = self._env.reset(options={"reset_mask": ended.copy()})[0]
         return Step(self._observations.batch(first, self.num), reward, terminated, truncated, acted, obs)
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Return the picture of copy 0, [H, W, 3] uint8, or None where there is none."""
+        """Return the picture of copy 0, [H, W, 3] uint8, or None where there is none, or none any more."""
+        if self._last is not None or self._gone:
+            return self._last
         with user_code(f"{self.name} cannot be drawn here: render()", EnvError):
             frames = None if getattr(self._env, "render_mode", None) is None else self._env.render()
             return None if frames is None else np.asarray(frames[0])

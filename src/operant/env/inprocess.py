@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import gymnasium
@@ -48,11 +49,12 @@ class InProcess:
         self.obs_dim = self._observations.dim
         self.action_width = self._actions.width
         self._envs = tuple(envs)
+        self._last: NDArray[np.uint8] | None = None  # the picture of copy 0 when its episode ended in this step
         self.steps = 0
 
     def reset(self, seed: int) -> NDArray[np.float32]:
         """Start every copy anew, copy i with `seed + i`; returns [N, D]."""
-        self.steps = 0
+        self.steps, self._last = 0, None
         obs = np.empty((self.num, self.obs_dim), dtype=np.float32)
         with undisturbed():
             for index in range(self.num):
@@ -69,7 +71,7 @@ class InProcess:
         terminated = np.zeros(num, dtype=np.bool_)
         truncated = np.zeros(num, dtype=np.bool_)
         final_obs = None
-        self.steps += 1
+        self.steps, self._last = self.steps + 1, None
         for index, env in enumerate(self._envs):
             try:
                 answer: Any = env.step(actions[index])
@@ -93,11 +95,19 @@ class InProcess:
             if final_obs is None:
                 final_obs = np.zeros_like(obs)
             final_obs[index] = obs[index]
+            if index == 0:
+                with suppress(EnvError):  # what cannot be drawn at its end was drawn until then
+                    self._last = self.render()
             self._reset(index, obs[index], None)
         return Step(obs, reward, terminated, truncated, np.ones(num, dtype=np.bool_), final_obs)
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Return the picture of copy 0, [H, W, 3] uint8, or None when it was made without `render_mode="rgb_array"`."""
+        """Return the picture of copy 0, [H, W, 3] uint8, or None when it was made without `render_mode="rgb_array"`.
+
+        After a step that ended an episode of copy 0, that of its last state.
+        """
+        if self._last is not None:
+            return self._last
         with user_code(f"{self.name} cannot be drawn here: render()", EnvError):
             frame: Any = None if self._envs[0].render_mode is None else self._envs[0].render()
         return frame if isinstance(frame, np.ndarray) else None

@@ -58,7 +58,10 @@ class VectorEnv(Protocol):
         ...
 
     def render(self) -> Array | None:
-        """Return the picture of copy 0, [H, W, 3] uint8, or None where there is none."""
+        """Return the picture of copy 0, [H, W, 3] uint8, or None where there is none.
+
+        After a step that ended an episode of it, that of its last state, though the copy may have been reset since.
+        """
         ...
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ class Episode:
     ended: str = field(default="", init=False)
 
     def frames(self) -> Iterator[np.ndarray]:
-        """Yield the picture before each action and the last one, [H, W, 3] uint8.
+        """Yield the picture before each action and that of the last state, which stands for a second, [H, W, 3] uint8.
 
         Raises:
             EnvError: if the environment draws nothing.
@@ -45,8 +45,11 @@ class Episode:
             self.length += 1
             advance(self.length, MAX_STEPS, "steps at most")
             self.ended = "terminated" if step.terminated[0] else "truncated" if step.truncated[0] else ""
-            if not self.ended:  # an ended copy may already show its next episode
+            if not self.ended:
                 yield self._picture()
+        last = self.env.render()
+        if self.ended and last is not None:  # one that cannot be drawn any more shows its next episode already
+            yield from [last] * self.env.fps
 
     def caption(self, index: int) -> str:
         """What stands below a frame."""
