@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -12,18 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from operant.config.errors import ConfigError, DiskError
-from operant.config.schema import LARGEST, EvalConfig, RunConfig
+from operant.config.errors import ConfigError
+from operant.config.schema import LARGEST, RunConfig
 from operant.data.streams import Streams
 from operant.env import EnvLike
 from operant.env.headless import has_screen
 from operant.env.interface import Interface
 from operant.run import checkpoint, exported
 from operant.run.actor import Acting
-from operant.run.attempt import complete
-from operant.run.disk import FORBIDDEN
-from operant.run.drain import record_evaluation, summary
-from operant.run.evaluate import Evaluation
+from operant.run.attempt import keep_evaluation
+from operant.run.drain import summary
 from operant.run.evaluate import copies as made_copies
 from operant.run.find import trained
 from operant.run.made_here import consented
@@ -39,21 +36,28 @@ class Run:
     """A run on disk, or an exported policy, and the agent.
 
     Args:
-        path: the run folder, or that of an exported policy, which is read and not written.
+        path: the run folder, or that of an exported policy, which is read and not written; "last" is the newest run.
         name: which checkpoint, "latest", "best" or "step-<8 digits>".
         env: the environment or task, where the run was made with a callable instead of a name, or was made elsewhere
             and names code.
         trust: import the Python code that the run names as its algorithm or network, and take the models and servers
             that it names; only for runs of your own.
+        runs: where "last" is looked for.
 
     Raises:
         ConfigError: if there is no run or no such checkpoint there, or it names code and is not trusted.
     """
 
     def __init__(
-        self, path: Path | str, *, name: str = "latest", env: EnvLike | None = None, trust: bool = False
+        self,
+        path: Path | str,
+        *,
+        name: str = "latest",
+        env: EnvLike | None = None,
+        trust: bool = False,
+        runs: Path | str = "runs",
     ) -> None:
-        self.folder, env = trained(path), absolute(env)
+        self.folder, env = trained(path, runs), absolute(env)
         self.name, self.trust = name, trust
         self.config: RunConfig = settings(self.folder.path, trust=trust)
         self._world = world_of(self.config.kind)
@@ -153,22 +157,8 @@ class Run:
             short["episodes"] = len(result.returns)
         else:
             more = {**measure.keep(self.path, self.step), **changed}
-            short = self._recorded(result, protocol, more)
+            short = keep_evaluation(self.folder, self.step, result, protocol, more, final=cfg)
         return short | {"returns": result.returns.tolist(), "lengths": result.lengths.tolist()}
-
-    def _recorded(self, result: Evaluation, protocol: EvalConfig, more: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep an evaluation in `evals/`, where this user may write there; its summary."""
-        cfg = self.config.eval
-        try:
-            short = record_evaluation(self.folder, self.step, result, protocol, more)
-            complete(self.folder, self.step, short, full=(len(result.returns), protocol) == (cfg.episodes, cfg))
-            return short
-        except DiskError as error:
-            if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in FORBIDDEN:
-                raise
-            warnings.warn(f"the result is not kept: {error}", stacklevel=3)
-            about = protocol.model_dump(include={"deterministic", "seed"})
-            return {**summary(result), **about, **more, "episodes": len(result.returns)}
 
     def play(self, *, episodes: int = 1, seed: int | None = None, show: bool = False) -> list[Path]:
         """Film the policy, an mp4 an episode in `videos/`; with `show`, open a window instead and write nothing."""

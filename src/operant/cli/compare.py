@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from operant.cli.say import cell, say, show, tell
+from operant.config.write import json_text
 
 if TYPE_CHECKING:
     from operant.view.compare import Comparison, Improvement, Score
@@ -31,7 +31,7 @@ def verb(args: argparse.Namespace) -> None:
         page, picture = write_comparison(comparison, args.out or Path("compare"))
         written = {"page": str(page), "picture": str(picture)}
     if args.json:
-        tell(json.dumps(numbers(comparison) | written, allow_nan=False))
+        tell(json_text(numbers(comparison) | written))
         return
     _print(comparison)
     for note in comparison.notes:
@@ -42,7 +42,9 @@ def verb(args: argparse.Namespace) -> None:
 def _solutions(found: dict[str, Any], *, as_json: bool) -> None:
     """Print solutions side by side."""
     if as_json:
-        tell(json.dumps(found, allow_nan=False))
+        from operant.run.schemas import decoded
+
+        tell(json_text(decoded(found)))
         return
     from rich.table import Table
 

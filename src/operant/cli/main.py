@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
 import os
 import shlex
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 from operant.cli.say import arrived, results_alone, say, tell
 from operant.config.errors import ConfigError, DiskError, OperantError, is_ctrl_c, place_of, raised
 from operant.config.streams import forgive
+from operant.config.write import json_text
 from operant.run import interrupt
 
 TRAINING = ("train", "resume", "serve")
@@ -151,7 +151,7 @@ def evaluate(args: argparse.Namespace) -> None:
     with working("evaluation"):
         result = run.evaluate(args.episodes, seed=args.seed, deterministic=False if args.stochastic else None)
     if args.json:
-        tell(json.dumps(result))
+        tell(json_text(result))
         return
     tell(f"{measured(result)}; seeds from {result['seed']}")
     kept = f"Kept in {run.path / 'evals'}. " if not run.exported and os.access(run.path / "evals", os.W_OK) else ""
@@ -203,7 +203,7 @@ def env(args: argparse.Namespace) -> int:
 
     problems = check_env(args.id, seed=args.seed)
     if args.json:
-        tell(json.dumps([asdict(p) for p in problems], indent=2))
+        tell(json_text([asdict(p) for p in problems], indent=2))
     else:
         for p in problems:
             tell(f"{p.severity}: {p.what}\n  where: {p.where}\n  fix:   {p.fix}")
@@ -235,7 +235,7 @@ def doctor(args: argparse.Namespace) -> None:
 
     rows = examine()
     if args.json:
-        tell(json.dumps(rows, indent=2))
+        tell(json_text(rows, indent=2))
         return
     width = max(len(row["what"]) for row in rows)
     for row in rows:

@@ -19,6 +19,7 @@ from operant.api import start
 from operant.cli.say import say, tell
 from operant.config.errors import ConfigError
 from operant.config.resolve import Resolved
+from operant.config.write import json_text
 from operant.env import EnvLike
 from operant.run import checkpoint, exported
 from operant.run.disk import digest
@@ -40,7 +41,7 @@ TIMED = ("attempt", "time")
 def verb(args: argparse.Namespace) -> int:
     """Reproduce, and say whether it agrees; exit code 1 if not."""
     result = reproduce(find(args.run, args.runs), runs=args.runs, env=args.env, trust=args.trust, say=say)
-    tell(json.dumps(result, indent=2) if args.json else "\n".join(_told(result)))
+    tell(json_text(result, indent=2) if args.json else "\n".join(_told(result)))
     say(f"Next: operant compare {result['run']} {result['reproduction']}, or operant report {result['reproduction']}")
     return 0 if result["agrees"] else 1
 

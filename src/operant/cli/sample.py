@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import queue
 import sys
 from dataclasses import dataclass, field
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from operant.cli.say import say
 from operant.config.errors import ConfigError, OperantError
+from operant.config.streams import is_terminal
 from operant.config.text import clean
+from operant.config.write import json_text
 from operant.language.serve.speaker import compile_ahead, prompt_of, sampling_of, seed_of, speaker
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def verb(args: argparse.Namespace) -> None:
     said, prompt = sample(args, policy, text, seed)
     if args.json:
         found = _json(args, name, policy, text, prompt, seed, said)
-        print(json.dumps(found, ensure_ascii=sys.stdout.isatty(), allow_nan=False))
+        print(json_text(found, ascii_only=is_terminal(sys.stdout)))
         return
     _print(said)
     again = "" if args.seed is not None else f"The same again: --seed {seed}. "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from operant.cli.say import tell
 from operant.config.errors import ConfigError
+from operant.config.write import json_text
 from operant.language.episodes.evaluate import measure_of, stochastic
 from operant.language.episodes.task_scorer import prompts_of
 from operant.language.learn.reward_scorer import scorer_of
@@ -41,7 +41,7 @@ def verb(args: argparse.Namespace, run: Run) -> None:
         run, votes=args.votes, best_of=args.best_of, judge=args.judge or "", prompts=args.episodes, seed=args.seed
     )
     if args.json:
-        tell(json.dumps(found))
+        tell(json_text(found))
         return
     tell(f"one sample {found['one']:.3f}, any of {found['samples']} {found['any']:.3f} ({found['prompts']} prompts)")
     if "vote" in found:

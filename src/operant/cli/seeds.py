@@ -25,6 +25,7 @@ from operant.config.streams import Lenient, steerable
 from operant.config.values import duration
 from operant.config.write import toml_value
 from operant.run import interrupt
+from operant.run.folder import RunFolder
 from operant.workers.kept import end_kept, start_kept
 from operant.workers.pool import cores
 
@@ -60,7 +61,7 @@ class Seed:
         """Mean return of the final evaluation; None unless it finished."""
         if self.path is None or self.code != 0:
             return None
-        evaluation = json.loads((self.path / "run.json").read_text()).get("evaluation")
+        evaluation = RunFolder(self.path).info().get("evaluation")
         return float(evaluation["mean"]) if evaluation else None
 
     def said(self) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from operant.cli.say import cell, room, say, show, tell
+from operant.config.write import json_text
 
 if TYPE_CHECKING:
     from operant.config.resolve import Resolved
@@ -17,7 +17,7 @@ def listing(args: argparse.Namespace) -> None:
     """List runs, algorithms or environments."""
     rows = LISTS[args.what](args)
     if args.json:
-        tell(json.dumps(rows, indent=2))
+        tell(json_text(rows, indent=2))
         return
     if not rows:
         say(f"No {args.what} yet. To make one: operant train ppo CartPole-v1")
@@ -50,7 +50,7 @@ def config(args: argparse.Namespace) -> None:
 
     if args.what == "schema":
         if args.json:
-            tell(json.dumps(schema(args.algorithm), indent=2))
+            tell(json_text(schema(args.algorithm), indent=2))
         else:
             _print_settings(args.algorithm)
         say("Set any of them: operant train ALGO ENV --algo.lr 1e-3, or in a file: operant train ALGO ENV @mine.toml")
@@ -59,7 +59,7 @@ def config(args: argparse.Namespace) -> None:
     if args.json:
         values = _flat(resolved.config.model_dump(mode="json"))
         tell(
-            json.dumps(
+            json_text(
                 {k: {"value": v, "from": resolved.provenance.get(k, "default")} for k, v in values.items()}, indent=2
             )
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import time
@@ -17,9 +16,10 @@ from operant.cli.say import say, tell
 from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.config.streams import Lenient, steerable
 from operant.config.values import ENTRY, from_text
+from operant.config.write import json_text
 from operant.run.folder import RunFolder, now, provenance
 from operant.run.progress import sparkline
-from operant.run.schemas import decode_number
+from operant.run.schemas import decode_number, decoded
 from operant.view import solutions
 from operant.view.formatting import number, short_duration
 
@@ -53,7 +53,7 @@ def verb(args: argparse.Namespace) -> None:
         solution = _solve(mdp, args, line, sweeps)
     folder, record = _keep(solution, name, args)
     if args.json:
-        tell(json.dumps(dict(record.about) | {"folder": str(record.path)}, allow_nan=False))
+        tell(json_text(decoded(dict(record.about)) | {"folder": str(record.path)}))
     else:
         tell("\n".join(told(record)))
     _show(folder, solution, name, sweeps)

@@ -21,6 +21,7 @@ from operant.config.schema import RunConfig
 from operant.config.write import toml_document
 from operant.run.disk import mending
 from operant.run.interrupt import Interrupted, received
+from operant.run.schemas import measures
 
 STOPPING = {3: EnvError, 5: DiskError}
 """Exit codes of a run after which no other trial could do better, and the error that they are."""
@@ -223,7 +224,7 @@ class _Watch:
         for step in sorted(set.intersection(*(set(found) for found in wave))):
             if self.told < step < self.total_steps:
                 self.told = step
-                self.trial.report(iqm([json.loads(found[step].read_text())["mean"] for found in wave]), step)
+                self.trial.report(iqm([measures(json.loads(found[step].read_text()))["mean"] for found in wave]), step)
                 if self.trial.should_prune():
                     self.pruned = True
                     runs.stop()

@@ -1,14 +1,29 @@
-"""TOML out: values, dotted keys, and a whole resolved config with the origin of each key beside it."""
+"""TOML out: values, dotted keys, and a whole resolved config with the origin of each key beside it. JSON out, too."""
 
 from __future__ import annotations
 
 import datetime
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _WIDEST = 44  # columns that the comments of a section may be pushed right to line up
+
+
+def json_text(value: object, *, indent: int | None = None, ascii_only: bool = True) -> str:
+    """A value as JSON that every reader takes: a number that is not finite, which JSON has not, is null."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def toml_value(value: object) -> str:

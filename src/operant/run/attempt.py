@@ -5,13 +5,18 @@ from __future__ import annotations
 import shlex
 import signal
 import time
+import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from operant.config.errors import OperantError
+from operant.config.errors import DiskError, OperantError
+from operant.config.schema import EvalConfig
 from operant.config.values import duration
 from operant.run import interrupt
+from operant.run.disk import FORBIDDEN
+from operant.run.drain import record_evaluation, summary
+from operant.run.evaluate import Evaluation
 from operant.run.folder import RunFolder, now
 from operant.run.interrupt import Interrupted
 from operant.run.job import Job
@@ -70,8 +75,25 @@ def parting(folder: RunFolder, step: int, status: str, stop: KeyboardInterrupt |
     return Interrupted(f"{text}To go on: operant resume {run}", number)
 
 
-def complete(folder: RunFolder, step: int, short: Mapping[str, Any], *, full: bool) -> None:
-    """Make an evaluation of a run's end, under its protocol in `full`, the final one where that was interrupted."""
-    info = folder.info()
-    if full and info["status"] == "finished" and info.get("steps") == step and not info.get("evaluation"):
-        folder.update(evaluation=dict(short), error=None)
+def keep_evaluation(
+    folder: RunFolder, step: int, result: Evaluation, protocol: EvalConfig, more: Mapping[str, Any], final: EvalConfig
+) -> dict[str, Any]:
+    """Keep an evaluation in `evals/`, where this user may write there; returns its summary.
+
+    One of the end of a run, under the protocol `final`, stands for the final evaluation where that was interrupted.
+
+    Warns:
+        UserWarning: that it is not kept.
+    """
+    try:
+        short = record_evaluation(folder, step, result, protocol, more)
+        info, full = folder.info(), (len(result.returns), protocol) == (final.episodes, final)
+        if full and info["status"] == "finished" and info.get("steps") == step and not info.get("evaluation"):
+            folder.update(evaluation=short, error=None)
+        return short
+    except DiskError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in FORBIDDEN:
+            raise
+        warnings.warn(f"the result is not kept: {error}", stacklevel=3)
+        about = protocol.model_dump(include={"deterministic", "seed"})
+        return {**summary(result), **about, **more, "episodes": len(result.returns)}

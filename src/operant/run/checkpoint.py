@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -14,6 +13,7 @@ from typing import Any
 
 from operant.config.bounded import load_json, loads, read_bytes
 from operant.config.errors import ConfigError
+from operant.config.write import json_text
 from operant.run.actor import Policy
 from operant.run.disk import digest, matches, writing
 from operant.run.train_state import Learned
@@ -286,7 +286,7 @@ def _lasting(checkpoint: Path, nth: int | None) -> bool:
 
 
 def _text(value: object) -> str:
-    return json.dumps(value, indent=2) + "\n"
+    return json_text(value, indent=2) + "\n"
 
 
 def _write(path: Path, value: object) -> None:

@@ -34,13 +34,13 @@ def find(run: str, runs: Path | str = "runs") -> Path:
     raise ConfigError(f"no run '{run}' under {runs}.{hint} See `operant list runs --runs {runs}`.")
 
 
-def trained(run: Path | str) -> RunFolder:
-    """The folder of a training run.
+def trained(run: Path | str, runs: Path | str = "runs") -> RunFolder:
+    """The folder of a training run; "last" is the newest under `runs`.
 
     Raises:
         ConfigError: if it is no run folder, or holds a solved model.
     """
-    folder = RunFolder(run)
+    folder = RunFolder(find("last", runs) if run == "last" else run)
     if folder.info().get("kind") == "solution":
         raise ConfigError(
             f"{run} is a solved model, not a training run: it has no checkpoint. To look at it: operant report {run}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import platform
 import re
@@ -23,9 +22,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError, DiskError, OperantError
+from operant.config.write import json_text
 from operant.run.disk import replace_file, writing
 from operant.run.metrics import encoded, live_rows, read_metrics
-from operant.run.schemas import EVALUATION, RUN, read_json, refuse_links_out
+from operant.run.schemas import EVALUATION, MEASURED, RUN, measures, read_json, refuse_links_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,8 +90,8 @@ class RunFolder:
         Raises:
             ConfigError: if it cannot be read or is no run's.
         """
-        info = read_json(self.path / "run.json", RUN)
-        return {"id": self.path.name, "status": "unknown"} | info
+        info: dict[str, Any] = {"id": self.path.name, "status": "unknown"} | read_json(self.path / "run.json", RUN)
+        return info | {name: measures(info[name]) for name in MEASURED if info.get(name)}
 
     def standing(self) -> dict[str, Any]:
         """`info`, whose status is "killed" where it says "started" and no process holds the folder any more."""
@@ -128,7 +128,7 @@ class RunFolder:
         Raises:
             ConfigError: if one cannot be read; names it.
         """
-        return [read_json(p, EVALUATION) for p in sorted((self.path / "evals").glob("step-*.json"))]
+        return [measures(read_json(p, EVALUATION)) for p in sorted((self.path / "evals").glob("step-*.json"))]
 
     def videos(self) -> list[Path]:
         """The videos, by step."""
@@ -254,12 +254,12 @@ class MetricsWriter:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replace `path` atomically by `value` as JSON.
+    """Replace `path` atomically by `value` as JSON (`json_text`).
 
     Raises:
         DiskError: if the disk refuses; the old file is left as it was.
     """
-    data = (json.dumps(value, indent=2) + "\n").encode()
+    data = (json_text(value, indent=2) + "\n").encode()
     with writing(path, len(data)):
         replace_file(path, lambda file: file.write(data))
 

@@ -20,10 +20,12 @@ from operant.workers.resolve import lies_in
 
 T = TypeVar("T")
 NUMBER = (int, float)
+MEASURE = (*NUMBER, NoneType)
+"""What was measured and is not finite stands as null."""
 TEXT = (str, NoneType)
 
 EVALUATION: dict[str, tuple[type, ...]] = {
-    "step": (int,), "mean": NUMBER, "std": NUMBER, "iqm": NUMBER, "episodes": (int,), "deterministic": (bool,),
+    "step": (int,), "mean": MEASURE, "std": MEASURE, "iqm": MEASURE, "episodes": (int,), "deterministic": (bool,),
     "seed": (int, NoneType), "returns": (list,), "lengths": (list,),
 }  # fmt: skip
 RUN: dict[str, tuple[type, ...]] = {
@@ -38,7 +40,7 @@ RUN: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 FILM: dict[str, tuple[type, ...]] = {"step": (int,), "seed": (int,), "return": NUMBER, "length": (int,), "fps": (int,)}
 PARTS: dict[str, tuple[type, ...]] = {
-    "returns": NUMBER, "lengths": NUMBER, "argv": (str,), "phases": NUMBER, "attempts": (dict,), "sources": (dict,),
+    "returns": MEASURE, "lengths": NUMBER, "argv": (str,), "phases": NUMBER, "attempts": (dict,), "sources": (dict,),
 }  # fmt: skip
 """Of what the lists and tables consist."""
 
@@ -69,6 +71,27 @@ def encode_number(value: Any) -> Any:
 def decode_number(value: Any) -> Any:
     """What `encode_number` was given."""
     return float(value["nf"]) if isinstance(value, dict) else value
+
+
+def decoded(value: Any) -> Any:
+    """The same lists and tables with every number that `encode_number` wrote."""
+    if isinstance(value, dict):
+        return decode_number(value) if value.keys() == {"nf"} else {k: decoded(v) for k, v in value.items()}
+    return [decoded(part) for part in value] if isinstance(value, list) else value
+
+
+MEASURED = ("evaluation", "evaluation_before")
+"""What of `run.json` is an evaluation."""
+
+
+def measures(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """An evaluation with NaN where its file has null for a number."""
+    filled: dict[str, Any] = {
+        name: math.nan if value is None and name != "seed" else value for name, value in evaluation.items()
+    }
+    if "returns" in filled:
+        filled["returns"] = [math.nan if value is None else value for value in filled["returns"]]
+    return filled
 
 
 def position(kind: type[T], state: Mapping[str, Any], file: Path) -> T:

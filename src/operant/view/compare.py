@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from operant.config.errors import ConfigError
 from operant.data.improvement import improvement_ci, probability_of_improvement
 from operant.data.stats import bootstrap_ci, iqm
-from operant.run.schemas import encode_number
 from operant.view.bands import Band, band, evaluation_grid, training_grid
 from operant.view.members import EVALUATION, TRAIN, Group, Member, group, notes, read_member
 
@@ -179,7 +178,7 @@ def _improvement(one: str, other: str, envs: list[str], x: list[list[float]], y:
 
 
 def numbers(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as plain values for JSON; a number that is not finite is {"nf": "nan"}, as in a run folder."""
+    """The comparison as plain values, for `json_text`."""
     return {
         "environments": [
             {
@@ -198,8 +197,8 @@ def numbers(comparison: Comparison) -> dict[str, Any]:
                 "second": each.second,
                 "environments": each.environments,
                 "runs": list(each.runs),
-                "probability": encode_number(each.probability),
-                "interval": [encode_number(bound) for bound in each.interval],
+                "probability": each.probability,
+                "interval": [*each.interval],
             }
             for each in comparison.improvements
         ],
@@ -216,15 +215,15 @@ def _group_numbers(each: Compared) -> dict[str, Any]:
             "seed": member.seed,
             "status": member.status,
             "steps": member.steps,
-            "score": encode_number(member.score),
+            "score": member.score,
         }
         for member in each.group.members
     ]
     result: dict[str, Any] = {"name": each.name, "runs": runs, "scored": len(each.group.scored), "final": None}
     if final is not None:
-        result["final"] = {key: encode_number(getattr(final, key)) for key in ("iqm", "mean", "median", "std")} | {
-            "interval": [encode_number(bound) for bound in final.interval],
-            "values": [encode_number(v) for v in final.values],
+        result["final"] = {key: getattr(final, key) for key in ("iqm", "mean", "median", "std")} | {
+            "interval": [*final.interval],
+            "values": [*final.values],
         }
     for key, curve in (("train", each.train), ("evaluation", each.evaluation)):
         result[key] = None if curve is None else _curve_numbers(curve)
@@ -239,4 +238,4 @@ def _curve_numbers(curve: Band) -> dict[str, Any]:
         "high": curve.high.tolist,
         "n": curve.alive.sum(axis=0).tolist,
     }
-    return {name: [encode_number(value) for value in read()] for name, read in columns.items()}
+    return {name: read() for name, read in columns.items()}
