@@ -218,7 +218,7 @@ def test_the_other_verbs(line: str, wanted: dict[str, object]):
             "train ppo X --no-policy.normalise-obs",
             "operant train: unknown flag '--no-policy.normalise-obs'. Did you mean '--no-policy.normalize-obs'?",
         ),
-        ("train ppo X --tot 3", "operant train: unknown flag '--tot'. Did you mean '--env.timeout'?"),
+        ("train ppo X --tot 3", "operant train: unknown flag '--tot'. Did you mean '--stop-at'?"),
         ("train ppo X --env.kwargs. 3", "operant train: unknown flag '--env.kwargs.'. Did you mean '--env.kwargs'?"),
         ("train ppo X -s 3", "operant train: unknown flag '-s'."),
         ("train ppo X --seed", "operant train: --seed needs a value."),

@@ -87,7 +87,9 @@ def reproduce(
         say(f"{row['what']} differs: {row['then']} then, {row['now']} now")
     if not changed:
         say("Packages and machine are those that the run names.")
-    again = Resolved(cfg, defaultdict(lambda: f"run {then['id']}"), then.get("preset"))
+    again = Resolved(
+        cfg.model_copy(update={"track": None}), defaultdict(lambda: f"run {then['id']}"), then.get("preset")
+    )
     new = start(again, env=env, runs=runs, quiet=quiet, say=say, on_metrics=_end(then)).folder
     now = new.info()
     parameters = compare_parameters(old, new)

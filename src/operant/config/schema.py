@@ -108,6 +108,9 @@ class RunConfig(Section):
         default=None,
         description="end training when the mean return of the last 100 training episodes reaches this; off if unset",
     )
+    track: Literal["tensorboard", "trackio", "wandb"] | None = Field(
+        default=None, description="mirror the rows of metrics to it; off if unset"
+    )
     threads: PositiveInt = Field(default=1, description="threads torch may use; small networks are fastest with one")
     env: EnvConfig = Field(default_factory=EnvConfig)
     algo: Section = Field(default_factory=Section)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -195,6 +195,7 @@ class MetricsWriter:
     def __init__(self, folder: Path, *, attempt: int) -> None:
         self.folder = folder
         self.attempt = attempt
+        self.mirror: Callable[[Mapping[str, float]], None] | None = None  # is given each row that was written
         live = folder / "live.jsonl"
         self._rows: list[dict[str, Any]] = [*live_rows(live)]
         self._file = live.open("ab", buffering=0)  # a refused line must not wait in a buffer to be written later
@@ -222,6 +223,8 @@ class MetricsWriter:
                 self._file.truncate(end)
                 raise
         self._rows.append(row)
+        if self.mirror is not None:
+            self.mirror(row)
         if len(self._rows) >= SEAL_EVERY:
             self.seal()
 

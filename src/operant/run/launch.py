@@ -39,6 +39,7 @@ from operant.run.sources import (
     told,
 )
 from operant.run.stop import OnMetrics, StopAt, Told, Watch
+from operant.run.track import mirrored, require
 
 Finish = Callable[[RunFolder, str, dict[str, float]], None]
 """What follows an attempt at training, told the folder, the status ("finished" or "interrupted") and the phases."""
@@ -64,6 +65,7 @@ def start(
     resolved = located(resolved)
     cfg = resolved.config
     env = absolute(env)
+    require(cfg.track)
     with interrupt.listening():
         job = builder_of(cfg.algorithm)(cfg, env or cfg.env.id, say)
         interrupt.check()
@@ -223,7 +225,7 @@ def _attempt(
             if warning := preflight(folder.path, 2 * cfg.save.keep * checkpoint.size(job.learned)):
                 say(warning)
             title = f"{short(cfg.algorithm)} {short(cfg.env.id)}"
-            with folder.traced(f"attempt-{this['attempt']}"):
+            with folder.traced(f"attempt-{this['attempt']}"), mirrored(folder, cfg.track, first):
                 if job.measure_first and first == 0:
                     _measure(job, folder, say, "Before", quiet=quiet)
                 with progress(title, cfg.total_steps, first=first, quiet=quiet) as tell:

@@ -16,7 +16,7 @@ from operant.run.folder import RunFolder
 from operant.run.metrics import Column, read_metrics
 
 TRAIN, EVALUATION = "train/return", "eval/return_mean"
-APART = ("seed", "env.id", "save.keep", "save.videos", "save.report")
+APART = ("seed", "env.id", "track", "save.keep", "save.videos", "save.report")
 """Settings that do not part runs into groups: the seed, the environment (each has a section), and what is kept."""
 
 LONGEST = 200
