@@ -52,7 +52,12 @@ class CopiesConfig(EnvConfig):
     timeout: PositiveFloat = Field(
         default=60.0, description="seconds after which a worker process that does not answer is ended and restarted"
     )
-    restarts: NonNegativeInt = Field(default=10, description="restarts of worker processes before the run fails")
+    restarts: NonNegativeInt = Field(
+        default=10, description="restarts of worker processes within restart_window steps; at one more the run fails"
+    )
+    restart_window: PositiveInt = Field(
+        default=10_000, description="steps of all copies that so many restarts may take"
+    )
 
 
 class EpisodesConfig(EnvConfig):

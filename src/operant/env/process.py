@@ -26,7 +26,7 @@ from operant.config.errors import EnvError
 from operant.config.streams import say
 from operant.env.spaces import Actions, Observations, action_dtype, decode_space
 from operant.env.vector import Step
-from operant.workers.pool import CLOSE, RequestFailed, Worker, WorkerLost, WorkerPool, WorkerTimeout, cores
+from operant.workers.pool import CLOSE, Budget, RequestFailed, Worker, WorkerLost, WorkerPool, WorkerTimeout, cores
 
 RESET, STEP, RENDER = b"r", b"s", b"p"
 """Requests. The body is the step of the environments (int64), then for RESET a seed (int64), for STEP the actions."""
@@ -39,14 +39,22 @@ class Supervisor:
     Attributes:
         workers: how many processes share the copies; as many as there are cores if None, at most one a copy.
         timeout: seconds in which a worker must step or reset its copies.
-        restarts: how many restarts there may be, training and evaluation together.
-        restarted: how many there have been.
+        restarts: how many restarts there may be while so many steps of a copy are taken.
+        window: those steps, of all copies together, training and evaluation.
     """
 
     workers: int | None = None
     timeout: float = 60.0
     restarts: int = 10
-    restarted: int = 0
+    window: int = 10_000
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.restarts, self.window)
+
+    @property
+    def restarted(self) -> int:
+        """How many restarts there have been."""
+        return self.budget.spent
 
     def spend(self, cause: str) -> None:
         """Count one restart and say so on standard error.
@@ -54,14 +62,12 @@ class Supervisor:
         Raises:
             EnvError: if the budget is used up; names the cause.
         """
-        if self.restarted >= self.restarts:
+        if not self.budget.spend():
             raise EnvError(
-                f"{cause}. All {self.restarts} restarts of this run are used up (env.restarts): mend the environment, "
-                "or allow more"
+                f"{cause}. All {self.restarts} restarts that {self.window:,} steps may take are used up (env.restarts, "
+                "env.restart_window): mend the environment, or allow more"
             )
-        self.restarted += 1
-        line = f"restarting an environment ({self.restarted} of {self.restarts}): {cause}"
-        say(line)
+        say(f"restarting an environment ({self.budget.lately} of {self.restarts}): {cause}")
 
 
 class Processes(WorkerPool[Worker]):
@@ -155,6 +161,7 @@ class Processes(WorkerPool[Worker]):
         self._actions.decode(action)  # refuses what does not fit before any copy has moved
         action = np.ascontiguousarray(action, self._dtype)
         self._steps += 1
+        self.supervisor.budget.done += self.num
         obs, final = np.zeros((2, self.num, self.obs_dim), np.float32)
         reward = np.zeros(self.num, np.float32)
         terminated, truncated = np.zeros((2, self.num), np.bool_)

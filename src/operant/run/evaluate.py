@@ -121,4 +121,4 @@ def one(env: EnvLike, kwargs: Mapping[str, Any], longest: int | None) -> Callabl
 
 def supervisor(env: CopiesConfig) -> Supervisor:
     """The limits of the run's worker processes, where it has any."""
-    return Supervisor(workers=env.workers, timeout=env.timeout, restarts=env.restarts)
+    return Supervisor(workers=env.workers, timeout=env.timeout, restarts=env.restarts, window=env.restart_window)

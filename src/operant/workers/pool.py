@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import weakref
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Generic, Self, TypeVar
@@ -138,6 +139,34 @@ class Worker:
         except subprocess.TimeoutExpired:
             return "closed its connection to this one"
         return f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+
+
+class Budget:
+    """Restarts as a rate: at most `most` of them while `window` things are done.
+
+    Attributes:
+        done: how many things (steps, calls) were done so far; whoever does them counts.
+        spent: restarts so far.
+        lately: of these, within the window.
+    """
+
+    def __init__(self, most: int, window: int) -> None:
+        self.most, self.window, self.done, self.spent = most, window, 0, 0
+        self._at: deque[int] = deque()
+
+    @property
+    def lately(self) -> int:
+        while self._at and self._at[0] <= self.done - self.window:
+            self._at.popleft()
+        return len(self._at)
+
+    def spend(self) -> bool:
+        """Count one restart; False, and nothing is counted, where there may be no further one."""
+        if self.lately >= self.most:
+            return False
+        self._at.append(self.done)
+        self.spent += 1
+        return True
 
 
 class WorkerPool(Generic[W]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -32,6 +33,9 @@ class OutcomeAndSteps:
 
 Score = float | Steps | OutcomeAndSteps | None
 """What a completion earned: one number for all of it; or one for each step; or both; None where it was not judged."""
+
+SKIPPED = 10
+"""Times in a row that nothing can be judged, at which a run ends."""
 
 Scorer = Callable[[Sequence[Completion]], Sequence[Score]]
 
@@ -147,6 +151,7 @@ class Rollouts:
     Attributes:
         steps, episodes, seconds: calls, completions, and the time they took.
         completions, scores: of the last call, kept rows only; `dropped` of its prompts gave no contrast.
+        skipped: how often in the last call nothing was judged, and other prompts were drawn.
         advantages: [N] of the last call: what the loop that learns from it makes of each completion's last decision.
     """
 
@@ -167,19 +172,43 @@ class Rollouts:
         self.completions: list[Completion] = []
         self.scores: list[Score] = []
         self.advantages: Tensor | None = None
-        self.dropped, self._scoring = 0, 0.0
+        self.dropped, self.skipped, self._scoring = 0, 0, 0.0
 
     def __call__(self, n: int) -> Episodes:
         """Completions of n prompts; of fewer where `resample` rounds did not find as many with a contrast.
 
         Raises:
             ConfigError: if no prompt leaves room for a completion in the positions of the model.
-            OperantError: if no completion was judged.
+            OperantError: if no completion was judged, ten times in a row; where it is so less often, others are drawn.
         """
         start, before = time.perf_counter(), self.engine.seconds
+        self._scoring, self.skipped = 0.0, 0
+        rows = self._contrasting(n)
+        while all(score is None for _, score in rows):
+            why = getattr(self.score, "message", "") or "the reward gave no number"
+            where = f"step {self.steps + 1}: not one of {len(rows)} completions was judged"
+            self.skipped += 1
+            if self.skipped == SKIPPED:
+                raise OperantError(
+                    f"{where}, and so it was {SKIPPED} times in a row, so there is nothing to learn from: {why}. Mend "
+                    "the reward, then go on: operant resume RUN"
+                )
+            warnings.warn(f"{where}, so these are passed over and others drawn: {why}", stacklevel=2)
+            rows = self._contrasting(n)
+        self.completions, self.scores = [c for c, _ in rows], [score for _, score in rows]
+        self.advantages = None
+        self.steps += 1
+        self.episodes += len(rows)
+        self.seconds += time.perf_counter() - start
+        self._sampling = self.engine.seconds - before
+        temperature = self.sampling.temperature or 1.0  # greedy samples are scored at 1
+        return episodes(self.completions, self.scores, device=self.engine.policy.device, temperature=temperature)
+
+    def _contrasting(self, n: int) -> list[tuple[Completion, Score]]:
+        """Completions of n prompts with their scores; with `resample`, of prompts whose completions differ in these."""
         contrasting: list[tuple[Completion, Score]] = []
         equal: list[tuple[Completion, Score]] = []
-        self.dropped, self._scoring = 0, 0.0
+        self.dropped = 0
         for _ in range(1 + self.resample):
             rows = self._round(n - len(contrasting) // self.samples)
             for i in range(0, len(rows), self.samples):
@@ -191,21 +220,7 @@ class Rollouts:
                     contrasting += group
             if len(contrasting) == n * self.samples:
                 break
-        rows = contrasting or equal[: n * self.samples]
-        self.completions, self.scores = [c for c, _ in rows], [score for _, score in rows]
-        self.advantages = None
-        if all(score is None for score in self.scores):
-            why = getattr(self.score, "message", "") or "the reward gave no number"
-            raise OperantError(
-                f"step {self.steps + 1}: not one of {len(rows)} completions was judged, so there is nothing to learn "
-                f"from: {why}. Mend the reward, then go on: operant resume RUN"
-            )
-        self.steps += 1
-        self.episodes += len(rows)
-        self.seconds += time.perf_counter() - start
-        self._sampling = self.engine.seconds - before
-        temperature = self.sampling.temperature or 1.0  # greedy samples are scored at 1
-        return episodes(self.completions, self.scores, device=self.engine.policy.device, temperature=temperature)
+        return contrasting or equal[: n * self.samples]
 
     def stats(self) -> Metrics:
         """Of the last call."""
@@ -222,6 +237,7 @@ class Rollouts:
             "sampler/dropped": torch.tensor(float(self.dropped)),
             "time/sample": torch.tensor(self._sampling),
             "time/score": torch.tensor(self._scoring),
+            **({"reward/skipped": torch.tensor(float(self.skipped))} if self.skipped else {}),
         }
 
     def _round(self, n: int) -> list[tuple[Completion, Score]]:

@@ -19,7 +19,8 @@ from operant.language.sample.engine import Engine
 from operant.language.sample.sampling import Completion, Sampling
 from operant.language.settings.runs import ConstitutionalRun, JudgedRun, LanguageRun
 from operant.language.task.load import load_task
-from operant.language.task.task import Task
+from operant.language.task.pool import pool_of
+from operant.language.task.task import Task, example_at
 from operant.language.text.conversation import Encoded, Encoder, plain
 from operant.language.text.jsonl import is_jsonl
 from operant.language.text.rendering import rendering_of
@@ -81,7 +82,9 @@ class TaskAccuracy:
         encode = rendering_of(policy.tokenizer).prompt
         task = answerable(task, "test", encode, positions=policy.max_positions, limit=sampling.max_tokens)
         self.cfg, self.policy, self.task, self.sampling = cfg, policy, task, sampling
-        self.scorer = TaskScorer(task, policy.tokenizer, lambda i: task.test[i])
+        self.scorer = TaskScorer(
+            task, policy.tokenizer, lambda i: example_at(task.test, i, f"{task.name}, test"), pool=pool_of(cfg.task)
+        )
         self.rows: list[RolloutRow] = []
         self.sampled: Evaluation | None = None
 

@@ -35,6 +35,7 @@ class TaskScorer:
         example: the example behind a prompt's id.
         supervision: what training learns from: the total of the rewards, what the steps earn, or both.
         steps: what the steps earn: a process reward model; the task's step reward if None.
+        pool: runs the rewards that are not pure; one of its own if None.
 
     Raises:
         ConfigError: if the steps are to be judged, and nothing can, or it may hang.
@@ -53,11 +54,12 @@ class TaskScorer:
         *,
         supervision: Supervision = "outcome",
         steps: StepScorer | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.task, self.tokenizer, self.example, self.supervision = task, tokenizer, example, supervision
         self._steps = steps if steps is not None or supervision == "outcome" else step_scorer(task)
         self.values: dict[tuple[int, int], list[float]] = {}
-        self._pool = None if all(map(is_pure, task.rewards.values())) else Pool()
+        self._pool = None if all(map(is_pure, task.rewards.values())) else pool or Pool()
         self._warned, self.message = False, ""
 
     def __call__(self, completions: Sequence[Completion]) -> Sequence[Score]:

@@ -27,6 +27,7 @@ from operant.language.sample.engine import Engine
 from operant.language.settings.runs import LanguageRun
 from operant.language.task.check import check_task
 from operant.language.task.load import load_task
+from operant.language.task.pool import pool_of
 from operant.language.task.task import Task, example_at
 from operant.language.text.conversation import Encoder
 from operant.language.text.rendering import rendering_of
@@ -116,6 +117,7 @@ def on_policy(
         lambda i: example_at(train, prompts.example(i), name),
         supervision=supervision,
         steps=steps,
+        pool=pool_of(cfg.task),
     )
     streams = Streams(cfg.seed)
     engine = Engine(policy, seed=streams.integer("sampler"), slots=cfg.sampling.slots)
@@ -131,7 +133,8 @@ def checked_task(cfg: LanguageRun, say: Say) -> tuple[Task, LanguageModel]:
     torch.set_num_threads(cfg.threads)
     task = load_task(cfg.task.id, cfg.task.options)
     policy = task_model(cfg, task, say)
-    check_task(task, encode=lambda text: policy.tokenizer(text, add_special_tokens=False)["input_ids"])
+    with pool_of(cfg.task, workers=1) as judge:
+        check_task(task, judge=judge, encode=lambda text: policy.tokenizer(text, add_special_tokens=False)["input_ids"])
     limit, encode = sampling_of(cfg, policy, task).max_tokens, rendering_of(policy.tokenizer).prompt
     return answerable(task, "train", encode, positions=policy.max_positions, limit=limit), policy
 

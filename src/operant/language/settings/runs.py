@@ -58,6 +58,13 @@ class TaskConfig(Section):
     outward: ClassVar[tuple[str, ...]] = ("id",)
     id: str = Field(default="", description="a built-in task, reasoning-gym:NAME, a FILE.py, or a FILE.jsonl")
     options: dict[str, Any] = Field(default_factory=dict, description="options of the task")
+    timeout: PositiveFloat = Field(
+        default=10.0, description="seconds for one call of a reward in a worker process, which is ended behind them"
+    )
+    restarts: NonNegativeInt = Field(
+        default=100, description="restarts of these processes within restart_window calls; at one more the run fails"
+    )
+    restart_window: PositiveInt = Field(default=1_000, description="calls that so many restarts may take")
 
 
 class SamplingConfig(Section):
@@ -168,6 +175,8 @@ class SFTRun(LanguageRun):
     save: SFTSaveConfig = Field(default_factory=SFTSaveConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
+BY_REWARDS = ("task.timeout", "task.restarts", "task.restart_window")
+"""The limits of worker processes in which a task's rewards run."""
 BY_SAMPLES = ("stop_at", "eval.samples", "eval.deterministic", "eval.seed")
 """What asks for a return, or how a model is measured on a task: those that learn to judge have neither."""
 
@@ -176,7 +185,7 @@ class JudgedRun(LanguageRun):
     """A run that learns from a file of judged answers."""
 
     unused: ClassVar[tuple[str, ...]] = (
-        *LanguageRun.unused, "base", "sampling", "task.options", "save.rollouts", *BY_SAMPLES,
+        *LanguageRun.unused, "base", "sampling", "task.options", "save.rollouts", *BY_SAMPLES, *BY_REWARDS,
     )  # fmt: skip
     total_steps: PositiveInt = Field(default=10_000, description="judgements to learn from, repeats counted")
     save: SFTSaveConfig = Field(default_factory=SFTSaveConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -192,7 +201,7 @@ class RewardModelRun(JudgedRun):
 class ProcessRewardRun(JudgedRun):
     """A run of a process reward model."""
 
-    unused: ClassVar[tuple[str, ...]] = (*LanguageRun.unused, *BY_SAMPLES)
+    unused: ClassVar[tuple[str, ...]] = (*LanguageRun.unused, *BY_SAMPLES, *BY_REWARDS)
     algorithm: str = Field(default="process-reward", description="name of the algorithm")
     algo: ProcessRewardConfig = Field(default_factory=ProcessRewardConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
     save: LabelledSaveConfig = Field(default_factory=LabelledSaveConfig)  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 from operant.config.errors import ConfigError, OperantError
 from operant.language.reward.trace import Reward, Trace
+from operant.language.settings.runs import TaskConfig
 from operant.language.task.remote import encode_reward, encode_trace
 from operant.workers.pool import (
     STARTUP,
+    Budget,
     RequestFailed,
     Worker,
     WorkerLost,
@@ -56,24 +58,34 @@ class _Worker(Worker):
         return self.loaded.index(reward)
 
 
+def pool_of(task: TaskConfig, workers: int | None = None) -> Pool:
+    """The worker processes that the settings of a run allow."""
+    return Pool(workers, timeout=task.timeout, restarts=task.restarts, window=task.restart_window)
+
+
 class Pool(WorkerPool[_Worker]):
     """Worker processes that run rewards; started with the first call, and ended with the pool.
 
     Args:
         workers: how many; as many as there are cores if None.
         timeout: seconds for one call of one reward.
-        restarts: how many processes may have to be replaced before `run` gives up.
+        restarts: how many processes may have to be replaced within `window` calls before `run` gives up.
+        window: calls of rewards, one after the other.
 
-    Attributes:
-        restarted: how many had to be replaced.
     """
 
-    def __init__(self, workers: int | None = None, *, timeout: float = 10.0, restarts: int = 100) -> None:
-        if (workers is not None and workers < 1) or not 0 < timeout < float("inf") or restarts < 0:
-            raise ConfigError("a pool needs workers ≥ 1, a timeout in seconds > 0 and restarts ≥ 0")
+    def __init__(
+        self, workers: int | None = None, *, timeout: float = 10.0, restarts: int = 100, window: int = 1_000
+    ) -> None:
+        if (workers is not None and workers < 1) or not 0 < timeout < float("inf") or restarts < 0 or window < 1:
+            raise ConfigError("a pool needs workers ≥ 1, a timeout in seconds > 0, restarts ≥ 0 and a window ≥ 1")
         super().__init__()
-        self.size, self.timeout, self.restarts = workers or cores(), timeout, restarts
-        self.restarted = 0
+        self.size, self.timeout, self.budget = workers or cores(), timeout, Budget(restarts, window)
+
+    @property
+    def restarted(self) -> int:
+        """How many had to be replaced."""
+        return self.budget.spent
 
     def start(self, index: int) -> _Worker:
         """Start a worker that has loaded nothing."""
@@ -83,18 +95,20 @@ class Pool(WorkerPool[_Worker]):
         """Count one restart.
 
         Raises:
-            OperantError: if there are more than `restarts`.
+            OperantError: if there are more than `restarts` within the window.
         """
-        self.restarted += 1
-        if self.restarted > self.restarts:
-            raise OperantError(f"a reward {cause}, and so did {self.restarts} before: mend it, or allow more restarts")
+        if not self.budget.spend():
+            raise OperantError(
+                f"a reward {cause}, and so did {self.budget.lately} of the {self.budget.window:,} calls before: mend "
+                "it, or allow more restarts (task.restarts)"
+            )
 
     def run(self, calls: Sequence[tuple[Reward, Trace]]) -> list[float | str]:
         """For every call the number, or why there is none, in the order of the calls.
 
         Raises:
             ConfigError: if a reward cannot be imported by another process.
-            OperantError: if more processes had to be ended than `restarts` allows.
+            OperantError: if more processes had to be ended than `restarts` allows within the window.
         """
         names = {id(of): of for of, _ in calls}
         rewards = {key: encode_reward(of) for key, of in names.items()}
@@ -128,3 +142,4 @@ class Pool(WorkerPool[_Worker]):
             answers[worker.call] = why
             self.replace(self.workers.index(worker), why)
         worker.call = None
+        self.budget.done += 1
