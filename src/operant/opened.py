@@ -153,7 +153,7 @@ class Run:
             measure.close()
         protocol = cfg.model_copy(update={"seed": seed, "deterministic": deterministic})
         if self.exported:
-            short = summary(result) | protocol.model_dump(include={"deterministic", "seed"})
+            short = summary(result) | result.marks(cfg) | protocol.model_dump(include={"deterministic", "seed"})
             short["episodes"] = len(result.returns)
         else:
             more = {**measure.keep(self.path, self.step), **changed}

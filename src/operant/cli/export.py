@@ -27,7 +27,7 @@ from operant.env.interface import Interface
 from operant.run import exported
 from operant.run.actor import Actor
 from operant.run.disk import mending
-from operant.run.evaluate import EVAL_COPIES, Evaluator
+from operant.run.evaluate import Evaluator
 from operant.run.evaluate import copies as made_copies
 from operant.run.find import find
 from operant.run.folder import provenance, write_json
@@ -112,7 +112,7 @@ def export(
 def _fill(folder: Path, run: Run, env: EnvLike) -> None:
     """Write everything but the manifest."""
     agent, step, cfg = run.policy, run.step, run.config
-    copies = made_copies(cfg, env, EVAL_COPIES)
+    copies = made_copies(cfg, env, cfg.eval.copies)
     try:
         obs = observations(copies, agent, cfg)
         space, seen = copies.action_space, copies.observation_space
@@ -216,7 +216,8 @@ def _measure(run: Run, env: EnvLike, step: int) -> dict[str, Any]:
         "env": short(cfg.env.id),
         "step": step,
         "episodes": len(result.returns),
-        "copies": min(len(result.returns), EVAL_COPIES),
+        **result.marks(cfg.eval),
+        "copies": result.copies,
         "deterministic": cfg.eval.deterministic,
         "seed": seed,
         "mean": float(result.returns.mean()),

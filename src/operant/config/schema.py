@@ -78,6 +78,15 @@ class EvalConfig(Section):
     during: PositiveInt = Field(default=10, description="episodes of an evaluation in training")
     deterministic: bool = Field(default=True, description="take the mode of the policy instead of a sample")
     seed: int = Field(default=1_000_003, description="first seed of the evaluation episodes", ge=0)
+    copies: PositiveInt = Field(
+        default=16,
+        description="copies of the environment stepped together; 1 where there can be but one",
+    )
+    max_steps: PositiveInt = Field(
+        default=27_000,
+        description="steps after which an episode that has not ended is cut, and told of; the longest of Atari's have "
+        "as many",
+    )
 
 
 class SaveConfig(Section):

@@ -55,6 +55,10 @@ class Collector:
         self._obs = env.reset(seed).copy()
         self._running = np.zeros((2, env.num))  # return and length of the open episodes
 
+    def close(self) -> None:
+        """Free the environments; the next `begin` brings others."""
+        self.env.close()
+
     def __call__(self, horizon: int) -> Trajectory:
         """Step every environment `horizon` times.
 

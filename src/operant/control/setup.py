@@ -44,10 +44,10 @@ class OnPolicy:
         streams = Streams(self.cfg.seed, at.seam)
         streams.rekey(self.noise, "policy")
         streams.rekey(self.generator, "minibatch")
-        self.collect.env.close()
+        self.collect.close()
+        self.evaluate.close()
         self.collect.begin(_environments(self.cfg, self.env, self.evaluate.supervisor), streams.integer("env"))
         self.collect.steps, self.collect.episodes = at.step, at.episodes
-        self.evaluate.close()
         if self.agent.reward_scale is not None:
             self.agent.reward_scale.forget()
 

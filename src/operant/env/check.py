@@ -47,15 +47,17 @@ def check_env(env: str | Callable[..., Any] | Env, seed: int = 0, steps: int = 1
 
 
 def _check(env: Any, seed: int, steps: int, report: Report) -> None:
+    """Play in one copy, then in another: never two at a time, as there may be one of a simulator."""
     made = _make(env, report)
     try:
         check_spaces(made, report)
         first = _play(made, seed, steps, report)
         if made is not env:
             report.made_twice = True
-            other = _make(env, report)
-            _check_repeats(first, _play(other, seed, steps, report), report, fresh=True)
-            _close(other, report)
+            _close(made, report)
+            made = _make(env, report, "with the first copy closed, ")
+            _check_repeats(first, again := _play(made, seed, steps, report), report, fresh=True)
+            first = again
         _check_repeats(first, _play(made, seed, steps, report), report, fresh=False)
         _check_starts(made, seed, report)
         _check_record(made, first, steps, report)
@@ -66,7 +68,7 @@ def _check(env: Any, seed: int, steps: int, report: Report) -> None:
             _close(made, report)
 
 
-def _make(env: Any, report: Report) -> Env:
+def _make(env: Any, report: Report, when: str = "") -> Env:
     if isinstance(env, gymnasium.Env):
         return cast(Env, env)
     if not (isinstance(env, str) or callable(env)):
@@ -76,7 +78,7 @@ def _make(env: Any, report: Report) -> Env:
     try:
         return make_one(cast(Any, env))
     except EnvError as error:
-        raise report.fatal(str(error), "making it", "see the message; nothing else could be checked") from error
+        raise report.fatal(f"{when}{error}", "making it", "see the message; nothing else could be checked") from error
 
 
 def _close(env: Env, report: Report) -> None:

@@ -36,6 +36,7 @@ class GymVector:
         self.obs_dim = self._observations.dim
         self._env = env
         self._steps = 0
+        self._closed = False
         self._ended = np.zeros(self.num, dtype=np.bool_)
         self._last: NDArray[np.uint8] | None = None  # the picture of copy 0 when its episode ended in this step
         self._gone = False
@@ -98,7 +99,9 @@ class GymVector:
 
     def close(self) -> None:
         """Close the environment."""
-        close(self._env, self.name)
+        if not self._closed:
+            close(self._env, self.name)
+        self._closed = True
 
     def _guarded(self, what: str, call: Any) -> Any:
         try:

@@ -48,7 +48,7 @@ class InProcess:
             raise EnvError(f"{name}: {error}") from error
         self.obs_dim = self._observations.dim
         self.action_width = self._actions.width
-        self._envs = tuple(envs)
+        self._envs = self._open = tuple(envs)
         self._last: NDArray[np.uint8] | None = None  # the picture of copy 0 when its episode ended in this step
         self.steps = 0
 
@@ -119,8 +119,9 @@ class InProcess:
 
     def close(self) -> None:
         """Close every copy."""
-        for env in self._envs:
+        for env in self._open:
             close(env, self.name)
+        self._open = ()
 
     def _reset(self, index: int, out: NDArray[np.float32], seed: int | None) -> None:
         try:

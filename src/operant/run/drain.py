@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from operant.config.errors import DiskError, NonFiniteError
 from operant.config.schema import EvalConfig
 from operant.data.stats import iqm
 from operant.run import checkpoint, interrupt, nonfinite
-from operant.run.evaluate import Evaluation
+from operant.run.evaluate import Evaluation, NoCopies
 from operant.run.folder import RunFolder, write_json
 from operant.run.job import Job
 from operant.run.progress import Progress
@@ -113,12 +114,22 @@ def _evaluate_if_due(job: Job, folder: RunFolder, metrics: dict[str, float]) -> 
     if job.eval.every is None or at.step // job.eval.every <= at.evaluated:
         return False
     at.evaluated = at.step // job.eval.every
-    with timed(job.phases, "evaluate"):
-        result = job.evaluate(job.eval.during)
+    try:
+        with timed(job.phases, "evaluate"):
+            result = job.evaluate(job.eval.during)
+    except NoCopies as error:
+        warnings.warn(
+            f"not evaluated at step {at.step:,}: {error}. The environments of training are open meanwhile: where there "
+            "can be but one, leave eval.every unset; the policy is measured when training is done",
+            stacklevel=2,
+        )
+        return False
     more = job.keep_evaluation(folder.path, at.step) if job.keep_evaluation is not None else {}
     record_evaluation(folder, at.step, result, job.eval, more)
     metrics |= more | summary(result, prefix="eval/return_")
     metrics |= {"eval/length": float(result.lengths.mean()), "eval/episodes": float(len(result.returns))}
+    if result.cut:
+        metrics["eval/cut"] = float(result.cut)
     if at.best is not None and metrics["eval/return_mean"] <= at.best:
         return False
     at.best, at.best_step = metrics["eval/return_mean"], at.step
@@ -139,6 +150,7 @@ def record_evaluation(
     beside = {name.removeprefix("eval/"): value for name, value in (more or {}).items()}
     short: dict[str, Any] = (
         summary(result)
+        | result.marks(protocol)
         | beside
         | {
             "episodes": len(result.returns),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,51 +11,97 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from operant.config.schema import CopiesConfig, EpisodesConfig, RunConfig
+from operant.config.errors import EnvError
+from operant.config.schema import CopiesConfig, EpisodesConfig, EvalConfig, RunConfig
+from operant.config.undisturbed import undisturbed
 from operant.data.streams import Streams
 from operant.env import EnvLike, Supervisor, VectorEnv, make, make_one
 from operant.run.actor import Actor
 from operant.run.progress import advance
 
-EVAL_COPIES = 16
-"""Environments stepped together in an evaluation."""
+EPISODE = EvalConfig().max_steps
+
+
+class NoCopies(EnvError):
+    """Not one copy of the environment could be made."""
 
 
 class Evaluation(NamedTuple):
-    """Undiscounted returns and lengths of whole episodes, in the order of their rows."""
+    """Undiscounted returns and lengths of episodes, in the order of their rows.
+
+    `cut` of them had not ended after `max_steps`; `copies` were stepped together, 0 where there are none.
+    """
 
     returns: np.ndarray  # [E]
     lengths: np.ndarray  # [E]
+    cut: int = 0
+    max_steps: int = 0
+    copies: int = 0
+
+    def marks(self, protocol: EvalConfig) -> dict[str, int]:
+        """What must be known of it beside the protocol: that episodes were cut, or that there were fewer copies."""
+        marks = {"cut": self.cut, "max_steps": self.max_steps} if self.cut else {}
+        asked = min(len(self.returns), protocol.copies)
+        return marks | ({"copies": self.copies} if self.copies not in (0, asked) else {})
 
 
-def evaluate(env: VectorEnv, act: Callable[[np.ndarray], np.ndarray], *, episodes: int, seed: int) -> Evaluation:
+def evaluate(
+    env: VectorEnv,
+    act: Callable[[np.ndarray], np.ndarray],
+    *,
+    episodes: int,
+    seed: int,
+    max_steps: int = EPISODE,
+    limited: bool = False,
+) -> Evaluation:
     """Run `episodes` whole episodes of a policy.
 
     Each of the N copies owes a fixed share of the episodes. (Taking the first E to finish would favour short ones.)
+    A copy whose episode is cut waits until all that owe wait, or till it ends; then all begin anew with other seeds.
 
     Args:
         env: reset here with `seed`.
         act: observations [N, D] to actions [N, ...], as an agent's `decide`.
         episodes: E, how many.
         seed: the first seed; copy i begins with seed + i.
+        max_steps: of an episode, after which it is cut and counts with what it has.
+        limited: the copies themselves end an episode as truncated then.
     """
     quota = np.full(env.num, episodes // env.num) + (np.arange(env.num) < episodes % env.num)
     running, length = np.zeros(env.num), np.zeros(env.num, np.int64)
     returns: list[list[float]] = [[] for _ in range(env.num)]
     lengths: list[list[int]] = [[] for _ in range(env.num)]
-    obs = env.reset(seed)
+    waits = np.zeros(env.num, np.bool_)
+    obs, since, cut, anew = env.reset(seed), 0, 0, 0
+
+    def keep(n: int) -> bool:
+        """Keep the episode of copy n, if it owes one."""
+        owes = len(returns[n]) < quota[n]
+        if owes:
+            returns[n].append(float(running[n]))
+            lengths[n].append(int(length[n]))
+            advance(sum(map(len, returns)), episodes, "episodes")
+        return bool(owes)
+
     while any(len(done) < want for done, want in zip(returns, quota, strict=True)):
+        if cut and all(waits[n] for n in range(env.num) if len(returns[n]) < quota[n]):
+            anew += 1
+            obs, since = env.reset(seed + anew * env.num), 0
+            running[:], length[:], waits[:] = 0.0, 0, False
         step = env.step(act(obs))
         running += step.reward
         length += step.acted
-        for n in np.flatnonzero(step.terminated | step.truncated):
-            if len(returns[n]) < quota[n] and step.acted[n]:  # one that broke off (see `Step`) is played again
-                returns[n].append(float(running[n]))
-                lengths[n].append(int(length[n]))
-                advance(sum(map(len, returns)), episodes, "episodes")
-            running[n], length[n] = 0.0, 0
+        since += 1
+        for n in np.flatnonzero(step.terminated | step.truncated).tolist():
+            if step.acted[n] and not waits[n]:  # one that broke off (see `Step`) is played again
+                cut += keep(n) and limited and bool(step.truncated[n]) and bool(length[n] == max_steps)
+            running[n], length[n], waits[n] = 0.0, 0, False
+        if since >= max_steps:
+            for n in np.flatnonzero((length >= max_steps) & ~waits).tolist():
+                cut += keep(n)
+                waits[n] = True
         obs = step.obs
-    return Evaluation(np.concatenate(returns), np.concatenate(lengths).astype(np.int64))
+    return Evaluation(np.concatenate(returns), np.concatenate(lengths).astype(np.int64), cut, max_steps, env.num)
 
 
 @dataclass
@@ -66,17 +113,27 @@ class Evaluator:
     agent: Actor
     supervisor: Supervisor | None = None
     copies: VectorEnv | None = None
+    asked: int = 0
 
     def __call__(self, episodes: int, *, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
         """Run whole episodes under the protocol of the config, or the one given."""
         seed = self.cfg.eval.seed if seed is None else seed
         deterministic = self.cfg.eval.deterministic if deterministic is None else deterministic
-        num = min(episodes, EVAL_COPIES)
-        if self.copies is None or self.copies.num != num:
+        num = min(episodes, self.cfg.eval.copies)
+        if self.copies is None or self.asked != num:
             self.close()
-            self.copies = copies(self.cfg, self.env, num, limits=self.supervisor)
+            self.copies, self.asked = copies(self.cfg, self.env, num, limits=self.supervisor), num
+        its = self.cfg.env
         noise = None if deterministic else Streams(self.cfg.seed).numpy("evaluation", seed)
-        return evaluate(self.copies, lambda obs: self.agent.decide(obs, generator=noise), episodes=episodes, seed=seed)
+        with undisturbed():
+            return evaluate(
+                self.copies,
+                lambda obs: self.agent.decide(obs, generator=noise),
+                episodes=episodes,
+                seed=seed,
+                max_steps=its.max_steps if isinstance(its, EpisodesConfig) else self.cfg.eval.max_steps,
+                limited=isinstance(its, EpisodesConfig),
+            )
 
     def keep(self, run: Path, step: int) -> dict[str, float]:
         """Nothing is kept besides the returns."""
@@ -92,20 +149,39 @@ class Evaluator:
 def copies(
     cfg: RunConfig, env: EnvLike, num: int, *, render_mode: str | None = None, limits: Supervisor | None = None
 ) -> VectorEnv:
-    """Copies of a run's environment to measure or film a policy on.
+    """Copies of a run's environment to measure or film a policy on; fewer, with a warning, where so many cannot be.
 
     A policy is measured on the physics it was trained on; each copy has a generator of its own where possible. What is
     filmed needs pictures, which no pool draws.
+
+    Raises:
+        NoCopies: if not one can be made.
     """
     its = cfg.env
+    backend, kwargs, limited = "inprocess", its.kwargs, None
     if isinstance(its, CopiesConfig):
         apart = ("process",) if render_mode else ("envpool", "process")
         backend = its.backend if its.backend in apart else "inprocess"
-        return make(
-            env, num, backend=backend, kwargs=its.kwargs, render_mode=render_mode, supervisor=limits or supervisor(its)
+        limited = limits or supervisor(its)
+    else:
+        longest = its.max_steps if isinstance(its, EpisodesConfig) else None
+        env, kwargs = one(env, its.kwargs, longest), {}
+    try:
+        return make(env, num, backend=backend, kwargs=kwargs, render_mode=render_mode, supervisor=limited)
+    except EnvError as error:
+        if num == 1:
+            raise NoCopies(str(error)) from error
+        try:
+            found = make(env, 1, backend=backend, kwargs=kwargs, render_mode=render_mode, supervisor=limited)
+        except EnvError:
+            raise NoCopies(str(error)) from error
+        together = "one copy" if found.num == 1 else f"the {found.num} copies that it has"
+        warnings.warn(
+            f"no {num} copies of the environment could be made ({error}); it goes on with {together}. To ask for no "
+            f"more: eval.copies {found.num}",
+            stacklevel=2,
         )
-    longest = its.max_steps if isinstance(its, EpisodesConfig) else None
-    return make(one(env, its.kwargs, longest), num, backend="inprocess", render_mode=render_mode)
+        return found
 
 
 def one(env: EnvLike, kwargs: Mapping[str, Any], longest: int | None) -> Callable[..., Any]:

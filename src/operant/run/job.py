@@ -75,7 +75,20 @@ class Job:
         default_factory=lambda: dict.fromkeys(("set up", "collect", "learn", "save", "evaluate"), 0.0)
     )
 
+    def trained(self) -> None:
+        """Training is done: free the environments that it holds, as there may be one at a time."""
+        getattr(self.counter, "close", _nothing)()
+
+    def close(self) -> None:
+        """Free what training and evaluation hold."""
+        self.trained()
+        getattr(self.evaluate, "close", _nothing)()
+
     @property
     def agent(self) -> Policy:
         """The policy as it stands."""
         return self.learned.agent
+
+
+def _nothing() -> None:
+    """What there is to free in most."""

@@ -233,6 +233,7 @@ def _attempt(
                 say(_trained(folder, job.counter.steps - first, time.monotonic() - training))
                 if status == "finished":
                     interrupt.check()
+                    job.trained()
                     _measure(job, folder, say, quiet=quiet)
         except KeyboardInterrupt as reason:
             done, stop = status == "finished", reason
@@ -244,6 +245,7 @@ def _attempt(
             raise
         finally:
             this["ended"] = now()
+            job.close()
             last = {"status": status, "error": error, "seconds": job.at.seconds, "attempts": [*attempts, this]}
             with interrupt.shielded(), suppress(*(DiskError,) * (status == "failed")):  # the first error is shown
                 folder.update(**last, ended=this["ended"], **clock())

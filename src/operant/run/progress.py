@@ -246,5 +246,13 @@ def measured(found: Mapping[str, Any]) -> str:
     how = "the policy's mode" if found["deterministic"] else "sampled actions"
     return (
         f"return {found['mean']:.2f} ± {found['std']:.2f} (mean and deviation over {found['episodes']} episodes), "
-        f"interquartile mean {found['iqm']:.2f}; {how}"
+        f"interquartile mean {found['iqm']:.2f}; {how}{cut_in_words(found)}"
     )
+
+
+def cut_in_words(found: Mapping[str, Any]) -> str:
+    """ "; 3 of 4 episodes had not ended after 27,000 steps and were cut (max_steps)", or nothing where all ended."""
+    cut, most = found.get("cut"), found.get("max_steps")
+    if not isinstance(cut, int) or not isinstance(most, int) or not cut:
+        return ""
+    return f"; {cut} of {found.get('episodes')} episodes had not ended after {most:,} steps and were cut (max_steps)"

@@ -27,6 +27,7 @@ TEXT = (str, NoneType)
 EVALUATION: dict[str, tuple[type, ...]] = {
     "step": (int,), "mean": MEASURE, "std": MEASURE, "iqm": MEASURE, "episodes": (int,), "deterministic": (bool,),
     "seed": (int, NoneType), "returns": (list,), "lengths": (list,),
+    "cut": (int,), "max_steps": (int,), "copies": (int,),
 }  # fmt: skip
 RUN: dict[str, tuple[type, ...]] = {
     "schema_version": (int,), "id": (str,), "status": (str,), "algorithm": TEXT, "env": TEXT, "seed": (int, NoneType),

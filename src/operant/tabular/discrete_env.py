@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.spaces import Discrete
 
 from operant.config.errors import EnvError, NonFiniteError, is_ctrl_c, place_of, raised, said, shown, user_code
-from operant.env.inprocess import describe
+from operant.env.inprocess import close, describe
 
 TIMED = 16
 """One step in so many is timed, and stands for all: looking at the clock takes a share of a step."""
@@ -40,7 +40,7 @@ class DiscreteEnv:
 
     def begin(self, env: gymnasium.Env[Any, Any], seed: int) -> None:
         """Go on in another copy of the environment, with a new episode. What was counted stays."""
-        self.env = env
+        self.env, self._open = env, True
         self._seed: int | None = int(seed)
         observations, actions = (
             discrete(env.observation_space, "state", self.name),
@@ -51,6 +51,12 @@ class DiscreteEnv:
         self._given = [actions.dtype.type(actions.start + a) for a in range(self.actions)]  # as the space samples them
         self._step = env.step
         self.total, self.length = 0.0, 0
+
+    def close(self) -> None:
+        """Free the environment; the next `begin` brings another."""
+        if self._open:
+            close(self.env, self.name)
+        self._open = False
 
     def reset(self) -> int:
         """Begin an episode; returns its first state."""

@@ -117,10 +117,10 @@ def build(cfg: TabularRun, env: EnvLike, say: Say = silent) -> Job:
 
     def begin(at: Position) -> None:
         online.close()
-        discrete.env.close()
+        discrete.close()
+        evaluator.close()
         discrete.begin(make_one(env, cfg.env.kwargs), Streams(cfg.seed, at.seam).integer("env"))
         discrete.steps, discrete.episodes = at.step, at.episodes
-        evaluator.close()
 
     return Job(
         algorithm=online.run(),

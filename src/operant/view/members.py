@@ -14,6 +14,7 @@ from operant.config.text import clean
 from operant.config.toml import read_toml
 from operant.run.folder import RunFolder
 from operant.run.metrics import Column, read_metrics
+from operant.run.progress import cut_in_words
 
 TRAIN, EVALUATION = "train/return", "eval/return_mean"
 APART = ("seed", "env.id", "track", "save.keep", "save.videos", "save.report")
@@ -63,7 +64,8 @@ class Member:
         if not evaluation:
             return None
         how = "deterministic" if evaluation.get("deterministic") else "sampled"
-        return f"{evaluation.get('episodes')} episodes, {how} actions, seeds from {evaluation.get('seed')}"
+        seeds = f"seeds from {evaluation.get('seed')}"
+        return f"{evaluation.get('episodes')} episodes, {how} actions, {seeds}{cut_in_words(evaluation)}"
 
     @property
     def steps(self) -> int:
@@ -196,6 +198,8 @@ def _of_run(member: Member) -> Iterable[str]:
         yield f"{name} finished without a final evaluation: it has no final score."
     elif not math.isfinite(score):
         yield f"{name}: its final evaluation is {score}, so no interquartile mean of its group exists."
+    elif cut := cut_in_words(member.info["evaluation"]):
+        yield f"{name}: in its final evaluation{cut.lstrip(';')}: their returns are not those of whole episodes."
     if member.settings is None:
         yield f"{name} has no readable config.toml: it stands in a group of its own kind."
     if TRAIN not in member.columns:

@@ -12,7 +12,7 @@ from operant.config.toml import toml_text
 from operant.data.stats import bootstrap_ci, iqm, wilson_ci
 from operant.run.folder import RunFolder
 from operant.run.metrics import Metrics, read_metrics
-from operant.run.progress import percent
+from operant.run.progress import cut_in_words, percent
 from operant.view import page, panels
 from operant.view.completions import completions
 from operant.view.formatting import count, decimals, duration, number
@@ -179,7 +179,7 @@ def _protocol(last: Mapping[str, Any] | None) -> str:
         parts.append("deterministic actions" if last["deterministic"] else "sampled actions")
     if last.get("seed") is not None:
         parts.append(f"seeds from {last['seed']}")
-    return "Measured on " + ", ".join(parts) + "."
+    return "Measured on " + ", ".join(parts) + cut_in_words(last) + "."
 
 
 def _non_finite(metrics: Metrics, evaluations: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -120,7 +120,7 @@ class LanguageRun(RunConfig):
     """A run on a language model. `env` stands for the task where every run has one."""
 
     target: ClassVar[tuple[str, ...]] = ("task", "id")
-    unused: ClassVar[tuple[str, ...]] = ("save.videos",)
+    unused: ClassVar[tuple[str, ...]] = ("save.videos", "eval.copies", "eval.max_steps")
     kind: ClassVar[str] = "language"
     threads: PositiveInt = Field(default=2, description="threads torch may use")
     device: str = Field(default="cpu", description="where the model lives: cpu, cuda, cuda:1, …")

@@ -45,6 +45,7 @@ class TabularRun(RunConfig):
     """A run of a tabular algorithm."""
 
     kind: ClassVar[str] = "table"
+    unused: ClassVar[tuple[str, ...]] = ("eval.max_steps",)  # env.max_steps holds there too
 
     env: EpisodesConfig = Field(default_factory=EpisodesConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
     algo: ControlConfig = Field(default_factory=ControlConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
