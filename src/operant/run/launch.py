@@ -233,7 +233,6 @@ def _attempt(
                 say(_trained(folder, job.counter.steps - first, time.monotonic() - training))
                 if status == "finished":
                     interrupt.check()
-                    job.trained()
                     _measure(job, folder, say, quiet=quiet)
         except KeyboardInterrupt as reason:
             done, stop = status == "finished", reason
@@ -245,19 +244,18 @@ def _attempt(
             raise
         finally:
             this["ended"] = now()
-            job.close()
             last = {"status": status, "error": error, "seconds": job.at.seconds, "attempts": [*attempts, this]}
             with interrupt.shielded(), suppress(*(DiskError,) * (status == "failed")):  # the first error is shown
                 folder.update(**last, ended=this["ended"], **clock())
                 folder.writer.close()
+            job.close()
         try:
             if stop is None:
                 finish(folder, status, job.phases)
         except KeyboardInterrupt as reason:
             stop = reason
         with interrupt.shielded():
-            times = clock()
-            folder.update(**times)
+            folder.update(**(times := clock()))
         if status == "interrupted" or stop is not None:
             raise parting(folder, job.counter.steps, status, stop)
         say(clock.told(times["wall"]))
@@ -272,6 +270,8 @@ def _trained(folder: RunFolder, steps: int, seconds: float) -> str:
 
 def _measure(job: Job, folder: RunFolder, say: Say, when: str = "", *, quiet: bool) -> None:
     """The final evaluation; of a language model also the first, `when` it is before training."""
+    if not when:
+        job.trained()
     with timed(job.phases, "evaluate"), working("evaluation", quiet=quiet):
         result = job.evaluate(job.eval.episodes)
     step = job.counter.steps
