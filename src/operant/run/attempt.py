@@ -96,4 +96,4 @@ def keep_evaluation(
             raise
         warnings.warn(f"the result is not kept: {error}", stacklevel=3)
         about = protocol.model_dump(include={"deterministic", "seed"})
-        return {**summary(result), **about, **more, "episodes": len(result.returns)}
+        return {**summary(result), **result.marks(protocol), **about, **more, "episodes": len(result.returns)}
