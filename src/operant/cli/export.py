@@ -26,7 +26,7 @@ from operant.env import EnvLike, VectorEnv
 from operant.env.interface import Interface
 from operant.run import exported
 from operant.run.actor import Actor
-from operant.run.disk import mending
+from operant.run.disk import mending, refusal
 from operant.run.evaluate import Evaluator
 from operant.run.evaluate import copies as made_copies
 from operant.run.find import find
@@ -88,8 +88,8 @@ def export(
     for package in ("onnx", "onnxscript", "onnxruntime"):
         onnx.needs(package)
     run = Run(path, name=name, env=env, trust=trust)
-    if refusal := run.export_refusal():
-        raise ConfigError(refusal)
+    if why := run.export_refusal():
+        raise ConfigError(why)
     final = out or run.path / "export"
     if final.exists() and (not final.is_dir() or (any(final.iterdir()) and not exported.is_exported(final))):
         raise ConfigError(f"{final} holds something else than an exported policy. Choose another --out.")
@@ -102,8 +102,10 @@ def export(
         if final.exists():
             shutil.rmtree(final)
         draft.replace(final)
-    except OSError as error:
-        raise DiskError(f"cannot write {final}: {error.strerror}. {mending(error)} (--out).") from error
+    except Exception as error:
+        if (reason := refusal(error)) is None:
+            raise
+        raise DiskError(f"cannot write {final}: {reason}. {mending(error)} (--out).") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return final

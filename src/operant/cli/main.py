@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from operant.cli.say import arrived, results_alone, say, tell
-from operant.config.errors import ConfigError, DiskError, OperantError, is_ctrl_c, place_of, raised
+from operant.config.errors import ConfigError, DiskError, OperantError, is_ctrl_c, place_of, raised, said
 from operant.config.streams import forgive
 from operant.config.write import json_text
 from operant.run import interrupt
@@ -60,6 +60,8 @@ def main(argv: Sequence[str]) -> int:
         except BaseException as error:
             if (number := interrupt.received()) is not None:  # it came while something was imported
                 return _interrupted(interrupt.Interrupted(number=number), argv)
+            if _full(error):
+                return _fail(DiskError(f"the disk has no room ({said(error)}). Free some space, then try again."))
             if place_of(error) is None:
                 raise
             return _fail(OperantError(f"code of a person's own {raised(error)}"))
@@ -88,8 +90,17 @@ def _interrupted(stop: KeyboardInterrupt, argv: Sequence[str]) -> int:
     return interrupt.code_of(stop)
 
 
+def _full(error: BaseException) -> bool:
+    """Whether it says that the disk has no room."""
+    from operant.run.disk import is_full
+
+    return is_full(error)
+
+
 def _refused(error: OSError) -> int:
     """What the system did not let be written, in words. Raises what is no such refusal."""
+    if error.errno is None and _full(error):
+        return _fail(DiskError(f"the disk has no room ({said(error)}). Free some space, then try again."))
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
         raise error
     if error.filename is None:

@@ -17,11 +17,17 @@ from typing import IO, Any
 
 from safetensors import SafetensorError
 
-from operant.config.errors import DiskError
+from operant.config.errors import DiskError, OperantError, said
 from operant.data.memory import allow
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says where there is no room."""
+
+FULL_WORDS = re.compile(
+    rf"no space left on device|disk quota exceeded|file too large|\(os error ({'|'.join(map(str, FULL))})\)",
+    re.IGNORECASE,
+)
+"""What libraries say then."""
 
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 """What the system says where nobody may write, or not this user."""
@@ -40,19 +46,33 @@ def writing(path: Path, needed: int) -> Generator[None]:
     """
     try:
         yield
-    except (OSError, SafetensorError) as error:
-        reason = _reason(error)
+    except Exception as error:
+        reason = refusal(error)
         if reason is None:
             raise
         room = f" ({needed:,} bytes needed, {free(path):,} free)" if is_full(error) else ""
         raise DiskError(f"cannot write {path}: {reason}{room}. {mending(error)}, then {continuing(path)}") from error
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether there was no room; safetensors says so in a text of its own."""
-    if isinstance(error, SafetensorError):
-        return any(f"(os error {number})" in str(error) for number in FULL)
-    return isinstance(error, OSError) and error.errno in FULL
+def is_full(error: BaseException | None) -> bool:
+    """Whether there was no room: by the number of the error, or by its words, whatever library wrote them."""
+    while error is not None and not isinstance(error, OperantError):
+        if (isinstance(error, OSError) and error.errno in FULL) or FULL_WORDS.search(said(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def refusal(error: BaseException) -> str | None:
+    """What the system said where it refused a write; None where the error is not the system's.
+
+    Libraries in other languages raise exceptions of their own, with the system's words in them.
+    """
+    if isinstance(error, OSError):
+        return error.strerror or said(error)
+    if isinstance(error, SafetensorError) and (found := re.search(r"I/O error: (.*?) \(os error \d+\)", said(error))):
+        return found[1]
+    return "No space left on device" if is_full(error) else None
 
 
 def mending(error: BaseException) -> str:
@@ -143,11 +163,3 @@ def digest(file: Path) -> dict[str, Any]:
     """What a manifest says of a file: "size" in bytes, and "sha256"."""
     with file.open("rb") as f:
         return {"size": file.stat().st_size, "sha256": hashlib.file_digest(f, "sha256").hexdigest()}
-
-
-def _reason(error: OSError | SafetensorError) -> str | None:
-    """What the system said; None where the error is not the system's. safetensors puts it in a text of its own."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    found = re.search(r"I/O error: (.*?) \(os error \d+\)", str(error))
-    return found[1] if found else None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from operant.config.errors import DiskError, OperantError
-from operant.run.disk import mending
+from operant.run.disk import mending, refusal
 from operant.run.metrics import Column
 from operant.view.bands import band, training_grid
 from operant.view.charts import tick
@@ -100,9 +100,11 @@ def save_figure(figure: Any, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
-    except OSError as error:
-        raise DiskError(f"cannot write {path}: {error.strerror}. {mending(error)}.") from error
-    except ValueError as error:
+    except Exception as error:
+        if reason := refusal(error):
+            raise DiskError(f"cannot write {path}: {reason}. {mending(error)}.") from error
+        if not isinstance(error, ValueError):
+            raise
         raise OperantError(f"cannot draw {path.name}: {error}; end the name in .png, .svg or .pdf") from error
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from operant.config.errors import ConfigError, OperantError
 from operant.control.agent import Agent
 from operant.env.spaces import Actions
+from operant.run.disk import is_full
 from operant.tabular import TablePolicy
 
 Graphed = Agent | TablePolicy
@@ -107,6 +108,8 @@ def write(agent: Graphed, space: gymnasium.Space[Any], path: Path, about: Mappin
             )
             model = program.model_proto
     except Exception as error:  # the exporter raises a dozen types
+        if is_full(error):
+            raise
         raise OperantError(f"this policy has no ONNX form ({type(error).__name__}: {error})") from error
     for thing in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
         thing.ClearField("doc_string")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from operant.config.errors import DiskError, OperantError
 from operant.env.headless import has_screen
-from operant.run.disk import mending
+from operant.run.disk import mending, refusal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -239,8 +239,9 @@ class _disk:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, OSError):
-            reason, written = error.strerror or str(error), self.path.stat().st_size if self.path.is_file() else 0
+        reason = None if error is None else refusal(error)
+        if error is not None and reason is not None:
+            written = self.path.stat().st_size if self.path.is_file() else 0
             run = self.path.parent.parent
             again = shlex.join(["operant", "play", str(run)]) if (run / "run.json").is_file() else "try again"
             raise DiskError(

@@ -189,7 +189,7 @@ def rollout_rows(
             sample=c.sample,
             prompt=plain(shown[c.prompt.id].prompt),
             completion=scorer.text(c),
-            gold=str(shown[c.prompt.id].gold),
+            gold=_text(shown[c.prompt.id].gold),
             finish=c.finish,
             mode=mode,
             rewards=_first(metric, dict(zip(names, values.get((c.prompt.id, c.sample), ()), strict=False))),
@@ -200,6 +200,13 @@ def rollout_rows(
         )
         for c, total in zip(completions, totals, strict=True)
     ]
+
+
+def _text(gold: object) -> str:
+    try:
+        return str(gold)
+    except Exception:  # it is their class
+        return f"a {type(gold).__name__}"
 
 
 def _first(metric: str, rewards: dict[str, float]) -> dict[str, float]:

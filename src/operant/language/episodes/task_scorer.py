@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from operant.config.errors import ConfigError, raised
+from operant.config.errors import ConfigError
 from operant.language.episodes.episodes import OutcomeAndSteps, Score, Steps
 from operant.language.reward.steps import token_ends
-from operant.language.reward.trace import StepReward, Trace, is_pure
+from operant.language.reward.trace import Trace, is_pure
 from operant.language.sample.sampling import Completion, Prompt, Sampling
 from operant.language.task.pool import Pool
-from operant.language.task.score import Scores, finite, score
+from operant.language.task.score import Scores, score, step_rewards
 from operant.language.task.task import Example, Task
 from operant.language.text.conversation import Encoder, Text
 from operant.language.text.rendering import rendering_of
@@ -144,16 +144,7 @@ def step_scorer(task: Task) -> StepScorer:
             f"the step reward of task {task.name} runs in the training process, where it must neither hang nor touch "
             "anything outside: where that is so, say it with @reward(pure=True)"
         )
-    return lambda traces: [_called(judge, trace) for trace in traces]
-
-
-def _called(judge: StepReward, trace: Trace) -> Sequence[tuple[int, float]] | str:
-    try:
-        rewards = [(int(end), finite(value)) for end, value in judge(trace)]
-    except Exception as error:
-        return raised(error)
-    bad = next((value for _, value in rewards if isinstance(value, str)), None)
-    return bad if bad is not None else [(end, float(value)) for end, value in rewards]
+    return lambda traces: [step_rewards(judge, trace) for trace in traces]
 
 
 def talks(task: Task) -> bool:

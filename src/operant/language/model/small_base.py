@@ -26,6 +26,7 @@ from operant.language.settings.runs import BaseConfig
 from operant.language.task.task import Task
 from operant.language.text.conversation import Encoder
 from operant.language.text.epochs import Shuffled
+from operant.run.disk import refusal
 
 RECIPE = 1
 """Raised when what is written here makes another model of the same settings."""
@@ -74,9 +75,11 @@ def small_base(
             temporary.rename(folder)
         except OSError:  # another process was first
             shutil.rmtree(temporary)
-    except OSError as error:
+    except Exception as error:
+        if (reason := refusal(error)) is None:
+            raise
         raise DiskError(
-            f"cannot keep the small base in {folder}: {error}. Set OPERANT_CACHE to another folder."
+            f"cannot keep the small base in {folder}: {reason}. Set OPERANT_CACHE to another folder."
         ) from error
     return folder
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, shown, user_code
 from operant.language.reward.trace import best
 from operant.language.task.pool import Pool
-from operant.language.task.score import Judge, Scores, score
+from operant.language.task.score import Judge, Scores, score, step_rewards
 from operant.language.task.task import Example, Task, example_at
 
 CHECKED = 200
@@ -70,7 +70,7 @@ def check_report(task: Task, **options: Any) -> list[str]:
         f"rewards: {weights}; accuracy is {task.metric}",
         f"prompt: {example.prompt if isinstance(example.prompt, str) else [dict(m) for m in example.prompt]!r}",
         f"solution: {example.solution}",
-        f"gold: {example.gold}",
+        f"gold: {shown(example.gold)}",
     ]
     seen = min(options.get("examples", CHECKED), len(task.train)), min(options.get("examples", CHECKED), len(task.test))
     lines.append(f"ok: {seen[0]} train and {seen[1]} test solutions score best, an empty completion does not")
@@ -99,10 +99,9 @@ def _check_steps(task: Task, picked: Picked) -> None:
     if task.step_reward is None:
         return
     for place, example in picked:
-        try:
-            steps = task.step_reward(example.trace(example.solution))
-        except Exception as error:
-            raise ConfigError(f"{place}: the step reward raised {type(error).__name__}: {error}") from error
+        steps = step_rewards(task.step_reward, example.trace(example.solution))
+        if isinstance(steps, str):
+            raise ConfigError(f"{place}: the step reward {steps}")
         if not steps or min(value for _, value in steps) <= 0:
             raise ConfigError(f"{place}: a step of the solution {example.solution!r:.80} earns nothing: {steps!r:.80}")
 
@@ -136,7 +135,11 @@ def _check_wrong(
     others = [example for _, example in picked]
     others = others[1:] + others[:1]
     wrong = _scored(task, picked, [other.solution for other in others], judge, encode)
-    unlike = [n for n, (_, example) in enumerate(picked) if example.gold != others[n].gold]
+    unlike: list[int] = []
+    for n, (place, example) in enumerate(picked):
+        with user_code(f"{place}: its gold, compared with another,", ConfigError):
+            if example.gold != others[n].gold:
+                unlike.append(n)
     unjudged = [n for n in unlike if not wrong.judged[n]]
     if unlike and unjudged == unlike:
         raise ConfigError(
@@ -167,14 +170,14 @@ def _scored(
 def _check_solutions(task: Task, picked: Picked, right: Scores) -> None:
     """Raise ConfigError for the first solution that is not judged, or not worth the best."""
     for n, (place, example) in enumerate(picked):
-        shown = f"its solution {example.solution!r:.80}, its gold {example.gold!r:.80}"
+        what = f"its solution {example.solution!r:.80}, its gold {shown(example.gold)}"
         for k, name in enumerate(right.names):
             value, top = float(right.values[n, k]), best(task.rewards[name])
             if right.failed[n, k]:
-                raise ConfigError(f"{place}: {_reason(task, name, right, n, k)} ({shown})")
+                raise ConfigError(f"{place}: {_reason(task, name, right, n, k)} ({what})")
             if top is not None and abs(value - top) > CLOSE:
                 raise ConfigError(
-                    f"{place}: the reward {name} gives {value:g} to the right solution, not {top:g} ({shown}): mend "
+                    f"{place}: the reward {name} gives {value:g} to the right solution, not {top:g} ({what}): mend "
                     "the example or the reward, or say @reward(best=…)"
                 )
 

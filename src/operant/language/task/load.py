@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from operant.config.errors import ConfigError, EnvError, OperantError, place_of
+from operant.config.errors import ConfigError, EnvError, OperantError, is_ctrl_c, place_of, said
 from operant.config.suggest import nearest_are
 from operant.language.task.task import Task
 from operant.workers.resolve import load as find
@@ -56,9 +56,11 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
         made: object = builder(**given)
     except OperantError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         raise ConfigError(
-            f"{place_of(error) or spec}: making the task raised {type(error).__name__}: {error}"
+            f"{place_of(error) or spec}: making the task raised {type(error).__name__}: {said(error)}"
         ) from error
     if not isinstance(made, Task):
         raise ConfigError(f"{spec} returned a {type(made).__name__}, not an operant.task.Task")

@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.config.errors import ConfigError, raised
-from operant.language.reward.trace import Reward, Trace, is_pure
+from operant.config.errors import ConfigError, raised, shown
+from operant.language.reward.trace import Reward, StepReward, Trace, is_pure
 
 LARGEST = 1e18
 """The largest reward: its square is a number in the precision of training (float32)."""
@@ -105,17 +105,25 @@ def score(
 
 def _score_in_process(of: Reward, traces: Sequence[Trace]) -> list[float | str]:
     """All calls of a reward in this process: by its method `many`, where it judges several at once, or one by one."""
-    many: Callable[[Sequence[Trace]], list[float | str]] | None = getattr(of, "many", None)
-    return many(traces) if many is not None else [call(of, trace) for trace in traces]
+    many: Callable[[Sequence[Trace]], Sequence[object]] | None = getattr(of, "many", None)
+    if many is None:
+        return [call(of, trace) for trace in traces]
+    try:
+        found = list(many(traces))
+        answers = [value if isinstance(value, str) else finite(value) for value in found]
+    except BaseException as error:
+        return [raised(error)] * len(traces)
+    if len(answers) != len(traces):
+        return [f"returned {len(answers)} numbers for {len(traces)} completions"] * len(traces)
+    return answers
 
 
 def call(of: Reward, trace: Trace) -> float | str:
-    """One call in this process: the number, or why there is none."""
+    """One call in this process: the number, or why there is none; what the code gives is read here too."""
     try:
-        value: object = of(trace)
-    except (Exception, SystemExit) as error:
+        return finite(of(trace))
+    except BaseException as error:
         return raised(error)
-    return finite(value)
 
 
 def finite(value: object) -> float | str:
@@ -123,12 +131,26 @@ def finite(value: object) -> float | str:
     try:
         number = float(value)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError):
-        return f"returned {value!r:.80}, not a number"
+        return f"returned {shown(value)}, not a number"
+    except OverflowError:
+        number = LARGEST * 10
+    except BaseException as error:  # it is their class
+        return f"returned {shown(value)}, not a number: to read it {raised(error)}"
     if isinstance(value, str) or not math.isfinite(number):
-        return f"returned {value!r:.80}, not a finite number"
+        return f"returned {shown(value)}, not a finite number"
     if abs(number) > LARGEST:
-        return f"returned {value!r:.80}, too large to train on: at most {LARGEST:g} counts"
+        return f"returned {shown(value)}, too large to train on: at most {LARGEST:g} counts"
     return number
+
+
+def step_rewards(judge: StepReward, trace: Trace) -> list[tuple[int, float]] | str:
+    """What a step reward gives a trace: (characters up to the end of a step, its reward) of each; or why nothing."""
+    try:
+        rewards = [(int(end), finite(value)) for end, value in judge(trace)]
+    except BaseException as error:
+        return raised(error)
+    bad = next((value for _, value in rewards if isinstance(value, str)), None)
+    return bad if bad is not None else [(end, float(value)) for end, value in rewards]
 
 
 def _first_failure(reasons: Mapping[tuple[int, int], str], names: Sequence[str], traces: Sequence[Trace]) -> str:

@@ -61,6 +61,9 @@ def example_at(items: Sequence[Any], index: int, name: str, kind: type[Made] = E
         raise ConfigError(f"{name}[{index}] is a {type(made).__name__}, not an operant.task.{kind.__name__}")
     if not isinstance(made.prompt, str) and not is_messages(made.prompt):
         raise ConfigError(f"{name}[{index}]: its prompt is neither a text nor messages, each with a role and a content")
+    said = "completion" if isinstance(made, Demonstration) else "solution"
+    if not isinstance(getattr(made, said), str):
+        raise ConfigError(f"{name}[{index}]: its {said} is a {type(getattr(made, said)).__name__}, not a text")
     return made
 
 
