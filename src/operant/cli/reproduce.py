@@ -19,6 +19,7 @@ from operant.api import start
 from operant.cli.say import say, tell
 from operant.config.errors import ConfigError
 from operant.config.resolve import Resolved
+from operant.config.schema import RunConfig
 from operant.config.write import json_text
 from operant.env import EnvLike
 from operant.run import checkpoint, exported
@@ -87,10 +88,7 @@ def reproduce(
         say(f"{row['what']} differs: {row['then']} then, {row['now']} now")
     if not changed:
         say("Packages and machine are those that the run names.")
-    again = Resolved(
-        cfg.model_copy(update={"track": None}), defaultdict(lambda: f"run {then['id']}"), then.get("preset")
-    )
-    new = start(again, env=env, runs=runs, quiet=quiet, say=say, on_metrics=_end(then)).folder
+    new = start(_again(cfg, then), env=env, runs=runs, quiet=quiet, say=say, on_metrics=_end(then)).folder
     now = new.info()
     parameters = compare_parameters(old, new)
     metrics = compare_metrics(old.metrics(), new.metrics())
@@ -108,6 +106,12 @@ def reproduce(
         "evaluation": compare_returns(then.get("evaluation"), now.get("evaluation")),
         "changed": changed,
     }
+
+
+def _again(cfg: RunConfig, then: Mapping[str, Any]) -> Resolved:
+    """The settings of a run to train once more, mirrored nowhere."""
+    origin = defaultdict[str, str](lambda: f"run {then['id']}")
+    return Resolved(cfg.model_copy(update={"track": None}), origin, then.get("preset"))
 
 
 def _end(then: Mapping[str, Any]) -> OnMetrics | None:
