@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
@@ -25,6 +26,7 @@ from operant.run.evaluate import copies as made_copies
 from operant.run.find import trained
 from operant.run.made_here import consented
 from operant.run.schemas import settings
+from operant.run.shipped import is_shipped, refuse_shipped
 from operant.run.sources import ChangedWarning, absolute, differences, require_env, short, told
 from operant.run.world import world_of
 
@@ -153,26 +155,34 @@ class Run:
             measure.close()
         protocol = cfg.model_copy(update={"seed": seed, "deterministic": deterministic})
         if self.exported:
-            short = summary(result) | result.marks(cfg) | protocol.model_dump(include={"deterministic", "seed"})
-            short["episodes"] = len(result.returns)
+            with tempfile.TemporaryDirectory() as aside:
+                more = measure.keep(Path(aside), self.step)
+            short = summary(result) | result.marks(cfg)
+            short |= {name.removeprefix("eval/"): value for name, value in more.items()}
+            short |= protocol.model_dump(include={"deterministic", "seed"}) | {"episodes": len(result.returns)}
         else:
             more = {**measure.keep(self.path, self.step), **changed}
             short = keep_evaluation(self.folder, self.step, result, protocol, more, final=cfg)
         return short | {"returns": result.returns.tolist(), "lengths": result.lengths.tolist()}
 
     def play(self, *, episodes: int = 1, seed: int | None = None, show: bool = False) -> list[Path]:
-        """Film the policy, an mp4 an episode in `videos/`; with `show`, open a window instead and write nothing."""
+        """Film the policy, an mp4 an episode in `videos/`; with `show`, open a window instead and write nothing.
+
+        Of a policy that ships with the library, it is `videos/NAME/` where you are; of any other, in its folder.
+        """
         from operant.view.play import Episode, film
         from operant.view.video import show as show_frames
 
         if self._world.NO_FILM:
-            raise ConfigError(self._world.NO_FILM.format(path=self.path))
+            seen = f"{self._world.NO_FILM.partition('.')[0]}: operant {self.next}"
+            raise ConfigError(seen if is_shipped(self.path) else self._world.NO_FILM.format(path=self.path))
         first = _seed(self.config.eval.seed if seed is None else seed)
         noise = None if self.config.eval.deterministic else Streams(self.config.seed).numpy("play", first)
         if not show and not has_screen():  # pictures are drawn in memory; SDL need not look for a screen
             os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         config = self.permitted()
         self._changed(config)
+        videos = Path("videos", self.path.name) if is_shipped(self.path) else self.path / "videos"
         copies = made_copies(config, self.env, 1, render_mode="rgb_array")
         fps = copies.fps
         made: list[Path] = []
@@ -185,7 +195,7 @@ class Run:
                     if show:
                         show_frames(episode.frames(), fps, episode.caption)
                     else:
-                        made.append(film(episode, self.path / "videos", step=self.step, number=k + 1, fps=fps))
+                        made.append(film(episode, videos, step=self.step, number=k + 1, fps=fps))
         finally:
             copies.close()
         return made
@@ -201,7 +211,7 @@ class Run:
     @property
     def next(self) -> str:
         """The command that looks at it, without `operant`."""
-        return self._world.NEXT.format(path=self.path)
+        return self._world.NEXT.format(path=self.path.name if is_shipped(self.path) else self.path)
 
     def export_refusal(self) -> str:
         """Why it is not exported and what to do instead; "" where it is."""
@@ -211,6 +221,7 @@ class Run:
         """Write `report.html` anew and return its path."""
         from operant.view.report import write_report
 
+        refuse_shipped(self.path, "there is no report to write")
         return write_report(self.path)
 
 

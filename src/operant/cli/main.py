@@ -166,7 +166,7 @@ def evaluate(args: argparse.Namespace) -> None:
         return
     tell(f"{measured(result)}; seeds from {result['seed']}")
     kept = f"Kept in {run.path / 'evals'}. " if not run.exported and os.access(run.path / "evals", os.W_OK) else ""
-    say(f"{kept}Next: operant report {run.path}")
+    say(f"{kept}Next: operant {_then(run)}")
 
 
 def play(args: argparse.Namespace) -> None:
@@ -187,16 +187,18 @@ def play(args: argparse.Namespace) -> None:
         made = [args.out]
     for path in made:
         tell(path)
-    say(f"Next: operant report {run.path}")
+    say(f"Next: operant {_then(run)}")
 
 
 def report(args: argparse.Namespace) -> None:
     """Write the report of a run."""
+    from operant.run.shipped import refuse_shipped
     from operant.view.report import write_report
     from operant.view.solutions import is_solution
     from operant.view.solve_report import write_solve_report
 
     run = _find(args)
+    refuse_shipped(run, "there is no report to write")
     path = write_solve_report(run) if is_solution(run) else write_report(run)
     tell(path)
     if args.open:
@@ -299,6 +301,15 @@ def _open(args: argparse.Namespace) -> Any:
     from operant.api import Run
 
     return Run(_find(args), name=args.checkpoint, env=args.env, trust=args.trust)
+
+
+def _then(run: Any) -> str:
+    """What to do after looking at a policy, as a command without `operant`."""
+    from operant.run.shipped import is_shipped
+
+    if is_shipped(run.path):
+        return f"train {run.config.algorithm} {run.config.env.id} trains one of your own"
+    return f"report {run.path}"
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:

@@ -143,10 +143,15 @@ def _add_train(parser: Parser, algorithm: str) -> None:
 
 
 def _add_list(parser: Parser) -> None:
-    parser.usage = "operant list runs|algorithms|environments [--json] [--runs DIR]"
-    parser.description = "List the runs made here, the algorithms, or the environments that can be made."
+    parser.usage = "operant list runs|policies|algorithms|environments [--json] [--runs DIR]"
+    parser.description = (
+        "List the runs made here, the policies that ship, the algorithms, or the environments that can be made."
+    )
     parser.add_argument(
-        "what", metavar="WHAT", choices=["runs", "algorithms", "environments"], help="runs, algorithms or environments"
+        "what",
+        metavar="WHAT",
+        choices=["runs", "policies", "algorithms", "environments"],
+        help="runs, policies, algorithms or environments",
     )
     flags.add_json(parser)
     flags.add_runs(parser, "where the run folders are [runs]")

@@ -107,9 +107,16 @@ def _environments(args: argparse.Namespace) -> list[dict[str, Any]]:
     return registered()
 
 
-LISTS = {"runs": _runs, "algorithms": _algorithms, "environments": _environments}
+def _policies(args: argparse.Namespace) -> list[dict[str, Any]]:
+    from operant.run.shipped import rows
+
+    return rows()
+
+
+LISTS = {"runs": _runs, "policies": _policies, "algorithms": _algorithms, "environments": _environments}
 NEXT = {
     "runs": "Next: operant report RUN, operant play RUN or operant eval RUN; `last` is the newest.",
+    "policies": "Next: operant play NAME, operant eval NAME; of a language model operant sample NAME PROMPT",
     "algorithms": "Next: operant train ppo --help",
     "environments": "Next: operant train ppo ID; any module:callable that returns an environment works too.",
 }

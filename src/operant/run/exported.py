@@ -11,6 +11,7 @@ from operant.config.schema import EvalConfig
 from operant.run.actor import Policy
 from operant.run.disk import digest, matches
 from operant.run.folder import write_json
+from operant.run.shipped import is_shipped
 from operant.run.world import kind_of, read_policy, world_of
 
 MANIFEST = "MANIFEST.json"
@@ -23,7 +24,7 @@ def is_exported(path: Path) -> bool:
 
 def seal(folder: Path) -> None:
     """Write the manifest: size and SHA-256 of every file."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p != folder / MANIFEST)
     write_json(folder / MANIFEST, {"files": {p.relative_to(folder).as_posix(): digest(p) for p in files}})
 
 
@@ -60,7 +61,7 @@ def load(folder: Path, name: str = "latest", *, trust: bool = False) -> tuple[Po
         raise ConfigError(f"{folder / 'run.json'} does not say which step was exported. Export it anew.")
     if name not in ("latest", about.get("checkpoint"), f"step-{step:08d}"):
         raise ConfigError(f"{folder} holds one policy, that of step {step}, not '{name}'. Leave out --checkpoint.")
-    if world_of(kind := kind_of(folder)).NO_EXPORT:
+    if world_of(kind := kind_of(folder)).NO_EXPORT and not is_shipped(folder):
         raise ConfigError(f"{folder} is no exported policy: it holds a {kind} model")
     return read_policy(folder, trust=trust), step
 
@@ -73,7 +74,7 @@ def protocol(folder: Path, eval: EvalConfig) -> EvalConfig:
     """
     made = _read(folder / "evaluation.json", "episodes", "deterministic", "seed")
     try:
-        return EvalConfig.model_validate(
+        return type(eval).model_validate(
             eval.model_dump() | {key: made[key] for key in ("episodes", "deterministic", "seed")}
         )
     except ValueError as error:

@@ -10,16 +10,22 @@ from typing import Any
 from operant.config.errors import ConfigError
 from operant.config.suggest import did_you_mean, nearest
 from operant.run.folder import RunFolder
+from operant.run.shipped import PREFIX, find_shipped, shipped
 
 
 def find(run: str, runs: Path | str = "runs") -> Path:
     """The folder that a person means by `run`: a path, a unique beginning of a name under `runs`, or "last".
+
+    Where no run is called so, the policy of that name that ships with the library; with `operant/` before it always.
 
     Raises:
         ConfigError: if none or several fit; names what is there.
     """
     if (Path(run) / "run.json").is_file():
         return Path(run)
+    ships = find_shipped(run)
+    if ships is not None and run.startswith(PREFIX):
+        return ships
     there = list_runs(runs)
     if run == "last" and there:
         return Path(there[-1]["path"])
@@ -27,20 +33,26 @@ def find(run: str, runs: Path | str = "runs") -> Path:
     if len(fits) == 1:
         return fits[0]
     if fits:
+        also = "" if ships is None else f" The policy that ships is {PREFIX}{ships.name}."
         raise ConfigError(
-            f"'{run}' fits {len(fits)} runs: {', '.join(p.name for p in fits[:5])}. Give more of the name."
+            f"'{run}' fits {len(fits)} runs: {', '.join(p.name for p in fits[:5])}. Give more of the name.{also}"
         )
-    hint = did_you_mean(nearest(run, [str(r["id"]) for r in there], cutoff=0.3))
+    if ships is not None:
+        return ships
+    hint = did_you_mean(nearest(run, [*(str(r["id"]) for r in there), *shipped()], cutoff=0.3))
     raise ConfigError(f"no run '{run}' under {runs}.{hint} See `operant list runs --runs {runs}`.")
 
 
 def trained(run: Path | str, runs: Path | str = "runs") -> RunFolder:
-    """The folder of a training run; "last" is the newest under `runs`.
+    """The folder of a training run or an exported policy; "last" is the newest under `runs`.
+
+    A name that is no path is that of a policy that ships with the library.
 
     Raises:
         ConfigError: if it is no run folder, or holds a solved model.
     """
-    folder = RunFolder(find("last", runs) if run == "last" else run)
+    ships = None if Path(run).exists() else find_shipped(run)
+    folder = RunFolder(find("last", runs) if run == "last" else ships or run)
     if folder.info().get("kind") == "solution":
         raise ConfigError(
             f"{run} is a solved model, not a training run: it has no checkpoint. To look at it: operant report {run}"

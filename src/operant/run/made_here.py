@@ -25,6 +25,7 @@ from operant.config.registry import is_code
 from operant.config.schema import RunConfig
 from operant.env import EnvLike
 from operant.run.schemas import RUN, read_json
+from operant.run.shipped import is_shipped
 
 FIELD = "mark"
 """Of `run.json`."""
@@ -50,6 +51,8 @@ def mark(config: RunConfig) -> dict[str, str]:
 
 def is_made_here(run: Path, config: RunConfig) -> bool:
     """Whether this user made the run here, and it names what it named then."""
+    if is_shipped(run):
+        return True
     told = read_json(run / "run.json", RUN).get(FIELD)
     if told is None:
         return (run / "config.toml").stat().st_ctime < min(file.stat().st_ctime for file in _since())

@@ -130,13 +130,14 @@ def _run(args: argparse.Namespace) -> Path | None:
 
 def _checkpoint(run: Path, name: str) -> LanguageModel:
     from operant.language.model.language_model import LanguageModel
+    from operant.run import exported
     from operant.run.checkpoint import load_policy
     from operant.run.find import trained
 
     algorithm = trained(run).info().get("algorithm")
     if algorithm in SCORERS or (algorithm == "constitutional" and _compares(run)):
         raise ConfigError(f"{run} is a run of {algorithm}: its model scores what others say. Give a model that speaks")
-    agent = load_policy(run, name)[0]
+    agent = (exported.load if exported.is_exported(run) else load_policy)(run, name)[0]
     if not isinstance(agent, LanguageModel):
         raise ConfigError(f"{run} is a run of {algorithm}, not of a language model. To watch it: operant play {run}")
     return agent
