@@ -322,7 +322,9 @@ def test_unreadable_files_say_so(write: Writer, tmp_path: Path):
     assert refused("ppo", PLAIN, file=tmp_path / "no" / "c.toml") == [f"{tmp_path / 'no' / 'c.toml'}: no such file."]
     assert refused("ppo", PLAIN, file=tmp_path)[0].startswith(f"{tmp_path}: cannot be read: ")
     binary = write(b"seed = 1 # \xff")
-    assert refused("ppo", PLAIN, file=binary) == [f"{binary}: not a text file in UTF-8 (byte 11)."]
+    assert refused("ppo", PLAIN, file=binary) == [
+        f"{binary}: cannot be read: line 1 is not UTF-8 (it has the byte 0xff): save the file as UTF-8."
+    ]
     assert resolve("ppo", PLAIN, file=write(b"\xef\xbb\xbfseed = 7")).config.seed == 7
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from operant.config.bounded import decoded, read_bytes
 from operant.config.errors import ConfigError, EnvError
 from operant.config.suggest import did_you_mean, nearest
 
@@ -106,8 +107,8 @@ def _map(path: Path, options: Mapping[str, Any], discount: float | None) -> tupl
             guess = did_you_mean(nearest(key, known))
             raise ConfigError(f"a map has no option {key!r}.{guess} It has {', '.join(known)}.")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = decoded(read_bytes(path))
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as text ({error}).") from None
     said = set(HEADER.findall(text)) | options.keys()
     given, assumed = dict(options), list[str]()

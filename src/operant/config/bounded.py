@@ -5,14 +5,17 @@ Whoever wrote a file may have written it to do harm: of gigabytes, without end, 
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import json
 import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from gzip import GzipFile
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 LARGEST = 2**26
 """Bytes of a JSON or TOML file, unless its reader says otherwise."""
@@ -21,6 +24,9 @@ DEEPEST = 100
 LONGEST = 2**26
 """Characters of a line."""
 
+_MARKS = ((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"),
+          (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"))  # fmt: skip
+_ESCAPED = re.compile("[\udc80-\udcff]")
 _NO_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"|[^\[\]{}"]++', re.DOTALL)
 
 
@@ -53,7 +59,11 @@ def loads(data: bytes | str, *, deepest: int = DEEPEST, constant: Callable[[str]
     Raises:
         ValueError: if it is none, or nested more deeply.
     """
-    text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
+    text = (
+        data.removeprefix("\ufeff")
+        if isinstance(data, str)
+        else data.decode(json.detect_encoding(data), "surrogatepass")
+    )
     if text.count("[") + text.count("{") > deepest:
         steps = (1 if bracket in "[{" else -1 for bracket in _NO_BRACKET.sub("", text) if bracket != '"')
         if any(depth > deepest for depth in itertools.accumulate(steps)):
@@ -66,12 +76,47 @@ def load_json(path: Path, most: int = LARGEST) -> Any:
     return loads(read_bytes(path, most))
 
 
-def text_lines(file: IO[str], most: int = LONGEST) -> Iterator[str]:
-    """The lines of a text. Raises ValueError for one that is longer than `most` characters, before it is all read."""
-    while line := file.readline(most + 1):
+def decoded(data: bytes) -> str:
+    """A text in UTF-8, with or without a mark at its beginning; lines end in a newline alone, however they did.
+
+    Raises:
+        ValueError: if it is in another encoding: which, or the line.
+    """
+    _refuse_other(data)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        lines = data[: error.start].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        raise ValueError(_no_utf8(lines.count(b"\n") + 1, data[error.start])) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def text_lines(file: BufferedReader | GzipFile, most: int = LONGEST) -> Iterator[str]:
+    """The lines of a text, as `decoded` reads it, one by one.
+
+    Raises:
+        ValueError: as `decoded`, or for a line that is longer than `most` characters, before it is all read.
+    """
+    _refuse_other(file.peek(4)[:4])
+    lines = TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape")
+    for number in itertools.count(1):
+        if not (line := lines.readline(most + 1)):
+            return
         if len(line) > most:
             raise ValueError(f"a line has more than {most:,} characters")
+        if not line.isascii() and (bad := _ESCAPED.search(line)):
+            raise ValueError(_no_utf8(number, ord(bad[0]) - 0xDC00))
         yield line
+
+
+def _refuse_other(data: bytes) -> None:
+    for mark, name in _MARKS:
+        if data.startswith(mark):
+            raise ValueError(f"it is in {name}, as its first bytes say: save it as UTF-8")
+
+
+def _no_utf8(line: int, byte: int) -> str:
+    return f"line {line} is not UTF-8 (it has the byte 0x{byte:02x}): save the file as UTF-8"
 
 
 def require_regular(path: Path) -> None:

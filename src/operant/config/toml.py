@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from operant.config.bounded import read_bytes
+from operant.config.bounded import decoded, read_bytes
 from operant.config.errors import ConfigError
 from operant.config.locate import key_lines
 from operant.config.suggest import did_you_mean, nearest
@@ -21,13 +21,11 @@ DEEP = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){100}""")
 def toml_text(path: Path, *, piped: bool = False) -> str:
     """The text of a TOML file that is no longer and no deeper than one may be; a pipe where a person named it."""
     try:
-        text = read_bytes(path, piped=piped).decode("utf-8-sig")
+        text = decoded(read_bytes(path, piped=piped))
     except (FileNotFoundError, NotADirectoryError):
         folder = path.parent
         names = [each.name for each in folder.glob("*.toml")] if folder.is_dir() else []
         raise ConfigError(f"{path}: no such file.{did_you_mean(nearest(path.name, names))}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a text file in UTF-8 (byte {error.start}).") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if DEEP.search(text):  # the standard parser would take minutes

@@ -26,8 +26,7 @@ def lines(path: Path | str) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     path = Path(path)
     try:
-        read = gzip.open if path.suffix == ".gz" else open
-        with read(path, "rt", encoding="utf-8-sig") as file:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(text_lines(file), 1):
                 if not line.strip():
                     continue

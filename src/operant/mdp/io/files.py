@@ -35,13 +35,15 @@ Nothing is ever unpickled.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from operant.config.bounded import loads, read_bytes
+from operant.config.bounded import decoded, loads, read_bytes
+from operant.config.suggest import did_you_mean, nearest
 from operant.data.npz import read_npz
 from operant.mdp.build.grid import grid_world
 from operant.mdp.convert.row_builder import RowBuilder
@@ -241,12 +243,12 @@ def _index(names: Any, limit: int) -> Callable[[Any], int]:
 
 def _load_map(path: Path, **changes: Any) -> MDP:
     try:
-        lines = read_bytes(path).decode("utf-8").splitlines()
+        lines = decoded(read_bytes(path)).split("\n")
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read ({error}).") from error
     options: dict[str, Any] = {"rewards": {}}
-    number = 0
-    while number < len(lines) and _is_option(lines[number]):
+    number, above = 0, _above(lines)
+    while number < len(lines) and (_is_option(lines[number]) or number < above):
         key, _, value = lines[number].partition(":")
         try:
             _option(options, key.strip(), value.strip())
@@ -259,7 +261,15 @@ def _load_map(path: Path, **changes: Any) -> MDP:
     try:
         return grid_world("\n".join(lines[number:]), **options)
     except ModelError as error:
+        if number < len(lines) and (like := LIKE_AN_OPTION.match(lines[number])):
+            raise ModelError(f"{path}:{number + 1}: {_unknown(like[1])}.") from error
         raise ModelError(f"{path}: {error}") from error
+
+
+def _above(lines: list[str]) -> int:
+    """How many lines stand above the map and look like options: an empty line follows the last of them, or none do."""
+    count = next((i for i, line in enumerate(lines) if not LIKE_AN_OPTION.match(line)), len(lines))
+    return count if count < len(lines) and not lines[count].strip() else 0
 
 
 def _is_option(line: str) -> bool:
@@ -267,6 +277,7 @@ def _is_option(line: str) -> bool:
     return bool(colon) and key.split(" ")[0] in {*NUMBERS, *TEXTS, "reward", "horizon"}
 
 
+LIKE_AN_OPTION = re.compile(r"\s*([A-Za-z_]\w{2,}(?: \S)?)\s*:(?!:)")
 NUMBERS = ("discount", "living_reward", "slip")
 TEXTS = ("terminal", "walls", "start", "reward_on")
 
@@ -286,4 +297,11 @@ def _option(options: dict[str, Any], key: str, value: str) -> None:
     elif key.startswith("reward ") and len(key) == len("reward X"):
         options["rewards"][key[-1]] = float(value)
     else:
-        raise ValueError(f"{key!r} is no option of a grid world")
+        raise ValueError(_unknown(key))
+
+
+def _unknown(key: str) -> str:
+    """What is no option of a grid world, with the nearest that is one."""
+    known = (*NUMBERS, *TEXTS, "horizon", "reward X")
+    hint = did_you_mean(nearest(key if " " not in key else f"{key.split()[0]} X", known))
+    return f"{key!r} is no option of a grid world.{hint} They are {', '.join(known)}"

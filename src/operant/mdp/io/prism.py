@@ -180,7 +180,7 @@ class _Places:
 def _lines(path: Path) -> Iterator[Line]:
     """The fields of every line that is neither empty nor a comment."""
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as file:
             for number, line in enumerate(text_lines(file), start=1):
                 fields = line.split()
                 if fields and not fields[0].startswith("#"):
