@@ -133,6 +133,7 @@ def test_what_the_pointer_reads_is_strict_json() -> None:
         "x": [0.0, 500.0],
         "step": [0, 5],
         "rows": [["kl", ["nan", 0.12346]], ["eval", [None, "-inf"]]],
+        "unit": "step",
     }
 
 

@@ -183,7 +183,8 @@ def play(args: argparse.Namespace) -> None:
 
         args.out.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(made[0], args.out)
-        made[0].with_suffix(".json").unlink()
+        for beside in (".json", ".jpg"):
+            made[0].with_suffix(beside).unlink()
         made = [args.out]
     for path in made:
         tell(path)

@@ -61,7 +61,7 @@ def wilson_ci(share: float, count: int, *, level: float = 0.95) -> tuple[float, 
     z = NormalDist().inv_cdf((1.0 + level) / 2.0)
     middle, wide = share + z * z / (2 * count), z * math.sqrt(share * (1.0 - share) / count + (z / (2 * count)) ** 2)
     whole = 1.0 + z * z / count
-    return max(0.0, (middle - wide) / whole), min(1.0, (middle + wide) / whole)
+    return min(share, max(0.0, (middle - wide) / whole)), max(share, min(1.0, (middle + wide) / whole))
 
 
 def iqm_over_rows(values: ArrayLike) -> NDArray[np.float64]:

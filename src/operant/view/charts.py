@@ -51,6 +51,8 @@ class Chart:
     x_ticks: list[tuple[float, str]]  # position in per cent, text
     y_ticks: list[tuple[float, str]]
     layers: list[tuple[str, str]] = field(default_factory=lambda: list[tuple[str, str]]())  # kind, path
+    across: str = ""  # what is laid along each side
+    up: str = ""
     band: tuple[float, float] | None = None  # top and height in per cent
     hover: str = "null"
 
@@ -87,8 +89,10 @@ class Chart:
         """Strokes over the full height, one for each position of a tenth of a per cent."""
         self._draw(kind, (f"M{a}.0 0V{BOX:.0f}" for a in sorted({round(v) for v in self.x(x).tolist()})))
 
-    def reading(self, step: Array, rows: Sequence[tuple[str, Sequence[float | None]]]) -> None:
+    def reading(self, step: Array, rows: Sequence[tuple[str, Sequence[float | None]]], unit: str = "step") -> None:
         """What the page says under the pointer: positions, steps and named values, None where there is nothing to say.
+
+        `unit` is what a position is called.
 
         It is strict JSON, in which numbers that are not finite are words.
         """
@@ -97,8 +101,9 @@ class Chart:
             return value if value is None else float(f"{value:.5g}") if math.isfinite(value) else str(value)
 
         named = [[name, [plain(v) for v in value]] for name, value in rows]
-        data = {"x": [round(v, 1) for v in self.x(step).tolist()], "step": [round(v) for v in step.tolist()]}
-        self.hover = json.dumps(data | {"rows": named}, separators=(",", ":"))
+        where = [round(v) if v == round(v) else plain(v) for v in step.tolist()]
+        data = {"x": [round(v, 1) for v in self.x(step).tolist()], "step": where}
+        self.hover = json.dumps(data | {"rows": named, "unit": unit}, separators=(",", ":"))
 
     def _down(self, y: Array) -> Array:
         """Distances from the upper edge, [K]."""
@@ -109,11 +114,16 @@ class Chart:
             self.layers.append((kind, path))
 
 
-def chart(x: Scale, y: Scale, label: str, *, x_count: int = 6, y_count: int = 5) -> Chart:
-    """An empty chart with about so many ticks along each side; `label` is read to those who cannot see it."""
-    across = [(x.percent(v), tick(v)) for v in ticks(x, x_count)]
-    up = [(100.0 - y.percent(v), tick(v)) for v in ticks(y, y_count)]
-    return Chart(x, y, label, across, up)
+def chart(
+    x: Scale, y: Scale, label: str, *, across: str = "environment steps", up: str, x_count: int = 6, y_count: int = 5
+) -> Chart:
+    """An empty chart with about so many ticks along each side; `label` is read to those who cannot see it.
+
+    `across` and `up` are the titles of the axes.
+    """
+    along = [(x.percent(v), tick(v)) for v in ticks(x, x_count)]
+    beside = [(100.0 - y.percent(v), tick(v)) for v in ticks(y, y_count)]
+    return Chart(x, y, label, along, beside, across=across, up=up)
 
 
 def ticks(scale: Scale, count: int) -> list[float]:

@@ -74,7 +74,7 @@ def _curves(world: World, bands: Sequence[Band | None], title: str) -> dict[str,
         return None
     end = max(float(band.grid[-1]) for _, band, _ in drawn)
     scale = charts.fit([band.seeds for _, band, _ in drawn])
-    chart = charts.chart(Scale(0.0, end or 1.0), scale, f"{title} in {world.env}")
+    chart = charts.chart(Scale(0.0, end or 1.0), scale, f"{title} in {world.env}", up="return")
     readings: list[tuple[str, list[float | None]]] = []
     for name, band, colour in drawn:
         _draw(chart, band, colour)

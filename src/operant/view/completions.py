@@ -93,8 +93,9 @@ def _curve(metrics: Metrics) -> dict[str, Any] | None:
     if not curves:
         return None
     end = max(float(column.step[-1]) for _, _, column in curves)
-    scale = charts.fit([column.value for _, _, column in curves], include=[0.0, 1.0])
-    chart = charts.chart(Scale(0.0, end or 1.0), scale, "Held-out accuracy over steps")
+    chart = charts.chart(
+        Scale(0.0, end or 1.0), Scale(0.0, 1.0), "Held-out accuracy over steps", across="steps", up="share right"
+    )
     for css, _, column in curves:
         chart.line(css, column.step, column.value)
     greedy = curves[0][2]

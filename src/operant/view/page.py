@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 FACTS = ("step", "seed", "return", "length")
 EMBEDDED = 15_000_000
 """Bytes of video that a page holds at most; films beyond it are linked to."""
+POSTER = 400_000
+"""Bytes of the picture of a film."""
 
 
 @cache
@@ -78,12 +80,21 @@ def films(folder: RunFolder) -> list[dict[str, Any]]:
     for path in reversed(folder.videos()):
         side, size = path.with_suffix(".json"), path.stat().st_size
         facts = dict.fromkeys(FACTS) | read_json(side, FILM) if side.is_file() else None
-        film = {"name": path.name, "facts": facts, "link": f"videos/{quote(path.name)}", "size": size, "data": None}
+        film = {"name": path.name, "facts": facts, "link": f"videos/{quote(path.name)}", "size": size}
+        film |= {"data": None, "poster": _poster(path.with_suffix(".jpg"))}
         if size <= room:
             room -= size
             film["data"] = "data:video/mp4;base64," + base64.b64encode(read_bytes(path, EMBEDDED)).decode()
         rows.append(film)
     return rows
+
+
+def _poster(path: Path) -> str | None:
+    """The picture of a film that stands before it is played, as a data URL."""
+    try:
+        return "data:image/jpeg;base64," + base64.b64encode(read_bytes(path, POSTER)).decode()
+    except (OSError, ValueError):
+        return None
 
 
 def command(argv: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from operant.data.stats import bootstrap_ci, iqm
+from operant.data.stats import bootstrap_ci, iqm, wilson_ci
 from operant.view import charts
 from operant.view.bands import moving_average
 from operant.view.charts import Chart, Scale
@@ -42,11 +42,17 @@ def learning_curve(metrics: Metrics, evaluations: Sequence[Mapping[str, Any]], u
     eval_step = np.asarray([e["step"] for e in evaluations], dtype=np.float64)  # [E]
     mean = np.asarray([e["mean"] for e in evaluations], dtype=np.float64)
     std = np.asarray([e["std"] for e in evaluations], dtype=np.float64)
-    steps, values = [eval_step], [mean - std, mean + std, mean]
+    low, high = mean - std, mean + std
+    share = [e["mean"] if _is_share(e) else math.nan for e in evaluations]  # of proportions, the interval of one
+    for index, evaluation in enumerate(evaluations):
+        if math.isfinite(share[index]):
+            low[index], high[index] = wilson_ci(share[index], int(evaluation["episodes"]))
+    steps, values = [eval_step], [low, high, mean]
     if every is not None:
         steps, values = [*steps, every.step], [*values, every.value]
     end = max([until, *(float(s.max()) for s in steps if len(s))])
-    chart = charts.chart(Scale(0.0, end or 1.0), charts.fit(values), "Return over environment steps")
+    scale = Scale(0.0, 1.0) if every is None and np.isfinite(share).all() else charts.fit(values)
+    chart = charts.chart(Scale(0.0, end or 1.0), scale, "Return over environment steps", up="return")
     window = float(f"{WINDOW * end:.1g}")
     readings: list[tuple[str, Sequence[float | None]]] = []
     axis = eval_step
@@ -62,13 +68,25 @@ def learning_curve(metrics: Metrics, evaluations: Sequence[Mapping[str, Any]], u
         axis = train.step[kept]
         readings = [("return", train.value[kept].tolist()), ("smoothed", average[kept].tolist())]
     finite = np.isfinite(mean + std)
-    chart.bars("whisker", eval_step[finite], (mean - std)[finite], (mean + std)[finite])
+    chart.bars("whisker", eval_step[finite], low[finite], high[finite])
     chart.dots("dot", eval_step[finite], mean[finite])
     chart.posts("bad", eval_step[~finite])
     if len(eval_step) and len(axis):
         readings.append(("evaluation", _nearest(axis, eval_step, mean, within=0.01 * end)))
     chart.reading(axis, readings)
-    return {"chart": chart, "window": count(window), "train": train is not None, "resumed": len(resumed) > 0}
+    return {
+        "chart": chart,
+        "window": count(window),
+        "train": train is not None,
+        "resumed": len(resumed) > 0,
+        "shares": bool(np.isfinite(share).any()),
+    }
+
+
+def _is_share(evaluation: Mapping[str, Any]) -> bool:
+    """Whether an evaluation counted: its mean is a proportion then, which no deviation may lead out of 0 to 1."""
+    counted = "accuracy_greedy" in evaluation or "agreement" in evaluation
+    return counted and 0.0 <= evaluation["mean"] <= 1.0 and (evaluation.get("episodes") or 0) >= 1
 
 
 def diagnostics(metrics: Metrics) -> list[dict[str, Any]]:
@@ -94,7 +112,7 @@ def _diagnostic(row: Diagnostic, current: Column, every: Column | None) -> dict[
     bounds = [b for b in (row.low, row.high) if b is not None]
     inside = current.value[(current.value >= low) & (current.value <= high)]
     x, y = Scale(0.0, float(current.step[-1]) or 1.0), charts.fit([inside], include=bounds)
-    chart = charts.chart(x, y, f"{row.title} over environment steps", x_count=3, y_count=3)
+    chart = charts.chart(x, y, f"{row.title} over environment steps", up=row.title, x_count=3, y_count=3)
     if bounds:
         top = y.percent(row.high) if row.high is not None else 100.0
         bottom = y.percent(row.low) if row.low is not None else 0.0
@@ -137,10 +155,12 @@ def returns_chart(returns: Sequence[float]) -> dict[str, Any]:
     bins = min(30, max(6, round(2 * math.sqrt(len(value)))))
     height, edges = np.histogram(value, bins=bins)
     tallest = float(height.max()) * 1.08
-    chart = charts.chart(charts.fit([value]), Scale(0.0, tallest), "How many episodes had which return", y_count=3)
+    x, y = charts.fit([value]), Scale(0.0, tallest)
+    chart = charts.chart(x, y, "How many episodes had which return", across="return", up="episodes", y_count=3)
     chart.y_ticks = [tick for tick in chart.y_ticks if float(tick[1].replace("k", "e3")).is_integer()]
     some = height > 0
     chart.boxes("bar", edges[:-1][some], edges[1:][some], height[some].astype(np.float64))
+    chart.reading((edges[:-1] + edges[1:]) / 2, [("episodes", height.astype(np.float64).tolist())], "return about")
     chart.bars("rug", value, np.zeros(len(value)), np.full(len(value), 0.045 * tallest))
     chart.posts("iqm", np.asarray([middle] if math.isfinite(middle) else []))
     if math.isfinite(low) and high > low:
@@ -151,7 +171,7 @@ def returns_chart(returns: Sequence[float]) -> dict[str, Any]:
 def phases(info: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Where the wall time went, the longest first: name, seconds, share in per cent; the rest is named as such."""
     spent = {str(k): float(v) for k, v in (info.get("phases") or {}).items() if v}
-    total = max(float(info.get("seconds") or 0.0), sum(spent.values()))
+    total = max(float(info.get("wall") or info.get("seconds") or 0.0), sum(spent.values()))
     if not spent or total <= 0:
         return []
     parts = sorted(spent.items(), key=lambda part: -part[1])

@@ -64,9 +64,10 @@ class Episode:
 
 def film(episode: Episode, folder: Path, *, step: int, number: int, fps: int) -> Path:
     """Record an episode as `step-<8 digits>-ep<number>-ret<return>.mp4` with a JSON of the same name beside it."""
-    draft = record(episode.frames(), folder / f".draft-{number}.mp4", fps=fps, overlay=episode.caption)
+    draft = record(episode.frames(), folder / f".draft-{number}.mp4", fps=fps, overlay=episode.caption, poster=True)
     final = folder / f"step-{step:08d}-ep{number}-ret{episode.total:.0f}.mp4"
     draft.replace(final)
+    draft.with_suffix(".jpg").replace(final.with_suffix(".jpg"))
     about = {"step": step, "seed": episode.seed, "return": episode.total, "length": episode.length, "fps": fps}
     write_json(final.with_suffix(".json"), about)
     return final

@@ -136,8 +136,10 @@ def _figures(
     total = info.get("total_steps")
     asked = f"of {count(total)} asked for" if total else ""
     figures.append({"label": "Steps", "value": count(steps), "note": asked})
-    speed = f"{count(steps / seconds)} steps/s" if seconds and steps else ""
-    figures.append({"label": "Wall time", "value": duration(seconds), "note": speed})
+    speed = f"{count(steps / seconds)} steps/s in training" if seconds and steps else ""
+    whole = info.get("wall") or seconds
+    trained = f"{duration(seconds)} of them trained, " if whole and seconds and whole - seconds > 0.1 else ""
+    figures.append({"label": "Wall time", "value": duration(whole), "note": f"{trained}{speed}"})
     return figures
 
 

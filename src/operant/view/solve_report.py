@@ -138,7 +138,9 @@ def _convergence(about: Mapping[str, Any]) -> Chart | None:
     log = np.log10([gap for _, gap in rows])
     asked = math.log10(2 * about["epsilon"])
     y = Scale(math.floor(min(log.min(), asked)) - 0.2, math.ceil(log.max()) + 0.2)
-    chart = charts.chart(Scale(0.0, float(step[-1])), y, "Certified gap over iterations")
+    chart = charts.chart(
+        Scale(0.0, float(step[-1])), y, "Certified gap over iterations", across="iterations", up="certified gap"
+    )
     gap = max(1, -(-round(y.high - y.low) // 6))
     powers = range(math.ceil(y.low), math.floor(y.high) + 1, gap)
     chart.y_ticks = [(100.0 - y.percent(power), charts.tick(float(f"1e{power}"))) for power in powers]
@@ -146,7 +148,7 @@ def _convergence(about: Mapping[str, Any]) -> Chart | None:
     chart.band = (top, 100.0 - top)
     chart.line("smooth", step, log)
     kept = charts.thin(step, log)
-    chart.reading(step[kept], [("gap", (10.0 ** log[kept]).tolist())])
+    chart.reading(step[kept], [("gap", (10.0 ** log[kept]).tolist())], "iteration")
     return chart
 
 
@@ -157,10 +159,12 @@ def _values(record: Record) -> Chart | None:
     if len(record.values) < 2:
         return None
     step, value = np.arange(len(record.values), dtype=np.float64), record.values
-    chart = charts.chart(Scale(0.0, float(step[-1])), charts.fit([value]), "Value of each state")
+    chart = charts.chart(
+        Scale(0.0, float(step[-1])), charts.fit([value]), "Value of each state", across="states", up="value"
+    )
     chart.line("smooth", step, value)
     kept = charts.thin(step, value)
-    chart.reading(step[kept], [("value", value[kept].tolist())])
+    chart.reading(step[kept], [("value", value[kept].tolist())], "state")
     return chart
 
 
@@ -179,7 +183,9 @@ def _policy(record: Record) -> Chart | None:
     if not len(state):
         return None
     y = Scale(-0.6, len(names) - 0.4)
-    chart = charts.chart(Scale(0.0, float(len(record.policy) - 1)), y, "Optimal actions of each state")
+    chart = charts.chart(
+        Scale(0.0, float(len(record.policy) - 1)), y, "Optimal actions of each state", across="states", up="action"
+    )
     gap = -(-len(names) // 12)
     chart.y_ticks = [(100.0 - y.percent(a), names[a][:10]) for a in range(0, len(names), gap)]
     some = np.unique(np.linspace(0, len(state) - 1, 4000).astype(np.int64))

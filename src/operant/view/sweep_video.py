@@ -73,7 +73,7 @@ class Sweeps:
         pictures = self._maps(frames) if self.layout is not None else self._strips(frames)
         hold = round(fps * HOLD)
         captions += captions[-1:] * hold
-        return record(_held(pictures, hold), path, fps=fps, overlay=captions.__getitem__)
+        return record(_held(pictures, hold), path, fps=fps, overlay=captions.__getitem__, poster=True)
 
     def _maps(self, frames: list[tuple[int, float, Floats]]) -> Iterator[Any]:
         assert self.layout is not None

@@ -25,14 +25,16 @@ Overlay = Callable[[int], str]
 _INK, _PAPER = (236, 238, 241), (22, 25, 29)
 
 
-def record(frames: Iterable[Frame], path: Path, *, fps: int, overlay: Overlay | None = None) -> Path:
+def record(
+    frames: Iterable[Frame], path: Path, *, fps: int, overlay: Overlay | None = None, poster: bool = False
+) -> Path:
     """Encode `frames` (uint8 [H, W, 3], all of one shape) as `path`, an mp4 that every browser plays, and return it.
 
     Frames are encoded as they are drawn from the iterable and then let go, so that memory does not grow with the length
     of the film. `overlay(k)` is the caption of frame k, asked for before frame k + 1 is drawn; it stands in a bar below
     the picture, never over it, with parts set apart by " · ". Odd sizes are padded by one row or column, since H.264
     with 4:2:0 colour needs even ones. The file has a temporary name until it is complete: a film that was cut short
-    leaves nothing behind.
+    leaves nothing behind. With `poster`, its last picture lies beside it as a small JPEG of the same name.
 
     Raises OperantError when there is no frame or a frame is not a picture, DiskError when the file cannot be written.
     """
@@ -43,7 +45,7 @@ def record(frames: Iterable[Frame], path: Path, *, fps: int, overlay: Overlay | 
     if first is None:
         raise OperantError(f"no frames to write to {path.name}: the episode ended before its first picture")
     bar = _Bar(first.shape[1], overlay(0)) if overlay is not None else None
-    partial = path.with_name(f".{path.name}.partial")
+    partial, last = path.with_name(f".{path.name}.partial"), first
     with _disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -51,12 +53,25 @@ def record(frames: Iterable[Frame], path: Path, *, fps: int, overlay: Overlay | 
             for index, picture in enumerate(chain((first,), pictures)):
                 first = None  # the encoder has its own copy: keep no frame alive
                 caption = overlay(index) if overlay is not None else ""
-                encoder.write(_composed(picture, bar, caption))
+                last = _composed(picture, bar, caption)
+                encoder.write(last)
                 del picture
         partial.replace(path)
+        if poster:
+            _write_poster(last, path.with_suffix(".jpg"))
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def _write_poster(picture: Frame, path: Path) -> None:
+    """The last picture of a film, small, for a page to show before it is played."""
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    image.thumbnail((640, 640))
+    with _disk(path):
+        image.save(path, quality=85)
 
 
 def show(frames: Iterable[Frame], fps: int, overlay: Overlay | None = None) -> None:

@@ -16,7 +16,9 @@ for (const chart of document.querySelectorAll(".chart")) {
     rule.style.left = data.x[near] / 10 + "%";
     const known = data.rows.filter(([, values]) => values[near] !== null);
     const parts = known.map(([name, values]) => name + " " + say(values[near]));
-    reading.textContent = ["step " + data.step[near].toLocaleString("en"), ...parts].join("   ");
+    const at = data.step[near];
+    const where = Number.isInteger(at) ? at.toLocaleString("en") : say(at);
+    reading.textContent = [data.unit + " " + where, ...parts].join("   ");
   };
   const hide = () => { rule.hidden = true; reading.textContent = ""; };
   plot.addEventListener("pointermove", show);
