@@ -9,7 +9,8 @@ import pytest
 RUN = {
     "schema_version": 1, "id": "old", "status": "finished", "algorithm": "ppo", "env": "CartPole-v1", "seed": 1,
     "total_steps": 64, "steps": 64, "seconds": 1.0, "started": "2026-01-01T00:00:00Z", "attempts": [],
-    "evaluation": {"mean": math.nan, "std": math.inf, "iqm": -math.inf, "episodes": 2, "deterministic": True, "seed": 1},
+    "evaluation": {"mean": math.nan, "std": math.inf, "iqm": -math.inf, "episodes": 2, "deterministic": True}
+    | {"seed": 1},
 }  # fmt: skip
 EVALUATION = RUN["evaluation"] | {"step": 64, "returns": [math.nan, math.inf], "lengths": [1, 2]}
 

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from forked import Forks, text, until
+
+from reference.forked import Forks, text, until
 
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
@@ -46,11 +47,9 @@ def make():
     pathlib.Path("there").touch()
     time.sleep(60)
 """
-SMALL = {
-    "ppo": "--env.num 2 --threads 1 --algo.horizon 16 --algo.batch 16 --algo.epochs 1 --policy.hidden 8".split(),
-    "q-learning": [],
-    "sft": "--model model --threads 1 --algo.batch 4 --eval.before false".split(),
-}
+PPO = ("--env.num", "2", "--threads", "1", "--algo.horizon", "16", "--algo.batch", "16", "--algo.epochs", "1")
+SFT = ("--model", "model", "--threads", "1", "--algo.batch", "4", "--eval.before", "false")
+SMALL = {"ppo": (*PPO, "--policy.hidden", "8"), "q-learning": (), "sft": SFT}
 STEPS = {"ppo": 64, "q-learning": 200, "sft": 8}
 BARE = ["--no-save.videos", "--no-save.report"]
 BESIDES = ["--eval.episodes", "2", "--save.every", "16"]
