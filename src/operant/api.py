@@ -15,6 +15,7 @@ from operant.env import EnvLike
 from operant.opened import Run as Run
 from operant.run import launch
 from operant.run.actor import Policy
+from operant.run.begin import begin_from, named
 from operant.run.drain import timed
 from operant.run.find import find as find
 from operant.run.find import list_runs as list_runs
@@ -51,7 +52,8 @@ def train(
             returns False (as callbacks of Stable-Baselines3 do) or raises `operant.StopTraining`, training ends there:
             the run is saved, measured and reported as finished. What else it raises is told once as a warning with its
             file and line; it is not called again then, and training goes on.
-        overrides: dotted settings as on the command line, `**{"algo.discount": 0.95}`.
+        overrides: `init_from=RUN` begins from the weights of a run: its folder, name, "last", or a `Run`; of a policy
+            that ships, its name. Others are dotted settings as on the command line, `**{"algo.discount": 0.95}`.
 
     Raises:
         ConfigError: if a setting is unknown or out of range; the nearest name is suggested.
@@ -61,7 +63,7 @@ def train(
     """
     refuse_exchanged(algorithm, env, "operant.train")
     settings = overrides | {k: v for k, v in {"seed": seed, "total_steps": total_steps}.items() if v is not None}
-    resolved = resolve(algorithm, _env_name(env), overrides=settings, source="argument")
+    resolved = resolve(algorithm, _env_name(env), overrides=named(settings, runs), source="argument")
     return start(resolved, env=absolute(env), runs=runs, quiet=quiet, on_metrics=on_metrics)
 
 
@@ -131,8 +133,10 @@ def loop(algorithm: str, env: EnvLike, **overrides: Any) -> tuple[Iterator[Metri
     Nothing is written to disk. Arguments and errors are those of `train`.
     """
     refuse_exchanged(algorithm, env, "operant.loop")
-    cfg = resolve(algorithm, _env_name(env), overrides=overrides, source="argument").config
+    cfg = resolve(algorithm, _env_name(env), overrides=named(overrides, "runs"), source="argument").config
     job = builder_of(algorithm)(cfg, env, silent)
+    if cfg.init_from:
+        begin_from(job, cfg.init_from, silent)
     return job.algorithm, job.agent
 
 

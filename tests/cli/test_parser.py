@@ -244,7 +244,7 @@ def test_the_other_verbs(line: str, wanted: dict[str, object]):
         ("eval a --algo.lr 3", "operant eval: unknown flag '--algo.lr'."),
         ("list", "operant list: needs WHAT."),
         ("list run", "operant list: unknown 'run'. Did you mean 'runs'?"),
-        ("list x", "operant list: unknown 'x'. There is: runs, algorithms, environments."),
+        ("list x", "operant list: unknown 'x'. There is: runs, policies, algorithms, environments."),
         ("config", "operant config: needs a command: show, schema."),
         ("config shw", "operant config: unknown command 'shw'. Did you mean 'show'?"),
         ("env", "operant env: needs a command: check."),

@@ -121,6 +121,10 @@ def train(args: argparse.Namespace) -> int | None:
     """Resolve the settings, train, and say where the result lies."""
     from operant.config.resolve import dump, resolve
 
+    if args.overrides.keys() & {"from", "init_from"}:
+        from operant.run.begin import named
+
+        args.overrides = named(args.overrides, args.runs)
     resolved = resolve(args.algorithm, args.env, file=args.file, overrides=args.overrides)
     if args.dry_run:
         tell(dump(resolved), end="")

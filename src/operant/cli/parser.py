@@ -144,9 +144,7 @@ def _add_train(parser: Parser, algorithm: str) -> None:
 
 def _add_list(parser: Parser) -> None:
     parser.usage = "operant list runs|policies|algorithms|environments [--json] [--runs DIR]"
-    parser.description = (
-        "List the runs made here, the policies that ship, the algorithms, or the environments that can be made."
-    )
+    parser.description = "List runs, the policies that ship, algorithms, or environments."
     parser.add_argument(
         "what",
         metavar="WHAT",

@@ -41,6 +41,9 @@ def add_settings(parser: Parser, algorithm: str) -> None:
         flag = "--" + leaf.key.replace("_", "-")
         flags = [flag, "--no-" + flag[2:]] if leaf.kind == "boolean" else [flag]
         flags += ["--model"] if path == ("model", "path") else []
+        if model.aliases.get("from") == leaf.key:
+            help = f"a run or policy to begin from: its weights, this run's settings ({leaf.key})"
+            parser.add_argument("--from", action=Override, leaf=leaf, key="from", dest="overrides", help=help)
         groups[name].add_argument(
             *flags, action=Override, leaf=leaf, dest="overrides", help=argparse.SUPPRESS if hidden else _help(leaf)
         )

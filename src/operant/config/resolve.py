@@ -217,7 +217,7 @@ class _Layers:
             self.unknown(path, self.source)
 
     def _path(self, key: str) -> KeyPath:
-        parts = tuple(key.split("."))
+        parts = tuple(self.model.aliases.get(key.replace("-", "_"), key).split("."))
         known = tuple(part.replace("-", "_") for part in parts)
         leaf = leaf_of(self.model, known)
         return known[: len(leaf.path)] + parts[len(leaf.path) :] if leaf is not None and leaf.free else known

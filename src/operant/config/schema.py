@@ -108,16 +108,22 @@ class RunConfig(Section):
     `target` is the setting that says what is trained on: the word after the algorithm on the command line. `kind` is
     that of the policies it trains (`operant.config.registry.POLICIES`); `papers` are the algorithm's named variants.
     `unused` are settings and sections that it takes, as its kin do, and does not use: they are not offered.
+    `aliases` are other names of settings.
     """
 
     target: ClassVar[tuple[str, ...]] = ("env", "id")
     kind: ClassVar[str] = "networks"
     papers: ClassVar[Mapping[str, Section]] = MappingProxyType({})
     unused: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[Mapping[str, str]] = MappingProxyType({"from": "init_from"})
+    outward: ClassVar[tuple[str, ...]] = ("init_from",)
 
     algorithm: str = Field(default="", description="name of the algorithm")
     seed: int = Field(default=1, description="the one seed from which all randomness flows", ge=0)
     total_steps: PositiveInt = Field(default=100_000, description="environment steps of training")
+    init_from: str = Field(
+        default="", description="run or policy whose weights training begins with (also --from); new ones if empty"
+    )
     stop_at: float | None = Field(
         default=None,
         description="end training when the mean return of the last 100 training episodes reaches this; off if unset",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,8 +16,12 @@ from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
 from operant.control.agent import Agent
 from operant.data.finite import State
+from operant.run.begin import fitting, refuse_kind
 from operant.run.disk import fits_memory
 from operant.run.optimizer_state import read_moments, shape_of, store_moments, tensors_of
+
+SHAPED = ("action_kind", "activation", "network")
+"""Of `policy.json`, what decides what weights mean and is not seen in their shapes."""
 
 
 class Networks:
@@ -81,6 +86,18 @@ class Networks:
             for name, x in into.items():
                 x.copy_(model[name])
         fill()
+
+    def begin_from(self, folder: Path) -> None:
+        """Take over networks and running statistics from a folder; the optimiser stays new (`operant.run.begin`)."""
+        refuse_kind(folder, "networks")
+        there: Any = {"network": "", **load_json(folder / "policy.json")}
+        own = {"network": "", **self.agent.spec.as_json()}
+        differ = {k: (there.get(k), own[k]) for k in SHAPED if there.get(k) != own[k]}
+        into = self.agent.stored()
+        model = fitting(folder, into, differ)
+        with torch.no_grad():
+            for name, x in into.items():
+                x.copy_(model[name])
 
     def finite(self) -> bool:
         """Whether no parameter, buffer or moment is NaN or infinite."""

@@ -19,6 +19,7 @@ from operant.config.values import duration
 from operant.env import EnvLike
 from operant.run import checkpoint, interrupt
 from operant.run.attempt import Clock, parting, truthful
+from operant.run.begin import begin_from
 from operant.run.disk import preflight
 from operant.run.drain import drain, every, record_evaluation, timed
 from operant.run.find import trained
@@ -68,6 +69,8 @@ def start(
     require(cfg.track)
     with interrupt.listening():
         job = builder_of(cfg.algorithm)(cfg, env or cfg.env.id, say)
+        if cfg.init_from:
+            begin_from(job, cfg.init_from, say)
         interrupt.check()
         names = {"env": short(cfg.env.id), "algorithm": short(cfg.algorithm)}
         with interrupt.held():  # from here on the folder says how it stands

@@ -195,7 +195,7 @@ def _exists(key: str, where: Path) -> bool:
 
 
 CODE = ("algorithm", "policy.network")
-FOLDERS = ("model.path", "process.model", "reward.path")
+FOLDERS = ("init_from", "model.path", "process.model", "reward.path")
 
 
 def _origin(key: str, name: str) -> Path | None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
 from operant.env.interface import Interface
+from operant.run.begin import fitting, refuse_kind
 from operant.run.disk import fits_memory, save_tensors
 from operant.tabular.resumable import Resumable
 from operant.tabular.table import TablePolicy
@@ -83,6 +84,18 @@ class Tables:
             self.learner.load(arrays)
         except ConfigError as error:
             raise ConfigError(f"{folder / OPTIM}: {error} Use another checkpoint.") from error
+
+    def begin_from(self, folder: Path) -> None:
+        """Begin with the action values in a folder, every table with the same; counts and models stay new.
+
+        Raises:
+            ConfigError: if they are no table, or one of other states and actions; says of which.
+        """
+        refuse_kind(folder, "table")
+        values = TablePolicy.load(folder).table
+        fitting(folder, {"q": torch.from_numpy(self.tables["table"])}, {})
+        for table in self.tables.values():
+            table[...] = values
 
     def finite(self) -> bool:
         """Whether no value is NaN or infinite."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -121,10 +122,12 @@ class LanguageRun(RunConfig):
 
     target: ClassVar[tuple[str, ...]] = ("task", "id")
     unused: ClassVar[tuple[str, ...]] = ("save.videos", "eval.copies", "eval.max_steps")
+    aliases: ClassVar[Mapping[str, str]] = MappingProxyType({"from": "model.path", "init_from": "model.path"})
     kind: ClassVar[str] = "language"
     threads: PositiveInt = Field(default=2, description="threads torch may use")
     device: str = Field(default="cpu", description="where the model lives: cpu, cuda, cuda:1, …")
     env: EnvConfig = Field(default_factory=EnvConfig, exclude=True)
+    init_from: str = Field(default="", exclude=True)  # it is model.path
     model: ModelConfig = Field(default_factory=ModelConfig)
     base: BaseConfig = Field(default_factory=BaseConfig)
     task: TaskConfig = Field(default_factory=TaskConfig)
