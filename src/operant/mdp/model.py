@@ -16,7 +16,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from operant.mdp.convert.arrays import actions_first, rows_of
+from operant.mdp.convert.actions_first import actions_first
+from operant.mdp.convert.arrays import rows_of
 from operant.mdp.convert.dictionary import rows_of_dictionary
 from operant.mdp.convert.writers import write
 from operant.mdp.options import About, Header, Kind, unknown_keyword

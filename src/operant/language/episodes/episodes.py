@@ -16,8 +16,8 @@ from torch import Tensor
 from operant.config.errors import ConfigError, OperantError
 from operant.data.trajectory import Metrics, Trajectory
 from operant.language.episodes.distributed import all_gather, shard, world_size
-from operant.language.episodes.prompts import Prompts as Prompts
 from operant.language.sample.engine import Completion, Engine, Prompt, Sampling
+from operant.language.sample.sampling import Prompts as Prompts
 
 Steps = Sequence[tuple[int, float]]
 """(Index of a step's last token, reward) for each step, counted from the completion's first token."""

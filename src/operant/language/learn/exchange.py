@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from operant.config.errors import ConfigError
-from operant.language.episodes.prompts import no_room
 from operant.language.model.language_model import LanguageModel
 from operant.language.sample.engine import Engine, Prompt, Sampling
+from operant.language.sample.sampling import no_room
 from operant.language.text.conversation import Encoded, Message, Text
 from operant.language.text.packing import padded
 from operant.language.text.rendering import rendering_of

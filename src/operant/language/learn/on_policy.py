@@ -16,7 +16,7 @@ from operant.data.trajectory import Metrics
 from operant.language.episodes.distributed import all_reduce
 from operant.language.episodes.episodes import Rollouts
 from operant.language.episodes.evaluate import TaskAccuracy, rollout_rows, sampling_of
-from operant.language.episodes.prompts import Prompts, answerable
+from operant.language.episodes.prompts import answerable
 from operant.language.episodes.rollout_files import write_rollouts
 from operant.language.episodes.task_scorer import StepScorer, Supervision, TaskScorer
 from operant.language.learn.setup import job, model_of
@@ -24,6 +24,7 @@ from operant.language.model.language_model import LanguageModel
 from operant.language.model.small_base import small_base
 from operant.language.model.train_state import LanguageTrainState
 from operant.language.sample.engine import Engine
+from operant.language.sample.sampling import Prompts
 from operant.language.settings.runs import LanguageRun
 from operant.language.task.check import check_task
 from operant.language.task.load import load_task

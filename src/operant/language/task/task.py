@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, overload
 
-from operant.config.errors import ConfigError, user_code
+from operant.config.errors import ConfigError, OperantError, raised
 from operant.language.reward.trace import Messages, Reward, StepReward, Trace
 
 
@@ -55,8 +55,12 @@ def example_at(items: Sequence[Any], index: int, name: str, kind: type[Made] = E
     Raises:
         ConfigError: if that raises, or makes something else; names it as NAME[INDEX].
     """
-    with user_code(f"{name}[{index}]", ConfigError):
+    try:
         made = items[index]
+    except OperantError:
+        raise
+    except BaseException as error:
+        raise ConfigError(f"{name}[{index}] {raised(error)}") from error
     if not isinstance(made, kind):
         raise ConfigError(f"{name}[{index}] is a {type(made).__name__}, not an operant.task.{kind.__name__}")
     if not isinstance(made.prompt, str) and not is_messages(made.prompt):

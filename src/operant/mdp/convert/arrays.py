@@ -87,56 +87,6 @@ def rows_of(
     )
 
 
-def actions_first(P: Any, R: Any) -> tuple[list[Any], Any]:
-    """P [A, S, S'] and R in any form beside it as `rows_of` takes them: both a list of one matrix for each action.
-
-    Raises:
-        ModelError: if shapes do not fit; arrays with states first are told so.
-    """
-    matrices = _each_action(P, "P")
-    states, actions = matrices[0].shape[0], len(matrices)
-    for a, matrix in enumerate(matrices):
-        if matrix.shape != (states, states):
-            first = all(m.shape == (states, actions) for m in matrices) or len({m.shape for m in matrices}) == 1
-            hint = ": this looks like [S, A, S'], states first, which MDP(P, R, discount) takes"
-            raise ModelError(
-                f"P[{a}] has shape {matrix.shape}: expected [A, S, S'], one matrix {(states, states)} for each action"
-                + (hint if first and matrix.shape[1] == actions else "")
-                + "."
-            )
-    if sp.issparse(R):
-        return matrices, R
-    if _holds_sparse(R):
-        return matrices, _each_action(R, "R")
-    dense = _numbers(R, "R")
-    if dense.shape not in ((states,), (states, actions), (actions, states, states)):
-        raise ModelError(
-            f"R has shape {dense.shape}: expected R(s) [{states}], R(s, a) [{states}, {actions}] or R(s, a, s') "
-            f"[{actions}, {states}, {states}], actions first like P."
-        )
-    return matrices, _each_action(dense, "R") if dense.ndim == 3 else dense
-
-
-def _holds_sparse(value: Any) -> bool:
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        return False
-    return isinstance(value, list | tuple | np.ndarray) and any(sp.issparse(part) for part in value)
-
-
-def _each_action(parts: Any, name: str) -> list[Any]:
-    """One CSR matrix for each action."""
-    if sp.issparse(parts):
-        raise ModelError(f"{name} is one sparse matrix: give a list of one per action.")
-    given = parts
-    if not _holds_sparse(parts):
-        given = _numbers(parts, name)
-        if given.size == 0:
-            raise ModelError(f"{name} is empty: give one matrix for each action, [A, S, S'].")
-        if given.ndim != 3:
-            raise ModelError(f"{name} has shape {given.shape}: expected one matrix for each action, [A, S, S'].")
-    return [_csr(part, f"{name}[{a}]") for a, part in enumerate(given)]
-
-
 def _pieces(P: Any, pairs: tuple[ArrayLike, ArrayLike] | None) -> Pieces:
     """P as CSR matrices, with the place, state and action of each row."""
     if pairs is not None:
@@ -148,7 +98,7 @@ def _pieces(P: Any, pairs: tuple[ArrayLike, ArrayLike] | None) -> Pieces:
         )
     matrices = _matrices(P)
     if matrices is not None:
-        parts = [_csr(p, f"P[{a}]") for a, p in enumerate(matrices)]
+        parts = [csr_of(p, f"P[{a}]") for a, p in enumerate(matrices)]
         states, actions = parts[0].shape[1], len(parts)
         for a, part in enumerate(parts):
             if part.shape != (states, states):
@@ -157,7 +107,7 @@ def _pieces(P: Any, pairs: tuple[ArrayLike, ArrayLike] | None) -> Pieces:
         line, part = np.divmod(np.arange(states * actions), actions)
         state, action = line, part
     else:
-        dense = _numbers(P, "P")
+        dense = numbers_of(P, "P")
         if dense.ndim != 3 or dense.shape[0] != dense.shape[2]:
             raise ModelError(
                 f"P has shape {dense.shape}: expected [S, A, S'], states first. "
@@ -187,7 +137,7 @@ def _matrices(given: Any) -> list[Any] | None:
     return parts if square or any(sp.issparse(part) for part in parts) else None
 
 
-def _numbers(given: Any, what: str) -> Floats:
+def numbers_of(given: Any, what: str) -> Floats:
     """An array of numbers.
 
     Raises:
@@ -206,7 +156,7 @@ def _numbers(given: Any, what: str) -> Floats:
 
 
 def _of_pairs(P: Any, pairs: tuple[ArrayLike, ArrayLike]) -> Pieces:
-    matrix = _csr(P, "P")
+    matrix = csr_of(P, "P")
     state, action = (np.asarray(index) for index in pairs)
     count, states = matrix.shape
     for name, index, limit in (("states", state, states), ("actions", action, 2**31 - 1)):
@@ -228,9 +178,9 @@ def _of_pairs(P: Any, pairs: tuple[ArrayLike, ArrayLike]) -> Pieces:
     )
 
 
-def _csr(matrix: Any, name: str) -> Any:
+def csr_of(matrix: Any, name: str) -> Any:
     if not sp.issparse(matrix):
-        matrix = _numbers(matrix, name)
+        matrix = numbers_of(matrix, name)
         if matrix.ndim != 2:
             raise ModelError(f"{name} has shape {matrix.shape}: expected a matrix.")
     elif matrix.dtype.kind not in "biuf":
@@ -264,20 +214,20 @@ def _rewards(R: Any, pieces: Pieces, *, single: bool) -> tuple[Floats | None, Pi
         raise ModelError(f"R is missing: give {wanted} or R(s, a, s') in the form of P.")
     if sp.issparse(R):
         if single and R.shape == pieces.parts[0].shape:
-            return None, replace(pieces, parts=[_csr(R, "R")]), None
+            return None, replace(pieces, parts=[csr_of(R, "R")]), None
         if not single and R.shape == (states, actions):
             return np.asarray(sp.csr_array(R)[pieces.state, pieces.action], dtype=np.float64).ravel(), None, None
         raise ModelError(f"R is a sparse matrix of shape {R.shape}: expected {wanted} or R(s, a, s') in the form of P.")
     matrices = None if single else _matrices(R)
     if matrices is not None:
-        parts = [_csr(r, f"R[{a}]") for a, r in enumerate(matrices)]
+        parts = [csr_of(r, f"R[{a}]") for a, r in enumerate(matrices)]
         if len(parts) != actions or any(part.shape != (states, states) for part in parts):
             raise ModelError(
                 f"R is a list of matrices of shape {[part.shape for part in parts]}: expected {actions}, one for each "
                 f"action, of shape {(states, states)}."
             )
         return None, replace(pieces, parts=parts, part=pieces.action, line=pieces.state), None
-    given = _numbers(R, "R")
+    given = numbers_of(R, "R")
     if given.shape == (states, actions, states) and not single:
         if pieces.several and states == actions:
             raise ModelError(
