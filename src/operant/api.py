@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from operant.config.resolve import Resolved, resolve
 from operant.config.schema import RunConfig
 from operant.data.trajectory import Metrics
 from operant.env import EnvLike
+from operant.env.live import makers
 from operant.opened import Run as Run
 from operant.run import launch
 from operant.run.actor import Policy
@@ -24,7 +25,7 @@ from operant.run.folder import RunFolder
 from operant.run.job import Say, silent
 from operant.run.progress import working
 from operant.run.schemas import settings
-from operant.run.sources import absolute
+from operant.run.sources import absolute, located
 from operant.run.stop import OnMetrics
 
 
@@ -43,7 +44,8 @@ def train(
 
     Args:
         algorithm: "ppo"; `operant list algorithms` names them all.
-        env: a Gymnasium id, "module:callable", or a callable that returns an environment.
+        env: a Gymnasium id, "module:callable", or a callable that returns an environment; of one that `gymnasium.make`
+            made, copies are made.
         seed: the one seed of the run; 1 unless a preset says otherwise.
         total_steps: environment steps of training.
         runs: where the run folder is made.
@@ -61,9 +63,8 @@ def train(
         NonFiniteError: if training diverged.
         KeyboardInterrupt: on Ctrl-C, after what is there was saved.
     """
-    refuse_exchanged(algorithm, env, "operant.train")
     settings = overrides | {k: v for k, v in {"seed": seed, "total_steps": total_steps}.items() if v is not None}
-    resolved = resolve(algorithm, _env_name(env), overrides=named(settings, runs), source="argument")
+    resolved, env = _resolved(algorithm, env, named(settings, runs), "operant.train")
     return start(resolved, env=absolute(env), runs=runs, quiet=quiet, on_metrics=on_metrics)
 
 
@@ -78,6 +79,7 @@ def start(
     on_metrics: OnMetrics | None = None,
 ) -> Run:
     """Train what a resolved config says, film it, write its report, return its run. `began`: see `launch.resume`."""
+    resolved = located(resolved)  # names of files mean the same wherever an environment moves to
     finish = _finisher(resolved.config, env, say, quiet=quiet)
     folder = launch.start(
         resolved, env=env, runs=runs, quiet=quiet, say=say, finish=finish, began=began, on_metrics=on_metrics
@@ -98,7 +100,7 @@ def resume(
     on_metrics: OnMetrics | None = None,
 ) -> Run:
     """Go on with a run from its newest valid checkpoint; arguments and errors as `operant.run.launch.resume`."""
-    env = absolute(env)
+    env = None if env is None else absolute(makers(env)[0])
     finish = _finisher(settings(trained(run).path, trust=trust), env, say, quiet=quiet)
     folder = launch.resume(
         run, fork=fork, to=to, env=env, trust=trust, quiet=quiet, say=say, finish=finish, began=began,
@@ -132,13 +134,17 @@ def loop(algorithm: str, env: EnvLike, **overrides: Any) -> tuple[Iterator[Metri
 
     Nothing is written to disk. Arguments and errors are those of `train`.
     """
-    refuse_exchanged(algorithm, env, "operant.loop")
-    cfg = resolve(algorithm, _env_name(env), overrides=named(overrides, "runs"), source="argument").config
+    resolved, env = _resolved(algorithm, env, named(overrides, "runs"), "operant.loop")
+    cfg = resolved.config
     job = builder_of(algorithm)(cfg, env, silent)
     if cfg.init_from:
         begin_from(job, cfg.init_from, silent)
     return job.algorithm, job.agent
 
 
-def _env_name(env: EnvLike) -> str:
-    return env if isinstance(env, str) else getattr(env, "__qualname__", type(env).__name__)
+def _resolved(algorithm: str, env: EnvLike, overrides: Mapping[str, Any], asked: str) -> tuple[Resolved, EnvLike]:
+    """The settings, and what makes the environment."""
+    refuse_exchanged(algorithm, env, asked)
+    env, its = makers(env)
+    name = env if isinstance(env, str) else getattr(env, "__qualname__", type(env).__name__)
+    return resolve(algorithm, name, overrides={**its, **overrides}, source="argument"), env

@@ -18,6 +18,7 @@ from operant.data.streams import Streams
 from operant.env import EnvLike
 from operant.env.headless import has_screen
 from operant.env.interface import Interface
+from operant.env.live import makers
 from operant.run import checkpoint, exported
 from operant.run.actor import Acting
 from operant.run.attempt import keep_evaluation
@@ -59,7 +60,7 @@ class Run:
         trust: bool = False,
         runs: Path | str = "runs",
     ) -> None:
-        self.folder, env = trained(path, runs), absolute(env)
+        self.folder, env = trained(path, runs), None if env is None else absolute(makers(env)[0])
         self.name, self.trust = name, trust
         self.config: RunConfig = settings(self.folder.path, trust=trust)
         self._world = world_of(self.config.kind)

@@ -20,6 +20,7 @@ from operant.api import Run
 from operant.cli.say import say, tell
 from operant.config.errors import ConfigError, DiskError
 from operant.config.schema import RunConfig
+from operant.config.text import absolute_path
 from operant.data.stats import bootstrap_ci, iqm
 from operant.data.streams import Streams
 from operant.env import EnvLike, VectorEnv
@@ -90,7 +91,7 @@ def export(
     run = Run(path, name=name, env=env, trust=trust)
     if why := run.export_refusal():
         raise ConfigError(why)
-    final = out or run.path / "export"
+    final = run.path / "export" if out is None else absolute_path(out)
     if final.exists() and (not final.is_dir() or (any(final.iterdir()) and not exported.is_exported(final))):
         raise ConfigError(f"{final} holds something else than an exported policy. Choose another --out.")
     draft = final.with_name(f".{final.name}.{os.getpid()}.tmp")

@@ -17,6 +17,7 @@ from typing import Any
 from operant.cli.say import arrived, results_alone, say, tell
 from operant.config.errors import ConfigError, DiskError, OperantError, is_ctrl_c, place_of, raised, said
 from operant.config.streams import forgive
+from operant.config.text import absolute_path
 from operant.config.write import json_text
 from operant.run import interrupt
 
@@ -175,21 +176,22 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def play(args: argparse.Namespace) -> None:
     """Film a policy, or show it in a window."""
+    out = None if args.out is None else absolute_path(args.out)
     run = _open(args)
     from operant.run.progress import working
 
     with working("film", quiet=args.show):
         made = run.play(episodes=args.episodes, seed=args.seed, show=args.show)
-    if args.out is not None and made:
+    if out is not None and made:
         if args.episodes > 1:
             raise ConfigError(f"--out names one file, but --episodes is {args.episodes}. Leave one of them out.")
         import shutil
 
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(made[0], args.out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(made[0], out)
         for beside in (".json", ".jpg"):
             made[0].with_suffix(beside).unlink()
-        made = [args.out]
+        made = [out]
     for path in made:
         tell(path)
     say(f"Next: operant {_then(run)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 STEERING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # ESC, BEL, NUL, carriage returns: what terminals obey
@@ -10,6 +11,23 @@ STEERING = re.compile(
     "\u2028\u2029\ud800-\udfff\U000e0000-\U000e007f]"  # other ends of lines, halves of characters, tags
 )
 REPLACED = "\N{REPLACEMENT CHARACTER}"
+
+_GIVEN: dict[str, str] = {}
+"""Whole paths → how they were given."""
+
+
+def absolute_path(path: Path | str) -> Path:
+    """The path from the root, whatever becomes of the working folder; a person is shown it as it was given."""
+    path = Path(path)
+    if path.is_absolute():
+        return path
+    try:
+        whole = path.absolute()
+    except OSError:  # the working folder is gone
+        return path
+    many = len(path.parts) > 1  # runs of one folder count as one
+    _GIVEN[str(whole.parent if many else whole)] = str(path.parent if many else path)
+    return whole
 
 
 def clean(text: object, *, lines: bool = True) -> str:
@@ -23,4 +41,7 @@ def clean(text: object, *, lines: bool = True) -> str:
         lines: leave the ends of lines and tabs; otherwise they are replaced too, so that one line stays one.
     """
     found = STEERING.sub(REPLACED, str(text).replace("\r\n", "\n"))
+    for whole, given in _GIVEN.items():
+        if whole in found:
+            found = re.sub(re.escape(whole) + r"(?![\w-])", lambda _, given=given: given, found)
     return found if lines else found.replace("\n", REPLACED).replace("\t", " ")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from operant.config.errors import EnvError, NonFiniteError
+from operant.config.undisturbed import undisturbed
 from operant.control.acting import Sampler
 from operant.data.trajectory import Metrics, Trajectory
 from operant.env import Processes, VectorEnv
@@ -72,6 +74,13 @@ class Collector:
                 the step, and holds the segment.
         """
         start = time.perf_counter()
+        with undisturbed() if getattr(self.env, "foreign", True) else nullcontext():
+            traj = self._collected(horizon)
+        self._segment_seconds = time.perf_counter() - start
+        self.seconds += self._segment_seconds
+        return traj
+
+    def _collected(self, horizon: int) -> Trajectory:
         env, n = self.env, self.env.num
         obs = np.empty((horizon + 1, n, env.obs_dim), np.float32)
         reward, logp = np.empty((2, horizon, n), np.float32)
@@ -98,13 +107,10 @@ class Collector:
         self._count(reward, terminated | truncated, acted)
         fields = {"logp": logp, "reward": reward, "terminated": terminated, "truncated": truncated, "acted": acted}
         record = _lay_out(obs, {"action": action, **fields}, ends)
-        traj = Trajectory(
+        return Trajectory(
             **{k: torch.from_numpy(v).to(self._device) for k, v in record.items()},
             group=torch.arange(n, device=self._device),
         )
-        self._segment_seconds = time.perf_counter() - start
-        self.seconds += self._segment_seconds
-        return traj
 
     def stats(self) -> Metrics:
         """Returns and lengths of the episodes that ended in the last segment, and its wall time."""

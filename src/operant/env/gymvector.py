@@ -21,7 +21,11 @@ class GymVector:
 
     NEXT_STEP: the step after an end resets, and is marked not acted. SAME_STEP: the last states come from
     `infos["final_obs"]`. DISABLED: ended copies are reset here at once, with `options={"reset_mask": ended}`.
+
+    `foreign` says that it is a person's own code, and none of Gymnasium's.
     """
+
+    foreign = True
 
     def __init__(self, env: Any, name: str, backend: str) -> None:
         self.backend = backend

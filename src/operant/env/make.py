@@ -100,7 +100,9 @@ def _native(spec: EnvSpec, num: int, kwargs: dict[str, Any], render_mode: str | 
         kwargs = {**kwargs, "render_mode": render_mode}
     with undisturbed(), user_code(f"{spec.id}: making it", EnvError):
         made = gymnasium.make_vec(spec, num_envs=num, vectorization_mode="vector_entry_point", **kwargs)
-    return GymVector(made, spec.id, "native")
+    adapted = GymVector(made, spec.id, "native")
+    adapted.foreign = not str(spec.vector_entry_point).startswith("gymnasium.")
+    return adapted
 
 
 def _one(spec: EnvSpec, kwargs: dict[str, Any], render_mode: str | None) -> Env:

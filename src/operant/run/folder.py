@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from operant.config.errors import ConfigError, DiskError, OperantError
+from operant.config.text import absolute_path
 from operant.config.write import json_text
 from operant.run.disk import replace_file, writing
 from operant.run.metrics import encoded, live_rows, read_metrics
@@ -48,7 +49,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path = absolute_path(path)
         if not (self.path / "run.json").is_file():
             raise ConfigError(f"{self.path} is not a run folder (it holds no run.json). See `operant list runs`.")
         refuse_links_out(self.path)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import atexit
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+from weakref import WeakSet
 
 from operant.config.schema import EvalConfig, SaveConfig
 from operant.data.trajectory import Metrics
@@ -84,10 +87,26 @@ class Job:
         self.trained()
         getattr(self.evaluate, "close", _nothing)()
 
+    def __post_init__(self) -> None:
+        if isinstance(self.algorithm, Generator):
+            _LOOPS.add(self.algorithm)
+
     @property
     def agent(self) -> Policy:
         """The policy as it stands."""
         return self.learned.agent
+
+
+_LOOPS: WeakSet[Generator[Any, Any, Any]] = WeakSet()
+"""Algorithms that somebody may still hold when Python ends."""
+
+
+@atexit.register
+def _leave() -> None:
+    """End them while the modules are there that they need to end: afterwards they would say that they could not."""
+    for loop in list(_LOOPS):
+        with suppress(Exception):
+            loop.close()
 
 
 def _nothing() -> None:

@@ -15,6 +15,7 @@ from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.config.registry import builder_of
 from operant.config.resolve import Resolved, dump
 from operant.config.schema import RunConfig
+from operant.config.text import absolute_path
 from operant.config.values import duration
 from operant.env import EnvLike
 from operant.run import checkpoint, interrupt
@@ -63,6 +64,7 @@ def start(
 ) -> RunFolder:
     """Train what a resolved config says in a new run folder, and return it. `began`: see `resume`."""
     began = time.monotonic() if began is None else began
+    runs = absolute_path(runs)
     resolved = located(resolved)
     cfg = resolved.config
     env = absolute(env)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from operant.config.undisturbed import undisturbed
 from operant.data.ranges import index
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
@@ -48,7 +49,8 @@ class Online(Resumable):
         while True:
             table = self.learner.table
             before, greedy = table.copy(), table.argmax(axis=1)
-            self._interact(self.every)
+            with undisturbed():
+                self._interact(self.every)
             metrics: dict[str, float] = {
                 "value/change": float(np.abs(table - before).max()),
                 "policy/changed": float((table.argmax(axis=1) != greedy).mean()),
