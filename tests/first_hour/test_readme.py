@@ -73,3 +73,12 @@ def test_every_command_ends_well(desk, section):
         assert "Traceback" not in seen, f"{command}\n{seen}"
         assert "Warning" not in seen, f"{command}\n{seen}"
         assert seen.lines, command
+
+
+def test_the_loop_by_hand_leaves_a_clean_screen(desk):
+    (loop,) = (block for block in PYTHON.findall(README) if "for metrics in loop" in block)
+    (desk / "loop.py").write_text(loop)
+    seen = shown("python loop.py", desk)
+    assert seen.code == 0, str(seen)
+    assert len(seen.lines) == 1, str(seen)
+    assert re.fullmatch(r"\d+ after \d+ episodes", seen.lines[0]), str(seen)
