@@ -20,6 +20,7 @@ COMMANDS = {
     "train.file": ("train mine.py:make ppo", "operant train ppo mine.py:make"),
     "train.own": ("train CartPole-v1 mine.py:build", "operant train mine.py:build CartPole-v1"),
     "train.settings": ("train CartPole-v1 @a.toml ppo", "operant train ppo @a.toml CartPole-v1"),
+    "train.several": ("train CartPole-v1 Acrobot-v1 ppo", "operant train ppo Acrobot-v1 CartPole-v1"),
     "sweep": ("sweep CartPole-v1 ppo @a.toml", "operant sweep ppo CartPole-v1 @a.toml"),
     "config": ("config show CartPole-v1 ppo", "operant config show ppo CartPole-v1"),
 }  # fmt: skip

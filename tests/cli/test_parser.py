@@ -88,6 +88,7 @@ def test_train_alone():
         "verb": "train",
         "algorithm": "ppo",
         "env": "CartPole-v1",
+        "envs": ["CartPole-v1"],
         "file": None,
         "overrides": {},
         "runs": Path("runs"),
@@ -229,7 +230,7 @@ def test_the_other_verbs(line: str, wanted: dict[str, object]):
         ("train ppo X --runs a --runs b", "operant train: --runs is given twice."),
         ("train ppo X --dry-run=1", "operant train: --dry-run takes no value."),
         ("train ppo X --no-save.videos=1", "operant train: --no-save.videos takes no value."),
-        ("train ppo A B", "operant train: two environments: 'A' and 'B'. Give one."),
+        ("config show ppo A B", "operant config show: two environments: 'A' and 'B'. Give one."),
         (
             "train ppo A b.toml",
             "operant train: two environments: 'A' and 'b.toml'. A file of settings is written @b.toml.",

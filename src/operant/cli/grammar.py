@@ -82,10 +82,11 @@ class Parser(argparse.ArgumentParser):
         """Where the algorithm stands in another's place, end with the command that was meant."""
         takes = [action.dest for action in self._actions if not action.option_strings]
         named = [word for word in words if not word.startswith("@")]
-        if takes[:1] == ["algorithm"] and len(named) > 1 and exchanged(*named[:2]):
-            first, second = (argv.index(word) for word in named[:2])
+        other = next((word for word in named[1:] if exchanged(named[0], word)), None)
+        if takes[:1] == ["algorithm"] and other is not None:
+            first, second = argv.index(named[0]), argv.index(other)
             argv[first], argv[second] = argv[second], argv[first]
-            self.error(f"{named[1]!r} is an algorithm and comes first: {shlex.join([*self.prog.split(), *argv])}")
+            self.error(f"{other!r} is an algorithm and comes first: {shlex.join([*self.prog.split(), *argv])}")
         if takes == ["run"] and len(named) == 2 and (known := [word for word in named if word in ALGORITHMS]):
             other = named[1 - named.index(known[0])]
             meant = shlex.join([*self.prog.split(), f"{other}-{known[0]}"])

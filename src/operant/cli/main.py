@@ -126,15 +126,21 @@ def train(args: argparse.Namespace) -> int | None:
         from operant.run.begin import named
 
         args.overrides = named(args.overrides, args.runs)
-    resolved = resolve(args.algorithm, args.env, file=args.file, overrides=args.overrides)
+    each = [resolve(args.algorithm, e, file=args.file, overrides=args.overrides) for e in args.envs or [args.env]]
+    resolved = each[0]
     if args.dry_run:
-        tell(dump(resolved), end="")
+        tell("\n".join(dump(one) for one in each), end="")
         say(f"Nothing was trained. To train: operant train {' '.join(_module('show').given(args))}".rstrip())
         return
-    if resolved.preset is not None:
-        say(f"Preset {resolved.preset} (`--dry-run` shows every setting and where it came from):")
-        say(_module("show").preset(resolved))
+    for one in each:
+        if one.preset is not None:
+            say(f"Preset {one.preset} (`--dry-run` shows every setting and where it came from):")
+            say(_module("show").preset(one))
 
+    if len(each) > 1:
+        from operant.cli.seeds import several
+
+        return several(args, each)
     if args.seeds is not None:
         from operant.cli.seeds import verb
 

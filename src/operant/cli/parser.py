@@ -53,6 +53,7 @@ Settings come from the defaults in brackets, then the environment's preset, then
 
   operant train ppo CartPole-v1
   operant train q-learning CliffWalking-v1
+  operant train ppo CartPole-v1 Acrobot-v1 --seeds 3
   operant train ppo LunarLander-v3 --seed 2 --algo.lr 1e-3 --env.num 32
   operant train ppo Pendulum-v1 @mine.toml --dry-run
   operant train grpo arithmetic
@@ -134,12 +135,12 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
 
 
 def _add_train(parser: Parser, algorithm: str) -> None:
-    parser.usage = "operant train ALGO ENV [@FILE.toml] [--KEY VALUE ...]"
+    parser.usage = "operant train ALGO ENV... [@FILE.toml] [--KEY VALUE ...]"
     parser.description, parser.epilog = "Train a policy and write a run folder.", TRAIN_NOTE
     parser.add_argument("--dry-run", action="store_true", help="resolve and print the settings, train nothing")
     flags.add_seeds(parser, None, "train N seeds side by side, from --seed on")
     flags.add_runs(parser, "where the run folder is made [runs]")
-    add_settings(parser, algorithm)
+    add_settings(parser, algorithm, several=True)
 
 
 def _add_list(parser: Parser) -> None:

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -49,6 +49,8 @@ class Seed:
     path: Path | None = None  # its run folder, once it has named it
     step: int = 0
     recent: float | None = None  # the latest training return
+    env: str = ""  # where runs of several environments stand side by side
+    total: int = 0  # steps of the run, where they differ
 
     @property
     def error(self) -> str:
@@ -224,6 +226,28 @@ def verb(args: argparse.Namespace, resolved: Resolved) -> int:
     return exit_code(seeds)
 
 
+def several(args: argparse.Namespace, each: Sequence[Resolved]) -> int:
+    """`operant train ALGO A B C [--seeds N]`: train side by side, say how each ended, and compare those that did."""
+    from operant.cli import compare
+
+    threads = max(one.config.threads for one in each)
+    runs: list[Seed] = []
+    for env, one in zip(args.envs, each, strict=True):
+        numbers = range(one.config.seed, one.config.seed + (args.seeds or 1))
+        made = fleet(args.algorithm, env, file=args.file, overrides=args.overrides, seeds=numbers, runs=args.runs)
+        runs += [replace(seed, env=env, total=one.config.total_steps) for seed in made.seeds]
+    together = Fleet(runs, workers=max(1, min(len(runs), cores() // threads)), threads=threads)
+    say(f"{len(runs)} runs of {len(each)} environments, {together.workers} at a time.")
+    line = Line(0, quiet=False)
+    together.run(line)
+    line.end()
+    for run in runs:
+        say(f"{run.env}, seed {run.seed}: {_ending(run)}")
+    if done := [str(run.path) for run in runs if run.code == 0]:
+        compare.verb(argparse.Namespace(run=done, runs=args.runs, out=Path(args.runs) / "compare", json=False))
+    return exit_code(runs)
+
+
 def exit_code(seeds: Sequence[Seed]) -> int:
     """128 + the signal that ended them if any was interrupted or never started, else of the first failure, else 0."""
     codes = [INTERRUPTED if each.code is None else each.code for each in seeds]
@@ -274,16 +298,17 @@ class Line:
 
         seeds = running.seeds
         done = sum(each.code is not None for each in seeds)
-        steps = sum(self.total if each.code is not None else min(each.step, self.total) for each in seeds)
+        totals = [each.total or self.total for each in seeds]
+        steps = sum(of if s.code is not None else min(s.step, of) for s, of in zip(seeds, totals, strict=True))
         speed = sum(each.step for each in seeds) / max(time.monotonic() - self.begun, 1e-9)
-        parts = [
-            f"{done} of {len(seeds)} seeds done: {100 * steps / max(1, self.total * len(seeds)):.0f} % of all steps"
-        ]
+        mixed = any(each.env for each in seeds)  # their returns are of different environments
+        share = 100 * steps / max(1, sum(totals))
+        parts = [f"{done} of {len(seeds)} {'runs' if mixed else 'seeds'} done: {share:.0f} % of all steps"]
         parts += [f"{speed:,.0f} steps/s"] if speed else []
         recent = [each.recent for each in seeds if each.recent is not None]
-        parts += [f"return {iqm(recent):.1f} (interquartile mean)"] if recent else []
+        parts += [f"return {iqm(recent):.1f} (interquartile mean)"] if recent and not mixed else []
         if speed:
-            parts.append(f"{duration((self.total * len(seeds) - steps) / speed)} left")
+            parts.append(f"{duration((sum(totals) - steps) / speed)} left")
         return ", ".join(parts) + (", stopping" if running.stopped else "")
 
     def end(self) -> None:

@@ -12,18 +12,21 @@ from operant.config.registry import ALGORITHMS, settings_of
 from operant.config.write import toml_value
 
 
-def add_settings(parser: Parser, algorithm: str) -> None:
-    """ALGO, ENV, @FILE and a flag for each setting, grouped by section."""
+def add_settings(parser: Parser, algorithm: str, *, several: bool = False) -> None:
+    """ALGO, ENV, @FILE and a flag for each setting, grouped by section; `several` environments where a verb takes them.
+
+    Namespace: `env` is the first, `envs` are all.
+    """
     model = settings_of(algorithm)
     parser.add_argument("algorithm", metavar="ALGO", choices=[*ALGORITHMS, algorithm], help=", ".join(ALGORITHMS))
     parser.add_argument(
         "env",
         nargs="*",
-        action=_Target,
+        action=_Several if several else _Target,
         metavar="TASK" if model.target[0] == "task" else "ENV",
         help=f"{_lower(leaves(model)[model.target].help)}; @FILE.toml after it reads settings",
     )
-    parser.set_defaults(env="", file=None, overrides={})
+    parser.set_defaults(env="", envs=[], file=None, overrides={})
     parser.model = model
     groups: dict[str, Any] = {}
     for path, leaf in leaves(model).items():
@@ -69,11 +72,15 @@ def _lower(text: str) -> str:
 class _Target(argparse.Action):
     """The words after ALGO: ENV and @FILE.toml, each at most once and in either order."""
 
+    several = False
+
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
         files = [word[1:] for word in values if word.startswith("@")]
         envs = [word for word in values if not word.startswith("@")]
-        if len(envs) > 1:
-            hint = f"A file of settings is written @{envs[1]}." if envs[1].endswith(".toml") else "Give one."
+        toml = next((word for word in envs[1:] if word.endswith(".toml")), "")
+        if len(envs) > 1 and (toml or not self.several or len({*envs}) < len(envs)):
+            hint = f"A file of settings is written @{toml}." if toml else "Give one."
+            hint = "Give each once." if self.several and not toml else hint
             parser.error(f"two environments: {envs[0]!r} and {envs[1]!r}. {hint}")
         if len(files) > 1:
             parser.error(f"two files of settings: {files[0]!r} and {files[1]!r}. Give one.")
@@ -87,5 +94,11 @@ class _Target(argparse.Action):
                 else "environment. Name one, as in CartPole-v1"
             )
             parser.error(f"no {what}, or a file that does, as in @config.toml.")
-        namespace.env = envs[0] if envs else ""
+        namespace.env, namespace.envs = envs[0] if envs else "", envs
         namespace.file = Path(files[0]) if files else None
+
+
+class _Several(_Target):
+    """The same where several environments may be named."""
+
+    several = True

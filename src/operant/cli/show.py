@@ -156,4 +156,5 @@ def _shown(value: object) -> str:
 def given(args: argparse.Namespace) -> list[str]:
     """The words of a command line that name algorithm, environment, file and overrides."""
     file = [] if args.file is None else [f"@{args.file}"]
-    return [args.algorithm, args.env, *file, *(f"--{key} {value}" for key, value in args.overrides.items())]
+    flags = [f"--{key} {value}" for key, value in args.overrides.items()]
+    return [args.algorithm, *(args.envs or [args.env]), *file, *flags]
