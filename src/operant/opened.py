@@ -67,6 +67,12 @@ class Run:
         self.exported = exported.is_exported(self.path)
         self._given = env or (exported.environment(self.path, self.config.env.id) if self.exported else None)
 
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        from operant.view.notebook import run_html
+
+        return run_html(self.folder, exported.evaluation(self.path) if self.exported else None)
+
     @property
     def path(self) -> Path:
         """The run folder."""

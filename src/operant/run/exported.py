@@ -66,6 +66,11 @@ def load(folder: Path, name: str = "latest", *, trust: bool = False) -> tuple[Po
     return read_policy(folder, trust=trust), step
 
 
+def evaluation(folder: Path) -> dict[str, Any]:
+    """How an exported policy was measured, without every return. Raises ConfigError if evaluation.json is damaged."""
+    return _read(folder / "evaluation.json", "mean", "std", "iqm", "episodes", "deterministic")
+
+
 def protocol(folder: Path, eval: EvalConfig) -> EvalConfig:
     """How the return of an exported policy was measured.
 
