@@ -74,6 +74,16 @@ def test_a_policy_that_ships_shows_its_card_s_figure():
     assert "return 500.00" in read(operant.Run("operant/CartPole-v1")._repr_html_()).text
 
 
+def test_a_solution_says_its_method_and_its_certificate():
+    from operant.mdp import MDP, solve
+
+    solution = solve(MDP([[[1.0]]], [3.0], 0.5, start=0))
+    found = read(solution._repr_html_())
+    assert solution.method in found.text
+    assert "1 states" in found.text
+    assert f"{solution.certificate.radius:.3g}" in found.text
+
+
 def test_a_notebook_shows_it(run):
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")

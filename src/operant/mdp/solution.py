@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,19 @@ class Solution:
     gain: Floats | None = None  # [S]  average criterion: reward per step
     history: tuple[tuple[int, float], ...] = ()  # (iteration, certified gap then)
     extra: dict[str, object] = field(default_factory=dict)  # what one method alone returns: occupancy, dual, …
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the method, how far values and policy may be off, and why it stopped."""
+        known = self.certificate
+        rows = {
+            "model": f"{self.mdp.num_states:,} states, {self.mdp.num_actions} actions, {known.criterion}",
+            "method": f"{self.method}, {self.iterations:,} iterations, {self.seconds:.3g} s",
+            "values within": f"{known.radius:.3g}",
+            "policy loses at most": f"{known.policy_loss:.3g}",
+            "why": self.why,
+        }
+        cells = "".join(f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
+        return f"<table>{cells}</table>"
 
     @cached_property
     def action_values(self) -> Floats:
