@@ -36,7 +36,7 @@ RUN: dict[str, tuple[type, ...]] = {
     "argv": (list, NoneType), "git": (dict, NoneType), "host": (dict, NoneType),
     "packages": (dict, NoneType), "sources": (dict, NoneType), "source": TEXT, "preset": TEXT,
     "phases": (dict, NoneType), "parameters": (int, NoneType), "error": TEXT, "attempts": (list, NoneType),
-    "evaluation": (dict, NoneType), "kind": TEXT, "stopped": (dict, NoneType),
+    "evaluation": (dict, NoneType), "evaluation_before": (dict, NoneType), "kind": TEXT, "stopped": (dict, NoneType),
     "start_value": (*NUMBER, NoneType),
 }  # fmt: skip
 FILM: dict[str, tuple[type, ...]] = {"step": (int,), "seed": (int,), "return": NUMBER, "length": (int,), "fps": (int,)}

@@ -77,7 +77,7 @@ def kind_of(folder: Path) -> str:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{folder}: not a readable policy ({error})") from error
     kind = spec.get("kind", "networks") if isinstance(spec, dict) else "networks"
-    if kind not in POLICIES:
+    if not isinstance(kind, str) or kind not in POLICIES:
         raise ConfigError(f"{folder / 'policy.json'} is of a kind {kind!r} that does not exist: {', '.join(POLICIES)}")
     return kind
 

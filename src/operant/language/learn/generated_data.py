@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.language.text.epochs import Shuffled
 from operant.run.job import Position
@@ -40,7 +41,13 @@ class GeneratedData(Generic[Item]):
         """What is learnt, in order."""
         if self._data is None:
             self.lines = self.lines or self._write()
-            learnt, self._held = self._read(self.lines)
+            try:
+                learnt, self._held = self._read(self.lines)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise ConfigError(
+                    f"the lines that this run wrote to learn from are damaged ({type(error).__name__}: {error}): go on "
+                    "from another checkpoint"
+                ) from error
             self._data = Shuffled(learnt, self._streams)
             self._data.steps = self._start
         return self._data

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from operant.config.bounded import load_json
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, shown
 from operant.data.finite import State
 from operant.language.model.language_model import LanguageModel
 from operant.run.disk import fits_memory, save_tensors
@@ -23,6 +23,8 @@ from operant.run.world import POLICY
 ADAPTERS = "adapters.safetensors"
 REFERENCE = "reference.safetensors"
 EXTRA = "beside.safetensors"
+LARGEST = 2**53
+"""No counter comes so far."""
 
 
 class LanguageTrainState:
@@ -102,6 +104,7 @@ class LanguageTrainState:
         also = {} if self.reference is None else _unshared(self.reference)
         _fits(moved, also, folder)
         _fits(extra, self._extra(), folder)
+        _check_counters(self._counters(), spec["counters"], folder / "policy.json")
         fill = read_moments(self.optimizer, folder / "optim.safetensors")
         with torch.no_grad():
             for name, x in into.items():
@@ -128,6 +131,26 @@ class LanguageTrainState:
 
     def _trained(self) -> dict[str, Tensor]:
         return {name: p for name, p in self.agent.model.named_parameters() if p.requires_grad}
+
+
+def _check_counters(own: Mapping[str, Any], given: Mapping[str, Any], file: Path) -> None:
+    """Refuse counters that are missing, of another kind than these, or no count, number or list of lines at all."""
+    for name, now in own.items():
+        if name not in given and isinstance(now, str):
+            continue  # a mark, which older checkpoints may lack
+        if name not in given:
+            raise ConfigError(f"{file}: counters.{name} is missing. Use another checkpoint.")
+        value, wanted = given[name], ""
+        if isinstance(now, int) and not (type(value) is int and 0 <= value < LARGEST):
+            wanted = "a count"
+        elif isinstance(now, float) and not (type(value) in (int, float) and 0.0 <= value < LARGEST):
+            wanted = "a number that is not negative"
+        elif isinstance(now, str) and not isinstance(value, str):
+            wanted = "a text"
+        elif isinstance(now, list) and not (isinstance(value, list) and all(isinstance(x, dict) for x in value)):
+            wanted = "a list of tables"
+        if wanted:
+            raise ConfigError(f"{file}: counters.{name} is {shown(value)}, not {wanted}. Use another checkpoint.")
 
 
 def _named(model: Any, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
