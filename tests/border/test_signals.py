@@ -282,7 +282,7 @@ def test_workers_and_what_they_started_end_too(entry, forks, place, tmp_path):
         space = tmp_path / "s.toml"
         lines = [f"{key} = {value}" for key, value in {'"env.num"': 2, '"threads"': 1, '"algo.horizon"': 16}.items()]
         lines += ['"algo.batch" = 16', f'"env.kwargs" = {{ pids = "{pids}" }}', '"total_steps" = 1000000']
-        space.write_text('[search]\n"algo.lr" = { low = 1e-4, high = 1e-2, log = true }\n[fixed]\n' + "\n".join(lines))
+        space.write_text('[space]\n"algo.lr" = { low = 1e-4, high = 1e-2, log = true }\n[fixed]\n' + "\n".join(lines))
         words = ["sweep", "ppo", "e.py:make", f"@{space}", "--dir", tmp_path / "sweep", "--trials", "1"]
     command = forks.start(*words, cwd=place)
     found = [int(pid) for pid in until(lambda: (command.ended and ["0"]) or text(pids).split(), 90)]

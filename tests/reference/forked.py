@@ -68,7 +68,7 @@ for line in sys.stdin:
                 import traceback
                 os.write(2, traceback.format_exc().encode())
             for stream in (sys.stdout, sys.stderr):
-                try: stream.flush()
+                try: stream is None or stream.flush()
                 except Exception: code = 120
             os._exit(code)
         with open(asked["told"] + ".pid.tmp", "w") as f: f.write(str(child))
