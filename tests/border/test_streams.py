@@ -10,7 +10,6 @@ import sys
 import termios
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -282,14 +281,15 @@ def test_a_home_that_nobody_may_write(entry, tmp_path):
 
 
 def test_a_run_follows_no_change_of_folder(forks, tmp_path):
+    there = tmp_path / "elsewhere"
+    there.mkdir()
     (tmp_path / "e.py").write_text(
-        "import gymnasium, os\ndef make(render_mode=None):\n"
-        "    os.makedirs('/tmp/elsewhere', exist_ok=True)\n    env = gymnasium.make('CliffWalking-v1')\n"
-        "    os.chdir('/tmp/elsewhere')\n    return env\n"
+        "import gymnasium, os\ndef make(render_mode=None):\n    env = gymnasium.make('CliffWalking-v1')\n"
+        f"    os.chdir({str(there)!r})\n    return env\n"
     )
     words = ["train", "q-learning", "e.py:make", "--total-steps", "200", "--eval.episodes", "2", "--no-save.videos"]
     command = forks.start(*words, cwd=tmp_path)
     assert command.code == 0, command.said()
     (info,) = made(tmp_path)
     assert info["status"] == "finished"
-    assert not Path("/tmp/elsewhere/runs").exists()
+    assert not (there / "runs").exists()

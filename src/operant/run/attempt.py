@@ -20,6 +20,7 @@ from operant.run.evaluate import Evaluation
 from operant.run.folder import RunFolder, now
 from operant.run.interrupt import Interrupted
 from operant.run.job import Job
+from operant.run.mode import falls_behind
 
 
 class Clock:
@@ -83,13 +84,15 @@ def keep_evaluation(
     One of the end of a run, under the protocol `final`, stands for the final evaluation where that was interrupted.
 
     Warns:
-        UserWarning: that it is not kept.
+        UserWarning: that it is not kept, or that the mode falls far behind what training returned.
     """
     try:
         short = record_evaluation(folder, step, result, protocol, more)
         info, full = folder.info(), (len(result.returns), protocol) == (final.episodes, final)
         if full and info["status"] == "finished" and info.get("steps") == step and not info.get("evaluation"):
             folder.update(evaluation=short, error=None)
+        if protocol.deterministic and info.get("steps") == step and (note := falls_behind(folder.path, result, more)):
+            warnings.warn(note, stacklevel=3)
         return short
     except DiskError as error:
         if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in FORBIDDEN:

@@ -27,6 +27,7 @@ from operant.run.find import trained
 from operant.run.folder import RunFolder, now, provenance
 from operant.run.job import Job, Position, Say, silent
 from operant.run.made_here import consented, mark
+from operant.run.mode import falls_behind
 from operant.run.progress import measured, progress, working
 from operant.run.schemas import position, settings
 from operant.run.sources import (
@@ -286,6 +287,9 @@ def _measure(job: Job, folder: RunFolder, say: Say, when: str = "", *, quiet: bo
         folder.writer.write(step, job.at.seconds, more)
     folder.update(**{"phases": job.phases, ("evaluation_before" if when else "evaluation"): short})
     say(f"{when or 'After'}: {measured(short)}.")
+    if not when and job.eval.deterministic and (note := falls_behind(folder.path, result, more)) is not None:
+        folder.update(note=note)
+        say(f"warning: {note}")
 
 
 def _fork(source: RunFolder, cfg: RunConfig) -> RunFolder:

@@ -37,6 +37,7 @@ RUN: dict[str, tuple[type, ...]] = {
     "packages": (dict, NoneType), "sources": (dict, NoneType), "source": TEXT, "preset": TEXT,
     "phases": (dict, NoneType), "parameters": (int, NoneType), "error": TEXT, "attempts": (list, NoneType),
     "evaluation": (dict, NoneType), "evaluation_before": (dict, NoneType), "kind": TEXT, "stopped": (dict, NoneType),
+    "note": TEXT,
     "start_value": (*NUMBER, NoneType),
 }  # fmt: skip
 FILM: dict[str, tuple[type, ...]] = {"step": (int,), "seed": (int,), "return": NUMBER, "length": (int,), "fps": (int,)}

@@ -18,7 +18,7 @@ from operant.view.completions import completions
 from operant.view.formatting import count, decimals, duration, number
 from operant.view.tabular_section import tabular_section
 
-FIELDS = ("status", "algorithm", "env", "seed", "started", "preset", "error", "attempts")
+FIELDS = ("status", "algorithm", "env", "seed", "started", "preset", "error", "attempts", "note")
 
 STATUS = {
     "started": "This run is still going, or was killed before it could say so; the page shows what it has written.",
