@@ -46,6 +46,12 @@ OLD = {
     "operant.control.agent": "operant.policy.agent",
     "operant.control.acting": "operant.policy.acting",
     "operant.language.sample.engine": "operant.rollout.engine",
+    "operant.run.checkpoint": "operant.training.checkpoint",
+    "operant.run.disk": "operant.training.disk",
+    "operant.language.reward.trace": "operant.reward.trace",
+    "operant.language.task.score": "operant.task.score",
+    "operant.language.learn.reward_scorer": "operant.algo.learnt",
+    "operant.language.episodes.episodes": "operant.rollout.episodes",
 }
 """New names that the border's tests import, and what they were called."""
 
