@@ -113,11 +113,17 @@ def _play(env: Env, seed: int, steps: int, report: Report) -> _Record:
         except BaseException as error:
             what = f"step({given!r}) {raised(error)}"
             raise report.fatal(what, where, "every action of the action space must be accepted") from error
-        if not _same(action, given):
-            report.error("step() changed the action it was given", where, "copy the action before changing it")
-        _check_unchanged(obs, kept, where, report)
-        obs, reward, terminated, truncated = check_answer(env, answer, where, report)
-        kept = copy.deepcopy(obs)
+        try:
+            if not _same(action, given):
+                report.error("step() changed the action it was given", where, "copy the action before changing it")
+            _check_unchanged(obs, kept, where, report)
+            obs, reward, terminated, truncated = check_answer(env, answer, where, report)
+            kept = copy.deepcopy(obs)
+        except Fatal:
+            raise
+        except BaseException as error:  # from a method of what was returned
+            what = f"{where} returned what cannot be read: it {raised(error)}"
+            raise report.fatal(what, where, "return plain numbers and arrays") from error
         record.answers.append((kept, reward, terminated, truncated))
         if terminated or truncated:
             record.ended = True

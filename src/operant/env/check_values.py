@@ -56,7 +56,10 @@ def check_answer(env: Env, answer: Any, where: str, report: Report) -> tuple[Any
     check_observation(env.observation_space, obs, where, report)
     number = float("nan")
     if isinstance(reward, bool | int | float | np.number | np.bool_):
-        number = float(cast(Any, reward))
+        try:
+            number = float(cast(Any, reward))
+        except OverflowError:  # a whole number beyond all others
+            number = float("inf")
         if not np.isfinite(number):
             report.error(f"the reward is {number}", where, "look for a division by zero or an overflow", "reward")
     else:
