@@ -81,6 +81,7 @@ bench: $(BIN)/.bench
 evidence: $(BIN)/.dev
 	$(BIN)/python docs/evidence/regenerate.py
 	$(BIN)/python docs/evidence/language.py
+	$(BIN)/python docs/evidence/small_base.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -15,6 +15,7 @@ SHORT = {
     "reinforce.py": ["--steps", "2048"],
     "solve_then_learn.py": ["--episodes", "200"],
     "own_task.py": ["--steps", "2", "--examples", "320"],
+    "reverse.py": ["--steps", "2", "--examples", "320"],
 }
 
 
@@ -24,7 +25,7 @@ def test_each_script_is_run_here():
 
 @pytest.mark.parametrize("name", SHORT)
 def test_script(name, tmp_path):
-    if name == "own_task.py":
+    if name in ("own_task.py", "reverse.py"):
         pytest.importorskip("transformers")
     command = [sys.executable, str(EXAMPLES / name), *SHORT[name]]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)

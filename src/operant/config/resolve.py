@@ -29,6 +29,9 @@ from operant.config.write import toml_document, toml_key, toml_value
 
 PRESETS = Path(__file__).parent / "presets"
 
+SMALL_BASE = "small-base"
+"""The preset of an algorithm on any task without one of its own, where no model is named and a small base is made."""
+
 KeyPath = tuple[str, ...]
 
 
@@ -97,7 +100,8 @@ def resolve(
     first = lay(None).values
     env_id, paper = first[model.target][0], first.get(("preset",), (None,))[0]
     own = first.get(("model", "path"), ("",))[0]  # what suits the small base does not suit another model
-    preset = next((each for each in presets() if (each.algorithm, each.env) == (algorithm, env_id) and not own), None)
+    shipped = {each.env: each for each in presets() if each.algorithm == algorithm and not own}
+    preset = shipped.get(str(env_id)) or shipped.get(SMALL_BASE)
     layers = lay(preset)
     if tree.get("algorithm", algorithm) != algorithm:
         text = f"algorithm is {shown(tree['algorithm'])}, but {shown(algorithm)} was asked for. Remove the line."

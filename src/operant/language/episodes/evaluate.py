@@ -76,6 +76,9 @@ class TaskAccuracy:
         policy: what is measured, as it stands at each call.
         task: the test examples and the rewards; those that the model cannot answer are left out.
         sampling: the limits; the temperature of the samples (1 where that is 0), from the whole vocabulary or not.
+
+    Attributes:
+        pace: seconds that a sample took in the last call, judging left out; 0 if none was drawn.
     """
 
     def __init__(self, cfg: LanguageRun, policy: LanguageModel, task: Task, sampling: Sampling) -> None:
@@ -87,6 +90,7 @@ class TaskAccuracy:
         )
         self.rows: list[RolloutRow] = []
         self.sampled: Evaluation | None = None
+        self.pace = 0.0
 
     def __call__(self, episodes: int, *, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
         """The metric of the first `episodes` test prompts under greedy decoding; samples of them beside it."""
@@ -94,10 +98,12 @@ class TaskAccuracy:
         examples = self.task.test[: min(episodes, len(self.task.test))]
         prompts = prompts_of(examples, encoder)
         engine = Engine(self.policy, seed=self.cfg.eval.seed if seed is None else seed, slots=self.cfg.sampling.slots)
-        self.rows, self.sampled = [], None
+        self.rows, self.sampled, self.pace = [], None, 0.0
         best = self._judge(engine.generate(prompts, greedy(self.sampling)), "greedy")
         if self.cfg.eval.samples:
+            before = engine.seconds
             done = engine.generate(prompts, stochastic(self.sampling), samples=self.cfg.eval.samples)
+            self.pace = (engine.seconds - before) / max(1, len(done))
             self.sampled = self._judge(done, "sampled")
         wanted = self.cfg.eval.deterministic if deterministic is None else deterministic
         return best if wanted or self.sampled is None else self.sampled

@@ -174,4 +174,4 @@ def build(cfg: GRPORun, env: object, say: Say = silent) -> Job:
         run.policy, optimizer, counters=lambda: {"drawn": prompts.drawn, "beta": controller.value}, restore=restore,
         reference=reference if own.reference_every else None,
     )  # fmt: skip
-    return run.job(loop, learned)
+    return run.job(loop, learned, prompts=own.prompts)

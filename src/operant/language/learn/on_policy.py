@@ -19,6 +19,7 @@ from operant.language.episodes.evaluate import TaskAccuracy, rollout_rows, sampl
 from operant.language.episodes.prompts import answerable
 from operant.language.episodes.rollout_files import write_rollouts
 from operant.language.episodes.task_scorer import StepScorer, Supervision, TaskScorer
+from operant.language.learn.outlook import Outlook
 from operant.language.learn.setup import job, model_of
 from operant.language.model.language_model import LanguageModel
 from operant.language.model.small_base import small_base
@@ -53,9 +54,15 @@ class OnPolicy:
             return None
         return task_model(self.cfg, self.task, self.say).requires_grad_(False)
 
-    def job(self, loop: Iterator[Metrics], learned: LanguageTrainState) -> Job:
-        """The run: with the mean of each reward beside its metrics, and its completions values."""
-        measure = TaskAccuracy(self.cfg, self.policy, self.task, self.collect.sampling)
+    def job(self, loop: Iterator[Metrics], learned: LanguageTrainState, *, prompts: int = 0) -> Job:
+        """The run: with the mean of each reward beside its metrics, and its completions values.
+
+        Args:
+            loop, learned: as in `setup.job`.
+            prompts: of a step, for the plan that is said; 0 says none.
+        """
+        accuracy = TaskAccuracy(self.cfg, self.policy, self.task, self.collect.sampling)
+        measure = Outlook(accuracy, self.cfg, prompts * self.collect.samples, self.say)
         return job(
             self.cfg, self._with_rewards(loop), learned, self.collect, measure, begin=self._begin, keep=self._keep
         )

@@ -13,10 +13,11 @@ from operant.language.settings.runs import BaseConfig
 
 
 def fresh(cfg: BaseConfig, texts: Iterable[str]) -> LanguageModel:
-    """A Llama with random weights, and a byte-level BPE tokenizer, digits apart, trained on `texts`."""
+    """A Llama with random weights, and a byte-level BPE tokenizer, digits apart, trained on `texts`; on none of them,
+    so that every byte is a token, where `cfg.tokenizer` is "bytes"."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = train_tokenizer(texts, cfg.positions)
+    tokenizer = train_tokenizer(() if cfg.tokenizer == "bytes" else texts, cfg.positions)
     shape = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=cfg.width, intermediate_size=8 * cfg.width // 3 // 8 * 8,
         num_hidden_layers=cfg.layers, num_attention_heads=cfg.heads, num_key_value_heads=cfg.heads,

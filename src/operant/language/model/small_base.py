@@ -14,25 +14,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from operant.config.errors import ConfigError, DiskError
-from operant.data.streams import Streams
-from operant.language.learn.sft import sft
-from operant.language.model.fresh import fresh
-from operant.language.model.language_model import LanguageModel
-from operant.language.settings.learning import SFTConfig
+from operant.language.model.imitation import imitate
 from operant.language.settings.runs import BaseConfig
 from operant.language.task.task import Task
-from operant.language.text.conversation import Encoder
-from operant.language.text.epochs import Shuffled
 from operant.run.disk import refusal
 
-RECIPE = 1
-"""Raised when what is written here makes another model of the same settings."""
+RECIPE = 2
+"""Raised when what is written here, or in `imitation`, makes another model of the same settings."""
 
-REPORTS = 5
-"""How often the training of a base says how far it is."""
+KNOWN_BY = 5000
+"""Demonstrations by which a base is found again: as many as its tokenizer is made from."""
 
 
 def small_base(
@@ -57,13 +49,18 @@ def small_base(
         raise ConfigError(
             f"task {task.name} has no demonstrations to train a small base on: name a model, as in --model DIR"
         )
-    shown = [[d.prompt, d.completion] for d in task.demonstrations[: min(64, len(task.demonstrations))]]
-    key = json.dumps([RECIPE, cfg.model_dump(), dict(about), shown, len(task.demonstrations)], sort_keys=True)
+    some = [[d.prompt, d.completion] for d in task.demonstrations[: min(KNOWN_BY, len(task.demonstrations))]]
+    shown = hashlib.sha256(json.dumps(some).encode()).hexdigest()
+    of_task = [shown, len(task.demonstrations), task.max_tokens, *task.stop]
+    key = json.dumps([RECIPE, cfg.model_dump(), dict(about), of_task], sort_keys=True)
     folder = cache() / f"base-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if (folder / "config.json").is_file():
         say(f"Small base: {folder}")
         return folder
-    say(f"Training a small base on {cfg.examples:,} worked examples (once; it is kept in {folder}).")
+    say(f"Training a small base to imitate the demonstrations of {task.name} (once; it is kept in {folder}).")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     policy = imitate(task, cfg, say)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -88,22 +85,3 @@ def cache() -> Path:
     """Where bases are kept."""
     named = os.environ.get("OPERANT_CACHE")
     return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "operant"
-
-
-def imitate(task: Task, cfg: BaseConfig, say: Callable[[str], None]) -> LanguageModel:
-    """A fresh model after `cfg.examples` of a task's demonstrations."""
-    demonstrations = list(task.demonstrations)
-    policy = fresh(cfg, (f"{d.prompt}{d.completion}" for d in demonstrations[:5000]))
-    encoder = Encoder(tokenizer=policy.tokenizer, length=cfg.positions)
-    examples = [encoder.completion(d.prompt, d.completion, f"demonstration {i}") for i, d in enumerate(demonstrations)]
-    settings = SFTConfig(batch=cfg.batch, length=cfg.positions, packing=False, lr=cfg.lr, warmup=0.05)
-    data = Shuffled(examples, Streams(cfg.seed))
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=cfg.lr, weight_decay=0.0)
-    reported = 0
-    for metrics in sft(settings, data, policy, optimizer, total_steps=cfg.examples):
-        if REPORTS * data.steps // cfg.examples > reported:
-            reported = REPORTS * data.steps // cfg.examples
-            say(f"  {min(1.0, data.steps / cfg.examples):.0%}, loss {float(metrics['loss/nll']):.3f}")
-        if data.steps >= cfg.examples:
-            break
-    return policy

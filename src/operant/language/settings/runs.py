@@ -47,7 +47,25 @@ class BaseConfig(Section):
     layers: PositiveInt = Field(default=2, description="blocks")
     heads: PositiveInt = Field(default=4, description="of attention")
     positions: PositiveInt = Field(default=256, description="the longest text, in tokens")
-    examples: PositiveInt = Field(default=60_000, description="worked examples it is trained on, repeats counted")
+    examples: PositiveInt = Field(
+        default=60_000,
+        description="worked examples it is trained on, repeats counted; fewer where passes or held_out end it",
+    )
+    passes: PositiveInt = Field(
+        default=40, description="the most passes over the demonstrations, or 9,600 examples where that is more"
+    )
+    held_out: float = Field(
+        default=0.1,
+        description="share of the demonstrations' prompts that is held out where examples is more than 8 passes over "
+        "20 prompts or more: training ends when its loss falls no longer, the best weights are taken; 0 holds out none",
+        ge=0.0,
+        le=0.5,
+    )
+    tokenizer: Literal["auto", "bytes", "bpe"] = Field(
+        default="auto",
+        description="a token for each byte, or byte-level BPE made from the demonstrations; auto: bytes for a small "
+        "base where prompt and completion fit half of its positions, and solutions what the task allows",
+    )
     batch: PositiveInt = Field(default=32, description="worked examples in a gradient step")
     lr: PositiveFloat = Field(default=1e-3, description="AdamW's learning rate after the warm-up")
     seed: int = Field(default=0, description="of its weights and of the order of its examples", ge=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -14,6 +15,9 @@ from operant.language.task.task import Example, Task, example_at
 
 CHECKED = 200
 """Examples of train, and as many of test, that are checked; all of them where there are no more."""
+
+PAIRED = 10_000
+"""Train examples among which the prompts of demonstrations are looked for."""
 
 CLOSE = 1e-9
 
@@ -73,8 +77,32 @@ def check_report(task: Task, **options: Any) -> list[str]:
         f"gold: {shown(example.gold)}",
     ]
     seen = min(options.get("examples", CHECKED), len(task.train)), min(options.get("examples", CHECKED), len(task.test))
+    lines += _shown(task, options.get("judge"), options.get("encode") or _bytes, options.get("examples", CHECKED))
     lines.append(f"ok: {seen[0]} train and {seen[1]} test solutions score best, an empty completion does not")
     return lines
+
+
+def _shown(task: Task, judge: Judge | None, encode: Encode, examples: int) -> list[str]:
+    """How many demonstrations earn the best, of those whose prompts are examples'; no line where there are none."""
+    if not len(task.demonstrations):
+        return []
+    known = {str(e.prompt): e for e in islice(task.train, PAIRED)}
+    step = max(1, len(task.demonstrations) // examples)
+    some = [task.demonstrations[i] for i in range(0, len(task.demonstrations), step)][:examples]
+    pairs = [(known[str(d.prompt)], d) for d in some if str(d.prompt) in known]
+    if not pairs:
+        return ["demonstrations: none of their prompts is among the train examples, so they cannot be judged"]
+    with nullcontext(judge) if judge is not None else Pool(1) as pool:
+        solved = score([e.trace(e.solution, encode(e.solution)) for e, _ in pairs], task.rewards, task.weights, pool)
+        shown = score([e.trace(d.completion, encode(d.completion)) for e, d in pairs], task.rewards, task.weights, pool)
+    right = int((shown.judged & (shown.total >= solved.total - CLOSE)).sum())
+    share = right / len(pairs)
+    line = f"demonstrations: {right} of {len(pairs)} that were judged earn the best ({share:.0%})"
+    if right == 0:
+        return [f"{line}: a base that imitates them is never right, so that training by reward has nothing to choose"]
+    if share < 1.0:
+        line += f": a base that imitates them is right in about {share:.0%} of its samples, if it learns them"
+    return [line]
 
 
 def _check(task: Task, judge: Judge, encode: Encode, examples: int) -> None:
