@@ -127,23 +127,6 @@ def test_few_letters_are_enough(entry, ask, tmp_path):
         assert made(tmp_path)[0]["status"] == "finished"
 
 
-@pytest.mark.parametrize("entry", [*TRAIN, *TELL])
-def test_a_reader_that_goes_away(entry, ask, tmp_path):
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    streams = ("in", str(pipe), str(pipe) if entry in TRAIN else "err")
-    command = ask(entry, streams=streams, stall=None)
-    os.close(reader)  # the command keeps an end to read of its own, as it opened it to read and write
-    assert command.code == 0, command.said()
-    sound(command)
-    if entry in TRAIN:
-        assert made(tmp_path)[0]["status"] == "finished"
-
-
-ENDINGS = {"train": ["train", "q-learning", "CliffWalking-v1", "--total-steps", "4000000", "--no-save.videos"]}
-
-
 def real(words, folder, **more):
     env = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
     env = {key: value for key, value in (env | more.pop("env", {})).items() if value is not None}
