@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+from operant.cli import compare
 from operant.cli.say import say, tell
 from operant.config.resolve import Resolved
 from operant.config.streams import Lenient, steerable
@@ -228,10 +229,7 @@ def verb(args: argparse.Namespace, resolved: Resolved) -> int:
 
 def several(args: argparse.Namespace, each: Sequence[Resolved]) -> int:
     """`operant train ALGO A B C [--seeds N]`: train side by side, say how each ended, and compare those that did."""
-    from operant.cli import compare
-
-    threads = max(one.config.threads for one in each)
-    runs: list[Seed] = []
+    threads, runs = max(one.config.threads for one in each), list[Seed]()
     for env, one in zip(args.envs, each, strict=True):
         numbers = range(one.config.seed, one.config.seed + (args.seeds or 1))
         made = fleet(args.algorithm, env, file=args.file, overrides=args.overrides, seeds=numbers, runs=args.runs)
@@ -301,8 +299,7 @@ class Line:
         totals = [each.total or self.total for each in seeds]
         steps = sum(of if s.code is not None else min(s.step, of) for s, of in zip(seeds, totals, strict=True))
         speed = sum(each.step for each in seeds) / max(time.monotonic() - self.begun, 1e-9)
-        mixed = any(each.env for each in seeds)  # their returns are of different environments
-        share = 100 * steps / max(1, sum(totals))
+        mixed, share = any(each.env for each in seeds), 100 * steps / max(1, sum(totals))  # of several environments
         parts = [f"{done} of {len(seeds)} {'runs' if mixed else 'seeds'} done: {share:.0f} % of all steps"]
         parts += [f"{speed:,.0f} steps/s"] if speed else []
         recent = [each.recent for each in seeds if each.recent is not None]
