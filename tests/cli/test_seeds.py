@@ -148,7 +148,8 @@ def test_ctrl_c_ends_all_with_130_and_each_is_saved(tmp_path):
         assert Path(path / "checkpoints" / "latest" / "MANIFEST.json").is_file()
 
 
-def test_several_environments_side_by_side_end_in_a_comparison(tmp_path, capsys):
+def test_several_environments_side_by_side_end_in_a_comparison(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     runs = str(tmp_path / "runs")
     words = ["train", "ppo", "CartPole-v1", "Acrobot-v1", "--seeds", "2", "--runs", runs, *QUICK]
     assert main(words) == 0
@@ -160,17 +161,18 @@ def test_several_environments_side_by_side_end_in_a_comparison(tmp_path, capsys)
             assert f"{env}, seed {seed}: return" in err
             (run,) = (tmp_path / "runs").glob(f"{env}-ppo-s{seed}-*")
             assert RunFolder(run).info()["status"] == "finished"
-    page = (tmp_path / "runs" / "compare" / "compare.html").read_text()
+    page = (tmp_path / "compare" / "compare.html").read_text()
     assert "Acrobot-v1" in page
 
 
-def test_one_environment_that_fails_leaves_the_others_and_gives_its_exit_code(tmp_path, capsys):
+def test_one_environment_that_fails_leaves_the_others_and_gives_its_exit_code(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     words = ["train", "ppo", "CartPole-v1", "Nope-v1", "--runs", str(tmp_path / "runs"), *QUICK]
     assert main(words) == 3
     err = capsys.readouterr().err
     assert "CartPole-v1, seed 1: return" in err
     assert "Nope-v1, seed 1: failed with exit code 3" in err
-    assert (tmp_path / "runs" / "compare" / "compare.html").is_file()
+    assert (tmp_path / "compare" / "compare.html").is_file()
 
 
 def test_an_environment_is_named_once(capsys):

@@ -242,7 +242,7 @@ def several(args: argparse.Namespace, each: Sequence[Resolved]) -> int:
     for run in runs:
         say(f"{run.env}, seed {run.seed}: {_ending(run)}")
     if done := [str(run.path) for run in runs if run.code == 0]:
-        compare.verb(argparse.Namespace(run=done, runs=args.runs, out=Path(args.runs) / "compare", json=False))
+        compare.verb(argparse.Namespace(run=done, runs=args.runs, out=None, json=False))
     return exit_code(runs)
 
 
