@@ -273,7 +273,7 @@ READERS = {"json.loads", "json.load", "np.load", "pq.read_table", "pq.ParquetFil
 OURS = {
     "config/bounded.py", "config/toml.py", "config/locate.py", "config/values.py", "data/npz.py", "run/parquet.py",
     # answers of workers, rows of this process's own run, what was just written here
-    "env/process.py", "workers/worker.py", "language/task/pool.py", "language/task/remote.py",
+    "env/live.py", "env/process.py", "workers/worker.py", "language/task/pool.py", "language/task/remote.py",
     "language/episodes/distributed.py", "language/task/reasoning_gym.py", "cli/export.py", "cli/seeds.py",
     "cli/sweep.py", "language/model/small_base.py", "language/text/rendering.py", "control/train_state.py",
     "mdp/io/mapped.py", "run/optimizer_state.py",

@@ -338,6 +338,7 @@ ASKED = {  # what is asked of each function, and about which problems it has to 
     "interval_iteration": (solved(operant.mdp.interval_iteration, epsilon=1e-8), T),
     "linear_programming": (solved(operant.mdp.linear_programming, epsilon=1e-7), D + T),
     "maxent_irl": (explained, D + H),
+    "bias_policy_iteration": (solved(operant.mdp.bias_policy_iteration), A),
     "multichain_policy_iteration": (solved(operant.mdp.multichain_policy_iteration), A),
     "occupancy": (occupied, D + T),
     "optimistic_value_iteration": (solved(operant.mdp.optimistic_value_iteration, epsilon=1e-8), T),

@@ -7,6 +7,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import textwrap
 from importlib.util import find_spec
 from pathlib import Path
@@ -181,7 +182,7 @@ def test_the_guard_sees_a_socket(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def another_user(tmp_path_factory):
+def another_user():
     """What another user is told of a run whose tensors they may not read."""
     words = {"eval": "eval last --episodes 1", "report": "report last", "list": "list runs"}
     become = f"""
@@ -198,10 +199,9 @@ def another_user(tmp_path_factory):
             print("code", name, main(each.split()), flush=True)
             print("after", name, file=sys.stderr, flush=True)
     """
-    folder = tmp_path_factory.mktemp("another")
-    for place in (folder, folder.parent):
-        place.chmod(0o755)
-    done = python(PPO + textwrap.dedent(become), folder, umask=0o022)
+    with tempfile.TemporaryDirectory() as folder:  # every folder above it may be entered
+        Path(folder).chmod(0o755)
+        done = python(PPO + textwrap.dedent(become), Path(folder), umask=0o022)
     assert done.returncode == 0, done.stderr[-3000:]
     return done
 

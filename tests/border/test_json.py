@@ -155,7 +155,7 @@ def test_the_last_run_is_found_from_python(entry, good, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(good, Path("runs") / good.name, symlinks=True)
     if entry == "Run":
-        assert operant.Run("last").path == Path("runs") / good.name
+        assert operant.Run("last").path == tmp_path / "runs" / good.name
         assert operant.Run("last", runs=tmp_path / "runs").step >= 64
     else:
         assert operant.resume("last", to=96, quiet=True).step >= 96

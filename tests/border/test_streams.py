@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
@@ -200,10 +201,7 @@ def test_a_terminal_that_dies(entry, tmp_path):
     def own():
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        if entry == "that is ignored":
-            import signal
-
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if entry == "that is ignored" else signal.SIG_DFL)
 
     steps = ["--total-steps", "3000000" if entry == "that is heard" else "30000"]
     words = ["train", "q-learning", "CliffWalking-v1", *steps, "--eval.episodes", "2", "--no-save.videos"]

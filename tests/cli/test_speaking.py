@@ -21,8 +21,8 @@ pytest.importorskip("transformers")
 from operant.cli import chat as chat_module
 from operant.cli.main import main
 from operant.config.text import clean
+from operant.language.model.fresh import fresh
 from operant.language.model.language_model import ends
-from operant.language.model.small_base import fresh
 from operant.language.sample.engine import Engine, Prompt, Sampling
 from operant.language.serve.detokenize import decode
 from operant.language.serve.speaker import compile_ahead

@@ -144,6 +144,7 @@ def test_an_unknown_name_says_what_is_near(name, words):
 
 def test_a_module_beside_the_user_is_offered_as_a_file(file, monkeypatch):
     monkeypatch.chdir(file.parent)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # another test's
     assert "write mine.py:Plain" in fails("mine:Plain")
     assert make("mine.py:Plain").num == 1
     assert "there is no file mime.py; nearest: mine.py" in fails("mime.py:Plain")

@@ -19,7 +19,7 @@ class Shown:
     screens: list[str]
 
     def __contains__(self, words: str) -> bool:
-        return words in " ".join(" ".join(self.lines).split())
+        return "".join(words.split()) in "".join("".join(self.lines).split())  # however it was folded
 
     def __str__(self) -> str:
         return "\n".join(self.lines)

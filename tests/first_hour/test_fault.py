@@ -62,7 +62,7 @@ def test_a_fault_is_named_by_its_line_and_costs_nothing_that_was_learnt(tmp_path
 
 
 def test_training_shows_how_it_goes(tmp_path):
-    longer = SHORT.replace("4096", "40960")
+    longer = SHORT.replace("4096", "20480") + " --no-save.videos --no-save.report"
     seen = shown(f"operant train ppo CartPole-v1 {longer}", tmp_path)
     assert seen.code == 0, str(seen)
     panels = [screen for screen in seen.screens if "speed" in screen]

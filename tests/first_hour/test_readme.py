@@ -24,11 +24,11 @@ COMMANDS = {
 }
 SHORT = {
     "train ppo CartPole-v1": "--total-steps 20000 --eval.episodes 10",
-    "train ppo LunarLander-v3": "--total-steps 2048 --eval.episodes 2",
-    "train ppo CartPole-v1 --seeds 5": "--seeds 2 --total-steps 1024 --eval.episodes 2",
-    "train ppo CartPole-v1 Acrobot-v1": "--seeds 1 --total-steps 1024 --eval.episodes 2",
-    "train ppo CartPole-v1 --stop-at": "--total-steps 4096 --eval.episodes 2",
-    "train ppo CartPole-v1 --from": "--total-steps 1024 --eval.episodes 2",
+    "train ppo LunarLander-v3": "--total-steps 2048 --eval.episodes 2 --no-save.videos",
+    "train ppo CartPole-v1 --seeds 5": "--seeds 2 --total-steps 1024 --eval.episodes 2 --no-save.videos",
+    "train ppo CartPole-v1 Acrobot-v1": "--seeds 1 --total-steps 1024 --eval.episodes 2 --no-save.videos",
+    "train ppo CartPole-v1 --stop-at": "--total-steps 4096 --eval.episodes 2 --no-save.videos",
+    "train ppo CartPole-v1 --from": "--total-steps 1024 --eval.episodes 2 --no-save.videos",
     "train grpo larger.py --algo.lr": "--total-steps 1 --base.examples 64",
     "resume last": "--to 22000",
     "sweep": "--trials 2 --seeds 1",

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from operant.language.learn.rlhf import rlhf as rlhf
     from operant.language.learn.rlhf import token_rewards as token_rewards
     from operant.language.learn.sft import sft as sft
+    from operant.language.model.fresh import fresh as fresh
     from operant.language.model.language_model import LanguageModel as LanguageModel
     from operant.language.model.language_model import Scalar as Scalar
-    from operant.language.model.small_base import fresh as fresh
     from operant.language.sample.engine import Completion as Completion
     from operant.language.sample.engine import Engine as Engine
     from operant.language.sample.engine import Prompt as Prompt

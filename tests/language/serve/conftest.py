@@ -15,7 +15,7 @@ TEMPLATE = (
 def policy():
     """A model with random weights that writes any bytes, and a byte-level tokenizer with a chat template."""
     pytest.importorskip("transformers")
-    from operant.language.model.small_base import fresh
+    from operant.language.model.fresh import fresh
     from operant.language.serve.speaker import compile_ahead
     from operant.language.settings.runs import BaseConfig
 
