@@ -117,12 +117,14 @@ def table(rows: list[dict[str, Any]]) -> str:
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for r in rows:
-        said = f"> {100 * r['worst']:.0f} %, ≤ {r['seconds']:.0f} s: {'held' if r['held'] else 'failed'}"
+        said = "none"
+        if r["worst"] is not None:
+            said = f"> {100 * r['worst']:.0f} %, ≤ {r['seconds']:.0f} s: {'held' if r['held'] else 'failed'}"
         lines.append(
             f"| {r['name']} | {len(r['runs'])} | {shown(r['greedy_before'])} | {shown(r['greedy_after'])} "
             f"| {100 * r['greedy_after']['worst']:.0f} | {shown(r['sampled_before'])} | {shown(r['sampled_after'])} "
             f"| {max(x['seconds'] for x in r['runs']):.0f} | {max(x['cpu_seconds'] for x in r['runs']):.0f} "
-            f"| {said if r['worst'] is not None else 'none'} |"
+            f"| {said} |"
         )
     return "\n".join([*lines, "", f"CPU: {rows[0]['cpu']}, {rows[0]['cores']} cores.", ""])
 

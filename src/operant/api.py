@@ -65,7 +65,7 @@ def train(
     """
     settings = overrides | {k: v for k, v in {"seed": seed, "total_steps": total_steps}.items() if v is not None}
     resolved, env = _resolved(algorithm, env, named(settings, runs), "operant.train")
-    return start(resolved, env=absolute(env), runs=runs, quiet=quiet, on_metrics=on_metrics)
+    return start(resolved, env=env, runs=runs, quiet=quiet, on_metrics=on_metrics)
 
 
 def start(
@@ -79,7 +79,7 @@ def start(
     on_metrics: OnMetrics | None = None,
 ) -> Run:
     """Train what a resolved config says, film it, write its report, return its run. `began`: see `launch.resume`."""
-    resolved = located(resolved)  # names of files mean the same wherever an environment moves to
+    resolved, env = located(resolved), absolute(env)  # files are the same ones wherever an environment moves to
     finish = _finisher(resolved.config, env, say, quiet=quiet)
     folder = launch.start(
         resolved, env=env, runs=runs, quiet=quiet, say=say, finish=finish, began=began, on_metrics=on_metrics

@@ -19,7 +19,7 @@ from operant.env import make
 from operant.env.process import Supervisor
 from operant.language.reward.trace import Trace
 from operant.language.task.pool import Pool
-from reference.tiny_language import tiny_model, tiny_tokenizer
+from reference.tiny_language import tiny_folder
 
 DIES = """
 import os
@@ -64,8 +64,7 @@ def task():
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("budgets")
-    tiny_model(positions=64).save_pretrained(folder / "m")
-    tiny_tokenizer().save_pretrained(folder / "m")
+    tiny_folder(folder / "m")
     (folder / "dies_now_and_then.py").write_text(DIES)
     (folder / "env_that_dies.py").write_text(ENV)
     return folder

@@ -15,7 +15,7 @@ import pytest
 
 from operant.cli.main import main
 from operant.run import checkpoint
-from reference.tiny_language import tiny_model, tiny_tokenizer
+from reference.tiny_language import tiny_folder
 
 TASK = """
 from operant.reward import reward
@@ -59,8 +59,7 @@ WRONG = ["x", None, 2**70, -1, float("nan"), [], {"a": 1}, True, "MISSING"]
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkpoints")
-    tiny_model(positions=512).save_pretrained(folder / "m")
-    tiny_tokenizer().save_pretrained(folder / "m")
+    tiny_folder(folder / "m", positions=512)
     (folder / "t.py").write_text(TASK)
     for name, line in LINES.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(line | {"prompt": f"{i} "}) + "\n" for i in range(8)))

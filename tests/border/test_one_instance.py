@@ -7,44 +7,21 @@ import pytest
 import operant
 from operant.cli.main import main
 from operant.env import check_env
+from reference import counting_env
+from reference.counting_env import CODE
 
-CODE = """import gymnasium as g, numpy as np
-OPEN = [0, 0]  # how many now, how many at most
-class E(g.Env):
-    action_space = g.spaces.Discrete(2)
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
-    def __init__(self, table=False, most=1, render_mode=None):
-        self.table, self.render_mode = table, render_mode
-        self.observation_space = g.spaces.Discrete(3) if table else g.spaces.Box(-1, 1, (2,), np.float32)
-        if OPEN[0] >= most: raise OSError(98, "Address already in use")
-        OPEN[0] += 1; OPEN[1] = max(OPEN)
-    def obs(self): return 1 if self.table else self.np_random.uniform(-1, 1, 2).astype(np.float32)
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed); self.t = 0; return self.obs(), {}
-    def step(self, a):
-        self.t += 1; return self.obs(), 1.0, self.t >= 9, False, {}
-    def render(self): return np.zeros((32, 32, 3), np.uint8)
-    def close(self): OPEN[0] -= 1
-def fixed():
-    return g.vector.SyncVectorEnv([lambda: E(most=99)] * 3)
-"""
-PPO = ["--env.num=1", "--algo.horizon=32", "--algo.batch=32", "--algo.epochs=1", "--policy.hidden=8"]
-SHORT = ["--total-steps=64", "--eval.episodes=4", "--no-save.videos", "--no-save.report"]
 ONE = "it goes on with one copy. To ask for no more: eval.copies 1"
 TRAINED = {
-    "ppo": ("ppo", "E", PPO),
-    "workers": ("ppo", "E", [*PPO, "--env.backend=process", "--env.workers=1"]),
-    "q-learning": ("q-learning", "E", ["--env.kwargs.table=true"]),
-    "fixed vector": ("ppo", "fixed", PPO),
+    "ppo": ("ppo", "One", ["--env.num=1"]),
+    "workers": ("ppo", "One", ["--env.num=1", "--env.backend=process", "--env.workers=1"]),
+    "q-learning": ("q-learning", "One", ["--env.kwargs.table=true"]),
+    "fixed vector": ("ppo", "fixed", ["--env.num=1"]),
 }
 
 
-def train(entry, folder, *more, code=0):
-    (folder / "e.py").write_text(CODE)
+def train(entry, folder, *more):
     algorithm, name, flags = TRAINED[entry]
-    words = ["train", algorithm, f"{folder / 'e.py'}:{name}", *flags, *SHORT, *more]
-    assert main([*words, "--runs", str(folder / "runs")]) == code
-    return sorted((folder / "runs").iterdir())[-1]
+    return counting_env.train(folder, algorithm, name, [*flags, "--eval.episodes=4", *more])
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +36,8 @@ def test_what_was_trained_is_measured_with_what_there_is(entry, tmp_path, capfd)
     info = json.loads((run / "run.json").read_text())
     copies = 3 if entry == "fixed vector" else 1
     assert info["status"] == "finished"
-    assert (info["evaluation"]["episodes"], info["evaluation"]["mean"], info["evaluation"]["copies"]) == (
-        4,
-        9.0,
-        copies,
-    )
+    found = info["evaluation"]
+    assert (found["episodes"], found["mean"], found["copies"]) == (4, 9.0, copies)
     assert (ONE if copies == 1 else "it goes on with the 3 copies that it has") in said
 
 
@@ -91,15 +65,15 @@ def test_every_verb_opens_one_at_a_time(entry, trained, tmp_path, capfd):
 def test_a_check_makes_one_at_a_time(entry, tmp_path, capfd):
     (tmp_path / "e.py").write_text(CODE)
     if entry == "check":
-        found = check_env(f"{tmp_path / 'e.py'}:E")
+        found = check_env(f"{tmp_path / 'e.py'}:One")
         assert not [p for p in found if p.severity == "error"]
     else:
-        assert main(["env", "check", f"{tmp_path / 'e.py'}:E"]) == 0
+        assert main(["env", "check", f"{tmp_path / 'e.py'}:One"]) == 0
 
 
 def test_one_that_close_does_not_free_is_told_by_the_check(tmp_path):
     (tmp_path / "e.py").write_text(CODE.replace("OPEN[0] -= 1", "pass"))
-    (found,) = [p for p in check_env(f"{tmp_path / 'e.py'}:E") if p.severity == "error"]
+    (found,) = [p for p in check_env(f"{tmp_path / 'e.py'}:One") if p.severity == "error"]
     assert found.what.startswith("with the first copy closed, ")
     assert "Address already in use" in found.what
 
@@ -125,5 +99,5 @@ def test_copies_before_one_that_cannot_be_made_are_closed(tmp_path):
     scope = {}
     exec(CODE, scope)  # noqa: S102
     with pytest.raises(operant.config.errors.EnvError, match="Address already in use"):
-        make(lambda: scope["E"](most=2), 3)
+        make(lambda: scope["One"](most=2), 3)
     assert scope["OPEN"] == [0, 2]

@@ -15,7 +15,7 @@ import pytest
 
 import operant
 from operant.cli.main import main
-from reference.tiny_language import tiny_model, tiny_tokenizer
+from reference.tiny_language import tiny_folder, tiny_model, tiny_tokenizer
 
 TASK = '''
 import json
@@ -57,8 +57,7 @@ SAMPLING = {
 def home(tmp_path_factory):
     """A model of 64 positions, and a task."""
     folder = tmp_path_factory.mktemp("prompts")
-    tiny_model(positions=64).save_pretrained(folder / "m")
-    tiny_tokenizer().save_pretrained(folder / "m")
+    tiny_folder(folder / "m")
     (folder / "t.py").write_text(TASK)
     return folder
 

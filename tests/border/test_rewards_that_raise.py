@@ -16,7 +16,7 @@ from operant.language.reward.trace import Trace
 from operant.language.task.pool import Pool
 from operant.language.task.score import score
 from operant.run import disk
-from reference.tiny_language import tiny_model, tiny_tokenizer
+from reference.tiny_language import tiny_folder
 
 REWARDS = """
 import decimal, sys
@@ -62,8 +62,7 @@ SAID = {
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("raise")
-    tiny_model(positions=64).save_pretrained(folder / "m")
-    tiny_tokenizer().save_pretrained(folder / "m")
+    tiny_folder(folder / "m")
     (folder / "odd_rewards.py").write_text(REWARDS)
     return folder
 

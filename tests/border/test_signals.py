@@ -188,27 +188,27 @@ def test_in_what_follows_the_result_stands(entry, stage, forks, place, tmp_path)
     assert not [path for path in run.rglob("*") if path.name.startswith(".draft") or ".partial" in path.name]
 
 
-@pytest.mark.parametrize("entry", SMALL)
-def test_while_the_folder_is_made_it_says_how_it_stands(entry, forks, place, tmp_path):
-    name, code = one(SMALL, entry, 0)
+def stopped(stage, number, entry, forks, place, tmp_path):
+    """Send a signal at a stage before training; what was said, and the folder of runs."""
+    name, code = one(SMALL, entry, number)
     runs, there = tmp_path / name, tmp_path / f"{name}-there"
-    command = forks.start(*train(entry, runs), cwd=place, stall=(STAGES["folder"][entry], there))
+    command = forks.start(*train(entry, runs), cwd=place, stall=(STAGES[stage][entry], there))
     until(there.exists)
     command.signal(getattr(signal, name))
     assert command.code == code
-    quiet(command)
+    return quiet(command), runs
+
+
+@pytest.mark.parametrize("entry", SMALL)
+def test_while_the_folder_is_made_it_says_how_it_stands(entry, forks, place, tmp_path):
+    _, runs = stopped("folder", 0, entry, forks, place, tmp_path)
     assert info(only(runs))["status"] == "interrupted"
 
 
 @pytest.mark.parametrize("entry", SMALL)
 def test_while_it_is_set_up_nothing_is_left_behind(entry, forks, place, tmp_path):
-    name, code = one(SMALL, entry, 1)
-    runs, there = tmp_path / name, tmp_path / f"{name}-there"
-    command = forks.start(*train(entry, runs), cwd=place, stall=(STAGES["building"][entry], there))
-    until(there.exists)
-    command.signal(getattr(signal, name))
-    assert command.code == code
-    assert "To do it again: operant train" in quiet(command)
+    said, runs = stopped("building", 1, entry, forks, place, tmp_path)
+    assert "To do it again: operant train" in said
     assert not runs.exists()
 
 

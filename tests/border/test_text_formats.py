@@ -15,7 +15,7 @@ import pytest
 from operant.cli.main import main
 from operant.config.errors import OperantError
 from operant.mdp import ModelError, load, solve, to_prism, worlds
-from reference.tiny_language import tiny_model, tiny_tokenizer
+from reference.tiny_language import tiny_folder
 
 MAP = "discount: 0.9\nreward G: 1\nterminal: G\n\nS..G\n....\n"
 TOML = '[env]\nid = "CartPole-v1"  # é\n\n[algo]\nlr = 0.01\n'
@@ -30,8 +30,7 @@ RULES = json.dumps({"critique": "é?", "revision": "so", "comparison": "which"},
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("texts")
-    tiny_model(positions=64).save_pretrained(folder / "m")
-    tiny_tokenizer().save_pretrained(folder / "m")
+    tiny_folder(folder / "m")
     return folder
 
 

@@ -105,3 +105,10 @@ def tiny_language(family: str = "qwen3", **sizes: int) -> LanguageModel:
     from operant.language.model.language_model import LanguageModel
 
     return LanguageModel(tiny_model(family, **sizes), tiny_tokenizer())
+
+
+def tiny_folder(path: Any, positions: int = 64) -> Any:
+    """A folder with a tiny model of so many positions and its tokenizer; returns it."""
+    tiny_model(positions=positions).save_pretrained(path)
+    tiny_tokenizer().save_pretrained(path)
+    return path

@@ -32,6 +32,7 @@ from operant.run.evaluate import Evaluator
 from operant.run.evaluate import copies as made_copies
 from operant.run.find import find
 from operant.run.folder import provenance, write_json
+from operant.run.progress import working
 from operant.run.sources import short, without_folders
 from operant.tabular.table import TablePolicy, as_json
 from operant.view import onnx
@@ -53,7 +54,8 @@ OTHER_SEEDS = 1_000_000
 
 def verb(args: argparse.Namespace) -> None:
     """Export, and say where to."""
-    folder = export(find(args.run, args.runs), out=args.out, name=args.checkpoint, env=args.env, trust=args.trust)
+    with working("export"):
+        folder = export(find(args.run, args.runs), out=args.out, name=args.checkpoint, env=args.env, trust=args.trust)
     made = json.loads((folder / "evaluation.json").read_text())
     graph = json.loads((folder / "run.json").read_text())["export"]["onnx"]
     tell(folder)

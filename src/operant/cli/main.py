@@ -61,8 +61,8 @@ def main(argv: Sequence[str]) -> int:
         except BaseException as error:
             if (number := interrupt.received()) is not None:  # it came while something was imported
                 return _interrupted(interrupt.Interrupted(number=number), argv)
-            if _full(error):
-                return _fail(DiskError(f"the disk has no room ({said(error)}). Free some space, then try again."))
+            if (full := _no_room(error)) is not None:
+                return full
             if place_of(error) is None:
                 raise
             return _fail(OperantError(f"code of a person's own {raised(error)}"))
@@ -91,17 +91,19 @@ def _interrupted(stop: KeyboardInterrupt, argv: Sequence[str]) -> int:
     return interrupt.code_of(stop)
 
 
-def _full(error: BaseException) -> bool:
-    """Whether it says that the disk has no room."""
+def _no_room(error: BaseException) -> int | None:
+    """Say that the disk has no room, where an error says so in its words; None where it does not."""
     from operant.run.disk import is_full
 
-    return is_full(error)
+    if not is_full(error):
+        return None
+    return _fail(DiskError(f"the disk has no room ({said(error)}). Free some space, then try again."))
 
 
 def _refused(error: OSError) -> int:
     """What the system did not let be written, in words. Raises what is no such refusal."""
-    if error.errno is None and _full(error):
-        return _fail(DiskError(f"the disk has no room ({said(error)}). Free some space, then try again."))
+    if error.errno is None and (full := _no_room(error)) is not None:
+        return full
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
         raise error
     if error.filename is None:

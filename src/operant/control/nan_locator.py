@@ -26,7 +26,6 @@ class Inspector:
     def __init__(self, agent: Agent, optimizer: torch.optim.Optimizer, generator: np.random.Generator) -> None:
         self._agent, self._optimizer, self._generator = agent, optimizer, generator
         self._state = State(agent, optimizer)
-        self._fault = NonFiniteError  # a loop that is left when Python ends finds no module any more
 
     def remember(self, traj: Trajectory, weighed: Mapping[str, Tensor], lr: float) -> None:
         """Note where an update begins.
@@ -48,7 +47,7 @@ class Inspector:
         """A NonFiniteError that is raised within becomes one that `locate` gives."""
         try:
             yield
-        except self._fault as fault:
+        except NonFiniteError as fault:
             raise self.locate(fault, steps, size, seen, update) from None
 
     def locate(

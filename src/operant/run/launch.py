@@ -34,7 +34,6 @@ from operant.run.sources import (
     ChangedWarning,
     absolute,
     differences,
-    located,
     of_folder,
     require_env,
     short,
@@ -63,12 +62,13 @@ def start(
     began: float | None = None,
     on_metrics: OnMetrics | None = None,
 ) -> RunFolder:
-    """Train what a resolved config says in a new run folder, and return it. `began`: see `resume`."""
+    """Train what a config says, whose files are named by absolute paths (`located`), in a new run folder; return it.
+
+    `began`: see `resume`.
+    """
     began = time.monotonic() if began is None else began
     runs = absolute_path(runs)
-    resolved = located(resolved)
     cfg = resolved.config
-    env = absolute(env)
     require(cfg.track)
     with interrupt.listening():
         job = builder_of(cfg.algorithm)(cfg, env or cfg.env.id, say)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from operant.language.text.conversation import Encoded, Encoder, plain
 from operant.language.text.jsonl import is_jsonl
 from operant.language.text.rendering import rendering_of
 from operant.run.evaluate import Evaluation
+from operant.run.progress import advance
 
 MAX_TOKENS = 256
 """The limit on a completion where neither the settings nor the task name one; half of what a small model can hold."""
@@ -78,7 +81,7 @@ class TaskAccuracy:
         sampling: the limits; the temperature of the samples (1 where that is 0), from the whole vocabulary or not.
 
     Attributes:
-        pace: seconds that a sample took in the last call, judging left out; 0 if none was drawn.
+        pace: seconds that a sample took in the last call, with its reward; 0 if none was drawn.
     """
 
     def __init__(self, cfg: LanguageRun, policy: LanguageModel, task: Task, sampling: Sampling) -> None:
@@ -99,12 +102,13 @@ class TaskAccuracy:
         prompts = prompts_of(examples, encoder)
         engine = Engine(self.policy, seed=self.cfg.eval.seed if seed is None else seed, slots=self.cfg.sampling.slots)
         self.rows, self.sampled, self.pace = [], None, 0.0
-        best = self._judge(engine.generate(prompts, greedy(self.sampling)), "greedy")
+        tell = partial(advance, unit="completions")
+        best = self._judge(engine.generate(prompts, greedy(self.sampling), tell=tell), "greedy")
         if self.cfg.eval.samples:
-            before = engine.seconds
-            done = engine.generate(prompts, stochastic(self.sampling), samples=self.cfg.eval.samples)
-            self.pace = (engine.seconds - before) / max(1, len(done))
+            began, sampling = time.perf_counter(), stochastic(self.sampling)
+            done = engine.generate(prompts, sampling, samples=self.cfg.eval.samples, tell=tell)
             self.sampled = self._judge(done, "sampled")
+            self.pace = (time.perf_counter() - began) / max(1, len(done))
         wanted = self.cfg.eval.deterministic if deterministic is None else deterministic
         return best if wanted or self.sampled is None else self.sampled
 
@@ -139,11 +143,13 @@ class HeldOutLikelihood:
     def __call__(self, episodes: int) -> Evaluation:
         """Of each of the first `episodes` texts."""
         means: list[float] = []
-        for e in self.held[:episodes]:
+        held = self.held[:episodes]
+        for done, e in enumerate(held):
+            advance(done, len(held), "texts")
             tokens = torch.tensor([e.tokens], device=self.policy.device)
             acted = torch.tensor([e.acted], device=self.policy.device)
             means.append(float(self.policy.evaluate(tokens, acted)[0].sum() / acted.sum()))
-        return Evaluation(np.array(means), np.array([len(e.tokens) for e in self.held[:episodes]]))
+        return Evaluation(np.array(means), np.array([len(e.tokens) for e in held]))
 
     def keep(self, run: Path, step: int) -> dict[str, float]:
         """Nothing besides."""

@@ -17,8 +17,7 @@ FEW = 0.05
 """Share of prompts with a contrast among their samples below which a run is told to be slow."""
 
 LEARNING = 2.0
-"""What a completion takes to be sampled, judged and learnt from, over what sampling it takes: 1.6 to 1.8 of the small
-base, in one thread."""
+"""What a completion takes to be sampled, judged and learnt from, over what sampling and judging it takes."""
 
 ENOUGH = 2
 """Prompts that say something about the others."""

@@ -57,7 +57,13 @@ class Engine:
         self._static: static.Static | None = None
 
     def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling, *, samples: int = 1, after: After | None = None
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        *,
+        samples: int = 1,
+        after: After | None = None,
+        tell: Callable[[int, int], None] | None = None,
     ) -> list[Completion]:
         """`samples` completions of each prompt, prompt by prompt.
 
@@ -66,6 +72,7 @@ class Engine:
             sampling: how.
             samples: G, of each prompt.
             after: asked of every completion that meets a stop token.
+            tell: told how many completions have ended, and of how many, whenever some have.
 
         Returns:
             N · G, in order.
@@ -88,7 +95,7 @@ class Engine:
         try:
             # modules of transformers may keep what they compute, which must not be an inference tensor
             with torch.inference_mode() if self.policy.whole is None else torch.no_grad():
-                found = self._run(jobs, samples, after)
+                found = self._run(jobs, samples, after, tell)
         finally:
             if training:
                 self.policy.train()
@@ -105,7 +112,9 @@ class Engine:
         with torch.no_grad():
             return self._open(slots, places=slots + 1, ahead=0)
 
-    def _run(self, jobs: list[Job], samples: int, after: After | None) -> list[Completion]:
+    def _run(
+        self, jobs: list[Job], samples: int, after: After | None, tell: Callable[[int, int], None] | None
+    ) -> list[Completion]:
         if not jobs:
             return []
         decoding = self._decoding(jobs, samples)
@@ -136,6 +145,8 @@ class Engine:
                 decoding.release(job)
                 found[job.number] = completion
                 free.append(slot)
+            if tell is not None:
+                tell(len(found), len(jobs))
         done = [found[job.number] for job in jobs]
         if isinstance(decoding, Compiled):
             decoding.hold(done)

@@ -179,6 +179,7 @@ def _of_pairs(P: Any, pairs: tuple[ArrayLike, ArrayLike]) -> Pieces:
 
 
 def csr_of(matrix: Any, name: str) -> Any:
+    """A matrix, dense or sparse in any format, as CSR; ModelError with its `name` where it is none of numbers."""
     if not sp.issparse(matrix):
         matrix = numbers_of(matrix, name)
         if matrix.ndim != 2:
