@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from operant.config.errors import ConfigError
@@ -174,11 +176,16 @@ class Prompts:
     def __init__(self, tokens: Sequence[Sequence[int]], *, seed: int) -> None:
         self._tokens, self._seed, self._told = tokens, seed, False
         self.drawn = 0
+        # It is asked for every completion, and an order of 20,000 takes a millisecond; a step may see two epochs.
+        self._order = lru_cache(maxsize=2)(self._ordered)
 
     def example(self, drawn: int) -> int:
         """Which of the prompts the draw of this id is."""
         epoch, index = divmod(drawn, len(self._tokens))
-        return int(Streams(self._seed).numpy("prompts", epoch).permutation(len(self._tokens))[index])
+        return int(self._order(epoch)[index])
+
+    def _ordered(self, epoch: int) -> NDArray[np.int64]:
+        return Streams(self._seed).numpy("prompts", epoch).permutation(len(self._tokens))
 
     def __call__(self, n: int, positions: int | None = None, limit: int = 0) -> list[Prompt]:
         """The next n that leave room for a completion of `limit` tokens in so many positions; others are passed over.
