@@ -74,7 +74,7 @@ def test_a_name_means_the_same_from_another_folder(entry, made, tmp_path, monkey
     else:
         monkeypatch.chdir(made.parent.parent)
         Path("net.py").write_text("import torch\ndef make(n):\n    return torch.nn.Linear(n, 3)\n")
-        source = "from operant.control.ppo import build as ppo\nfrom operant.control.settings import PPORun\n"
+        source = "from operant.control.ppo import build as ppo\nfrom operant.control.settings.ppo import PPORun\n"
         source += "def build(cfg: PPORun, env, say):\n    return ppo(cfg, env, say)\n"
         Path("mine.py").write_text(source)
         if entry == "network":

@@ -18,7 +18,7 @@ from operant.cli.parser import parse
 from operant.config.errors import ConfigError
 from operant.config.fields import leaves
 from operant.config.resolve import resolve
-from operant.control.settings import PPORun
+from operant.control.settings.ppo import PPORun
 
 LEAVES = [leaf for leaf in leaves(PPORun).values() if leaf.path != ("algorithm",)]
 VERBS = [

@@ -19,7 +19,7 @@ from operant.config import resolve as room
 from operant.config.errors import ConfigError
 from operant.config.fields import Leaf, leaves
 from operant.config.resolve import Resolved, dump, load, presets, resolve, schema
-from operant.control.settings import PPORun
+from operant.control.settings.ppo import PPORun
 
 PLAIN = "SomeEnv-v0"  # an environment without a preset
 Writer = Callable[..., Path]

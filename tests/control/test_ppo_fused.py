@@ -17,7 +17,7 @@ from torch import nn
 from operant.control.agent import Agent, AgentSpec
 from operant.control.ppo import _update
 from operant.control.ppo_fused import Fused, fused_update
-from operant.control.settings import PPOConfig
+from operant.control.settings.ppo import PPOConfig
 from operant.data.trajectory import Batch, minibatches
 
 LR = 1e-3

@@ -16,7 +16,7 @@ from operant.config.errors import ConfigError
 from operant.config.schema import RunConfig
 from operant.config.suggest import did_you_mean, nearest
 
-CONTROL, TABULAR = "operant.control.settings", "operant.tabular.settings.runs"
+CONTROL, TABULAR = "operant.control.settings.runs", "operant.tabular.settings.runs"
 LANGUAGE = "operant.language.settings.runs"
 
 ALGORITHMS: dict[str, tuple[str, str]] = {

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from operant.control.agent import Agent as Agent
     from operant.control.agent import AgentSpec as AgentSpec
     from operant.control.collector import Collector as Collector
-    from operant.control.settings import ControlRun as ControlRun
-    from operant.control.settings import PPOConfig as PPOConfig
-    from operant.control.settings import PPORun as PPORun
+    from operant.control.settings.policy import ControlRun as ControlRun
+    from operant.control.settings.ppo import PPOConfig as PPOConfig
+    from operant.control.settings.ppo import PPORun as PPORun
     from operant.control.setup import OnPolicy as OnPolicy
     from operant.control.setup import on_policy as on_policy
     from operant.control.train_state import Networks as Networks
@@ -31,7 +31,8 @@ __getattr__, __dir__ = face(
         "operant.control.agent": "Agent AgentSpec",
         "operant.control.collector": "Collector",
         "operant.control.setup": "OnPolicy on_policy",
-        "operant.control.settings": "ControlRun PPOConfig PPORun",
+        "operant.control.settings.policy": "ControlRun",
+        "operant.control.settings.ppo": "PPOConfig PPORun",
         "operant.control.train_state": "Networks",
         "operant.data.streams": "Streams",
         "operant.data.trajectory": "flatten minibatches",

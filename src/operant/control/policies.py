@@ -38,7 +38,7 @@ class Policy(Protocol):
         ...
 
     def evaluate(self, obs: Obs, action: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, D], [B, ...] → log π(action|obs) [B], entropy [B]; differentiable."""
+        """[..., D], [..., A] → log π(action|obs) [...], entropy [...]; differentiable."""
         ...
 
     def mode(self, obs: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ class NormalPolicy(_Head):
     def evaluate(self, obs: Obs, action: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability and entropy, [B] each; both summed over the components."""
         mean = self.output(obs)
-        return normal_logp(mean, self.log_std, action), normal_entropy(self.log_std).expand(len(mean))
+        return normal_logp(mean, self.log_std, action), normal_entropy(self.log_std).expand(mean.shape[:-1])
 
     @torch.no_grad()
     def mode(self, obs: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from operant.control.collector import Collector
 from operant.control.nan_locator import Inspector
 from operant.control.normalizer import RewardScale
 from operant.control.ppo_fused import fused_update
-from operant.control.settings import PPOConfig, PPORun
+from operant.control.settings.ppo import PPOConfig, PPORun
 from operant.control.setup import on_policy
 from operant.control.train_state import Networks
 from operant.data.trajectory import Batch, Metrics, Trajectory, flatten, minibatches

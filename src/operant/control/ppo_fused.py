@@ -16,7 +16,7 @@ from operant.config.errors import ConfigError
 from operant.control.agent import AnyPolicy
 from operant.control.mlp import MLP
 from operant.control.policies import CategoricalPolicy, Critic, NormalPolicy
-from operant.control.settings import PPOConfig
+from operant.control.settings.ppo import PPOConfig
 from operant.data.trajectory import Batch, Metrics, shuffled
 
 NAMES = ("loss/policy", "policy/entropy", "policy/kl", "policy/clip_fraction", "loss/value", "grad/norm")

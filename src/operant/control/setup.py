@@ -13,7 +13,7 @@ from operant.config.registry import is_code
 from operant.control.acting import sampler
 from operant.control.agent import Agent, AgentSpec
 from operant.control.collector import Collector
-from operant.control.settings import ControlRun
+from operant.control.settings.policy import ControlRun
 from operant.data.streams import Streams
 from operant.env import EnvLike, Supervisor, VectorEnv, make
 from operant.env.interface import Interface, pixels

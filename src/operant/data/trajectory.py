@@ -60,6 +60,11 @@ class Trajectory:
             raise ValueError(f"Trajectory.group has shape {tuple(self.group.shape)}; expected {(n,)}")
 
     @property
+    def seen(self) -> Obs:
+        """[N, T, ...], what each decision was made on: `obs` without the last state."""
+        return self.obs[:, :-1] if isinstance(self.obs, Tensor) else {k: x[:, :-1] for k, x in self.obs.items()}
+
+    @property
     def steps(self) -> int:
         """How many decisions were the policy's."""
         return int(self.acted.sum())
@@ -99,9 +104,9 @@ def flatten(traj: Trajectory, *, adv: Tensor, target: Tensor, value: Tensor) -> 
     def cut(x: Tensor) -> Tensor:
         return x[keep]
 
-    obs = cut(traj.obs[:, :-1]) if isinstance(traj.obs, Tensor) else {k: cut(v[:, :-1]) for k, v in traj.obs.items()}
+    seen = traj.seen
     return Batch(
-        obs=obs,
+        obs=cut(seen) if isinstance(seen, Tensor) else {k: cut(x) for k, x in seen.items()},
         action=cut(traj.action),
         logp=cut(traj.logp),
         adv=cut(adv),

@@ -1,35 +1,13 @@
-"""Settings of deep reinforcement learning for control; torch-free, so help and errors are instant."""
+"""Settings of proximal policy optimisation."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from operant.config.schema import CopiesConfig, RunConfig, Section
-
-
-class PolicyConfig(Section):
-    """The networks, and the normalisation that is stored with them."""
-
-    network: str = Field(
-        default="mlp",
-        description="mlp, or file.py:make: your make(obs_dim) returns a torch module from observations to features",
-    )
-    hidden: tuple[PositiveInt, ...] = Field(
-        default=(64, 64), description="widths of the hidden layers, actor and critic each"
-    )
-    activation: Literal["tanh", "relu"] = Field(default="tanh", description="non-linearity between the layers")
-    log_std_init: FiniteFloat = Field(default=0.0, description="initial log standard deviation of continuous actions")
-    normalize_obs: bool = Field(
-        default=False, description="divide observations by running statistics, kept in the policy file"
-    )
-    obs_clip: PositiveFloat = Field(default=10.0, description="bound on normalised observations")
-    normalize_reward: bool = Field(
-        default=False,
-        description="divide rewards by the running deviation of the discounted return, kept in the policy file",
-    )
-    reward_clip: PositiveFloat = Field(default=10.0, description="bound on normalised rewards")
+from operant.config.schema import Section
+from operant.control.settings.policy import ControlRun
 
 
 class PPOConfig(Section):
@@ -70,20 +48,8 @@ class PPOConfig(Section):
     )
 
 
-class ControlRun(RunConfig):
-    """A run of deep reinforcement learning: copies of an environment, networks, and where they live."""
-
-    device: str = Field(default="cpu", description="where the networks live: cpu, cuda, cuda:1, …")
-    env: CopiesConfig = Field(default_factory=CopiesConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
-    policy: PolicyConfig = Field(default_factory=PolicyConfig)
-
-
 class PPORun(ControlRun):
     """A run of PPO."""
 
     algorithm: str = Field(default="ppo", description="name of the algorithm")
     algo: PPOConfig = Field(default_factory=PPOConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
-
-
-RUNS: dict[str, type[RunConfig]] = {"ppo": PPORun}
-"""The settings of a run of each algorithm."""
