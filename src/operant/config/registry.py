@@ -59,6 +59,10 @@ TRUST = "If it is code of your own: --trust (in Python, trust=True)."
 """What to do where a folder names code."""
 
 
+OURS = ("operant.env.probe:", "operant.env.memory:")
+"""What the names of environments begin with that are code, and ours."""
+
+
 def is_code(name: str) -> bool:
     """Whether a name stands for Python code of somebody's own, `file.py:callable` or `module:callable`."""
     return ":" in name

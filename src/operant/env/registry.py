@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
-from operant.env import probe
+from operant.env import memory, probe
 from operant.env.make import has_native
 from operant.workers.resolve import needs, withdrawn
 
@@ -32,11 +32,14 @@ _HEAVY = {  # what a package would have to be loaded for: (numbers observed, act
     "Swimmer": (8, "2 in [-1, 1]"),
     "Walker2d": (17, "6 in [-1, 1]"),
 }
-_PROBES = (probe.identity, probe.four_state, probe.constant, probe.seen, probe.delayed, probe.chosen, probe.matched)
+_OWN = (
+    probe.identity, probe.four_state, probe.constant, probe.seen, probe.delayed, probe.chosen, probe.matched,
+    memory.repeat_previous, memory.t_maze, memory.cartpole_positions,
+)  # fmt: skip
 
 
 def registered() -> list[dict[str, Any]]:
-    """List the newest version of every registered environment, and our probes, sorted by id within each.
+    """List the newest version of every registered environment, sorted by id, and our own.
 
     Keys: "id", "backend" ("native" or "inprocess": what "auto" picks), "needs" (the extra to install, or None),
     "time_limit" (steps, or None), "observation" and "action" (a few words, or None where nothing is known without
@@ -48,7 +51,7 @@ def registered() -> list[dict[str, Any]]:
         if not withdrawn(spec) and (key not in newest or (spec.version or 0) > (newest[key].version or 0)):
             newest[key] = spec
     rows = [_row(spec) for spec in sorted(newest.values(), key=lambda spec: (spec.namespace or "", spec.id))]
-    return rows + [_probe_row(maker) for maker in _PROBES]
+    return rows + [_own_row(maker) for maker in _OWN]
 
 
 def describe_space(space: gymnasium.Space[Any]) -> str:
@@ -91,7 +94,7 @@ def _row(spec: EnvSpec) -> dict[str, Any]:
     }
 
 
-def _probe_row(maker: Any) -> dict[str, Any]:
+def _own_row(maker: Any) -> dict[str, Any]:
     env = maker()
     limits = [p.default for p in inspect.signature(maker).parameters.values() if p.name in ("length", "limit")]
     return {

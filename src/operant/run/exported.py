@@ -7,6 +7,7 @@ from typing import Any
 
 from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
+from operant.config.registry import OURS
 from operant.config.schema import EvalConfig
 from operant.run.actor import Policy
 from operant.run.disk import digest, matches
@@ -95,7 +96,7 @@ def environment(folder: Path, env: str) -> str:
     Raises:
         ConfigError: if it is a `module:callable`; says how to name it oneself.
     """
-    if ":" in env and not env.startswith("operant.env.probe:"):
+    if ":" in env and not env.startswith(OURS):
         raise ConfigError(
             f"{folder} asks to run Python code as its environment, {env!r}. If you know that code, name it yourself: "
             f"--env {env} (in Python, operant.Run({str(folder)!r}, env={env!r}))"
