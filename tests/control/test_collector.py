@@ -34,7 +34,13 @@ class Counter(gymnasium.Env):
     def step(self, action):
         self.time += 1
         end = self.time == self.length
-        return self.state(), float(action + self.time), end and self.length % 2 == 0, end and self.length % 2 == 1, {}
+        return (
+            self.state(),
+            float(action + self.time),
+            end and self.length % 2 == 0,
+            end and self.length % 2 == 1,
+            {"cost": self.time / 8},
+        )
 
 
 def act(obs, generator):
@@ -56,7 +62,7 @@ def test_every_autoreset_mode_ends_in_the_same_record(mode):
     want, got = collector(AutoresetMode.NEXT_STEP)(60), collector(mode)(60)
     width = 60
     assert got.reward.shape[1] > width
-    for name in ("action", "logp", "reward", "terminated", "truncated", "acted"):
+    for name in ("action", "logp", "reward", "terminated", "truncated", "acted", "cost"):
         ours, theirs = getattr(got, name)[:, :width], getattr(want, name)
         mask = want.acted
         if name in ("action", "logp"):  # what was ignored need not agree
@@ -91,6 +97,7 @@ def test_the_record_tells_the_episodes_as_they_were(mode):
             action = int(np.dot(before, [1, 2, 3])) % 7
             assert traj.action[row, t] == action
             assert traj.reward[row, t] == action + time + 1
+            assert traj.cost[row, t] == (time + 1) / 8
             assert traj.logp[row, t] == pytest.approx(-sum(before) / 100)
             end = time + 1 == length
             assert traj.terminated[row, t] == (end and length % 2 == 0)

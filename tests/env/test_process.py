@@ -27,7 +27,7 @@ from operant.run.evaluate import evaluate
 from reference.faulty import Faulty
 
 FAULTY = f"{Path(__file__).parents[1] / 'reference' / 'faulty.py'}:Faulty"
-FIELDS = ("obs", "reward", "terminated", "truncated", "acted", "final_obs")
+FIELDS = ("obs", "reward", "terminated", "truncated", "acted", "final_obs", "cost")
 WAYS = ("raise", "hang", "spin", "kill", "exit", "leave", "abort")
 
 

@@ -40,7 +40,7 @@ class Walk(gymnasium.Env):
         self.place += action + self.np_random.normal()
         terminated, truncated = bool(self.np_random.random() < 0.2), self.time >= self.limit
         self.both += terminated and truncated
-        return self.observe(), self.place * 2, terminated, truncated, {"some": 2}
+        return self.observe(), self.place * 2, terminated, truncated, {"some": 2, "cost": abs(self.place)}
 
 
 def policy(obs):
@@ -65,6 +65,7 @@ def decisions(stream, row):
         if step.acted[row]:
             ended = step.terminated[row] or step.truncated[row]
             after = step.final_obs[row] if ended and step.final_obs is not None else step.obs[row]
+            after = [*after, 0.0 if step.cost is None else step.cost[row]]
             out.append((*obs[row], action[row], step.reward[row], step.terminated[row], step.truncated[row], *after))
     return np.array(out, dtype=np.float64)
 
@@ -88,6 +89,27 @@ def test_all_autoreset_modes_and_the_loop_end_in_the_same_record(nested):
         assert truncated.sum() > 5
         for name, record in records.items():
             np.testing.assert_array_equal(record[:shortest], first, err_msg=name)
+
+
+def test_costs_are_read_where_they_are_given_and_never_refused():
+    class Odd(Walk):
+        def step(self, action):
+            answer = super().step(action)
+            return *answer[:4], [None, {"cost": "high"}, {}, {"cost": np.float64(2.5)}][self.copy]
+
+    def copies():
+        for copy in range(4):
+            env = Odd()
+            env.copy = copy
+            yield env
+
+    each = iter(copies())
+    env = make(lambda: next(each), 4)
+    env.reset(0)
+    np.testing.assert_array_equal(env.step(np.zeros(4, np.int64)).cost, [np.nan, np.nan, np.nan, 2.5])
+    env = make("CartPole-v1", 2)
+    env.reset(0)
+    assert env.step(np.zeros(2, np.int64)).cost is None
 
 
 def test_terminated_wins_over_truncated():

@@ -46,7 +46,7 @@ class Faulty(gymnasium.Env):
         self.maybe("step")
         self.time += 1
         draw = self.np_random.random() if self.length is None else 0.5 - (self.time == self.length)
-        return self.observe(), float(action) + self.time, bool(draw < 0.1), bool(draw > 0.9), {}
+        return self.observe(), float(action) + self.time, bool(draw < 0.1), bool(draw > 0.9), {"cost": draw}
 
     def maybe(self, where):
         mine = self.how and where == self.where and self.number % 100 == self.copy and self.steps >= self.at

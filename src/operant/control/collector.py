@@ -87,6 +87,7 @@ class Collector:
         terminated, truncated, acted = np.empty((3, horizon, n), np.bool_)
         actions: list[np.ndarray] = []
         ends: list[_End] = []
+        costs: list[np.ndarray | None] = []
         for t in range(horizon):
             obs[t] = self._obs
             action, logp[t] = self._sample(self._obs, self._generator)
@@ -97,6 +98,7 @@ class Collector:
                 self._check(obs[: t + 1], np.stack(actions), logp[: t + 1], reward[:t], ends)  # was it given a NaN?
                 raise
             reward[t], terminated[t], truncated[t], acted[t] = step.reward, step.terminated, step.truncated, step.acted
+            costs.append(step.cost)
             if step.final_obs is not None:
                 rows = np.flatnonzero(step.terminated | step.truncated)
                 ends.append(_End(t, rows, step.final_obs[rows].copy()))
@@ -106,6 +108,9 @@ class Collector:
         self._check(obs, action, logp, reward, ends)
         self._count(reward, terminated | truncated, acted)
         fields = {"logp": logp, "reward": reward, "terminated": terminated, "truncated": truncated, "acted": acted}
+        if any(cost is not None for cost in costs):
+            told = np.stack([np.full(n, np.nan, np.float32) if cost is None else cost for cost in costs])
+            fields["cost"] = np.where(acted, told, np.float32(0))
         record = _lay_out(obs, {"action": action, **fields}, ends)
         return Trajectory(
             **{k: torch.from_numpy(v).to(self._device) for k, v in record.items()},

@@ -39,11 +39,14 @@ class Trajectory:
     truncated: Tensor  # [N, T] bool; we stopped looking, V(obs[:, t+1]) follows
     acted: Tensor  # [N, T] bool; True exactly where the policy being trained chose
     group: Tensor  # [N]; rows with equal ids began in the same state
+    cost: Tensor | None = (
+        None  # [N, T]; info["cost"], NaN where it is no number, 0 where not acted; None if never given
+    )
 
     def __post_init__(self) -> None:
         n, t = self.reward.shape
-        for name in ("logp", "terminated", "truncated", "acted"):
-            shape = tuple(getattr(self, name).shape)
+        for name in ("logp", "terminated", "truncated", "acted", "cost"):
+            shape = (n, t) if getattr(self, name) is None else tuple(getattr(self, name).shape)
             if shape != (n, t):
                 raise ValueError(f"Trajectory.{name} has shape {shape}; reward says [N, T] = {(n, t)}")
         for name in ("terminated", "truncated", "acted"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -13,7 +13,7 @@ from operant.config.errors import EnvError, raised, user_code
 from operant.config.undisturbed import undisturbed
 from operant.env.inprocess import close, pictures_per_second
 from operant.env.spaces import Actions, Observations
-from operant.env.vector import Step
+from operant.env.vector import Step, cost_of
 
 
 class GymVector:
@@ -68,25 +68,26 @@ class GymVector:
         reward = np.array(raw_reward, dtype=np.float32)
         terminated = np.array(over, dtype=np.bool_)
         truncated = np.array(out_of_time, dtype=np.bool_) & ~terminated
+        cost = _costs(infos, self.num)
         if self._mode is AutoresetMode.NEXT_STEP:
             acted = ~self._ended
             reward[~acted] = 0.0
             terminated &= acted
             truncated &= acted
             self._ended = terminated | truncated
-            return Step(obs, reward, terminated, truncated, acted, None)
+            return Step(obs, reward, terminated, truncated, acted, None, cost)
         acted = np.ones(self.num, dtype=np.bool_)
         ended = terminated | truncated
         if not ended.any():
-            return Step(obs, reward, terminated, truncated, acted, None)
+            return Step(obs, reward, terminated, truncated, acted, None, cost)
         if self._mode is AutoresetMode.SAME_STEP:
             self._gone = bool(ended[0])  # what is drawn now is its next episode
             last = infos["final_obs"]
             final_obs = self._observations.rows((last[i] if ended[i] else None for i in range(self.num)), self.num)
-            return Step(obs, reward, terminated, truncated, acted, final_obs)
+            return Step(obs, reward, terminated, truncated, acted, final_obs, cost)
         self._last = self.render() if ended[0] else None
         first = self._env.reset(options={"reset_mask": ended.copy()})[0]
-        return Step(self._observations.batch(first, self.num), reward, terminated, truncated, acted, obs)
+        return Step(self._observations.batch(first, self.num), reward, terminated, truncated, acted, obs, cost)
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return the picture of copy 0, [H, W, 3] uint8, or None where there is none, or none any more."""
@@ -113,6 +114,26 @@ class GymVector:
         except BaseException as error:
             where = f"{self.name}, {self.num} copies, step {self._steps}"
             raise EnvError(f"{where}: {what} {raised(error)}") from error
+
+
+def _costs(infos: Any, num: int) -> NDArray[np.float32] | None:
+    """`infos["cost"]`, [N]; of a copy that was reset inside its step the last one, which stands in `final_info`."""
+    if not isinstance(infos, dict):
+        return None
+    now, last = _column(infos, num), _column(cast("dict[str, Any]", infos).get("final_info"), num)
+    if now is None or last is None:
+        return now if last is None else last
+    return np.where(np.isnan(last), now, last)
+
+
+def _column(infos: Any, num: int) -> NDArray[np.float32] | None:
+    """The costs of those copies that gave one, NaN for the others; None where there are none."""
+    if not isinstance(infos, dict) or "cost" not in infos:
+        return None
+    named = cast("dict[str, Any]", infos)
+    values, given = named["cost"], named.get("_cost", np.ones(num, np.bool_))
+    told = len(values) == len(given) == num if hasattr(values, "__len__") else False
+    return np.array([cost_of(values[i]) if told and given[i] else np.nan for i in range(num)], np.float32)
 
 
 def autoreset_mode(env: Any, name: str) -> AutoresetMode:

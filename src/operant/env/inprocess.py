@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from operant.config.errors import EnvError, is_ctrl_c, place_of, raised, said, shown, user_code
 from operant.config.undisturbed import undisturbed
 from operant.env.spaces import Actions, Observations
-from operant.env.vector import Step
+from operant.env.vector import Step, cost_of
 
 Env = gymnasium.Env[Any, Any]
 
@@ -70,7 +70,7 @@ class InProcess:
         reward = np.empty(num, dtype=np.float32)
         terminated = np.zeros(num, dtype=np.bool_)
         truncated = np.zeros(num, dtype=np.bool_)
-        final_obs = None
+        final_obs = cost = None
         self.steps, self._last = self.steps + 1, None
         for index, env in enumerate(self._envs):
             try:
@@ -78,12 +78,15 @@ class InProcess:
             except BaseException as error:
                 raise self._raised("step()", index, error) from error
             try:
-                state, gain, over, out_of_time, _ = answer
+                state, gain, over, out_of_time, info = answer
                 write(state, obs[index])
                 try:
                     reward[index] = gain if gain is not None else _no_number()  # NumPy would make None NaN
                 except (TypeError, ValueError, ArithmeticError) as error:
                     raise ValueError(f"the reward is {shown(gain)}, not one number ({said(error)})") from error
+                if isinstance(info, dict) and "cost" in info:
+                    cost = np.full(num, np.nan, np.float32) if cost is None else cost
+                    cost[index] = cost_of(info["cost"])
                 if over:
                     terminated[index] = True
                 elif out_of_time:
@@ -99,7 +102,7 @@ class InProcess:
                 with suppress(EnvError):  # what cannot be drawn at its end was drawn until then
                     self._last = self.render()
             self._reset(index, obs[index], None)
-        return Step(obs, reward, terminated, truncated, np.ones(num, dtype=np.bool_), final_obs)
+        return Step(obs, reward, terminated, truncated, np.ones(num, dtype=np.bool_), final_obs, cost)
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return the picture of copy 0, [H, W, 3] uint8, or None when it was made without `render_mode="rgb_array"`.

@@ -163,7 +163,7 @@ class Processes(WorkerPool[Worker]):
         self._steps += 1
         self.supervisor.budget.done += self.num
         obs, final = np.zeros((2, self.num, self.obs_dim), np.float32)
-        reward = np.zeros(self.num, np.float32)
+        reward, cost = np.zeros(self.num, np.float32), np.full(self.num, np.nan, np.float32)
         terminated, truncated = np.zeros((2, self.num), np.bool_)
         acted = np.ones(self.num, np.bool_)
         bodies, broken = self._request(STEP, lambda rows: action[rows].tobytes())
@@ -172,7 +172,8 @@ class Processes(WorkerPool[Worker]):
             reward[rows] = np.frombuffer(body, np.float32, n)
             terminated[rows] = np.frombuffer(body, np.bool_, n, 4 * n)
             truncated[rows] = np.frombuffer(body, np.bool_, n, 5 * n)
-            states = self._states(body, 6 * n)
+            cost[rows] = np.frombuffer(body, np.float32, n, 6 * n)
+            states = self._states(body, 10 * n)
             obs[rows] = states[:n]
             if len(states) > n:
                 final[rows] = states[n:]
@@ -182,7 +183,8 @@ class Processes(WorkerPool[Worker]):
             obs[rows] = self._restart(index, cause)
         self._obs = obs
         ended = bool((terminated | truncated).any())
-        return Step(obs.copy(), reward, terminated, truncated, acted, final if ended else None)
+        costs = None if np.isnan(cost).all() else cost
+        return Step(obs.copy(), reward, terminated, truncated, acted, final if ended else None, costs)
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return the picture of copy 0, [H, W, 3] uint8, or None when it was made without `render_mode="rgb_array"`.

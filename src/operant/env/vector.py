@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gymnasium
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -30,6 +31,15 @@ class Step:
     final_obs: (
         Array | None
     )  # [N, D] float32, valid on rows terminated | truncated; None when none ended or on NEXT_STEP
+    cost: Array | None = None  # [N] float32, info["cost"], NaN where it is no number; None where no copy gave one
+
+
+def cost_of(value: Any) -> float:
+    """What an `info["cost"]` says as a number; NaN where it is none, which whoever reads costs refuses."""
+    try:
+        return float(value)
+    except Exception:  # it is their class
+        return np.nan
 
 
 class VectorEnv(Protocol):

@@ -70,7 +70,8 @@ class Copies:
             return [] if picture is None else [struct.pack("<3q", *picture.shape), picture.tobytes()]
         action = np.frombuffer(body, action_dtype(envs.action_space), offset=8)
         step = envs.step(action.reshape(envs.num, *envs.action_width))
-        arrays = [step.reward, step.terminated, step.truncated, step.obs]
+        cost = np.full(envs.num, np.nan, np.float32) if step.cost is None else step.cost
+        arrays = [step.reward, step.terminated, step.truncated, cost, step.obs]
         return [array.tobytes() for array in (arrays if step.final_obs is None else [*arrays, step.final_obs])]
 
     def close(self) -> None:
