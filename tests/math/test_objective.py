@@ -11,6 +11,7 @@ from operant.math.objective import (
     clipped_value_loss,
     huber,
     nll,
+    penalised_surrogate,
     policy_gradient,
     td_loss,
     value_loss,
@@ -35,6 +36,9 @@ def test_the_other_losses_equal_their_loops():
         compare_loss(loss(nll, r.logp, r.acted), -r.logp, r)
         want = losses.cispo(r.logp, r.behaviour_logp, r.reward, 1.1)
         compare_loss(loss(cispo, r.logp, r.behaviour_logp, r.reward, r.acted, max_ratio=1.1), want, r)
+        ratio = (r.logp - r.behaviour_logp).exp()
+        want = -ratio * r.reward + 0.7 * (ratio - 1 - ratio.log())
+        compare_loss(loss(penalised_surrogate, r.logp, r.behaviour_logp, r.reward, r.acted, kl_coef=0.7), want, r)
         compare_loss(loss(value_loss, value, r.q, r.acted), 0.5 * (value - r.q) ** 2, r)
         compare_loss(loss(td_loss, value, r.q, r.acted, error=huber), losses.huber(value - r.q), r)
         want = losses.clipped_value_loss(value, r.reward, r.q, 0.3)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from operant.math.divergence import k1, k2, k3, kl_categorical, steered
+from operant.math.divergence import adapted, k1, k2, k3, kl_categorical, steered
 from operant.math.objective import clipped_surrogate
 from operant.math.ratio import masked, near, reweighted, sequence_level, sequence_weight, step_weight, truncated
 from operant.math.reduce import sequence_mean
@@ -51,6 +51,14 @@ def test_padding_is_not_read() -> None:
     acted = torch.tensor([[True, False]])
     assert sequence_level(bad, bad, acted).tolist() == [[0.5, 0.0]]
     assert reweighted(bad, bad, bad, acted).tolist() == [[0.5, 0.0]]
+
+
+def test_the_coefficient_is_halved_or_doubled_by_the_rule_of_the_paper() -> None:
+    """Schulman et al. (2017), section 4, by hand for d_targ = 0.03: the edges are 0.02 and 0.045."""
+    told = [0.0, 0.019, 0.021, 0.03, 0.044, 0.046, 9.0]
+    assert [adapted(0.4, d, target=0.03) for d in told] == [0.2, 0.2, 0.4, 0.4, 0.4, 0.8, 0.8]
+    with pytest.raises(ValueError, match="target"):
+        adapted(0.4, 0.1, target=0.0)
 
 
 def test_the_coefficient_is_steered_by_the_clipped_error() -> None:

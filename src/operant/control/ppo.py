@@ -32,7 +32,8 @@ from operant.data.trajectory import Batch, Metrics, Trajectory, flatten, minibat
 from operant.env import EnvLike
 from operant.math.advantage import gae
 from operant.math.baseline import whiten
-from operant.math.objective import clipped_surrogate, clipped_value_loss, value_loss
+from operant.math.divergence import adapted, k3
+from operant.math.objective import clipped_surrogate, clipped_value_loss, penalised_surrogate, value_loss
 from operant.math.reduce import token_mean
 from operant.run.job import Job, Say, silent
 
@@ -74,18 +75,22 @@ def ppo(
         steps = flatten(traj, adv=adv, target=adv + value[:, :-1], value=value[:, :-1])
         inspector.remember(traj, {"scaled_reward": reward, "value": value, "advantage": adv}, lr)
 
-        update = partial(_update, cfg, agent, optimizer, clip=clip, clip_high=clip_high)
+        bend = _bend(cfg, optimizer, clip, clip_high)
+        update = partial(_update, cfg, agent, optimizer, **bend)
         seen: list[Metrics] = []
         for _ in range(cfg.epochs):
             seen += epoch(update, steps, cfg.batch, generator)
             if _too_far(cfg, steps, seen):
                 break
+        if cfg.objective == "kl-adaptive":
+            bend["kl_coef"] = optimizer.param_groups[0]["kl_coef"] = _adapted(cfg, agent, steps, bend["kl_coef"])
         agent.observe(steps.obs)
 
         metrics = {name: torch.stack([m[name] for m in seen]).mean() for name in seen[0]}
         metrics["value/explained_variance"] = 1 - (steps.target - steps.value).var() / steps.target.var()
         metrics["schedule/lr"] = torch.tensor(lr)
         metrics |= {"schedule/clip": torch.tensor(clip), "update/epochs": torch.tensor(_passes(cfg, steps, seen))}
+        metrics |= {"schedule/kl_coef": torch.tensor(bend["kl_coef"])} if "kl_coef" in bend else {}
         with inspector.locating(steps, cfg.batch, seen, update):
             yield metrics | agent.stats() | collect.stats()
 
@@ -106,24 +111,36 @@ def step_rewards(cfg: PPOConfig, traj: Trajectory, scale: RewardScale | None) ->
     return scale(traj.reward, terminated | truncated, traj.acted, cfg.discount), terminated, truncated
 
 
-def _update(
-    cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Optimizer, b: Batch, *, clip: float, clip_high: float
-) -> Metrics:
-    """One gradient step on one minibatch."""
+def _bend(cfg: PPOConfig, optimizer: torch.optim.Optimizer, clip: float, clip_high: float) -> dict[str, float]:
+    """What bounds the ratio, or weighs the divergence: a weight that adapts stands with the optimiser's settings."""
+    if cfg.objective == "clip":
+        return {"clip": clip, "clip_high": clip_high}
+    return {"kl_coef": optimizer.param_groups[0].get("kl_coef", cfg.kl_coef) if cfg.objective != "none" else 0.0}
+
+
+def _adapted(cfg: PPOConfig, agent: Agent, steps: Batch, beta: float) -> float:
+    """The next β, by how far the update came."""
+    with torch.no_grad():
+        logp, _ = agent.policy.evaluate(steps.obs, steps.action)
+    return adapted(beta, float(token_mean(k3(steps.logp, logp), steps.acted)), target=cfg.kl_target)
+
+
+def _update(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Optimizer, b: Batch, **bend: float) -> Metrics:
+    """One gradient step on one minibatch; `bend` is what bounds the ratio, or weighs the divergence."""
     optimizer.zero_grad()
-    loss, metrics = _loss(cfg, agent, b, clip=clip, clip_high=clip_high)
+    loss, metrics = _loss(cfg, agent, b, **bend)
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], cfg.max_grad_norm)
     optimizer.step()
     return metrics | {"grad/norm": norm}
 
 
-def _loss(cfg: PPOConfig, agent: Agent, b: Batch, *, clip: float, clip_high: float) -> tuple[Tensor, Metrics]:
+def _loss(cfg: PPOConfig, agent: Agent, b: Batch, **bend: float) -> tuple[Tensor, Metrics]:
     """The loss of a minibatch, and its metrics."""
-    reduce = token_mean
+    reduce, surrogate = token_mean, clipped_surrogate if cfg.objective == "clip" else penalised_surrogate
     logp, entropy = agent.policy.evaluate(b.obs, b.action)
     adv = whiten(b.adv, b.acted) if cfg.whiten else b.adv
-    policy_loss, metrics = clipped_surrogate(logp, b.logp, adv, b.acted, clip=clip, clip_high=clip_high, reduce=reduce)
+    policy_loss, metrics = surrogate(logp, b.logp, adv, b.acted, **bend, reduce=reduce)
     value = agent.critic(b.obs)
     if cfg.value_clip is None:
         critic_loss, _ = value_loss(value, b.target, b.acted, reduce=reduce)
@@ -140,7 +157,10 @@ Epoch = Callable[["partial[Metrics]", Batch, int, np.random.Generator], list[Met
 
 def _epoch(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Optimizer) -> Epoch:
     """What passes once over a segment: minibatch by minibatch, or the hand-written update, which does the same."""
-    fused = "off" if cfg.fused == "off" else fused_update(agent.policy, agent.critic, optimizer, cfg)
+    if cfg.objective != "clip":
+        fused = f"it clips the ratio, and algo.objective is {cfg.objective}"
+    else:
+        fused = "off" if cfg.fused == "off" else fused_update(agent.policy, agent.critic, optimizer, cfg)
     if not isinstance(fused, str):
         return lambda update, steps, size, generator: fused(
             steps, generator, lr=optimizer.param_groups[0]["lr"], **update.keywords
@@ -166,6 +186,8 @@ def build(cfg: PPORun, env: EnvLike, say: Say = silent) -> Job:
     parts = on_policy(cfg, env)
     agent, collect = parts.agent, parts.collect
     optimizer = torch.optim.Adam(agent.parameters(), lr=cfg.algo.lr, eps=cfg.algo.adam_eps)
+    if cfg.algo.objective == "kl-adaptive":
+        optimizer.param_groups[0]["kl_coef"] = cfg.algo.kl_coef  # where a checkpoint keeps it
     return Job(
         algorithm=ppo(cfg.algo, collect, agent, optimizer, parts.generator, total_steps=cfg.total_steps),
         learned=Networks(agent, optimizer),

@@ -141,6 +141,24 @@ def steered(beta: float, kl: float, *, target: float, horizon: int, n: int) -> f
     return beta * (1.0 + min(max(kl / target - 1.0, -0.2), 0.2) * n / horizon)
 
 
+def adapted(beta: float, kl: float, *, target: float) -> float:
+    """β/2 where KL < target/1.5, 2β where KL > 1.5 target, else β: the next weight of a penalty on a divergence.
+
+    Args:
+        beta: β, at least 0 (from 0 it never moves).
+        kl: the divergence that the last update came to.
+        target: where to, above 0.
+
+    Raises:
+        ValueError: `target` is not above 0, or `beta` is negative.
+
+    Source: Schulman et al. (2017), Proximal policy optimization, section 4.
+    """
+    _check.positive(target=target)
+    _check.not_negative(beta=beta)
+    return beta / 2.0 if kl < target / 1.5 else beta * 2.0 if kl > target * 1.5 else beta
+
+
 def _check_pair(**pair: Tensor) -> None:
     _check.floating(**pair)
     _check.same_shape(next(iter(pair.values())).shape, **pair)

@@ -87,6 +87,46 @@ def clipped_surrogate(
     return loss, _ratio_metrics(log_ratio, clamped != ratio, acted)
 
 
+def penalised_surrogate(
+    logp: Tensor,
+    old_logp: Tensor,
+    adv: Tensor,
+    acted: Tensor,
+    *,
+    kl_coef: float = 0.0,
+    reduce: Reduction = token_mean,
+) -> tuple[Tensor, Metrics]:
+    """−ρ A + β (ρ − 1 − log ρ), with ρ = π(a|s) / π_old(a|s): the surrogate, less β KL(π_old || π).
+
+    Of actions that π_old sampled the second term is an estimate of the divergence that is unbiased in value and in
+    gradient, and 0 with no variance at π = π_old. β = 0 is the surrogate of TRPO, conservative policy iteration's.
+
+    Args:
+        logp, old_logp: [...] log π(a|s) now and when the action was sampled.
+        adv: [...] advantages.
+        acted: [...] bool.
+        kl_coef: β, at least 0.
+        reduce: what counts as one.
+
+    Returns:
+        loss []; metrics as `clipped_surrogate`, `clip_fraction` being 0.
+
+    Raises:
+        TypeError: `acted` is not bool, or a number tensor is not floating-point.
+        ValueError: shapes differ, or `kl_coef` is negative.
+
+    Source: Schulman et al. (2017), Proximal policy optimization, equations 6 and 8; Schulman (2020), Approximating KL
+    divergence, for the estimate.
+    """
+    _check.steps(acted, logp=logp, old_logp=old_logp, adv=adv)
+    _check.not_negative(kl_coef=kl_coef)
+    log_ratio = _at_decisions(logp - old_logp.detach(), acted)
+    loss = -log_ratio.exp() * _at_decisions(adv.detach(), acted)
+    if kl_coef:
+        loss = loss + kl_coef * (torch.expm1(log_ratio) - log_ratio)
+    return reduce(loss, acted), _ratio_metrics(log_ratio, torch.zeros_like(acted), acted)
+
+
 def cispo(
     logp: Tensor,
     old_logp: Tensor,

@@ -21,12 +21,23 @@ class PPOConfig(Section):
     lr: PositiveFloat = Field(default=3e-4, description="Adam's learning rate at the start")
     lr_schedule: Literal["constant", "linear"] = Field(default="linear", description="linear falls to 0 at total_steps")
     adam_eps: PositiveFloat = Field(default=1e-5, description="Adam's ε")
+    objective: Literal["clip", "kl-fixed", "kl-adaptive", "none"] = Field(
+        default="clip",
+        description="what keeps the policy near the one that sampled: clipped ratios, a penalty on the KL divergence "
+        "of fixed or adapted weight, or nothing",
+    )
     clip: PositiveFloat = Field(default=0.2, description="how far the probability ratio may fall below 1, at the start")
     clip_high: PositiveFloat | None = Field(
         default=None, description="how far it may rise above 1; equal to clip when unset"
     )
     clip_schedule: Literal["constant", "linear"] = Field(
         default="constant", description="linear falls to 0 at total_steps"
+    )
+    kl_coef: PositiveFloat = Field(
+        default=1.0, description="β, weight of the KL penalty; of an adapted one at the start"
+    )
+    kl_target: PositiveFloat = Field(
+        default=0.01, description="kl-adaptive: β is halved below this divergence / 1.5, doubled above it · 1.5"
     )
     value_coef: NonNegativeFloat = Field(default=1.0, description="weight of the value loss, ½(V - target)²")
     value_clip: PositiveFloat | None = Field(
