@@ -14,14 +14,15 @@ os.environ["XDG_STATE_HOME"] = STATE  # the key that marks runs; not that of who
 atexit.register(shutil.rmtree, STATE, ignore_errors=True)
 
 
-BEFORE = pytest.StashKey[list[str]]()
-
-
-def pytest_collection_finish(session):
-    session.config.stash[BEFORE] = [*sys.path]
+@pytest.fixture(autouse=True, scope="module")
+def _folders_of_fixtures():
+    """A file's folder is on the path once the file was run: no module has those of another's fixtures."""
+    before = [*sys.path]
+    yield
+    sys.path[:] = before
 
 
 @pytest.fixture(autouse=True)
-def _folders_of_imports(monkeypatch, request):
-    """A file's folder is on the path once the file was run: no test has another's, nor that of another's fixtures."""
-    monkeypatch.setattr(sys, "path", [*request.config.stash[BEFORE]])
+def _folders_of_imports(monkeypatch):
+    """Nor a test those of another."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
