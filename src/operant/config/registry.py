@@ -20,6 +20,8 @@ CONTROL, TABULAR = "operant.control.settings.runs", "operant.tabular.settings.ru
 LANGUAGE = "operant.language.settings.runs"
 
 ALGORITHMS: dict[str, tuple[str, str]] = {
+    "natural-gradient": (CONTROL, "operant.control.natural_gradient"),
+    "trpo": (CONTROL, "operant.control.trpo"),
     "ppo": (CONTROL, "operant.control.ppo"),
     "q-learning": (TABULAR, "operant.tabular.online"),
     "sarsa": (TABULAR, "operant.tabular.online"),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from operant.config.schema import RunConfig
 from operant.control.settings.ppo import PPORun
+from operant.control.settings.trust_region import NaturalGradientRun, TRPORun
 
 RUNS: dict[str, type[RunConfig]] = {
+    "natural-gradient": NaturalGradientRun,
+    "trpo": TRPORun,
     "ppo": PPORun,
 }
 """The settings of a run of each algorithm."""

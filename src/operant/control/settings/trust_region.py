@@ -1,0 +1,57 @@
+"""Settings of the methods that step in what the policy does: natural gradient, TRPO, PPO under a bound on costs."""
+
+from __future__ import annotations
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from operant.config.schema import CopiesConfig, Section
+from operant.control.settings.policy import ControlRun
+
+
+class NaturalConfig(Section):
+    """What natural gradient and TRPO share; the defaults are those of sb3-contrib's TRPO."""
+
+    horizon: PositiveInt = Field(default=512, description="steps collected from each environment before an update")
+    discount: float = Field(default=0.99, description="γ, weight of the next step's value", ge=0.0, le=1.0)
+    lam: float = Field(default=0.95, description="λ of generalised advantage estimation", ge=0.0, le=1.0)
+    whiten: bool = Field(default=True, description="shift and scale advantages to mean 0, deviation 1 in each update")
+    radius: PositiveFloat = Field(default=0.01, description="δ, the mean KL divergence that an update may come to")
+    damping: NonNegativeFloat = Field(default=0.1, description="added to the diagonal of the Fisher information")
+    iterations: PositiveInt = Field(default=15, description="products with the Fisher information for one direction")
+    critic_lr: PositiveFloat = Field(default=1e-3, description="the critic's learning rate, Adam's")
+    critic_epochs: PositiveInt = Field(default=10, description="passes of the critic over the collected steps")
+    batch: PositiveInt = Field(default=128, description="steps in a minibatch of the critic")
+    adam_eps: PositiveFloat = Field(default=1e-5, description="Adam's ε")
+
+
+class NaturalGradientConfig(NaturalConfig):
+    """Natural policy gradient (Kakade 2001)."""
+
+    lr: PositiveFloat | None = Field(
+        default=None, description="length of the step F⁻¹g; where unset, the one whose quadratic divergence is radius"
+    )
+
+
+class NaturalGradientRun(ControlRun):
+    """A run of natural policy gradient."""
+
+    algorithm: str = Field(default="natural-gradient", description="name of the algorithm")
+    env: CopiesConfig = Field(default_factory=lambda: CopiesConfig(num=4))
+    algo: NaturalGradientConfig = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default_factory=NaturalGradientConfig
+    )
+
+
+class TRPOConfig(NaturalConfig):
+    """Trust region policy optimisation (Schulman et al. 2015, arXiv:1502.05477)."""
+
+    shrink: float = Field(default=0.8, description="by what the line search shortens its step", gt=0.0, lt=1.0)
+    tries: PositiveInt = Field(default=10, description="steps that the line search tries")
+
+
+class TRPORun(ControlRun):
+    """A run of TRPO."""
+
+    algorithm: str = Field(default="trpo", description="name of the algorithm")
+    env: CopiesConfig = Field(default_factory=lambda: CopiesConfig(num=4))
+    algo: TRPOConfig = Field(default_factory=TRPOConfig)  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -1,0 +1,99 @@
+"""Trust region policy optimisation (Schulman et al. 2015, arXiv:1502.05477), on one page.
+
+    maximise E[π(a|s)/π_old(a|s) A(s, a)]  subject to  mean KL(π_old || π) ≤ δ
+
+by the direction F⁻¹g of `natural_gradient.py`, which conjugate gradient finds, and a search along it that accepts the
+first step at which the surrogate has grown and the divergence itself is within δ; where there is none, nothing moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from operant.control.agent import Agent
+from operant.control.collector import Collector
+from operant.control.natural_gradient import fit, weighed
+from operant.control.policy_kl import kl, parameters_of
+from operant.control.settings.trust_region import TRPOConfig, TRPORun
+from operant.control.setup import on_policy
+from operant.control.train_state import Networks
+from operant.data.trajectory import Metrics, Trajectory, flatten
+from operant.env import EnvLike
+from operant.math.baseline import whiten
+from operant.math.natural_gradient import line_search, natural_direction, step_length
+from operant.math.objective import penalised_surrogate
+from operant.math.reduce import token_mean
+from operant.run.job import Job, Say, silent
+
+
+def trpo(
+    cfg: TRPOConfig, collect: Collector, agent: Agent,
+    optimizer: torch.optim.Optimizer, generator: np.random.Generator,
+) -> Iterator[Metrics]:  # fmt: skip
+    """Collect a segment, weigh it, search along the natural direction, fit the critic, yield metrics; for ever.
+
+    Args:
+        cfg: the settings.
+        collect: gives segments of `cfg.horizon` steps.
+        agent: policy and critic (trained in place) and their normalisers.
+        optimizer: holds the critic's parameters.
+        generator: the order of the critic's minibatches.
+    """
+    while True:
+        traj = collect(cfg.horizon)
+        adv, target = weighed(cfg, traj, agent)
+        metrics = improve(cfg, agent, traj, adv)
+        metrics |= fit(cfg, agent, optimizer, traj, target, generator)
+        agent.observe(flatten(traj, adv=adv, target=target, value=target).obs)
+        yield metrics | agent.stats() | collect.stats()
+
+
+def improve(cfg: TRPOConfig, agent: Agent, traj: Trajectory, adv: Tensor) -> Metrics:
+    """One update of the policy, on the whole segment at once."""
+    policy, seen, acted = agent.policy, traj.seen, traj.acted
+    theta = [*policy.parameters()]
+    adv = whiten(adv, acted) if cfg.whiten else adv
+    with torch.no_grad():
+        old = tuple(x.clone() for x in parameters_of(policy, seen))
+        old_logp, entropy = policy.evaluate(seen, traj.action)
+
+    def measure() -> tuple[Tensor, Tensor]:
+        logp, _ = policy.evaluate(seen, traj.action)
+        loss, _ = penalised_surrogate(logp, old_logp, adv, acted)
+        return -loss, token_mean(kl(policy, old, seen), acted)
+
+    direction, product = natural_direction(*measure(), theta, damping=cfg.damping, iterations=cfg.iterations)
+    full = step_length(direction, product, cfg.radius) * direction
+    found = line_search(theta, full, measure, radius=cfg.radius, shrink=cfg.shrink, tries=cfg.tries)
+    with torch.no_grad():
+        apart = kl(policy, old, seen)
+    return {
+        "policy/entropy": token_mean(entropy, acted),
+        "policy/kl": token_mean(apart, acted),
+        "policy/kl_max": apart[acted].max(),
+        "policy/gain": torch.tensor(found.gain if found.accepted else 0.0),
+        "update/accepted": torch.tensor(float(found.accepted)),
+        "update/step": found.share * full.norm(),
+        "update/tries": torch.tensor(float(found.tries)),
+    }
+
+
+def build(cfg: TRPORun, env: EnvLike, say: Say = silent) -> Job:
+    """Everything TRPO needs, made from a config and one seed."""
+    parts = on_policy(cfg, env)
+    agent, collect = parts.agent, parts.collect
+    optimizer = torch.optim.Adam(agent.critic.parameters(), lr=cfg.algo.critic_lr, eps=cfg.algo.adam_eps)
+    return Job(
+        algorithm=trpo(cfg.algo, collect, agent, optimizer, parts.generator),
+        learned=Networks(agent, optimizer),
+        counter=collect,
+        begin=parts.begin,
+        evaluate=parts.evaluate,
+        total_steps=cfg.total_steps,
+        eval=cfg.eval,
+        save=cfg.save,
+    )
