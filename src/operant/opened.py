@@ -112,7 +112,7 @@ class Run:
     def _interface(self) -> Interface:
         copies = made_copies(self.permitted(), self.env, 1)
         try:
-            return Interface(copies.observation_space, copies.action_space)
+            return Interface.of(copies)
         finally:
             copies.close()
 

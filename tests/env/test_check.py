@@ -95,11 +95,11 @@ class Speaks(Sound):
         self.observation_space = spaces.Text(8)
 
 
-@broken("error", "the action space is a Dict", "action_space")
-class DictActions(Sound):
+@broken("error", "the action space at ['a'] is a Text", "action_space")
+class SpokenActions(Sound):
     def __init__(self):
         super().__init__()
-        self.action_space = spaces.Dict({"a": spaces.Discrete(2)})
+        self.action_space = spaces.Dict({"a": spaces.Text(2)})
 
 
 @broken("warning", "the action space is unbounded", "action_space")

@@ -203,10 +203,10 @@ def test_spaces_that_cannot_be_learnt_on_are_refused():
 
     class Pair(gymnasium.Env):
         observation_space = spaces.Discrete(2)
-        action_space = spaces.Tuple([spaces.Discrete(2)])
+        action_space = spaces.Tuple([spaces.Sequence(spaces.Discrete(2))])
 
     assert "is a Sequence, which has no fixed length" in fails(Odd)
-    assert "the action space is a Tuple" in fails(Pair)
+    assert "the action space at [0] is a Sequence" in fails(Pair)
 
 
 def test_mujoco_writes_no_log_where_the_user_stands(tmp_path, monkeypatch):

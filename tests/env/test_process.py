@@ -21,7 +21,7 @@ from operant.config.resolve import resolve
 from operant.control.collector import Collector
 from operant.data.streams import Streams
 from operant.env import Supervisor, make
-from operant.env.spaces import decode_space, encode_space
+from operant.env.encoded import decode_space, encode_space
 from operant.math.advantage import gae
 from operant.run.evaluate import evaluate
 from reference.faulty import Faulty

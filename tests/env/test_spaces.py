@@ -127,5 +127,4 @@ def test_the_kinds_of_actions():
     assert action_kind(spaces.MultiDiscrete([2, 2])) == "multidiscrete"
     assert action_kind(spaces.MultiBinary(2)) == "multibinary"
     assert action_kind(spaces.Box(-1, 1)) == "box"
-    with pytest.raises(EnvError, match="the action space is a Tuple"):
-        action_kind(spaces.Tuple([spaces.Discrete(2)]))
+    assert action_kind(spaces.Tuple([spaces.Discrete(2), spaces.Dict({"x": spaces.Box(-1, 1)})])) == "composite"

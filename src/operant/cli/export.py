@@ -120,11 +120,11 @@ def _fill(folder: Path, run: Run, env: EnvLike) -> None:
     copies = made_copies(cfg, env, cfg.eval.copies)
     try:
         obs = observations(copies, agent, cfg)
-        space, seen = copies.action_space, copies.observation_space
+        space, seen, between = copies.action_space, copies.observation_space, Interface.of(copies)
     finally:
         copies.close()
     if agent.interface is None:  # the run is of an earlier version
-        agent.know(Interface(seen, space))
+        agent.know(between)
     agent.save(folder)
     spec = folder / "policy.json"
     spec.write_text(without_folders(spec.read_text(), cfg))

@@ -48,6 +48,11 @@ class CopiesConfig(EnvConfig):
         default="auto",
         description="who vectorises: Gymnasium's own vector form, a loop in this process, EnvPool, or worker processes",
     )
+    action_mask: str = Field(
+        default="",
+        description='where the environment says which actions are legal: info, for info["action_mask"], or a key of '
+        "its observations; no masks if empty",
+    )
     workers: PositiveInt | None = Field(default=None, description="worker processes; as many as cores if unset")
     timeout: PositiveFloat = Field(
         default=60.0, description="seconds after which a worker process that does not answer is ended and restarted"

@@ -63,7 +63,7 @@ class AgentSpec:
             return None
         width = () if self.action_kind == "discrete" else (len(self.action_sizes),)
         width = self.action_sizes if self.action_kind in ("box", "multibinary") else width
-        if found.observations.dim != self.obs_dim or (found.actions.kind, found.actions.width) != (
+        if found.observations.numbers != self.obs_dim or (found.actions.kind, found.actions.width) != (
             self.action_kind,
             width,
         ):
@@ -157,6 +157,8 @@ class Agent(Acting, nn.Module):
         return agent
 
     def _input(self, obs: Any) -> Tensor:
+        if self.interface is not None and getattr(obs, "dtype", None) == np.uint8:
+            obs = self.interface.observations.floats(obs)
         x = np.asarray(obs, dtype=np.float32)
         if x.shape[-1:] != (self.spec.obs_dim,):
             raise ValueError(f"obs has shape {x.shape}; its last dimension must be {self.spec.obs_dim}")
@@ -210,3 +212,5 @@ def _policy(spec: AgentSpec, net: MLP | OwnNetwork, normalizer: ObsNormalizer | 
             return MultiCategoricalPolicy(net, normalizer, spec.action_sizes)
         case "multibinary":
             return BernoulliPolicy(net, normalizer)
+        case "composite":
+            raise ValueError("policy.json: there is no policy for a composite action")

@@ -54,7 +54,8 @@ class Collector:
     def begin(self, env: VectorEnv, seed: int) -> None:
         """Go on with these environments, reset from `seed`; open episodes of the former ones are left."""
         self.env = env
-        self._obs = env.reset(seed).copy()
+        self._floats = env.observations.floats
+        self._obs = self._floats(env.reset(seed).copy())
         self._running = np.zeros((2, env.num))  # return and length of the open episodes
 
     def close(self) -> None:
@@ -82,7 +83,7 @@ class Collector:
 
     def _collected(self, horizon: int) -> Trajectory:
         env, n = self.env, self.env.num
-        obs = np.empty((horizon + 1, n, env.obs_dim), np.float32)
+        obs = np.empty((horizon + 1, n, env.observations.numbers), np.float32)
         reward, logp = np.empty((2, horizon, n), np.float32)
         terminated, truncated, acted = np.empty((3, horizon, n), np.bool_)
         actions: list[np.ndarray] = []
@@ -101,8 +102,8 @@ class Collector:
             costs.append(step.cost)
             if step.final_obs is not None:
                 rows = np.flatnonzero(step.terminated | step.truncated)
-                ends.append(_End(t, rows, step.final_obs[rows].copy()))
-            self._obs = step.obs
+                ends.append(_End(t, rows, self._floats(step.final_obs[rows])))
+            self._obs = self._floats(step.obs)
         self._obs = obs[horizon] = self._obs
         action = np.stack(actions)
         self._check(obs, action, logp, reward, ends)

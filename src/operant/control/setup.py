@@ -17,7 +17,7 @@ from operant.control.settings.policy import ControlRun
 from operant.data.streams import Streams
 from operant.env import EnvLike, Supervisor, VectorEnv, make
 from operant.env.interface import Interface, pixels
-from operant.env.spaces import action_kind
+from operant.env.spaces import Actions, action_kind
 from operant.run.device import device_of
 from operant.run.evaluate import Evaluator, supervisor
 from operant.run.job import Position
@@ -74,7 +74,8 @@ def on_policy(cfg: ControlRun, env: EnvLike) -> OnPolicy:
 
 def _environments(cfg: ControlRun, env: EnvLike, limits: Supervisor | None) -> VectorEnv:
     """Copies to train on; their worker processes have one budget of restarts with those of the evaluation."""
-    return make(env, cfg.env.num, backend=cfg.env.backend, kwargs=cfg.env.kwargs, supervisor=limits)
+    its = cfg.env
+    return make(env, its.num, backend=its.backend, kwargs=its.kwargs, supervisor=limits, action_mask=its.action_mask)
 
 
 def _spec(cfg: ControlRun, env: VectorEnv) -> AgentSpec:
@@ -90,9 +91,10 @@ def _spec(cfg: ControlRun, env: VectorEnv) -> AgentSpec:
         )
     if network != "mlp" and not is_code(network):
         raise ConfigError(f"policy.network is {network!r}, expected mlp, or file.py:make for a network of your own")
+    _refuse(cfg, env)
     return AgentSpec(
-        **Interface(env.observation_space, env.action_space).encoded(),
-        obs_dim=env.obs_dim,
+        **Interface.of(env).encoded(),
+        obs_dim=env.observations.numbers,
         action_kind=action_kind(env.action_space),
         action_sizes=_action_sizes(env.action_space),
         hidden=cfg.policy.hidden,
@@ -104,6 +106,13 @@ def _spec(cfg: ControlRun, env: VectorEnv) -> AgentSpec:
     )
 
 
+def _refuse(cfg: ControlRun, env: VectorEnv) -> None:
+    """Raises ConfigError where no policy fits yet."""
+    if env.observations.mask or action_kind(env.action_space) == "composite":
+        what = "action masks" if env.observations.mask else "several actions at once"
+        raise ConfigError(f"{cfg.env.id} has {what}, and there is no policy for it yet: wrap the environment.")
+
+
 def _action_sizes(space: Any) -> tuple[int, ...]:
     match action_kind(space):
         case "discrete":
@@ -112,3 +121,5 @@ def _action_sizes(space: Any) -> tuple[int, ...]:
             return tuple(int(n) for n in space.nvec.ravel())
         case "multibinary" | "box":
             return (int(np.prod(space.shape)),)
+        case "composite":
+            return (Actions(space).width[0],)

@@ -36,7 +36,7 @@ class Pool(GymVector):
     Raises EnvError for an id or an option that EnvPool does not have.
     """
 
-    def __init__(self, id: str, num: int, kwargs: Mapping[str, Any]) -> None:
+    def __init__(self, id: str, num: int, kwargs: Mapping[str, Any], action_mask: str = "") -> None:
         try:
             envpool: Any = importlib.import_module("envpool")
         except ImportError as error:
@@ -45,9 +45,9 @@ class Pool(GymVector):
         if id not in known:
             raise EnvError(f"envpool has no {id!r}{nearest_are(id, known)}")
         with _quiet():
-            self._start(envpool, id, num, kwargs)
+            self._start(envpool, id, num, kwargs, action_mask)
 
-    def _start(self, envpool: Any, id: str, num: int, kwargs: Mapping[str, Any]) -> None:
+    def _start(self, envpool: Any, id: str, num: int, kwargs: Mapping[str, Any], action_mask: str) -> None:
         allowed = set(envpool.make_spec(id).config._fields) - {"num_envs", "batch_size", "seed", "env_seed"}
         for option in kwargs:  # EnvPool itself passes over those it does not know
             if option not in allowed:
@@ -63,16 +63,16 @@ class Pool(GymVector):
         self._open = open_pool
         with user_code(f"{id}: making it", EnvError):
             pool = open_pool(0)
-        super().__init__(pool, id, "envpool")
+        super().__init__(pool, id, "envpool", action_mask)
 
-    def reset(self, seed: int) -> NDArray[np.float32]:
+    def reset(self, seed: int) -> NDArray[Any]:
         """Make a new pool in which copy i is seeded with `seed + i`; returns the first states [N, D]."""
         self._env.close()
         self._env = self._guarded("reset()", lambda: self._open(int(seed)))
         self._steps = 0
         self._ended = np.zeros(self.num, dtype=np.bool_)
         with _quiet():
-            return self._guarded("reset()", lambda: self._observations.batch(self._env.reset()[0], self.num))
+            return self._guarded("reset()", lambda: self._first(*self._env.reset()))
 
     def render(self) -> None:
         """Return None: EnvPool is not asked for pictures."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from operant.config.errors import EnvError, raised, user_code
 from operant.config.undisturbed import undisturbed
-from operant.env.inprocess import close, pictures_per_second
+from operant.env.inprocess import close, pictures_per_second, unasked
+from operant.env.masks import KEY, MaskError, one
 from operant.env.spaces import Actions, Observations
 from operant.env.vector import Step, cost_of
 
@@ -27,44 +28,52 @@ class GymVector:
 
     foreign = True
 
-    def __init__(self, env: Any, name: str, backend: str) -> None:
+    def __init__(self, env: Any, name: str, backend: str, action_mask: str = "") -> None:
         self.backend = backend
         self.name = name
         with user_code(f"{name}: reading its num_envs, spaces and metadata", EnvError):
             self.num = int(env.num_envs)
             self.observation_space: gymnasium.Space[Any] = env.single_observation_space
             self.action_space: gymnasium.Space[Any] = env.single_action_space
-            self._observations = Observations(self.observation_space)
+            self.observations = Observations(self.observation_space, self.action_space, action_mask)
             self._actions = Actions(self.action_space)
             self._mode = autoreset_mode(env, name)
-        self.obs_dim = self._observations.dim
+        self.obs_dim = self.observations.dim
         self._env = env
         self._steps = 0
         self._closed = False
         self._ended = np.zeros(self.num, dtype=np.bool_)
         self._last: NDArray[np.uint8] | None = None  # the picture of copy 0 when its episode ended in this step
         self._gone = False
+        self._unasked = not action_mask  # whether masks that nobody asked for are still to be told of
 
-    def reset(self, seed: int) -> NDArray[np.float32]:
+    def reset(self, seed: int) -> NDArray[Any]:
         """Start every copy anew; how `seed` is shared among them is the environment's own business. Returns [N, D]."""
         self._steps = 0
         self._ended = np.zeros(self.num, dtype=np.bool_)
         self._last, self._gone = None, False
         with undisturbed():
-            return self._guarded(
-                "reset()", lambda: self._observations.batch(self._env.reset(seed=int(seed))[0], self.num)
-            )
+            return self._guarded("reset()", lambda: self._first(*self._env.reset(seed=int(seed))))
 
     def step(self, action: NDArray[Any]) -> Step:
         """Step every copy; see the class for what follows an end."""
-        decoded = self._actions.decode(action)
+        decoded = self._actions.decode_batch(action)
         self._steps += 1
         self._last, self._gone = None, False
         return self._guarded("step()", lambda: self._step(decoded))
 
-    def _step(self, action: NDArray[Any]) -> Step:
+    def _first(self, raw_obs: Any, infos: Any) -> NDArray[Any]:
+        """First states [N, D]."""
+        obs = self.observations.batch(raw_obs, self.num)
+        self.observations.write_masks(raw_obs, infos, np.zeros(self.num, np.bool_), obs)
+        if self._unasked:
+            self._unasked = not unasked(self.name, self.observation_space, infos)
+        return obs
+
+    def _step(self, action: Any) -> Step:
         raw_obs, raw_reward, over, out_of_time, infos = self._env.step(action)
-        obs = self._observations.batch(raw_obs, self.num)
+        read, num = self.observations, self.num
+        obs = read.batch(raw_obs, num)
         reward = np.array(raw_reward, dtype=np.float32)
         terminated = np.array(over, dtype=np.bool_)
         truncated = np.array(out_of_time, dtype=np.bool_) & ~terminated
@@ -75,19 +84,27 @@ class GymVector:
             terminated &= acted
             truncated &= acted
             self._ended = terminated | truncated
+            read.write_masks(raw_obs, infos, self._ended, obs)
             return Step(obs, reward, terminated, truncated, acted, None, cost)
         acted = np.ones(self.num, dtype=np.bool_)
         ended = terminated | truncated
+        again = self._mode is AutoresetMode.SAME_STEP  # an ended copy is reset already
+        read.write_masks(raw_obs, infos, ended & (not again), obs)
         if not ended.any():
             return Step(obs, reward, terminated, truncated, acted, None, cost)
-        if self._mode is AutoresetMode.SAME_STEP:
+        if again:
             self._gone = bool(ended[0])  # what is drawn now is its next episode
-            last = infos["final_obs"]
-            final_obs = self._observations.rows((last[i] if ended[i] else None for i in range(self.num)), self.num)
+            last, told = infos["final_obs"], infos.get("final_info")
+            final_obs = read.rows((last[i] if ended[i] else None for i in range(num)), num)
+            for i in np.flatnonzero(ended) if read.mask else ():
+                read.write_mask(last[i], told and {KEY: one(told, int(i), KEY)}, True, final_obs[i])
             return Step(obs, reward, terminated, truncated, acted, final_obs, cost)
         self._last = self.render() if ended[0] else None
-        first = self._env.reset(options={"reset_mask": ended.copy()})[0]
-        return Step(self._observations.batch(first, self.num), reward, terminated, truncated, acted, obs, cost)
+        raw_obs, infos = self._env.reset(options={"reset_mask": ended.copy()})
+        first = read.batch(raw_obs, num)
+        read.write_masks(raw_obs, infos, ~ended, first)
+        first[~ended, read.features :] = obs[~ended, read.features :]  # what was not reset tells of no mask here
+        return Step(first, reward, terminated, truncated, acted, obs, cost)
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return the picture of copy 0, [H, W, 3] uint8, or None where there is none, or none any more."""
@@ -111,6 +128,9 @@ class GymVector:
     def _guarded(self, what: str, call: Any) -> Any:
         try:
             return call()
+        except MaskError as error:
+            copy = f"copy {error.row}" if error.row is not None else f"{self.num} copies"
+            raise EnvError(f"{self.name}, {copy}, step {self._steps}: after {what}, {error}") from error
         except BaseException as error:
             where = f"{self.name}, {self.num} copies, step {self._steps}"
             raise EnvError(f"{where}: {what} {raised(error)}") from error

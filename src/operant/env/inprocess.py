@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from operant.config.errors import EnvError, is_ctrl_c, place_of, raised, said, shown, user_code
 from operant.config.undisturbed import undisturbed
+from operant.env.masks import INFO, KEY
 from operant.env.spaces import Actions, Observations
 from operant.env.vector import Step, cost_of
 
@@ -23,12 +24,12 @@ class InProcess:
     """A `VectorEnv` of Gymnasium environments. Copy i is seeded with `seed + i`; later episodes go on from there.
 
     Raises EnvError, naming the environment, the copy and the step, when a copy raises or answers with the wrong shape.
-    `name` and the number of the `first` copy stand in the messages.
+    `name` and the number of the `first` copy stand in the messages; `action_mask` says where action masks come from.
     """
 
     backend = "inprocess"
 
-    def __init__(self, envs: Sequence[Env], name: str, first: int = 0) -> None:
+    def __init__(self, envs: Sequence[Env], name: str, first: int = 0, action_mask: str = "") -> None:
         self.num = len(envs)
         self.name = name
         self.first = first
@@ -42,20 +43,21 @@ class InProcess:
                     f"{name}: copy {first + index} has other spaces than copy {first}: all copies must have the same"
                 )
         try:
-            self._observations = Observations(self.observation_space)
+            self.observations = Observations(self.observation_space, self.action_space, action_mask)
             self._actions = Actions(self.action_space)
         except EnvError as error:
             raise EnvError(f"{name}: {error}") from error
-        self.obs_dim = self._observations.dim
+        self.obs_dim = self.observations.dim
         self.action_width = self._actions.width
         self._envs = self._open = tuple(envs)
         self._last: NDArray[np.uint8] | None = None  # the picture of copy 0 when its episode ended in this step
         self.steps = 0
+        self._unasked = not action_mask  # whether masks that nobody asked for are still to be told of
 
-    def reset(self, seed: int) -> NDArray[np.float32]:
+    def reset(self, seed: int) -> NDArray[Any]:
         """Start every copy anew, copy i with `seed + i`; returns [N, D]."""
         self.steps, self._last = 0, None
-        obs = np.empty((self.num, self.obs_dim), dtype=np.float32)
+        obs = np.empty((self.num, self.obs_dim), self.observations.dtype)
         with undisturbed():
             for index in range(self.num):
                 self._reset(index, obs[index], int(seed) + index)
@@ -65,8 +67,8 @@ class InProcess:
         """Step every copy; one that ends is reset at once and its last state stands in `final_obs`."""
         decoded = self._actions.decode(action)
         actions: Any = [*decoded] if self._actions.kind == "discrete" else decoded  # numbers as the space samples them
-        num, write = self.num, self._observations.write
-        obs = np.empty((num, self.obs_dim), dtype=np.float32)
+        num, write, masked = self.num, self.observations.write, self.observations.mask > 0
+        obs = np.empty((num, self.obs_dim), self.observations.dtype)
         reward = np.empty(num, dtype=np.float32)
         terminated = np.zeros(num, dtype=np.bool_)
         truncated = np.zeros(num, dtype=np.bool_)
@@ -80,6 +82,8 @@ class InProcess:
             try:
                 state, gain, over, out_of_time, info = answer
                 write(state, obs[index])
+                if masked:
+                    self.observations.write_mask(state, info, bool(over or out_of_time), obs[index])
                 try:
                     reward[index] = gain if gain is not None else _no_number()  # NumPy would make None NaN
                 except (TypeError, ValueError, ArithmeticError) as error:
@@ -126,15 +130,18 @@ class InProcess:
             close(env, self.name)
         self._open = ()
 
-    def _reset(self, index: int, out: NDArray[np.float32], seed: int | None) -> None:
+    def _reset(self, index: int, out: NDArray[Any], seed: int | None) -> None:
         try:
             answer: Any = self._envs[index].reset(seed=seed)
         except BaseException as error:
             raise self._raised("reset()", index, error) from error
         try:
             parts: Any = answer if isinstance(answer, tuple) else ()
-            obs, _ = parts
-            self._observations.write(obs, out)
+            obs, info = parts
+            self.observations.write(obs, out)
+            self.observations.write_mask(obs, info, False, out)
+            if self._unasked:
+                self._unasked = not unasked(self.name, self.observation_space, info)
         except BaseException as error:
             raise self._malformed("reset()", index, answer, 2, error) from error
 
@@ -161,6 +168,16 @@ class InProcess:
             f"{self._where(index)}: {what} returned {describe(answer)} instead of {form}, the form since Gymnasium "
             f"0.26: return {each}"
         )
+
+
+def unasked(name: str, space: gymnasium.Space[Any], info: Any) -> bool:
+    """Say, if an environment gives action masks and nobody reads them, what to do; returns whether it does."""
+    inside = isinstance(space, gymnasium.spaces.Dict) and KEY in space.spaces
+    if not inside and not (isinstance(info, Mapping) and KEY in info):
+        return False
+    where, source = (f"obs[{KEY!r}]", KEY) if inside else (f"info[{KEY!r}]", INFO)
+    warnings.warn(f"{name} gives action masks, {where}, which are not used: --env.action-mask {source}", stacklevel=2)
+    return True
 
 
 def _no_number() -> float:

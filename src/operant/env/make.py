@@ -36,6 +36,7 @@ def make(
     kwargs: Mapping[str, Any] | None = None,
     render_mode: str | None = None,
     supervisor: Supervisor | None = None,
+    action_mask: str = "",
 ) -> VectorEnv:
     """Make `num` copies of an environment, stepped together.
 
@@ -48,6 +49,9 @@ def make(
     an environment which raises, hangs or dies; "auto" is native where there is one that takes `kwargs`, and in process
     otherwise.
 
+    `action_mask`: where the environment says which actions are legal: "info" is `info["action_mask"]` of reset and
+    step, any other name a key of its Dict observation; the masks then stand behind the observations (`Observations`).
+
     Raises EnvError, with what to do, when the environment is unknown, lacks a package, or fails to start.
     """
     if num < 1:
@@ -58,15 +62,15 @@ def make(
     if backend == "envpool":
         if not isinstance(env, str):
             raise EnvError('the backend "envpool" needs an id, not a callable: use the backend "inprocess"')
-        return Pool(env, num, options)
+        return Pool(env, num, options, action_mask)
     if backend == "process":
-        return Processes(env, num, options, supervisor, render_mode)
+        return Processes(env, num, options, supervisor, render_mode, action_mask)
     builder, name = load(env)
     if isinstance(builder, EnvSpec):
         if backend == "native" or (backend == "auto" and has_native(builder, options)):
-            return _native(builder, num, options, render_mode)
-        return _copies(num, lambda i: _one(builder, options, None if i else render_mode), name)
-    return _called(builder, name, num, backend, options, render_mode)
+            return _native(builder, num, options, render_mode, action_mask)
+        return _copies(num, lambda i: _one(builder, options, None if i else render_mode), name, action_mask)
+    return _called(builder, name, num, backend, options, render_mode, action_mask)
 
 
 def make_one(
@@ -89,7 +93,7 @@ def has_native(spec: EnvSpec, kwargs: Mapping[str, Any]) -> bool:
     return set(kwargs) <= set(parameters) or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def _native(spec: EnvSpec, num: int, kwargs: dict[str, Any], render_mode: str | None) -> VectorEnv:
+def _native(spec: EnvSpec, num: int, kwargs: dict[str, Any], render_mode: str | None, action_mask: str) -> VectorEnv:
     if not has_native(spec, kwargs):
         raise EnvError(
             f"{spec.id} has no native vector form"
@@ -100,7 +104,7 @@ def _native(spec: EnvSpec, num: int, kwargs: dict[str, Any], render_mode: str | 
         kwargs = {**kwargs, "render_mode": render_mode}
     with undisturbed(), user_code(f"{spec.id}: making it", EnvError):
         made = gymnasium.make_vec(spec, num_envs=num, vectorization_mode="vector_entry_point", **kwargs)
-    adapted = GymVector(made, spec.id, "native")
+    adapted = GymVector(made, spec.id, "native", action_mask)
     adapted.foreign = not str(spec.vector_entry_point).startswith("gymnasium.")
     return adapted
 
@@ -146,28 +150,34 @@ def install(extra: str) -> str:
 
 
 def _called(
-    builder: Callable[..., Any], name: str, num: int, backend: str, kwargs: dict[str, Any], render_mode: str | None
+    builder: Callable[..., Any],
+    name: str,
+    num: int,
+    backend: str,
+    kwargs: dict[str, Any],
+    render_mode: str | None,
+    action_mask: str,
 ) -> VectorEnv:
     first = _call(builder, name, _accepted(builder, kwargs, render_mode=render_mode, num_envs=num))
     if isinstance(first, gymnasium.vector.VectorEnv):
         made: Any = first
-        adapted = GymVector(made, name, "native")
+        adapted = GymVector(made, name, "native", action_mask)
         if num not in (1, adapted.num):
             adapted.close()
             raise EnvError(f"{name} returned {adapted.num} copies where {num} were asked for: let it take num_envs")
         return adapted
     if backend == "native":
         raise EnvError(f'{name} returns no gymnasium.vector.VectorEnv: use the backend "auto"')
-    return _copies(num, lambda i: _env(first if i == 0 else _call(builder, name, kwargs), name), name)
+    return _copies(num, lambda i: _env(first if i == 0 else _call(builder, name, kwargs), name), name, action_mask)
 
 
-def _copies(num: int, one: Callable[[int], Env], name: str) -> InProcess:
+def _copies(num: int, one: Callable[[int], Env], name: str, action_mask: str) -> InProcess:
     """Copies in this process; where one cannot be made, those before it are closed."""
     made: list[Env] = []
     try:
         for index in range(num):
             made.append(one(index))
-        return InProcess(made, name)
+        return InProcess(made, name, action_mask=action_mask)
     except BaseException:
         for env in made:
             close(env, name)

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from operant.config.errors import EnvError
 from operant.config.streams import say
-from operant.env.spaces import Actions, Observations, action_dtype, decode_space
+from operant.env.encoded import decode_space
+from operant.env.spaces import Actions, Observations, action_dtype
 from operant.env.vector import Step
 from operant.workers.pool import CLOSE, Budget, RequestFailed, Worker, WorkerLost, WorkerPool, WorkerTimeout, cores
 
@@ -79,6 +80,7 @@ class Processes(WorkerPool[Worker]):
         kwargs: for every copy; JSON must be able to hold them.
         supervisor: the limits, and the count of restarts; share one among all the environments of a run.
         render_mode: for copy 0.
+        action_mask: where action masks come from, as `make` has it.
 
     Raises:
         EnvError: if the environment cannot be made or named, or fails more often than the supervisor allows.
@@ -93,6 +95,7 @@ class Processes(WorkerPool[Worker]):
         kwargs: Mapping[str, Any],
         supervisor: Supervisor | None = None,
         render_mode: str | None = None,
+        action_mask: str = "",
     ) -> None:
         super().__init__(grace=CLOSE)
         self.num, self.name = num, importable(env)
@@ -103,6 +106,7 @@ class Processes(WorkerPool[Worker]):
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as workers may be started
         self._called = np.memmap(self._file, np.int64, "w+", shape=(workers,))  # the copy that each called last
         self._common = {"env": self.name, "kwargs": dict(kwargs), "path": [*sys.path], "render_mode": render_mode}
+        self._common["action_mask"] = self._action_mask = action_mask
         try:
             json.dumps(self._common)
         except (TypeError, ValueError) as error:
@@ -114,7 +118,7 @@ class Processes(WorkerPool[Worker]):
         except EnvError:
             self.close()
             raise
-        self._obs = np.zeros((num, self.obs_dim), np.float32)
+        self._obs = np.zeros((num, self.obs_dim), self.observations.dtype)
 
     def start(self, index: int) -> Worker:
         """Start a worker, which makes its copies."""
@@ -140,14 +144,15 @@ class Processes(WorkerPool[Worker]):
         self.observation_space: gymnasium.Space[Any] = decode_space(first["observation_space"])
         self.action_space: gymnasium.Space[Any] = decode_space(first["action_space"])
         self.fps: int = first["fps"]
-        self.obs_dim = Observations(self.observation_space).dim
+        self.observations = Observations(self.observation_space, self.action_space, self._action_mask)
         self._actions = Actions(self.action_space)
+        self.obs_dim = self.observations.dim
         self._dtype = action_dtype(self.action_space)
 
-    def reset(self, seed: int) -> NDArray[np.float32]:
+    def reset(self, seed: int) -> NDArray[Any]:
         """Start every copy anew, copy i with `seed + i`; returns [N, D]."""
         self._steps, self._seed, self._fresh = 0, int(seed), 0
-        obs = np.empty((self.num, self.obs_dim), np.float32)
+        obs = np.empty((self.num, self.obs_dim), self.observations.dtype)
         bodies, broken = self._request(RESET, lambda rows: struct.pack("<q", self._seed + rows.start))
         for rows, body in bodies:
             obs[rows] = self._states(body)
@@ -162,7 +167,7 @@ class Processes(WorkerPool[Worker]):
         action = np.ascontiguousarray(action, self._dtype)
         self._steps += 1
         self.supervisor.budget.done += self.num
-        obs, final = np.zeros((2, self.num, self.obs_dim), np.float32)
+        obs, final = np.zeros((2, self.num, self.obs_dim), self.observations.dtype)
         reward, cost = np.zeros(self.num, np.float32), np.full(self.num, np.nan, np.float32)
         terminated, truncated = np.zeros((2, self.num), np.bool_)
         acted = np.ones(self.num, np.bool_)
@@ -241,7 +246,7 @@ class Processes(WorkerPool[Worker]):
     def _where(self, index: int) -> str:
         return f"{self.name}, copy {self._called[index]}, step {self._steps}"
 
-    def _restart(self, index: int, cause: EnvError) -> NDArray[np.float32]:
+    def _restart(self, index: int, cause: EnvError) -> NDArray[Any]:
         """Put a new worker in the place of a broken one; returns the first states of its copies."""
         while True:
             try:
@@ -257,8 +262,8 @@ class Processes(WorkerPool[Worker]):
             except EnvError as error:
                 cause = error
 
-    def _states(self, body: memoryview, offset: int = 0) -> NDArray[np.float32]:
-        return np.frombuffer(body, np.float32, offset=offset).reshape(-1, self.obs_dim)
+    def _states(self, body: memoryview, offset: int = 0) -> NDArray[Any]:
+        return np.frombuffer(body, self.observations.dtype, offset=offset).reshape(-1, self.obs_dim)
 
 
 def importable(env: str | Callable[..., Any]) -> str:

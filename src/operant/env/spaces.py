@@ -1,8 +1,7 @@
-"""Spaces of Gymnasium on one side, float32 vectors and plain action arrays on the other."""
+"""Spaces of Gymnasium on one side, rows of numbers and plain action arrays on the other."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, cast
 
@@ -13,179 +12,207 @@ from gymnasium.spaces.utils import flatdim
 from numpy.typing import NDArray
 
 from operant.config.errors import EnvError
+from operant.env.leaf import FLOAT, PLAIN, Leaf, Part, array, at, fits, is_picture, leaves
+from operant.env.masks import INFO, KEY, Masks
 
-ActionKind = Literal["discrete", "multidiscrete", "multibinary", "box"]
+ActionKind = Literal["discrete", "multidiscrete", "multibinary", "box", "composite"]
 
-_PLAIN = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
-_EXACT = 2**53
-"""Whole numbers up to here are exact in float64."""
-LARGEST = 10_000_000
-"""Numbers of a space that is read from a file."""
+_LARGEST_EXACT = 2**24
+"""Whole numbers up to here are exact in float32."""
 
 
 def action_kind(space: gymnasium.Space[Any]) -> ActionKind:
-    """Name the kind of an action space: "discrete", "multidiscrete", "multibinary" or "box".
+    """Name the kind of an action space: "discrete", "multidiscrete", "multibinary", "box", or "composite" of these.
 
-    Raises EnvError for every other space.
+    Raises EnvError for every other space, and for a Dict or Tuple that holds one.
     """
     kinds: tuple[ActionKind, ...] = ("box", "discrete", "multidiscrete", "multibinary")
-    for kind, known in zip(kinds, _PLAIN, strict=True):
+    for kind, known in zip(kinds, PLAIN, strict=True):
         if isinstance(space, known):
             return kind
-    raise EnvError(
-        f"the action space is a {type(space).__name__}; actions may be Discrete, MultiDiscrete, MultiBinary or Box: "
-        "wrap the environment so that its action space is one of these"
-    )
+    for path, _, inner in leaves(space):
+        if not isinstance(inner, PLAIN):
+            raise EnvError(
+                f"the action space{path and ' at ' + path} is a {type(inner).__name__}; actions may be Discrete, "
+                "MultiDiscrete, MultiBinary or Box, or Dict or Tuple of these: wrap the environment so that its action "
+                "space is one of these"
+            )
+        most = int(inner.n) if isinstance(inner, spaces.Discrete) else 0
+        most = int(inner.nvec.max(initial=0)) if isinstance(inner, spaces.MultiDiscrete) else most
+        if most > _LARGEST_EXACT:
+            raise EnvError(
+                f"the action space at {path} has {most:,} choices; beside other actions there may be {_LARGEST_EXACT:,}"
+                ": wrap the environment so that there are fewer"
+            )
+    return "composite"
 
 
 def action_dtype(space: gymnasium.Space[Any]) -> type[np.int64] | type[np.float32]:
-    """The type of a policy's actions for a space: float32 for Box, int64 for the others."""
-    return np.float32 if isinstance(space, spaces.Box) else np.int64
-
-
-def leaves(
-    space: gymnasium.Space[Any], path: str = "", keys: tuple[Any, ...] = ()
-) -> Iterator[tuple[str, tuple[Any, ...], gymnasium.Space[Any]]]:
-    """Yield (path, keys, space) for every space inside Dict and Tuple spaces; the path of the space itself is ""."""
-    if isinstance(space, spaces.Dict):
-        for key, inner in space.spaces.items():
-            yield from leaves(inner, f"{path}[{key!r}]", (*keys, key))
-    elif isinstance(space, spaces.Tuple):
-        for index, inner in enumerate(space.spaces):
-            yield from leaves(inner, f"{path}[{index}]", (*keys, index))
-    else:
-        yield path, keys, space
-
-
-class _Leaf:
-    """A plain space inside the observations: where it stands in them, and in the vector."""
-
-    def __init__(self, path: str, keys: tuple[Any, ...], space: gymnasium.Space[Any], start: int) -> None:
-        self.keys, self.space, self.shape = keys, space, tuple(space.shape or ())
-        self.name = f"the observation{path and ' at ' + path}"
-        self.columns = slice(start, start + flatdim(space))
-        self._least = self._count = self._first = np.zeros(0, np.int64)  # of numbered spaces, by component
-        if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-            counts: Any = space.n if isinstance(space, spaces.Discrete) else space.nvec
-            self._count = np.atleast_1d(np.asarray(counts, np.int64)).ravel()
-            self._least = np.broadcast_to(np.asarray(space.start, np.int64).ravel(), self._count.shape)
-            self._first = np.cumsum(self._count) - self._count  # the column of each component's first number
-
-    def write(self, values: NDArray[Any], out: NDArray[np.float32]) -> None:
-        """Write [N, *shape] into `out` [N, width]. Raises ValueError in words where it lies outside the space."""
-        if values.shape[1:] != self.shape:
-            said = f"{self.name} has shape {values.shape[1:]}"
-            raise ValueError(f"{said}, the observation space says {self.shape}")
-        if values.dtype.kind not in "fiub":
-            raise ValueError(f"{self.name} is of type {values.dtype}, the observation space says {self.space.dtype}")
-        flat = values.reshape(len(values), math.prod(self.shape))
-        if isinstance(self.space, spaces.Box | spaces.MultiBinary):
-            if isinstance(self.space, spaces.MultiBinary):
-                self._refuse(flat, (flat == 0) | (flat == 1))
-            elif self.space.dtype.kind in "iu":
-                self._refuse(flat, (flat >= self.space.low.ravel()) & (flat <= self.space.high.ravel()))
-            out[:] = flat
-            return
-        whole = flat
-        if flat.dtype.kind == "f":
-            flat = flat.astype(np.float64)
-            whole = np.where(np.abs(flat) < _EXACT, flat, -_EXACT)  # what is no number is outside too
-        index = whole.astype(np.int64) - self._least
-        self._refuse(flat, (index >= 0) & (index < self._count) & (flat == index + self._least))
-        out[:] = 0.0
-        np.put_along_axis(out, index + self._first, 1.0, axis=1)
-
-    def _refuse(self, flat: NDArray[Any], fits: NDArray[np.bool_]) -> None:
-        """Raise ValueError for the first row that does not fit."""
-        if not fits.all():
-            row = flat[int(np.flatnonzero(~fits.all(axis=1))[0])]
-            shown = row[0] if self.shape == () else row.reshape(self.shape).tolist()
-            raise ValueError(f"{self.name} is {shown}, the observation space says {self.space}")
+    """The type of a policy's actions for a space: float32 for Box, Dict and Tuple, int64 for the others."""
+    return np.float32 if isinstance(space, spaces.Box | spaces.Dict | spaces.Tuple) else np.int64
 
 
 class Observations:
-    """Turns observations of `space` into float32 vectors of D numbers, and refuses what lies outside it.
+    """Turns observations of `space` into rows of D numbers, and refuses what lies outside it.
 
     Box is ravelled, Discrete and MultiDiscrete become one-hot, MultiBinary is ravelled, Dict and Tuple are their parts
     one after the other (the order of `gymnasium.spaces.utils.flatten`). Every part is held against its own space: keys
     and lengths, shapes, types, whole numbers within their range. The bounds of a Box of fractions are not looked at, as
     sound environments overstep them by rounding (`check_env` tells of it), nor are those of a Box that stands alone.
 
-    Raises EnvError for a space that holds a Sequence, a Graph, a Text or another space without a fixed length.
+    Rows are float32. Where the space holds a picture (`is_picture`: bytes from 0 to 255 over a plane) they are uint8:
+    a picture takes its bytes, every other part those of its float32 numbers, four each, little-endian.
+
+    With `action_mask` the last K columns say which actions are legal, 1 or 0 (`Masks`): "info" reads them from
+    `info["action_mask"]`, any other name from that key of the observations, which is then no part of the features.
+
+    Args:
+        space: of one observation.
+        action_space: of one action; masks need it.
+        action_mask: where the masks come from; none if empty.
+
+    Attributes:
+        dtype: np.float32 or np.uint8.
+        dim: D, the columns of a row.
+        features: the columns before the mask.
+        mask: K, the columns of the mask; 0 without.
+        numbers: F, how many numbers `floats` gives.
+        parts: what stands in the features, in order, so that a row can be cut up without knowing more.
+
+    Raises EnvError for a space that holds one without a fixed length (Sequence, Graph, Text), or if there is no mask.
     """
 
-    dim: int  # D
-
-    def __init__(self, space: gymnasium.Space[Any]) -> None:
-        self.space = space
-        self._leaves: list[_Leaf] = []
-        for path, keys, inner in leaves(space):
-            if not isinstance(inner, _PLAIN):
+    def __init__(
+        self, space: gymnasium.Space[Any], action_space: gymnasium.Space[Any] | None = None, action_mask: str = ""
+    ) -> None:
+        self.space, self.action_mask = space, action_mask
+        self._masks = Masks(action_space, action_mask, space) if action_mask and action_space is not None else None
+        self.mask = 0 if self._masks is None else self._masks.size
+        self._key = action_mask if self._masks is not None and action_mask != INFO else None
+        self._seen = space  # what the features are of
+        if self._key is not None:
+            self._seen = spaces.Dict({k: s for k, s in cast("spaces.Dict", space).items() if k != self._key})
+        found = [*leaves(self._seen)]
+        for path, _, inner in found:
+            if not isinstance(inner, PLAIN):
                 raise EnvError(
                     f"the observation space{path and ' at ' + path} is a {type(inner).__name__}, which has no fixed "
-                    "length: wrap the environment with gymnasium.wrappers.TransformObservation so that it is a Box"
+                    f"length: {_instead(path, inner)}"
                 )
-            start = self._leaves[-1].columns.stop if self._leaves else 0
-            self._leaves.append(_Leaf(path, keys, inner, start))
-        self.dim = flatdim(space)
-        self._shape = space.shape if isinstance(space, spaces.Box) else None
+        packed = any(is_picture(inner) for _, _, inner in found)
+        self.dtype: type[np.float32] | type[np.uint8] = np.uint8 if packed else np.float32
+        self._leaves: list[Leaf] = []
+        self.features = 0
+        for path, keys, inner in found:
+            picture = is_picture(inner)
+            size = flatdim(inner) * (FLOAT.itemsize if packed and not picture else 1)
+            part = Part(keys, inner, slice(self.features, self.features + size), picture)
+            self._leaves.append(Leaf(path, inner, part))
+            self.features += size
+        self.parts = tuple(leaf.part for leaf in self._leaves)
+        self.numbers = flatdim(self._seen)
+        self.dim = self.features + self.mask
+        self._alone = self._key is None and isinstance(space, spaces.Box)
         self._start = int(space.start) if isinstance(space, spaces.Discrete) else 0
 
-    def write(self, obs: Any, out: NDArray[np.float32]) -> None:
-        """Write one observation into `out` [D]. Raises ValueError in words when it does not fit the space."""
-        if self._shape is not None:
-            value = obs if isinstance(obs, np.ndarray) else _array(obs)
-            if value.shape == self._shape and value.dtype.kind in "fiub":
-                out[:] = value.reshape(-1)
+    def write(self, obs: Any, out: NDArray[Any]) -> None:
+        """Write the features of one observation into `out` [D]. Raises ValueError in words when it does not fit."""
+        if self._alone:
+            value = obs if isinstance(obs, np.ndarray) else array(obs)
+            sound = value.dtype == np.uint8 if self.dtype is np.uint8 else value.dtype.kind in "fiub"
+            if sound and value.shape == self.space.shape:
+                out[: self.features] = value.reshape(-1)
                 return
         elif isinstance(obs, int | np.integer) and isinstance(self.space, spaces.Discrete):
             index = int(obs) - self._start
-            if 0 <= index < self.dim:
-                out[:] = 0.0
+            if 0 <= index < self.features:
+                out[: self.features] = 0.0
                 out[index] = 1.0
                 return
-        for leaf, value in self._parts(obs):
-            leaf.write(value[None], out[None, leaf.columns])
+        for leaf, value in self._values(obs):
+            leaf.write(value[None], out[None])
 
-    def batch(self, obs: Any, num: int) -> NDArray[np.float32]:
-        """Return a fresh [N, D] from a batch of N observations, in the form of a Gymnasium vector environment."""
-        if self._shape is not None:
-            value = np.array(obs, dtype=np.float32, order="C")
-            if value.shape != (num, *self._shape):
-                raise ValueError(f"the observations have shape {value.shape}, the space says {(num, *self._shape)}")
-            return value.reshape(num, self.dim)
-        out = np.zeros((num, self.dim), dtype=np.float32)
-        for leaf, values in self._parts(obs):
+    def write_mask(self, obs: Any, info: Any, last: bool, out: NDArray[Any]) -> None:
+        """Write the mask of one state into `out` [D]; of the `last` of an episode it may be missing, and is then all 1.
+
+        Raises:
+            ValueError: in words, if it is missing, is no mask of the action space, or leaves no action.
+        """
+        if self._masks is not None:
+            self._masks.write(self._masks.find(obs, info), last, out[self.features :])
+
+    def write_masks(self, obs: Any, infos: Any, last: NDArray[np.bool_], out: NDArray[Any]) -> None:
+        """Write the masks of N states into `out` [N, D], from the observations and infos of a vector environment."""
+        if self._masks is None:
+            return
+        masks, given = self._masks.find(obs, infos), np.ones(len(out), np.bool_)
+        if self._key is None:
+            given = np.asarray(infos.get("_" + KEY, given) if isinstance(infos, Mapping) else given, np.bool_)
+        self._masks.write_batch(masks, given & (masks is not None), last, out[:, self.features :])
+
+    def batch(self, obs: Any, num: int) -> NDArray[Any]:
+        """Return a fresh [N, D] of features from a batch of N observations, in the form of a Gymnasium vector
+        environment; the columns of a mask are 1.
+        """
+        if self._alone and (self.dtype is np.float32 or getattr(obs, "dtype", None) == np.uint8):
+            value = np.array(obs, dtype=self.dtype, order="C")
+            if value.shape != (shape := (num, *cast("spaces.Box", self.space).shape)):
+                raise ValueError(f"the observations have shape {value.shape}, the space says {shape}")
+            flat = value.reshape(num, self.features)
+            return np.hstack([flat, np.ones((num, self.mask), self.dtype)]) if self.mask else flat
+        out = np.ones((num, self.dim), self.dtype)
+        for leaf, values in self._values(obs):
             if values.shape[:1] != (num,):
                 raise ValueError(f"{leaf.name} has shape {values.shape}, the space says {(num, *leaf.shape)}")
-            leaf.write(values, out[:, leaf.columns])
+            leaf.write(values, out)
         return out
 
-    def rows(self, obs: Any, num: int) -> NDArray[np.float32]:
-        """Return a fresh [N, D] from N observations one by one; None leaves its row at 0."""
-        out = np.zeros((num, self.dim), dtype=np.float32)
+    def rows(self, obs: Any, num: int) -> NDArray[Any]:
+        """As `batch` from N observations one by one; None leaves its row at 0."""
+        out = np.zeros((num, self.dim), self.dtype)
+        out[:, self.features :] = 1
         for row, one in zip(out, obs, strict=True):
             if one is not None:
                 self.write(one, row)
         return out
 
-    def read(self, obs: Any) -> tuple[NDArray[np.float32], bool]:
+    def read(self, obs: Any, mask: Any = None, *, masked: bool = True) -> tuple[NDArray[Any], bool]:
         """A fresh [N, D] from one raw observation (N = 1) or a batch of them, and whether it was one.
 
         A batch is what a Gymnasium vector environment gives: arrays with N before their shape, inside the dict or tuple
         where the space is one; there a list of observations will do as well. A state may also be its one-hot vector.
+        `mask` is `info["action_mask"]`, of one or of the batch, where masks come from there; not `masked`, it is 1.
 
         Raises:
-            ValueError: in words, where it is neither, or lies outside the space.
+            ValueError: in words, where it is neither, or lies outside the space, or the mask is missing or is none.
         """
+        if masked and mask is None and self._masks is not None and self._key is None:
+            raise ValueError('the policy needs to know which actions are legal: give mask=info["action_mask"] too')
+        if mask is not None and (self._masks is None or self._key is not None):
+            why = "was not trained with masks" if self._masks is None else f"reads its mask from obs[{self._key!r}]"
+            raise ValueError(f"the policy {why}: leave mask out")
+        rows, one = self._read(obs)
+        if not masked:
+            rows[:, self.features :] = 1
+        elif one:
+            self.write_mask(obs, {KEY: mask}, False, rows[0])
+        elif isinstance(obs, list) and self._key is not None:
+            for state, row in zip(cast("list[Any]", obs), rows, strict=True):
+                self.write_mask(state, None, False, row)
+        else:
+            self.write_masks(obs, {KEY: mask}, np.zeros(len(rows), np.bool_), rows)
+        return rows, one
+
+    def _read(self, obs: Any) -> tuple[NDArray[Any], bool]:
         if isinstance(obs, list) and isinstance(self.space, spaces.Dict | spaces.Tuple):
             many = cast("list[Any]", obs)
             return self.rows(many, len(many)), False
-        leaf, value = next(self._parts(obs), (None, np.zeros(0)))
+        leaf, value = next(self._values(obs), (None, np.zeros(0)))
         if isinstance(self.space, spaces.Discrete) and value.dtype.kind == "f":  # no state, so a vector or a mistake
-            return _one_hot(value, self.space), value.ndim == 1
+            hot = _one_hot(value, self.space)
+            return np.hstack([hot, np.ones((len(hot), self.mask), np.float32)]), value.ndim == 1
         if leaf is None or value.shape == leaf.shape:
-            out = np.zeros((1, self.dim), np.float32)
+            out = np.zeros((1, self.dim), self.dtype)
             self.write(obs, out[0])
             return out, True
         if value.shape[1:] != leaf.shape or value.ndim != len(leaf.shape) + 1:
@@ -193,33 +220,38 @@ class Observations:
             raise ValueError(f"{said}; one is of shape {leaf.shape}, a batch of shape {('N', *leaf.shape)}")
         return self.batch(obs, len(value)), False
 
-    def _parts(self, obs: Any) -> Iterator[tuple[_Leaf, NDArray[Any]]]:
+    def finite(self, rows: NDArray[Any]) -> NDArray[np.bool_]:
+        """Whether every number of a row is finite, [..., D] → [...]; bytes of pictures always are."""
+        if self.dtype is np.float32:
+            return np.asarray(np.isfinite(rows).all(axis=-1))
+        sound = np.ones(rows.shape[:-1], np.bool_)
+        for part in self.parts:
+            if not part.picture:
+                sound &= np.isfinite(rows[..., part.columns].view(FLOAT)).all(axis=-1)
+        return sound
+
+    def floats(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """The features as float32 numbers, [..., D] → [..., F]: of bytes the numbers 0 to 255, of a mask nothing."""
+        if self.dtype is np.float32:
+            return rows[..., : self.features]
+        cut = [rows[..., part.columns] for part in self.parts]
+        each = [x if part.picture else x.view(FLOAT) for part, x in zip(self.parts, cut, strict=True)]
+        return np.concatenate(each, axis=-1, dtype=np.float32)
+
+    def _values(self, obs: Any) -> Iterator[tuple[Leaf, NDArray[Any]]]:
         """Every leaf with its value in `obs`."""
-        _fits(self.space, obs, "")
+        if self._key is not None and isinstance(obs, Mapping):
+            obs = {key: value for key, value in cast("Mapping[Any, Any]", obs).items() if key != self._key}
+        fits(self._seen, obs, "")
         for leaf in self._leaves:
-            value = obs
-            for key in leaf.keys:
-                value = value[key]
-            yield leaf, _array(value, leaf.name)
+            yield leaf, array(at(obs, leaf.part.keys), leaf.name)
 
 
-def _fits(space: gymnasium.Space[Any], obs: Any, path: str) -> None:
-    """Raise ValueError where a Dict or Tuple has other keys or another length than its space."""
-    name = f"the observation{path and ' at ' + path}"
-    if isinstance(space, spaces.Dict):
-        if not isinstance(obs, Mapping):
-            raise ValueError(f"{name} is a {type(obs).__name__}, the observation space says a dict")
-        have, want = cast(Mapping[Any, Any], obs), space.spaces
-        if have.keys() != want.keys():
-            raise ValueError(f"{name} has the keys {[*have]}, the observation space says {[*want]}")
-        for key, inner in want.items():
-            _fits(inner, have[key], f"{path}[{key!r}]")
-    elif isinstance(space, spaces.Tuple):
-        if not isinstance(obs, tuple | list) or len(cast("list[Any]", obs)) != len(space.spaces):
-            got = f"{len(cast('list[Any]', obs))} parts" if isinstance(obs, tuple | list) else f"a {type(obs).__name__}"
-            raise ValueError(f"{name} is {got}, the observation space says a tuple of {len(space.spaces)}")
-        for index, (inner, part) in enumerate(zip(space.spaces, cast("list[Any]", obs), strict=True)):
-            _fits(inner, part, f"{path}[{index}]")
+def _instead(path: str, space: gymnasium.Space[Any]) -> str:
+    wrap = "wrap the environment with gymnasium.wrappers.TransformObservation so that it is a Box"
+    if path and isinstance(space, spaces.Text):
+        return f"no policy here reads it. Take one key of the observation, --env.wrappers '[\"key NAME\"]', or {wrap}"
+    return wrap
 
 
 def _one_hot(value: NDArray[Any], space: spaces.Discrete) -> NDArray[np.float32]:
@@ -231,21 +263,15 @@ def _one_hot(value: NDArray[Any], space: spaces.Discrete) -> NDArray[np.float32]
     raise ValueError(f"the observation is of type {value.dtype}, the observation space says {space}")
 
 
-def _array(value: Any, name: str = "the observation") -> NDArray[Any]:
-    try:
-        return np.asarray(value)
-    except Exception as error:  # what is not an array may raise anything, as a tensor with a gradient does
-        raise ValueError(f"{name} is no array: {error}") from error
-
-
 class Actions:
     """Turns the actions of a policy into those of `space`.
 
     Discrete: int64 [N] in 0..n-1, to which `start` is added. MultiDiscrete: int64 [N, K], likewise. MultiBinary: int64
     [N, K] of 0 and 1. Box: float32 [N, A], unbounded: clipped to the bounds here, and stored unclipped by the
-    collector, because the log-probability belongs to what was sampled.
+    collector, because the log-probability belongs to what was sampled. Dict and Tuple: float32 [N, W], the columns of
+    their parts one after the other, as above; a Discrete has one.
 
-    `width` is (), (K,) or (A,). Raises EnvError for other spaces.
+    `width` is (), (K,), (A,) or (W,); `parts` are the plain spaces and their columns. Raises EnvError for other spaces.
     """
 
     def __init__(self, space: gymnasium.Space[Any]) -> None:
@@ -253,98 +279,72 @@ class Actions:
         self.space = space
         shape = space.shape or ()
         self._shape = shape
-        self.width: tuple[int, ...] = () if self.kind == "discrete" else (int(np.prod(shape)),)
+        parts: list[Part] = []
+        self._inner: list[Actions] = []
+        for _, keys, inner in leaves(space):
+            start, size = parts[-1].columns.stop if parts else 0, int(np.prod(inner.shape or ()))
+            parts.append(Part(keys, inner, slice(start, start + size)))
+            self._inner += [Actions(inner)] if keys else []
+        self.parts = tuple(parts)
+        total = parts[-1].columns.stop if parts else 0
+        if self.kind == "composite" and not total:
+            raise EnvError(f"the action space {space} holds no action: give it one")
+        self.width: tuple[int, ...] = () if self.kind == "discrete" else (total,)
 
-    def decode(self, action: NDArray[Any]) -> NDArray[Any]:
-        """Return the environment's actions, a fresh [N, *shape] in the dtype of the space."""
+    def decode(self, action: NDArray[Any]) -> Any:
+        """The environment's actions: a fresh [N, *shape] in the dtype of the space, of Dict and Tuple a list of N."""
+        self._refuse(action)
+        if self.kind != "composite":
+            return self._plain(action)
+        arrays = self._arrays(action)
+        return [_built(self.space, iter(arrays), row) for row in range(len(action))]
+
+    def decode_batch(self, action: NDArray[Any]) -> Any:
+        """As `decode`, in the form of `gymnasium.vector.utils.batch_space`: of Dict and Tuple one, of arrays."""
+        self._refuse(action)
+        return _built(self.space, iter(self._arrays(action)), None) if self.kind == "composite" else self._plain(action)
+
+    def _refuse(self, action: NDArray[Any]) -> None:
         if action.shape[1:] != self.width or action.ndim == 0:
             raise ValueError(f"actions of shape {action.shape} where [N, {', '.join(map(str, self.width))}] belongs")
+        if action.dtype.kind not in ("fiu" if self.kind in ("box", "composite") else "iu"):
+            raise ValueError(f"actions of type {action.dtype} where int64 belongs")
+
+    def _plain(self, action: NDArray[Any]) -> NDArray[Any]:
         space = self.space
         if isinstance(space, spaces.Box):
             shaped = action.reshape(-1, *self._shape)
             if space.dtype.kind in "iu":
                 return np.clip(np.rint(shaped), space.low, space.high).astype(space.dtype)
             return np.clip(shaped.astype(space.dtype, copy=False), space.low, space.high)
-        if action.dtype.kind not in "iu":
-            raise ValueError(f"actions of type {action.dtype} where int64 belongs")
         if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
             return (action.reshape(-1, *self._shape) + space.start).astype(space.dtype, copy=False)
         return action.reshape(-1, *self._shape).astype(np.int8)
 
+    def _arrays(self, action: NDArray[Any]) -> list[NDArray[Any]]:
+        """The actions of each part, [N, *shape] in its dtype.
 
-def encode_space(space: gymnasium.Space[Any]) -> dict[str, Any]:
-    """A space as JSON can hold it. A bound that all numbers of a Box share is written once.
-
-    Raises:
-        EnvError: for a space that has no fixed length, or a Dict with keys that JSON cannot hold.
-    """
-    match space:
-        case spaces.Box():
-            bounds = {"low": _bounds(space.low), "high": _bounds(space.high)}
-            return {"is": "box", **bounds, "shape": list(space.shape), "dtype": str(space.dtype)}
-        case spaces.Discrete():
-            return {"is": "discrete", "n": int(space.n), "start": int(space.start), "dtype": str(space.dtype)}
-        case spaces.MultiDiscrete():
-            start = np.asarray(space.start).tolist()
-            return {"is": "multidiscrete", "n": space.nvec.tolist(), "start": start, "dtype": str(space.dtype)}
-        case spaces.MultiBinary():
-            return {"is": "multibinary", "n": np.asarray(space.n).tolist()}
-        case spaces.Dict():
-            return {"is": "dict", "parts": [[_key(key), encode_space(inner)] for key, inner in space.spaces.items()]}
-        case spaces.Tuple():
-            return {"is": "tuple", "parts": [encode_space(inner) for inner in space.spaces]}
-        case _:
-            raise EnvError(f"a {type(space).__name__} has no fixed length, so no worker process can send it")
+        Raises:
+            EnvError: where a number is none of the choices.
+        """
+        arrays: list[NDArray[Any]] = []
+        for part, inner in zip(self.parts, self._inner, strict=True):
+            columns = action[:, part.columns]
+            if inner.kind != "box":
+                most = np.asarray(getattr(part.space, "n", 2) if inner.kind == "discrete" else 2)
+                most = part.space.nvec.ravel() if isinstance(part.space, spaces.MultiDiscrete) else most
+                sound = (columns >= 0) & (columns < most) & (columns == np.floor(columns))
+                if not sound.all():
+                    raise EnvError(f"an action holds {columns[~sound][0]} where a choice of {part.space} belongs")
+                columns = columns.astype(np.int64)
+            arrays.append(inner.decode(columns.reshape(len(action), *inner.width)))
+        return arrays
 
 
-def decode_space(code: dict[str, Any]) -> gymnasium.Space[Any]:
-    """The space that `encode_space` wrote down. Raises ValueError, TypeError or KeyError for anything else."""
-    match code["is"]:
-        case "box":
-            shape, dtype = tuple(code["shape"]), np.dtype(code["dtype"])
-            if not 0 <= (size := math.prod(shape)) <= LARGEST or dtype.kind not in "fiub":
-                raise ValueError(f"a Box of {size:,} numbers of type {dtype} is none, or too large")
-            low, high = (_unbounds(code[name], size, dtype).reshape(shape) for name in ("low", "high"))
-            return spaces.Box(low, high, shape, dtype.type)
-        case "discrete":
-            return spaces.Discrete(code["n"], start=code["start"], dtype=np.dtype(code["dtype"]).type)
-        case "multidiscrete":
-            return spaces.MultiDiscrete(code["n"], np.dtype(code["dtype"]).type, start=code["start"])
-        case "multibinary":
-            return spaces.MultiBinary(code["n"])
-        case "dict":
-            return spaces.Dict([(_unkey(key), decode_space(inner)) for key, inner in code["parts"]])
-        case "tuple":
-            return spaces.Tuple([decode_space(inner) for inner in code["parts"]])
-        case other:
-            raise ValueError(f"there is no space {other!r}")
-
-
-def _bounds(bound: NDArray[Any]) -> list[Any]:
-    """The numbers of a bound, as text where they are not finite; one alone where all are equal."""
-    flat = bound.ravel()
-    few = flat[:1] if len(flat) and (flat == flat[0]).all() else flat
-    return [x if isinstance(x, int) or math.isfinite(x) else str(x) for x in few.tolist()]
-
-
-def _unbounds(numbers: list[Any], size: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    values = np.array([float(x) if isinstance(x, str) else x for x in numbers], dtype)
-    return np.broadcast_to(values, (size,)) if len(values) == 1 else values
-
-
-def _key(key: Any) -> Any:
-    """A key of a Dict as JSON holds it; a tuple becomes a list."""
-    if isinstance(key, tuple):
-        return [_key(part) for part in cast("tuple[Any, ...]", key)]
-    if isinstance(key, np.integer):
-        return int(key)
-    if not isinstance(key, str | int):
-        raise EnvError(
-            f"a Dict space has the key {key!r}, a {type(key).__name__}, which cannot be written down: "
-            "let its keys be text or whole numbers"
-        )
-    return key
-
-
-def _unkey(key: Any) -> Any:
-    return tuple(_unkey(part) for part in cast("list[Any]", key)) if isinstance(key, list) else key
+def _built(space: gymnasium.Space[Any], arrays: Iterator[NDArray[Any]], row: int | None) -> Any:
+    """One action, or the batch of them, from the arrays of its parts."""
+    if isinstance(space, spaces.Dict):
+        return {key: _built(inner, arrays, row) for key, inner in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(_built(inner, arrays, row) for inner in space.spaces)
+    return next(arrays) if row is None else next(arrays)[row]

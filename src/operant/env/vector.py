@@ -9,6 +9,8 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from operant.env.spaces import Observations
+
 Array = NDArray[Any]
 
 
@@ -23,14 +25,14 @@ class Step:
     A copy that broke before it answered gives `acted` False, `truncated` True and the last state that was seen.
     """
 
-    obs: Array  # [N, D] float32, the state before the next action
+    obs: Array  # [N, D] of `observations.dtype`, the state before the next action
     reward: Array  # [N] float32, 0 where not acted
     terminated: Array  # [N] bool
     truncated: Array  # [N] bool, never together with terminated: terminated wins
     acted: Array  # [N] bool, False on a row that only reset: its action was ignored
     final_obs: (
         Array | None
-    )  # [N, D] float32, valid on rows terminated | truncated; None when none ended or on NEXT_STEP
+    )  # [N, D] likewise, valid on rows terminated | truncated; None when none ended or on NEXT_STEP
     cost: Array | None = None  # [N] float32, info["cost"], NaN where it is no number; None where no copy gave one
 
 
@@ -48,6 +50,7 @@ class VectorEnv(Protocol):
     num: int  # N
     observation_space: gymnasium.Space[Any]  # of one copy
     action_space: gymnasium.Space[Any]  # of one copy
+    observations: Observations  # what a row of D numbers holds
     obs_dim: int  # D
     backend: str  # "native" | "inprocess" | "envpool" | "process"
 
@@ -64,7 +67,7 @@ class VectorEnv(Protocol):
         ...
 
     def step(self, action: Array) -> Step:
-        """Step every copy with action int64 [N], int64 [N, K] or float32 [N, A] (see `Actions`)."""
+        """Step every copy with action int64 [N], int64 [N, K], float32 [N, A] or [N, W] (see `Actions`)."""
         ...
 
     def render(self) -> Array | None:

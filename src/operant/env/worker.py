@@ -16,10 +16,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from operant.env.encoded import encode_space
 from operant.env.inprocess import InProcess
 from operant.env.make import make_one
 from operant.env.process import RENDER, RESET
-from operant.env.spaces import action_dtype, encode_space
+from operant.env.spaces import action_dtype
 from operant.workers.worker import Parts, serve
 
 
@@ -54,7 +55,7 @@ class Copies:
             mark()
             made = make_one(name, settings["kwargs"], None if copy else settings["render_mode"])
             envs.append(_Tracked(made, mark))
-        self.envs = InProcess(envs, name, first=first)
+        self.envs = InProcess(envs, name, first=first, action_mask=settings["action_mask"])
         spaces = {kind: encode_space(getattr(self.envs, kind)) for kind in ("observation_space", "action_space")}
         return [json.dumps(spaces | {"fps": self.envs.fps}).encode()]
 

@@ -22,7 +22,7 @@ class Policy(Protocol):
 class Actor(Policy, Protocol):
     """A policy for an environment."""
 
-    def act(self, obs: Any, *, generator: np.random.Generator | None = None) -> Any:
+    def act(self, obs: Any, *, mask: Any = None, generator: np.random.Generator | None = None) -> Any:
         """What `env.step` takes, for one raw observation of the environment or a batch of them."""
         ...
 
@@ -53,34 +53,37 @@ class Acting:
         """The policy's own V of each of [N, D] observations."""
         raise NotImplementedError
 
-    def act(self, obs: Any, *, generator: np.random.Generator | None = None) -> Any:
+    def act(self, obs: Any, *, mask: Any = None, generator: np.random.Generator | None = None) -> Any:
         """What `env.step` takes for raw observations: the policy's mode, or a sample where `generator` is given.
 
         Args:
             obs: one observation as the environment gives it, or a batch of N as a Gymnasium vector environment does;
                 for a Dict or a Tuple space also a list of observations.
+            mask: `info["action_mask"]`, for a policy that was trained with it; of a batch those of the batch.
             generator: draws the actions.
 
         Returns:
-            An action of the action space: in its units, within its bounds, of its shape and dtype; of a batch [N, ...].
+            An action of the action space: in its units, within its bounds, of its shape and dtype; of a batch [N, ...],
+            for a Dict or a Tuple space a dict or tuple of these.
 
         Raises:
-            ValueError: if an observation does not fit the observation space; says where.
+            ValueError: if an observation does not fit the observation space, or a mask is needed and missing, or not
+                needed; says where.
             NonFiniteError: if it holds a NaN or an infinity.
         """
         between = self._between()
         if between is None:
             return self.decide(obs, generator=generator)
-        rows, one = between.observations.read(obs)
-        action = between.actions.decode(self.decide(rows, generator=generator))
-        return action[0] if one else action
+        rows, one = between.observations.read(obs, mask)
+        action = self.decide(rows, generator=generator)
+        return between.actions.decode(action)[0] if one else between.actions.decode_batch(action)
 
     def value(self, obs: Any) -> np.ndarray:
         """V of raw observations, as `act` takes them, in the units of the environment's reward: [] for one, or [N]."""
         between = self._between()
         if between is None:
             return self.estimate(obs)
-        rows, one = between.observations.read(obs)
+        rows, one = between.observations.read(obs, masked=False)
         value = self.estimate(rows)
         return value[0] if one else value
 

@@ -158,21 +158,27 @@ def copies(
         NoCopies: if not one can be made.
     """
     its = cfg.env
-    backend, kwargs, limited = "inprocess", its.kwargs, None
+    backend, kwargs, limited, mask = "inprocess", its.kwargs, None, ""
     if isinstance(its, CopiesConfig):
         apart = ("process",) if render_mode else ("envpool", "process")
         backend = its.backend if its.backend in apart else "inprocess"
-        limited = limits or supervisor(its)
+        limited, mask = limits or supervisor(its), its.action_mask
     else:
         longest = its.max_steps if isinstance(its, EpisodesConfig) else None
         env, kwargs = one(env, its.kwargs, longest), {}
+
+    def made(count: int) -> VectorEnv:
+        return make(
+            env, count, backend=backend, kwargs=kwargs, render_mode=render_mode, supervisor=limited, action_mask=mask
+        )
+
     try:
-        return make(env, num, backend=backend, kwargs=kwargs, render_mode=render_mode, supervisor=limited)
+        return made(num)
     except EnvError as error:
         if num == 1:
             raise NoCopies(str(error)) from error
         try:
-            found = make(env, 1, backend=backend, kwargs=kwargs, render_mode=render_mode, supervisor=limited)
+            found = made(1)
         except EnvError:
             raise NoCopies(str(error)) from error
         together = "one copy" if found.num == 1 else f"the {found.num} copies that it has"
