@@ -27,6 +27,7 @@ from operant.env.interface import Interface
 from operant.env.spaces import ActionKind
 from operant.run.actor import Acting
 from operant.run.disk import fits_memory, save_tensors
+from operant.run.train_state import Kept
 
 AnyPolicy = CategoricalPolicy | NormalPolicy | MultiCategoricalPolicy | BernoulliPolicy
 
@@ -77,12 +78,19 @@ class Agent(Acting, nn.Module):
     Args:
         spec: sizes and switches.
         generator: where the initial weights come from; None leaves them to be loaded.
+
+    Attributes:
+        beside: what training needs besides and only checkpoints keep, each in a file of its own: counts, past segments.
+        bonus_advantage: [N, T], β times the advantage of the last segment's bonuses where these have a critic of their
+            own (`operant.control.explore`), else None.
     """
 
     def __init__(self, spec: AgentSpec, generator: torch.Generator | None = None) -> None:
         super().__init__()
         gen = generator or torch.Generator().manual_seed(0)
         self.spec = spec
+        self.beside: dict[str, Kept] = {}
+        self.bonus_advantage: Tensor | None = None
         self.interface = spec.interface()
         self.normalizer = None if spec.obs_clip is None else ObsNormalizer(spec.obs_dim, spec.obs_clip)
         self.reward_scale = None if spec.reward_clip is None else RewardScale(spec.reward_clip)
@@ -117,6 +125,10 @@ class Agent(Acting, nn.Module):
         """Take observations [S, D] into the running statistics, where there are some."""
         if self.normalizer is not None and isinstance(obs, Tensor):
             self.normalizer.update(obs)
+
+    def combined(self, adv: Tensor) -> Tensor:
+        """A + β A_bonus, [N, T], where a bonus has a critic of its own, else A (Burda et al. 2018, section 2.3)."""
+        return adv if self.bonus_advantage is None else adv + self.bonus_advantage
 
     def stats(self) -> Metrics:
         """Of the policy as it stands: the mean standard deviation of a normal one."""

@@ -12,6 +12,7 @@ import torch
 from operant.config.errors import EnvError, NonFiniteError
 from operant.config.undisturbed import undisturbed
 from operant.control.acting import Sampler
+from operant.control.explore import Exploration
 from operant.data.trajectory import Metrics, Trajectory
 from operant.env import Processes, VectorEnv
 
@@ -36,7 +37,10 @@ class Collector:
         steps: decisions of the policy so far. The step on which an environment only resets is not one.
         episodes: how many ended so far.
         seconds: wall time spent in collecting so far.
+        explore: what is asked before and after each segment, or None.
     """
+
+    explore: Exploration | None = None
 
     def __init__(
         self, env: VectorEnv, sample: Sampler, generator: np.random.Generator, *, seed: int, device: str = "cpu"
@@ -75,8 +79,12 @@ class Collector:
                 the step, and holds the segment.
         """
         start = time.perf_counter()
+        if self.explore is not None:
+            self.explore.perturb()
         with undisturbed() if getattr(self.env, "foreign", True) else nullcontext():
             traj = self._collected(horizon)
+        if self.explore is not None:
+            traj = self.explore(traj)
         self._segment_seconds = time.perf_counter() - start
         self.seconds += self._segment_seconds
         return traj
@@ -119,14 +127,15 @@ class Collector:
         )
 
     def stats(self) -> Metrics:
-        """Returns and lengths of the episodes that ended in the last segment, and its wall time."""
+        """Returns and lengths of the episodes that ended in the last segment, and its wall time; ends the iteration."""
+        explored = {} if self.explore is None else self.explore.settle()
         out = {"train/episodes": self.episodes, "phase/collect": self._segment_seconds}
         if isinstance(self.env, Processes):
             out["env/restarts"] = self.env.supervisor.restarted
         if self._ended:
             returns, lengths = zip(*self._ended, strict=True)
             out |= {"train/return": float(np.mean(returns)), "train/length": float(np.mean(lengths))}
-        return {name: torch.tensor(float(value), dtype=torch.float64) for name, value in out.items()}
+        return explored | {name: torch.tensor(float(value), dtype=torch.float64) for name, value in out.items()}
 
     def _count(self, reward: np.ndarray, ended: np.ndarray, acted: np.ndarray) -> None:
         """Bring the open episodes' returns and lengths [T, N] up to date, and note those that ended."""

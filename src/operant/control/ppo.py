@@ -72,7 +72,7 @@ def ppo(
         with torch.no_grad():
             value = agent.critic(traj.obs)  # [N, T+1]
         adv = gae(reward, value, terminated, truncated, traj.acted, discount=cfg.discount, lam=cfg.lam)
-        steps = flatten(traj, adv=adv, target=adv + value[:, :-1], value=value[:, :-1])
+        steps = flatten(traj, adv=agent.combined(adv), target=adv + value[:, :-1], value=value[:, :-1])
         inspector.remember(traj, {"scaled_reward": reward, "value": value, "advantage": adv}, lr)
 
         bend = _bend(cfg, optimizer, clip, clip_high)
@@ -183,7 +183,7 @@ def _too_far(cfg: PPOConfig, steps: Batch, seen: list[Metrics]) -> bool:
 
 def build(cfg: PPORun, env: EnvLike, say: Say = silent) -> Job:
     """Everything PPO needs, made from a config and one seed."""
-    parts = on_policy(cfg, env)
+    parts = on_policy(cfg, env, combines=True)
     agent, collect = parts.agent, parts.collect
     optimizer = torch.optim.Adam(agent.parameters(), lr=cfg.algo.lr, eps=cfg.algo.adam_eps)
     if cfg.algo.objective == "kl-adaptive":

@@ -13,6 +13,7 @@ from operant.config.registry import is_code
 from operant.control.acting import sampler
 from operant.control.agent import Agent, AgentSpec
 from operant.control.collector import Collector
+from operant.control.explore import exploration
 from operant.control.settings.policy import ControlRun
 from operant.data.streams import Streams
 from operant.env import EnvLike, Supervisor, VectorEnv, make
@@ -50,14 +51,18 @@ class OnPolicy:
         self.collect.steps, self.collect.episodes = at.step, at.episodes
         if self.agent.reward_scale is not None:
             self.agent.reward_scale.forget()
+        if self.collect.explore is not None:
+            self.collect.explore.begin(streams)
 
 
-def on_policy(cfg: ControlRun, env: EnvLike) -> OnPolicy:
+def on_policy(cfg: ControlRun, env: EnvLike, *, combines: bool = False) -> OnPolicy:
     """Everything but the loop and its optimiser, made from a config and its one seed.
+
+    A method that weighs its steps by `agent.combined` says so: it can have a bonus with its own critic.
 
     Raises:
         EnvError: if the environment cannot be made.
-        ConfigError: if the device or the network cannot be used.
+        ConfigError: if the device, the network or the exploration cannot be used.
     """
     torch.set_num_threads(cfg.threads)
     streams, limits = Streams(cfg.seed), supervisor(cfg.env)
@@ -66,6 +71,7 @@ def on_policy(cfg: ControlRun, env: EnvLike) -> OnPolicy:
     evaluate = Evaluator(cfg, env, agent, limits)
     noise, seed = streams.numpy("policy"), streams.integer("env")
     collect = Collector(copies, sampler(agent.policy), noise, seed=seed, device=cfg.device)
+    collect.explore = exploration(cfg.explore, agent, copies, streams, combines=combines)
     return OnPolicy(
         cfg=cfg, env=env, agent=agent, collect=collect, evaluate=evaluate, noise=noise,
         generator=streams.numpy("minibatch"),

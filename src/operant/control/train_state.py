@@ -17,7 +17,7 @@ from operant.config.errors import ConfigError
 from operant.control.agent import Agent
 from operant.data.finite import State
 from operant.run.begin import fitting, refuse_kind
-from operant.run.disk import fits_memory
+from operant.run.disk import fits_memory, save_tensors
 from operant.run.optimizer_state import read_moments, shape_of, store_moments, tensors_of
 
 SHAPED = ("action_kind", "activation", "network")
@@ -25,7 +25,7 @@ SHAPED = ("action_kind", "activation", "network")
 
 
 class Networks:
-    """An agent and the optimiser that trains it: `Learned` by gradient.
+    """An agent, the optimiser that trains it, and what the agent has `beside`: `Learned` by gradient.
 
     Args:
         agent: its parameters and running statistics.
@@ -47,10 +47,13 @@ class Networks:
         moments = [*tensors_of(optimizer).values()] or 2 * [
             p for group in optimizer.param_groups for p in group["params"]
         ]
-        return sum(x.numel() * x.element_size() for x in (*self.agent.stored().values(), *moments))
+        beside = [x for kept in self.agent.beside.values() for x in kept.tensors().values()]
+        return sum(x.numel() * x.element_size() for x in (*self.agent.stored().values(), *moments, *beside))
 
     def save(self, folder: Path) -> None:
-        """Write the agent's two files and `optim.safetensors`."""
+        """Write the agent's two files, `optim.safetensors` and `<name>.safetensors` of each that it has beside."""
+        for name, kept in self.agent.beside.items():  # first: noise on the weights is taken off by it
+            save_tensors({k: x.detach().cpu().clone() for k, x in kept.tensors().items()}, _beside(folder, name))
         self.agent.save(folder)
         store_moments(self.optimizer, folder / "optim.safetensors")
 
@@ -75,17 +78,18 @@ class Networks:
             differ = [k for k in own if not isinstance(spec, dict) or spec.get(k, None) != own[k]] or ["keys"]
             differ = [k for k in differ if not k.endswith("_space")] or differ  # which follow from the others
             raise ConfigError(f"{folder / 'policy.json'} is of another agent: {', '.join(differ)} differ.")
-        try:
-            model = load_file(fits_memory(folder / "model.safetensors"))
-        except (OSError, SafetensorError, ValueError) as error:
-            raise ConfigError(f"{folder}: its tensors cannot be read ({error}). Use another checkpoint.") from error
+        model = _read(folder / "model.safetensors")
         into = agent.stored()
         _fits(model, into, folder / "model.safetensors")
         fill = read_moments(optimizer, folder / "optim.safetensors")
+        fills = [
+            kept.prepared(_read(_beside(folder, name)), _beside(folder, name)) for name, kept in agent.beside.items()
+        ]
         with torch.no_grad():
             for name, x in into.items():
                 x.copy_(model[name])
-        fill()
+        for each in (fill, *fills):
+            each()
 
     def begin_from(self, folder: Path) -> None:
         """Take over networks and running statistics from a folder; the optimiser stays new (`operant.run.begin`)."""
@@ -106,6 +110,18 @@ class Networks:
     def named(self) -> dict[str, Tensor]:
         """Parameters, buffers and moments by name."""
         return self._state.named()
+
+
+def _beside(folder: Path, name: str) -> Path:
+    """The file of what an agent has beside, under that name."""
+    return folder / f"{name}.safetensors"
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(fits_memory(file))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ConfigError(f"{file.parent}: its tensors cannot be read ({error}). Use another checkpoint.") from error
 
 
 def _fits(model: Mapping[str, Tensor], into: Mapping[str, Tensor], file: Path) -> None:

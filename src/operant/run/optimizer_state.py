@@ -33,14 +33,28 @@ def read_moments(optimizer: torch.optim.Optimizer, file: Path) -> Callable[[], N
     except (OSError, SafetensorError, ValueError) as error:
         raise ConfigError(f"{file.parent}: its tensors cannot be read ({error}). Use another checkpoint.") from error
     groups = _groups(settings, optimizer, file)
-    slots = _slots(moments, optimizer, file)
+    put = put_moments(moments, optimizer, file)
 
     def fill() -> None:
-        with torch.no_grad():
-            for p, slot in slots.items():
-                _fill(optimizer, p, slot)
+        put()
         for group, saved in zip(optimizer.param_groups, groups, strict=True):
             group |= saved
+
+    return fill
+
+
+def put_moments(moments: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, file: Path) -> Callable[[], None]:
+    """See that `tensors_of` an optimiser fit another; what is returned, when called, puts them into it.
+
+    Raises:
+        ConfigError: if they are of another optimiser; names the file.
+    """
+    slots = _slots(moments, optimizer, file)
+
+    @torch.no_grad()
+    def fill() -> None:
+        for p, slot in slots.items():
+            _fill(optimizer, p, slot)
 
     return fill
 

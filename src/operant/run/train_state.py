@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -11,11 +11,27 @@ from torch import Tensor
 from operant.run.actor import Policy
 
 
+class Kept(Protocol):
+    """What a run needs besides its networks to go on, and no policy does: one file of tensors in every checkpoint."""
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """All of it as it is now, by name."""
+        ...
+
+    def prepared(self, tensors: Mapping[str, Tensor], file: Path) -> Callable[[], None]:
+        """See that tensors read from `file` fit; what is returned, when called, takes them over.
+
+        Raises:
+            ConfigError: if they do not fit; names the file.
+        """
+        ...
+
+
 class Learned(Protocol):
     """All that training changes: what a checkpoint holds, and what must stay finite.
 
     Its files are `model.safetensors` and `policy.json`, the policy, and `optim.safetensors`, what the learning rule
-    keeps besides.
+    keeps besides; and one of each `Kept`.
     """
 
     @property

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt
 
 from operant.config.schema import CopiesConfig, RunConfig, Section
+from operant.control.settings.explore import ExploreConfig
 
 
 class PolicyConfig(Section):
@@ -38,3 +39,4 @@ class ControlRun(RunConfig):
     device: str = Field(default="cpu", description="where the networks live: cpu, cuda, cuda:1, …")
     env: CopiesConfig = Field(default_factory=CopiesConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
     policy: PolicyConfig = Field(default_factory=PolicyConfig)
+    explore: ExploreConfig = Field(default_factory=ExploreConfig)
