@@ -11,7 +11,8 @@ Models
 Solvers
     by name, or chosen for you: solve, METHODS; what they return: Solution, Certificate
     one problem each: finite_horizon, linear_programming, interval_iteration, optimistic_value_iteration,
-    relative_value_iteration, multichain_policy_iteration, bias_policy_iteration, best_epsilon_soft
+    relative_value_iteration, multichain_policy_iteration, bias_policy_iteration, best_epsilon_soft,
+    monotone_policy_iteration, MonotoneStep
     in fractions: solve_exactly, breakpoints, ExactSolution, Piece
     of other problems: soft_value_iteration, soft_policy_iteration, robust_value_iteration, Intervals, Distance,
     maxent_irl, Explanation
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from operant.mdp.solvers.irl import Explanation, feature_expectations, maxent_irl
     from operant.mdp.solvers.linear_programming import linear_programming
     from operant.mdp.solvers.matrix_free import MatrixFree, MatrixFreeBatches, MatrixFreeSolution, solve_matrix_free
+    from operant.mdp.solvers.monotone import MonotoneStep, monotone_policy_iteration
     from operant.mdp.solvers.petsc import solve_petsc
     from operant.mdp.solvers.robust import Distance, Intervals, robust_value_iteration
     from operant.mdp.solvers.soft import soft_evaluate, soft_policy_iteration, soft_value_iteration
@@ -92,6 +94,7 @@ __all__ = [
     "MatrixFreeBatches",
     "MatrixFreeSolution",
     "ModelError",
+    "MonotoneStep",
     "Piece",
     "Problem",
     "Rows",
@@ -128,6 +131,7 @@ __all__ = [
     "maximal_end_components",
     "memory",
     "memory_of",
+    "monotone_policy_iteration",
     "multichain_policy_iteration",
     "occupancy",
     "open_mapped",
@@ -157,7 +161,8 @@ _MODULES = """
     analyse.gradient analyse.occupancy analyse.rational analyse.sampler analyse.td_fixed_point build.enumerate
     build.estimate build.forecast build.gymnasium build.mdptoolbox build.simulator graph.check graph.graph
     graph.reachability io.mapped io.prism solvers.average solvers.device solvers.epsilon_soft solvers.finite_horizon
-    solvers.irl solvers.linear_programming solvers.matrix_free solvers.petsc solvers.robust solvers.soft solvers.total
+    solvers.irl solvers.linear_programming solvers.matrix_free solvers.monotone solvers.petsc solvers.robust
+    solvers.soft solvers.total
 """
 """Where the names lie, in the order in which they are looked for."""
 
