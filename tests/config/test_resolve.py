@@ -363,6 +363,8 @@ def values_of(leaf: Leaf) -> st.SearchStrategy[Any]:
             found = st.floats(low, high, allow_nan=False, allow_infinity=False, exclude_min="exclusiveMinimum" in spec)
         case "boolean":
             found = st.booleans()
+        case "array" if leaf.key == "env.wrappers":
+            found = st.lists(st.sampled_from(["atari", "grey", "resize 8 9", "sticky 0.25"]), max_size=4)
         case "array":
             found = st.lists(st.integers(1, 10**6), max_size=4)
         case "object":

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
+from operant.config.wrappers import parsed
+
 LARGEST = 2**53
 """Whole numbers beyond it are no counts or seeds, and float64 does not hold them."""
 
@@ -53,6 +55,11 @@ class CopiesConfig(EnvConfig):
         description='where the environment says which actions are legal: info, for info["action_mask"], or a key of '
         "its observations; no masks if empty",
     )
+    wrappers: tuple[str, ...] = Field(
+        default=(),
+        description='wrappers around each copy, the first innermost: \'["grey", "resize 84 84", "frame-stack 4"]\', or '
+        "atari for all that Atari is played through",
+    )
     workers: PositiveInt | None = Field(default=None, description="worker processes; as many as cores if unset")
     timeout: PositiveFloat = Field(
         default=60.0, description="seconds after which a worker process that does not answer is ended and restarted"
@@ -63,6 +70,12 @@ class CopiesConfig(EnvConfig):
     restart_window: PositiveInt = Field(
         default=10_000, description="steps of all copies that so many restarts may take"
     )
+
+    @field_validator("wrappers")
+    @classmethod
+    def _wrappers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parsed(value)
+        return value
 
 
 class EpisodesConfig(EnvConfig):

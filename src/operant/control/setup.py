@@ -81,7 +81,10 @@ def on_policy(cfg: ControlRun, env: EnvLike, *, combines: bool = False) -> OnPol
 def _environments(cfg: ControlRun, env: EnvLike, limits: Supervisor | None) -> VectorEnv:
     """Copies to train on; their worker processes have one budget of restarts with those of the evaluation."""
     its = cfg.env
-    return make(env, its.num, backend=its.backend, kwargs=its.kwargs, supervisor=limits, action_mask=its.action_mask)
+    return make(
+        env, its.num, backend=its.backend, kwargs=its.kwargs, supervisor=limits, action_mask=its.action_mask,
+        wrappers=its.wrappers,
+    )  # fmt: skip
 
 
 def _spec(cfg: ControlRun, env: VectorEnv) -> AgentSpec:

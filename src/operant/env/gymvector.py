@@ -72,6 +72,7 @@ class GymVector:
 
     def _step(self, action: Any) -> Step:
         raw_obs, raw_reward, over, out_of_time, infos = self._env.step(action)
+        self._infos: Any = infos
         read, num = self.observations, self.num
         obs = read.batch(raw_obs, num)
         reward = np.array(raw_reward, dtype=np.float32)

@@ -6,26 +6,41 @@ import contextlib
 import importlib
 import inspect
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-from operant.config.errors import EnvError, user_code
+from operant.config.errors import ConfigError, EnvError, user_code
 from operant.config.undisturbed import undisturbed
+from operant.config.wrappers import ATARI
+from operant.env import atari
 from operant.env.envpool import Pool
 from operant.env.gymvector import GymVector
 from operant.env.headless import prepare_mujoco
 from operant.env.inprocess import Env, InProcess, close
 from operant.env.process import Processes, Supervisor
 from operant.env.vector import VectorEnv
+from operant.env.wrappers import wrapped
 from operant.workers.resolve import load, needs
 
 EnvLike = str | Callable[..., object]
 """What names an environment: an id, `module:callable`, `file.py:callable`, or a callable."""
 
 BACKENDS = ("auto", "native", "inprocess", "envpool", "process")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What was asked of the copies."""
+
+    kwargs: dict[str, Any]
+    render_mode: str | None = None
+    action_mask: str = ""
+    wrappers: tuple[str, ...] = ()
+    measured: bool = False
 
 
 def make(
@@ -37,6 +52,8 @@ def make(
     render_mode: str | None = None,
     supervisor: Supervisor | None = None,
     action_mask: str = "",
+    wrappers: Sequence[str] = (),
+    measured: bool = False,
 ) -> VectorEnv:
     """Make `num` copies of an environment, stepped together.
 
@@ -47,69 +64,105 @@ def make(
     `backend`: "native" is the environment's own vector form, "inprocess" a loop over copies, "envpool" another
     implementation of the physics, "process" a loop in worker processes that survives, within limits (`supervisor`),
     an environment which raises, hangs or dies; "auto" is native where there is one that takes `kwargs`, and in process
-    otherwise.
+    otherwise. With `wrappers` it is in process, but for Atari's own vector form of the wrappers "atari".
 
     `action_mask`: where the environment says which actions are legal: "info" is `info["action_mask"]` of reset and
     step, any other name a key of its Dict observation; the masks then stand behind the observations (`Observations`).
 
-    Raises EnvError, with what to do, when the environment is unknown, lacks a package, or fails to start.
+    `wrappers` are put around each copy, the first innermost, as text: "frame-stack 4" (`operant.config.wrappers`). For
+    copies on which a policy is `measured`, games are whole and rewards the environment's own.
+
+    Raises EnvError, with what to do, when the environment is unknown, lacks a package, or fails to start, and
+    ConfigError for a wrapper that is none or does not fit.
     """
     if num < 1:
         raise EnvError(f"{num} copies of an environment were asked for: ask for 1 or more")
     if backend not in BACKENDS:
         raise EnvError(f"there is no backend {backend!r}: use one of {', '.join(BACKENDS)}")
-    options = dict(kwargs or {})
+    asked = _Asked(
+        kwargs=dict(kwargs or {}), render_mode=render_mode, action_mask=action_mask, wrappers=tuple(wrappers),
+        measured=measured,
+    )  # fmt: skip
     if backend == "envpool":
         if not isinstance(env, str):
             raise EnvError('the backend "envpool" needs an id, not a callable: use the backend "inprocess"')
-        return Pool(env, num, options, action_mask)
+        _unwrapped(asked, 'the backend "envpool"')
+        return Pool(env, num, asked.kwargs, action_mask)
     if backend == "process":
-        return Processes(env, num, options, supervisor, render_mode, action_mask)
+        return Processes(
+            env, num, asked.kwargs, supervisor, render_mode, action_mask, wrappers=asked.wrappers, measured=measured
+        )
     builder, name = load(env)
-    if isinstance(builder, EnvSpec):
-        if backend == "native" or (backend == "auto" and has_native(builder, options)):
-            return _native(builder, num, options, render_mode, action_mask)
-        return _copies(num, lambda i: _one(builder, options, None if i else render_mode), name, action_mask)
-    return _called(builder, name, num, backend, options, render_mode, action_mask)
+    if not isinstance(builder, EnvSpec):
+        return _called(builder, name, num, backend, asked)
+    if backend != "inprocess" and asked.wrappers == (ATARI,) and atari.expresses(builder, asked.kwargs, measured):
+        return atari.AtariVector(builder, num, asked.kwargs) if render_mode is None else _copies(num, builder, asked)
+    if backend == "native" or (backend == "auto" and not asked.wrappers and has_native(builder, asked.kwargs)):
+        return _native(builder, num, asked)
+    return _copies(num, builder, asked)
 
 
 def make_one(
-    env: str | Callable[..., Any], kwargs: Mapping[str, Any] | None = None, render_mode: str | None = None
+    env: str | Callable[..., Any],
+    kwargs: Mapping[str, Any] | None = None,
+    render_mode: str | None = None,
+    wrappers: Sequence[str] = (),
+    *,
+    measured: bool = False,
 ) -> Env:
     """Make one plain `gymnasium.Env`, from the same names as `make` and with the same errors."""
     builder, name = load(env)
-    options = dict(kwargs or {})
+    asked = _Asked(kwargs=dict(kwargs or {}), wrappers=tuple(wrappers), measured=measured)
     if isinstance(builder, EnvSpec):
-        return _one(builder, options, render_mode)
-    return _env(_call(builder, name, _accepted(builder, options, render_mode=render_mode)), name)
+        return _one(builder, asked, render_mode)
+    made = _env(_call(builder, name, _accepted(builder, asked.kwargs, render_mode=render_mode)), name)
+    return wrapped(made, asked.wrappers, name, measured=measured)
 
 
 def has_native(spec: EnvSpec, kwargs: Mapping[str, Any]) -> bool:
-    """Say whether an id has a vector form of its own that needs no jax and takes `kwargs`."""
-    if spec.vector_entry_point is None or spec.additional_wrappers or needs(spec) == "jax":
+    """Say whether an id has a vector form of its own that needs no jax and takes `kwargs`.
+
+    That of Atari is none of it, as it observes and is paid otherwise: it is that of the wrappers "atari".
+    """
+    if spec.vector_entry_point is None or spec.additional_wrappers or needs(spec) in ("jax", "atari"):
         return False
     entry = spec.vector_entry_point
     parameters = inspect.signature(entry if callable(entry) else load_env_creator(entry)).parameters
     return set(kwargs) <= set(parameters) or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def _native(spec: EnvSpec, num: int, kwargs: dict[str, Any], render_mode: str | None, action_mask: str) -> VectorEnv:
+def _unwrapped(asked: _Asked, what: str) -> None:
+    if asked.wrappers:
+        raise ConfigError(f'{what} takes no env.wrappers, {", ".join(asked.wrappers)}: use the backend "inprocess"')
+
+
+def _native(spec: EnvSpec, num: int, asked: _Asked) -> VectorEnv:
+    kwargs: dict[str, Any] = asked.kwargs
+    _unwrapped(asked, f"the native vector form of {spec.id}")
     if not has_native(spec, kwargs):
         raise EnvError(
             f"{spec.id} has no native vector form"
             + (f" that takes {', '.join(kwargs)}" if kwargs else "")
             + ': use the backend "auto"'
         )
-    if render_mode is not None:
-        kwargs = {**kwargs, "render_mode": render_mode}
+    if asked.render_mode is not None:
+        kwargs = dict[str, Any](kwargs, render_mode=asked.render_mode)
     with undisturbed(), user_code(f"{spec.id}: making it", EnvError):
         made = gymnasium.make_vec(spec, num_envs=num, vectorization_mode="vector_entry_point", **kwargs)
-    adapted = GymVector(made, spec.id, "native", action_mask)
+    adapted = GymVector(made, spec.id, "native", asked.action_mask)
     adapted.foreign = not str(spec.vector_entry_point).startswith("gymnasium.")
     return adapted
 
 
-def _one(spec: EnvSpec, kwargs: dict[str, Any], render_mode: str | None) -> Env:
+def _one(spec: EnvSpec, asked: _Asked, render_mode: str | None) -> Env:
+    """One copy, wrapped."""
+    kwargs = asked.kwargs
+    if ATARI in asked.wrappers and needs(spec) == "atari":
+        kwargs = atari.beneath(kwargs)
+    return wrapped(_bare(spec, kwargs, render_mode), asked.wrappers, spec.id, measured=asked.measured)
+
+
+def _bare(spec: EnvSpec, kwargs: dict[str, Any], render_mode: str | None) -> Env:
     try:
         if render_mode == "rgb_array" and needs(spec) == "mujoco":
             prepare_mujoco(spec.id)
@@ -149,29 +202,31 @@ def install(extra: str) -> str:
     return f'pip install "gymnasium[{extra}]"' if extra in ("jax", "toy-text") else f'pip install "operant[{extra}]"'
 
 
-def _called(
-    builder: Callable[..., Any],
-    name: str,
-    num: int,
-    backend: str,
-    kwargs: dict[str, Any],
-    render_mode: str | None,
-    action_mask: str,
-) -> VectorEnv:
-    first = _call(builder, name, _accepted(builder, kwargs, render_mode=render_mode, num_envs=num))
+def _called(builder: Callable[..., Any], name: str, num: int, backend: str, asked: _Asked) -> VectorEnv:
+    first = _call(builder, name, _accepted(builder, asked.kwargs, render_mode=asked.render_mode, num_envs=num))
     if isinstance(first, gymnasium.vector.VectorEnv):
         made: Any = first
-        adapted = GymVector(made, name, "native", action_mask)
+        _unwrapped(asked, f"{name} returns copies that are stepped together; it")
+        adapted = GymVector(made, name, "native", asked.action_mask)
         if num not in (1, adapted.num):
             adapted.close()
             raise EnvError(f"{name} returned {adapted.num} copies where {num} were asked for: let it take num_envs")
         return adapted
     if backend == "native":
         raise EnvError(f'{name} returns no gymnasium.vector.VectorEnv: use the backend "auto"')
-    return _copies(num, lambda i: _env(first if i == 0 else _call(builder, name, kwargs), name), name, action_mask)
+
+    def one(index: int) -> Env:
+        made = _env(first if index == 0 else _call(builder, name, asked.kwargs), name)
+        return wrapped(made, asked.wrappers, name, measured=asked.measured)
+
+    return _together(num, one, name, asked.action_mask)
 
 
-def _copies(num: int, one: Callable[[int], Env], name: str, action_mask: str) -> InProcess:
+def _copies(num: int, spec: EnvSpec, asked: _Asked) -> InProcess:
+    return _together(num, lambda i: _one(spec, asked, None if i else asked.render_mode), spec.id, asked.action_mask)
+
+
+def _together(num: int, one: Callable[[int], Env], name: str, action_mask: str) -> InProcess:
     """Copies in this process; where one cannot be made, those before it are closed."""
     made: list[Env] = []
     try:

@@ -81,6 +81,8 @@ class Processes(WorkerPool[Worker]):
         supervisor: the limits, and the count of restarts; share one among all the environments of a run.
         render_mode: for copy 0.
         action_mask: where action masks come from, as `make` has it.
+        wrappers: put around each copy, as `make` has it.
+        measured: whether a policy is measured on them, likewise.
 
     Raises:
         EnvError: if the environment cannot be made or named, or fails more often than the supervisor allows.
@@ -96,6 +98,9 @@ class Processes(WorkerPool[Worker]):
         supervisor: Supervisor | None = None,
         render_mode: str | None = None,
         action_mask: str = "",
+        *,
+        wrappers: Sequence[str] = (),
+        measured: bool = False,
     ) -> None:
         super().__init__(grace=CLOSE)
         self.num, self.name = num, importable(env)
@@ -106,7 +111,8 @@ class Processes(WorkerPool[Worker]):
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as workers may be started
         self._called = np.memmap(self._file, np.int64, "w+", shape=(workers,))  # the copy that each called last
         self._common = {"env": self.name, "kwargs": dict(kwargs), "path": [*sys.path], "render_mode": render_mode}
-        self._common["action_mask"] = self._action_mask = action_mask
+        self._common |= {"action_mask": action_mask, "wrappers": [*wrappers], "measured": measured}
+        self._action_mask = action_mask
         try:
             json.dumps(self._common)
         except (TypeError, ValueError) as error:

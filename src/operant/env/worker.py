@@ -53,7 +53,8 @@ class Copies:
         for copy in range(first, first + settings["count"]):
             mark = _marker(current, settings["worker"], copy)
             mark()
-            made = make_one(name, settings["kwargs"], None if copy else settings["render_mode"])
+            drawn = None if copy else settings["render_mode"]
+            made = make_one(name, settings["kwargs"], drawn, settings["wrappers"], measured=settings["measured"])
             envs.append(_Tracked(made, mark))
         self.envs = InProcess(envs, name, first=first, action_mask=settings["action_mask"])
         spaces = {kind: encode_space(getattr(self.envs, kind)) for kind in ("observation_space", "action_space")}

@@ -158,19 +158,20 @@ def copies(
         NoCopies: if not one can be made.
     """
     its = cfg.env
-    backend, kwargs, limited, mask = "inprocess", its.kwargs, None, ""
+    backend, kwargs, limited, mask, around = "inprocess", its.kwargs, None, "", ()
     if isinstance(its, CopiesConfig):
         apart = ("process",) if render_mode else ("envpool", "process")
         backend = its.backend if its.backend in apart else "inprocess"
-        limited, mask = limits or supervisor(its), its.action_mask
+        limited, mask, around = limits or supervisor(its), its.action_mask, its.wrappers
     else:
         longest = its.max_steps if isinstance(its, EpisodesConfig) else None
         env, kwargs = one(env, its.kwargs, longest), {}
 
     def made(count: int) -> VectorEnv:
         return make(
-            env, count, backend=backend, kwargs=kwargs, render_mode=render_mode, supervisor=limited, action_mask=mask
-        )
+            env, count, backend=backend, kwargs=kwargs, render_mode=render_mode, supervisor=limited, action_mask=mask,
+            wrappers=around, measured=True,
+        )  # fmt: skip
 
     try:
         return made(num)

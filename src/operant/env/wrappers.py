@@ -1,0 +1,199 @@
+"""Wrappers put around each copy of an environment, from their texts (`operant.config.wrappers`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces, wrappers
+from numpy.typing import NDArray
+
+from operant.config.errors import ConfigError, EnvError, user_code
+from operant.config.wrappers import Wrapper, parsed
+
+Env = gymnasium.Env[Any, Any]
+
+
+def wrapped(env: Env, texts: Sequence[str], name: str, *, measured: bool = False) -> Env:
+    """An environment in the wrappers of `texts`, the first innermost; `measured` as `parsed` has it.
+
+    Raises:
+        ConfigError: for a text that names no wrapper, or one that does not fit this environment.
+    """
+    try:
+        found = parsed(texts, measured=measured)
+    except ValueError as error:
+        raise ConfigError(f"env.wrappers: {error}") from error
+    for wrapper in found:
+        with user_code(f"{name}: the wrapper {wrapper.name}", EnvError):
+            try:
+                env = _MAKERS[wrapper.name](env, wrapper)
+            except _Unfit as error:
+                have = f"observes {env.observation_space}" if error.args[0].startswith("an obs") else "has none"
+                raise ConfigError(f"env.wrappers: {wrapper.name} needs {error}; {name} {have}") from error
+    return env
+
+
+class _Unfit(Exception):
+    """A wrapper that does not fit: what it needs."""
+
+
+class _Reset(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Takes actions after each reset, before the first observation; an episode that ends meanwhile begins again."""
+
+    def __init__(self, env: Env, actions: Callable[[Any], Sequence[int]]) -> None:
+        super().__init__(env)
+        self._actions = actions
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        for action in self._actions(self):
+            obs, _, terminated, truncated, more = self.env.step(action)
+            info |= more
+            if terminated or truncated:
+                obs, info = self.env.reset(options=options)
+        return obs, info
+
+
+class _MaxAndSkip(wrappers.MaxAndSkipObservation[Any, Any, Any]):
+    """Gymnasium's, whose maximum at an early end would be of frames of the step before."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Take an action so many times."""
+        self._obs_buffer[:] = 0
+        total, frames = 0.0, list[Any]()
+        terminated, truncated, info = False, False, dict[str, Any]()
+        for _ in range(self._skip):
+            obs, reward, terminated, truncated, info = self.env.step(action)
+            frames.append(obs)
+            total += float(reward)
+            if terminated or truncated:
+                break
+        return np.max(frames[-2:], axis=0), total, terminated, truncated, info
+
+
+class _EpisodicLife(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Lets an episode end with each life; the game begins anew only when the last is lost."""
+
+    def __init__(self, env: Env) -> None:
+        super().__init__(env)
+        self._lives, self._over, self._kept = 0, True, cast("tuple[Any, dict[str, Any]]", (None, {}))
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Take an action; terminated where it cost a life."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        before, self._lives = self._lives, _lives(self.env)
+        self._over, self._kept = bool(terminated or truncated), (obs, info)
+        return obs, reward, bool(terminated) or 0 < self._lives < before, bool(truncated), info
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Go on with the next life, or begin a game where there is none or a seed is given."""
+        if self._over or seed is not None:
+            self._kept = self.env.reset(seed=seed, options=options)
+            self._over = False
+        self._lives = _lives(self.env)
+        return self._kept
+
+
+def _lives(env: Env) -> int:
+    return int(cast("Any", env.unwrapped).ale.lives())
+
+
+def _noop_start(env: Env, wrapper: Wrapper) -> Env:
+    _named_actions(env, "NOOP")
+    most = int(wrapper.numbers[0])
+    return _Reset(env, lambda its: [0] * int(its.np_random.integers(1, most + 1)))
+
+
+def _fire_reset(env: Env, _: Wrapper) -> Env:
+    names = _named_actions(env, "")
+    return _Reset(env, lambda its: [names.index("FIRE")]) if "FIRE" in names else env
+
+
+def _named_actions(env: Env, first: str) -> list[str]:
+    """The names of the actions. Raises _Unfit where there are none, or the first has another."""
+    names: list[str] = [*getattr(env.unwrapped, "get_action_meanings", list)()]
+    if not names or (first and names[0] != first):
+        raise _Unfit(f"named actions{first and ' of which the first is ' + first}, as Atari has them")
+    return names
+
+
+def _episodic_life(env: Env, _: Wrapper) -> Env:
+    if not hasattr(env.unwrapped, "ale"):
+        raise _Unfit("lives, as Atari has them")
+    return _EpisodicLife(env)
+
+
+def _grey(env: Env, _: Wrapper) -> Env:
+    shape = _image(env)
+    return env if len(shape) == 2 else wrappers.GrayscaleObservation(env)
+
+
+def _resize(env: Env, wrapper: Wrapper) -> Env:
+    shape, (height, width) = _image(env), (int(n) for n in wrapper.numbers)
+    down, across = shares(shape[0], height), shares(shape[1], width)
+    space = spaces.Box(0, 255, (height, width, *shape[2:]), np.uint8)
+    return wrappers.TransformObservation(env, lambda obs: resized(obs, down, across), space)
+
+
+def _image(env: Env) -> tuple[int, ...]:
+    """The shape of a picture [H, W] or [H, W, 3] of bytes. Raises _Unfit for another observation."""
+    space = env.observation_space
+    shape = tuple(space.shape or ())
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or not (len(shape) == 2 or shape[2:] == (3,)):
+        raise _Unfit("an observation of bytes, [H, W] or [H, W, 3]")
+    return shape
+
+
+def shares(size: int, into: int) -> NDArray[np.float32]:
+    """[into, size]: the share that each old row has of each new one, by the area in which they overlap."""
+    edges, old = np.arange(into + 1) * (size / into), np.arange(size)
+    overlap = np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old)
+    return (np.clip(overlap, 0.0, None) * (into / size)).astype(np.float32)
+
+
+def resized(obs: NDArray[np.uint8], down: NDArray[np.float32], across: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A picture [H, W] or [H, W, 3] in another size: each new point is the mean of the area that it covers."""
+    if obs.ndim == 2:
+        return np.rint(down @ obs.astype(np.float32) @ across.T).astype(np.uint8)
+    return np.stack([resized(obs[..., channel], down, across) for channel in range(obs.shape[2])], axis=-1)
+
+
+def _key(env: Env, wrapper: Wrapper) -> Env:
+    space = env.observation_space
+    if not isinstance(space, spaces.Dict) or wrapper.word not in space.spaces:
+        raise _Unfit(f"an observation with a key {wrapper.word!r}")
+    return wrappers.TransformObservation(env, lambda obs: obs[wrapper.word], space[wrapper.word])
+
+
+def _max_and_skip(env: Env, wrapper: Wrapper) -> Env:
+    if not isinstance(env.observation_space, spaces.Box):
+        raise _Unfit("an observation that is one Box")
+    return _MaxAndSkip(env, skip=int(wrapper.numbers[0]))
+
+
+def _clip_reward(env: Env, wrapper: Wrapper) -> Env:
+    if wrapper.numbers:
+        return wrappers.ClipReward(env, *wrapper.numbers)
+    return wrappers.TransformReward(env, lambda reward: float(np.sign(float(reward))))
+
+
+_MAKERS: dict[str, Callable[[Env, Wrapper], Env]] = {
+    "action-repeat": lambda env, w: wrappers.RepeatAction(env, int(w.numbers[0])),
+    "clip-reward": _clip_reward,
+    "episodic-life": _episodic_life,
+    "fire-reset": _fire_reset,
+    "frame-stack": lambda env, w: wrappers.FrameStackObservation(
+        env, int(w.numbers[0]), padding_type=w.word or "reset"
+    ),
+    "grey": _grey,
+    "key": _key,
+    "max-and-skip": _max_and_skip,
+    "noop-start": _noop_start,
+    "resize": _resize,
+    "sticky": lambda env, w: wrappers.StickyAction(env, w.numbers[0]),
+    "time-limit": lambda env, w: wrappers.TimeLimit(env, int(w.numbers[0])),
+}
