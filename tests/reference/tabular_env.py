@@ -9,10 +9,10 @@ from gymnasium import spaces
 from operant.mdp import MDP
 
 
-def arrays(seed, S=4, A=3, sharp=0.5):
+def arrays(seed, S=4, A=3):
     """P [S, A, S], R [S, A], cost [S, A] of 0 to 1, start [S]."""
     rng = np.random.default_rng(seed)
-    P = rng.dirichlet(np.full(S, sharp), (S, A))
+    P = rng.dirichlet(np.full(S, 0.5), (S, A))
     return P, rng.normal(size=(S, A)), rng.random((S, A)), rng.dirichlet(np.ones(S))
 
 
@@ -22,12 +22,12 @@ def model(seed, discount=0.9, **sizes):
 
 
 class Tabular(gymnasium.Env):
-    """Observes the state as a number; never terminates, is truncated after `length` steps; info has the cost."""
+    """Observes the state as a number; ends with a chance of `end` a step, is cut after `length`; info has the cost."""
 
-    def __init__(self, seed: int = 0, S: int = 4, A: int = 3, length: int = 50, sharp: float = 0.5) -> None:
-        self.P, self.R, self.cost, self.first = arrays(seed, S, A, sharp)
+    def __init__(self, seed: int = 0, S: int = 4, A: int = 3, length: int = 50, end: float = 0.0) -> None:
+        self.P, self.R, self.cost, self.first = arrays(seed, S, A)
         self.observation_space, self.action_space = spaces.Discrete(S), spaces.Discrete(A)
-        self.length = length
+        self.length, self.end = length, end
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -38,4 +38,5 @@ class Tabular(gymnasium.Env):
         here = self.state, int(action)
         self.time += 1
         self.state = int(self.np_random.choice(len(self.first), p=self.P[here]))
-        return self.state, float(self.R[here]), False, self.time >= self.length, {"cost": float(self.cost[here])}
+        over = bool(self.end and self.np_random.random() < self.end)
+        return self.state, float(self.R[here]), over, self.time >= self.length, {"cost": float(self.cost[here])}

@@ -23,6 +23,7 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "natural-gradient": (CONTROL, "operant.control.natural_gradient"),
     "trpo": (CONTROL, "operant.control.trpo"),
     "ppo": (CONTROL, "operant.control.ppo"),
+    "ppo-lagrangian": (CONTROL, "operant.control.ppo_lagrangian"),
     "q-learning": (TABULAR, "operant.tabular.online"),
     "sarsa": (TABULAR, "operant.tabular.online"),
     "expected-sarsa": (TABULAR, "operant.tabular.online"),

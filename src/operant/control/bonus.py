@@ -111,12 +111,12 @@ def hashed(x: np.ndarray, cell: float | None) -> np.ndarray:
     return key
 
 
-class _Trained:
+class Trained:
     """A module and the Adam that trains it on segments, in minibatches of one pass."""
 
-    def __init__(self, module: nn.Module, cfg: ExploreConfig, order: np.random.Generator) -> None:
-        self.module, self._batch, self._order = module, cfg.bonus_batch, order
-        self.optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr=cfg.bonus_lr)
+    def __init__(self, module: nn.Module, order: np.random.Generator, *, lr: float, batch: int) -> None:
+        self.module, self._batch, self._order = module, batch, order
+        self.optimizer = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], lr=lr)
 
     def fit(self, loss: Callable[[Tensor], Tensor], count: int, device: torch.device) -> Metrics:
         """Step through all of `count` decisions; `loss` is told which."""
@@ -172,7 +172,7 @@ class _RandomFeatures(nn.Module):
         return (self.predictor(x) - self.target(x)).square().mean(-1)
 
 
-class RandomDistillation(_Trained):
+class RandomDistillation(Trained):
     """b = ‖f̂(s') − f(s')‖² of the state that a step led to: f is random and fixed, f̂ learns to predict it.
 
     What is seen is normalised by running statistics and clipped at ±5; the bonus is divided by the running deviation of
@@ -186,7 +186,7 @@ class RandomDistillation(_Trained):
         self, dim: int, cfg: ExploreConfig, generator: torch.Generator, order: np.random.Generator, device: torch.device
     ) -> None:
         self.networks = _RandomFeatures(dim, cfg, generator).to(device)
-        super().__init__(self.networks, cfg, order)
+        super().__init__(self.networks, order, lr=cfg.bonus_lr, batch=cfg.bonus_batch)
         self._discount = cfg.bonus_discount
 
     def __call__(self, traj: Trajectory) -> tuple[Tensor, Metrics]:
@@ -214,7 +214,7 @@ class _Values(nn.Module):
         return self.net(self.normalizer(x)).squeeze(-1)
 
 
-class BonusCritic(_Trained):
+class BonusCritic(Trained):
     """The value of bonuses alone, with a γ of its own, over a life that does not end where an episode does.
 
     Source: Burda et al. (2018), sections 2.3 and 2.4.
@@ -224,7 +224,7 @@ class BonusCritic(_Trained):
         self, dim: int, cfg: ExploreConfig, generator: torch.Generator, order: np.random.Generator, device: torch.device
     ) -> None:
         self.values = _Values(dim, cfg, generator).to(device)
-        super().__init__(self.values, cfg, order)
+        super().__init__(self.values, order, lr=cfg.bonus_lr, batch=cfg.bonus_batch)
         self._discount, self._lam = cfg.bonus_discount, cfg.bonus_lam
 
     def advantage(self, traj: Trajectory, bonus: Tensor) -> tuple[Tensor, Metrics]:

@@ -288,6 +288,23 @@ def _check_steps(
     _check.fraction(discount=discount)
 
 
+def lagrangian(adv: Tensor, cost_adv: Tensor, multiplier: float) -> Tensor:
+    """(A − λ A_cost) / (1 + λ): the Lagrangian's advantage under a bound on costs, whose scale does not grow with λ.
+
+    Args:
+        adv, cost_adv: [...] advantages of rewards and of costs.
+        multiplier: λ, at least 0.
+
+    Raises:
+        ValueError: shapes differ, or λ is negative.
+
+    Source: Ray, Achiam and Amodei (2019), Benchmarking safe exploration in deep reinforcement learning, section 5.
+    """
+    _check.same_shape(adv.shape, cost_adv=cost_adv)
+    _check.not_negative(multiplier=multiplier)
+    return (adv - multiplier * cost_adv) / (1.0 + multiplier)
+
+
 def _decay(factor: float | Tensor, done: Tensor, acted: Tensor, like: Tensor) -> Tensor:
     """[N, T]: `factor` at a decision, 1 at any other step, 0 at an end."""
     return torch.where(acted, factor, like.new_ones(())).masked_fill(done, 0.0)

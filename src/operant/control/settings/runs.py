@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from operant.config.schema import RunConfig
 from operant.control.settings.ppo import PPORun
-from operant.control.settings.trust_region import NaturalGradientRun, TRPORun
+from operant.control.settings.trust_region import LagrangianRun, NaturalGradientRun, TRPORun
 
 RUNS: dict[str, type[RunConfig]] = {
     "natural-gradient": NaturalGradientRun,
     "trpo": TRPORun,
     "ppo": PPORun,
+    "ppo-lagrangian": LagrangianRun,
 }
 """The settings of a run of each algorithm."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from operant.config.schema import CopiesConfig, Section
@@ -55,3 +57,39 @@ class TRPORun(ControlRun):
     algorithm: str = Field(default="trpo", description="name of the algorithm")
     env: CopiesConfig = Field(default_factory=lambda: CopiesConfig(num=4))
     algo: TRPOConfig = Field(default_factory=TRPOConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+class LagrangianConfig(Section):
+    """PPO under a bound on costs (Ray et al. 2019): a Lagrange multiplier weighs them, and learns."""
+
+    horizon: PositiveInt = Field(default=256, description="steps collected from each environment before an update")
+    batch: PositiveInt = Field(default=256, description="steps in a minibatch")
+    epochs: PositiveInt = Field(default=10, description="passes over the collected steps, of policy and critics")
+    discount: float = Field(default=0.99, description="γ of rewards and of costs", ge=0.0, le=1.0)
+    lam: float = Field(default=0.95, description="λ of generalised advantage estimation, of both", ge=0.0, le=1.0)
+    lr: PositiveFloat = Field(default=3e-4, description="Adam's learning rate at the start, of policy and critic")
+    lr_schedule: Literal["constant", "linear"] = Field(default="linear", description="linear falls to 0 at total_steps")
+    adam_eps: PositiveFloat = Field(default=1e-5, description="Adam's ε")
+    clip: PositiveFloat = Field(default=0.2, description="how far the probability ratio may leave 1")
+    value_coef: NonNegativeFloat = Field(default=1.0, description="weight of the value loss, ½(V - target)²")
+    entropy_coef: NonNegativeFloat = Field(default=0.0, description="weight of the entropy bonus")
+    max_grad_norm: PositiveFloat = Field(default=0.5, description="bound on the global gradient norm")
+    whiten: bool = Field(default=True, description="shift and scale advantages to mean 0, deviation 1 in a minibatch")
+    cost_limit: float = Field(
+        default=25.0, description="d: what info['cost'] may sum to in an episode, on average", allow_inf_nan=False
+    )
+    cost_lr: PositiveFloat = Field(default=1e-3, description="the learning rate of the critic of costs, Adam's")
+    multiplier: NonNegativeFloat = Field(default=0.0, description="weight of the costs at the start")
+    multiplier_lr: PositiveFloat = Field(
+        default=0.01, description="by how much the weight rises for each unit of cost above the limit, per update"
+    )
+
+
+class LagrangianRun(ControlRun):
+    """A run of PPO under a bound on costs."""
+
+    algorithm: str = Field(default="ppo-lagrangian", description="name of the algorithm")
+    env: CopiesConfig = Field(default_factory=lambda: CopiesConfig(num=4))
+    algo: LagrangianConfig = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default_factory=LagrangianConfig
+    )
