@@ -52,7 +52,7 @@ class Collector:
         self._generator = generator
         self._device = device
         self._ended: list[tuple[float, int]] = []
-        self._segment_seconds = 0.0
+        self._unreported = 0.0
         self.begin(env, seed)
 
     def begin(self, env: VectorEnv, seed: int) -> None:
@@ -61,6 +61,11 @@ class Collector:
         self._floats = env.observations.floats
         self._obs = self._floats(env.reset(seed).copy())
         self._running = np.zeros((2, env.num))  # return and length of the open episodes
+
+    @property
+    def elapsed(self) -> torch.Tensor:
+        """[N] int64, how many decisions of each copy's open episode lie behind."""
+        return torch.from_numpy(self._running[1].astype(np.int64)).to(self._device)
 
     def close(self) -> None:
         """Free the environments; the next `begin` brings others."""
@@ -85,8 +90,9 @@ class Collector:
             traj = self._collected(horizon)
         if self.explore is not None:
             traj = self.explore(traj)
-        self._segment_seconds = time.perf_counter() - start
-        self.seconds += self._segment_seconds
+        took = time.perf_counter() - start
+        self._unreported += took
+        self.seconds += took
         return traj
 
     def _collected(self, horizon: int) -> Trajectory:
@@ -127,29 +133,29 @@ class Collector:
         )
 
     def stats(self) -> Metrics:
-        """Returns and lengths of the episodes that ended in the last segment, and its wall time; ends the iteration."""
+        """Returns and lengths of the episodes that ended since this was last asked, and its time; ends an iteration."""
         explored = {} if self.explore is None else self.explore.settle()
-        out = {"train/episodes": self.episodes, "phase/collect": self._segment_seconds}
+        out = {"train/episodes": self.episodes, "phase/collect": self._unreported}
         if isinstance(self.env, Processes):
             out["env/restarts"] = self.env.supervisor.restarted
         if self._ended:
             returns, lengths = zip(*self._ended, strict=True)
             out |= {"train/return": float(np.mean(returns)), "train/length": float(np.mean(lengths))}
+        self._ended, self._unreported = [], 0.0
         return explored | {name: torch.tensor(float(value), dtype=torch.float64) for name, value in out.items()}
 
     def _count(self, reward: np.ndarray, ended: np.ndarray, acted: np.ndarray) -> None:
         """Bring the open episodes' returns and lengths [T, N] up to date, and note those that ended."""
         self.steps += int(acted.sum())
         sums = np.stack([reward, acted]).cumsum(1, dtype=np.float64) + self._running[:, None]
-        base = np.zeros_like(self._running)
-        self._ended = []
+        base, before = np.zeros_like(self._running), len(self._ended)
         for t, n in np.argwhere(ended):
             total, length = sums[:, t, n] - base[:, n]
             if acted[t, n]:  # else it broke off: its return is not known
                 self._ended.append((float(total), int(length)))
             base[:, n] = sums[:, t, n]
         self._running = sums[:, -1] - base
-        self.episodes += len(self._ended)
+        self.episodes += len(self._ended) - before
 
     def _check(
         self, obs: np.ndarray, action: np.ndarray, logp: np.ndarray, reward: np.ndarray, ends: list[_End]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -117,6 +118,26 @@ def flatten(traj: Trajectory, *, adv: Tensor, target: Tensor, value: Tensor) -> 
         value=cut(value),
         acted=cut(keep),
     )
+
+
+def joined(parts: Sequence[Trajectory]) -> Trajectory:
+    """Segments of the same rows, one after the other in time, as one; each begins with the state the last ended in."""
+    last = parts[-1]
+
+    def states(of: Callable[[Trajectory], Tensor]) -> Tensor:
+        return torch.cat([*(of(part)[:, :-1] for part in parts[:-1]), of(last)], 1)
+
+    def obs(part: Trajectory) -> Tensor:
+        assert isinstance(part.obs, Tensor)
+        return part.obs
+
+    def named(part: Trajectory, key: str) -> Tensor:
+        assert not isinstance(part.obs, Tensor)
+        return part.obs[key]
+
+    whole = states(obs) if isinstance(last.obs, Tensor) else {k: states(partial(named, key=k)) for k in last.obs}
+    steps = ("action", "logp", "reward", "terminated", "truncated", "acted")
+    return replace(last, obs=whole, **{k: torch.cat([getattr(part, k) for part in parts], 1) for k in steps})
 
 
 def minibatches(batch: AnyBatch, size: int | None, generator: np.random.Generator) -> Iterator[AnyBatch]:

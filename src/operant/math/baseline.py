@@ -119,6 +119,33 @@ def normalised_sum(reward: Tensor, group: Tensor, weight: Tensor, eps: float = 1
     return total
 
 
+def exponential_average(before: float | None, x: Tensor, mask: Tensor, *, rate: float) -> float:
+    """b ← b + rate (mean x − b): a baseline that is one number, the average of what came before.
+
+    The gradient stays unbiased where what it is taken from is weighed with `before`, which does not depend on it.
+
+    Args:
+        before: b; None where nothing came before, which makes it the mean itself.
+        x: [...] what is averaged, as a rule the returns.
+        mask: [...] bool; where it is False nothing is read. Where it is False throughout, b stays.
+        rate: in [0, 1].
+
+    Raises:
+        TypeError: `mask` is not bool or `x` is not floating-point.
+        ValueError: the shapes differ, `rate` lies outside of [0, 1], or there is neither a number nor one before.
+
+    Source: Williams (1992), Simple statistical gradient-following algorithms, section 4 (reinforcement comparison).
+    """
+    _check.steps(mask, x=x)
+    _check.fraction(rate=rate)
+    if not bool(mask.any()):
+        if before is None:
+            raise ValueError("nothing to average: the mask is False throughout, and nothing came before")
+        return before
+    now = float(x[mask].double().mean())
+    return now if before is None else before + rate * (now - before)
+
+
 def whiten(x: Tensor, mask: Tensor, eps: float = 1e-8) -> Tensor:
     """(x − mean) / (std + eps) over the masked entries: PPO's normalisation of advantages.
 

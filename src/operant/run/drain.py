@@ -75,7 +75,8 @@ def snapshot(job: Job, folder: RunFolder) -> None:
         path = checkpoint.save(folder.path, job.learned, asdict(job.at), keep=job.save.keep, nth=job.save.nth)
         if job.at.best_step == job.at.step:
             checkpoint.point(path.with_name("best"), path)
-        folder.update(steps=job.at.step, seconds=job.at.seconds, phases=job.phases)
+        differs = {} if job.at.exact else {"exact": False}
+        folder.update(steps=job.at.step, seconds=job.at.seconds, phases=job.phases, **differs)
 
 
 @contextmanager

@@ -47,7 +47,9 @@ class Position:
     best: float | None = None  # mean return of the best evaluation
     best_step: int | None = None
     seconds: float = 0.0  # wall time of all attempts
-    exact: bool = True  # False once a person's interruption added a seam that an uninterrupted run does not have
+    exact: bool = (
+        True  # False once an interruption added a seam that an uninterrupted run lacks; of what is asynchronous
+    )
 
 
 @dataclass

@@ -98,6 +98,10 @@ def start(
     return folder
 
 
+INEXACT = "\nIt was interrupted between checkpoints or is asynchronous, so it will differ from a run that was not."
+"""Said of a run that goes on, and not as it would have gone."""
+
+
 def resume(
     path: Path | str,
     *,
@@ -153,7 +157,7 @@ def resume(
         _stand(job, at, then, done=bool(stopped))
         folder.update(total_steps=cfg.total_steps, stopped=stopped)
         interrupt.check()
-    exact = "" if at.exact else "\nIt was interrupted between checkpoints, so it will differ from a run that was not."
+    exact = "" if at.exact else INEXACT
     say(f"Going on from step {at.step:,} ({found.name}) in {folder.path}{exact}")
     watch = _watch(cfg, folder, at, on_metrics)
     _attempt(job, folder, cfg, quiet=quiet, say=say, finish=finish, began=began, changed=changed, watch=watch)

@@ -38,6 +38,7 @@ RUN: dict[str, tuple[type, ...]] = {
     "phases": (dict, NoneType), "parameters": (int, NoneType), "error": TEXT, "attempts": (list, NoneType),
     "evaluation": (dict, NoneType), "evaluation_before": (dict, NoneType), "kind": TEXT, "stopped": (dict, NoneType),
     "note": TEXT,
+    "exact": (bool, NoneType),
     "start_value": (*NUMBER, NoneType),
 }  # fmt: skip
 FILM: dict[str, tuple[type, ...]] = {"step": (int,), "seed": (int,), "return": NUMBER, "length": (int,), "fps": (int,)}

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from operant.config.schema import RunConfig
+from operant.control.settings.gradients import (
+    A2CRun,
+    A3CRun,
+    ActorCriticRun,
+    OnlineActorCriticRun,
+    ReinforceRun,
+)
 from operant.control.settings.ppo import PPORun
 from operant.control.settings.trust_region import LagrangianRun, NaturalGradientRun, TRPORun
 
 RUNS: dict[str, type[RunConfig]] = {
     "natural-gradient": NaturalGradientRun,
     "trpo": TRPORun,
+    "reinforce": ReinforceRun,
+    "actor-critic": ActorCriticRun,
+    "online-actor-critic": OnlineActorCriticRun,
+    "a2c": A2CRun,
+    "a3c": A3CRun,
     "ppo": PPORun,
     "ppo-lagrangian": LagrangianRun,
 }
