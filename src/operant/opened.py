@@ -195,6 +195,7 @@ class Run:
         made: list[Path] = []
         try:
             for k in range(episodes):
+                self.policy.forget()
                 episode = Episode(
                     copies, lambda obs: self.policy.decide(obs, generator=noise), short(self.config.env.id), first + k
                 )

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from operant.control import kernels
 from operant.control.acting import sampler
+from operant.control.distributions import Categorical, Normal
 from operant.control.mlp import MLP
+from operant.control.networks.layout import Layout
 from operant.control.normalizer import ObsNormalizer
-from operant.control.policies import CategoricalPolicy, NormalPolicy
+from operant.control.policies import Policy
 from operant.math.logprob import categorical_logp, normal_logp
 
 SHAPES = st.tuples(
@@ -106,10 +108,10 @@ def make_policy(
     normalizer = ObsNormalizer(sizes[0], 2.0) if normalise else None
     if normalizer is not None:
         normalizer.update(torch.from_numpy(rng.standard_normal((50, sizes[0])) * 2 + 1))
-    module = net(sizes, activation, seed)
+    module, layout = net(sizes, activation, seed), Layout(None, sizes[0], sees=False)
     if kind == "categorical":
-        return CategoricalPolicy(module, normalizer), obs
-    policy = NormalPolicy(module, normalizer, sizes[-1], 0.0)
+        return Policy(module, normalizer, layout, Categorical(sizes[-1])), obs
+    policy = Policy(module, normalizer, layout, Normal(sizes[-1]))
     with torch.no_grad():
         policy.log_std.copy_(torch.from_numpy(rng.uniform(-2, 1, sizes[-1])))
     return policy, obs

@@ -66,7 +66,7 @@ def eager(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Adam, steps: Batc
 
 
 def by_hand(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Adam) -> Fused:
-    fused = fused_update(agent.policy, agent.critic, optimizer, cfg)
+    fused = fused_update(agent, optimizer, cfg)
     assert isinstance(fused, Fused), fused
     return fused
 
@@ -191,12 +191,12 @@ def test_nan_surfaces_in_the_metrics() -> None:
 
 def test_where_it_does_not_apply_it_says_why() -> None:
     def reason(agent: Agent, optimizer: torch.optim.Optimizer | None = None) -> Any:
-        return fused_update(agent.policy, agent.critic, optimizer or adam(agent), CFG)
+        return fused_update(agent, optimizer or adam(agent), CFG)
 
     agent = make_agent()
     assert isinstance(reason(agent), Fused)
-    assert "MultiCategoricalPolicy" in reason(make_agent("multidiscrete", action_sizes=(3, 2)))
-    assert "BernoulliPolicy" in reason(make_agent("multibinary"))
+    assert "MultiCategorical" in reason(make_agent("multidiscrete", action_sizes=(3, 2)))
+    assert "Bernoulli" in reason(make_agent("multibinary"))
     assert "32768 weights" in reason(make_agent(hidden=(256, 129)))
     assert isinstance(reason(make_agent(hidden=())), Fused)
     assert "float32" in reason(make_agent().double())

@@ -2,52 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from operant.config.errors import ConfigError
-from operant.control.agent import AnyPolicy
+from operant.control.agent import Agent
+from operant.control.distributions import Categorical, Normal
 from operant.control.mlp import MLP
-from operant.control.policies import CategoricalPolicy, NormalPolicy
+from operant.control.policies import Policy
 
-Sampler = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
-"""Observations [N, D] and a generator to actions [N, ...] and log-probabilities [N]."""
+Acted = tuple[NDArray[Any], NDArray[Any]]
+"""Actions [N, ...] and their log-probabilities [N]."""
 
 
-def sampler(policy: AnyPolicy) -> Sampler:
+class Sampler:
+    """A policy's `sample` on arrays: observations [N, D] and a generator to actions and log-probabilities."""
+
+    memory: NDArray[np.float32] | None = None
+    """[N, S], what a policy with memory remembers of each row before the next decision; None without."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.device = next(policy.parameters()).device
+
+    def __call__(self, obs: NDArray[Any], generator: np.random.Generator) -> Acted:
+        action, logp = self.policy.sample(torch.from_numpy(obs).to(self.device), generator)
+        return action.cpu().numpy(), logp.cpu().numpy()
+
+    def finish(self, action: NDArray[Any]) -> NDArray[Any]:
+        """What the environment takes for a sampled action."""
+        return self.policy.distribution.finish(torch.from_numpy(action)).numpy()
+
+    def begin(self, n: int) -> None:
+        """Act in N environments that are new."""
+
+    def forget(self, rows: NDArray[np.bool_]) -> None:
+        """Episodes begin in the rows where `rows` [N] is True."""
+
+
+def sampler(policy: Policy, agent: Agent | None = None) -> Sampler:
     """The policy's `sample` on arrays.
 
     For categorical and normal policies in float32 on a CPU it is a compiled kernel that reads the same parameters and
     draws the same numbers: about a tenth of the time of torch for a small network, equal to it up to rounding. It
-    refuses observations of another shape by a ConfigError.
+    refuses observations of another shape by a ConfigError. A policy with memory needs its agent.
     """
-    device = next(policy.parameters()).device
-    plain = isinstance(policy.net, MLP) and all(p.dtype == torch.float32 for p in policy.parameters())
-    if device.type == "cpu" and plain and isinstance(policy, CategoricalPolicy | NormalPolicy):
-        return _Compiled(policy)
-
-    def sample(obs: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        action, logp = policy.sample(torch.from_numpy(obs).to(device), generator)
-        return action.cpu().numpy(), logp.cpu().numpy()
-
-    return sample
+    if agent is not None and agent.remembers:
+        return _Remembering(agent)
+    return _Compiled(policy) if compiles(policy) else Sampler(policy)
 
 
-class _Compiled:
+def compiles(policy: Policy) -> bool:
+    """Whether a policy is one of those that the kernels know: a perceptron of plain vectors, categorical or normal."""
+    plain = isinstance(policy.net, MLP) and all(
+        p.dtype == torch.float32 and p.device.type == "cpu" for p in policy.parameters()
+    )
+    its = policy.distribution
+    known = isinstance(its, Categorical) or (isinstance(its, Normal) and its.std == "parameter" and its.low is None)
+    layout = policy.layout
+    return plain and known and layout.choices == 0 and not layout.bytes and layout.vector_size == layout.dim
+
+
+class _Remembering(Sampler):
+    """Acts with an agent's memory, which it keeps row by row."""
+
+    def __init__(self, agent: Agent) -> None:
+        super().__init__(agent.policy)
+        self.agent = agent
+        self.begin(0)
+
+    def begin(self, n: int) -> None:
+        self._state = torch.zeros(n, self.agent.remembers, device=self.device)
+
+    @property
+    def memory(self) -> NDArray[np.float32]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self._state.cpu().numpy()
+
+    @torch.no_grad()
+    def __call__(self, obs: NDArray[Any], generator: np.random.Generator) -> Acted:
+        p, _, self._state = self.agent.step(torch.from_numpy(obs).to(self.device), self._state)
+        distribution = self.policy.distribution
+        action = distribution.sample(p, generator)
+        return action.cpu().numpy(), distribution.logp(p, action).cpu().numpy()
+
+    def forget(self, rows: NDArray[np.bool_]) -> None:
+        self._state = torch.where(torch.from_numpy(rows).to(self.device)[:, None], 0.0, self._state)
+
+
+class _Compiled(Sampler):
     """Calls the acting kernel on the memory of a policy's parameters and normaliser."""
 
-    def __init__(self, policy: CategoricalPolicy | NormalPolicy) -> None:
+    def __init__(self, policy: Policy) -> None:
         from operant.control import kernels
 
+        super().__init__(policy)
         net, normalizer = policy.net, policy.normalizer
         assert isinstance(net, MLP)
         layers: list[Any] = list(net.layers)
-        self._policy = policy
         self._side_by_side = kernels.side_by_side
-        self._normal = isinstance(policy, NormalPolicy)
+        self._normal = isinstance(policy.distribution, Normal)
         self._kernel = kernels.act_normal if self._normal else kernels.act_categorical
         self._sizes = np.array([layers[0].in_features, *(layer.out_features for layer in layers)], np.int64)
         self._inputs = layers[0].in_features
@@ -58,11 +114,14 @@ class _Compiled:
         self._first = next(policy.parameters())
         self._at, self._theta = 0, np.empty(0, np.float32)
 
-    def __call__(self, obs: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def finish(self, action: NDArray[Any]) -> NDArray[Any]:
+        return action
+
+    def __call__(self, obs: NDArray[Any], generator: np.random.Generator) -> Acted:
         if obs.ndim != 2 or obs.shape[1] != self._inputs:  # the kernel would read beyond
             raise ConfigError(f"observations have shape {list(obs.shape)}: expected [N, {self._inputs}].")
         if self._first.data_ptr() != self._at:  # the parameters moved, as into the memory of an optimiser
-            self._theta = self._side_by_side([*self._policy.parameters()]).numpy()
+            self._theta = self._side_by_side([*self.policy.parameters()]).numpy()
             self._at = self._first.data_ptr()
         if self._normal:
             noise = generator.standard_normal((len(obs), int(self._sizes[-1])), dtype=np.float32)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,58 +16,18 @@ from torch import Tensor, nn
 from operant.config.bounded import load_json
 from operant.config.errors import ConfigError, NonFiniteError
 from operant.config.registry import TRUST
-from operant.control.mlp import ACTIVATIONS, MLP
-from operant.control.network import OwnNetwork
+from operant.control.distributions import Parameters
+from operant.control.mlp import MLP
+from operant.control.network import OwnFeatures, OwnNetwork
+from operant.control.networks.trunk import Headed, Trunk, plain
 from operant.control.normalizer import ObsNormalizer, RewardScale
-from operant.control.policies import BernoulliPolicy, CategoricalPolicy, Critic, MultiCategoricalPolicy, NormalPolicy
+from operant.control.policies import Critic, Policy
+from operant.control.spec import AgentSpec, weights
 from operant.data.trajectory import Metrics, Obs
 from operant.env.interface import Interface
-from operant.env.spaces import ActionKind
 from operant.run.actor import Acting
 from operant.run.disk import fits_memory, save_tensors
 from operant.run.train_state import Kept
-
-AnyPolicy = CategoricalPolicy | NormalPolicy | MultiCategoricalPolicy | BernoulliPolicy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentSpec:
-    """The shape of an agent; `policy.json` beside the weights."""
-
-    obs_dim: int
-    action_kind: ActionKind
-    action_sizes: tuple[int, ...]  # (K,) for discrete and multibinary, (A,) for box, each component's for multidiscrete
-    hidden: tuple[int, ...] = (64, 64)
-    activation: str = "tanh"
-    log_std_init: float = 0.0
-    obs_clip: float | None = None  # None: observations are not normalised
-    reward_clip: float | None = None  # None: rewards are not normalised
-    network: str = ""  # `file.py:make` or `module:make`, a module from observations to features in place of `hidden`
-    observation_space: dict[str, Any] | None = field(default=None, hash=False)  # as `encode_space` writes it
-    action_space: dict[str, Any] | None = field(default=None, hash=False)
-
-    def as_json(self) -> dict[str, Any]:
-        """What `policy.json` holds; a network is named only where it is a person's own."""
-        optional = ("network", "observation_space", "action_space")
-        return {key: value for key, value in asdict(self).items() if key not in optional or value}
-
-    def interface(self) -> Interface | None:
-        """What stands between the environment's spaces and the agent; None where the spaces are not known.
-
-        Raises:
-            ValueError: if they are no spaces, or not those of such an agent.
-        """
-        found = Interface.decoded(self.observation_space, self.action_space)
-        if found is None:
-            return None
-        width = () if self.action_kind == "discrete" else (len(self.action_sizes),)
-        width = self.action_sizes if self.action_kind in ("box", "multibinary") else width
-        if found.observations.numbers != self.obs_dim or (found.actions.kind, found.actions.width) != (
-            self.action_kind,
-            width,
-        ):
-            raise ValueError("policy.json: its spaces are of another agent")
-        return found
 
 
 class Agent(Acting, nn.Module):
@@ -83,6 +41,10 @@ class Agent(Acting, nn.Module):
         beside: what training needs besides and only checkpoints keep, each in a file of its own: counts, past segments.
         bonus_advantage: [N, T], β times the advantage of the last segment's bonuses where these have a critic of their
             own (`operant.control.explore`), else None.
+        layout: what the numbers of a row of observations are.
+
+    Raises:
+        ConfigError: if its network cannot be made for such observations.
     """
 
     def __init__(self, spec: AgentSpec, generator: torch.Generator | None = None) -> None:
@@ -92,39 +54,101 @@ class Agent(Acting, nn.Module):
         self.beside: dict[str, Kept] = {}
         self.bonus_advantage: Tensor | None = None
         self.interface = spec.interface()
-        self.normalizer = None if spec.obs_clip is None else ObsNormalizer(spec.obs_dim, spec.obs_clip)
+        self.layout = spec.layout(self.interface)
+        size = self.layout.vector_size
+        self.normalizer = None if spec.obs_clip is None or size == 0 else ObsNormalizer(size, spec.obs_clip)
         self.reward_scale = None if spec.reward_clip is None else RewardScale(spec.reward_clip)
-        outputs = sum(spec.action_sizes)
-        self.policy: AnyPolicy = _policy(spec, _network(spec, outputs, 0.01, gen), self.normalizer)
-        self.critic = Critic(_network(spec, 1, 1.0, gen), self.normalizer)
+        distribution = spec.distribution(self.interface)
+        trunk = self._trunk(gen) if spec.shared else None
+        net = self._net(distribution.outputs, 0.01, gen, trunk)
+        self.policy = Policy(net, self.normalizer, self.layout, distribution, spec.log_std_init)
+        self.critic = Critic(self._net(1, 1.0, gen, trunk), self.normalizer, self.layout)
+        self._memory = torch.zeros(0, self.remembers)
+
+    @property
+    def trunks(self) -> list[Trunk]:
+        """Those of the policy and of the critic, once where they are one; none where both are plain perceptrons."""
+        both = [module.net.trunk for module in (self.policy, self.critic) if isinstance(module.net, Headed)]
+        return both[:1] if self.spec.shared else both
+
+    @property
+    def remembers(self) -> int:
+        """S, numbers that it carries from step to step: the policy's, then the critic's; 0 without memory."""
+        return sum(trunk.state for trunk in self.trunks)
+
+    def evaluate(self, obs: Obs, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log π(action|obs), entropy and V [...] of observations [..., D], through a shared trunk once."""
+        if not self.spec.shared:
+            return *self.policy.evaluate(obs, action), self.critic(obs)
+        features = self.trunks[0](obs)
+        p = self.policy.parameters_from(self.policy.output_of(features), obs)
+        distribution = self.policy.distribution
+        value = self.critic.output_of(features).squeeze(-1)
+        return distribution.logp(p, action), distribution.entropy(p, action), value
+
+    def step(self, rows: Tensor, memory: Tensor) -> tuple[Parameters, Tensor, Tensor]:
+        """One step of each of N environments: [N, D], [N, S] → the policy's parameters, V [N], memory after it."""
+        features, after = [], []
+        for trunk, before in zip(self.trunks, memory.split([t.state for t in self.trunks], -1), strict=True):
+            x, state = trunk.step(rows, before)
+            features.append(x)
+            after.append(state)
+        p = self.policy.parameters_from(self.policy.output_of(features[0]), rows)
+        return p, self.critic.output_of(features[-1]).squeeze(-1), torch.cat(after, -1)
 
     @torch.no_grad()
     def decide(self, obs: Any, *, generator: np.random.Generator | None = None) -> np.ndarray:
         """The policy's own action for [D] or [N, D] numbers: its mode, or a sample where `generator` is given.
+
+        A policy with memory remembers them, row by row, until `forget`, or until there are more or fewer rows.
 
         Raises:
             NonFiniteError: if an observation holds a NaN or an infinity.
         """
         x = self._input(obs)
         rows = x.reshape(-1, self.spec.obs_dim)
-        action = self.policy.mode(rows) if generator is None else self.policy.sample(rows, generator)[0]
+        if self.remembers:
+            p, _, self._memory = self.step(rows, self._remembered(len(rows)))
+        else:
+            p = self.policy.parameters_of(rows)
+        distribution = self.policy.distribution
+        action = distribution.mode(p) if generator is None else distribution.sample(p, generator)
+        action = distribution.finish(action)
         return action.reshape((*x.shape[:-1], *action.shape[1:])).cpu().numpy()
+
+    def forget(self, rows: np.ndarray | None = None) -> None:
+        """Begin new episodes in the rows where `rows` [N] is True; in all of them without."""
+        if rows is None or len(rows) != len(self._memory):
+            self._memory = self._memory[:0]
+        else:
+            self._memory = torch.where(torch.from_numpy(rows).to(self._memory.device)[:, None], 0.0, self._memory)
 
     @torch.no_grad()
     def estimate(self, obs: Any) -> np.ndarray:
-        """V of [D] or [N, D] numbers, in the units of the environment's reward."""
-        value = self.critic(self._input(obs))
+        """V of [D] or [N, D] numbers, in the units of the environment's reward; after what it remembers of each row."""
+        x = self._input(obs)
+        if self.remembers:
+            rows = x.reshape(-1, self.spec.obs_dim)
+            value = self.step(rows, self._remembered(len(rows)))[1].reshape(x.shape[:-1])
+        else:
+            value = self.critic(x)
         scale = 1.0 if self.reward_scale is None else self.reward_scale.deviation
         return (value * scale).cpu().numpy()
+
+    def _remembered(self, n: int) -> Tensor:
+        if len(self._memory) != n:
+            self._memory = torch.zeros(n, self.remembers, device=next(self.parameters()).device)
+        return self._memory
 
     def know(self, interface: Interface) -> None:
         """Learn the environment's spaces, which are then part of the policy file."""
         self.interface, self.spec = interface, replace(self.spec, **interface.encoded())
 
-    def observe(self, obs: Obs) -> None:
-        """Take observations [S, D] into the running statistics, where there are some."""
-        if self.normalizer is not None and isinstance(obs, Tensor):
-            self.normalizer.update(obs)
+    def observe(self, obs: Obs, acted: Tensor | None = None) -> None:
+        """Take observations [S, D], or [N, T, D] where `acted`, into the running statistics, where there are some."""
+        if self.normalizer is not None:
+            rows = plain(obs)
+            self.normalizer.update(self.layout.vector(rows if acted is None else rows[acted]))
 
     def combined(self, adv: Tensor) -> Tensor:
         """A + β A_bonus, [N, T], where a bonus has a critic of its own, else A (Burda et al. 2018, section 2.3)."""
@@ -132,12 +156,12 @@ class Agent(Acting, nn.Module):
 
     def stats(self) -> Metrics:
         """Of the policy as it stands: the mean standard deviation of a normal one."""
-        policy = self.policy
-        return {"policy/std": policy.log_std.detach().exp().mean()} if isinstance(policy, NormalPolicy) else {}
+        log_std = self.policy.log_std
+        return {} if log_std is None else {"policy/std": log_std.detach().exp().mean()}
 
     def stored(self) -> dict[str, Tensor]:
         """The tensors of `model.safetensors` by name: parameters and running statistics, not copied."""
-        return {name: x.detach() for name, x in self.state_dict().items() if not _repeated(name)}
+        return {name: x.detach() for name, x in self.state_dict().items() if not self._repeated(name)}
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `policy.json` into `folder`."""
@@ -156,73 +180,58 @@ class Agent(Acting, nn.Module):
             raw |= {key: tuple(raw[key]) for key in ("action_sizes", "hidden")}
             tensors = load_file(fits_memory(folder / "model.safetensors"))
             spec = AgentSpec(**raw)
-            if not trust and spec.network:
+            if not trust and spec.own:
                 raise ConfigError(f"{folder}: its network is Python code, {spec.network!r}. {TRUST}")
             if weights(spec) > sum(x.numel() for x in tensors.values()):
                 raise ValueError("model.safetensors does not fit policy.json: it is smaller")
             agent = cls(spec)
             missing, unknown = agent.load_state_dict(tensors, strict=False)
-            if unknown or (missing := [name for name in missing if not _repeated(name)]):
+            if unknown or (missing := [name for name in missing if not agent._repeated(name)]):
                 raise ValueError(f"model.safetensors does not fit policy.json: {[*missing, *unknown]}")
         except (OSError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise ConfigError(f"{folder}: not a readable policy ({error})") from error
         return agent
 
     def _input(self, obs: Any) -> Tensor:
-        if self.interface is not None and getattr(obs, "dtype", None) == np.uint8:
-            obs = self.interface.observations.floats(obs)
-        x = np.asarray(obs, dtype=np.float32)
+        if self.layout.bytes and getattr(obs, "dtype", None) != np.uint8:
+            raise ValueError(
+                "obs is not of bytes: this policy takes rows of uint8, as its environment's copies give them"
+            )
+        x = np.asarray(obs, dtype=np.uint8 if self.layout.bytes else np.float32)
         if x.shape[-1:] != (self.spec.obs_dim,):
             raise ValueError(f"obs has shape {x.shape}; its last dimension must be {self.spec.obs_dim}")
-        if not np.isfinite(x).all():
+        if self.layout.bytes and self.interface is not None:
+            if not (fits := self.interface.observations.finite(x.reshape(-1, self.spec.obs_dim))).all():
+                raise NonFiniteError(f"observation {int(np.argmin(fits))} of {len(fits)} is not finite")
+        elif not np.isfinite(x).all():
             row, column = np.argwhere(~np.isfinite(x.reshape(-1, self.spec.obs_dim)))[0]
             which = f"observation {row} of {x.size // self.spec.obs_dim}" if x.ndim > 1 else "the observation"
             raise NonFiniteError(f"{which} is not finite: number {column} is {x.reshape(-1, x.shape[-1])[row, column]}")
         return torch.as_tensor(x, device=next(self.parameters()).device)
 
+    def _repeated(self, name: str) -> bool:
+        """Policy and critic hold the agent's normaliser, and perhaps one trunk; each is stored once."""
+        again = "critic.net.trunk." if self.spec.shared else "critic.normalizer."
+        return name.startswith(("policy.", "critic.")) and (".normalizer." in name or name.startswith(again))
 
-def weights(spec: AgentSpec) -> int:
-    """How many weights the matrices of policy and critic have, counted before any is made.
+    def _trunk(self, generator: torch.Generator) -> Trunk:
+        spec = self.spec
+        own = OwnFeatures(spec.network, self.layout.vector_size, generator) if spec.own else None
+        return Trunk(self.layout, spec.network or "mlp", own, self.normalizer, spec.memory, spec.memory_size, generator)
 
-    Raises:
-        ValueError: if the spec cannot be of an agent: a width that is not a positive whole number, a bound that is no
-            number, an unknown activation.
-    """
-    if spec.activation not in ACTIVATIONS or spec.action_kind not in get_args(ActionKind):
-        raise ValueError(f"policy.json: unknown activation {spec.activation!r} or action_kind {spec.action_kind!r}")
-    if any(type(x) not in (int, float, NoneType) for x in (spec.log_std_init, spec.obs_clip, spec.reward_clip)):
-        raise ValueError("policy.json: log_std_init, obs_clip or reward_clip is no number")
-    widths = (spec.obs_dim, *spec.hidden)
-    if any(type(n) is not int or n < 1 for n in (*widths, *spec.action_sizes)):
-        raise ValueError("policy.json: a width is not a positive whole number")
-    outputs = sum(spec.action_sizes)
-    if type(spec.network) is not str:
-        raise ValueError("policy.json: network is no name")
-    if spec.network:  # its own weights are not known before it is made
-        return 0
-    return 2 * sum(a * b for a, b in pairwise(widths)) + widths[-1] * (outputs + 1)
+    def _net(self, outputs: int, out_gain: float, generator: torch.Generator, trunk: Trunk | None) -> nn.Module:
+        """What gives so many numbers: a perceptron, or hidden layers above a trunk, where there is more to it.
 
-
-def _repeated(name: str) -> bool:
-    """Policy and critic hold the agent's normaliser; it is stored once, as `normalizer`."""
-    return name.startswith(("policy.normalizer.", "critic.normalizer."))
-
-
-def _network(spec: AgentSpec, outputs: int, out_gain: float, generator: torch.Generator) -> MLP | OwnNetwork:
-    if spec.network:
-        return OwnNetwork(spec.network, spec.obs_dim, outputs, out_gain=out_gain, generator=generator)
-    return MLP((spec.obs_dim, *spec.hidden, outputs), spec.activation, out_gain=out_gain, generator=generator)
-
-
-def _policy(spec: AgentSpec, net: MLP | OwnNetwork, normalizer: ObsNormalizer | None) -> AnyPolicy:
-    match spec.action_kind:
-        case "discrete":
-            return CategoricalPolicy(net, normalizer)
-        case "box":
-            return NormalPolicy(net, normalizer, spec.action_sizes[0], spec.log_std_init)
-        case "multidiscrete":
-            return MultiCategoricalPolicy(net, normalizer, spec.action_sizes)
-        case "multibinary":
-            return BernoulliPolicy(net, normalizer)
-        case "composite":
-            raise ValueError("policy.json: there is no policy for a composite action")
+        Above convolutions alone there are no hidden layers: they end in some of their own.
+        """
+        spec = self.spec
+        if trunk is None and not (spec.network or spec.memory):
+            sizes = (self.layout.vector_size, *spec.hidden, outputs)
+            return MLP(sizes, spec.activation, out_gain=out_gain, generator=generator)
+        if trunk is None and spec.own and not spec.memory:
+            own = OwnFeatures(spec.network, self.layout.vector_size, generator)
+            return OwnNetwork(own, outputs, out_gain=out_gain, generator=generator)
+        trunk = trunk or self._trunk(generator)
+        hidden = () if spec.own or not self.layout.vector_size else spec.hidden
+        head = MLP((trunk.features, *hidden, outputs), spec.activation, out_gain=out_gain, generator=generator)
+        return Headed(trunk, head)

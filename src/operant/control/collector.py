@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import NamedTuple
 
@@ -11,16 +12,20 @@ import torch
 
 from operant.config.errors import EnvError, NonFiniteError
 from operant.config.undisturbed import undisturbed
-from operant.control.acting import Sampler
+from operant.control.acting import Acted, Sampler
 from operant.control.explore import Exploration
 from operant.data.trajectory import Metrics, Trajectory
 from operant.env import Processes, VectorEnv
+
+Sample = Sampler | Callable[[np.ndarray, np.random.Generator], Acted]
+"""What draws actions: a policy's sampler, or any function from observations [N, D] and a generator."""
 
 
 class _End(NamedTuple):
     time: int
     rows: np.ndarray  # [k]
     obs: np.ndarray  # [k, D], the last states of the episodes
+    memory: np.ndarray | None = None  # [k, S], what was remembered there
 
 
 class Collector:
@@ -28,7 +33,7 @@ class Collector:
 
     Args:
         env: the environments; reset here, once.
-        sample: the policy's sampler.
+        sample: the policy's sampler, or a function like it.
         generator: the noise of the sampler.
         seed: the environments' first seed.
         device: where the trajectory goes.
@@ -43,7 +48,7 @@ class Collector:
     explore: Exploration | None = None
 
     def __init__(
-        self, env: VectorEnv, sample: Sampler, generator: np.random.Generator, *, seed: int, device: str = "cpu"
+        self, env: VectorEnv, sample: Sample, generator: np.random.Generator, *, seed: int, device: str = "cpu"
     ) -> None:
         self.steps = 0
         self.episodes = 0
@@ -58,8 +63,11 @@ class Collector:
     def begin(self, env: VectorEnv, seed: int) -> None:
         """Go on with these environments, reset from `seed`; open episodes of the former ones are left."""
         self.env = env
-        self._floats = env.observations.floats
-        self._obs = self._floats(env.reset(seed).copy())
+        self._dtype = env.observations.dtype
+        self._obs = env.reset(seed).copy()
+        self._begins = np.ones(env.num, np.bool_)
+        if isinstance(self._sample, Sampler):
+            self._sample.begin(env.num)
         self._running = np.zeros((2, env.num))  # return and length of the open episodes
 
     @property
@@ -97,7 +105,9 @@ class Collector:
 
     def _collected(self, horizon: int) -> Trajectory:
         env, n = self.env, self.env.num
-        obs = np.empty((horizon + 1, n, env.observations.numbers), np.float32)
+        obs = np.empty((horizon + 1, n, env.obs_dim), self._dtype)
+        past = _Past(self._sample, horizon, n)
+        finish = self._sample.finish if isinstance(self._sample, Sampler) else _as_it_is
         reward, logp = np.empty((2, horizon, n), np.float32)
         terminated, truncated, acted = np.empty((3, horizon, n), np.bool_)
         actions: list[np.ndarray] = []
@@ -105,10 +115,11 @@ class Collector:
         costs: list[np.ndarray | None] = []
         for t in range(horizon):
             obs[t] = self._obs
+            past.note(t, self._begins)
             action, logp[t] = self._sample(self._obs, self._generator)
             actions.append(action)
             try:
-                step = env.step(action)
+                step = env.step(finish(action))
             except EnvError:
                 self._check(obs[: t + 1], np.stack(actions), logp[: t + 1], reward[:t], ends)  # was it given a NaN?
                 raise
@@ -116,9 +127,11 @@ class Collector:
             costs.append(step.cost)
             if step.final_obs is not None:
                 rows = np.flatnonzero(step.terminated | step.truncated)
-                ends.append(_End(t, rows, self._floats(step.final_obs[rows])))
-            self._obs = self._floats(step.obs)
+                ends.append(_End(t, rows, step.final_obs[rows].copy(), past.remembered(rows)))
+            self._obs = step.obs
+            self._begins = past.forget(~step.acted if step.final_obs is None else step.terminated | step.truncated)
         self._obs = obs[horizon] = self._obs
+        past.note(horizon, self._begins)
         action = np.stack(actions)
         self._check(obs, action, logp, reward, ends)
         self._count(reward, terminated | truncated, acted)
@@ -126,10 +139,11 @@ class Collector:
         if any(cost is not None for cost in costs):
             told = np.stack([np.full(n, np.nan, np.float32) if cost is None else cost for cost in costs])
             fields["cost"] = np.where(acted, told, np.float32(0))
-        record = _lay_out(obs, {"action": action, **fields}, ends)
+        record = _lay_out({"obs": obs, **past.columns()}, {"action": action, **fields}, ends)
+        tensors = {k: torch.from_numpy(v).to(self._device) for k, v in record.items()}
+        seen = {name: tensors.pop(name) for name in ("obs", *past.columns())}
         return Trajectory(
-            **{k: torch.from_numpy(v).to(self._device) for k, v in record.items()},
-            group=torch.arange(n, device=self._device),
+            obs=seen if len(seen) > 1 else seen["obs"], **tensors, group=torch.arange(n, device=self._device)
         )
 
     def stats(self) -> Metrics:
@@ -164,23 +178,66 @@ class Collector:
         segment = {"obs": obs, "action": action, "logp": logp, "reward": reward}
         names = ("observation", "action", "log-probability", "reward")
         for name, x in zip(names, segment.values(), strict=True):
-            if not np.isfinite(x).all():
-                t, n = np.argwhere(~np.isfinite(x))[0][:2]
+            finite = self._finite(x) if name == "observation" else np.isfinite(x)
+            if not finite.all():
+                t, n = np.argwhere(~finite)[0][:2]
                 raise _not_finite(name, int(n), int(t), x[t, n], segment)
         for end in ends:
-            if not np.isfinite(end.obs).all():
-                k = int(np.argwhere(~np.isfinite(end.obs))[0][0])
+            if not (finite := self._finite(end.obs)).all():
+                k = int(np.argwhere(~finite)[0][0])
                 name = "last observation of an episode"
                 raise _not_finite(
                     name, int(end.rows[k]), end.time + 1, end.obs[k], segment | {"last_obs": end.obs[None]}
                 )
 
+    def _finite(self, rows: np.ndarray) -> np.ndarray:
+        """Where observations [..., D] are finite: number by number, or row by row where they are packed in bytes."""
+        if rows.dtype != np.uint8:
+            return np.isfinite(rows)
+        return self.env.observations.finite(rows.reshape(-1, rows.shape[-1])).reshape(rows.shape[:-1])
 
-def _lay_out(obs: np.ndarray, fields: dict[str, np.ndarray], ends: list[_End]) -> dict[str, np.ndarray]:
-    """Turn time-major arrays [T, N, ...] into rows [N, T', ...], with a column of its own for every reset."""
+
+class _Past:
+    """What a policy with memory remembers before each decision of a segment, and where it begins anew."""
+
+    def __init__(self, sample: Sample, horizon: int, n: int) -> None:
+        self._sample = sample if isinstance(sample, Sampler) and sample.memory is not None else None
+        if self._sample is not None and self._sample.memory is not None:
+            self._memory = np.empty((horizon + 1, n, self._sample.memory.shape[1]), np.float32)
+            self._began = np.empty((horizon + 1, n), np.bool_)
+
+    def note(self, t: int, begins: np.ndarray) -> None:
+        """Before the decision at time t."""
+        if self._sample is not None:
+            self._memory[t], self._began[t] = self._sample.memory, begins
+
+    def remembered(self, rows: np.ndarray) -> np.ndarray | None:
+        """[k, S], behind the last decision of these rows."""
+        return None if self._sample is None or self._sample.memory is None else self._sample.memory[rows]
+
+    def forget(self, begins: np.ndarray) -> np.ndarray:
+        """Episodes begin in these rows [N] bool; returns them."""
+        if self._sample is not None and begins.any():
+            self._sample.forget(begins)
+        return begins
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """By name [T+1, N, ...]; none without memory."""
+        return {} if self._sample is None else {"memory": self._memory, "begins": self._began}
+
+
+def _as_it_is(action: np.ndarray) -> np.ndarray:
+    return action
+
+
+def _lay_out(states: dict[str, np.ndarray], fields: dict[str, np.ndarray], ends: list[_End]) -> dict[str, np.ndarray]:
+    """Turn time-major arrays [T, N, ...] into rows [N, T', ...], with a column of its own for every reset.
+
+    `states` [T+1, N, ...] stand between the steps; at an end those of the last state stand in the column of the reset.
+    """
     horizon, n = fields["reward"].shape
     if not ends:
-        return {name: np.ascontiguousarray(x.swapaxes(0, 1)) for name, x in {"obs": obs, **fields}.items()}
+        return {name: np.ascontiguousarray(x.swapaxes(0, 1)) for name, x in {**states, **fields}.items()}
     resets = np.zeros((horizon + 1, n), np.int64)
     for end in ends:
         resets[end.time + 1, end.rows] = 1
@@ -189,11 +246,15 @@ def _lay_out(obs: np.ndarray, fields: dict[str, np.ndarray], ends: list[_End]) -
     out = {name: np.zeros((n, width, *x.shape[2:]), x.dtype) for name, x in fields.items()}
     for name, x in fields.items():
         out[name][row, column[:-1]] = x
-    states = np.repeat(obs[-1][:, None], width + 1, 1)
-    states[row, column] = obs
-    for end in ends:
-        states[end.rows, column[end.time, end.rows] + 1] = end.obs
-    return {"obs": states, **out}
+    for name, x in states.items():
+        laid = np.repeat((x[-1] if name != "begins" else np.zeros_like(x[-1]))[:, None], width + 1, 1)
+        laid[row, column] = x
+        for end in ends:
+            last = {"obs": end.obs, "memory": end.memory}.get(name)
+            if last is not None:
+                laid[end.rows, column[end.time, end.rows] + 1] = last
+        out[name] = laid
+    return out
 
 
 def _not_finite(name: str, copy: int, step: int, value: np.ndarray, segment: dict[str, np.ndarray]) -> NonFiniteError:

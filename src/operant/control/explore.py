@@ -18,6 +18,8 @@ from torch import Tensor
 from operant.config.errors import ConfigError
 from operant.control.agent import Agent
 from operant.control.bonus import BonusCritic, CountBonus, RandomDistillation
+from operant.control.networks.layout import Layout
+from operant.control.networks.trunk import plain
 from operant.control.param_noise import ParamNoise
 from operant.control.settings.explore import ExploreConfig
 from operant.data.streams import Streams
@@ -38,9 +40,9 @@ class Exploration:
 
     def __init__(
         self, agent: Agent, coef: float, bonus: CountBonus | RandomDistillation | None, critic: BonusCritic | None,
-        noise: ParamNoise | None, generators: Mapping[str, np.random.Generator],
+        noise: ParamNoise | None, generators: Mapping[str, np.random.Generator], layout: Layout,
     ) -> None:  # fmt: skip
-        self._agent = agent
+        self._agent, self._layout = agent, layout
         self.coef, self.bonus, self.critic, self.noise = coef, bonus, critic, noise
         self._generators = generators
         self._metrics: Metrics = {}
@@ -57,11 +59,12 @@ class Exploration:
             self._metrics |= self.noise.adapt(traj)
         if self.bonus is None:
             return traj
-        bonus, metrics = self.bonus(traj)
+        seen = replace(traj, obs=self._layout.vector(plain(traj.obs)))
+        bonus, metrics = self.bonus(seen)
         self._metrics |= metrics | {"explore/bonus": bonus[traj.acted].mean()}
         if self.critic is None:
             return replace(traj, reward=traj.reward + self.coef * bonus)
-        advantage, metrics = self.critic.advantage(traj, bonus)
+        advantage, metrics = self.critic.advantage(seen, bonus)
         self._agent.bonus_advantage = self.coef * advantage
         self._metrics |= metrics
         return traj
@@ -131,7 +134,8 @@ def exploration(
     device = next(agent.parameters()).device
     names = ("explore-bonus", "explore-critic", "explore-noise")
     order, second, noise = generators = [streams.numpy(name) for name in names]
-    dim = env.obs_dim
+    flat = Layout(env.observations, env.obs_dim, sees=False)
+    dim = flat.vector_size
     bonus: CountBonus | RandomDistillation | None = None
     if cfg.bonus == "count":
         bonus = CountBonus(None if _discrete(env.observation_space) else cfg.cell)
@@ -143,7 +147,7 @@ def exploration(
         perturbed = ParamNoise(
             agent, target=cfg.param_noise, std=cfg.param_noise_std, rate=cfg.param_noise_rate, generator=noise
         )
-    made = Exploration(agent, cfg.coef, bonus, critic, perturbed, dict(zip(names, generators, strict=True)))
+    made = Exploration(agent, cfg.coef, bonus, critic, perturbed, dict(zip(names, generators, strict=True)), flat)
     agent.beside[NAME] = made
     return made
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from operant.config.errors import NonFiniteError
 from operant.control.agent import Agent
-from operant.control.policies import NormalPolicy
+from operant.control.distributions import Normal
+from operant.control.networks.trunk import plain
 from operant.data.finite import State, first_bad, first_bad_of, spelled
 from operant.data.trajectory import Batch, Metrics, Trajectory, shuffled
 
@@ -134,9 +135,9 @@ class Inspector:
         """One gradient step: name, tensor, and whether its first dimension is the row of the minibatch."""
         agent = self._agent
         with torch.no_grad():
-            if agent.normalizer is not None and isinstance(b.obs, Tensor):
-                yield "the normalised observation", agent.normalizer(b.obs), True
-            output = "the mean of the action" if isinstance(agent.policy, NormalPolicy) else "the logits"
+            if agent.normalizer is not None:
+                yield "the normalised observation", agent.normalizer(agent.layout.vector(plain(b.obs))), True
+            output = "the mean of the action" if isinstance(agent.policy.distribution, Normal) else "the logits"
             yield output, agent.policy.output(b.obs), True
             logp, entropy = agent.policy.evaluate(b.obs, b.action)
             yield "the log-probability", logp, True

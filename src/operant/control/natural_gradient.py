@@ -15,7 +15,6 @@ from torch import Tensor
 
 from operant.control.agent import Agent
 from operant.control.collector import Collector
-from operant.control.policy_kl import kl, parameters_of
 from operant.control.settings.trust_region import NaturalConfig, NaturalGradientConfig, NaturalGradientRun
 from operant.control.setup import on_policy
 from operant.control.train_state import Networks
@@ -66,16 +65,16 @@ def step(cfg: NaturalGradientConfig, agent: Agent, traj: Trajectory, adv: Tensor
     """Move the policy along F⁻¹g, on the whole segment at once."""
     policy, seen, acted = agent.policy, traj.seen, traj.acted
     theta = [*policy.parameters()]
-    old = tuple(x.detach().clone() for x in parameters_of(policy, seen))
+    old = policy.parameters_of(seen).detach()
     logp, entropy = policy.evaluate(seen, traj.action)
     loss, _ = penalised_surrogate(logp, logp.detach(), whiten(adv, acted) if cfg.whiten else adv, acted)
-    divergence = token_mean(kl(policy, old, seen), acted)
+    divergence = token_mean(policy.kl(old, seen), acted)
     direction, product = natural_direction(-loss, divergence, theta, damping=cfg.damping, iterations=cfg.iterations)
     length = step_length(direction, product, cfg.radius) if cfg.lr is None else cfg.lr
     with torch.no_grad():
         for p, part in zip(theta, direction.split([p.numel() for p in theta]), strict=True):
             p += length * part.view_as(p)
-        apart = kl(policy, old, seen)
+        apart = policy.kl(old, seen)
     return {
         "loss/policy": loss.detach(),
         "policy/entropy": token_mean(entropy.detach(), acted),

@@ -15,34 +15,50 @@ from operant.run.sources import short
 from operant.workers.resolve import own_code
 
 
-class OwnNetwork(nn.Module):
-    """y = W f(x) + b: features f by a module of a person's own, and the last layer of a policy or a critic.
+class OwnFeatures(nn.Module):
+    """Features f(x) by a module of a person's own.
 
     Args:
         factory: `file.py:make` or `module:make`; `make(obs_dim)` returns an `nn.Module` from [N, obs_dim] to [N, F].
         obs_dim: D, numbers in an observation.
-        outputs: K, numbers that the last layer gives.
-        out_gain: gain of the last layer's orthogonal initialisation.
-        generator: where all initial weights come from, those of the module too.
+        generator: where its initial weights come from.
 
     Raises:
         ConfigError: if the factory cannot be imported, raises, or what it returns is no such module.
     """
 
-    def __init__(self, factory: str, obs_dim: int, outputs: int, *, out_gain: float, generator: torch.Generator):
+    def __init__(self, factory: str, obs_dim: int, generator: torch.Generator) -> None:
         super().__init__()
         make, self.factory = own_code(factory, "network"), factory
         with torch.random.fork_rng(devices=[]):  # a module's own initialisation draws from torch's global generator
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            body, features = _made(factory, make, obs_dim)
-        self.body = body
-        self.head = MLP((features.shape[1], outputs), "tanh", out_gain=out_gain, generator=generator)
+            self.body, features = _made(factory, make, obs_dim)
+        self.features = int(features.shape[1])
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """[N, D] → [N, F]."""
+        with user_code(f"the network {short(self.factory)}", ConfigError):
+            return cast(Tensor, self.body(obs))
+
+
+class OwnNetwork(nn.Module):
+    """y = W f(x) + b: features of a person's own, and the last layer of a policy or a critic.
+
+    Args:
+        own: f.
+        outputs: K, numbers that the last layer gives.
+        out_gain: gain of the last layer's orthogonal initialisation.
+        generator: where its initial weights come from.
+    """
+
+    def __init__(self, own: OwnFeatures, outputs: int, *, out_gain: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.body, self._own = own.body, [own]  # in a list: it is no module of this one, only how it is called
+        self.head = MLP((own.features, outputs), "tanh", out_gain=out_gain, generator=generator)
 
     def forward(self, obs: Tensor) -> Tensor:
         """[..., D] → [..., K]."""
-        flat = obs.reshape(-1, obs.shape[-1])
-        with user_code(f"the network {short(self.factory)}", ConfigError):
-            features = cast(Tensor, self.body(flat))
+        features = self._own[0](obs.reshape(-1, obs.shape[-1]))
         return self.head(features).reshape(*obs.shape[:-1], -1)
 
 

@@ -28,7 +28,7 @@ from operant.control.ppo_fused import fused_update
 from operant.control.settings.ppo import PPOConfig, PPORun
 from operant.control.setup import on_policy
 from operant.control.train_state import Networks
-from operant.data.trajectory import Batch, Metrics, Trajectory, flatten, minibatches
+from operant.data.trajectory import Batch, Metrics, Trajectory, flatten, minibatches, rows
 from operant.env import EnvLike
 from operant.math.advantage import gae
 from operant.math.baseline import whiten
@@ -58,6 +58,7 @@ def ppo(
         ConfigError: if `cfg.fused` is "on" and the hand-written update does not apply; says why.
     """
     epoch = _epoch(cfg, agent, optimizer)
+    cut, size = (rows, max(1, cfg.batch // cfg.horizon)) if agent.remembers else (flatten, cfg.batch)
     inspector = Inspector(agent, optimizer, generator)
 
     while True:
@@ -72,26 +73,28 @@ def ppo(
         with torch.no_grad():
             value = agent.critic(traj.obs)  # [N, T+1]
         adv = gae(reward, value, terminated, truncated, traj.acted, discount=cfg.discount, lam=cfg.lam)
-        steps = flatten(traj, adv=agent.combined(adv), target=adv + value[:, :-1], value=value[:, :-1])
+        steps = cut(traj, adv=agent.combined(adv), target=adv + value[:, :-1], value=value[:, :-1])
         inspector.remember(traj, {"scaled_reward": reward, "value": value, "advantage": adv}, lr)
 
         bend = _bend(cfg, optimizer, clip, clip_high)
         update = partial(_update, cfg, agent, optimizer, **bend)
         seen: list[Metrics] = []
         for _ in range(cfg.epochs):
-            seen += epoch(update, steps, cfg.batch, generator)
-            if _too_far(cfg, steps, seen):
+            seen += epoch(update, steps, size, generator)
+            if _too_far(cfg, seen, ceil(len(steps) / size)):
                 break
         if cfg.objective == "kl-adaptive":
             bend["kl_coef"] = optimizer.param_groups[0]["kl_coef"] = _adapted(cfg, agent, steps, bend["kl_coef"])
-        agent.observe(steps.obs)
+        agent.observe(steps.obs, steps.acted)
 
         metrics = {name: torch.stack([m[name] for m in seen]).mean() for name in seen[0]}
-        metrics["value/explained_variance"] = 1 - (steps.target - steps.value).var() / steps.target.var()
+        target, error = steps.target[steps.acted], (steps.target - steps.value)[steps.acted]
+        metrics["value/explained_variance"] = 1 - error.var() / target.var()
         metrics["schedule/lr"] = torch.tensor(lr)
-        metrics |= {"schedule/clip": torch.tensor(clip), "update/epochs": torch.tensor(_passes(cfg, steps, seen))}
+        passes = len(seen) / ceil(len(steps) / size)
+        metrics |= {"schedule/clip": torch.tensor(clip), "update/epochs": torch.tensor(passes)}
         metrics |= {"schedule/kl_coef": torch.tensor(bend["kl_coef"])} if "kl_coef" in bend else {}
-        with inspector.locating(steps, cfg.batch, seen, update):
+        with inspector.locating(steps, size, seen, update):
             yield metrics | agent.stats() | collect.stats()
 
 
@@ -138,10 +141,9 @@ def _update(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Optimizer, b: B
 def _loss(cfg: PPOConfig, agent: Agent, b: Batch, **bend: float) -> tuple[Tensor, Metrics]:
     """The loss of a minibatch, and its metrics."""
     reduce, surrogate = token_mean, clipped_surrogate if cfg.objective == "clip" else penalised_surrogate
-    logp, entropy = agent.policy.evaluate(b.obs, b.action)
+    logp, entropy, value = agent.evaluate(b.obs, b.action)
     adv = whiten(b.adv, b.acted) if cfg.whiten else b.adv
     policy_loss, metrics = surrogate(logp, b.logp, adv, b.acted, **bend, reduce=reduce)
-    value = agent.critic(b.obs)
     if cfg.value_clip is None:
         critic_loss, _ = value_loss(value, b.target, b.acted, reduce=reduce)
     else:
@@ -160,7 +162,7 @@ def _epoch(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Optimizer) -> Ep
     if cfg.objective != "clip":
         fused = f"it clips the ratio, and algo.objective is {cfg.objective}"
     else:
-        fused = "off" if cfg.fused == "off" else fused_update(agent.policy, agent.critic, optimizer, cfg)
+        fused = "off" if cfg.fused == "off" else fused_update(agent, optimizer, cfg)
     if not isinstance(fused, str):
         return lambda update, steps, size, generator: fused(
             steps, generator, lr=optimizer.param_groups[0]["lr"], **update.keywords
@@ -170,15 +172,9 @@ def _epoch(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Optimizer) -> Ep
     return lambda update, steps, size, generator: [update(b) for b in minibatches(steps, size, generator)]
 
 
-def _passes(cfg: PPOConfig, steps: Batch, seen: list[Metrics]) -> float:
-    """How often the segment has been passed over."""
-    return len(seen) / ceil(len(steps) / cfg.batch)
-
-
-def _too_far(cfg: PPOConfig, steps: Batch, seen: list[Metrics]) -> bool:
-    """Whether the last pass found the policy further than `target_kl` from the one that sampled."""
-    last = seen[len(seen) - ceil(len(steps) / cfg.batch) :]
-    return cfg.target_kl is not None and fmean(float(m["policy/kl"]) for m in last) > cfg.target_kl
+def _too_far(cfg: PPOConfig, seen: list[Metrics], last: int) -> bool:
+    """Whether the last pass, of so many minibatches, found the policy further than `target_kl` from the sampler."""
+    return cfg.target_kl is not None and fmean(float(m["policy/kl"]) for m in seen[-last:]) > cfg.target_kl
 
 
 def build(cfg: PPORun, env: EnvLike, say: Say = silent) -> Job:

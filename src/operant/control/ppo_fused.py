@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from operant.config.errors import ConfigError
-from operant.control.agent import AnyPolicy
+from operant.control.acting import compiles
+from operant.control.agent import Agent
+from operant.control.distributions import Normal
 from operant.control.mlp import MLP
-from operant.control.policies import CategoricalPolicy, Critic, NormalPolicy
+from operant.control.policies import Critic, Policy
 from operant.control.settings.ppo import PPOConfig
 from operant.data.trajectory import Batch, Metrics, shuffled
 
@@ -24,20 +26,19 @@ LARGEST = 2**15
 """Larger layers spend their time in products, where there is nothing to gain."""
 
 
-def fused_update(policy: AnyPolicy, critic: Critic, optimizer: torch.optim.Optimizer, cfg: PPOConfig) -> Fused | str:
+def fused_update(agent: Agent, optimizer: torch.optim.Optimizer, cfg: PPOConfig) -> Fused | str:
     """The update of these modules, or in words why it does not apply.
 
     It applies to float32 perceptrons on a CPU with at most 32768 weights in a layer, a categorical or normal policy and
     plain Adam. The parameters move into one flat tensor; they stay the same objects with the same numbers.
 
     Args:
-        policy: a `CategoricalPolicy` or `NormalPolicy`.
-        critic: shares the policy's normaliser and kind of layers.
+        agent: its policy categorical or normal; policy and critic share the normaliser and the kind of layers.
         optimizer: `torch.optim.Adam` over the parameters of the policy, then those of the critic.
         cfg: batch size, coefficients and bounds of the loss.
     """
-    reason = _obstacle(policy, critic, optimizer)
-    return reason or Fused(policy, critic, optimizer, cfg)
+    reason = _obstacle(agent.policy, agent.critic, optimizer)
+    return reason or Fused(agent.policy, agent.critic, optimizer, cfg)
 
 
 class Fused:
@@ -47,7 +48,7 @@ class Fused:
         parameters: those of policy and critic, in the optimiser's order.
     """
 
-    def __init__(self, policy: AnyPolicy, critic: Critic, optimizer: torch.optim.Optimizer, cfg: PPOConfig) -> None:
+    def __init__(self, policy: Policy, critic: Critic, optimizer: torch.optim.Optimizer, cfg: PPOConfig) -> None:
         self.policy, self.critic, self.optimizer, self.cfg = policy, critic, optimizer, cfg
         self.parameters = [*policy.parameters(), *critic.parameters()]
         self._sizes = _sizes(policy), _sizes(critic)
@@ -81,8 +82,9 @@ class Fused:
         loss = np.array([*bounds, cfg.entropy_coef, cfg.value_coef, value_clip, cfg.max_grad_norm], np.float32)
         metrics = np.empty((-(-len(steps) // cfg.batch), len(NAMES)))
         ppo_epoch(
-            theta, self._grad, first, second, int(count[0]), *self._sizes, self.policy.net.activation == "relu",
-            isinstance(self.policy, NormalPolicy), obs, action, past, shuffled(len(steps), generator).numpy(),
+            theta, self._grad, first, second, int(count[0]), *self._sizes,
+            cast(MLP, self.policy.net).activation == "relu", isinstance(self.policy.distribution, Normal), obs, action,
+            past, shuffled(len(steps), generator).numpy(),
             cfg.batch, cfg.whiten, loss, np.array([lr, *group["betas"], group["eps"]]), metrics,
         )  # fmt: skip
         count += len(metrics)
@@ -95,7 +97,7 @@ class Fused:
         action = steps.action.reshape(len(steps), -1).float()
         past = torch.stack([steps.logp, steps.adv, steps.target, steps.value]).detach()
         inputs, outputs = int(self._sizes[0][0]), int(self._sizes[0][-1])
-        normal = isinstance(self.policy, NormalPolicy)
+        normal = isinstance(self.policy.distribution, Normal)
         if obs.shape != (len(steps), inputs) or action.shape != (len(steps), outputs if normal else 1):
             raise ConfigError(
                 f"a segment has observations {list(obs.shape)} and actions {list(action.shape)}: this policy takes "
@@ -120,13 +122,11 @@ class Fused:
         return tuple(x.numpy() for x in (side_by_side(self.parameters), *moments))
 
 
-def _obstacle(policy: AnyPolicy, critic: Critic, optimizer: torch.optim.Optimizer) -> str | None:
+def _obstacle(policy: Policy, critic: Critic, optimizer: torch.optim.Optimizer) -> str | None:
     """Why the hand-written update does not apply; None where it does."""
     parameters = [*policy.parameters(), *critic.parameters()]
     groups = optimizer.param_groups
     nets = policy.net, critic.net
-    if not isinstance(policy, CategoricalPolicy | NormalPolicy):
-        return f"the policy is a {type(policy).__name__}, neither categorical nor normal"
     if any(p.device.type != "cpu" or p.dtype != torch.float32 for p in parameters):
         return "a parameter is not float32 on the CPU"
     if (
@@ -137,6 +137,10 @@ def _obstacle(policy: AnyPolicy, critic: Critic, optimizer: torch.optim.Optimize
         or nets[0].activation not in ("tanh", "relu")
     ):
         return "policy and critic are not plain perceptrons, both tanh or both relu"
+    if not compiles(policy):
+        if policy.layout.choices:
+            return "actions are masked"
+        return f"the policy is a {type(policy.distribution).__name__} one, neither categorical nor plainly normal"
     if max(p.numel() for p in parameters) > LARGEST:
         return f"a layer has more than {LARGEST} weights"
     if policy.normalizer is not critic.normalizer:
@@ -156,7 +160,7 @@ def _obstacle(policy: AnyPolicy, critic: Critic, optimizer: torch.optim.Optimize
     return None
 
 
-def _sizes(module: AnyPolicy | Critic) -> np.ndarray:
+def _sizes(module: Policy | Critic) -> np.ndarray:
     """[L+1] widths from input to output."""
     layers: list[Any] = [*cast(MLP, module.net).layers]
     return np.array([layers[0].in_features, *(layer.out_features for layer in layers)], np.int64)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
 from operant.config.errors import ConfigError, EnvError
 from operant.config.registry import is_code
+from operant.config.suggest import did_you_mean, nearest
 from operant.control.acting import sampler
-from operant.control.agent import Agent, AgentSpec
+from operant.control.agent import Agent
 from operant.control.collector import Collector
 from operant.control.explore import exploration
-from operant.control.settings.policy import ControlRun
+from operant.control.networks.convolutional import CONVOLUTIONAL
+from operant.control.settings.policy import ControlRun, PolicyConfig
+from operant.control.spec import AgentSpec, action_sizes
 from operant.data.streams import Streams
 from operant.env import EnvLike, Supervisor, VectorEnv, make
 from operant.env.interface import Interface, pixels
-from operant.env.spaces import Actions, action_kind
 from operant.run.device import device_of
 from operant.run.evaluate import Evaluator, supervisor
 from operant.run.job import Position
@@ -70,7 +71,7 @@ def on_policy(cfg: ControlRun, env: EnvLike, *, combines: bool = False) -> OnPol
     agent = Agent(_spec(cfg, copies), streams.torch("init")).to(device_of(cfg.device))
     evaluate = Evaluator(cfg, env, agent, limits)
     noise, seed = streams.numpy("policy"), streams.integer("env")
-    collect = Collector(copies, sampler(agent.policy), noise, seed=seed, device=cfg.device)
+    collect = Collector(copies, sampler(agent.policy, agent), noise, seed=seed, device=cfg.device)
     collect.explore = exploration(cfg.explore, agent, copies, streams, combines=combines)
     return OnPolicy(
         cfg=cfg, env=env, agent=agent, collect=collect, evaluate=evaluate, noise=noise,
@@ -89,46 +90,54 @@ def _environments(cfg: ControlRun, env: EnvLike, limits: Supervisor | None) -> V
 
 def _spec(cfg: ControlRun, env: VectorEnv) -> AgentSpec:
     """The agent that fits an environment."""
-    network = cfg.policy.network
-    if env.obs_dim == 0:
+    its, network = cfg.policy, cfg.policy.network
+    between = Interface.of(env)
+    if env.obs_dim == env.observations.mask:
         raise EnvError(f"{cfg.env.id} observes nothing, so there is nothing to learn from: observe one number, say 0")
     if network == "mlp" and (seen := pixels(env.observation_space)):
         raise ConfigError(
             f"{cfg.env.id} observes pictures, {seen}, and policy.network mlp does not see: it would read "
-            f"{env.obs_dim:,} numbers without their places. Give a network that sees, --policy.network "
-            "file.py:make, or wrap the environment so that it observes what is in them."
+            f"{env.obs_dim:,} numbers without their places. Give a network that sees, --policy.network nature-cnn, say "
+            f"(or {', '.join(list(CONVOLUTIONAL)[1:])}, or file.py:make), or wrap the environment so that it observes "
+            "what is in them."
         )
-    if network != "mlp" and not is_code(network):
-        raise ConfigError(f"policy.network is {network!r}, expected mlp, or file.py:make for a network of your own")
-    _refuse(cfg, env)
-    return AgentSpec(
-        **Interface.of(env).encoded(),
-        obs_dim=env.observations.numbers,
-        action_kind=action_kind(env.action_space),
-        action_sizes=_action_sizes(env.action_space),
-        hidden=cfg.policy.hidden,
+    if network != "mlp" and network not in CONVOLUTIONAL and not is_code(network):
+        known = ", ".join(("mlp", *CONVOLUTIONAL))
+        guess = did_you_mean(nearest(network, CONVOLUTIONAL))
+        raise ConfigError(
+            f"policy.network is {network!r}, expected {known}, or file.py:make for a network of your own.{guess}"
+        )
+    spec = AgentSpec(
+        **between.encoded(),
+        obs_dim=env.obs_dim,
+        action_kind=between.actions.kind,
+        action_sizes=action_sizes(env.action_space),
+        hidden=its.hidden,
         network="" if network == "mlp" else network,
-        activation=cfg.policy.activation,
-        log_std_init=cfg.policy.log_std_init,
-        obs_clip=cfg.policy.obs_clip if cfg.policy.normalize_obs else None,
-        reward_clip=cfg.policy.reward_clip if cfg.policy.normalize_reward else None,
+        memory="" if its.memory == "none" else its.memory,
+        memory_size=0 if its.memory == "none" else its.memory_size,
+        shared=shared(its),
+        std=its.std,
+        squash=its.squash,
+        activation=its.activation,
+        log_std_init=its.log_std_init,
+        obs_clip=its.obs_clip if its.normalize_obs else None,
+        reward_clip=its.reward_clip if its.normalize_reward else None,
     )
+    if spec.observation_space is None and (spec.network or env.observations.mask or spec.action_kind == "composite"):
+        raise ConfigError(f"{cfg.env.id} has a Dict space with keys that are neither text nor whole numbers")
+    if network in CONVOLUTIONAL and not spec.layout(between).pictures:
+        raise ConfigError(f"{cfg.env.id} observes no picture for policy.network {network}: --policy.network mlp")
+    return spec
 
 
-def _refuse(cfg: ControlRun, env: VectorEnv) -> None:
-    """Raises ConfigError where no policy fits yet."""
-    if env.observations.mask or action_kind(env.action_space) == "composite":
-        what = "action masks" if env.observations.mask else "several actions at once"
-        raise ConfigError(f"{cfg.env.id} has {what}, and there is no policy for it yet: wrap the environment.")
-
-
-def _action_sizes(space: Any) -> tuple[int, ...]:
-    match action_kind(space):
-        case "discrete":
-            return (int(space.n),)
-        case "multidiscrete":
-            return tuple(int(n) for n in space.nvec.ravel())
-        case "multibinary" | "box":
-            return (int(np.prod(space.shape)),)
-        case "composite":
-            return (Actions(space).width[0],)
+def shared(policy: PolicyConfig) -> bool:
+    """Whether policy and critic have one trunk: as set, or where it sees or remembers, which costs most."""
+    if policy.shared is None:
+        return policy.memory != "none" or policy.network in CONVOLUTIONAL
+    if policy.shared and policy.network == "mlp" and policy.memory == "none":
+        raise ConfigError(
+            "policy.shared is on, but a perceptron without memory has no trunk to share: leave it out, or give "
+            "policy.memory or a network that sees"
+        )
+    return policy.shared

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from torch import Tensor
 from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
 from operant.control.agent import Agent
+from operant.control.spec import AgentSpec
 from operant.data.finite import State
 from operant.run.begin import fitting, refuse_kind
 from operant.run.disk import fits_memory, save_tensors
 from operant.run.optimizer_state import read_moments, shape_of, store_moments, tensors_of
 
-SHAPED = ("action_kind", "activation", "network")
+SHAPED = ("action_kind", "activation", "network", "memory", "shared", "std", "squash", "action_mask")
 """Of `policy.json`, what decides what weights mean and is not seen in their shapes."""
 
 
@@ -94,8 +96,9 @@ class Networks:
     def begin_from(self, folder: Path) -> None:
         """Take over networks and running statistics from a folder; the optimiser stays new (`operant.run.begin`)."""
         refuse_kind(folder, "networks")
-        there: Any = {"network": "", **load_json(folder / "policy.json")}
-        own = {"network": "", **self.agent.spec.as_json()}
+        usual = {f.name: f.default for f in fields(AgentSpec) if f.name in SHAPED}
+        there: Any = usual | load_json(folder / "policy.json")
+        own = usual | self.agent.spec.as_json()
         differ = {k: (there.get(k), own[k]) for k in SHAPED if there.get(k) != own[k]}
         into = self.agent.stored()
         model = fitting(folder, into, differ)

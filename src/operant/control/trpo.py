@@ -17,7 +17,6 @@ from torch import Tensor
 from operant.control.agent import Agent
 from operant.control.collector import Collector
 from operant.control.natural_gradient import fit, weighed
-from operant.control.policy_kl import kl, parameters_of
 from operant.control.settings.trust_region import TRPOConfig, TRPORun
 from operant.control.setup import on_policy
 from operant.control.train_state import Networks
@@ -58,19 +57,19 @@ def improve(cfg: TRPOConfig, agent: Agent, traj: Trajectory, adv: Tensor) -> Met
     theta = [*policy.parameters()]
     adv = whiten(adv, acted) if cfg.whiten else adv
     with torch.no_grad():
-        old = tuple(x.clone() for x in parameters_of(policy, seen))
+        old = policy.parameters_of(seen).detach()
         old_logp, entropy = policy.evaluate(seen, traj.action)
 
     def measure() -> tuple[Tensor, Tensor]:
         logp, _ = policy.evaluate(seen, traj.action)
         loss, _ = penalised_surrogate(logp, old_logp, adv, acted)
-        return -loss, token_mean(kl(policy, old, seen), acted)
+        return -loss, token_mean(policy.kl(old, seen), acted)
 
     direction, product = natural_direction(*measure(), theta, damping=cfg.damping, iterations=cfg.iterations)
     full = step_length(direction, product, cfg.radius) * direction
     found = line_search(theta, full, measure, radius=cfg.radius, shrink=cfg.shrink, tries=cfg.tries)
     with torch.no_grad():
-        apart = kl(policy, old, seen)
+        apart = policy.kl(old, seen)
     return {
         "policy/entropy": token_mean(entropy, acted),
         "policy/kl": token_mean(apart, acted),

@@ -140,6 +140,18 @@ def joined(parts: Sequence[Trajectory]) -> Trajectory:
     return replace(last, obs=whole, **{k: torch.cat([getattr(part, k) for part in parts], 1) for k in steps})
 
 
+def rows(traj: Trajectory, *, adv: Tensor, target: Tensor, value: Tensor) -> Batch:
+    """All rows whole, [N, T] each, for what has to see them in order; `acted` says which steps count.
+
+    Args:
+        traj: N rows of T steps.
+        adv, target, value: [N, T] each.
+    """
+    return Batch(
+        obs=traj.seen, action=traj.action, logp=traj.logp, adv=adv, target=target, value=value, acted=traj.acted
+    )
+
+
 def minibatches(batch: AnyBatch, size: int | None, generator: np.random.Generator) -> Iterator[AnyBatch]:
     """One epoch: every step exactly once, in an order drawn from `generator`; the last minibatch may be short.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from operant.math import _check
 
@@ -117,6 +118,28 @@ def kl_normal(mean_p: Tensor, std_p: Tensor, mean_q: Tensor, std_q: Tensor) -> T
             _check.same_shape(mean_p.shape, **{name: std})
     ratio, shift = std_p / std_q, (mean_p - mean_q) / std_q
     return (0.5 * (ratio * ratio + shift * shift - 1.0) - ratio.log()).sum(-1)
+
+
+def kl_bernoulli(logits_p: Tensor, logits_q: Tensor) -> Tensor:
+    """KL(p || q) = Σ_d p log(p/q) + (1 − p) log((1 − p)/(1 − q)), for independent coins, in nats.
+
+    Args:
+        logits_p, logits_q: [..., D], log p/(1 − p); a coin that both rule out adds 0.
+
+    Returns:
+        [...], summed over the last dimension.
+
+    Raises:
+        TypeError: an argument is not floating-point.
+        ValueError: shapes differ.
+
+    Source: Cover and Thomas (2006), Elements of information theory, equation 2.26.
+    """
+    _check_pair(logits_p=logits_p, logits_q=logits_q)
+    p = logits_p.sigmoid()
+    heads = p * (logsigmoid(logits_p) - logsigmoid(logits_q))
+    tails = (1.0 - p) * (logsigmoid(-logits_p) - logsigmoid(-logits_q))
+    return (torch.where(p > 0, heads, 0.0) + torch.where(p < 1, tails, 0.0)).sum(-1)
 
 
 def steered(beta: float, kl: float, *, target: float, horizon: int, n: int) -> float:

@@ -90,6 +90,7 @@ def masked_logits(logits: Tensor, allowed: Tensor) -> Tensor:
     """The logits with the actions that are not allowed at half of the dtype's lowest number: probability exactly 0.
 
     Half of it, and not −inf: every log-probability, entropy and gradient stays finite, also with one action left.
+    Logits beyond a quarter of the largest number are moved there.
 
     Args:
         logits: [..., K].
@@ -110,7 +111,9 @@ def masked_logits(logits: Tensor, allowed: Tensor) -> Tensor:
     empty = ~allowed.any(-1)
     if bool(empty.any()):
         raise ValueError(f"allowed rules out every action in {int(empty.sum())} row(s); each needs at least one")
-    return torch.where(allowed, logits, torch.finfo(logits.dtype).min / 2)
+    # what is allowed stays far above, at any logits, and near enough for their difference to be finite
+    bound = torch.finfo(logits.dtype).max / 4
+    return torch.where(allowed, logits.clamp(-bound, bound), -2 * bound)
 
 
 # ---------------------------------------------------------------------------------------------------- normal

@@ -30,6 +30,10 @@ class Actor(Policy, Protocol):
         """The action for each of [N, D] observations, as a `VectorEnv` gives the ones and takes the others."""
         ...
 
+    def forget(self, rows: np.ndarray | None = None) -> None:
+        """Episodes begin where `rows` [N] is True, or in all rows: a policy with memory lets go of what was before."""
+        ...
+
     def value(self, obs: Any) -> np.ndarray:
         """V of one raw observation or of a batch of them, in the units of the environment's reward."""
         ...
@@ -48,6 +52,9 @@ class Acting:
     def decide(self, obs: Any, *, generator: np.random.Generator | None = None) -> np.ndarray:
         """The policy's own action for each of [N, D] observations."""
         raise NotImplementedError
+
+    def forget(self, rows: np.ndarray | None = None) -> None:
+        """Begin new episodes where `rows` [N] is True, or in all rows; without memory there is nothing to forget."""
 
     def estimate(self, obs: Any) -> np.ndarray:
         """The policy's own V of each of [N, D] observations."""

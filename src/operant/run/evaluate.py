@@ -22,6 +22,10 @@ from operant.run.progress import advance
 EPISODE = EvalConfig().max_steps
 
 
+def _nothing(rows: np.ndarray | None) -> None:
+    """What a policy without memory forgets."""
+
+
 class NoCopies(EnvError):
     """Not one copy of the environment could be made."""
 
@@ -53,6 +57,7 @@ def evaluate(
     seed: int,
     max_steps: int = EPISODE,
     limited: bool = False,
+    forget: Callable[[np.ndarray | None], None] = _nothing,
 ) -> Evaluation:
     """Run `episodes` whole episodes of a policy.
 
@@ -66,6 +71,7 @@ def evaluate(
         seed: the first seed; copy i begins with seed + i.
         max_steps: of an episode, after which it is cut and counts with what it has.
         limited: the copies themselves end an episode as truncated then.
+        forget: told in which copies [N] bool an episode begins; None is all of them.
     """
     quota = np.full(env.num, episodes // env.num) + (np.arange(env.num) < episodes % env.num)
     running, length = np.zeros(env.num), np.zeros(env.num, np.int64)
@@ -73,6 +79,7 @@ def evaluate(
     lengths: list[list[int]] = [[] for _ in range(env.num)]
     waits = np.zeros(env.num, np.bool_)
     obs, since, cut, anew = env.reset(seed), 0, 0, 0
+    forget(None)
 
     def keep(n: int) -> bool:
         """Keep the episode of copy n, if it owes one."""
@@ -87,6 +94,7 @@ def evaluate(
         if cut and all(waits[n] for n in range(env.num) if len(returns[n]) < quota[n]):
             anew += 1
             obs, since = env.reset(seed + anew * env.num), 0
+            forget(None)
             running[:], length[:], waits[:] = 0.0, 0, False
         step = env.step(act(obs))
         running += step.reward
@@ -100,6 +108,9 @@ def evaluate(
             for n in np.flatnonzero((length >= max_steps) & ~waits).tolist():
                 cut += keep(n)
                 waits[n] = True
+        begun = ~step.acted if step.final_obs is None else step.terminated | step.truncated
+        if begun.any():
+            forget(begun)
         obs = step.obs
     return Evaluation(np.concatenate(returns), np.concatenate(lengths).astype(np.int64), cut, max_steps, env.num)
 
@@ -133,6 +144,7 @@ class Evaluator:
                 seed=seed,
                 max_steps=its.max_steps if isinstance(its, EpisodesConfig) else self.cfg.eval.max_steps,
                 limited=isinstance(its, EpisodesConfig),
+                forget=self.agent.forget,
             )
 
     def keep(self, run: Path, step: int) -> dict[str, float]:

@@ -15,13 +15,30 @@ class PolicyConfig(Section):
 
     network: str = Field(
         default="mlp",
-        description="mlp, or file.py:make: your make(obs_dim) returns a torch module from observations to features",
+        description="mlp; for pictures nature-cnn, impala-resnet or minatar-cnn; or file.py:make: your make(obs_dim) "
+        "returns a torch module from observations to features",
+    )
+    memory: Literal["none", "lstm", "gru"] = Field(
+        default="none", description="a recurrent layer, for what one observation does not show"
+    )
+    memory_size: PositiveInt = Field(default=128, description="units of the recurrent layer")
+    shared: bool | None = Field(
+        default=None,
+        description="whether actor and critic have one trunk; if unset they do where it sees pictures or remembers",
     )
     hidden: tuple[PositiveInt, ...] = Field(
-        default=(64, 64), description="widths of the hidden layers, actor and critic each"
+        default=(64, 64),
+        description="widths of the hidden layers, actor and critic each, behind what sees or remembers; behind "
+        "convolutions alone there are none",
     )
     activation: Literal["tanh", "relu"] = Field(default="tanh", description="non-linearity between the layers")
     log_std_init: FiniteFloat = Field(default=0.0, description="initial log standard deviation of continuous actions")
+    std: Literal["parameter", "network"] = Field(
+        default="parameter", description="whether that deviation is a parameter, or the network gives it for each state"
+    )
+    squash: bool = Field(
+        default=False, description="squash continuous actions into their bounds (tanh), in place of clipping them"
+    )
     normalize_obs: bool = Field(
         default=False, description="divide observations by running statistics, kept in the policy file"
     )

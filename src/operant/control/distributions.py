@@ -1,0 +1,369 @@
+"""One distribution layer for every action space: what a network's outputs mean, and what may not be chosen.
+
+Each distribution has the same five verbs on `Parameters`: `sample`, `logp`, `entropy`, `mode`, `kl`. Noise is drawn
+from a counter-based NumPy generator, a uniform or a normal number for each decision, so that a policy draws the same
+actions on any device. Where `allowed` is given, what it rules out has probability exactly 0, whatever the logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from operant.math.divergence import kl_bernoulli, kl_categorical, kl_normal
+from operant.math.logprob import (
+    bernoulli_entropy,
+    bernoulli_logp,
+    categorical_entropy,
+    categorical_logp,
+    categorical_sample,
+    composite_logp,
+    masked_logits,
+    multi_categorical_entropy,
+    multi_categorical_logp,
+    normal_entropy,
+    normal_logp,
+    squashed_normal_logp,
+)
+
+LOG_STD = (-20.0, 2.0)
+"""Bounds of a log deviation that a network gives (Haarnoja et al. 2018)."""
+
+
+class Parameters(NamedTuple):
+    """What a distribution is made of at each decision."""
+
+    output: Tensor  # [..., K], of the network
+    log_std: Tensor | None = None  # [A], deviations that do not depend on the state
+    allowed: Tensor | None = None  # [..., C] bool
+
+    def detach(self) -> Parameters:
+        """The same without a gradient, copied: the parameters may move on."""
+        log_std = None if self.log_std is None else self.log_std.detach().clone()
+        return Parameters(self.output.detach().clone(), log_std, self.allowed)
+
+
+class Distribution(Protocol):
+    """Of the actions of one space, [..., *width] each."""
+
+    @property
+    def outputs(self) -> int:
+        """K, numbers that the network gives."""
+        ...
+
+    @property
+    def deviations(self) -> int:
+        """A, log deviations that are parameters of their own."""
+        ...
+
+    @property
+    def choices(self) -> int:
+        """C, what a mask may rule out."""
+        ...
+
+    @property
+    def columns(self) -> int:
+        """Numbers of an action."""
+        ...
+
+    def sample(self, p: Parameters, generator: np.random.Generator) -> Tensor:
+        """An action for each of [N] decisions; no gradient."""
+        ...
+
+    def logp(self, p: Parameters, action: Tensor) -> Tensor:
+        """log π(action) [...]."""
+        ...
+
+    def entropy(self, p: Parameters, action: Tensor) -> Tensor:
+        """Entropy [...] in nats; where it has no closed form, −log π(action), its estimate from one sample."""
+        ...
+
+    def mode(self, p: Parameters) -> Tensor:
+        """The most likely action, of every part."""
+        ...
+
+    def kl(self, p: Parameters, q: Parameters) -> Tensor:
+        """KL(p || q) [...] in nats."""
+        ...
+
+    def finish(self, action: Tensor) -> Tensor:
+        """What the environment takes for a sampled action: the same, but where it is squashed into bounds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Categorical:
+    """π(a) = softmax(output)_a, for `Discrete(n)`; actions are int64 [...]."""
+
+    n: int
+    deviations = 0
+    columns = 1
+
+    @property
+    def outputs(self) -> int:
+        return self.n
+
+    @property
+    def choices(self) -> int:
+        return self.n
+
+    def sample(self, p: Parameters, generator: np.random.Generator) -> Tensor:
+        """Inverse-CDF draw from one uniform number a row."""
+        logits = _logits(p)
+        return categorical_sample(logits, _uniform(generator, tuple(logits.shape[:-1]), logits.device))
+
+    def logp(self, p: Parameters, action: Tensor) -> Tensor:
+        return categorical_logp(_logits(p), action)
+
+    def entropy(self, p: Parameters, action: Tensor) -> Tensor:
+        return categorical_entropy(_logits(p))
+
+    def mode(self, p: Parameters) -> Tensor:
+        """argmax of the logits."""
+        return _logits(p).argmax(-1)
+
+    def kl(self, p: Parameters, q: Parameters) -> Tensor:
+        return kl_categorical(_logits(p), _logits(q))
+
+    def finish(self, action: Tensor) -> Tensor:
+        return action
+
+
+@dataclass(frozen=True, slots=True)
+class MultiCategorical:
+    """Independent categoricals side by side, for `MultiDiscrete`; actions are int64 [..., M]."""
+
+    sizes: tuple[int, ...]
+    deviations = 0
+
+    @property
+    def outputs(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def choices(self) -> int:
+        return sum(self.sizes)
+
+    @property
+    def columns(self) -> int:
+        return len(self.sizes)
+
+    def sample(self, p: Parameters, generator: np.random.Generator) -> Tensor:
+        """One uniform number for each component."""
+        parts = self._split(p)
+        uniform = _uniform(generator, (*parts[0].shape[:-1], len(parts)), parts[0].device)
+        return torch.stack([categorical_sample(part, u) for part, u in zip(parts, uniform.unbind(-1), strict=True)], -1)
+
+    def logp(self, p: Parameters, action: Tensor) -> Tensor:
+        return multi_categorical_logp(self._logits(p), self.sizes, action)
+
+    def entropy(self, p: Parameters, action: Tensor) -> Tensor:
+        return multi_categorical_entropy(self._logits(p), self.sizes)
+
+    def mode(self, p: Parameters) -> Tensor:
+        """argmax of each component."""
+        return torch.stack([part.argmax(-1) for part in self._split(p)], -1)
+
+    def kl(self, p: Parameters, q: Parameters) -> Tensor:
+        pairs = zip(self._split(p), self._split(q), strict=True)
+        return composite_logp([kl_categorical(one, other) for one, other in pairs])
+
+    def finish(self, action: Tensor) -> Tensor:
+        return action
+
+    def _split(self, p: Parameters) -> tuple[Tensor, ...]:
+        return self._logits(p).split(self.sizes, -1)
+
+    def _logits(self, p: Parameters) -> Tensor:
+        if p.allowed is None:
+            return p.output
+        pairs = zip(p.output.split(self.sizes, -1), p.allowed.split(self.sizes, -1), strict=True)
+        return torch.cat([masked_logits(part, allowed) for part, allowed in pairs], -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Bernoulli:
+    """Independent coins, π(a_k = 1) = sigmoid(output_k), for `MultiBinary(n)`; actions are int64 [..., n].
+
+    A bit that is not allowed is 0.
+    """
+
+    n: int
+    deviations = 0
+
+    @property
+    def outputs(self) -> int:
+        return self.n
+
+    @property
+    def choices(self) -> int:
+        return self.n
+
+    @property
+    def columns(self) -> int:
+        return self.n
+
+    def sample(self, p: Parameters, generator: np.random.Generator) -> Tensor:
+        """One uniform number for each coin."""
+        logits = self._logits(p)
+        return (_uniform(generator, tuple(logits.shape), logits.device) < logits.sigmoid()).long()
+
+    def logp(self, p: Parameters, action: Tensor) -> Tensor:
+        return bernoulli_logp(self._logits(p), action.float())
+
+    def entropy(self, p: Parameters, action: Tensor) -> Tensor:
+        return bernoulli_entropy(self._logits(p))
+
+    def mode(self, p: Parameters) -> Tensor:
+        """1 where it is the likelier side."""
+        return (self._logits(p) > 0).long()
+
+    def kl(self, p: Parameters, q: Parameters) -> Tensor:
+        return kl_bernoulli(self._logits(p), self._logits(q))
+
+    def finish(self, action: Tensor) -> Tensor:
+        return action
+
+    def _logits(self, p: Parameters) -> Tensor:
+        return p.output if p.allowed is None else torch.where(p.allowed, p.output, torch.finfo(p.output.dtype).min / 2)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Normal:
+    """π(u) = N(mean, deviation²) with independent components, for `Box`; actions are float32 [..., A].
+
+    The deviation is a parameter for each component (`std` "parameter"), or the network gives its logarithm beside the
+    mean ("network"). Actions are unbounded: the environment clips them to its bounds, the record keeps them unclipped
+    (details 23 to 27 of Huang et al. 2022). With bounds `low`, `high` [A] they are squashed instead,
+    low + (high − low)(tanh u + 1)/2: the record keeps u, and the density is that of tanh u.
+    """
+
+    size: int
+    std: Literal["parameter", "network"] = "parameter"
+    log_std_init: float = 0.0
+    low: Tensor | None = None
+    high: Tensor | None = None
+    choices = 0
+
+    @property
+    def outputs(self) -> int:
+        return self.size if self.std == "parameter" else 2 * self.size
+
+    @property
+    def deviations(self) -> int:
+        return self.size if self.std == "parameter" else 0
+
+    @property
+    def columns(self) -> int:
+        return self.size
+
+    def sample(self, p: Parameters, generator: np.random.Generator) -> Tensor:
+        """mean + deviation · z, z from N(0, 1)."""
+        mean, log_std = self._moments(p)
+        noise = torch.from_numpy(generator.standard_normal(tuple(mean.shape), dtype=np.float32)).to(mean.device)
+        return mean + log_std.exp() * noise
+
+    def logp(self, p: Parameters, action: Tensor) -> Tensor:
+        return (normal_logp if self.low is None else squashed_normal_logp)(*self._moments(p), action)
+
+    def entropy(self, p: Parameters, action: Tensor) -> Tensor:
+        if self.low is not None:
+            return -self.logp(p, action)
+        mean, log_std = self._moments(p)
+        return normal_entropy(log_std).expand(mean.shape[:-1])
+
+    def mode(self, p: Parameters) -> Tensor:
+        """The mean."""
+        return self._moments(p)[0]
+
+    def kl(self, p: Parameters, q: Parameters) -> Tensor:
+        """Squashing both alike changes nothing."""
+        (mean_p, log_p), (mean_q, log_q) = self._moments(p), self._moments(q)
+        return kl_normal(mean_p, log_p.exp(), mean_q, log_q.exp())
+
+    def finish(self, action: Tensor) -> Tensor:
+        if self.low is None or self.high is None:
+            return action
+        low, high = self.low.to(action.device), self.high.to(action.device)
+        return low + (high - low) * (0.5 * (action.tanh() + 1.0))
+
+    def _moments(self, p: Parameters) -> tuple[Tensor, Tensor]:
+        """Mean [..., A] and log deviation [A] or [..., A]."""
+        if p.log_std is not None and self.std == "parameter":
+            return p.output, p.log_std
+        mean, log_std = p.output.split(self.size, -1)
+        return mean, (log_std + self.log_std_init).clamp(*LOG_STD)
+
+
+class Composite:
+    """Independent parts, for `Dict` and `Tuple` of the other spaces; actions are float32 [..., W], part after part."""
+
+    def __init__(self, parts: Sequence[Distribution]) -> None:
+        flat = (part.parts if isinstance(part, Composite) else (part,) for part in parts)
+        self.parts = parts = tuple(chain.from_iterable(flat))
+        self.outputs = sum(part.outputs for part in parts)
+        self.deviations = sum(part.deviations for part in parts)
+        self.choices = sum(part.choices for part in parts)
+        self.columns = sum(part.columns for part in parts)
+
+    def sample(self, p: Parameters, generator: np.random.Generator) -> Tensor:
+        """Part after part, each with numbers of its own."""
+        return self._joined([part.sample(q, generator) for part, q in self._split(p)])
+
+    def logp(self, p: Parameters, action: Tensor) -> Tensor:
+        return composite_logp([part.logp(q, a) for (part, q), a in zip(self._split(p), self._of(action), strict=True)])
+
+    def entropy(self, p: Parameters, action: Tensor) -> Tensor:
+        pairs = zip(self._split(p), self._of(action), strict=True)
+        return composite_logp([part.entropy(q, a) for (part, q), a in pairs])
+
+    def mode(self, p: Parameters) -> Tensor:
+        return self._joined([part.mode(q) for part, q in self._split(p)])
+
+    def kl(self, p: Parameters, q: Parameters) -> Tensor:
+        pairs = zip(self._split(p), self._split(q), strict=True)
+        return composite_logp([part.kl(one, other) for (part, one), (_, other) in pairs])
+
+    def finish(self, action: Tensor) -> Tensor:
+        return self._joined([part.finish(a) for part, a in zip(self.parts, self._of(action), strict=True)])
+
+    def _split(self, p: Parameters) -> list[tuple[Distribution, Parameters]]:
+        """Every part with its share of the parameters."""
+        outputs = p.output.split([part.outputs for part in self.parts], -1)
+        log_std = None if p.log_std is None else p.log_std.split([part.deviations for part in self.parts])
+        allowed = None if p.allowed is None else p.allowed.split([part.choices for part in self.parts], -1)
+        shares = (
+            Parameters(
+                outputs[k],
+                log_std[k] if log_std is not None and part.deviations else None,
+                allowed[k] if allowed is not None and part.choices else None,
+            )
+            for k, part in enumerate(self.parts)
+        )
+        return list(zip(self.parts, shares, strict=True))
+
+    def _of(self, action: Tensor) -> list[Tensor]:
+        """Every part's own action, in its type."""
+        shares = action.split([part.columns for part in self.parts], -1)
+        typed = [a if isinstance(part, Normal) else a.long() for part, a in zip(self.parts, shares, strict=True)]
+        return [
+            a.squeeze(-1) if isinstance(part, Categorical) else a for part, a in zip(self.parts, typed, strict=True)
+        ]
+
+    def _joined(self, actions: Sequence[Tensor]) -> Tensor:
+        pairs = zip(self.parts, actions, strict=True)
+        return torch.cat([(a.unsqueeze(-1) if isinstance(part, Categorical) else a).float() for part, a in pairs], -1)
+
+
+def _logits(p: Parameters) -> Tensor:
+    return p.output if p.allowed is None else masked_logits(p.output, p.allowed)
+
+
+def _uniform(generator: np.random.Generator, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    return torch.from_numpy(generator.random(shape, dtype=np.float32)).to(device)

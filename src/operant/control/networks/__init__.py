@@ -1,0 +1,1 @@
+"""Networks that see pictures, named parts and the past; perceptrons stand in `operant.control.mlp`."""

@@ -1,0 +1,140 @@
+"""Convolutional networks of the field, from pictures to features."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import sqrt
+from typing import Any, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from operant.config.errors import ConfigError
+
+LEAST = {"nature-cnn": 36, "impala-resnet": 8, "minatar-cnn": 3}
+"""The shorter side of a picture that each network can take, in pixels."""
+
+
+class NatureCNN(nn.Module):
+    """Three convolutions, 32 of 8×8 by 4, 64 of 4×4 by 2, 64 of 3×3, and 512 units (Mnih et al. 2015)."""
+
+    def __init__(self, channels: int, height: int, width: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            _conv(channels, 32, 8, generator, stride=4), nn.ReLU(),
+            _conv(32, 64, 4, generator, stride=2), nn.ReLU(),
+            _conv(64, 64, 3, generator), nn.ReLU(), nn.Flatten(),
+        )  # fmt: skip
+        self.dense = _dense(_flat(self.layers, channels, height, width), 512, generator)
+        self.features = 512
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, 512]."""
+        return self.dense(self.layers(picture)).relu()
+
+
+class MinAtarCNN(nn.Module):
+    """One convolution, 16 of 3×3, and 128 units, for boards of ten by ten (Young and Tian 2019)."""
+
+    def __init__(self, channels: int, height: int, width: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(_conv(channels, 16, 3, generator), nn.ReLU(), nn.Flatten())
+        self.dense = _dense(_flat(self.layers, channels, height, width), 128, generator)
+        self.features = 128
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, 128]."""
+        return self.dense(self.layers(picture)).relu()
+
+
+class ImpalaResNet(nn.Module):
+    """Three times a convolution, a maximum over 3×3 by 2 and two residual blocks, of 16, 32 and 32 channels, and 256
+    units (Espeholt et al. 2018, figure 3, right).
+    """
+
+    def __init__(self, channels: int, height: int, width: int, generator: torch.Generator) -> None:
+        super().__init__()
+        widths = (channels, 16, 32, 32)
+        stages = [_Stage(a, b, generator) for a, b in pairwise(widths)]
+        self.layers = nn.Sequential(*stages, nn.ReLU(), nn.Flatten())
+        self.dense = _dense(_flat(self.layers, channels, height, width), 256, generator)
+        self.features = 256
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """[B, C, H, W] → [B, 256]."""
+        return self.dense(self.layers(picture)).relu()
+
+
+CONVOLUTIONAL = {"nature-cnn": NatureCNN, "impala-resnet": ImpalaResNet, "minatar-cnn": MinAtarCNN}
+"""Networks that see, by name: from channels, height, width and a generator to a module [B, C, H, W] → [B, features]."""
+
+
+def refuse_small(network: str, name: str, height: int, width: int) -> None:
+    """Raises ConfigError where a picture is smaller than a network can take."""
+    if min(height, width) < LEAST[network]:
+        others = [other for other in LEAST if LEAST[other] <= min(height, width)]
+        fit = f"--policy.network {' or '.join(others)} takes it" if others else "no network takes it: enlarge it"
+        raise ConfigError(
+            f"{name} is a picture of {height} by {width}, and {network} needs {LEAST[network]} by {LEAST[network]}: "
+            f"{fit}"
+        )
+
+
+class _Residual(nn.Module):
+    """x + conv(relu(conv(relu(x))))."""
+
+    def __init__(self, channels: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.first = _conv(channels, channels, 3, generator, padding=1)
+        self.second = _conv(channels, channels, 3, generator, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(self.first(x.relu()).relu())
+
+
+class _Stage(nn.Module):
+    """A convolution, a maximum that halves both sides, and two residual blocks."""
+
+    def __init__(self, channels: int, out: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            _conv(channels, out, 3, generator, padding=1), nn.MaxPool2d(3, 2, 1),
+            _Residual(out, generator), _Residual(out, generator),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+def _conv(
+    channels: int, out: int, kernel: int, generator: torch.Generator, *, stride: int = 1, padding: int = 0
+) -> nn.Conv2d:
+    layer: Any = nn.utils.skip_init(nn.Conv2d, channels, out, kernel, stride, padding, device=_device())
+    return _initialised(cast(nn.Conv2d, layer), generator)
+
+
+def _dense(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    layer: Any = nn.utils.skip_init(nn.Linear, inputs, outputs, device=_device())
+    return _initialised(cast(nn.Linear, layer), generator)
+
+
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+
+
+def _initialised(layer: Layer, generator: torch.Generator) -> Layer:
+    """Orthogonal weights of gain √2, biases zero, as in the perceptron."""
+    assert layer.bias is not None
+    if not layer.weight.is_meta:  # where only shapes are asked for
+        nn.init.orthogonal_(layer.weight, sqrt(2.0), generator=generator)
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _device() -> torch.device:
+    """Where new tensors go: "meta" where only shapes are asked for."""
+    return torch.get_default_device()
+
+
+@torch.no_grad()
+def _flat(layers: nn.Module, channels: int, height: int, width: int) -> int:
+    return int(layers(torch.zeros(1, channels, height, width)).shape[1])

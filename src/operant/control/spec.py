@@ -1,0 +1,188 @@
+"""The shape of an agent, as `policy.json` holds it: sizes, switches and the spaces it acts between."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
+from types import NoneType
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from operant.config.errors import ConfigError
+from operant.control.distributions import Bernoulli, Categorical, Composite, Distribution, MultiCategorical, Normal
+from operant.control.mlp import ACTIVATIONS
+from operant.control.networks.convolutional import CONVOLUTIONAL, refuse_small
+from operant.control.networks.layout import Layout
+from operant.env.interface import Interface
+from operant.env.spaces import ActionKind, Actions
+
+OPTIONAL = (
+    "network", "memory", "memory_size", "shared", "std", "squash", "observation_space", "action_space", "action_mask"
+)  # fmt: skip
+"""Of a spec, what `policy.json` leaves out where it is as in a perceptron that sees a vector."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSpec:
+    """The shape of an agent; `policy.json` beside the weights."""
+
+    obs_dim: int
+    action_kind: ActionKind
+    action_sizes: tuple[int, ...]
+    """(K,) for discrete and multibinary, (A,) for box, each component's for multidiscrete, composite columns."""
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    log_std_init: float = 0.0
+    obs_clip: float | None = None  # None: observations are not normalised
+    reward_clip: float | None = None  # None: rewards are not normalised
+    network: str = ""  # one that sees, or `file.py:make`, a module from vectors to features; a perceptron if empty
+    memory: Literal["", "lstm", "gru"] = ""
+    memory_size: int = 0
+    shared: bool = False  # whether policy and critic have one trunk
+    std: Literal["parameter", "network"] = "parameter"
+    squash: bool = False  # whether continuous actions are squashed into their bounds
+    observation_space: dict[str, Any] | None = field(default=None, hash=False)  # as `encode_space` writes it
+    action_space: dict[str, Any] | None = field(default=None, hash=False)
+    action_mask: str = ""  # where it comes from
+
+    def as_json(self) -> dict[str, Any]:
+        """What `policy.json` holds: what is not beyond a perceptron that sees a vector is left out."""
+        usual = {f.name: f.default for f in fields(self) if f.name in OPTIONAL}
+        return {key: value for key, value in asdict(self).items() if key not in usual or value != usual[key]}
+
+    @property
+    def own(self) -> bool:
+        """Whether its network is a person's own code."""
+        return bool(self.network) and self.network not in CONVOLUTIONAL
+
+    def interface(self) -> Interface | None:
+        """What stands between the environment's spaces and the agent; None where the spaces are not known.
+
+        Raises:
+            ValueError: if they are no spaces, or not those of such an agent.
+        """
+        found = Interface.decoded(self.observation_space, self.action_space, self.action_mask)
+        if found is None:
+            return None
+        width = () if self.action_kind == "discrete" else (len(self.action_sizes),)
+        width = self.action_sizes if self.action_kind in ("box", "multibinary", "composite") else width
+        if found.observations.dim != self.obs_dim or (found.actions.kind, found.actions.width) != (
+            self.action_kind,
+            width,
+        ):
+            raise ValueError("policy.json: its spaces are of another agent")
+        return found
+
+    def layout(self, interface: Interface | None) -> Layout:
+        """What the numbers of a row are."""
+        observations = None if interface is None else interface.observations
+        return Layout(observations, self.obs_dim, sees=self.network in CONVOLUTIONAL)
+
+    def distribution(self, interface: Interface | None) -> Distribution:
+        """Of its actions.
+
+        Raises:
+            ValueError: if it needs the environment's spaces and they are not known.
+            ConfigError: if actions without finite bounds are to be squashed.
+        """
+        if interface is not None:
+            return self._of(interface.actions.space)
+        if self.squash or self.action_kind == "composite":
+            raise ValueError("policy.json: such actions need the action space, and none is written down")
+        match self.action_kind:
+            case "discrete":
+                return Categorical(self.action_sizes[0])
+            case "multidiscrete":
+                return MultiCategorical(self.action_sizes)
+            case "multibinary":
+                return Bernoulli(self.action_sizes[0])
+            case _:
+                return Normal(self.action_sizes[0], self.std, self.log_std_init)
+
+    def _of(self, space: Any) -> Distribution:
+        if isinstance(space, spaces.Dict | spaces.Tuple):
+            inner = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+            return Composite([self._of(one) for one in inner])
+        sizes = action_sizes(space)
+        if isinstance(space, spaces.Discrete):
+            return Categorical(sizes[0])
+        if isinstance(space, spaces.MultiDiscrete):
+            return MultiCategorical(sizes)
+        if isinstance(space, spaces.MultiBinary):
+            return Bernoulli(sizes[0])
+        bounds: tuple[torch.Tensor | None, torch.Tensor | None] = (None, None)
+        if self.squash:
+            if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
+                raise ConfigError(f"policy.squash needs finite bounds, and the actions are {space}: leave it off")
+            bounds = tuple(torch.from_numpy(x.astype(np.float32).ravel()) for x in (space.low, space.high))  # pyright: ignore[reportAssignmentType]
+        return Normal(sizes[0], self.std, self.log_std_init, *bounds)
+
+
+def weights(spec: AgentSpec) -> int:
+    """How many weights the matrices of policy and critic have at least, counted before any is made.
+
+    Raises:
+        ValueError: if the spec cannot be of an agent: a width that is not a positive whole number, a bound that is no
+            number, an unknown activation.
+        ConfigError: if its network is none for its pictures.
+    """
+    if spec.activation not in ACTIVATIONS or spec.action_kind not in get_args(ActionKind):
+        raise ValueError(f"policy.json: unknown activation {spec.activation!r} or action_kind {spec.action_kind!r}")
+    if any(type(x) not in (int, float, NoneType) for x in (spec.log_std_init, spec.obs_clip, spec.reward_clip)):
+        raise ValueError("policy.json: log_std_init, obs_clip or reward_clip is no number")
+    widths = (spec.obs_dim, *spec.hidden)
+    if any(type(n) is not int or n < 1 for n in (*widths, *spec.action_sizes)):
+        raise ValueError("policy.json: a width is not a positive whole number")
+    if type(spec.network) is not str or type(spec.action_mask) is not str:
+        raise ValueError("policy.json: network or action_mask is no name")
+    if spec.memory not in ("", "lstm", "gru") or spec.std not in ("parameter", "network"):
+        raise ValueError(f"policy.json: unknown memory {spec.memory!r} or std {spec.std!r}")
+    if any(type(x) is not bool for x in (spec.shared, spec.squash)):
+        raise ValueError("policy.json: shared or squash is neither true nor false")
+    if type(spec.memory_size) is not int or spec.memory_size < (1 if spec.memory else 0):
+        raise ValueError("policy.json: memory_size is not a positive whole number")
+    if spec.network or spec.memory:
+        return _recurrent(spec) + (_convolutional(spec) if spec.network in CONVOLUTIONAL else 0)
+    outputs = sum(spec.action_sizes)
+    inputs = spec.layout(spec.interface()).vector_size
+    widths = (inputs, *spec.hidden)
+    if spec.action_kind == "composite" or spec.std == "network":
+        outputs = 1  # at least
+    return 2 * sum(a * b for a, b in pairwise(widths)) + widths[-1] * (outputs + 1)
+
+
+def _recurrent(spec: AgentSpec) -> int:
+    gates = {"": 0, "lstm": 4, "gru": 3}[spec.memory]
+    return gates * spec.memory_size**2 * (1 if spec.shared else 2)
+
+
+def _convolutional(spec: AgentSpec) -> int:
+    """Weights of the convolutions and what follows them, from shapes alone."""
+    count = 0
+    with torch.device("meta"):
+        for picture in spec.layout(spec.interface()).pictures:
+            channels, height, width = picture.size
+            refuse_small(spec.network, f"the observation{picture.name}", height, width)
+            module = CONVOLUTIONAL[spec.network](channels, height, width, torch.Generator("cpu"))
+            count += sum(p.numel() for p in module.parameters())
+    return count * (1 if spec.shared else 2)
+
+
+def action_sizes(space: Any) -> tuple[int, ...]:
+    """What an action is made of, as `AgentSpec.action_sizes` says it.
+
+    Args:
+        space: of one kind of `operant.env.spaces.action_kind`.
+    """
+    match space:
+        case spaces.Discrete():
+            return (int(space.n),)
+        case spaces.MultiDiscrete():
+            return tuple(int(n) for n in space.nvec.ravel())
+        case spaces.Dict() | spaces.Tuple():
+            return (int(Actions(space).width[0]),)
+        case _:
+            return (int(np.prod(space.shape)),)
