@@ -140,7 +140,7 @@ def test_the_shorter_axis_is_that_of_the_channels(shape, size):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"policy.network": "nature-cn"}, "did you mean nature-cnn"),
+        ({"policy.network": "nature-cn"}, "did you mean .nature-cnn"),
         ({"policy.network": "nature-cnn"}, "observes no picture"),
         ({"policy.shared": True}, "no trunk to share"),
         ({"policy.memory": "lst"}, "policy.memory"),
