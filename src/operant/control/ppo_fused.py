@@ -140,7 +140,7 @@ def _obstacle(policy: Policy, critic: Critic, optimizer: torch.optim.Optimizer) 
     if not compiles(policy):
         if policy.layout.choices:
             return "actions are masked"
-        return f"the policy is a {type(policy.distribution).__name__} one, neither categorical nor normal with one deviation"
+        return f"the policy is a {type(policy.distribution).__name__} one, neither categorical nor normal"
     if max(p.numel() for p in parameters) > LARGEST:
         return f"a layer has more than {LARGEST} weights"
     if policy.normalizer is not critic.normalizer:
