@@ -14,6 +14,9 @@ EXTRAS = {
     "mujoco": ("mujoco", "HalfCheetah-v5 and its kin"),
     "box2d": ("box2d", "LunarLander-v3, BipedalWalker-v3"),
     "atari": ("ale-py", "the Arcade Learning Environment"),
+    "minigrid": ("minigrid", "MiniGrid-DoorKey-5x5-v0, BabyAI-GoToRedBall-v0 and their kin"),
+    "minatar": ("MinAtar", "MinAtar/Breakout-v1 and its kin"),
+    "pettingzoo": ("pettingzoo", "PettingZoo/tictactoe-v3 and other games of two"),
     "envpool": ("envpool", "faster simulators"),
     "sweep": ("optuna", "operant sweep"),
     "export": ("onnx", "operant export"),
@@ -22,6 +25,12 @@ EXTRAS = {
     "serve": ("starlette", "operant serve, and asking servers"),
     "agents": ("playwright", "web agents"),
 }
+
+MUJOCO = ("mujoco", "mujoco-core", "mujoco-studio")
+"""What MuJoCo is split into since 4.0; before it was the first alone."""
+COMPARED = "3.17"
+FAULTS = {("mujoco", "4.0.0"): f"which has a known fault; published results are compared with {COMPARED}"}
+"""What is known to be wrong with a version of a package."""
 
 
 def examine() -> list[dict[str, Any]]:
@@ -44,11 +53,25 @@ def examine() -> list[dict[str, Any]]:
     rows.append(_row("screen", screen, "yes" if screen else "none; `operant play` writes a video instead of --show"))
     for extra, (package, what) in EXTRAS.items():
         version = _version(package)
-        found = f"{package} {version}" if version else f"not installed; for {what}"
-        rows.append(
-            _row(f"[{extra}]", version is not None, found, None if version else f'pip install "operant[{extra}]"')
-        )
+        if version is None:
+            rows.append(_row(f"[{extra}]", False, f"not installed; for {what}", f'pip install "operant[{extra}]"'))
+            continue
+        rows.append(_fault(extra, package, version) or _row(f"[{extra}]", True, f"{package} {version}"))
     return rows
+
+
+def _fault(extra: str, package: str, version: str) -> dict[str, Any] | None:
+    """The row of an installed package with which something is wrong; else None."""
+    anew = f'pip uninstall -y {" ".join(MUJOCO)} && pip install "mujoco=={COMPARED}.*"'
+    if package == "mujoco":
+        parts = {name: found for name in MUJOCO if (found := _version(name)) is not None}
+        split = int(version.partition(".")[0]) >= 4
+        if len(set(parts.values())) > 1 or (not split and len(parts) > 1):
+            told = ", ".join(f"{name} {found}" for name, found in parts.items())
+            return _row(f"[{extra}]", False, f"{told}: of different versions, as an upgrade in place leaves them", anew)
+    if wrong := FAULTS.get((package, version)):
+        return _row(f"[{extra}]", True, f"{package} {version}, {wrong}", anew)
+    return None
 
 
 def _row(what: str, ok: bool, found: str, fix: str | None = None) -> dict[str, Any]:

@@ -269,7 +269,7 @@ def doctor(args: argparse.Namespace) -> None:
     for row in rows:
         tell(f"{'ok ' if row['ok'] else '-- '} {row['what']:<{width}}  {row['found']}")
         if row["fix"]:
-            tell(f"    {'':<{width}}  to add it: {row['fix']}")
+            tell(f"    {'':<{width}}  to do: {row['fix']}")
     say("Next: operant train ppo CartPole-v1")
 
 

@@ -21,6 +21,7 @@ from operant.env.check_values import check_answer, check_observation, check_spac
 from operant.env.findings import Fatal, Problem, Report
 from operant.env.inprocess import Env, describe
 from operant.env.make import make_one
+from operant.env.masks import KEY
 
 _SEED_FIX = "in reset() call super().reset(seed=seed), and draw every random number from self.np_random"
 _REPEATS = "does not repeat"
@@ -100,13 +101,14 @@ class _Record:
 def _play(env: Env, seed: int, steps: int, report: Report) -> _Record:
     """Reset with `seed`, take `steps` random actions, reset at every end; check each answer by itself."""
     global_state = _global_state()
-    obs = _reset(env, seed, report)
+    told: dict[str, Any] = {}
+    obs = _reset(env, seed, report, told)
     kept = copy.deepcopy(obs)
     record = _Record([kept], [])
     env.action_space.seed(seed)
     for index in range(steps):
         where = f"step() {index + 1}"
-        action = env.action_space.sample()
+        action = _legal(env, obs, told)
         given = copy.deepcopy(action)
         try:
             answer: Any = env.step(action)
@@ -118,7 +120,7 @@ def _play(env: Env, seed: int, steps: int, report: Report) -> _Record:
                 report.error("step() changed the action it was given", where, "copy the action before changing it")
             _check_unchanged(obs, kept, where, report)
             obs, reward, terminated, truncated = check_answer(env, answer, where, report)
-            kept = copy.deepcopy(obs)
+            kept, told = copy.deepcopy(obs), answer[4] if isinstance(answer[4], dict) else {}
         except Fatal:
             raise
         except BaseException as error:  # from a method of what was returned
@@ -127,7 +129,8 @@ def _play(env: Env, seed: int, steps: int, report: Report) -> _Record:
         record.answers.append((kept, reward, terminated, truncated))
         if terminated or truncated:
             record.ended = True
-            last, obs = obs, _reset(env, None, report)
+            told = {}
+            last, obs = obs, _reset(env, None, report, told)
             _check_unchanged(last, kept, where, report)
             kept = copy.deepcopy(obs)
             record.starts.append(kept)
@@ -148,7 +151,17 @@ def _global_state() -> dict[str, str]:
     return {"numpy": repr(np.random.get_state(legacy=False)), "random": str(hash(random.getstate()))}
 
 
-def _reset(env: Env, seed: int | None, report: Report) -> Any:
+def _legal(env: Env, obs: Any, info: dict[str, Any]) -> Any:
+    """A random action; a legal one where the environment says which are."""
+    mask = obs.get(KEY, info.get(KEY)) if isinstance(obs, dict) else info.get(KEY)
+    if mask is not None:
+        with contextlib.suppress(Exception):  # it is no mask of Gymnasium's
+            return env.action_space.sample(mask=mask)
+    return env.action_space.sample()
+
+
+def _reset(env: Env, seed: int | None, report: Report, told: dict[str, Any] | None = None) -> Any:
+    """The first observation; its info goes into `told`."""
     try:
         answer: Any = env.reset(seed=seed)
     except BaseException as error:
@@ -162,6 +175,8 @@ def _reset(env: Env, seed: int | None, report: Report) -> Any:
     obs, info = cast(tuple[Any, Any], answer)
     if not isinstance(info, dict):
         report.error(f"the info of reset() is {describe(info)}, not a dict", "reset()", "return observation, {}")
+    elif told is not None:
+        told |= info
     check_observation(env.observation_space, obs, "reset()", report)
     return obs
 

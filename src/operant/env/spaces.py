@@ -97,7 +97,7 @@ class Observations:
             if not isinstance(inner, PLAIN):
                 raise EnvError(
                     f"the observation space{path and ' at ' + path} is a {type(inner).__name__}, which has no fixed "
-                    f"length: {_instead(path, inner)}"
+                    f"length: {_instead(space)}"
                 )
         packed = any(is_picture(inner) for _, _, inner in found)
         self.dtype: type[np.float32] | type[np.uint8] = np.uint8 if packed else np.float32
@@ -247,11 +247,10 @@ class Observations:
             yield leaf, array(at(obs, leaf.part.keys), leaf.name)
 
 
-def _instead(path: str, space: gymnasium.Space[Any]) -> str:
+def _instead(space: gymnasium.Space[Any]) -> str:
     wrap = "wrap the environment with gymnasium.wrappers.TransformObservation so that it is a Box"
-    if path and isinstance(space, spaces.Text):
-        return f"no policy here reads it. Take one key of the observation, --env.wrappers '[\"key NAME\"]', or {wrap}"
-    return wrap
+    alone = """take another key of the observation alone, --env.wrappers '["key NAME"]', or """
+    return (alone if isinstance(space, spaces.Dict) else "") + wrap
 
 
 def _one_hot(value: NDArray[Any], space: spaces.Discrete) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import pkgutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +19,18 @@ from operant.config.errors import ConfigError, EnvError, place_of, user_code
 from operant.config.suggest import nearest_are
 from operant.config.undisturbed import undisturbed
 
-_ROOMS = {".box2d.": "box2d", ".mujoco.": "mujoco", ".phys2d.": "jax", ".tabular.": "jax", "ale_py": "atari"}
+_ROOMS = {
+    **{".box2d.": "box2d", ".mujoco.": "mujoco", ".phys2d.": "jax", ".tabular.": "jax", "ale_py": "atari"},
+    **{"minigrid.": "minigrid", "minatar.": "minatar", ".two_players": "pettingzoo"},
+}
+_PACKAGES = {
+    "ALE/": ("ale_py", "atari"),
+    "MiniGrid-": ("minigrid", "minigrid"),
+    "BabyAI-": ("minigrid", "minigrid"),
+    "MinAtar/": ("minatar.gym", "minatar"),
+    "PettingZoo/": ("pettingzoo.classic", "pettingzoo"),
+}
+"""What ids begin with that a package registers only when it is imported, the module, and the extra that brings it."""
 
 
 def load(env: str | Callable[..., Any]) -> tuple[EnvSpec | Callable[..., Any], str]:
@@ -77,8 +89,9 @@ def lies_in(name: str, folder: Path) -> Path | None:
 
 def find_spec(id: str) -> EnvSpec:
     """Return Gymnasium's entry for an id. Raises EnvError, with the nearest ids, for an unknown or a withdrawn one."""
-    if id.startswith("ALE/"):
-        _register_atari(id)
+    for prefix, (module, extra) in _PACKAGES.items():
+        if id.startswith(prefix) and id not in gymnasium.registry:
+            _register(id, module, extra)
     spec = gymnasium.registry.get(id)
     if spec is None:
         raise EnvError(f"there is no environment {id!r}{_other_versions(id) or nearest_are(id, gymnasium.registry)}")
@@ -109,13 +122,25 @@ def _other_versions(id: str) -> str:
     return f"; there is {', '.join(known for _, known in sorted(versions, reverse=True))}" if versions else ""
 
 
-def _register_atari(id: str) -> None:
+def _register(id: str, module: str, extra: str) -> None:
+    """Let a package register its ids."""
     try:
-        ale_py = importlib.import_module("ale_py")
+        with undisturbed():
+            package: Any = importlib.import_module(module)
     except ImportError as error:
-        raise EnvError(f'{id} needs a package that is not installed: run pip install "operant[atari]"') from error
-    if id not in gymnasium.registry:
-        gymnasium.register_envs(ale_py)
+        raise EnvError(f'{id} needs a package that is not installed: run pip install "operant[{extra}]"') from error
+    if any(known.startswith(id.partition("/")[0] + "/") for known in gymnasium.registry):
+        return  # it did so before, and does not have this one
+    if extra == "minatar":
+        package.register_envs()
+    elif extra == "pettingzoo":
+        for found in pkgutil.iter_modules(package.__path__):
+            name, _, version = found.name.rpartition("_v")
+            if name and version.isdigit():
+                game = {"game": f"classic.{found.name}"}
+                gymnasium.register(f"PettingZoo/{name}-v{version}", "operant.env.two_players:TwoPlayers", kwargs=game)
+    else:
+        gymnasium.register_envs(package)
 
 
 def _from_module(place: str, target: str, env: str) -> ModuleType:
