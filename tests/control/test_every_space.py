@@ -31,7 +31,7 @@ class Any_(gymnasium.Env):
     def step(self, action):
         assert self.action_space.contains(action), action
         self.steps += 1
-        return self.observation_space.sample(), 1.0, False, self.steps == 10, self._info()
+        return self.observation_space.sample(), 1.0, False, self.steps == 10, self._info() | {"cost": 0.5}
 
     def _info(self):
         return {} if self.mask is None else {"action_mask": self.mask}

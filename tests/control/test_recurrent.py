@@ -67,7 +67,9 @@ def test_forgetting_an_end_is_noticed():
 def test_actor_and_critic_may_have_memories_of_their_own():
     agent = agent_of("lstm", shared=False)
     assert agent.remembers == 2 * 2 * 8
-    traj = Collector(environments("inprocess"), sampler(agent.policy, agent), np.random.default_rng(0), seed=3)(40)
+    collect = Collector(environments("inprocess"), sampler(agent.policy, agent), np.random.default_rng(0), seed=3)
+    collect(33)
+    traj = collect(40)  # which goes on from what was remembered
     logp, _ = agent.policy.evaluate(traj.seen, traj.action)
     torch.testing.assert_close(logp[traj.acted], traj.logp[traj.acted], rtol=1e-4, atol=1e-5)
     state, begins = traj.obs["memory"][:, 5], traj.obs["begins"]

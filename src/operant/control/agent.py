@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from operant.control.networks.trunk import Headed, Trunk, plain
 from operant.control.normalizer import ObsNormalizer, RewardScale
 from operant.control.policies import Critic, Policy
 from operant.control.spec import AgentSpec, weights
-from operant.data.trajectory import Metrics, Obs
+from operant.data.trajectory import Batch, Metrics, Obs, flatten, rows
 from operant.env.interface import Interface
 from operant.run.actor import Acting
 from operant.run.disk import fits_memory, save_tensors
@@ -63,6 +64,8 @@ class Agent(Acting, nn.Module):
         net = self._net(distribution.outputs, 0.01, gen, trunk)
         self.policy = Policy(net, self.normalizer, self.layout, distribution, spec.log_std_init)
         self.critic = Critic(self._net(1, 1.0, gen, trunk), self.normalizer, self.layout)
+        for trunk in self.trunks[1:]:
+            trunk.offset = self.trunks[0].state
         self._memory = torch.zeros(0, self.remembers)
 
     @property
@@ -86,14 +89,21 @@ class Agent(Acting, nn.Module):
         value = self.critic.output_of(features).squeeze(-1)
         return distribution.logp(p, action), distribution.entropy(p, action), value
 
-    def step(self, rows: Tensor, memory: Tensor) -> tuple[Parameters, Tensor, Tensor]:
+    def cut(self, size: int, horizon: int) -> tuple[Callable[..., Batch], int]:
+        """What cuts a segment for minibatches of `size` steps, and how many of its pieces these are.
+
+        A piece is a step alone, or, for an agent with memory, a whole row of `horizon`.
+        """
+        return (rows, max(1, size // horizon)) if self.remembers else (flatten, size)
+
+    def step(self, obs: Tensor, memory: Tensor) -> tuple[Parameters, Tensor, Tensor]:
         """One step of each of N environments: [N, D], [N, S] → the policy's parameters, V [N], memory after it."""
         features, after = [], []
         for trunk, before in zip(self.trunks, memory.split([t.state for t in self.trunks], -1), strict=True):
-            x, state = trunk.step(rows, before)
+            x, state = trunk.step(obs, before)
             features.append(x)
             after.append(state)
-        p = self.policy.parameters_from(self.policy.output_of(features[0]), rows)
+        p = self.policy.parameters_from(self.policy.output_of(features[0]), obs)
         return p, self.critic.output_of(features[-1]).squeeze(-1), torch.cat(after, -1)
 
     @torch.no_grad()
@@ -106,11 +116,11 @@ class Agent(Acting, nn.Module):
             NonFiniteError: if an observation holds a NaN or an infinity.
         """
         x = self._input(obs)
-        rows = x.reshape(-1, self.spec.obs_dim)
+        flat = x.reshape(-1, self.spec.obs_dim)
         if self.remembers:
-            p, _, self._memory = self.step(rows, self._remembered(len(rows)))
+            p, _, self._memory = self.step(flat, self._remembered(len(flat)))
         else:
-            p = self.policy.parameters_of(rows)
+            p = self.policy.parameters_of(flat)
         distribution = self.policy.distribution
         action = distribution.mode(p) if generator is None else distribution.sample(p, generator)
         action = distribution.finish(action)
@@ -128,8 +138,8 @@ class Agent(Acting, nn.Module):
         """V of [D] or [N, D] numbers, in the units of the environment's reward; after what it remembers of each row."""
         x = self._input(obs)
         if self.remembers:
-            rows = x.reshape(-1, self.spec.obs_dim)
-            value = self.step(rows, self._remembered(len(rows)))[1].reshape(x.shape[:-1])
+            flat = x.reshape(-1, self.spec.obs_dim)
+            value = self.step(flat, self._remembered(len(flat)))[1].reshape(x.shape[:-1])
         else:
             value = self.critic(x)
         scale = 1.0 if self.reward_scale is None else self.reward_scale.deviation
@@ -147,8 +157,8 @@ class Agent(Acting, nn.Module):
     def observe(self, obs: Obs, acted: Tensor | None = None) -> None:
         """Take observations [S, D], or [N, T, D] where `acted`, into the running statistics, where there are some."""
         if self.normalizer is not None:
-            rows = plain(obs)
-            self.normalizer.update(self.layout.vector(rows if acted is None else rows[acted]))
+            seen = plain(obs)
+            self.normalizer.update(self.layout.vector(seen if acted is None else seen[acted]))
 
     def combined(self, adv: Tensor) -> Tensor:
         """A + β A_bonus, [N, T], where a bonus has a critic of its own, else A (Burda et al. 2018, section 2.3)."""

@@ -18,7 +18,7 @@ from operant.control.collector import Collector
 from operant.control.settings.trust_region import NaturalConfig, NaturalGradientConfig, NaturalGradientRun
 from operant.control.setup import on_policy
 from operant.control.train_state import Networks
-from operant.data.trajectory import Metrics, Trajectory, flatten, minibatches
+from operant.data.trajectory import Metrics, Trajectory, minibatches
 from operant.env import EnvLike
 from operant.math.advantage import gae
 from operant.math.baseline import whiten
@@ -46,7 +46,7 @@ def natural_gradient(
         adv, target = weighed(cfg, traj, agent)
         metrics = step(cfg, agent, traj, adv)
         metrics |= fit(cfg, agent, optimizer, traj, target, generator)
-        agent.observe(flatten(traj, adv=adv, target=target, value=target).obs)
+        agent.observe(traj.seen, traj.acted)
         yield metrics | agent.stats() | collect.stats()
 
 
@@ -90,10 +90,11 @@ def fit(
 ) -> Metrics:  # fmt: skip
     """Teach the critic its targets [N, T], minibatch by minibatch."""
     nothing = torch.zeros_like(target)
-    steps = flatten(traj, adv=nothing, target=target, value=nothing)
+    cut, size = agent.cut(cfg.batch, cfg.horizon)
+    steps = cut(traj, adv=nothing, target=target, value=nothing)
     losses: list[Tensor] = []
     for _ in range(cfg.critic_epochs):
-        for b in minibatches(steps, cfg.batch, generator):
+        for b in minibatches(steps, size, generator):
             loss, _ = value_loss(agent.critic(b.obs), b.target, b.acted)
             optimizer.zero_grad()
             loss.backward()
@@ -104,7 +105,7 @@ def fit(
 
 def build(cfg: NaturalGradientRun, env: EnvLike, say: Say = silent) -> Job:
     """Everything natural gradient needs, made from a config and one seed."""
-    parts = on_policy(cfg, env)
+    parts = on_policy(cfg, env, apart=True)
     agent, collect = parts.agent, parts.collect
     optimizer = torch.optim.Adam(agent.critic.parameters(), lr=cfg.algo.critic_lr, eps=cfg.algo.adam_eps)
     return Job(

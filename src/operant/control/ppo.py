@@ -28,7 +28,7 @@ from operant.control.ppo_fused import fused_update
 from operant.control.settings.ppo import PPOConfig, PPORun
 from operant.control.setup import on_policy
 from operant.control.train_state import Networks
-from operant.data.trajectory import Batch, Metrics, Trajectory, flatten, minibatches, rows
+from operant.data.trajectory import Batch, Metrics, Trajectory, minibatches
 from operant.env import EnvLike
 from operant.math.advantage import gae
 from operant.math.baseline import whiten
@@ -58,7 +58,7 @@ def ppo(
         ConfigError: if `cfg.fused` is "on" and the hand-written update does not apply; says why.
     """
     epoch = _epoch(cfg, agent, optimizer)
-    cut, size = (rows, max(1, cfg.batch // cfg.horizon)) if agent.remembers else (flatten, cfg.batch)
+    cut, size = agent.cut(cfg.batch, cfg.horizon)
     inspector = Inspector(agent, optimizer, generator)
 
     while True:

@@ -9,6 +9,7 @@ and falls to 0 while they cost less. `diff ppo.py ppo_lagrangian.py`: a second c
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from operant.control.settings.trust_region import LagrangianConfig, LagrangianRu
 from operant.control.setup import on_policy
 from operant.control.train_state import Networks
 from operant.data.streams import Streams
-from operant.data.trajectory import Batch, Metrics, flatten, minibatches
+from operant.data.trajectory import Batch, Metrics, minibatches
 from operant.env import EnvLike
 from operant.math.advantage import gae, lagrangian
 from operant.math.baseline import whiten
@@ -47,6 +48,7 @@ def ppo_lagrangian(
     Raises:
         EnvError: if the environment gives no costs.
     """
+    cut, size = agent.cut(cfg.batch, cfg.horizon)
     while True:
         left = max(0.0, 1.0 - collect.steps / total_steps)
         lr = cfg.lr * (left if cfg.lr_schedule == "linear" else 1.0)
@@ -62,22 +64,22 @@ def ppo_lagrangian(
         adv = gae(reward, value, *ends, discount=cfg.discount, lam=cfg.lam)
         told = constraint.adapt(traj)
         both = lagrangian(adv, constraint.advantage(traj), constraint.multiplier)
-        steps = flatten(traj, adv=both, target=adv + value[:, :-1], value=value[:, :-1])
+        steps = cut(traj, adv=both, target=adv + value[:, :-1], value=value[:, :-1])
 
         seen: list[Metrics] = []
         for _ in range(cfg.epochs):
-            seen += [update(cfg, agent, optimizer, b) for b in minibatches(steps, cfg.batch, generator)]
-        agent.observe(steps.obs)
+            seen += [update(cfg, agent, optimizer, b) for b in minibatches(steps, size, generator)]
+        agent.observe(steps.obs, steps.acted)
         metrics = {name: torch.stack([m[name] for m in seen]).mean() for name in seen[0]}
         yield metrics | told | {"schedule/lr": torch.tensor(lr)} | agent.stats() | collect.stats()
 
 
 def update(cfg: LagrangianConfig, agent: Agent, optimizer: torch.optim.Optimizer, b: Batch) -> Metrics:
     """One gradient step of policy and critic on one minibatch."""
-    logp, entropy = agent.policy.evaluate(b.obs, b.action)
+    logp, entropy, value = agent.evaluate(b.obs, b.action)
     adv = whiten(b.adv, b.acted) if cfg.whiten else b.adv
     policy_loss, metrics = clipped_surrogate(logp, b.logp, adv, b.acted, clip=cfg.clip)
-    critic_loss, _ = value_loss(agent.critic(b.obs), b.target, b.acted)
+    critic_loss, _ = value_loss(value, b.target, b.acted)
     entropy = token_mean(entropy, b.acted)
     loss = policy_loss + cfg.value_coef * critic_loss - cfg.entropy_coef * entropy
     optimizer.zero_grad()
@@ -94,7 +96,8 @@ def build(cfg: LagrangianRun, env: EnvLike, say: Say = silent) -> Job:
     parts = on_policy(cfg, env)
     agent, collect, streams = parts.agent, parts.collect, Streams(cfg.seed)
     order = streams.numpy("cost-critic")
-    second = Agent(agent.spec, streams.torch("init-cost")).to(cfg.device)
+    alone = replace(agent.spec, memory="", memory_size=0, shared=False)  # the critic of costs remembers nothing
+    second = Agent(alone, streams.torch("init-cost")).to(cfg.device)
     constraint = Constraint(cfg.algo, second, order)
     agent.beside[NAME] = constraint
     optimizer = torch.optim.Adam(agent.parameters(), lr=cfg.algo.lr, eps=cfg.algo.adam_eps)

@@ -56,10 +56,11 @@ class OnPolicy:
             self.collect.explore.begin(streams)
 
 
-def on_policy(cfg: ControlRun, env: EnvLike, *, combines: bool = False) -> OnPolicy:
+def on_policy(cfg: ControlRun, env: EnvLike, *, combines: bool = False, apart: bool = False) -> OnPolicy:
     """Everything but the loop and its optimiser, made from a config and its one seed.
 
-    A method that weighs its steps by `agent.combined` says so: it can have a bonus with its own critic.
+    A method that weighs its steps by `agent.combined` says so: it can have a bonus with its own critic. One that moves
+    the policy by a rule of its own asks for a critic `apart` from it.
 
     Raises:
         EnvError: if the environment cannot be made.
@@ -68,7 +69,7 @@ def on_policy(cfg: ControlRun, env: EnvLike, *, combines: bool = False) -> OnPol
     torch.set_num_threads(cfg.threads)
     streams, limits = Streams(cfg.seed), supervisor(cfg.env)
     copies = _environments(cfg, env, limits)
-    agent = Agent(_spec(cfg, copies), streams.torch("init")).to(device_of(cfg.device))
+    agent = Agent(_spec(cfg, copies, apart), streams.torch("init")).to(device_of(cfg.device))
     evaluate = Evaluator(cfg, env, agent, limits)
     noise, seed = streams.numpy("policy"), streams.integer("env")
     collect = Collector(copies, sampler(agent.policy, agent), noise, seed=seed, device=cfg.device)
@@ -88,7 +89,7 @@ def _environments(cfg: ControlRun, env: EnvLike, limits: Supervisor | None) -> V
     )  # fmt: skip
 
 
-def _spec(cfg: ControlRun, env: VectorEnv) -> AgentSpec:
+def _spec(cfg: ControlRun, env: VectorEnv, apart: bool) -> AgentSpec:
     """The agent that fits an environment."""
     its, network = cfg.policy, cfg.policy.network
     between = Interface.of(env)
@@ -116,7 +117,7 @@ def _spec(cfg: ControlRun, env: VectorEnv) -> AgentSpec:
         network="" if network == "mlp" else network,
         memory="" if its.memory == "none" else its.memory,
         memory_size=0 if its.memory == "none" else its.memory_size,
-        shared=shared(its),
+        shared=shared(its, cfg.algorithm if apart else ""),
         std=its.std,
         squash=its.squash,
         activation=its.activation,
@@ -131,8 +132,18 @@ def _spec(cfg: ControlRun, env: VectorEnv) -> AgentSpec:
     return spec
 
 
-def shared(policy: PolicyConfig) -> bool:
-    """Whether policy and critic have one trunk: as set, or where it sees or remembers, which costs most."""
+def shared(policy: PolicyConfig, apart: str) -> bool:
+    """Whether policy and critic have one trunk: as set, or where it sees or remembers, which costs most.
+
+    An algorithm that is named `apart` has none.
+
+    Raises:
+        ConfigError: if what is set cannot be.
+    """
+    if apart:
+        if policy.shared:
+            raise ConfigError(f"policy.shared is on, but {apart} moves the policy alone: leave it out")
+        return False
     if policy.shared is None:
         return policy.memory != "none" or policy.network in CONVOLUTIONAL
     if policy.shared and policy.network == "mlp" and policy.memory == "none":

@@ -20,7 +20,7 @@ from operant.control.natural_gradient import fit, weighed
 from operant.control.settings.trust_region import TRPOConfig, TRPORun
 from operant.control.setup import on_policy
 from operant.control.train_state import Networks
-from operant.data.trajectory import Metrics, Trajectory, flatten
+from operant.data.trajectory import Metrics, Trajectory
 from operant.env import EnvLike
 from operant.math.baseline import whiten
 from operant.math.natural_gradient import line_search, natural_direction, step_length
@@ -47,7 +47,7 @@ def trpo(
         adv, target = weighed(cfg, traj, agent)
         metrics = improve(cfg, agent, traj, adv)
         metrics |= fit(cfg, agent, optimizer, traj, target, generator)
-        agent.observe(flatten(traj, adv=adv, target=target, value=target).obs)
+        agent.observe(traj.seen, traj.acted)
         yield metrics | agent.stats() | collect.stats()
 
 
@@ -83,7 +83,7 @@ def improve(cfg: TRPOConfig, agent: Agent, traj: Trajectory, adv: Tensor) -> Met
 
 def build(cfg: TRPORun, env: EnvLike, say: Say = silent) -> Job:
     """Everything TRPO needs, made from a config and one seed."""
-    parts = on_policy(cfg, env)
+    parts = on_policy(cfg, env, apart=True)
     agent, collect = parts.agent, parts.collect
     optimizer = torch.optim.Adam(agent.critic.parameters(), lr=cfg.algo.critic_lr, eps=cfg.algo.adam_eps)
     return Job(

@@ -36,7 +36,8 @@ class Trunk(nn.Module):
 
     Attributes:
         features: F, numbers that it gives.
-        state: S, numbers that it remembers; 0 without memory.
+        state: numbers that it remembers; 0 without memory.
+        offset: where these begin among the S of its agent.
 
     Raises:
         ConfigError: if a picture is smaller than the network can take.
@@ -55,7 +56,7 @@ class Trunk(nn.Module):
             refuse_small(network, f"the observation{picture.name}", height, width)
             self.convolutions.append(CONVOLUTIONAL[network](channels, height, width, generator))
         self.features += sum(int(module.features) for module in self.convolutions)  # pyright: ignore[reportArgumentType]
-        self.memory, self.state = None, 0
+        self.memory, self.state, self.offset = None, 0, 0
         if memory:
             self.memory = Memory("lstm" if memory == "lstm" else "gru", self.features, memory_size, generator)
             self.features, self.state = memory_size, self.memory.state
@@ -65,7 +66,9 @@ class Trunk(nn.Module):
         if self.memory is None:
             return self._perceive(plain(obs))
         assert isinstance(obs, Mapping)
-        return self.memory(self._perceive(obs["obs"]), obs["memory"][:, 0, : self.state], obs["begins"])
+        return self.memory(
+            self._perceive(obs["obs"]), obs["memory"][:, 0, self.offset : self.offset + self.state], obs["begins"]
+        )
 
     def step(self, rows: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """One step of each of N rows: [N, D], [N, S] → [N, F], what is remembered after it [N, S]."""
