@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -22,7 +23,11 @@ from operant.math.advantage import gae
 from reference.resumed import assert_resumes
 
 SMALL = {"env.num": 2, "algo.horizon": 32, "algo.batch": 32, "algo.epochs": 2}
-SMALL |= {"algo.lr_schedule": "constant", "algo.clip_schedule": "constant"}
+SMALL |= {"algo.lr_schedule": "constant", "algo.clip_schedule": "constant", "algo.fused": "off"}
+
+
+SPACE = gymnasium.make("CartPole-v1").observation_space
+CELLS = 0.1 * np.array([float(SPACE.high[0]) * 2, 1.0, float(SPACE.high[2]) * 2, 1.0])  # velocities have no range
 
 
 def build(env="CartPole-v1", **overrides):
@@ -78,7 +83,7 @@ def test_discrete_states_are_counted_exactly_whatever_the_cell():
 def test_the_bonus_is_in_the_reward_and_not_in_the_return():
     plain, more = build(), build(**{"explore.bonus": "count", "explore.coef": 0.3})
     a, b = plain.counter(32), more.counter(32)
-    bonus = CountBonus(0.1)(a)[0]
+    bonus = CountBonus(CELLS)(a)[0]
     torch.testing.assert_close(b.reward, a.reward + 0.3 * bonus, rtol=0, atol=0)
     assert float(more.counter.stats()["train/return"]) == float(plain.counter.stats()["train/return"])
     assert (b.reward[~b.acted] == 0).all()
@@ -175,7 +180,7 @@ def test_two_advantages_are_added_and_the_critic_of_the_task_sees_no_bonus():
     traj = job.counter(32)
     with torch.no_grad():
         assert set(traj.reward.unique().tolist()) <= {0.0, 1.0}
-        bonus, never = CountBonus(0.1)(traj)[0], torch.zeros_like(traj.acted)
+        bonus, never = CountBonus(CELLS)(traj)[0], torch.zeros_like(traj.acted)
         want = gae(bonus, critic(traj.obs), never, never, traj.acted, discount=0.8, lam=0.95)
     adv = torch.randn(traj.reward.shape)
     torch.testing.assert_close(job.agent.combined(adv), adv + 0.3 * want)
@@ -199,11 +204,17 @@ def test_noise_is_there_while_learning_and_gone_after():
     assert noise.parameters
 
 
-def test_an_iteration_that_ends_without_stats_is_told():
-    job = build(**{"explore.param_noise": 0.05})
-    job.counter(32)
-    with pytest.raises(RuntimeError, match="stats"):
+def test_each_segment_has_its_own_noise_and_a_checkpoint_has_none():
+    job = build(**{"explore.param_noise": 0.05, "explore.param_noise_std": 0.1})
+    first = next(iter(job.agent.policy.parameters()))
+    clean, seen = first.detach().clone(), []
+    for _ in range(3):  # as a method that collects several segments before it says its metrics
         job.counter(32)
+        seen.append(first.detach() - clean)
+    assert all(0.05 < float(x.std()) < 0.2 for x in seen)
+    assert float((seen[1] - seen[0]).abs().max()) > 0.05
+    job.agent.beside[NAME].tensors()  # what a checkpoint asks for before it asks for the weights
+    assert torch.equal(first, clean)
 
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])

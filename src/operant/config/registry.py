@@ -29,6 +29,8 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "online-actor-critic": (CONTROL, "operant.control.online_actor_critic"),
     "a2c": (CONTROL, "operant.control.a2c"),
     "a3c": (CONTROL, "operant.control.a3c"),
+    "impala": (CONTROL, "operant.control.impala"),
+    "off-policy-actor-critic": (CONTROL, "operant.control.off_policy_actor_critic"),
     "q-learning": (TABULAR, "operant.tabular.online"),
     "sarsa": (TABULAR, "operant.tabular.online"),
     "expected-sarsa": (TABULAR, "operant.tabular.online"),

@@ -32,15 +32,15 @@ def numbers(obs: Obs) -> Tensor:
 class CountBonus:
     """b = 1/√n, where n counts the visits to the state that a step led to, this one included.
 
-    A state is its observation: exactly where it is discrete, else the cell of edge `cell` in which it lies. Steps count
-    in the order of time, copies of the environment in their order. States are kept by 64 bits of a hash: of a billion
-    different ones about three share theirs with another in 100 runs.
+    A state is its observation: exactly where it is discrete, else the cell in which it lies, whose edges are `cell`, a
+    number or one for each that is observed. Steps count in the order of time, copies of the environment in their order.
+    States are kept by 64 bits of a hash: of a billion different ones about three share theirs with another in 100 runs.
 
     Source: Strehl and Littman (2008), An analysis of model-based interval estimation, for β/√n; Tang et al. (2017),
     #Exploration, for counts of hashed states.
     """
 
-    def __init__(self, cell: float | None) -> None:
+    def __init__(self, cell: float | np.ndarray | None) -> None:
         self.cell = cell
         self.states = np.empty(0, np.uint64)  # sorted
         self.visits = np.empty(0, np.int64)
@@ -97,7 +97,7 @@ class CountBonus:
         return fill
 
 
-def hashed(x: np.ndarray, cell: float | None) -> np.ndarray:
+def hashed(x: np.ndarray, cell: float | np.ndarray | None) -> np.ndarray:
     """64 bits for each vector [..., D], equal where all its cells are; without a cell where all its numbers are."""
     bits = (x + 0.0).astype(np.float32).view(np.uint32) if cell is None else np.floor(x / cell).astype(np.int64)
     words = bits.astype(np.uint64)

@@ -138,7 +138,7 @@ def exploration(
     dim = flat.vector_size
     bonus: CountBonus | RandomDistillation | None = None
     if cfg.bonus == "count":
-        bonus = CountBonus(None if _discrete(env.observation_space) else cfg.cell)
+        bonus = CountBonus(_cells(env.observation_space, cfg.cell))
     elif cfg.bonus == "rnd":
         bonus = RandomDistillation(dim, cfg, streams.torch("init-bonus"), order, device)
     critic = BonusCritic(dim, cfg, streams.torch("init-critic"), second, device) if cfg.critic == "own" else None
@@ -150,6 +150,16 @@ def exploration(
     made = Exploration(agent, cfg.coef, bonus, critic, perturbed, dict(zip(names, generators, strict=True)), flat)
     agent.beside[NAME] = made
     return made
+
+
+def _cells(space: object, cell: float) -> float | np.ndarray | None:
+    """The edges of the cells in which observations are one state; None where they are whole numbers."""
+    if _discrete(space):
+        return None
+    if not isinstance(space, spaces.Box):
+        return cell
+    width = space.high.astype(np.float64).ravel() - space.low.astype(np.float64).ravel()
+    return cell * np.where(np.isfinite(width) & (width > 0) & (width < 1e30), width, 1.0)
 
 
 def _discrete(space: object) -> bool:

@@ -42,13 +42,8 @@ class ParamNoise:
 
     @torch.no_grad()
     def perturb(self) -> None:
-        """Put noise on the weights.
-
-        Raises:
-            RuntimeError: if the former noise is still there: an algorithm's iteration ends with `collect.stats()`.
-        """
-        if self._clean:
-            raise RuntimeError("explore.param_noise: an iteration ended without collect.stats(), which takes it off")
+        """Put noise on the weights, in place of what noise there is."""
+        self.settle()
         self._clean = [p.clone() for p in self.parameters]
         for p in self.parameters:
             noise = self._generator.standard_normal(tuple(p.shape), dtype=np.float32)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from operant.math import _check
+from operant.math.scan import reverse_scan
 
 
 def sequence_level(logp: Tensor, old_logp: Tensor, acted: Tensor) -> Tensor:
@@ -96,6 +97,44 @@ def sequence_weight(logp: Tensor, sampled_logp: Tensor, acted: Tensor) -> Tensor
     return step_weight(logp, sampled_logp, acted).prod(-1, keepdim=True).expand_as(logp)
 
 
+def prefix_weight(logp: Tensor, behaviour_logp: Tensor, ended: Tensor, acted: Tensor) -> Tensor:
+    """Π_{k<t} π(a_k|s_k)/μ(a_k|s_k) over the decisions of the episode that lie before t in the row.
+
+    Under it the states that μ came to are those that π comes to. Times the ratios from t up to a reward, which the
+    unclipped advantage of `advantage.vtrace` has, it is the weight per decision of that reward.
+
+    Args:
+        logp, behaviour_logp: [N, T] log π(a|s) of the policy that is valued and log μ(a|s) of the one that acted.
+        ended: [N, T] bool, where an episode ended, whatever the reason; a row may hold several.
+        acted: [N, T] bool.
+
+    Returns:
+        [N, T], detached; 1 at an episode's first decision, 0 where not acted.
+
+    Raises:
+        TypeError: a mask is not bool, or a number tensor is not floating-point.
+        ValueError: shapes differ.
+
+    Source: Precup, Sutton and Singh (2000), Eligibility traces for off-policy policy evaluation, section 3.
+    """
+    return torch.where(acted, _log_prefix(logp, behaviour_logp, ended, acted).exp(), 0.0)
+
+
+def trajectory_weight(logp: Tensor, behaviour_logp: Tensor, ended: Tensor, acted: Tensor) -> Tensor:
+    """Π_k π(a_k|s_k)/μ(a_k|s_k) over all decisions of the episode in the row, the same at each of them.
+
+    Where a row is one episode it is `sequence_weight`.
+
+    Args, returns, raises:
+        As `prefix_weight`.
+
+    Source: Precup, Sutton and Singh (2000), section 2.
+    """
+    before = _log_prefix(logp, behaviour_logp, ended, acted)
+    after = reverse_scan(_log_ratio(logp.detach(), behaviour_logp, acted), (~ended).to(logp.dtype))
+    return torch.where(acted, (before + after).exp(), 0.0)
+
+
 def truncated(weight: Tensor, *, low: float, high: float) -> Tensor:
     """Weights [...] moved into [low, high]: a bias, for a bounded variance.
 
@@ -131,6 +170,17 @@ def near(adv: Tensor, logp: Tensor, sampled_logp: Tensor, acted: Tensor, *, thre
     """
     _check.steps(acted, adv=adv, logp=logp, sampled_logp=sampled_logp)
     return (adv >= 0) | (-_mean_log_ratio(logp.detach(), sampled_logp, acted) <= threshold)
+
+
+def _log_prefix(logp: Tensor, behaviour_logp: Tensor, ended: Tensor, acted: Tensor) -> Tensor:
+    """[N, T]: Σ_{k<t} log π − log μ since the episode began."""
+    _check.steps(acted, logp=logp, behaviour_logp=behaviour_logp)
+    _check.boolean(ended=ended)
+    _check.same_shape(acted.shape, ended=ended)
+    step = _log_ratio(logp.detach(), behaviour_logp, acted)
+    add = torch.cat((torch.zeros_like(step[..., :1]), torch.where(ended, 0.0, step)[..., :-1]), -1)
+    keep = torch.cat((torch.zeros_like(step[..., :1]), (~ended).to(step.dtype)[..., :-1]), -1)
+    return reverse_scan(add.flip(-1), keep.flip(-1)).flip(-1)  # x_t = add_t + keep_t x_{t-1}
 
 
 def _log_ratio(logp: Tensor, old_logp: Tensor, acted: Tensor) -> Tensor:

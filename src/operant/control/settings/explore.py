@@ -18,7 +18,8 @@ class ExploreConfig(Section):
     coef: NonNegativeFloat = Field(default=0.1, description="β, weight of the bonus")
     cell: PositiveFloat = Field(
         default=0.1,
-        description="count: observed numbers are one state in a cell of this edge; discrete ones exactly",
+        description="count: edge of the cells in which observed numbers are one state, as a share of their range where "
+        "they have one; discrete ones are exact",
     )
     critic: Literal["shared", "own"] = Field(
         default="shared",

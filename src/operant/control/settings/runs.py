@@ -10,6 +10,7 @@ from operant.control.settings.gradients import (
     OnlineActorCriticRun,
     ReinforceRun,
 )
+from operant.control.settings.off_policy import ImpalaRun, OffPolicyActorCriticRun
 from operant.control.settings.ppo import PPORun
 from operant.control.settings.trust_region import LagrangianRun, NaturalGradientRun, TRPORun
 
@@ -21,6 +22,8 @@ RUNS: dict[str, type[RunConfig]] = {
     "online-actor-critic": OnlineActorCriticRun,
     "a2c": A2CRun,
     "a3c": A3CRun,
+    "impala": ImpalaRun,
+    "off-policy-actor-critic": OffPolicyActorCriticRun,
     "ppo": PPORun,
     "ppo-lagrangian": LagrangianRun,
 }
