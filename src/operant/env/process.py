@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import struct
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import gymnasium
 import numpy as np
@@ -108,7 +109,7 @@ class Processes(WorkerPool[Worker]):
         workers = min(num, self.supervisor.workers or cores())
         edges = [num * w // workers for w in range(workers + 1)]
         self._rows = [slice(a, b) for a, b in itertools.pairwise(edges)]  # the copies that each worker steps
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as workers may be started
+        self._file = _memory()  # shared with the workers, as long as some may be started
         self._called = np.memmap(self._file, np.int64, "w+", shape=(workers,))  # the copy that each called last
         self._common = {"env": self.name, "kwargs": dict(kwargs), "path": [*sys.path], "render_mode": render_mode}
         self._common |= {"action_mask": action_mask, "wrappers": [*wrappers], "measured": measured}
@@ -124,13 +125,17 @@ class Processes(WorkerPool[Worker]):
         except EnvError:
             self.close()
             raise
-        self._obs = np.zeros((num, self.obs_dim), self.observations.dtype)
+        # the states after even and odd steps, and the last of episodes, which the workers write
+        self._shared = np.memmap(
+            self._file, self.observations.dtype, "r+", offset=8 * workers, shape=(3, num, self.obs_dim)
+        )
 
     def start(self, index: int) -> Worker:
         """Start a worker, which makes its copies."""
         rows = self._rows[index]
         self._called[index] = rows.start
         order = self._common | {"worker": index, "first": rows.start, "count": rows.stop - rows.start}
+        order |= {"num": self.num, "workers": len(self._rows)}
         try:
             return Worker("operant.env.worker", order, self.supervisor.timeout, share=[self._file.fileno()])
         except OSError as error:
@@ -158,14 +163,10 @@ class Processes(WorkerPool[Worker]):
     def reset(self, seed: int) -> NDArray[Any]:
         """Start every copy anew, copy i with `seed + i`; returns [N, D]."""
         self._steps, self._seed, self._fresh = 0, int(seed), 0
-        obs = np.empty((self.num, self.obs_dim), self.observations.dtype)
-        bodies, broken = self._request(RESET, lambda rows: struct.pack("<q", self._seed + rows.start))
-        for rows, body in bodies:
-            obs[rows] = self._states(body)
+        _, broken = self._request(RESET, lambda rows: struct.pack("<q", self._seed + rows.start))
         for index, cause in broken.items():
-            obs[self._rows[index]] = self._restart(index, cause)
-        self._obs = obs
-        return obs.copy()
+            self._restart(index, cause)
+        return np.array(self._shared[0])
 
     def step(self, action: NDArray[Any]) -> Step:
         """Step every copy; one that ends is reset at once and its last state stands in `final_obs`."""
@@ -173,7 +174,6 @@ class Processes(WorkerPool[Worker]):
         action = np.ascontiguousarray(action, self._dtype)
         self._steps += 1
         self.supervisor.budget.done += self.num
-        obs, final = np.zeros((2, self.num, self.obs_dim), self.observations.dtype)
         reward, cost = np.zeros(self.num, np.float32), np.full(self.num, np.nan, np.float32)
         terminated, truncated = np.zeros((2, self.num), np.bool_)
         acted = np.ones(self.num, np.bool_)
@@ -184,18 +184,15 @@ class Processes(WorkerPool[Worker]):
             terminated[rows] = np.frombuffer(body, np.bool_, n, 4 * n)
             truncated[rows] = np.frombuffer(body, np.bool_, n, 5 * n)
             cost[rows] = np.frombuffer(body, np.float32, n, 6 * n)
-            states = self._states(body, 10 * n)
-            obs[rows] = states[:n]
-            if len(states) > n:
-                final[rows] = states[n:]
+        now, before, last = self._shared[self._steps % 2], self._shared[1 - self._steps % 2], self._shared[2]
         for index, cause in broken.items():
             rows = self._rows[index]
-            truncated[rows], acted[rows], final[rows] = True, False, self._obs[rows]
-            obs[rows] = self._restart(index, cause)
-        self._obs = obs
-        ended = bool((terminated | truncated).any())
+            truncated[rows], acted[rows], last[rows] = True, False, before[rows]
+            self._restart(index, cause)
+        ended = terminated | truncated
+        final = np.where(ended[:, None], last, self.observations.dtype(0)) if ended.any() else None
         costs = None if np.isnan(cost).all() else cost
-        return Step(obs.copy(), reward, terminated, truncated, acted, final if ended else None, costs)
+        return Step(np.array(now), reward, terminated, truncated, acted, final, costs)
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return the picture of copy 0, [H, W, 3] uint8, or None when it was made without `render_mode="rgb_array"`.
@@ -252,8 +249,8 @@ class Processes(WorkerPool[Worker]):
     def _where(self, index: int) -> str:
         return f"{self.name}, copy {self._called[index]}, step {self._steps}"
 
-    def _restart(self, index: int, cause: EnvError) -> NDArray[Any]:
-        """Put a new worker in the place of a broken one; returns the first states of its copies."""
+    def _restart(self, index: int, cause: EnvError) -> None:
+        """Put a new worker in the place of a broken one, whose copies begin anew."""
         while True:
             try:
                 worker = self.replace(index, str(cause))
@@ -264,12 +261,17 @@ class Processes(WorkerPool[Worker]):
                 self._receive(index)
                 seed = self._seed + self._fresh * self.num + self._rows[index].start
                 worker.send(RESET, struct.pack("<qq", self._steps, seed))
-                return self._states(self._receive(index))
+                self._receive(index)
+                return
             except EnvError as error:
                 cause = error
 
-    def _states(self, body: memoryview, offset: int = 0) -> NDArray[Any]:
-        return np.frombuffer(body, self.observations.dtype, offset=offset).reshape(-1, self.obs_dim)
+
+def _memory() -> IO[bytes]:
+    """A file in memory, or where there is none (macOS) one on disk."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("operant"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 def importable(env: str | Callable[..., Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import struct
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from operant.env.encoded import encode_space
 from operant.env.inprocess import InProcess
@@ -44,11 +46,14 @@ class Copies:
     """The service: makes its copies, then resets, steps and draws them."""
 
     envs: InProcess | None = None
+    rows: NDArray[Any] | None = None  # [3, N, D]: states after even and odd steps, and the last ones; of these copies
 
     def start(self, settings: dict[str, Any]) -> Parts:
         """Make the copies; the answer is a JSON object of their spaces and pictures per second."""
         current = mmap.mmap(int(sys.argv[2]), 0)
         name, first = settings["env"], settings["first"]
+        self.own = os.getpid()
+        self.place = (settings["workers"], settings["num"], slice(first, first + settings["count"]))
         envs: list[gymnasium.Env[Any, Any]] = []
         for copy in range(first, first + settings["count"]):
             mark = _marker(current, settings["worker"], copy)
@@ -61,20 +66,35 @@ class Copies:
         return [json.dumps(spaces | {"fps": self.envs.fps}).encode()]
 
     def handle(self, kind: bytes, body: memoryview) -> Parts:
-        """Answer with first states, a picture after its shape, or the arrays of a `Step` one after another."""
+        """Answer with a picture after its shape, or the arrays of a `Step` one after another; states go by `rows`."""
         envs = self.envs
         assert envs is not None
-        envs.steps = struct.unpack_from("<q", body)[0] - 1
+        steps = struct.unpack_from("<q", body)[0]
+        envs.steps = steps - 1
         if kind == RESET:
-            return [envs.reset(struct.unpack_from("<q", body, 8)[0]).tobytes()]
+            self.rows = self._shared(envs)
+            self._put(steps % 2, envs.reset(struct.unpack_from("<q", body, 8)[0]))
+            return []
         if kind == RENDER:
             picture = envs.render()
             return [] if picture is None else [struct.pack("<3q", *picture.shape), picture.tobytes()]
         action = np.frombuffer(body, action_dtype(envs.action_space), offset=8)
         step = envs.step(action.reshape(envs.num, *envs.action_width))
         cost = np.full(envs.num, np.nan, np.float32) if step.cost is None else step.cost
-        arrays = [step.reward, step.terminated, step.truncated, cost, step.obs]
-        return [array.tobytes() for array in (arrays if step.final_obs is None else [*arrays, step.final_obs])]
+        self._put(steps % 2, step.obs)
+        if step.final_obs is not None:
+            self._put(2, step.final_obs)
+        return [array.tobytes() for array in (step.reward, step.terminated, step.truncated, cost)]
+
+    def _put(self, which: int, states: NDArray[Any]) -> None:
+        if self.rows is not None and os.getpid() == self.own:  # else user code forked, and its child came back here
+            self.rows[which] = states
+
+    def _shared(self, envs: InProcess) -> NDArray[Any]:
+        """The rows of these copies in the memory that is shared with the parent."""
+        workers, num, own = self.place
+        whole = np.frombuffer(mmap.mmap(int(sys.argv[2]), 0), envs.observations.dtype, offset=8 * workers)
+        return whole.reshape(3, num, envs.obs_dim)[:, own]
 
     def close(self) -> None:
         """Close the copies."""
