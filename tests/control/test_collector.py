@@ -146,7 +146,7 @@ def act_safely(obs, generator):
     return np.zeros(len(obs), np.int64), np.zeros(len(obs), np.float32)
 
 
-@pytest.mark.parametrize("backend", ["native", "inprocess"])
+@pytest.mark.parametrize("backend", ["compiled", "native", "inprocess"])
 def test_cartpole_rewards_add_up(backend):
     collect = Collector(make("CartPole-v1", 3, backend=backend), act_safely, np.random.default_rng(0), seed=1)
     traj = collect(100)

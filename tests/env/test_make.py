@@ -52,11 +52,14 @@ def fails(*args, **kwargs):
     return str(caught.value)
 
 
-def test_auto_is_native_where_there_is_one_that_takes_the_kwargs():
-    assert make("CartPole-v1", 3).backend == "native"
+def test_auto_is_the_first_that_there_is_and_that_takes_the_kwargs():
+    assert make("CartPole-v1", 3).backend == "compiled"
+    assert make("CartPole-v1", 3, kwargs={"max_episode_steps": 20}).backend == "compiled"
+    assert make("CartPole-v1", 3, backend="native").backend == "native"
     assert make("CartPole-v1", 3, kwargs={"sutton_barto_reward": True}).backend == "native"
     assert make("CartPole-v1", 3, backend="inprocess").backend == "inprocess"
-    assert make("Pendulum-v1", 3).backend == "inprocess"
+    assert make("Pendulum-v1", 3).backend == "compiled"
+    assert make("Pendulum-v1", 3, kwargs={"g": 9.81}).backend == "inprocess"
     with pytest.raises(EnvError, match="no native vector form that takes order"):
         make("CartPole-v1", 3, backend="native", kwargs={"order": 1})
 
@@ -103,7 +106,7 @@ def test_importing_a_file_may_register_an_id(tmp_path):
 def test_only_copy_0_is_asked_to_render(file):
     env = make(f"{file}:Plain", 3, render_mode="rgb_array")
     assert [copy.render_mode for copy in env._envs] == ["rgb_array", None, None]
-    env = make("Pendulum-v1", 3, render_mode="rgb_array")
+    env = make("Pendulum-v1", 3, backend="inprocess", render_mode="rgb_array")
     assert [copy.render_mode for copy in env._envs] == ["rgb_array", None, None]
 
 

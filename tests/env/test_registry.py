@@ -23,7 +23,7 @@ def test_the_list_is_plain_and_names_each_environment_once():
     by_id = {row["id"]: row for row in rows}
     assert by_id["CartPole-v1"] == {
         "id": "CartPole-v1",
-        "backend": "native",
+        "backend": "compiled",
         "needs": None,
         "time_limit": 500,
         "observation": "4 numbers",

@@ -233,7 +233,7 @@ def steady(obs):
     return np.where(np.arange(len(obs)) % 2 == 0, balanced, 1)
 
 
-@pytest.mark.parametrize("backend", ["native", "inprocess", "envpool"])
+@pytest.mark.parametrize("backend", ["compiled", "native", "inprocess", "envpool"])
 def test_cartpole_follows_its_physics_through_resets(backend):
     if backend == "envpool":
         pytest.importorskip("envpool")
@@ -244,7 +244,7 @@ def test_cartpole_follows_its_physics_through_resets(backend):
     env.close()
 
 
-@pytest.mark.parametrize("backend", ["native", "inprocess", "envpool"])
+@pytest.mark.parametrize("backend", ["compiled", "native", "inprocess", "envpool"])
 def test_the_same_seed_gives_the_same_stream(backend):
     if backend == "envpool":
         pytest.importorskip("envpool")
@@ -398,7 +398,7 @@ def test_actions_of_the_wrong_shape_or_type_are_refused():
         env.step(np.zeros(2, dtype=np.float32))
 
 
-@pytest.mark.parametrize("backend", ["native", "inprocess"])
+@pytest.mark.parametrize("backend", ["compiled", "native", "inprocess"])
 def test_render_gives_the_picture_of_copy_0(backend):
     pytest.importorskip("pygame")
     env = make("CartPole-v1", 2, backend=backend, render_mode="rgb_array")

@@ -49,7 +49,9 @@ AFTER = (
 
 
 def ppo(name: str, env: str, flags: str = "", *more: str, after: tuple[str, ...] = (), needs: str = "") -> Case:
-    """A short run of PPO."""
+    """A short run of PPO; all but `preset` name the backend that "auto" picked before classic control was compiled."""
+    if name != "preset" and "backend" not in flags:
+        flags += {"CartPole-v1": " --env.backend native", "Pendulum-v1": " --env.backend inprocess"}.get(env, "")
     files = {"toys.py": TOYS} if env.startswith("toys.py") else {}
     return Case(
         name=f"control/ppo-{name}", commands=(command("train ppo", env, SHORT, flags), *more), files=files, after=after,
@@ -96,7 +98,7 @@ def loop() -> dict[str, object]:
     """The loop driven by hand, what its agent says, and a run opened by its face."""
     import operant
 
-    settings = {"env.num": 4, "algo.horizon": 64, "algo.batch": 64, "algo.epochs": 2}
+    settings = {"env.num": 4, "env.backend": "native", "algo.horizon": 64, "algo.batch": 64, "algo.epochs": 2}
     loop, agent = operant.loop("ppo", "CartPole-v1", seed=3, **settings)
     metrics = [{name: float(x) for name, x in next(loop).items()} for _ in range(3)]
     short = settings | {"quiet": True, "eval.episodes": 2, "save.report": False, "save.videos": False}

@@ -6,6 +6,7 @@ _SHOWN = "the file shows the advantages that were learnt from, charge and correc
 _KEPT = "PPO on a learnt reward keeps its completions as save.rollouts says"
 _LABELLED = "the completions that a step reward labelled are kept"
 _COUNTED = "prioritised sweeping counts outcomes, where it kept the last one of each pair"
+_COMPILED = "a new run of classic control is in compiled environments, whose first states are other ones"
 _SPACES = "the policy file keeps both spaces"
 
 INTENDED: dict[str, str] = {
@@ -15,6 +16,7 @@ INTENDED: dict[str, str] = {
     "*:*run.json/sources*": "a run keeps what its settings name, by SHA-256",
     "tabular/prioritised-sweeping:*/optim.safetensors/*": _COUNTED,
     "tabular/settings:prioritised-sweeping/lake/*": _COUNTED,
+    "control/ppo-preset:*": _COMPILED,
     "mdp/irl:found/log_likelihood": "w · μ_E - E[V] at once, no longer less a penalty that cancels: the last bit",
     "language/grpo-rloo:*/rollouts/*/advantage": _SHOWN,
     "language/grpo-reinforce-pp:*/rollouts/*/advantage": _SHOWN,

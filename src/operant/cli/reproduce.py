@@ -23,6 +23,7 @@ from operant.config.schema import RunConfig
 from operant.config.write import json_text
 from operant.env import EnvLike
 from operant.run import checkpoint, exported
+from operant.run.backend import as_it_was
 from operant.run.disk import digest
 from operant.run.find import find, trained
 from operant.run.folder import RunFolder, provenance
@@ -88,7 +89,8 @@ def reproduce(
         say(f"{row['what']} differs: {row['then']} then, {row['now']} now")
     if not changed:
         say("Packages and machine are those that the run names.")
-    new = start(_again(cfg, then), env=env, runs=runs, quiet=quiet, say=say, on_metrics=_end(then)).folder
+    again = _again(as_it_was(cfg, env or cfg.env.id), then)
+    new = start(again, env=env, runs=runs, quiet=quiet, say=say, on_metrics=_end(then)).folder
     now = new.info()
     parameters = compare_parameters(old, new)
     metrics = compare_metrics(old.metrics(), new.metrics())

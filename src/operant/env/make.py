@@ -17,6 +17,7 @@ from operant.config.errors import ConfigError, EnvError, user_code
 from operant.config.undisturbed import undisturbed
 from operant.config.wrappers import ATARI
 from operant.env import atari
+from operant.env.classic import Classic, has_compiled
 from operant.env.envpool import Pool
 from operant.env.gymvector import GymVector
 from operant.env.headless import prepare_mujoco
@@ -29,7 +30,7 @@ from operant.workers.resolve import load, needs
 EnvLike = str | Callable[..., object]
 """What names an environment: an id, `module:callable`, `file.py:callable`, or a callable."""
 
-BACKENDS = ("auto", "native", "inprocess", "envpool", "process")
+BACKENDS = ("auto", "compiled", "native", "inprocess", "envpool", "process")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +62,11 @@ def make(
     `gymnasium.Env`, or a ready-made `gymnasium.vector.VectorEnv`: its parameter `num_envs`, where it has one, receives
     `num`, and where `num` is 1 it says how many copies there are. `kwargs` go to every copy, `render_mode` to copy 0.
 
-    `backend`: "native" is the environment's own vector form, "inprocess" a loop over copies, "envpool" another
-    implementation of the physics, "process" a loop in worker processes that survives, within limits (`supervisor`),
-    an environment which raises, hangs or dies; "auto" is native where there is one that takes `kwargs`, and in process
-    otherwise. With `wrappers` it is in process, but for Atari's own vector form of the wrappers "atari".
+    `backend`: "compiled" is Gymnasium's classic control compiled (`operant.env.classic`), "native" the environment's
+    own vector form, "inprocess" a loop over copies, "envpool" another implementation of the physics, "process" a loop
+    in worker processes that survives, within limits (`supervisor`), an environment which raises, hangs or dies; "auto"
+    is the first of compiled, native and in process that there is and that takes `kwargs`. With `wrappers` it is in
+    process, but for Atari's own vector form of the wrappers "atari".
 
     `action_mask`: where the environment says which actions are legal: "info" is `info["action_mask"]` of reset and
     step, any other name a key of its Dict observation; the masks then stand behind the observations (`Observations`).
@@ -94,7 +96,12 @@ def make(
         )
     builder, name = load(env)
     if not isinstance(builder, EnvSpec):
+        if backend == "compiled":
+            raise EnvError(f'{name} has no compiled form: use the backend "auto"')
         return _called(builder, name, num, backend, asked)
+    beside = (action_mask, asked.wrappers)
+    if backend == "compiled" or (backend == "auto" and has_compiled(builder, asked.kwargs, *beside)):
+        return Classic(builder, num, asked.kwargs, render_mode, *beside)
     if backend != "inprocess" and asked.wrappers == (ATARI,) and atari.expresses(builder, asked.kwargs, measured):
         return atari.AtariVector(builder, num, asked.kwargs) if render_mode is None else _copies(num, builder, asked)
     if backend == "native" or (backend == "auto" and not asked.wrappers and has_native(builder, asked.kwargs)):

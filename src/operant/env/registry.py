@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from operant.env import memory, probe
+from operant.env.classic import has_compiled
 from operant.env.make import has_native
 from operant.workers.resolve import needs, withdrawn
 
@@ -41,9 +42,9 @@ _OWN = (
 def registered() -> list[dict[str, Any]]:
     """List the newest version of every registered environment, sorted by id, and our own.
 
-    Keys: "id", "backend" ("native" or "inprocess": what "auto" picks), "needs" (the extra to install, or None),
-    "time_limit" (steps, or None), "observation" and "action" (a few words, or None where nothing is known without
-    loading it).
+    Keys: "id", "backend" ("compiled", "native" or "inprocess": what "auto" picks), "needs" (the extra to install, or
+    None), "time_limit" (steps, or None), "observation" and "action" (a few words, or None where nothing is known
+    without loading it).
     """
     newest: dict[tuple[str | None, str], EnvSpec] = {}
     for spec in gymnasium.registry.values():
@@ -86,7 +87,7 @@ def _row(spec: EnvSpec) -> dict[str, Any]:
         env.close()
     return {
         "id": spec.id,
-        "backend": "native" if has_native(spec, {}) else "inprocess",
+        "backend": "compiled" if has_compiled(spec, {}) else "native" if has_native(spec, {}) else "inprocess",
         "needs": extra,
         "time_limit": spec.max_episode_steps,
         "observation": observation,

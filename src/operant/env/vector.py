@@ -52,7 +52,7 @@ class VectorEnv(Protocol):
     action_space: gymnasium.Space[Any]  # of one copy
     observations: Observations  # what a row of D numbers holds
     obs_dim: int  # D
-    backend: str  # "native" | "inprocess" | "envpool" | "process"
+    backend: str  # "compiled" | "native" | "inprocess" | "envpool" | "process"
 
     @property
     def fps(self) -> int:

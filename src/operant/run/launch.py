@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from operant.config.values import duration
 from operant.env import EnvLike
 from operant.run import checkpoint, interrupt
 from operant.run.attempt import Clock, parting, truthful
+from operant.run.backend import as_it_was, picked
 from operant.run.begin import begin_from
 from operant.run.disk import preflight
 from operant.run.drain import drain, every, record_evaluation, timed
@@ -68,6 +70,7 @@ def start(
     """
     began = time.monotonic() if began is None else began
     runs = absolute_path(runs)
+    resolved = replace(resolved, config=picked(resolved.config, env or resolved.config.env.id))
     cfg = resolved.config
     require(cfg.track)
     with interrupt.listening():
@@ -149,7 +152,7 @@ def resume(
         folder = _fork(folder, cfg)
     with interrupt.listening(), folder.locked():
         env = _env(cfg, env)
-        job = builder_of(cfg.algorithm)(cfg, env or cfg.env.id, say)
+        job = builder_of(cfg.algorithm)(as_it_was(cfg, env or cfg.env.id), env or cfg.env.id, say)
         changed = _changed(folder, then, cfg, env)
         checkpoint.load(found, job.learned)
         if to is not None:
