@@ -52,7 +52,7 @@ def sampler(policy: Policy, agent: Agent | None = None) -> Sampler:
     """
     if agent is not None and agent.remembers:
         return _Remembering(agent)
-    return _Compiled(policy) if compiles(policy) else Sampler(policy)
+    return Compiled(policy) if compiles(policy) else Sampler(policy)
 
 
 def compiles(policy: Policy) -> bool:
@@ -92,8 +92,14 @@ class _Remembering(Sampler):
         self._state = torch.where(torch.from_numpy(rows).to(self.device)[:, None], 0.0, self._state)
 
 
-class _Compiled(Sampler):
-    """Calls the acting kernel on the memory of a policy's parameters and normaliser."""
+class Compiled(Sampler):
+    """Calls the acting kernel on the memory of a policy's parameters and normaliser.
+
+    Attributes:
+        kernel: `act_normal` where the policy is `normal`, else `act_categorical`.
+        moments: mean, variance and bound of the normaliser.
+        shape: of one action.
+    """
 
     def __init__(self, policy: Policy) -> None:
         from operant.control import kernels
@@ -103,28 +109,38 @@ class _Compiled(Sampler):
         assert isinstance(net, MLP)
         layers: list[Any] = list(net.layers)
         self._side_by_side = kernels.side_by_side
-        self._normal = isinstance(policy.distribution, Normal)
-        self._kernel = kernels.act_normal if self._normal else kernels.act_categorical
+        self.normal = isinstance(policy.distribution, Normal)
+        self.kernel = kernels.act_normal if self.normal else kernels.act_categorical
         self._sizes = np.array([layers[0].in_features, *(layer.out_features for layer in layers)], np.int64)
         self._inputs = layers[0].in_features
+        self.shape = (int(self._sizes[-1]),) if self.normal else ()
         self._relu = net.activation == "relu"
-        none = np.empty(0)
-        self._moments = (none, none) if normalizer is None else (normalizer.mean.numpy(), normalizer.var.numpy())
-        self._clip = np.float32(np.inf if normalizer is None else normalizer.clip)
+        none, bound = np.empty(0), np.float32(np.inf if normalizer is None else normalizer.clip)
+        mean, var = (none, none) if normalizer is None else (normalizer.mean.numpy(), normalizer.var.numpy())
+        self.moments = (mean, var, bound)
         self._first = next(policy.parameters())
         self._at, self._theta = 0, np.empty(0, np.float32)
 
     def finish(self, action: NDArray[Any]) -> NDArray[Any]:
         return action
 
-    def __call__(self, obs: NDArray[Any], generator: np.random.Generator) -> Acted:
-        if obs.ndim != 2 or obs.shape[1] != self._inputs:  # the kernel would read beyond
-            raise ConfigError(f"observations have shape {list(obs.shape)}: expected [N, {self._inputs}].")
+    def network(self) -> tuple[NDArray[Any], NDArray[Any], bool]:
+        """Weights, widths and whether it is of rectified units, as the kernels take them."""
         if self._first.data_ptr() != self._at:  # the parameters moved, as into the memory of an optimiser
             self._theta = self._side_by_side([*self.policy.parameters()]).numpy()
             self._at = self._first.data_ptr()
-        if self._normal:
-            noise = generator.standard_normal((len(obs), int(self._sizes[-1])), dtype=np.float32)
-        else:
-            noise = generator.random(len(obs), dtype=np.float32)
-        return self._kernel(self._theta, self._sizes, self._relu, obs, *self._moments, self._clip, noise)
+        return self._theta, self._sizes, self._relu
+
+    def fits(self, inputs: int, choices: int) -> bool:
+        """Whether it sees so many numbers and takes one of so many actions, or with 0 choices one number."""
+        return (self._inputs, int(self._sizes[-1])) == (inputs, choices or 1) and self.normal == (choices == 0)
+
+    def noise(self, generator: np.random.Generator, *rows: int) -> NDArray[np.float32]:
+        """What so many decisions need; for several steps at once what they need one after the other."""
+        shape = (*rows, *self.shape)
+        return generator.standard_normal(shape, np.float32) if self.normal else generator.random(shape, np.float32)
+
+    def __call__(self, obs: NDArray[Any], generator: np.random.Generator) -> Acted:
+        if obs.ndim != 2 or obs.shape[1] != self._inputs:  # the kernel would read beyond
+            raise ConfigError(f"observations have shape {list(obs.shape)}: expected [N, {self._inputs}].")
+        return self.kernel(*self.network(), obs, *self.moments, self.noise(generator, len(obs)))

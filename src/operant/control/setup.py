@@ -13,6 +13,7 @@ from operant.config.suggest import did_you_mean, nearest
 from operant.control.acting import sampler
 from operant.control.agent import Agent
 from operant.control.collector import Collector
+from operant.control.collector_compiled import collector
 from operant.control.explore import exploration
 from operant.control.networks.convolutional import CONVOLUTIONAL
 from operant.control.settings.policy import ControlRun, PolicyConfig
@@ -72,7 +73,7 @@ def on_policy(cfg: ControlRun, env: EnvLike, *, combines: bool = False, apart: b
     agent = Agent(_spec(cfg, copies, apart), streams.torch("init")).to(device_of(cfg.device))
     evaluate = Evaluator(cfg, env, agent, limits)
     noise, seed = streams.numpy("policy"), streams.integer("env")
-    collect = Collector(copies, sampler(agent.policy, agent), noise, seed=seed, device=cfg.device)
+    collect = collector(copies, sampler(agent.policy, agent), noise, seed=seed, device=cfg.device)
     collect.explore = exploration(cfg.explore, agent, copies, streams, combines=combines)
     return OnPolicy(
         cfg=cfg, env=env, agent=agent, collect=collect, evaluate=evaluate, noise=noise,

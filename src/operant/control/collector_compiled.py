@@ -1,0 +1,69 @@
+"""Collecting without Python between the steps: where policy and environments are compiled, a segment is one call."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+
+from operant.control.acting import Compiled
+from operant.control.collector import Collector, Sample, _End, _lay_out  # pyright: ignore[reportPrivateUsage]
+from operant.data.trajectory import Trajectory
+from operant.env import VectorEnv
+from operant.env.classic import Classic
+
+
+def collector(
+    env: VectorEnv, sample: Sample, generator: np.random.Generator, *, seed: int, device: str = "cpu"
+) -> Collector:
+    """A `Collector`; for a compiled policy in compiled environments the one that makes a segment in one call.
+
+    Its trajectories are those of `Collector`, bit for bit.
+    """
+    whole = isinstance(env, Classic) and isinstance(sample, Compiled) and sample.fits(env.obs_dim, env.world.choices)
+    return (CompiledCollector if whole else Collector)(env, sample, generator, seed=seed, device=device)
+
+
+class CompiledCollector(Collector):
+    """A `Collector` of compiled environments with a compiled policy."""
+
+    def begin(self, env: VectorEnv, seed: int) -> None:
+        """As `Collector.begin`; the environments are compiled ones again."""
+        assert isinstance(env, Classic)
+        self._world = env
+        super().begin(env, seed)
+
+    def _collected(self, horizon: int) -> Trajectory:
+        env, n, sample = self._world, self._world.num, self._sample
+        assert isinstance(sample, Compiled)
+        kernels: Any = import_module("operant.control.segment_kernels")
+        collect = kernels.collect_normal if sample.normal else kernels.collect_categorical
+        obs = np.empty((horizon + 1, n, env.obs_dim), np.float32)
+        final_obs = np.empty((horizon, n, env.obs_dim), np.float32)
+        action = np.empty((horizon, n), np.float32 if sample.normal else np.int64)
+        reward, logp = np.empty((2, horizon, n), np.float32)
+        terminated, truncated = np.empty((2, horizon, n), np.bool_)
+        obs[0] = self._obs
+        noise = sample.noise(self._generator, horizon, n)
+        collect(
+            sample.kernel, *sample.network(), *sample.moments, noise, *env.world, obs, action, logp, reward, terminated,
+            truncated, final_obs,
+        )  # fmt: skip
+        ended, acted = terminated | truncated, np.ones((horizon, n), np.bool_)
+        env.steps += horizon
+        env.stepped(action[-1, 0], bool(ended[-1, 0]))
+        ends = [
+            _End(int(t), (rows := np.flatnonzero(ended[t])), final_obs[t, rows]) for t in np.flatnonzero(ended.any(1))
+        ]
+        action = action.reshape(horizon, n, *sample.shape)
+        self._obs = obs[horizon]
+        self._check(obs, action, logp, reward, ends)
+        self._count(reward, ended, acted)
+        fields = {"logp": logp, "reward": reward, "terminated": terminated, "truncated": truncated, "acted": acted}
+        record = _lay_out({"obs": obs}, {"action": action, **fields}, ends)
+        return Trajectory(
+            **{k: torch.from_numpy(v).to(self._device) for k, v in record.items()},
+            group=torch.arange(n, device=self._device),
+        )

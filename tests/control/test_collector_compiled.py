@@ -1,0 +1,113 @@
+"""A segment in one call is the segment of the steps, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from operant.config.errors import ConfigError, NonFiniteError
+from operant.control.acting import sampler
+from operant.control.agent import Agent, AgentSpec
+from operant.control.collector import Collector
+from operant.control.collector_compiled import CompiledCollector, collector
+from operant.env import make
+
+CASES = [
+    ("CartPole-v1", {"hidden": (16, 8)}),
+    ("CartPole-v1", {"hidden": (64, 64), "activation": "relu", "obs_clip": 5.0}),
+    ("Acrobot-v1", {"hidden": (), "obs_clip": 5.0}),
+    ("MountainCar-v0", {"hidden": (70, 33)}),
+    ("Pendulum-v1", {"hidden": (64, 64), "obs_clip": 5.0}),
+    ("MountainCarContinuous-v0", {"hidden": (16,), "activation": "relu"}),
+]
+
+
+def pair(id: str, num: int, limit: int, **spec: Any) -> tuple[Collector, Collector, Agent]:
+    """A collector a step at a time, one a segment at a time, and the agent of both."""
+    copies = [make(id, num, backend="compiled", kwargs={"max_episode_steps": limit}) for _ in range(2)]
+    normal = copies[0].action_space.shape == (1,)
+    sizes: Any = (1,) if normal else (int(copies[0].action_space.n),)  # type: ignore[attr-defined]
+    agent = Agent(
+        AgentSpec(
+            obs_dim=copies[0].obs_dim, action_kind="box" if normal else "discrete", action_sizes=sizes, **spec
+        ),
+        torch.Generator().manual_seed(3),
+    )  # fmt: skip
+    if agent.normalizer is not None:
+        agent.normalizer.update(torch.randn(100, copies[0].obs_dim, generator=torch.Generator().manual_seed(0)))
+    kinds = (Collector, collector)
+    rngs = [np.random.default_rng(9) for _ in kinds]
+    made = [kind(env, sampler(agent.policy), rng, seed=4) for kind, env, rng in zip(kinds, copies, rngs, strict=True)]
+    assert isinstance(made[1], CompiledCollector)
+    return made[0], made[1], agent
+
+
+@pytest.mark.parametrize(("id", "spec"), CASES)
+@pytest.mark.parametrize("num", [1, 3, 70])
+def test_the_same_trajectory(id: str, spec: dict[str, Any], num: int) -> None:
+    steps, whole, agent = pair(id, num, 13, **spec)
+    for horizon in (1, 40, 25):
+        a, b = steps(horizon), whole(horizon)
+        for name in ("obs", "action", "logp", "reward", "terminated", "truncated", "acted", "group"):
+            x, y = getattr(a, name), getattr(b, name)
+            assert x.dtype == y.dtype, name
+            assert x.shape == y.shape, name
+            assert torch.equal(x, y), name
+        assert a.truncated.any() or horizon == 1
+        assert {k: v for k, v in steps.stats().items() if k != "phase/collect"} == {
+            k: v for k, v in whole.stats().items() if k != "phase/collect"
+        }
+        assert (steps.steps, steps.episodes) == (whole.steps, whole.episodes)
+        with torch.no_grad():
+            for p in agent.policy.parameters():
+                p.mul_(1.1)
+
+
+def test_either_goes_on_where_the_other_stopped() -> None:
+    """Environments and generator stand alike after either, so that a copy is drawn and stepped alike."""
+    steps, whole, _ = pair("Pendulum-v1", 2, 9, hidden=(8,))
+    steps(20)
+    whole(20)
+    a, b = steps.env, whole.env
+    assert (a.world.state == b.world.state).all()  # type: ignore[attr-defined]
+    assert (a.world.last == b.world.last).all()  # type: ignore[attr-defined]
+    assert steps._generator.random() == whole._generator.random()
+    step, other = a.step(np.zeros((2, 1), np.float32)), b.step(np.zeros((2, 1), np.float32))
+    assert (step.obs == other.obs).all()
+
+
+@pytest.mark.parametrize("id", ["CartPole-v1", "Pendulum-v1"])
+def test_a_weight_that_is_not_finite_is_found_alike(id: str) -> None:
+    said: list[str] = []
+    for which in (0, 1):
+        made = pair(id, 3, 50, hidden=(8,))
+        made[which](4)
+        with torch.no_grad():
+            next(made[2].policy.net.parameters()).fill_(torch.nan)
+        with pytest.raises(NonFiniteError) as caught:
+            made[which](4)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert "is not finite" in said[0]
+
+
+def test_what_is_not_compiled_goes_step_by_step() -> None:
+    env = make("CartPole-v1", 2, backend="native")
+    agent = Agent(AgentSpec(obs_dim=4, action_kind="discrete", action_sizes=(2,)))
+    assert type(collector(env, sampler(agent.policy), np.random.default_rng(0), seed=0)) is Collector
+    compiled = make("CartPole-v1", 2)
+    double = agent.double()
+    assert type(collector(compiled, sampler(double.policy), np.random.default_rng(0), seed=0)) is Collector
+
+
+def test_a_policy_of_another_world_is_not_let_in() -> None:
+    """The step-by-step path refuses it in words; the kernel would read beyond."""
+    env = make("Acrobot-v1", 2)
+    agent = Agent(AgentSpec(obs_dim=4, action_kind="discrete", action_sizes=(2,)))
+    made = collector(env, sampler(agent.policy), np.random.default_rng(0), seed=0)
+    assert type(made) is Collector
+    with pytest.raises(ConfigError, match="expected"):
+        made(3)
