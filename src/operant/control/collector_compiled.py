@@ -38,8 +38,7 @@ class CompiledCollector(Collector):
     def _collected(self, horizon: int) -> Trajectory:
         env, n, sample = self._world, self._world.num, self._sample
         assert isinstance(sample, Compiled)
-        kernels: Any = import_module("operant.control.segment_kernels")
-        collect = kernels.collect_normal if sample.normal else kernels.collect_categorical
+        kernels: Any = import_module("operant.control.kernels")
         obs = np.empty((horizon + 1, n, env.obs_dim), np.float32)
         final_obs = np.empty((horizon, n, env.obs_dim), np.float32)
         action = np.empty((horizon, n), np.float32 if sample.normal else np.int64)
@@ -47,7 +46,7 @@ class CompiledCollector(Collector):
         terminated, truncated = np.empty((2, horizon, n), np.bool_)
         obs[0] = self._obs
         noise = sample.noise(self._generator, horizon, n)
-        collect(
+        kernels.collecting(sample.normal)(
             sample.kernel, *sample.network(), *sample.moments, noise, *env.world, obs, action, logp, reward, terminated,
             truncated, final_obs,
         )  # fmt: skip

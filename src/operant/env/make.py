@@ -96,12 +96,9 @@ def make(
         )
     builder, name = load(env)
     if not isinstance(builder, EnvSpec):
-        if backend == "compiled":
-            raise EnvError(f'{name} has no compiled form: use the backend "auto"')
         return _called(builder, name, num, backend, asked)
-    beside = (action_mask, asked.wrappers)
-    if backend == "compiled" or (backend == "auto" and has_compiled(builder, asked.kwargs, *beside)):
-        return Classic(builder, num, asked.kwargs, render_mode, *beside)
+    if backend == "compiled" or (backend == "auto" and has_compiled(builder, asked.kwargs, action_mask, wrappers)):
+        return Classic(builder, num, asked.kwargs, render_mode, action_mask, wrappers)
     if backend != "inprocess" and asked.wrappers == (ATARI,) and atari.expresses(builder, asked.kwargs, measured):
         return atari.AtariVector(builder, num, asked.kwargs) if render_mode is None else _copies(num, builder, asked)
     if backend == "native" or (backend == "auto" and not asked.wrappers and has_native(builder, asked.kwargs)):
@@ -210,6 +207,8 @@ def install(extra: str) -> str:
 
 
 def _called(builder: Callable[..., Any], name: str, num: int, backend: str, asked: _Asked) -> VectorEnv:
+    if backend == "compiled":
+        raise EnvError(f'{name} has no compiled form: use the backend "auto"')
     first = _call(builder, name, _accepted(builder, asked.kwargs, render_mode=asked.render_mode, num_envs=num))
     if isinstance(first, gymnasium.vector.VectorEnv):
         made: Any = first
