@@ -19,32 +19,35 @@ from typing import Any
 Measurement = dict[str, Any]
 
 
-def measure(command: Sequence[str], seed: int) -> Measurement:
-    """Run a command once; its last line, parsed.
+def measure(command: Sequence[str], seed: int, python: str = sys.executable) -> Measurement:
+    """Run a command once, by the Python of whichever environment; its last line, parsed.
 
     Raises:
         SystemExit: if it failed; with what it wrote.
     """
-    done = subprocess.run([sys.executable, *command, "--seed", str(seed)], capture_output=True, text=True, check=False)
+    done = subprocess.run([python, *command, "--seed", str(seed)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed with exit code {done.returncode}:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def calibrate(candidates: dict[str, Sequence[str]]) -> str:
+def calibrate(candidates: dict[str, Sequence[str]], python: str = sys.executable) -> str:
     """The name of the fastest of several commands, each run once; every result is told on stderr."""
-    found = {name: measure(command, seed=0)["value"] for name, command in candidates.items()}
+    found = {name: measure(command, 0, python)["value"] for name, command in candidates.items()}
     for name, value in found.items():
         say(f"  calibration: {name}: {value:,.0f}")
     return max(found, key=lambda name: found[name])
 
 
-def interleave(ours: Sequence[str], peer: Sequence[str], rounds: int) -> tuple[list[Measurement], list[Measurement]]:
+def interleave(
+    ours: Sequence[str], peer: Sequence[str], rounds: int, peer_python: str = sys.executable
+) -> tuple[list[Measurement], list[Measurement]]:
     """Measure both `rounds` times in turn, with the round as seed; the results are told on stderr."""
     results: tuple[list[Measurement], list[Measurement]] = ([], [])
     for seed in range(1, rounds + 1):
-        for side, command in zip(results, (ours, peer), strict=True):
-            side.append(measure(command, seed))
+        sides = (ours, sys.executable), (peer, peer_python)
+        for side, (command, python) in zip(results, sides, strict=True):
+            side.append(measure(command, seed, python))
         say(f"  round {seed}: ours {results[0][-1]['value']:,.0f}, peer {results[1][-1]['value']:,.0f}")
     return results
 
