@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--env", required=True)
     parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--backend", choices=["native", "inprocess", "process", "envpool"], required=True)
+    parser.add_argument("--backend", choices=["compiled", "native", "inprocess", "process", "envpool"], required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
     given = parser.parse_args()
