@@ -12,7 +12,7 @@ import torch
 
 import operant
 from operant.config.errors import ConfigError
-from operant.config.registry import builder_of
+from operant.config.registry import ALGORITHMS, CONTROL, builder_of
 from operant.config.resolve import resolve
 from operant.control.bonus import BonusCritic, CountBonus, RandomDistillation, hashed
 from operant.control.explore import NAME
@@ -272,3 +272,18 @@ def test_contradictions_are_refused_in_words():
         build(**{"explore.critic": "own"})
     with pytest.raises(ConfigError, match=r"explore\.bonus"):
         build(**{"explore.bonus": "surprise"})
+
+
+@pytest.mark.parametrize("algorithm", sorted(name for name, (where, _) in ALGORITHMS.items() if where == CONTROL))
+def test_every_method_on_policy_explores_or_says_why_not(algorithm):
+    if algorithm == "ppo-lagrangian":
+        pytest.skip("needs an environment with costs; its loop asks the same collector")
+    for settings, metric in (({"explore.bonus": "count"}, "bonus"), ({"explore.param_noise": 0.05}, "noise_kl")):
+        config = resolve(algorithm, "CartPole-v1", overrides={"env.num": 2} | settings, source="argument").config
+        if algorithm == "a3c" or (metric == "noise_kl" and algorithm in ("impala", "reinforce")):
+            with pytest.raises(ConfigError, match="explor"):
+                builder_of(algorithm)(config, "CartPole-v1")
+            continue
+        job = builder_of(algorithm)(config, "CartPole-v1")
+        assert np.isfinite(float(next(job.algorithm)[f"explore/{metric}"]))
+        job.close()
