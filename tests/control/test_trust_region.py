@@ -13,7 +13,7 @@ import operant
 from operant.config.registry import builder_of
 from operant.config.resolve import resolve
 from operant.control.natural_gradient import fit, step, weighed
-from operant.control.trpo import improve
+from operant.control.trpo import improve, single_path
 from operant.mdp import exact_policy_gradient
 from reference.tabular_env import model
 
@@ -71,16 +71,30 @@ def test_the_divergence_is_within_the_radius_and_the_largest_is_told(env):
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
 def test_a_short_step_of_trpo_is_a_natural_step(env):
-    """Where the first try is accepted TRPO is the natural gradient of that length, to the last bit."""
-    settings = {"seed": 4, "algo.horizon": 128, "algo.radius": 1e-5}
-    ours, theirs = (build(name, env, **settings) for name in ("trpo", "natural-gradient"))
-    before = parameters(ours.agent.policy)
-    for _ in range(3):
-        a, b = next(ours.algorithm), next(theirs.algorithm)
-        assert a["update/tries"] == 1
-        torch.testing.assert_close(a["policy/kl"], b["policy/kl"])
-    torch.testing.assert_close(parameters(ours.agent), parameters(theirs.agent), rtol=1e-5, atol=1e-7)
-    assert not torch.equal(before, parameters(ours.agent.policy))
+    """Where the first try is accepted TRPO is the natural gradient of that length."""
+    agents = []
+    for name in ("trpo", "natural-gradient"):
+        settings = {
+            "env.num": 4,
+            "algo.radius": 1e-5,
+            "algo.damping": 0.1,
+            "algo.iterations": 15,
+            "algo.discount": 0.99,
+        }
+        job = build(name, env, seed=4, **settings)
+        cfg = resolve(name, env, overrides=settings).config.algo
+        traj, agent = in_double(job.counter(128)), job.agent.double()
+        before, (adv, _) = parameters(agent.policy), weighed(cfg, traj, agent)
+        if name == "trpo":
+            objective = single_path(adv, traj.acted, whitened=True)
+            told = improve(cfg, agent.policy, traj.seen, traj.action, traj.acted, objective)
+            assert told["update/tries"] == 1
+        else:
+            step(cfg, agent, traj, adv)
+        agents.append(agent)
+    ours, theirs = (parameters(agent.policy) for agent in agents)
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-9)
+    assert not torch.equal(before, ours)
 
 
 def test_where_nothing_is_accepted_the_policy_stays_as_it_was():
@@ -89,7 +103,10 @@ def test_where_nothing_is_accepted_the_policy_stays_as_it_was():
     cfg = resolve("trpo", "CartPole-v1", overrides={"algo.radius": 1e-30}).config.algo
     adv, _ = weighed(cfg, traj, agent)
     before = [p.clone() for p in agent.policy.parameters()]
-    told = improve(cfg, agent, traj, adv)  # float32 has no step as short as that
+    objective = single_path(adv, traj.acted, whitened=True)
+    told = improve(
+        cfg, agent.policy, traj.seen, traj.action, traj.acted, objective
+    )  # float32 has no step as short as that
     assert told["update/accepted"] == 0
     assert all(torch.equal(p, q) for p, q in zip(agent.policy.parameters(), before, strict=True))
 
@@ -153,7 +170,9 @@ def test_an_update_is_that_of_sb3_contrib():
 
     net, critic = Net(agent.policy.net), Net(agent.critic.net)
     log_std = agent.policy.log_std.detach().clone().requires_grad_()
-    told = improve(cfg, agent, traj, adv)
+    told = improve(
+        cfg, agent.policy, traj.seen, traj.action, keep, single_path(adv, keep, whitened=True)
+    )  # fmt: skip
     assert told["update/accepted"] == 1
     sb3_contrib(
         net, log_std, traj.seen[keep], traj.action[keep], adv[keep],
@@ -218,3 +237,27 @@ def test_the_natural_step_has_its_length():
         cfg = resolve("natural-gradient", "CartPole-v1", overrides=overrides).config.algo
         told = step(cfg, agent, traj, weighed(cfg, traj, agent)[0])
         assert float(told["policy/kl"]) == pytest.approx(radius, rel=0.05)
+
+
+@pytest.mark.parametrize("algorithm", ["natural-gradient", "trpo", "ppo-lagrangian"])
+@pytest.mark.parametrize("memory", ["lstm", "gru"])
+def test_policies_that_remember_are_trained_on_whole_rows(algorithm, memory):
+    settings = {
+        "policy.memory": memory,
+        "policy.memory_size": 8,
+        "algo.horizon": 16,
+        "env.num": 4,
+        "algo.discount": 0.9,
+    }
+    job = build(algorithm, TABULAR, **settings)
+    before = parameters(job.agent.policy)
+    rows = [next(job.algorithm) for _ in range(2)]
+    assert all(np.isfinite(float(x)) for row in rows for x in row.values())
+    assert not torch.equal(before, parameters(job.agent.policy))
+
+
+@pytest.mark.parametrize("algorithm", ["natural-gradient", "trpo"])
+def test_a_trunk_for_both_is_refused_and_none_is_the_default(algorithm):
+    with pytest.raises(operant.ConfigError, match=r"policy\.shared is on, but"):
+        build(algorithm, "CartPole-v1", **{"policy.memory": "gru", "policy.shared": True})
+    assert not build(algorithm, "CartPole-v1", **{"policy.memory": "gru"}).agent.spec.shared

@@ -10,7 +10,7 @@ from operant.config.errors import EnvError
 from operant.control.agent import Agent
 from operant.control.bonus import Trained
 from operant.control.settings.trust_region import LagrangianConfig
-from operant.data.trajectory import Metrics, Trajectory, flatten
+from operant.data.trajectory import Metrics, Trajectory
 from operant.math.advantage import gae
 from operant.math.objective import value_loss
 
@@ -35,7 +35,8 @@ class Constraint(Trained):
         self.cfg, self.second = cfg, second
         module = nn.ModuleDict({"critic": second.critic})
         module.register_buffer("multiplier", torch.tensor(float(cfg.multiplier), dtype=torch.float64))
-        super().__init__(module, order, lr=cfg.cost_lr, batch=cfg.batch)
+        self.cut, size = second.cut(cfg.batch, cfg.horizon)
+        super().__init__(module, order, lr=cfg.cost_lr, batch=size)
         self._open: Tensor | None = None
 
     @property
@@ -53,7 +54,7 @@ class Constraint(Trained):
         with torch.no_grad():
             value = self.second.critic(traj.obs)
         adv = gae(cost, value, traj.terminated, traj.truncated, traj.acted, discount=cfg.discount, lam=cfg.lam)
-        steps = flatten(traj, adv=adv, target=adv + value[:, :-1], value=value[:, :-1])
+        steps = self.cut(traj, adv=adv, target=adv + value[:, :-1], value=value[:, :-1])
 
         def loss(index: Tensor) -> Tensor:
             b = steps[index]
@@ -61,7 +62,7 @@ class Constraint(Trained):
 
         for _ in range(cfg.epochs):
             self.fit(loss, len(steps), cost.device)
-        self.second.observe(steps.obs)
+        self.second.observe(steps.obs, steps.acted)
         return adv
 
     def adapt(self, traj: Trajectory) -> Metrics:

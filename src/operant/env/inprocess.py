@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from operant.config.errors import EnvError, is_ctrl_c, place_of, raised, said, shown, user_code
 from operant.config.undisturbed import undisturbed
 from operant.env.masks import INFO, KEY
+from operant.env.snapshot import Snapshot, restore, save
 from operant.env.spaces import Actions, Observations
 from operant.env.vector import Step, cost_of
 
@@ -107,6 +108,15 @@ class InProcess:
                     self._last = self.render()
             self._reset(index, obs[index], None)
         return Step(obs, reward, terminated, truncated, np.ones(num, dtype=np.bool_), final_obs, cost)
+
+    def save(self) -> list[Snapshot]:
+        """Keep where every copy stands. Raises EnvError where one cannot be copied."""
+        return [save(env, self.name) for env in self._envs]
+
+    def restore(self, snapshots: Sequence[Snapshot]) -> None:
+        """Go back to where every copy stood; what they draw from then on is what they drew then."""
+        pairs = zip(self._envs, snapshots, strict=True)
+        self._envs = tuple(restore(env, snapshot, self.name) for env, snapshot in pairs)
 
     def render(self) -> NDArray[np.uint8] | None:
         """Return the picture of copy 0, [H, W, 3] uint8, or None when it was made without `render_mode="rgb_array"`.

@@ -127,6 +127,32 @@ def penalised_surrogate(
     return reduce(loss, acted), _ratio_metrics(log_ratio, torch.zeros_like(acted), acted)
 
 
+def self_normalised_surrogate(logp: Tensor, old_logp: Tensor, q: Tensor) -> tuple[Tensor, Metrics]:
+    """−mean over states of Σ_k ρ_k Q_k / Σ_k ρ_k, with ρ = π(a|s) / π_old(a|s): K actions tried in each state.
+
+    What the K estimates of a state have in common, a baseline or shared noise, does not enter.
+
+    Args:
+        logp, old_logp: [N, K] log π(a|s) now and when the actions were sampled.
+        q: [N, K] estimates of Q(s, a).
+
+    Returns:
+        loss []; metrics `spread`, the mean over states of the deviation of Q over its actions.
+
+    Raises:
+        TypeError: a tensor is not floating-point.
+        ValueError: shapes differ, or there is only one dimension.
+
+    Source: Schulman et al. (2015), Trust region policy optimization, section 5.2.
+    """
+    _check.floating(logp=logp, old_logp=old_logp, q=q)
+    _check.at_least(2, logp=logp)
+    _check.same_shape(logp.shape, old_logp=old_logp, q=q)
+    q = q.detach() - q.detach().mean(-1, keepdim=True)  # no more than rounding
+    weight = (logp - old_logp.detach()).softmax(-1)
+    return -(weight * q).sum(-1).mean(), {"spread": q.square().mean(-1).sqrt().mean()}
+
+
 def cispo(
     logp: Tensor,
     old_logp: Tensor,

@@ -6,14 +6,14 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
-from operant.config.schema import CopiesConfig, Section
+from operant.config.schema import Section
 from operant.control.settings.policy import ControlRun
 
 
 class NaturalConfig(Section):
     """What natural gradient and TRPO share; the defaults are those of sb3-contrib's TRPO."""
 
-    horizon: PositiveInt = Field(default=512, description="steps collected from each environment before an update")
+    horizon: PositiveInt = Field(default=256, description="steps collected from each environment before an update")
     discount: float = Field(default=0.99, description="γ, weight of the next step's value", ge=0.0, le=1.0)
     lam: float = Field(default=0.95, description="λ of generalised advantage estimation", ge=0.0, le=1.0)
     whiten: bool = Field(default=True, description="shift and scale advantages to mean 0, deviation 1 in each update")
@@ -38,7 +38,6 @@ class NaturalGradientRun(ControlRun):
     """A run of natural policy gradient."""
 
     algorithm: str = Field(default="natural-gradient", description="name of the algorithm")
-    env: CopiesConfig = Field(default_factory=lambda: CopiesConfig(num=4))
     algo: NaturalGradientConfig = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         default_factory=NaturalGradientConfig
     )
@@ -47,6 +46,13 @@ class NaturalGradientRun(ControlRun):
 class TRPOConfig(NaturalConfig):
     """Trust region policy optimisation (Schulman et al. 2015, arXiv:1502.05477)."""
 
+    sampling: Literal["single-path", "vine"] = Field(
+        default="single-path",
+        description="vine: from some states of a path, whose simulator is stored, several actions are tried",
+    )
+    states: PositiveInt = Field(default=32, description="vine: states of a path from which actions are tried")
+    branches: int = Field(default=8, description="vine: actions tried in each of them", ge=2)
+    length: PositiveInt = Field(default=32, description="vine: steps of each try, behind which the critic speaks")
     shrink: float = Field(default=0.8, description="by what the line search shortens its step", gt=0.0, lt=1.0)
     tries: PositiveInt = Field(default=10, description="steps that the line search tries")
 
@@ -55,7 +61,6 @@ class TRPORun(ControlRun):
     """A run of TRPO."""
 
     algorithm: str = Field(default="trpo", description="name of the algorithm")
-    env: CopiesConfig = Field(default_factory=lambda: CopiesConfig(num=4))
     algo: TRPOConfig = Field(default_factory=TRPOConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
@@ -89,7 +94,6 @@ class LagrangianRun(ControlRun):
     """A run of PPO under a bound on costs."""
 
     algorithm: str = Field(default="ppo-lagrangian", description="name of the algorithm")
-    env: CopiesConfig = Field(default_factory=lambda: CopiesConfig(num=4))
     algo: LagrangianConfig = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         default_factory=LagrangianConfig
     )
