@@ -27,6 +27,7 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "reinforce": (CONTROL, "operant.control.reinforce"),
     "actor-critic": (CONTROL, "operant.control.actor_critic"),
     "online-actor-critic": (CONTROL, "operant.control.online_actor_critic"),
+    "q-actor-critic": (CONTROL, "operant.control.q_actor_critic"),
     "a2c": (CONTROL, "operant.control.a2c"),
     "a3c": (CONTROL, "operant.control.a3c"),
     "impala": (CONTROL, "operant.control.impala"),

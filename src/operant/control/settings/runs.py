@@ -8,6 +8,7 @@ from operant.control.settings.gradients import (
     A3CRun,
     ActorCriticRun,
     OnlineActorCriticRun,
+    QActorCriticRun,
     ReinforceRun,
 )
 from operant.control.settings.off_policy import ImpalaRun, OffPolicyActorCriticRun
@@ -20,6 +21,7 @@ RUNS: dict[str, type[RunConfig]] = {
     "reinforce": ReinforceRun,
     "actor-critic": ActorCriticRun,
     "online-actor-critic": OnlineActorCriticRun,
+    "q-actor-critic": QActorCriticRun,
     "a2c": A2CRun,
     "a3c": A3CRun,
     "impala": ImpalaRun,
