@@ -157,8 +157,10 @@ def sb3_contrib(net, log_std, obs, action, adv, *, radius, damping, products, sh
 
 def test_an_update_is_that_of_sb3_contrib():
     """On one batch of Pendulum in float64: the policy after the update, and the critic after its ten epochs."""
-    job = build("trpo", "Pendulum-v1", **{"algo.horizon": 128, "env.num": 2, "seed": 3})
-    cfg = resolve("trpo", "Pendulum-v1", overrides={"algo.horizon": 128}).config.algo
+    settings = {"algo.horizon": 128, "env.num": 2, "seed": 3, "algo.batch": 128, "algo.critic_epochs": 10}
+    settings |= {"policy.normalize_reward": False, "algo.radius": 0.01, "algo.damping": 0.1, "algo.iterations": 15}
+    job = build("trpo", "Pendulum-v1", **settings)
+    cfg = resolve("trpo", "Pendulum-v1", overrides=settings).config.algo
     traj, agent = in_double(job.counter(128)), job.agent.double()
     adv, target = weighed(cfg, traj, agent)
     keep = traj.acted

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from operant.control.settings.policy import ControlRun as ControlRun
     from operant.control.settings.ppo import PPOConfig as PPOConfig
     from operant.control.settings.ppo import PPORun as PPORun
+    from operant.control.settings.trust_region import LagrangianConfig as LagrangianConfig
+    from operant.control.settings.trust_region import LagrangianRun as LagrangianRun
+    from operant.control.settings.trust_region import NaturalGradientConfig as NaturalGradientConfig
+    from operant.control.settings.trust_region import NaturalGradientRun as NaturalGradientRun
+    from operant.control.settings.trust_region import TRPOConfig as TRPOConfig
+    from operant.control.settings.trust_region import TRPORun as TRPORun
     from operant.control.setup import OnPolicy as OnPolicy
     from operant.control.setup import on_policy as on_policy
     from operant.control.train_state import Networks as Networks
@@ -33,6 +39,9 @@ __getattr__, __dir__ = face(
         "operant.control.setup": "OnPolicy on_policy",
         "operant.control.settings.policy": "ControlRun",
         "operant.control.settings.ppo": "PPOConfig PPORun",
+        "operant.control.settings.trust_region": (
+            "LagrangianConfig LagrangianRun NaturalGradientConfig NaturalGradientRun TRPOConfig TRPORun"
+        ),
         "operant.control.train_state": "Networks",
         "operant.data.streams": "Streams",
         "operant.data.trajectory": "flatten minibatches",
