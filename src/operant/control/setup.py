@@ -134,7 +134,9 @@ def _spec(cfg: ControlRun, env: VectorEnv, apart: bool) -> AgentSpec:
 
 
 def shared(policy: PolicyConfig, apart: str) -> bool:
-    """Whether policy and critic have one trunk: as set, or where it sees or remembers, which costs most.
+    """Whether policy and critic have one trunk: as set, or where it sees pictures, which costs most.
+
+    A memory is not shared by itself: the critic's errors, which are as large as returns, would saturate it.
 
     An algorithm that is named `apart` has none.
 
@@ -146,7 +148,7 @@ def shared(policy: PolicyConfig, apart: str) -> bool:
             raise ConfigError(f"policy.shared is on, but {apart} moves the policy alone: leave it out")
         return False
     if policy.shared is None:
-        return policy.memory != "none" or policy.network in CONVOLUTIONAL
+        return policy.network in CONVOLUTIONAL
     if policy.shared and policy.network == "mlp" and policy.memory == "none":
         raise ConfigError(
             "policy.shared is on, but a perceptron without memory has no trunk to share: leave it out, or give "

@@ -24,7 +24,7 @@ class PolicyConfig(Section):
     memory_size: PositiveInt = Field(default=128, description="units of the recurrent layer")
     shared: bool | None = Field(
         default=None,
-        description="whether actor and critic have one trunk; if unset they do where it sees pictures or remembers",
+        description="whether actor and critic have one trunk; if unset they do where it sees pictures",
     )
     hidden: tuple[PositiveInt, ...] = Field(
         default=(64, 64),
