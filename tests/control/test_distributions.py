@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from operant.control.distributions import Bernoulli, Categorical, Composite, MultiCategorical, Normal, Parameters
+from operant.control.composite import Composite
+from operant.control.distributions import Bernoulli, Categorical, MultiCategorical, Normal, Parameters
 
 GEN = torch.Generator().manual_seed(0)
 DISCRETE = {

@@ -129,7 +129,7 @@ class Collector:
                 rows = np.flatnonzero(step.terminated | step.truncated)
                 ends.append(_End(t, rows, step.final_obs[rows].copy(), past.remembered(rows)))
             self._obs = step.obs
-            self._begins = past.forget(~step.acted if step.final_obs is None else step.terminated | step.truncated)
+            self._begins = past.forget(step.begun)
         self._obs = obs[horizon] = self._obs
         past.note(horizon, self._begins)
         action = np.stack(actions)

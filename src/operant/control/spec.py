@@ -12,7 +12,8 @@ import torch
 from gymnasium import spaces
 
 from operant.config.errors import ConfigError
-from operant.control.distributions import Bernoulli, Categorical, Composite, Distribution, MultiCategorical, Normal
+from operant.control.composite import Composite
+from operant.control.distributions import Bernoulli, Categorical, Distribution, MultiCategorical, Normal
 from operant.control.mlp import ACTIVATIONS
 from operant.control.networks.convolutional import CONVOLUTIONAL, refuse_small
 from operant.control.networks.layout import Layout

@@ -35,6 +35,11 @@ class Step:
     )  # [N, D] likewise, valid on rows terminated | truncated; None when none ended or on NEXT_STEP
     cost: Array | None = None  # [N] float32, info["cost"], NaN where it is no number; None where no copy gave one
 
+    @property
+    def begun(self) -> Array:
+        """[N] bool, where `obs` is the first state of an episode."""
+        return ~self.acted if self.final_obs is None else self.terminated | self.truncated
+
 
 def cost_of(value: Any) -> float:
     """What an `info["cost"]` says as a number; NaN where it is none, which whoever reads costs refuses."""

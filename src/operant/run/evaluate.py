@@ -74,10 +74,8 @@ def evaluate(
         forget: told in which copies [N] bool an episode begins; None is all of them.
     """
     quota = np.full(env.num, episodes // env.num) + (np.arange(env.num) < episodes % env.num)
-    running, length = np.zeros(env.num), np.zeros(env.num, np.int64)
-    returns: list[list[float]] = [[] for _ in range(env.num)]
-    lengths: list[list[int]] = [[] for _ in range(env.num)]
-    waits = np.zeros(env.num, np.bool_)
+    running, length, waits = np.zeros(env.num), np.zeros(env.num, np.int64), np.zeros(env.num, np.bool_)
+    returns, lengths = list[list[float]]([] for _ in quota), list[list[int]]([] for _ in quota)
     obs, since, cut, anew = env.reset(seed), 0, 0, 0
     forget(None)
 
@@ -108,9 +106,7 @@ def evaluate(
             for n in np.flatnonzero((length >= max_steps) & ~waits).tolist():
                 cut += keep(n)
                 waits[n] = True
-        begun = ~step.acted if step.final_obs is None else step.terminated | step.truncated
-        if begun.any():
-            forget(begun)
+        forget(step.begun)
         obs = step.obs
     return Evaluation(np.concatenate(returns), np.concatenate(lengths).astype(np.int64), cut, max_steps, env.num)
 
