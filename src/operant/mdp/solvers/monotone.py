@@ -76,9 +76,7 @@ def monotone_policy_iteration(
             return found
         advantages = evaluation.advantages
         gain = np.zeros(admissible.shape)
-        rho = occupancy(mdp, pi[cell], start=first)
-        visits = np.bincount(mdp.row_state, weights=rho, minlength=mdp.num_states)
-        np.add.at(gain, cell, visits[mdp.row_state] * advantages)
+        np.add.at(gain, cell, _visits(mdp, pi[cell], first) * advantages)
         epsilon = float(np.abs(advantages).max(initial=0.0))
         weight = 4 * epsilon * mdp.discount / (1 - mdp.discount) ** 2 if penalty is None else penalty
         after = np.zeros_like(pi)
@@ -90,6 +88,12 @@ def monotone_policy_iteration(
             apart = np.inf
         bound = objective + float((gain * (after - pi)).sum()) - (weight * apart if weight > 0.0 else 0.0)
         pi = after
+
+
+def _visits(mdp: MDP, policy: NDArray[np.float64], first: NDArray[np.float64]) -> NDArray[np.float64]:
+    """ρ_π of each row's state."""
+    rho = occupancy(mdp, policy, start=first)
+    return np.bincount(mdp.row_state, weights=rho, minlength=mdp.num_states)[mdp.row_state]
 
 
 def _groups(mdp: MDP, groups: ArrayLike | None) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
