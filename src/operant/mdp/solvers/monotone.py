@@ -66,8 +66,7 @@ def monotone_policy_iteration(
         raise ModelError(f"policy has shape {pi.shape}, expected a probability for each of {admissible.shape}.")
     first = start_of(mdp, start)
     cell = group[mdp.row_state], mdp.rows.action
-    found: list[MonotoneStep] = []
-    bound, apart, weight = -np.inf, 0.0, 0.0
+    found, bound, apart, weight = list[MonotoneStep](), -np.inf, 0.0, 0.0
     while True:
         evaluation = evaluate(mdp, pi[cell])
         objective = float(first @ evaluation.values)
@@ -93,7 +92,8 @@ def monotone_policy_iteration(
 def _visits(mdp: MDP, policy: NDArray[np.float64], first: NDArray[np.float64]) -> NDArray[np.float64]:
     """ρ_π of each row's state."""
     rho = occupancy(mdp, policy, start=first)
-    return np.bincount(mdp.row_state, weights=rho, minlength=mdp.num_states)[mdp.row_state]
+    visits: NDArray[np.float64] = np.bincount(mdp.row_state, weights=rho, minlength=mdp.num_states).astype(np.float64)
+    return visits[mdp.row_state]
 
 
 def _groups(mdp: MDP, groups: ArrayLike | None) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
