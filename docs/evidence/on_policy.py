@@ -35,12 +35,21 @@ class Case:
     published: str = ""
 
 
+MULTIROOM = {  # the bonus has a critic of its own; nothing else differs
+    "policy.network": "minatar-cnn", "env.wrappers": ["key image"], "env.num": 16, "algo.horizon": 128,
+    "algo.entropy_coef": 0.01, "algo.epochs": 4,
+}  # fmt: skip
+RND = {"explore.bonus": "rnd", "explore.critic": "own", "explore.coef": 1.0}
+ROOMS, PAST = "MiniGrid-MultiRoom-N4-S5-v0", "rl-zoo3 PPO: 0.0 at 10 M"
+
 CASES = {
     case.name: case
     for case in (
         Case("reinforce-CartPole", "reinforce", "CartPole-v1", 200_000, 475),
         Case("a2c-Pendulum", "a2c", "Pendulum-v1", 300_000, -250, published="SLM-Lab 2026: -821"),
         Case("a2c-LunarLander", "a2c", "LunarLander-v3", 300_000, 150, published="SLM-Lab 2026: 27"),
+        Case("ppo-MultiRoom", "ppo", ROOMS, 1_000_000, None, (1, 2, 3), MULTIROOM, published=PAST),
+        Case("ppo-rnd-MultiRoom", "ppo", ROOMS, 1_000_000, None, (1, 2, 3), MULTIROOM | RND, published=PAST),
     )
 }
 """By name; every method adds its own."""
