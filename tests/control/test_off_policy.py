@@ -19,7 +19,7 @@ from operant.control.replay import Past, Segments
 from operant.math.off_policy import off_policy_weighting
 from reference.resumed import assert_resumes
 
-PROBE = "operant.env.probe:"
+PROBE, CLASSIC = "operant.env.probe:", "gymnasium.envs.classic_control:"
 NAMES = ("impala", "off-policy-actor-critic")
 KINDS = [
     {"kind": "discrete"}, {"kind": "multidiscrete", "size": 3}, {"kind": "multibinary", "size": 3},
@@ -73,7 +73,7 @@ SAME = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize("env", [CLASSIC + "CartPoleEnv", CLASSIC + "PendulumEnv"])  # which have no presets
 @pytest.mark.parametrize(
     ("algorithm", "settings"),
     [
