@@ -41,6 +41,19 @@ MULTIROOM = {  # the bonus has a critic of its own; nothing else differs
 }  # fmt: skip
 RND = {"explore.bonus": "rnd", "explore.critic": "own", "explore.coef": 1.0}
 ROOMS, PAST = "MiniGrid-MultiRoom-N4-S5-v0", "rl-zoo3 PPO: 0.0 at 10 M"
+NORMALISED = {"policy.normalize_obs": True, "policy.normalize_reward": True}
+ARMS: dict[str, tuple[str, dict[str, Any]]] = {  # table 1 and figure 3 of the PPO paper, at 300 k steps
+    "reinforce": ("reinforce", {}), "a2c": ("a2c", {}), "trpo": ("trpo", {}),
+    "clip.1": ("ppo", {"algo.clip": 0.1}), "clip.2": ("ppo", {"algo.clip": 0.2}), "clip.3": ("ppo", {"algo.clip": 0.3}),
+    "none": ("ppo", {"algo.objective": "none"}),
+    "kl-fixed": ("ppo", {"algo.objective": "kl-fixed", "algo.kl_coef": 3.0}),
+    "kl-adaptive": ("ppo", {"algo.objective": "kl-adaptive", "algo.kl_target": 0.01}),
+}  # fmt: skip
+COMPARED = [
+    Case(f"{arm}-{env}", algorithm, f"{env}-v5", 300_000, None, (1, 2, 3), NORMALISED | settings)
+    for env in ("InvertedDoublePendulum", "Swimmer", "Hopper")
+    for arm, (algorithm, settings) in ARMS.items()
+]
 
 CASES = {
     case.name: case
@@ -48,8 +61,11 @@ CASES = {
         Case("reinforce-CartPole", "reinforce", "CartPole-v1", 200_000, 475),
         Case("a2c-Pendulum", "a2c", "Pendulum-v1", 300_000, -250, published="SLM-Lab 2026: -821"),
         Case("a2c-LunarLander", "a2c", "LunarLander-v3", 300_000, 150, published="SLM-Lab 2026: 27"),
+        Case("trpo-CartPole", "trpo", "CartPole-v1", 100_000, 500, published="rl-zoo3: 500"),
+        Case("trpo-Pendulum", "trpo", "Pendulum-v1", 100_000, -190, published="rl-zoo3: -174.6"),
         Case("ppo-MultiRoom", "ppo", ROOMS, 1_000_000, None, (1, 2, 3), MULTIROOM, published=PAST),
         Case("ppo-rnd-MultiRoom", "ppo", ROOMS, 1_000_000, None, (1, 2, 3), MULTIROOM | RND, published=PAST),
+        *COMPARED,
     )
 }
 """By name; every method adds its own."""
