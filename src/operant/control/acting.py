@@ -56,14 +56,15 @@ def sampler(policy: Policy, agent: Agent | None = None) -> Sampler:
 
 
 def compiles(policy: Policy) -> bool:
-    """Whether a policy is one of those that the kernels know: a perceptron of plain vectors, categorical or normal."""
+    """Whether the kernels know such a policy: a perceptron of vectors, categorical (masked too) or normal."""
     plain = isinstance(policy.net, MLP) and all(
         p.dtype == torch.float32 and p.device.type == "cpu" for p in policy.parameters()
     )
     its = policy.distribution
     known = isinstance(its, Categorical) or (isinstance(its, Normal) and its.std == "parameter" and its.low is None)
     layout = policy.layout
-    return plain and known and layout.choices == 0 and not layout.bytes and layout.vector_size == layout.dim
+    whole = layout.vector_size + layout.choices == layout.dim
+    return plain and known and whole and not layout.bytes
 
 
 class _Remembering(Sampler):
@@ -112,7 +113,7 @@ class Compiled(Sampler):
         self.normal = isinstance(policy.distribution, Normal)
         self.kernel = kernels.act_normal if self.normal else kernels.act_categorical
         self._sizes = np.array([layers[0].in_features, *(layer.out_features for layer in layers)], np.int64)
-        self._inputs = layers[0].in_features
+        self._inputs, self._choices = layers[0].in_features, policy.layout.choices
         self.shape = (int(self._sizes[-1]),) if self.normal else ()
         self._relu = net.activation == "relu"
         none, bound = np.empty(0), np.float32(np.inf if normalizer is None else normalizer.clip)
@@ -141,6 +142,7 @@ class Compiled(Sampler):
         return generator.standard_normal(shape, np.float32) if self.normal else generator.random(shape, np.float32)
 
     def __call__(self, obs: NDArray[Any], generator: np.random.Generator) -> Acted:
-        if obs.ndim != 2 or obs.shape[1] != self._inputs:  # the kernel would read beyond
-            raise ConfigError(f"observations have shape {list(obs.shape)}: expected [N, {self._inputs}].")
+        if obs.ndim != 2 or obs.shape[1] != self._inputs + self._choices:  # the kernel would read beyond
+            expected = self._inputs + self._choices
+            raise ConfigError(f"observations have shape {list(obs.shape)}: expected [N, {expected}].")
         return self.kernel(*self.network(), obs, *self.moments, self.noise(generator, len(obs)))

@@ -31,6 +31,8 @@ SINGLE_THREADED = 64**3
 LANES = 64
 """Samples that pass through the network together: activations stay in the first-level cache."""
 
+_RULED_OUT = np.float32(-1.5e38)
+"""The logit of an action that is masked: its probability is exactly 0, and no difference of logits overflows."""
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -153,9 +155,9 @@ def backward(theta: Array, grad: Array, sizes: Array, relu: bool, acts: Array, d
 
 # ---------------------------------------------------------------------------------------------------- acting
 @inner
-def _observe(obs: Array, mean: Array, var: Array, clip: Real, acts: Array) -> None:
+def _observe(obs: Array, size: int, mean: Array, var: Array, clip: Real, acts: Array) -> None:
     """[n, D] raw → acts [D, n]: clip((x − mean)/√(var + 1e-8)), as `ObsNormalizer`; as it is where `mean` is empty."""
-    n, size = obs.shape
+    n = obs.shape[0]
     for d in range(size):
         if mean.size == 0:
             for p in range(n):
@@ -176,7 +178,8 @@ def act_categorical(
 
     Args:
         theta: [P] weights of the network; `sizes` [L+1] int64 and `relu` describe it.
-        obs: [N, D] float32, raw; `mean`, `var` [D] float64 (or empty) and `clip` normalise it.
+        obs: [N, D] float32, raw; `mean`, `var` [D] float64 (or empty) and `clip` normalise it. With K further columns,
+            an action is chosen only where its own is not 0.
         noise: [N] float32, uniform on [0, 1).
 
     Returns:
@@ -187,9 +190,14 @@ def act_categorical(
     acts = np.empty(_units(sizes) * min(width, total), np.float32)
     for start in range(0, total, width):
         n = min(width, total - start)
-        _observe(obs[start : start + n], mean, var, clip, acts)
+        _observe(obs[start : start + n], sizes[0], mean, var, clip, acts)
         forward(theta, sizes, relu, acts, n)
         z = acts[(_units(sizes) - k) * n :]
+        if obs.shape[1] > sizes[0]:
+            for p in range(n):
+                for a in range(k):
+                    if obs[start + p, sizes[0] + a] == np.float32(0.0):
+                        z[a * n + p] = _RULED_OUT
         for p in range(n):
             top = z[p]
             for a in range(1, k):
@@ -226,7 +234,7 @@ def act_normal(
     acts = np.empty(_units(sizes) * min(width, total), np.float32)
     for start in range(0, total, width):
         n = min(width, total - start)
-        _observe(obs[start : start + n], mean, var, clip, acts)
+        _observe(obs[start : start + n], sizes[0], mean, var, clip, acts)
         forward(theta[k:], sizes, relu, acts, n)
         z = acts[(_units(sizes) - k) * n :]
         for p in range(n):
@@ -354,7 +362,7 @@ def _normal_slope(noise: Array, log_std: Array, grad: Array, slope: Array) -> No
 @inner_counted
 def _actor(
     theta: Array, grad: Array, sizes: Array, relu: bool, normal: bool, obs: Array, action: Array, past: Array,
-    index: Array, whiten: bool, clip: Array, bonus: Real, totals: Array,
+    allowed: Array, index: Array, whiten: bool, clip: Array, bonus: Real, totals: Array,
 ) -> None:  # fmt: skip
     """Gradient of −surrogate − bonus · entropy over the minibatch `index`, and its metrics; see `ppo_epoch`."""
     count, k, width = index.size, sizes[-1], _lanes(sizes)
@@ -375,6 +383,11 @@ def _actor(
         if normal:
             _normal(z, delta, log_std, taken, logp, entropy)
         else:
+            if allowed.shape[0] > 0:
+                for p in range(n):
+                    for a in range(k):
+                        if allowed[index[start + p], a] == np.float32(0.0):
+                            z[a, p] = _RULED_OUT
             _categorical(z, delta, taken, logp, entropy)
         for p in range(n):
             s = index[start + p]
@@ -474,8 +487,8 @@ def _square(grad: Array) -> Real:
 @outer
 def ppo_epoch(
     theta: Array, grad: Array, first: Array, second: Array, step: int, actor: Array, critic: Array, relu: bool,
-    normal: bool, obs: Array, action: Array, past: Array, order: Array, batch: int, whiten: bool, loss: Array,
-    adam: Array, metrics: Array,
+    normal: bool, obs: Array, action: Array, past: Array, allowed: Array, order: Array, batch: int, whiten: bool,
+    loss: Array, adam: Array, metrics: Array,
 ) -> None:  # fmt: skip
     """One pass over a segment of S decisions in minibatches: gradients, norm clipping, Adam.
 
@@ -488,6 +501,7 @@ def ppo_epoch(
         actor, critic: [L+1] int64 widths; `relu`, else tanh; `normal`, else categorical.
         obs: [S, D] float32, normalised; `action` [S, A] float32 (A = 1: the index of a categorical).
         past: [4, S] float32: log-probability, advantage, target and value as collected.
+        allowed: [S, K] float32, 0 where an action is masked; without rows where none is.
         order: [S] int64, a permutation; `batch` decisions at a time, the last minibatch may be short.
         loss: [6] float32: 1 − clip, 1 + clip_high, entropy_coef, value_coef, value_clip (negative: none),
             max_grad_norm.
@@ -505,8 +519,8 @@ def ppo_epoch(
         for k in range(row.size):
             row[k] = 0.0
         _actor(
-            theta[:split], grad[:split], actor, relu, normal, obs, action, past, index, whiten, loss[:2], loss[2],
-            row[:4],
+            theta[:split], grad[:split], actor, relu, normal, obs, action, past, allowed, index, whiten, loss[:2],
+            loss[2], row[:4],
         )  # fmt: skip
         _critic(theta[split:], grad[split:], critic, relu, obs, past, index, loss[4], loss[3], row[4:5])
         row[5] = math.sqrt(_square(grad[:split]) + _square(grad[split:]))

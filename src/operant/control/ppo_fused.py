@@ -75,7 +75,7 @@ class Fused:
         cfg, group = self.cfg, self.optimizer.param_groups[0]
         if steps is not self._segment:
             self._segment, self._arrays = steps, self._read(steps)
-        obs, action, past = self._arrays
+        obs, action, past, allowed = self._arrays
         theta, first, second, count = self._memory()
         value_clip = -1.0 if cfg.value_clip is None else cfg.value_clip
         bounds = 1.0 - clip, 1.0 + clip_high
@@ -84,16 +84,18 @@ class Fused:
         ppo_epoch(
             theta, self._grad, first, second, int(count[0]), *self._sizes,
             cast(MLP, self.policy.net).activation == "relu", isinstance(self.policy.distribution, Normal), obs, action,
-            past, shuffled(len(steps), generator).numpy(),
+            past, allowed, shuffled(len(steps), generator).numpy(),
             cfg.batch, cfg.whiten, loss, np.array([lr, *group["betas"], group["eps"]]), metrics,
         )  # fmt: skip
         count += len(metrics)
         return [dict(zip(NAMES, row.unbind(), strict=True)) for row in torch.from_numpy(metrics).float()]
 
     def _read(self, steps: Batch) -> tuple[np.ndarray, ...]:
-        """obs [S, D] normalised, action [S, A] as float32, past [4, S]."""
+        """obs [S, D] normalised, action [S, A] as float32, past [4, S], allowed [S, K] or without rows."""
         assert isinstance(steps.obs, Tensor)
-        obs = steps.obs if self.policy.normalizer is None else self.policy.normalizer(steps.obs)
+        obs, layout = self.policy.layout.vector(steps.obs), self.policy.layout
+        allowed = steps.obs[:, layout.vector_size :] if layout.choices else steps.obs.new_empty((0, 0))
+        obs = obs if self.policy.normalizer is None else self.policy.normalizer(obs)
         action = steps.action.reshape(len(steps), -1).float()
         past = torch.stack([steps.logp, steps.adv, steps.target, steps.value]).detach()
         inputs, outputs = int(self._sizes[0][0]), int(self._sizes[0][-1])
@@ -105,7 +107,7 @@ class Fused:
             )
         if not normal and len(action) and not bool(((action >= 0) & (action < outputs)).all()):
             raise ConfigError(f"a segment has an action that is none of 0 to {outputs - 1}.")
-        return tuple(x.contiguous().numpy() for x in (obs, action, past))
+        return tuple(x.contiguous().numpy() for x in (obs, action, past, allowed))
 
     def _memory(self) -> tuple[np.ndarray, ...]:
         """Parameters, Adam's two moments [P] and its step counts [parameters], each one flat array they all live in.
@@ -138,8 +140,6 @@ def _obstacle(policy: Policy, critic: Critic, optimizer: torch.optim.Optimizer) 
     ):
         return "policy and critic are not plain perceptrons, both tanh or both relu"
     if not compiles(policy):
-        if policy.layout.choices:
-            return "actions are masked"
         return f"the policy is a {type(policy.distribution).__name__} one, neither categorical nor normal"
     if max(p.numel() for p in parameters) > LARGEST:
         return f"a layer has more than {LARGEST} weights"
