@@ -2,8 +2,7 @@
 
     loss = −mean Â log π(a|s) + c₁ mean ½ (V(s) − target)² − c₂ mean H(π(·|s))
 
-One gradient step for a segment of a few steps of every copy; no ratio, no clip, no second look at the data. For small
-networks on a CPU a fused update takes the place of `_update`: `a2c_fused.py`, equal to it to 1e-5.
+One gradient step for a segment of a few steps of every copy; no ratio, no clip, no second look at the data.
 """
 
 from __future__ import annotations
