@@ -16,6 +16,7 @@ pytest.importorskip("onnxruntime")
 import operant
 from operant.cli.export import export, without_paths
 from operant.cli.main import main
+from operant.env.spaces import Observations
 from operant.run import exported
 from operant.view import onnx
 from operant.view.card import layout
@@ -243,9 +244,68 @@ def test_the_card_tells_where_each_number_of_an_observation_comes_from():
     space = spaces.Dict(
         {"a": spaces.Discrete(3, start=5), "b": spaces.Box(0, 1, (2, 2)), "c": spaces.Tuple([spaces.MultiBinary(2)])}
     )
-    table = layout(space)
+    table = layout(Observations(space))
     for row in ("| 0 to 2 | `['a']", "one-hot, from 5", "| 3 to 6 | `['b']", "row-major", "| 7 to 8 | `['c'][0]"):
         assert row in table
+
+
+POLICIES = """
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+
+class Seen(gymnasium.Env):
+    action_space = spaces.Discrete(3)
+
+    def __init__(self, space=spaces.Box(-1, 1, (4,), np.float32)):
+        self.observation_space = space
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.observation_space.seed(seed)
+        self.steps = 0
+        return self.observation_space.sample(), {"action_mask": np.array([1, 0, 1], np.int8)}
+
+    def step(self, action):
+        self.steps += 1
+        info = {"action_mask": np.array([1, self.steps % 2, 1], np.int8)}
+        return self.observation_space.sample(), 1.0, False, self.steps == 8, info
+
+
+def picture():
+    return Seen(spaces.Box(0, 255, (8, 8), np.uint8))
+
+
+def mixed():
+    return Seen(spaces.Dict({"a": spaces.Box(0, 255, (8, 8), np.uint8), "b": spaces.Box(0, 1, (2,), np.float32)}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("env", "settings", "why"),
+    [
+        ("Seen", {"env.action_mask": "info"}, ""),
+        ("picture", {"policy.network": "minatar-cnn"}, ""),
+        ("picture", {"policy.network": "minatar-cnn", "env.action_mask": "info"}, ""),
+        ("Seen", {"policy.memory": "gru"}, "it remembers from step to step"),
+        ("mixed", {"policy.network": "minatar-cnn"}, "pictures and numbers"),
+    ],
+)
+def test_policies_that_see_remember_or_are_masked_are_shared(env, settings, why, tmp_path):
+    (tmp_path / "seen.py").write_text(POLICIES)
+    quick = QUICK | {"total_steps": 64, "algo.horizon": 16, "env.num": 2, "policy.memory_size": 8} | settings
+    run = operant.train("ppo", f"{tmp_path / 'seen.py'}:{env}", runs=tmp_path, **quick)
+    out = export(run.path)
+    about = json.loads((out / "run.json").read_text())["export"]["onnx"]
+    card = (out / "README.md").read_text()
+    assert (out / "policy.onnx").exists() == (not why)
+    assert why in about.get("why", "")
+    assert ("There is no `policy.onnx`" in card) == bool(why)
+    assert ("1 where an action is legal" in card) == ("env.action_mask" in settings)
+    if not why:
+        assert about["difference"] <= 1e-5
+        assert ("np.uint8" in card) == (env == "picture")
 
 
 def test_a_simulator_that_cannot_draw_here_does_not_stop_the_export(run, tmp_path, monkeypatch):

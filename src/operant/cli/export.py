@@ -59,9 +59,12 @@ def verb(args: argparse.Namespace) -> None:
     made = json.loads((folder / "evaluation.json").read_text())
     graph = json.loads((folder / "run.json").read_text())["export"]["onnx"]
     tell(folder)
+    held = f"there is no policy.onnx, as {graph['why']}"
+    if "difference" in graph:
+        seen = f"{graph['observations']:,} observations"
+        held = f"policy.onnx agrees with the policy to {graph['difference']:.1g} on {seen}"
     say(
-        f"Return {made['mean']:.2f} ± {made['std']:.2f} over {made['episodes']} episodes; policy.onnx agrees with the "
-        f"policy to {graph['difference']:.1g} on {graph['observations']:,} observations.\n"
+        f"Return {made['mean']:.2f} ± {made['std']:.2f} over {made['episodes']} episodes; {held}.\n"
         f"Next: operant eval {folder}, or operant push {folder} NAME/REPOSITORY"
     )
 
@@ -120,7 +123,7 @@ def _fill(folder: Path, run: Run, env: EnvLike) -> None:
     copies = made_copies(cfg, env, cfg.eval.copies)
     try:
         obs = observations(copies, agent, cfg)
-        space, seen, between = copies.action_space, copies.observation_space, Interface.of(copies)
+        space, between = copies.action_space, Interface.of(copies)
     finally:
         copies.close()
     if agent.interface is None:  # the run is of an earlier version
@@ -137,8 +140,10 @@ def _fill(folder: Path, run: Run, env: EnvLike) -> None:
         "step": str(step),
         "library": "operant",
     }
-    onnx.write(agent, space, graph, about)
-    agreement = onnx.verify(graph, agent, space, obs)
+    held: dict[str, Any] = {"why": onnx.formless(agent)}
+    if not held["why"]:
+        onnx.write(agent, space, graph, about)
+        held = asdict(onnx.verify(graph, agent, space, obs))
     evaluation = _measure(run, env, step)
     write_json(folder / "evaluation.json", evaluation)
     info = {key: value for key, value in run.folder.info().items() if key in KEPT}
@@ -146,7 +151,7 @@ def _fill(folder: Path, run: Run, env: EnvLike) -> None:
     recorded: dict[str, dict[str, Any]] = info.pop("sources", None) or {}
     recorded.pop("config.toml", None)  # from which folders are cut
     info |= {"sources": {key: its | {"path": Path(its["path"]).name} for key, its in recorded.items()}}
-    info["export"] = {"step": step, "checkpoint": run.name, "onnx": asdict(agreement)}
+    info["export"] = {"step": step, "checkpoint": run.name, "onnx": held}
     write_json(folder / "run.json", info)
     text = (run.path / "config.toml").read_text(encoding="utf-8")
     (folder / "config.toml").write_text(without_folders(_without_folders(text), cfg), encoding="utf-8")
@@ -155,7 +160,7 @@ def _fill(folder: Path, run: Run, env: EnvLike) -> None:
         run=info,
         evaluation=evaluation,
         packages=evaluation["packages"],
-        observation_space=seen,
+        observations=between.observations,
         action_space=space,
         replay=_replay(run, step, folder),
         table=isinstance(agent, TablePolicy),
@@ -167,7 +172,7 @@ def observations(copies: VectorEnv, agent: Actor, cfg: RunConfig) -> np.ndarray:
     """Raw observations [1000, D]: 900 from episodes of the sampled policy, 100 extreme.
 
     Extreme are all zeros, every corner value of a finite bound at once, and 98 with each number at ten times the least
-    or the largest seen.
+    or the largest seen; of bytes at the least or the largest. Masks are real ones.
     """
     noise = Streams(cfg.seed).numpy("export")
     seen, wanted = [copies.reset(cfg.eval.seed)], OBSERVATIONS * 9 // 10
@@ -178,7 +183,10 @@ def observations(copies: VectorEnv, agent: Actor, cfg: RunConfig) -> np.ndarray:
     rest = OBSERVATIONS - wanted
     far = np.where(noise.random((rest, real.shape[1])) < 0.5, low, high) * np.float32(10)  # [100, D]
     far[0] = 0.0
-    return np.concatenate([real, far]).astype(np.float32)
+    features = copies.observations.features
+    wild = far[:, :features].clip(0, 255) if real.dtype == np.uint8 else far[:, :features]
+    far = np.hstack([wild, real[:rest, features:]])
+    return np.concatenate([real, far]).astype(real.dtype)
 
 
 def without_paths(argv: Sequence[str]) -> list[str]:

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium import spaces
-from gymnasium.spaces.utils import flatdim
 
 from operant.config.text import clean
-from operant.env.spaces import leaves
+from operant.env.masks import INFO
+from operant.env.spaces import Observations
 from operant.view.page import environment
 
 
@@ -20,7 +21,7 @@ def card(
     run: Mapping[str, Any],
     evaluation: Mapping[str, Any],
     packages: Mapping[str, str],
-    observation_space: gymnasium.Space[Any],
+    observations: Observations,
     action_space: gymnasium.Space[Any],
     replay: Mapping[str, Any] | None,
     table: bool = False,
@@ -31,7 +32,7 @@ def card(
         run: `run.json` of the folder, with `export`.
         evaluation: `evaluation.json`.
         packages: the versions that measured it.
-        observation_space: of one environment.
+        observations: of one environment.
         action_space: of one environment.
         replay: seed and return of `replay.mp4`, or None where there is no video.
         table: the policy is a table and not a network.
@@ -46,8 +47,9 @@ def card(
             e=evaluation,
             packages=_versions(packages),
             trained=_versions(run.get("packages") or {}),
-            numbers=flatdim(observation_space),
-            observations=layout(observation_space),
+            numbers=observations.dim,
+            dtype=np.dtype(observations.dtype).name,
+            observations=layout(observations),
             actions=_one_line(action_space),
             replay=replay,
             table=table,
@@ -56,17 +58,23 @@ def card(
     return clean(text) + "\n"
 
 
-def layout(space: gymnasium.Space[Any]) -> str:
-    """How an observation of `space` becomes the D numbers of a row of `obs`, as a Markdown table."""
-    rows, begin = ["| numbers | what | how |", "|---|---|---|"], 0
-    for path, _, leaf in leaves(space):
-        size = flatdim(leaf)
+def layout(observations: Observations) -> str:
+    """How an observation becomes the D columns of a row of `obs`, as a Markdown table."""
+    rows, packed = ["| columns | what | how |", "|---|---|---|"], observations.dtype is np.uint8
+    for part in observations.parts:
+        leaf, path = part.space, "".join(f"[{key!r}]" for key in part.keys)
         hot = isinstance(leaf, spaces.Discrete | spaces.MultiDiscrete)
         start = f", from {leaf.start}" if isinstance(leaf, spaces.Discrete) and leaf.start else ""
         how = f"one-hot{start}" if hot else "row-major" if len(leaf.shape or ()) > 1 else "as it is"
-        rows.append(f"| {begin} to {begin + size - 1} | `{path or 'observation'}`: `{_one_line(leaf)}` | {how} |")
-        begin += size
-    return "\n".join(rows) + "\n\nfloat32, not normalised: the policy does that itself."
+        how += ", four bytes a float32" if packed and not part.picture else ""
+        ends = f"{part.columns.start} to {part.columns.stop - 1}"
+        rows.append(f"| {ends} | `{path or 'observation'}`: `{_one_line(leaf)}` | {how} |")
+    if observations.mask:
+        ends = f"{observations.features} to {observations.dim - 1}"
+        where = 'info["action_mask"]' if observations.action_mask == INFO else f"[{observations.action_mask!r}]"
+        rows.append(f"| {ends} | `{where}` | 1 where an action is legal, 0 where it is not |")
+    kind = "uint8" if packed else "float32, not normalised: the policy does that itself"
+    return "\n".join(rows) + f"\n\n{kind}."
 
 
 def _front_matter(env: str, algorithm: str, evaluation: Mapping[str, Any]) -> list[tuple[str, str]]:

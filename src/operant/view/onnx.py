@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from operant.config.errors import ConfigError, OperantError
 from operant.control.agent import Agent
+from operant.control.distributions import Parameters
+from operant.control.policies import Policy
 from operant.env.spaces import Actions
 from operant.run.disk import is_full
 from operant.tabular import TablePolicy
@@ -27,6 +29,8 @@ Graphed = Agent | TablePolicy
 """Policies that have an ONNX form."""
 
 OPSET = 18
+LOWEST = -1e38
+"""Scores below it are of what is masked."""
 TOLERANCE = 1e-5
 """Largest difference allowed between the graph and the library, as a share of the row's largest output where > 1."""
 
@@ -35,7 +39,8 @@ class Deployed(nn.Module):
     """The mode of an agent's policy, decoded for an action space: `Actions.decode(agent.decide(obs))` in torch alone.
 
     Raw observations [N, D] float32 to actions [N, *shape] in the dtype of the space: normalised, through the network,
-    argmax, mean or the likelier bit, then clipped to the bounds (`Box`) or shifted by `start` (`Discrete`).
+    argmax, mean or the likelier bit, then clipped to the bounds (`Box`) or shifted by `start` (`Discrete`). Rows are
+    uint8 where pictures are observed; a mask stands in the last columns of a row.
     """
 
     start: Tensor
@@ -57,15 +62,42 @@ class Deployed(nn.Module):
         self.box = isinstance(space, spaces.Box)
         self.shifted = isinstance(space, spaces.Discrete | spaces.MultiDiscrete)
 
+    def mode(self, obs: Tensor) -> Tensor:
+        """[N, D] → [N, ...], the policy's own action, squashed where it is."""
+        if not isinstance(self.policy, Policy):
+            return self.policy.mode(obs)
+        its = self.policy.distribution
+        return its.finish(its.mode(Parameters(scores(self.policy, obs), self.policy.log_std)))
+
     def forward(self, obs: Tensor) -> Tensor:
         """[N, D] → [N, *shape]."""
-        action = self.policy.mode(obs).reshape(-1, *self.shape)
+        action = self.mode(obs).reshape(-1, *self.shape)
         if self.shifted:
             action = action + self.start
         if self.box:
             rounded = action.round().to(self.low.dtype) if self.integer else action.to(self.low.dtype)
             action = torch.minimum(torch.maximum(rounded, self.low), self.high)
         return action.to(self.dtype)
+
+
+def scores(policy: Any, obs: Tensor) -> Tensor:
+    """What a network gives for raw rows, [N, outputs]; the lowest number where an action is masked."""
+    output: Tensor = policy.output(obs)
+    allowed = policy.layout.allowed(obs) if isinstance(policy, Policy) else None
+    return output if allowed is None else torch.where(allowed, output, torch.finfo(output.dtype).min / 2)
+
+
+def formless(agent: Graphed) -> str:
+    """Why a policy has no graph of one input and one output, in words; "" where it has."""
+    if not isinstance(agent, Agent):
+        return ""
+    if agent.remembers:
+        return "it remembers from step to step"
+    if agent.spec.action_kind == "composite":
+        return "its actions have several parts"
+    if agent.layout.packed:
+        return "it observes pictures and numbers in one row of bytes"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +124,7 @@ def write(agent: Graphed, space: gymnasium.Space[Any], path: Path, about: Mappin
     """
     onnx = needs("onnx")
     needs("onnxscript")
-    example = torch.zeros(2, agent.spec.obs_dim)
+    example = torch.zeros(2, agent.spec.obs_dim, dtype=torch.uint8 if reads_bytes(agent) else torch.float32)
     shapes = {"obs": {0: torch.export.Dim("N")}}
     try:
         with _quiet(), torch.no_grad():
@@ -120,7 +152,7 @@ def write(agent: Graphed, space: gymnasium.Space[Any], path: Path, about: Mappin
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def run(path: Path, obs: NDArray[np.float32]) -> NDArray[Any]:
+def run(path: Path, obs: NDArray[Any]) -> NDArray[Any]:
     """The graph's actions [N, *shape] for raw observations [N, D], by onnxruntime on the CPU."""
     runtime = needs("onnxruntime")
     options = runtime.SessionOptions()
@@ -130,7 +162,7 @@ def run(path: Path, obs: NDArray[np.float32]) -> NDArray[Any]:
     return session.run(["action"], {"obs": obs})[0]
 
 
-def verify(path: Path, agent: Graphed, space: gymnasium.Space[Any], obs: NDArray[np.float32]) -> Agreement:
+def verify(path: Path, agent: Graphed, space: gymnasium.Space[Any], obs: NDArray[Any]) -> Agreement:
     """Hold a graph against torch and against the path by which the library acts, on raw observations [N, D].
 
     Continuous actions may differ by `TOLERANCE`, where rounded to whole numbers by a step. Of two choices whose scores
@@ -142,7 +174,7 @@ def verify(path: Path, agent: Graphed, space: gymnasium.Space[Any], obs: NDArray
     library = Actions(space).decode(agent.decide(obs))
     with torch.no_grad():
         plain = Deployed(agent, space)(torch.from_numpy(obs)).numpy()
-        raw = agent.policy.output(torch.from_numpy(obs)).numpy()  # [N, outputs]
+        raw = scores(agent.policy, torch.from_numpy(obs)).numpy()  # [N, outputs]
     graph = run(path, obs)
     for name, found in (("torch", plain), ("the graph", graph)):
         if found.shape != library.shape or found.dtype != library.dtype:
@@ -150,7 +182,8 @@ def verify(path: Path, agent: Graphed, space: gymnasium.Space[Any], obs: NDArray
                 f"{path}: actions of {name} are {found.dtype}{list(found.shape)}, "
                 f"those of the library {library.dtype}{list(library.shape)}"
             )
-    slack = TOLERANCE * np.maximum(1.0, np.abs(raw).max(axis=1))  # [N]
+    legal = np.where(raw > LOWEST, np.abs(raw), 0.0)
+    slack = TOLERANCE * np.maximum(1.0, legal.max(axis=1))  # [N]
     worst, ties = 0.0, 0
     for found in (plain, graph):
         gap = _gap(space, raw, library, found)  # [N]
@@ -163,6 +196,11 @@ def verify(path: Path, agent: Graphed, space: gymnasium.Space[Any], obs: NDArray
         worst = max(worst, float((gap / slack).max(initial=0.0)) * TOLERANCE)
         ties += int((found != library).reshape(len(obs), -1).any(axis=1).sum()) if _chooses(space) else 0
     return Agreement(len(obs), worst, ties)
+
+
+def reads_bytes(agent: Graphed) -> bool:
+    """Whether rows are of bytes."""
+    return isinstance(agent, Agent) and agent.layout.bytes
 
 
 def needs(package: str) -> Any:

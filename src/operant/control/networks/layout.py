@@ -62,6 +62,8 @@ class Layout:
     Attributes:
         vector_size: V, numbers of the vector.
         pictures: in the order of the space.
+        bytes: whether rows are uint8.
+        packed: whether some of these bytes are of float32 numbers.
         choices: C, the last columns of a row, that say what is allowed; 0 without a mask.
     """
 
@@ -70,6 +72,7 @@ class Layout:
         self.choices = 0 if observations is None else observations.mask
         self.dim, self._features = dim, dim - self.choices
         self.bytes = observations is not None and observations.dtype == np.uint8
+        self.packed = False
         self._vector: list[tuple[slice, bool]] = []  # columns, and whether four bytes make a number
         self.vector_size = self._features
         if observations is None or not (self.bytes or sees):
@@ -84,6 +87,7 @@ class Layout:
             else:
                 packed = self.bytes and not part.picture
                 self._vector.append((part.columns, packed))
+                self.packed |= packed
                 width = part.columns.stop - part.columns.start
                 self.vector_size += width // 4 if packed else width
 

@@ -77,7 +77,8 @@ class Trunk(nn.Module):
 
     def _perceive(self, rows: Tensor) -> Tensor:
         flat = rows.reshape(-1, rows.shape[-1])
-        if self.convolutions and not torch.is_grad_enabled() and len(flat) > TOGETHER:
+        whole = torch.is_grad_enabled() or torch.compiler.is_exporting()  # in a graph their number is free
+        if self.convolutions and not whole and len(flat) > TOGETHER:
             x = torch.cat([self._features(part) for part in flat.split(TOGETHER)])
         else:
             x = self._features(flat)
