@@ -276,7 +276,7 @@ OURS = {
     "env/live.py", "env/process.py", "workers/worker.py", "language/task/pool.py", "language/task/remote.py",
     "language/episodes/distributed.py", "language/task/reasoning_gym.py", "cli/export.py", "cli/seeds.py",
     "cli/sweep.py", "language/model/small_base.py", "language/text/rendering.py", "control/train_state.py",
-    "mdp/io/mapped.py", "run/optimizer_state.py",
+    "mdp/io/mapped.py", "run/optimizer_state.py", "control/a3c.py", "control/a3c_worker.py",
 }  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def verb(args: argparse.Namespace) -> None:
     made = json.loads((folder / "evaluation.json").read_text())
     graph = json.loads((folder / "run.json").read_text())["export"]["onnx"]
     tell(folder)
-    held = f"there is no policy.onnx, as {graph['why']}"
+    held = f"there is no policy.onnx, as {graph.get('why')}"
     if "difference" in graph:
         seen = f"{graph['observations']:,} observations"
         held = f"policy.onnx agrees with the policy to {graph['difference']:.1g} on {seen}"
