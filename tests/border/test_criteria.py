@@ -317,6 +317,11 @@ def evaluated_under(mdp, found, reward):
     return [(found.gain, slow.gain_and_bias(uniform(mdp))[0])]
 
 
+def unpenalised(mdp):
+    steps = operant.mdp.monotone_policy_iteration(mdp, penalty=0.0, iterations=8, start=START)
+    return [(steps[-1].objective, START @ best_answer(mdp))]
+
+
 def petsc(mdp):
     pytest.importorskip("petsc4py")
     return [(operant.mdp.solve_petsc(mdp).values, best_answer(mdp))]
@@ -339,6 +344,7 @@ ASKED = {  # what is asked of each function, and about which problems it has to 
     "linear_programming": (solved(operant.mdp.linear_programming, epsilon=1e-7), D + T),
     "maxent_irl": (explained, D + H),
     "bias_policy_iteration": (solved(operant.mdp.bias_policy_iteration), A),
+    "monotone_policy_iteration": (unpenalised, D),
     "multichain_policy_iteration": (solved(operant.mdp.multichain_policy_iteration), A),
     "occupancy": (occupied, D + T),
     "optimistic_value_iteration": (solved(operant.mdp.optimistic_value_iteration, epsilon=1e-8), T),

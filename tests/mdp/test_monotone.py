@@ -44,7 +44,7 @@ def test_the_return_never_falls_and_keeps_what_was_promised():
     fell = 0
     for _ in range(60):
         mdp, policy = draw(rng, float(rng.choice([0.5, 0.9])))
-        steps = monotone_policy_iteration(mdp, groups=GROUPS, policy=policy, iterations=3)
+        steps = monotone_policy_iteration(mdp, groups=GROUPS, initial=policy, iterations=3)
         assert steps[0].objective == pytest.approx(mdp.start @ evaluate(mdp, policy[GROUPS]).values)
         for before, after in pairwise(steps):
             assert after.objective >= before.objective
@@ -52,7 +52,7 @@ def test_the_return_never_falls_and_keeps_what_was_promised():
             assert after.bound <= after.objective + 1e-12
             largest = (before.policy * np.log(before.policy / after.policy)).sum(-1).max()
             assert largest == pytest.approx(after.divergence, rel=1e-3)
-        greedy = monotone_policy_iteration(mdp, groups=GROUPS, policy=policy, penalty=0.0, iterations=1)
+        greedy = monotone_policy_iteration(mdp, groups=GROUPS, initial=policy, penalty=0.0, iterations=1)
         fell += greedy[1].objective < greedy[0].objective - 1e-9
     assert fell > 0
 
@@ -68,5 +68,5 @@ def test_what_does_not_fit_is_refused():
     mdp, _ = draw(np.random.default_rng(0))
     with pytest.raises(ModelError, match="whole number from 0 for each of 4 states"):
         monotone_policy_iteration(mdp, groups=[0, 1])
-    with pytest.raises(ModelError, match="policy has shape"):
-        monotone_policy_iteration(mdp, policy=np.ones((3, 3)) / 3)
+    with pytest.raises(ModelError, match="initial has shape"):
+        monotone_policy_iteration(mdp, initial=np.ones((3, 3)) / 3)

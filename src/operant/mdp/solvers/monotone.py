@@ -31,7 +31,7 @@ def monotone_policy_iteration(
     mdp: MDP,
     *,
     groups: ArrayLike | None = None,
-    policy: ArrayLike | None = None,
+    initial: ArrayLike | None = None,
     penalty: float | None = None,
     iterations: int = 100,
     start: ArrayLike | None = None,
@@ -45,7 +45,7 @@ def monotone_policy_iteration(
     Args:
         mdp: the model.
         groups: o of each state [S], from 0; None for a group each. States of one group must have the same actions.
-        policy: π(a | o) to begin with, [O, A]; uniform if None.
+        initial: π(a | o) to begin with, [O, A]; uniform if None.
         penalty: C; the theorem's if None. Without one, 0, the step maximises L alone: that is policy iteration where
             each state is seen, which never decreases the return either, but may where it is not.
         iterations: how many steps.
@@ -61,9 +61,9 @@ def monotone_policy_iteration(
     (2002), Approximately optimal approximate reinforcement learning.
     """
     group, admissible = _groups(mdp, groups)
-    pi = admissible / admissible.sum(-1, keepdims=True) if policy is None else np.asarray(policy, dtype=np.float64)
+    pi = admissible / admissible.sum(-1, keepdims=True) if initial is None else np.asarray(initial, dtype=np.float64)
     if pi.shape != admissible.shape:
-        raise ModelError(f"policy has shape {pi.shape}, expected a probability for each of {admissible.shape}.")
+        raise ModelError(f"initial has shape {pi.shape}, expected a probability for each of {admissible.shape}.")
     first = start_of(mdp, start)
     cell = group[mdp.row_state], mdp.rows.action
     found, bound, apart, weight = list[MonotoneStep](), -np.inf, 0.0, 0.0
