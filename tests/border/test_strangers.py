@@ -216,7 +216,7 @@ def texts():
     return found
 
 
-HARMLESS = {"algorithm", "device", "algo.separator"}
+HARMLESS = {"algorithm", "device", "algo.separator", "env.action_mask"}
 REFUSED_ALREADY = {"policy.network"}
 """By `--trust`, as any code that a run is an algorithm or network of."""
 TEXTS = texts()

@@ -29,6 +29,7 @@ SHORT = {
     "train ppo CartPole-v1 Acrobot-v1": "--seeds 1 --total-steps 1024 --eval.episodes 2 --no-save.videos",
     "train ppo CartPole-v1 --stop-at": "--total-steps 4096 --eval.episodes 2 --no-save.videos",
     "train ppo CartPole-v1 --from": "--total-steps 1024 --eval.episodes 2 --no-save.videos",
+    "train ppo robot.py:Robot": "--total-steps 512 --algo.horizon 32 --algo.epochs 1 --eval.episodes 2",
     "train grpo larger.py --algo.lr": "--total-steps 1 --base.examples 64",
     "resume last": "--to 22000",
     "sweep": "--trials 2 --seeds 1",
@@ -36,6 +37,41 @@ SHORT = {
 }
 """What is said of a command so that it ends in seconds; the rest runs as it stands."""
 NOT_HERE = {"--model DIR": "a model of the reader's own"}
+
+
+ROBOT = """
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+
+class Robot(gymnasium.Env):
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+        self.observation_space, self.action_space = spaces.Box(0, 255, (36, 36, 1), np.uint8), spaces.Discrete(3)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place, self.steps = 1, 0
+        return self._seen(), self._info()
+
+    def step(self, action):
+        self.place, self.steps = self.place + int(action) - 1, self.steps + 1
+        return self._seen(), float(self.place == 2), self.place == 3, self.steps == 20, self._info()
+
+    def render(self):
+        return self._seen().repeat(3, 2)
+
+    def _seen(self):
+        seen = np.zeros((36, 36, 1), np.uint8)
+        seen[:, 9 * self.place : 9 * self.place + 9] = 255
+        return seen
+
+    def _info(self):
+        return {"action_mask": np.array([self.place > 0, 1, 1], np.int8)}
+"""
 
 
 def shortened(command: str) -> str:
@@ -55,6 +91,7 @@ def desk(tmp_path):
     (where / "space.toml").write_text(
         "[space]\n'algo.lr' = { low = 1e-4, high = 1e-2, log = true }\n[fixed]\ntotal_steps = 1024\n"
     )
+    (where / "robot.py").write_text(ROBOT)
     (where / "maze.txt").write_text("S..#\n.#..\n...G\n")
     package = where / "my_package"
     package.mkdir()

@@ -76,24 +76,17 @@ def ppo(
         steps = cut(traj, adv=agent.combined(adv), target=adv + value[:, :-1], value=value[:, :-1])
         inspector.remember(traj, {"scaled_reward": reward, "value": value, "advantage": adv}, lr)
 
-        bend = _bend(cfg, optimizer, clip, clip_high)
-        update = partial(_update, cfg, agent, optimizer, **bend)
+        update = partial(_update, cfg, agent, optimizer, **_bend(cfg, optimizer, clip, clip_high))
         seen: list[Metrics] = []
         for _ in range(cfg.epochs):
             seen += epoch(update, steps, size, generator)
             if _too_far(cfg, seen, ceil(len(steps) / size)):
                 break
-        if cfg.objective == "kl-adaptive":
-            bend["kl_coef"] = optimizer.param_groups[0]["kl_coef"] = _adapted(cfg, agent, steps, bend["kl_coef"])
-        agent.observe(steps.obs, steps.acted)
 
         metrics = {name: torch.stack([m[name] for m in seen]).mean() for name in seen[0]}
-        target, error = steps.target[steps.acted], (steps.target - steps.value)[steps.acted]
-        metrics["value/explained_variance"] = 1 - error.var() / target.var()
         metrics["schedule/lr"] = torch.tensor(lr)
-        passes = len(seen) / ceil(len(steps) / size)
-        metrics |= {"schedule/clip": torch.tensor(clip), "update/epochs": torch.tensor(passes)}
-        metrics |= {"schedule/kl_coef": torch.tensor(bend["kl_coef"])} if "kl_coef" in bend else {}
+        metrics |= _told(cfg, agent, optimizer, steps, clip=clip, epochs=len(seen) / ceil(len(steps) / size))
+        agent.observe(steps.obs, steps.acted)
         with inspector.locating(steps, size, seen, update):
             yield metrics | agent.stats() | collect.stats()
 
@@ -121,11 +114,25 @@ def _bend(cfg: PPOConfig, optimizer: torch.optim.Optimizer, clip: float, clip_hi
     return {"kl_coef": optimizer.param_groups[0].get("kl_coef", cfg.kl_coef) if cfg.objective != "none" else 0.0}
 
 
-def _adapted(cfg: PPOConfig, agent: Agent, steps: Batch, beta: float) -> float:
-    """The next β, by how far the update came."""
+def _adapted(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Optimizer, steps: Batch) -> dict[str, float]:
+    """The weight of the divergence, where it has one: the next β, by how far the update came, where it adapts."""
+    beta = _bend(cfg, optimizer, cfg.clip, cfg.clip).get("kl_coef")
+    if beta is None or cfg.objective != "kl-adaptive":
+        return {} if beta is None else {"kl_coef": beta}
     with torch.no_grad():
         logp, _ = agent.policy.evaluate(steps.obs, steps.action)
-    return adapted(beta, float(token_mean(k3(steps.logp, logp), steps.acted)), target=cfg.kl_target)
+    beta = adapted(beta, float(token_mean(k3(steps.logp, logp), steps.acted)), target=cfg.kl_target)
+    optimizer.param_groups[0]["kl_coef"] = beta
+    return {"kl_coef": beta}
+
+
+def _told(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Optimizer, steps: Batch, **schedule: float) -> Metrics:
+    """Of a segment: how much of the targets' variance the critic had explained, and what the schedules stand at."""
+    epochs = schedule.pop("epochs")
+    schedule |= _adapted(cfg, agent, optimizer, steps)
+    target, error = steps.target[steps.acted], (steps.target - steps.value)[steps.acted]
+    explained = {"value/explained_variance": 1 - error.var() / target.var(), "update/epochs": torch.tensor(epochs)}
+    return explained | {f"schedule/{name}": torch.tensor(value) for name, value in schedule.items()}
 
 
 def _update(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Optimizer, b: Batch, **bend: float) -> Metrics:
