@@ -59,7 +59,7 @@ class Robot(gymnasium.Env):
 
     def step(self, action):
         self.place, self.steps = self.place + int(action) - 1, self.steps + 1
-        return self._seen(), float(self.place == 2), self.place == 3, self.steps == 20, self._info()
+        return self._seen(), float(self.place == 2), self.place == 3, self.steps == 20 and self.place != 3, self._info()
 
     def render(self):
         return self._seen().repeat(3, 2)

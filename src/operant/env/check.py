@@ -20,6 +20,7 @@ from operant.config.errors import EnvError, raised, said
 from operant.env.check_values import check_answer, check_observation, check_spaces
 from operant.env.findings import Fatal, Problem, Report
 from operant.env.inprocess import Env, describe
+from operant.env.leaf import is_picture
 from operant.env.make import make_one
 from operant.env.masks import KEY
 
@@ -245,7 +246,7 @@ def _largest(space: Any, value: Any) -> float:
         return max((_largest(inner, value[key]) for key, inner in space.spaces.items()), default=0.0)
     if isinstance(space, spaces.Tuple):
         return max((_largest(inner, part) for inner, part in zip(space.spaces, value, strict=True)), default=0.0)
-    if not isinstance(space, spaces.Box):
+    if not isinstance(space, spaces.Box) or is_picture(space):  # bytes are scaled by what sees them
         return 0.0
     return float(
         np.abs(np.asarray(value, dtype=np.float64), where=np.isfinite(value), out=np.zeros(space.shape)).max(

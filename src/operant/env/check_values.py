@@ -30,7 +30,7 @@ def check_spaces(env: Env, report: Report) -> None:
             what, _, fix = str(error).partition(": ")
             raise report.fatal(what, name, fix) from error
     if seen := pixels(env.observation_space):
-        fix = "train a network of your own that sees, policy.network file.py:make, or observe what is in the pictures"
+        fix = "train with --policy.network nature-cnn or another that sees, or observe what is in the pictures"
         report.warning(f"it observes pictures, {seen}, which a perceptron does not see", "observation_space", fix)
     if isinstance(env.action_space, spaces.Box):
         low, high = env.action_space.low, env.action_space.high
