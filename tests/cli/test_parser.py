@@ -156,13 +156,15 @@ def test_the_environment_may_stand_in_the_file_or_in_a_flag():
 def test_every_setting_is_a_flag_that_resolve_takes(leaf):
     flag = "--" + leaf.key.replace("_", "-")
     given = {"integer": "3", "number": "0.5", "boolean": "true", "array": "3", "object": "{a=1}", "string": "text"}
+    given |= {"array": "atari"} if leaf.key == "env.wrappers" else {}
+    given |= {"number": "1.5"} if leaf.key == "explore.param_noise_rate" else {}  # above 1
     value = leaf.choices[-1] if leaf.choices else given[leaf.kind]
     found = read(f"train ppo @c.toml {flag} {value}")
     assert found.overrides == {leaf.key: value}
     config = resolve("ppo", "" if leaf.path == ("env", "id") else "X-v0", overrides=found.overrides).config
     for name in leaf.path:
         config = getattr(config, name)
-    assert config in (value, (3,), 3, 0.5, True, {"a": 1})
+    assert config in (value, (3,), ("atari",), 3, 0.5, 1.5, True, {"a": 1})
 
 
 @pytest.mark.parametrize(

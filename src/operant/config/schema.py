@@ -58,8 +58,8 @@ class CopiesConfig(EnvConfig):
     )
     wrappers: tuple[str, ...] = Field(
         default=(),
-        description='wrappers around each copy, the first innermost: \'["grey", "resize 84 84", "frame-stack 4"]\', or '
-        "atari for all that Atari is played through",
+        description="texts of the wrappers around each copy, the first innermost, as in docs/environments.md; or atari "
+        "for all that Atari is played through",
     )
     workers: PositiveInt | None = Field(default=None, description="worker processes; as many as cores if unset")
     timeout: PositiveFloat = Field(

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from operant.config.errors import ConfigError
 from operant.control.agent import Agent
 from operant.control.bonus import Trained
 from operant.control.collector import Collector
 from operant.control.mlp import MLP
+from operant.control.networks.layout import Layout
+from operant.control.networks.trunk import plain
 from operant.control.settings.gradients import QActorCriticConfig, QActorCriticRun
 from operant.control.setup import on_policy
 from operant.control.train_state import Networks
@@ -38,11 +39,13 @@ from operant.run.job import Job, Position, Say, silent
 
 
 class ActionValue(Trained):
-    """Q(s, a) by a perceptron, kept in checkpoints beside the agent."""
+    """Q(s, a) by a perceptron of all that is observed, without memory; kept in checkpoints beside the agent."""
 
     def __init__(self, cfg: QActorCriticConfig, agent: Agent, generator: torch.Generator) -> None:
         spec = agent.spec
-        sizes = (spec.obs_dim + sum(spec.action_sizes), *spec.hidden, 1)
+        between = agent.interface
+        self._flat = Layout(None if between is None else between.observations, spec.obs_dim, sees=False)
+        sizes = (self._flat.vector_size + sum(spec.action_sizes), *spec.hidden, 1)
         net = MLP(sizes, spec.activation, out_gain=0.01, generator=generator).to(next(agent.parameters()).device)
         super().__init__(net, np.random.default_rng(0), lr=cfg.lr, batch=1)
         self.optimizer = optimizer_over(cfg, [*net.parameters()], 0)
@@ -50,10 +53,10 @@ class ActionValue(Trained):
 
     def __call__(self, obs: Obs, action: Tensor) -> Tensor:
         """[..., D], [..., A] → [...]."""
-        if not isinstance(obs, Tensor):
-            raise ConfigError("q-actor-critic reads one vector of numbers: train a2c with such a network")
         spec, normalizer = self._agent.spec, self._agent.normalizer
-        seen = obs if normalizer is None else normalizer(obs)
+        seen = self._flat.vector(plain(obs))
+        if normalizer is not None and not self._agent.layout.pictures:
+            seen = normalizer(seen)
         parts = [action.float()]
         if spec.action_kind in ("discrete", "multidiscrete"):
             columns = action.reshape(*seen.shape[:-1], -1).unbind(-1)

@@ -137,7 +137,11 @@ def joined(parts: Sequence[Trajectory]) -> Trajectory:
 
     whole = states(obs) if isinstance(last.obs, Tensor) else {k: states(partial(named, key=k)) for k in last.obs}
     steps = ("action", "logp", "reward", "terminated", "truncated", "acted")
-    return replace(last, obs=whole, **{k: torch.cat([getattr(part, k) for part in parts], 1) for k in steps})
+    joined = {k: torch.cat([getattr(part, k) for part in parts], 1) for k in steps}
+    if any(part.cost is not None for part in parts):  # where one has none it is not known
+        costs = [torch.full_like(part.reward, torch.nan) if part.cost is None else part.cost for part in parts]
+        joined["cost"] = torch.cat(costs, 1)
+    return replace(last, obs=whole, **joined)
 
 
 def rows(traj: Trajectory, *, adv: Tensor, target: Tensor, value: Tensor) -> Batch:

@@ -10,7 +10,7 @@ from operant.config.schema import Section
 
 
 class ExploreConfig(Section):
-    """A bonus for what is new, and noise on the policy's weights; evaluations see neither."""
+    """A bonus for what is new, noise on the weights; evaluations see neither."""
 
     bonus: Literal["none", "count", "rnd"] = Field(
         default="none", description="what is new: count (1/√visits), or rnd (the error of predicting a random network)"

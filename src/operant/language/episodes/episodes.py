@@ -328,7 +328,8 @@ def _completion(fields: Mapping[str, Any]) -> Completion:
 
 
 def _to(batch: Episodes, device: torch.device | str) -> Episodes:
-    traj = Trajectory(**{k: v.to(device) for k, v in asdict(batch.traj).items()})
+    there = {k: v.to(device) for k, v in asdict(batch.traj).items() if v is not None}
+    traj = Trajectory(**there)
     rest = {k: getattr(batch, k).to(device) for k in ("kept", "rewarded", "prompt", "length_limited", "scored")}
     outcome = None if batch.outcome is None else batch.outcome.to(device)
     return Episodes(traj=traj, outcome=outcome, temperature=batch.temperature, **rest)
