@@ -55,6 +55,19 @@ COMPARED = [
     for arm, (algorithm, settings) in ARMS.items()
 ]
 
+HIDDEN, WORLD = {"algo.horizon": 128, "algo.batch": 512, "algo.lr": 1e-3}, "operant.env.memory:"
+REMEMBERING = [  # the same settings with an LSTM, a GRU and without memory, which cannot solve two of them
+    Case(f"{memory}-{env}", "ppo", WORLD + env, steps, bar if memory != "none" else None, (1, 2, 3),
+         HIDDEN | {"policy.memory": memory, "policy.memory_size": 64})
+    for env, steps, bar in (("cartpole_positions", 200_000, 475), ("repeat_previous", 300_000, 0.9), ("t_maze", 300_000, 0.9))
+    for memory in ("lstm", "gru", "none")
+]  # fmt: skip
+PICTURES = {"policy.network": "minatar-cnn", "env.wrappers": ["key image"], "algo.lr": 1e-3}
+CLEANRL = [
+    Case(f"ppo-{env}-v4", "ppo", f"{env}-v4", 1_000_000, None, (1, 2, 3), published=f"CleanRL: {theirs}")
+    for env, theirs in (("HalfCheetah", "1443 ± 46"), ("Hopper", "2383 ± 272"), ("Walker2d", "2288 ± 572"))
+]
+
 CASES = {
     case.name: case
     for case in (
@@ -65,6 +78,10 @@ CASES = {
         Case("trpo-Pendulum", "trpo", "Pendulum-v1", 100_000, -190, published="rl-zoo3: -174.6"),
         Case("ppo-MultiRoom", "ppo", ROOMS, 1_000_000, None, (1, 2, 3), MULTIROOM, published=PAST),
         Case("ppo-rnd-MultiRoom", "ppo", ROOMS, 1_000_000, None, (1, 2, 3), MULTIROOM | RND, published=PAST),
+        Case("ppo-DoorKey-5x5", "ppo", "MiniGrid-DoorKey-5x5-v0", 100_000, 0.95, (1, 2, 3), PICTURES),
+        Case("ppo-LunarLander", "ppo", "LunarLander-v3", 1_000_000, 230, (1, 2, 3)),
+        *REMEMBERING,
+        *CLEANRL,
         *COMPARED,
     )
 }
