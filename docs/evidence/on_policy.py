@@ -59,7 +59,9 @@ HIDDEN, WORLD = {"algo.horizon": 128, "algo.batch": 512, "algo.lr": 1e-3}, "oper
 REMEMBERING = [  # the same settings with an LSTM, a GRU and without memory, which cannot solve two of them
     Case(f"{memory}-{env}", "ppo", WORLD + env, steps, bar if memory != "none" else None, (1, 2, 3),
          HIDDEN | {"policy.memory": memory, "policy.memory_size": 64})
-    for env, steps, bar in (("cartpole_positions", 200_000, 475), ("repeat_previous", 300_000, 0.9), ("t_maze", 300_000, 0.9))
+    for env, steps, bar in (
+        ("cartpole_positions", 200_000, 475), ("repeat_previous", 300_000, 0.9), ("t_maze", 300_000, 0.9)
+    )
     for memory in ("lstm", "gru", "none")
 ]  # fmt: skip
 PICTURES = {"policy.network": "minatar-cnn", "env.wrappers": ["key image"], "algo.lr": 1e-3}
