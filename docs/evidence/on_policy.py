@@ -55,12 +55,18 @@ COMPARED = [
     for arm, (algorithm, settings) in ARMS.items()
 ]
 
-HIDDEN, WORLD = {"algo.horizon": 128, "algo.batch": 512, "algo.lr": 1e-3}, "operant.env.memory:"
+WORLD = "operant.env.memory:"
+HIDDEN = {  # rl-zoo3's for CartPole without velocities
+    "algo.horizon": 32, "algo.batch": 256, "algo.epochs": 20, "algo.lam": 0.8, "algo.discount": 0.98, "algo.lr": 1e-3,
+    "algo.clip_schedule": "linear", "policy.normalize_obs": True,
+}  # fmt: skip
 REMEMBERING = [  # the same settings with an LSTM, a GRU and without memory, which cannot solve two of them
     Case(f"{memory}-{env}", "ppo", WORLD + env, steps, bar if memory != "none" else None, (1, 2, 3),
-         HIDDEN | {"policy.memory": memory, "policy.memory_size": 64})
-    for env, steps, bar in (
-        ("cartpole_positions", 200_000, 475), ("repeat_previous", 300_000, 0.9), ("t_maze", 300_000, 0.9)
+         HIDDEN | more | {"policy.memory": memory, "policy.memory_size": 64})
+    for env, steps, bar, more in (
+        ("cartpole_positions", 100_000, 475, {}),
+        ("repeat_previous", 300_000, 0.9, {"algo.horizon": 64}),
+        ("t_maze", 300_000, 0.9, {"algo.horizon": 64, "algo.entropy_coef": 0.01}),
     )
     for memory in ("lstm", "gru", "none")
 ]  # fmt: skip
