@@ -21,6 +21,7 @@ from operant.config.errors import EnvError
 from operant.config.registry import builder_of
 from operant.config.resolve import resolve
 from operant.control import a2c as a2c_module
+from operant.control import updates
 from operant.control.reinforce import episodes
 from operant.data.trajectory import joined
 from operant.math.objective import value_loss
@@ -234,7 +235,7 @@ def test_an_advantage_that_is_not_detached_shows(monkeypatch):
     want, values = gradient(), value_loss(agent.critic(traj.obs)[:, :-1], *_target(cfg, agent, traj))[0]
     close = torch.cat([g.ravel() for g in torch.autograd.grad(values, critic)])
     torch.testing.assert_close(want, close, rtol=0, atol=1e-6)  # the critic learns of its own loss only
-    monkeypatch.setattr(a2c_module, "policy_gradient", lambda logp, adv, acted: (-(adv * logp).mean(), {}))
+    monkeypatch.setattr(updates, "policy_gradient", lambda logp, adv, acted: (-(adv * logp).mean(), {}))
     monkeypatch.setattr(torch.Tensor, "detach", lambda self: self)
     assert (gradient() - want).abs().max() > 1e-3
 

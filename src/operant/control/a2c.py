@@ -16,14 +16,10 @@ from operant.control.agent import Agent
 from operant.control.collector import Collector
 from operant.control.settings.gradients import A2CConfig, A2CRun
 from operant.control.setup import on_policy
-from operant.control.train_state import Networks
-from operant.control.updates import optimizer_of, row_of, scaled_reward, set_rates, settled, stepped
+from operant.control.updates import actor_critic_loss, optimizer_of, row_of, scaled_reward, set_rates, settled, stepped
 from operant.data.trajectory import Metrics, Trajectory
 from operant.env import EnvLike
-from operant.math.baseline import whiten
-from operant.math.objective import policy_gradient, value_loss
-from operant.math.reduce import token_mean
-from operant.math.weighting import critic_target, discount_weight, weighting
+from operant.math.weighting import critic_target, weighting
 from operant.run.job import Job, Say, silent
 
 
@@ -77,16 +73,7 @@ def loss_of(
     past = value.detach()
     adv = weighting(cfg.weighting, discount=cfg.discount, n=cfg.n, lam=cfg.lam)(reward, past, *ends)
     target = critic_target(cfg.critic_target, discount=cfg.discount, lam=cfg.lam)(reward, past, *ends)
-    if cfg.whiten:
-        adv = whiten(adv, traj.acted)
-    if cfg.discount_weight:
-        adv = adv * discount_weight(*ends, elapsed, discount=cfg.discount)
-    policy_loss, _ = policy_gradient(logp, adv, traj.acted)
-    critic_loss, _ = value_loss(value[:, :-1], target, traj.acted)
-    entropy = token_mean(entropy, traj.acted)
-    loss = policy_loss + cfg.value_coef * critic_loss - cfg.entropy_coef * entropy
-    losses = {"loss/policy": policy_loss.detach(), "loss/value": critic_loss.detach()}
-    return loss, losses | {"policy/entropy": entropy.detach()}
+    return actor_critic_loss(cfg, traj, logp, entropy, value, adv, target, elapsed)
 
 
 def build(cfg: A2CRun, env: EnvLike, say: Say = silent) -> Job:
@@ -94,13 +81,4 @@ def build(cfg: A2CRun, env: EnvLike, say: Say = silent) -> Job:
     parts = on_policy(cfg, env)
     agent, collect = parts.agent, parts.collect
     optimizer = optimizer_of(cfg.algo, agent)
-    return Job(
-        algorithm=a2c(cfg.algo, collect, agent, optimizer, total_steps=cfg.total_steps),
-        learned=Networks(agent, optimizer),
-        counter=collect,
-        begin=parts.begin,
-        evaluate=parts.evaluate,
-        total_steps=cfg.total_steps,
-        eval=cfg.eval,
-        save=cfg.save,
-    )
+    return parts.job(a2c(cfg.algo, collect, agent, optimizer, total_steps=cfg.total_steps), optimizer)

@@ -18,7 +18,6 @@ from operant.control.agent import Agent
 from operant.control.collector import Collector
 from operant.control.settings.gradients import ActorCriticConfig, ActorCriticRun
 from operant.control.setup import on_policy
-from operant.control.train_state import Networks
 from operant.control.updates import optimizer_of, row_of, scaled_reward, set_rates, settled, take_step
 from operant.data.trajectory import Metrics
 from operant.env import EnvLike
@@ -69,13 +68,4 @@ def build(cfg: ActorCriticRun, env: EnvLike, say: Say = silent) -> Job:
     parts = on_policy(cfg, env)
     agent, collect = parts.agent, parts.collect
     optimizer = optimizer_of(cfg.algo, agent)
-    return Job(
-        algorithm=actor_critic(cfg.algo, collect, agent, optimizer, total_steps=cfg.total_steps),
-        learned=Networks(agent, optimizer),
-        counter=collect,
-        begin=parts.begin,
-        evaluate=parts.evaluate,
-        total_steps=cfg.total_steps,
-        eval=cfg.eval,
-        save=cfg.save,
-    )
+    return parts.job(actor_critic(cfg.algo, collect, agent, optimizer, total_steps=cfg.total_steps), optimizer)

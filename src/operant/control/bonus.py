@@ -24,9 +24,9 @@ CLIP = 5.0
 
 
 def numbers(obs: Obs) -> Tensor:
-    """[N, T, D]: what is observed, one vector a state."""
-    parts = [obs] if isinstance(obs, Tensor) else [obs[name] for name in sorted(obs)]
-    return torch.cat([x.float().reshape(*x.shape[:2], -1) for x in parts], -1)
+    """[N, T, D]: what is observed, one vector a state, as `Exploration` gives it."""
+    assert isinstance(obs, Tensor)
+    return obs.float()
 
 
 class CountBonus:

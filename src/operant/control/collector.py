@@ -132,19 +132,24 @@ class Collector:
             self._begins = past.forget(step.begun)
         self._obs = obs[horizon] = self._obs
         past.note(horizon, self._begins)
-        action = np.stack(actions)
-        self._check(obs, action, logp, reward, ends)
-        self._count(reward, terminated | truncated, acted)
-        fields = {"logp": logp, "reward": reward, "terminated": terminated, "truncated": truncated, "acted": acted}
+        fields = {
+            "action": np.stack(actions), "logp": logp, "reward": reward,
+            "terminated": terminated, "truncated": truncated, "acted": acted,
+        }  # fmt: skip
         if any(cost is not None for cost in costs):
             told = np.stack([np.full(n, np.nan, np.float32) if cost is None else cost for cost in costs])
             fields["cost"] = np.where(acted, told, np.float32(0))
-        record = _lay_out({"obs": obs, **past.columns()}, {"action": action, **fields}, ends)
+        return self._recorded({"obs": obs, **past.columns()}, fields, ends)
+
+    def _recorded(self, states: dict[str, np.ndarray], fields: dict[str, np.ndarray], ends: list[_End]) -> Trajectory:
+        """A segment of time-major arrays, looked at, counted and laid out in rows."""
+        self._check(states["obs"], fields["action"], fields["logp"], fields["reward"], ends)
+        self._count(fields["reward"], fields["terminated"] | fields["truncated"], fields["acted"])
+        record = _lay_out(states, fields, ends)
         tensors = {k: torch.from_numpy(v).to(self._device) for k, v in record.items()}
-        seen = {name: tensors.pop(name) for name in ("obs", *past.columns())}
-        return Trajectory(
-            obs=seen if len(seen) > 1 else seen["obs"], **tensors, group=torch.arange(n, device=self._device)
-        )
+        seen = {name: tensors.pop(name) for name in states}
+        group = torch.arange(len(tensors["reward"]), device=self._device)
+        return Trajectory(obs=seen if len(seen) > 1 else seen["obs"], **tensors, group=group)
 
     def stats(self) -> Metrics:
         """Returns and lengths of the episodes that ended since this was last asked, and its time; ends an iteration."""

@@ -6,10 +6,9 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-import torch
 
 from operant.control.acting import Compiled
-from operant.control.collector import Collector, Sample, _End, _lay_out  # pyright: ignore[reportPrivateUsage]
+from operant.control.collector import Collector, Sample, _End  # pyright: ignore[reportPrivateUsage]
 from operant.data.trajectory import Trajectory
 from operant.env import VectorEnv
 from operant.env.classic import Classic
@@ -56,13 +55,9 @@ class CompiledCollector(Collector):
         ends = [
             _End(int(t), (rows := np.flatnonzero(ended[t])), final_obs[t, rows]) for t in np.flatnonzero(ended.any(1))
         ]
-        action = action.reshape(horizon, n, *sample.shape)
         self._obs = obs[horizon]
-        self._check(obs, action, logp, reward, ends)
-        self._count(reward, ended, acted)
-        fields = {"logp": logp, "reward": reward, "terminated": terminated, "truncated": truncated, "acted": acted}
-        record = _lay_out({"obs": obs}, {"action": action, **fields}, ends)
-        return Trajectory(
-            **{k: torch.from_numpy(v).to(self._device) for k, v in record.items()},
-            group=torch.arange(n, device=self._device),
-        )
+        fields = {
+            "action": action.reshape(horizon, n, *sample.shape), "logp": logp, "reward": reward,
+            "terminated": terminated, "truncated": truncated, "acted": acted,
+        }  # fmt: skip
+        return self._recorded({"obs": obs}, fields, ends)

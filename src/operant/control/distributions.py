@@ -27,6 +27,7 @@ from operant.math.logprob import (
     multi_categorical_logp,
     normal_entropy,
     normal_logp,
+    ruled_out,
     squashed_normal_logp,
 )
 
@@ -229,7 +230,7 @@ class Bernoulli:
         return action
 
     def _logits(self, p: Parameters) -> Tensor:
-        return p.output if p.allowed is None else torch.where(p.allowed, p.output, torch.finfo(p.output.dtype).min / 2)
+        return p.output if p.allowed is None else ruled_out(p.output, p.allowed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,15 +24,19 @@ from operant.control.agent import Agent
 from operant.control.collector import Collector
 from operant.control.settings.off_policy import ImpalaConfig, ImpalaRun
 from operant.control.setup import on_policy
-from operant.control.train_state import Networks
-from operant.control.updates import optimizer_of, row_of, scaled_reward, set_rates, settled, take_step
+from operant.control.updates import (
+    actor_critic_loss,
+    optimizer_of,
+    row_of,
+    scaled_reward,
+    set_rates,
+    settled,
+    take_step,
+)
 from operant.data.trajectory import Metrics, Trajectory
 from operant.env import EnvLike
 from operant.math.advantage import vtrace
-from operant.math.baseline import whiten
-from operant.math.objective import policy_gradient, value_loss
 from operant.math.reduce import token_mean
-from operant.math.weighting import discount_weight
 from operant.run.job import Job, Say, silent
 
 
@@ -75,19 +79,9 @@ def loss_of(cfg: ImpalaConfig, agent: Agent, traj: Trajectory, elapsed: Tensor) 
         logp.detach(), traj.logp, reward, value.detach(), *ends,
         discount=cfg.discount, clip_rho=cfg.clip_rho, clip_c=cfg.clip_c, lam=cfg.lam,
     )  # fmt: skip
-    if cfg.whiten:
-        adv = whiten(adv, acted)
-    if cfg.discount_weight:
-        adv = adv * discount_weight(*ends, elapsed, discount=cfg.discount)
-    policy_loss, _ = policy_gradient(logp, adv, acted)
-    critic_loss, _ = value_loss(value[:, :-1], target, acted)
-    entropy = token_mean(entropy, acted)
-    loss = policy_loss + cfg.value_coef * critic_loss - cfg.entropy_coef * entropy
+    loss, metrics = actor_critic_loss(cfg, traj, logp, entropy, value, adv, target, elapsed)
     log_ratio = torch.where(acted, logp.detach() - traj.logp, 0.0)
-    return loss, {
-        "loss/policy": policy_loss.detach(),
-        "loss/value": critic_loss.detach(),
-        "policy/entropy": entropy.detach(),
+    return loss, metrics | {
         "policy/kl": token_mean(-log_ratio, acted),  # an estimate of KL(μ || π)
         "policy/clip_fraction": token_mean((log_ratio.exp() > cfg.clip_rho).float(), acted),
     }
@@ -165,13 +159,4 @@ def build(cfg: ImpalaRun, env: EnvLike, say: Say = silent) -> Job:
     agent, collect = parts.agent, parts.collect
     optimizer, actors = optimizer_of(cfg.algo, agent), Actors([*agent.policy.parameters()], cfg.algo.lag)
     agent.beside["actors"] = actors
-    return Job(
-        algorithm=impala(cfg.algo, collect, agent, optimizer, actors, total_steps=cfg.total_steps),
-        learned=Networks(agent, optimizer),
-        counter=collect,
-        begin=parts.begin,
-        evaluate=parts.evaluate,
-        total_steps=cfg.total_steps,
-        eval=cfg.eval,
-        save=cfg.save,
-    )
+    return parts.job(impala(cfg.algo, collect, agent, optimizer, actors, total_steps=cfg.total_steps), optimizer)

@@ -17,7 +17,6 @@ from operant.control.agent import Agent
 from operant.control.collector import Collector
 from operant.control.settings.trust_region import NaturalConfig, NaturalGradientConfig, NaturalGradientRun
 from operant.control.setup import on_policy
-from operant.control.train_state import Networks
 from operant.data.trajectory import Metrics, Trajectory, minibatches
 from operant.env import EnvLike
 from operant.math.advantage import gae
@@ -108,13 +107,4 @@ def build(cfg: NaturalGradientRun, env: EnvLike, say: Say = silent) -> Job:
     parts = on_policy(cfg, env, apart=True)
     agent, collect = parts.agent, parts.collect
     optimizer = torch.optim.Adam(agent.critic.parameters(), lr=cfg.algo.critic_lr, eps=cfg.algo.adam_eps)
-    return Job(
-        algorithm=natural_gradient(cfg.algo, collect, agent, optimizer, parts.generator),
-        learned=Networks(agent, optimizer),
-        counter=collect,
-        begin=parts.begin,
-        evaluate=parts.evaluate,
-        total_steps=cfg.total_steps,
-        eval=cfg.eval,
-        save=cfg.save,
-    )
+    return parts.job(natural_gradient(cfg.algo, collect, agent, optimizer, parts.generator), optimizer)

@@ -24,15 +24,19 @@ from operant.control.collector import Collector
 from operant.control.replay import Past, Segments
 from operant.control.settings.off_policy import OffPolicyActorCriticConfig, OffPolicyActorCriticRun
 from operant.control.setup import on_policy
-from operant.control.train_state import Networks
-from operant.control.updates import optimizer_of, row_of, scaled_reward, set_rates, settled, take_step
+from operant.control.updates import (
+    actor_critic_loss,
+    optimizer_of,
+    row_of,
+    scaled_reward,
+    set_rates,
+    settled,
+    take_step,
+)
 from operant.data.trajectory import Metrics
 from operant.env import EnvLike
-from operant.math.baseline import whiten
-from operant.math.objective import policy_gradient, value_loss
 from operant.math.off_policy import Weighting, off_policy_weighting
 from operant.math.reduce import token_mean
-from operant.math.weighting import discount_weight
 from operant.run.job import Job, Say, silent
 
 
@@ -78,17 +82,9 @@ def loss_of(
     logp, entropy = agent.policy.evaluate(traj.seen, traj.action)  # [N, T]
     value = agent.critic(traj.obs)  # [N, T+1]
     adv, target = weigh(logp, traj.logp, traj.reward, value.detach(), *ends)
-    if cfg.whiten:
-        adv = whiten(adv, acted)
-    if cfg.discount_weight:
-        adv = adv * discount_weight(*ends, segment.elapsed, discount=cfg.discount)
-    policy_loss, _ = policy_gradient(logp, adv, acted)
-    critic_loss, _ = value_loss(value[:, :-1], target, acted)
-    entropy = token_mean(entropy, acted)
-    loss = policy_loss + cfg.value_coef * critic_loss - cfg.entropy_coef * entropy
-    losses = {"loss/policy": policy_loss.detach(), "loss/value": critic_loss.detach()}
+    loss, metrics = actor_critic_loss(cfg, traj, logp, entropy, value, adv, target, segment.elapsed)
     apart = token_mean(traj.logp - logp.detach(), acted)  # an estimate of KL(μ || π)
-    return loss, losses | {"policy/entropy": entropy.detach(), "policy/kl": apart}
+    return loss, metrics | {"policy/kl": apart}
 
 
 def build(cfg: OffPolicyActorCriticRun, env: EnvLike, say: Say = silent) -> Job:
@@ -97,15 +93,9 @@ def build(cfg: OffPolicyActorCriticRun, env: EnvLike, say: Say = silent) -> Job:
     agent, collect = parts.agent, parts.collect
     optimizer, past = optimizer_of(cfg.algo, agent), Segments(cfg.algo.replay, cfg.device)
     agent.beside["replay"] = past
-    return Job(
-        algorithm=off_policy_actor_critic(
+    return parts.job(
+        off_policy_actor_critic(
             cfg.algo, collect, agent, optimizer, past, parts.generator, total_steps=cfg.total_steps
         ),
-        learned=Networks(agent, optimizer),
-        counter=collect,
-        begin=parts.begin,
-        evaluate=parts.evaluate,
-        total_steps=cfg.total_steps,
-        eval=cfg.eval,
-        save=cfg.save,
+        optimizer,
     )

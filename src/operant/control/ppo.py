@@ -27,7 +27,6 @@ from operant.control.normalizer import RewardScale
 from operant.control.ppo_fused import fused_update
 from operant.control.settings.ppo import PPOConfig, PPORun
 from operant.control.setup import on_policy
-from operant.control.train_state import Networks
 from operant.data.trajectory import Batch, Metrics, Trajectory, minibatches
 from operant.env import EnvLike
 from operant.math.advantage import gae
@@ -191,13 +190,4 @@ def build(cfg: PPORun, env: EnvLike, say: Say = silent) -> Job:
     optimizer = torch.optim.Adam(agent.parameters(), lr=cfg.algo.lr, eps=cfg.algo.adam_eps)
     if cfg.algo.objective == "kl-adaptive":
         optimizer.param_groups[0]["kl_coef"] = cfg.algo.kl_coef  # where a checkpoint keeps it
-    return Job(
-        algorithm=ppo(cfg.algo, collect, agent, optimizer, parts.generator, total_steps=cfg.total_steps),
-        learned=Networks(agent, optimizer),
-        counter=collect,
-        begin=parts.begin,
-        evaluate=parts.evaluate,
-        total_steps=cfg.total_steps,
-        eval=cfg.eval,
-        save=cfg.save,
-    )
+    return parts.job(ppo(cfg.algo, collect, agent, optimizer, parts.generator, total_steps=cfg.total_steps), optimizer)

@@ -19,7 +19,6 @@ from operant.control.collector import Collector
 from operant.control.constraint import NAME, Constraint
 from operant.control.settings.trust_region import LagrangianConfig, LagrangianRun
 from operant.control.setup import on_policy
-from operant.control.train_state import Networks
 from operant.data.streams import Streams
 from operant.data.trajectory import Batch, Metrics, minibatches
 from operant.env import EnvLike
@@ -107,15 +106,8 @@ def build(cfg: LagrangianRun, env: EnvLike, say: Say = silent) -> Job:
         Streams(cfg.seed, at.seam).rekey(order, "cost-critic")
         constraint.forget()
 
-    return Job(
-        algorithm=ppo_lagrangian(
-            cfg.algo, collect, agent, constraint, optimizer, parts.generator, total_steps=cfg.total_steps
-        ),
-        learned=Networks(agent, optimizer),
-        counter=collect,
-        begin=begin,
-        evaluate=parts.evaluate,
-        total_steps=cfg.total_steps,
-        eval=cfg.eval,
-        save=cfg.save,
+    return parts.job(
+        ppo_lagrangian(cfg.algo, collect, agent, constraint, optimizer, parts.generator, total_steps=cfg.total_steps),
+        optimizer,
+        begin,
     )

@@ -26,7 +26,6 @@ from operant.control.networks.layout import Layout
 from operant.control.networks.trunk import plain
 from operant.control.settings.gradients import QActorCriticConfig, QActorCriticRun
 from operant.control.setup import on_policy
-from operant.control.train_state import Networks
 from operant.control.updates import optimizer_of, optimizer_over, row_of, scaled_reward, set_rates, settled, take_step
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics, Obs, Trajectory, joined
@@ -141,13 +140,6 @@ def build(cfg: QActorCriticRun, env: EnvLike, say: Say = silent) -> Job:
         waiting.traj = None
         parts.begin(at)
 
-    return Job(
-        algorithm=q_actor_critic(cfg.algo, collect, agent, q, optimizer, waiting, total_steps=cfg.total_steps),
-        learned=Networks(agent, optimizer),
-        counter=collect,
-        begin=begin,
-        evaluate=parts.evaluate,
-        total_steps=cfg.total_steps,
-        eval=cfg.eval,
-        save=cfg.save,
+    return parts.job(
+        q_actor_critic(cfg.algo, collect, agent, q, optimizer, waiting, total_steps=cfg.total_steps), optimizer, begin
     )

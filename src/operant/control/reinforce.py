@@ -27,7 +27,6 @@ from operant.control.agent import Agent
 from operant.control.collector import Collector
 from operant.control.settings.gradients import ReinforceConfig, ReinforceRun
 from operant.control.setup import on_policy
-from operant.control.train_state import Networks
 from operant.control.updates import optimizer_of, row_of, scaled_reward, set_rates, settled, take_step
 from operant.data.trajectory import Metrics, Trajectory, joined
 from operant.env import EnvLike
@@ -143,13 +142,6 @@ def build(cfg: ReinforceRun, env: EnvLike, say: Say = silent) -> Job:
     agent, collect = parts.agent, parts.collect
     optimizer = optimizer_of(cfg.algo, agent)
     optimizer.param_groups[0][AVERAGE] = None
-    return Job(
-        algorithm=reinforce(cfg.algo, collect, agent, optimizer, parts.generator, total_steps=cfg.total_steps),
-        learned=Networks(agent, optimizer),
-        counter=collect,
-        begin=parts.begin,
-        evaluate=parts.evaluate,
-        total_steps=cfg.total_steps,
-        eval=cfg.eval,
-        save=cfg.save,
+    return parts.job(
+        reinforce(cfg.algo, collect, agent, optimizer, parts.generator, total_steps=cfg.total_steps), optimizer
     )

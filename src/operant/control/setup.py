@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +19,14 @@ from operant.control.explore import exploration
 from operant.control.networks.convolutional import CONVOLUTIONAL
 from operant.control.settings.policy import ControlRun, PolicyConfig
 from operant.control.spec import AgentSpec, action_sizes
+from operant.control.train_state import Networks
 from operant.data.streams import Streams
+from operant.data.trajectory import Metrics
 from operant.env import EnvLike, Supervisor, VectorEnv, make
 from operant.env.interface import Interface, pixels
 from operant.run.device import device_of
 from operant.run.evaluate import Evaluator, supervisor
-from operant.run.job import Position
+from operant.run.job import Job, Position
 
 
 @dataclass(kw_only=True)
@@ -55,6 +58,24 @@ class OnPolicy:
             self.agent.reward_scale.forget()
         if self.collect.explore is not None:
             self.collect.explore.begin(streams)
+
+    def job(
+        self,
+        algorithm: Iterator[Metrics],
+        optimizer: torch.optim.Optimizer,
+        begin: Callable[[Position], None] | None = None,
+    ) -> Job:
+        """The run of an algorithm on these parts; `begin` where there is more to begin anew than they."""
+        return Job(
+            algorithm=algorithm,
+            learned=Networks(self.agent, optimizer),
+            counter=self.collect,
+            begin=begin or self.begin,
+            evaluate=self.evaluate,
+            total_steps=self.cfg.total_steps,
+            eval=self.cfg.eval,
+            save=self.cfg.save,
+        )
 
 
 def on_policy(cfg: ControlRun, env: EnvLike, *, combines: bool = False, apart: bool = False) -> OnPolicy:

@@ -22,7 +22,6 @@ from operant.control.natural_gradient import fit, weighed
 from operant.control.policies import Policy
 from operant.control.settings.trust_region import TRPOConfig, TRPORun
 from operant.control.setup import on_policy
-from operant.control.train_state import Networks
 from operant.control.vine import Vine, one_copy
 from operant.data.trajectory import Metrics, Obs
 from operant.env import EnvLike
@@ -105,13 +104,5 @@ def build(cfg: TRPORun, env: EnvLike, say: Say = silent) -> Job:
     agent, collect = parts.agent, parts.collect
     optimizer = torch.optim.Adam(agent.critic.parameters(), lr=cfg.algo.critic_lr, eps=cfg.algo.adam_eps)
     vine = Vine(cfg.algo, parts) if cfg.algo.sampling == "vine" else None
-    return Job(
-        algorithm=trpo(cfg.algo, collect, agent, optimizer, parts.generator, vine),
-        learned=Networks(agent, optimizer),
-        counter=collect,
-        begin=vine.begin if vine else parts.begin,
-        evaluate=parts.evaluate,
-        total_steps=cfg.total_steps,
-        eval=cfg.eval,
-        save=cfg.save,
-    )
+    loop = trpo(cfg.algo, collect, agent, optimizer, parts.generator, vine)
+    return parts.job(loop, optimizer, vine.begin if vine else None)

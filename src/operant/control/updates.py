@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +12,10 @@ from operant.control.agent import Agent
 from operant.control.collector import Collector
 from operant.control.settings.gradients import GradientConfig
 from operant.data.trajectory import Metrics, Trajectory
+from operant.math.baseline import whiten
+from operant.math.objective import policy_gradient, value_loss
+from operant.math.reduce import token_mean
+from operant.math.weighting import discount_weight
 
 RMSPROP_ALPHA = 0.99
 
@@ -56,6 +61,48 @@ def stepped(optimizer: torch.optim.Optimizer, max_grad_norm: float | None) -> Te
     norm = torch.nn.utils.clip_grad_norm_(parameters, bound)
     optimizer.step()
     return norm
+
+
+class LossConfig(Protocol):
+    """How the parts of a loss are weighed."""
+
+    @property
+    def discount(self) -> float: ...
+    @property
+    def discount_weight(self) -> bool: ...
+    @property
+    def entropy_coef(self) -> float: ...
+    @property
+    def value_coef(self) -> float: ...
+    @property
+    def whiten(self) -> bool: ...
+
+
+def actor_critic_loss(
+    cfg: LossConfig, traj: Trajectory, logp: Tensor, entropy: Tensor, value: Tensor, adv: Tensor, target: Tensor,
+    elapsed: Tensor | None,
+) -> tuple[Tensor, Metrics]:  # fmt: skip
+    """−mean Â log π + c₁ mean ½ (V − target)² − c₂ mean H over acted, and its metrics.
+
+    Args:
+        cfg: the weights, and whether advantages are whitened and weighed by γ^t.
+        traj: N rows of T steps.
+        logp, entropy: [N, T] of the policy, with gradients.
+        value: [N, T+1] of the critic, with gradients.
+        adv, target: [N, T] without.
+        elapsed: [N] int64, decisions of the open episodes that lie before the rows.
+    """
+    acted = traj.acted
+    if cfg.whiten:
+        adv = whiten(adv, acted)
+    if cfg.discount_weight:
+        adv = adv * discount_weight(traj.terminated, traj.truncated, acted, elapsed, discount=cfg.discount)
+    policy_loss, _ = policy_gradient(logp, adv, acted)
+    critic_loss, _ = value_loss(value[:, :-1], target, acted)
+    entropy = token_mean(entropy, acted)
+    loss = policy_loss + cfg.value_coef * critic_loss - cfg.entropy_coef * entropy
+    losses = {"loss/policy": policy_loss.detach(), "loss/value": critic_loss.detach()}
+    return loss, losses | {"policy/entropy": entropy.detach()}
 
 
 def scaled_reward(traj: Trajectory, agent: Agent, discount: float) -> Tensor:

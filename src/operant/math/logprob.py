@@ -111,6 +111,16 @@ def masked_logits(logits: Tensor, allowed: Tensor) -> Tensor:
     empty = ~allowed.any(-1)
     if bool(empty.any()):
         raise ValueError(f"allowed rules out every action in {int(empty.sum())} row(s); each needs at least one")
+    return ruled_out(logits, allowed)
+
+
+def ruled_out(logits: Tensor, allowed: Tensor) -> Tensor:
+    """As `masked_logits`, where a row may allow nothing: of coins, or in a graph that cannot look.
+
+    Args:
+        logits: [..., K].
+        allowed: [..., K] bool.
+    """
     # what is allowed stays far above, at any logits, and near enough for their difference to be finite
     bound = torch.finfo(logits.dtype).max / 4
     return torch.where(allowed, logits.clamp(-bound, bound), -2 * bound)

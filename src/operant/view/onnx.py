@@ -22,6 +22,7 @@ from operant.control.agent import Agent
 from operant.control.distributions import Parameters
 from operant.control.policies import Policy
 from operant.env.spaces import Actions
+from operant.math.logprob import ruled_out
 from operant.run.disk import is_full
 from operant.tabular import TablePolicy
 
@@ -84,7 +85,7 @@ def scores(policy: Any, obs: Tensor) -> Tensor:
     """What a network gives for raw rows, [N, outputs]; the lowest number where an action is masked."""
     output: Tensor = policy.output(obs)
     allowed = policy.layout.allowed(obs) if isinstance(policy, Policy) else None
-    return output if allowed is None else torch.where(allowed, output, torch.finfo(output.dtype).min / 2)
+    return output if allowed is None else ruled_out(output, allowed)
 
 
 def formless(agent: Graphed) -> str:
