@@ -26,8 +26,8 @@ JITTED = re.compile(
 )
 
 ROOMS = {
-    "algo": 5, "cli": 3100, "config": 1360, "control": 4200, "data": 450, "env": 2700, "language": 11000, "math": 1150,
-    "run": 2900, "search": 100, "tabular": 1450, "view": 3060, "workers": 560, "": 420,
+    "algo": 5, "cli": 3100, "config": 1360, "control": 4300, "data": 860, "env": 2780, "language": 11000, "math": 1150,
+    "run": 2960, "search": 100, "tabular": 1450, "view": 3060, "workers": 560, "": 420,
 }  # fmt: skip
 """The most code lines of each room outside kernels; an issue that needs more raises its own rooms, and says so."""
 TOTAL = 19_500

@@ -70,7 +70,7 @@ TRUST = "If it is code of your own: --trust (in Python, trust=True)."
 """What to do where a folder names code."""
 
 
-OURS = ("operant.env.probe:", "operant.env.memory:")
+OURS = ("operant.env.probe:", "operant.env.memory:", "operant.env.reach:")
 """What the names of environments begin with that are code, and ours."""
 
 

@@ -28,7 +28,7 @@ from operant.data.trajectory import Batch, Metrics, Obs, flatten, rows
 from operant.env.interface import Interface
 from operant.run.actor import Acting
 from operant.run.disk import fits_memory, save_tensors
-from operant.run.train_state import Kept
+from operant.run.train_state import Filed, Kept
 
 
 class Agent(Acting, nn.Module):
@@ -52,7 +52,7 @@ class Agent(Acting, nn.Module):
         super().__init__()
         gen = generator or torch.Generator().manual_seed(0)
         self.spec = spec
-        self.beside: dict[str, Kept] = {}
+        self.beside: dict[str, Kept | Filed] = {}
         self.bonus_advantage: Tensor | None = None
         self.interface = spec.interface()
         self.layout = spec.layout(self.interface)

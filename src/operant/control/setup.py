@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ import torch
 from operant.config.errors import ConfigError, EnvError
 from operant.config.registry import is_code
 from operant.config.suggest import did_you_mean, nearest
-from operant.control.acting import sampler
+from operant.control.acting import Sampler, sampler
 from operant.control.agent import Agent
 from operant.control.collector import Collector
 from operant.control.collector_compiled import collector
@@ -78,11 +79,15 @@ class OnPolicy:
         )
 
 
-def on_policy(cfg: ControlRun, env: EnvLike, *, combines: bool = False, apart: bool = False) -> OnPolicy:
+def on_policy(
+    cfg: ControlRun, env: EnvLike, *, combines: bool = False, apart: bool = False,
+    act: Callable[[Agent], Sampler] | None = None, spec: Mapping[str, Any] | None = None,
+) -> OnPolicy:  # fmt: skip
     """Everything but the loop and its optimiser, made from a config and its one seed.
 
     A method that weighs its steps by `agent.combined` says so: it can have a bonus with its own critic. One that moves
-    the policy by a rule of its own asks for a critic `apart` from it.
+    the policy by a rule of its own asks for a critic `apart` from it. `act` makes what draws actions, the policy's own
+    sampler if not given; `spec` are fields of the agent's that the method decides.
 
     Raises:
         EnvError: if the environment cannot be made.
@@ -91,10 +96,11 @@ def on_policy(cfg: ControlRun, env: EnvLike, *, combines: bool = False, apart: b
     torch.set_num_threads(cfg.threads)
     streams, limits = Streams(cfg.seed), supervisor(cfg.env)
     copies = _environments(cfg, env, limits)
-    agent = Agent(_spec(cfg, copies, apart), streams.torch("init")).to(device_of(cfg.device))
+    agent = Agent(replace(_spec(cfg, copies, apart), **(spec or {})), streams.torch("init")).to(device_of(cfg.device))
     evaluate = Evaluator(cfg, env, agent, limits)
     noise, seed = streams.numpy("policy"), streams.integer("env")
-    collect = collector(copies, sampler(agent.policy, agent), noise, seed=seed, device=cfg.device)
+    drawn = sampler(agent.policy, agent) if act is None else act(agent)
+    collect = collector(copies, drawn, noise, seed=seed, device=cfg.device)
     collect.explore = exploration(cfg.explore, agent, copies, streams, combines=combines)
     return OnPolicy(
         cfg=cfg, env=env, agent=agent, collect=collect, evaluate=evaluate, noise=noise,

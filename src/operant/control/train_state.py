@@ -21,6 +21,7 @@ from operant.data.finite import State
 from operant.run.begin import fitting, refuse_kind
 from operant.run.disk import fits_memory, save_tensors
 from operant.run.optimizer_state import read_moments, shape_of, store_moments, tensors_of
+from operant.run.train_state import Filed
 
 SHAPED = ("action_kind", "activation", "network", "memory", "shared", "std", "squash", "action_mask")
 """Of `policy.json`, what decides what weights mean and is not seen in their shapes."""
@@ -49,13 +50,22 @@ class Networks:
         moments = [*tensors_of(optimizer).values()] or 2 * [
             p for group in optimizer.param_groups for p in group["params"]
         ]
-        beside = [x for kept in self.agent.beside.values() for x in kept.tensors().values()]
-        return sum(x.numel() * x.element_size() for x in (*self.agent.stored().values(), *moments, *beside))
+        kept = self.agent.beside.values()
+        beside = [x for each in kept if not isinstance(each, Filed) for x in each.tensors().values()]
+        files = sum(each.size() for each in kept if isinstance(each, Filed))
+        return files + sum(x.numel() * x.element_size() for x in (*self.agent.stored().values(), *moments, *beside))
+
+    def shared(self) -> int:
+        """Bytes of the files that checkpoints share."""
+        return sum(each.shared() for each in self.agent.beside.values() if isinstance(each, Filed))
 
     def save(self, folder: Path) -> None:
-        """Write the agent's two files, `optim.safetensors` and `<name>.safetensors` of each that it has beside."""
+        """Write the agent's two files, `optim.safetensors` and what it has beside, under its name each."""
         for name, kept in self.agent.beside.items():  # first: noise on the weights is taken off by it
-            save_tensors({k: x.detach().cpu().clone() for k, x in kept.tensors().items()}, _beside(folder, name))
+            if isinstance(kept, Filed):
+                kept.save(folder, name)
+            else:
+                save_tensors({k: x.detach().cpu().clone() for k, x in kept.tensors().items()}, _beside(folder, name))
         self.agent.save(folder)
         store_moments(self.optimizer, folder / "optim.safetensors")
 
@@ -85,7 +95,10 @@ class Networks:
         _fits(model, into, folder / "model.safetensors")
         fill = read_moments(optimizer, folder / "optim.safetensors")
         fills = [
-            kept.prepared(_read(_beside(folder, name)), _beside(folder, name)) for name, kept in agent.beside.items()
+            kept.read(folder, name)
+            if isinstance(kept, Filed)
+            else kept.prepared(_read(_beside(folder, name)), _beside(folder, name))
+            for name, kept in agent.beside.items()
         ]
         with torch.no_grad():
             for name, x in into.items():

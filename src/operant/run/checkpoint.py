@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from operant.config.errors import ConfigError
 from operant.config.write import json_text
 from operant.run.actor import Policy
 from operant.run.disk import digest, matches, writing
-from operant.run.train_state import Learned
+from operant.run.train_state import Learned, Sharing
 from operant.run.world import read_policy
 
 REQUIRED = {"model.safetensors", "policy.json", "optim.safetensors", "state.json"}
@@ -64,7 +64,8 @@ def save(
             files = sorted(temporary.iterdir())
             for file in files:
                 _sync(file)
-            _write(temporary / "MANIFEST.json", {"files": {f.name: digest(f) for f in files}})
+            known = _sealed(final.with_name("latest"), files)
+            _write(temporary / "MANIFEST.json", {"files": {f.name: known.get(f.name) or digest(f) for f in files}})
             _sync(temporary)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -79,8 +80,13 @@ def save(
 
 
 def size(learned: Learned) -> int:
-    """Bytes of a checkpoint: its tensors, and 4 kB for each of its five files."""
+    """Bytes that a checkpoint writes: its tensors, and 4 kB for each of its five files."""
     return learned.size() + 4096 * (len(REQUIRED) + 1)
+
+
+def room(learned: Learned, keep: int) -> int:
+    """Bytes that so many checkpoints may need, and as many more while others are written."""
+    return 2 * keep * size(learned) + (learned.shared() if isinstance(learned, Sharing) else 0)
 
 
 def point(link: Path, target: Path) -> None:
@@ -253,6 +259,16 @@ def _manifest(checkpoint: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read ({error.strerror}). {_leave(checkpoint)}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{checkpoint}: no checkpoint there (its MANIFEST.json cannot be read: {error})") from error
+
+
+def _sealed(before: Path, files: Sequence[Path]) -> dict[str, Any]:
+    """What the manifest of the checkpoint before says of those of these files that are its own under a second name."""
+    again = [f for f in files if f.stat().st_nlink > 1 and (before / f.name).exists() and f.samefile(before / f.name)]
+    try:
+        known = _manifest(before) if again else {}
+    except ConfigError:
+        return {}
+    return {f.name: known[f.name] for f in again if f.name in known}
 
 
 def _json(path: Path) -> Any:

@@ -95,6 +95,15 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         raise
 
 
+def linked(source: Path, target: Path) -> bool:
+    """Whether `target` is now the file `source` under a second name; not where it is gone or the disk has no links."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        return False
+    return True
+
+
 def preflight(run: Path, needed: int) -> str | None:
     """A warning where fewer than `needed` bytes are free for the checkpoints of a run, else None."""
     left = free(run)

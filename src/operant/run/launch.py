@@ -101,7 +101,10 @@ def start(
     return folder
 
 
-INEXACT = "\nIt was interrupted between checkpoints or is asynchronous, so it will differ from a run that was not."
+INEXACT = (
+    "\nIt was interrupted between checkpoints, is asynchronous, or has left its replay out of them, so it will differ "
+    "from a run that was not."
+)
 """Said of a run that goes on, and not as it would have gone."""
 
 
@@ -235,7 +238,7 @@ def _attempt(
         clock = Clock(folder, job, began, then)
         try:
             folder.update(status="started", error=None, attempts=[*attempts, this])
-            if warning := preflight(folder.path, 2 * cfg.save.keep * checkpoint.size(job.learned)):
+            if warning := preflight(folder.path, checkpoint.room(job.learned, cfg.save.keep)):
                 say(warning)
             title = f"{short(cfg.algorithm)} {short(cfg.env.id)}"
             with folder.traced(f"attempt-{this['attempt']}"), mirrored(folder, cfg.track, first):

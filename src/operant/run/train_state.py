@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -24,6 +24,40 @@ class Kept(Protocol):
         Raises:
             ConfigError: if they do not fit; names the file.
         """
+        ...
+
+
+@runtime_checkable
+class Filed(Protocol):
+    """As `Kept`, but of files of its own, those that do not change any more shared with the checkpoints before."""
+
+    def size(self) -> int:
+        """Bytes that a checkpoint writes of it."""
+        ...
+
+    def shared(self) -> int:
+        """Bytes of the files that checkpoints share."""
+        ...
+
+    def save(self, folder: Path, name: str) -> None:
+        """Write it into `folder`, in files that begin with `name`."""
+        ...
+
+    def read(self, folder: Path, name: str) -> Callable[[], None]:
+        """See that what was saved fits; what is returned, when called, takes it over.
+
+        Raises:
+            ConfigError: if it does not fit; names the file.
+        """
+        ...
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """Of what is `Learned`, that whose checkpoints share files."""
+
+    def shared(self) -> int:
+        """Bytes of these files."""
         ...
 
 

@@ -1,0 +1,54 @@
+"""Settings of the methods that learn from what was stored."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from operant.config.schema import Section
+from operant.control.settings.gradients import OneStepRun
+
+
+class ReplayConfig(Section):
+    """What every method has that draws transitions from a replay."""
+
+    discount: float = Field(default=0.99, description="γ, weight of the next step's value", ge=0.0, le=1.0)
+    lr: PositiveFloat = Field(default=3e-4, description="Adam's learning rate")
+    batch: PositiveInt = Field(default=256, description="transitions of a gradient step")
+    capacity: PositiveInt = Field(default=1_000_000, description="transitions that are kept; the oldest go first")
+    learning_starts: PositiveInt = Field(default=1_000, description="environment steps before the first gradient step")
+    train_freq: PositiveInt = Field(default=1, description="steps of each copy between two turns of learning")
+    gradient_steps: PositiveInt = Field(default=1, description="gradient steps of a turn of learning")
+    n: PositiveInt = Field(default=1, description="rewards summed before the value of what follows them")
+    priority: Literal["none", "proportional"] = Field(
+        default="none", description="none: all transitions are equally likely; proportional: by their last |TD error|"
+    )
+    priority_alpha: float = Field(
+        default=0.6, description="α, exponent of the TD error; 0 is a uniform draw", ge=0.0, le=1.0
+    )
+    priority_beta: float = Field(
+        default=0.4,
+        description="β of the importance weights at the start; it rises to 1 at total_steps",
+        ge=0.0,
+        le=1.0,
+    )
+    hindsight: Literal["none", "future", "final", "episode"] = Field(
+        default="none",
+        description="of observations with desired_goal and achieved_goal: learn as if the goal were what was reached "
+        "later, in the end, or ever in the episode",
+    )
+    hindsight_k: PositiveInt = Field(default=4, description="transitions with such a goal for each with its own")
+    keep_replay: bool = Field(
+        default=True,
+        description="whether checkpoints hold what was stored; without, a resumed run stores anew and differs",
+    )
+    updates: PositiveInt = Field(default=128, description="turns of learning for each row of metrics")
+
+
+class ReplayRun(OneStepRun):
+    """A run of a method that learns from what was stored, of one copy unless more are asked for."""
+
+    algo: ReplayConfig = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default_factory=ReplayConfig
+    )
