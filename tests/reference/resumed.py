@@ -32,7 +32,7 @@ def assert_resumes(tmp_path, algorithm, env, *, every, **settings):
     common = QUIET | {"save.every": every, "env.backend": "inprocess"} | settings
     whole = operant.train(algorithm, env, runs=tmp_path / "whole", total_steps=2 * every, **common)
     part = operant.train(algorithm, env, runs=tmp_path / "part", total_steps=every, **common)
-    longer = operant.resume(part.path, to=2 * every, quiet=True)
+    longer = operant.resume(part.path, to=2 * every, quiet=True, trust=True)
     assert longer.step == whole.step == 2 * every
     ours, theirs = files(longer), files(whole)
     assert [name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)] == []

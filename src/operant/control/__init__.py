@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from operant.control.settings.policy import ControlRun as ControlRun
     from operant.control.settings.ppo import PPOConfig as PPOConfig
     from operant.control.settings.ppo import PPORun as PPORun
+    from operant.control.settings.replay import ReplayConfig as ReplayConfig
+    from operant.control.settings.replay import ReplayRun as ReplayRun
     from operant.control.settings.trust_region import LagrangianConfig as LagrangianConfig
     from operant.control.settings.trust_region import LagrangianRun as LagrangianRun
     from operant.control.settings.trust_region import NaturalGradientConfig as NaturalGradientConfig
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
     from operant.control.settings.trust_region import TRPORun as TRPORun
     from operant.control.setup import OnPolicy as OnPolicy
     from operant.control.setup import on_policy as on_policy
+    from operant.control.setup_off_policy import OffPolicy as OffPolicy
+    from operant.control.setup_off_policy import off_policy as off_policy
     from operant.control.train_state import Networks as Networks
+    from operant.data.replay import Replay as Replay
+    from operant.data.replay import Transitions as Transitions
     from operant.data.streams import Streams as Streams
     from operant.data.trajectory import flatten as flatten
     from operant.data.trajectory import minibatches as minibatches
@@ -36,13 +42,16 @@ __getattr__, __dir__ = face(
         "operant.control.acting": "sampler",
         "operant.control.agent": "Agent AgentSpec",
         "operant.control.collector": "Collector",
+        "operant.control.setup_off_policy": "OffPolicy off_policy",
         "operant.control.setup": "OnPolicy on_policy",
         "operant.control.settings.policy": "ControlRun",
         "operant.control.settings.ppo": "PPOConfig PPORun",
+        "operant.control.settings.replay": "ReplayConfig ReplayRun",
         "operant.control.settings.trust_region": (
             "LagrangianConfig LagrangianRun NaturalGradientConfig NaturalGradientRun TRPOConfig TRPORun"
         ),
         "operant.control.train_state": "Networks",
+        "operant.data.replay": "Replay Transitions",
         "operant.data.streams": "Streams",
         "operant.data.trajectory": "flatten minibatches",
         "operant.run.evaluate": "Evaluator evaluate",
