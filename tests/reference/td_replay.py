@@ -10,7 +10,7 @@ def build(cfg: ReplayRun, env, say) -> Job:
     """V of a critic, of single transitions or, with memory, of pieces."""
     parts = off_policy(cfg, env)
     agent, critic, its = parts.agent, parts.agent.critic, cfg.algo
-    optimizer = torch.optim.SGD(agent.parameters(), lr=0.01)
+    optimizer = torch.optim.SGD(agent.parameters(), lr=1e-4)
 
     def pairs():
         if agent.remembers:

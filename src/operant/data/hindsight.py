@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from operant.config.errors import EnvError
+
 Array = NDArray[Any]
 Judge = Callable[[Array, Array], Array]
 """What was achieved [V, ...] and what was desired [V, ...] to one number or truth for each [V]."""
@@ -29,6 +31,23 @@ class Hindsight:
     read: Callable[[Array], Array]  # such columns [V, ...] as goals [V, ...]
     reward: Judge
     over: Judge | None = None  # whether the task ends there; as it was if not given
+
+    def check(self, obs: Array, reward: Array, acted: Array) -> None:
+        """See that rewards [N, T] are those of the goals in obs [N, T+1, D], where `acted`; roundings apart.
+
+        Raises:
+            EnvError: if they are not.
+        """
+        after = obs[:, 1:][acted]
+        said = self.reward(self.read(after[:, self.achieved]), self.read(after[:, self.desired]))
+        same = np.isclose(said, reward[acted], rtol=1e-3, atol=1e-3)
+        if same.mean() < 0.9:
+            first = int(np.argmin(same))
+            raise EnvError(
+                f"a step paid {reward[acted][first]:g}, and compute_reward says {said[first]:g} of what was reached "
+                "and desired: goals in hindsight would teach another task. Let step() pay what compute_reward says, or "
+                "--algo.hindsight none"
+            )
 
     def relabelled(self, size: int) -> int:
         """Of so many decisions those that get another goal."""

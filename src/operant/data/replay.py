@@ -17,6 +17,9 @@ from operant.data.trajectory import Obs, Trajectory
 LEAST = 1e-6
 """Added to |δ|, so that what was right once can be drawn again (Schaul et al. 2016, section 3.3)."""
 
+HELD = 1000
+"""Decisions whose rewards are held against those of their goals."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transitions:
@@ -61,6 +64,17 @@ class Replay(Lanes):
         self.device, self.memory, self.alpha, self.hindsight = device, memory, alpha, hindsight
         self.highest = 1.0
         self.tree = None if alpha is None else SumTree(lanes * self.size)
+
+    def extend(self, traj: Trajectory) -> None:
+        """As `Lanes.extend`; at first rewards are held against those of their goals, where there are some.
+
+        Raises:
+            EnvError: if they are others.
+        """
+        if self.hindsight is not None and self.taken < HELD:
+            obs = (traj.obs if isinstance(traj.obs, Tensor) else traj.obs["obs"]).cpu().numpy()
+            self.hindsight.check(obs, traj.reward.cpu().numpy(), traj.acted.cpu().numpy())
+        super().extend(traj)
 
     def sample(
         self, size: int, generator: np.random.Generator, *, n: int = 1, discount: float = 0.99, beta: float = 1.0
