@@ -1,9 +1,12 @@
-"""Every algorithm on policy trains a masked recurrent policy on pictures, and says so where it cannot."""
+"""Every algorithm of discrete actions trains a masked recurrent policy on pictures, and says so where it cannot."""
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 import operant
+from operant.config.errors import ConfigError
 from operant.config.registry import ALGORITHMS, CONTROL, settings_of
 
 FILE = """
@@ -31,19 +34,66 @@ class Doors(gymnasium.Env):
         obs = self.np_random.integers(0, 256, (8, 8)).astype(np.uint8)
         return obs, {"action_mask": np.arange(3) != self.shut}
 """
-ON_POLICY = [name for name, (settings, _) in ALGORITHMS.items() if settings == CONTROL]
+CONTINUOUS = ("ddpg", "td3", "sac")
+CHOOSING = [name for name, (settings, _) in ALGORITHMS.items() if settings == CONTROL and name not in CONTINUOUS]
+FEW = {"horizon": 8, "length": 4, "burn_in": 1, "learning_starts": 16, "batch": 8, "updates": 4}
 
 
-@pytest.mark.parametrize("algorithm", ON_POLICY)
+@pytest.mark.parametrize("algorithm", CHOOSING)
 def test_masked_recurrent_on_pictures_of_ones_own(algorithm, tmp_path):
     (tmp_path / "doors.py").write_text(FILE)
     settings = {
         "total_steps": 32, "env.num": 2, "env.action_mask": "info", "policy.network": "minatar-cnn",
         "policy.memory": "gru", "policy.memory_size": 8, "eval.episodes": 1, "save.videos": False, "save.report": False,
     }  # fmt: skip
-    if "horizon" in settings_of(algorithm).model_fields["algo"].annotation.model_fields:
-        settings["algo.horizon"] = 8
+    fields = settings_of(algorithm).model_fields["algo"].annotation.model_fields
+    few = FEW if "learning_starts" in fields else {"horizon": 8}
+    settings |= {f"algo.{name}": value for name, value in few.items() if name in fields}
     env = f"{tmp_path / 'doors.py'}:Doors"
     run = operant.train(algorithm, env, runs=tmp_path, quiet=True, **settings)
     mask = np.array([0, 1, 0], np.int8)
     assert operant.Run(run.path, trust=True).policy.act(np.zeros((8, 8), np.uint8), mask=mask) == 1
+
+
+class Sight(gymnasium.Env):
+    """Pictures, and a number beside them; an action of two numbers."""
+
+    observation_space = spaces.Dict({"eye": spaces.Box(0, 255, (8, 8), np.uint8), "speed": spaces.Box(-1, 1, (1,))})
+    action_space = spaces.Box(np.array([-1.0, 0.0], np.float32), np.array([3.0, 0.5], np.float32))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._seen(), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        self.steps += 1
+        return self._seen(), float(action[0]), False, self.steps == 6, {}
+
+    def _seen(self):
+        eye = self.np_random.integers(0, 256, (8, 8)).astype(np.uint8)
+        return {"eye": eye, "speed": self.np_random.uniform(-1, 1, 1).astype(np.float32)}
+
+
+@pytest.mark.parametrize("memory", ["none", "lstm"])
+@pytest.mark.parametrize("algorithm", CONTINUOUS)
+def test_continuous_actions_of_what_is_seen_and_remembered(algorithm, memory, tmp_path):
+    settings = {
+        "total_steps": 32, "env.num": 2, "policy.network": "minatar-cnn", "policy.memory": memory,
+        "policy.memory_size": 8, "policy.hidden": (16,), "eval.episodes": 1, "save.videos": False, "save.report": False,
+    }  # fmt: skip
+    settings |= {f"algo.{name}": value for name, value in FEW.items() if name != "horizon"}
+    run = operant.train(algorithm, Sight, runs=tmp_path, quiet=True, **settings)
+    assert run.metrics["loss/policy"].notna().any()
+    policy = operant.Run(run.path, env=Sight).policy
+    seen = Sight().reset(seed=0)[0]
+    assert Sight.action_space.contains(policy.act(seen))
+    policy.forget()
+    assert np.isfinite(policy.value(seen))
+
+
+@pytest.mark.parametrize("algorithm", CONTINUOUS)
+def test_what_a_continuous_method_cannot_choose_is_said(algorithm, tmp_path):
+    with pytest.raises(ConfigError, match="use discrete-sac"):
+        operant.train(algorithm, "CartPole-v1", runs=tmp_path, quiet=True)

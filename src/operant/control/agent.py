@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from operant.config.bounded import load_json
 from operant.config.errors import ConfigError, NonFiniteError
 from operant.config.registry import TRUST
-from operant.control.distributions import Parameters
+from operant.control.distributions import Categorical, Distribution, Normal, Parameters
 from operant.control.mlp import MLP
 from operant.control.network import OwnFeatures, OwnNetwork
 from operant.control.networks.trunk import Headed, Trunk, plain
 from operant.control.normalizer import ObsNormalizer, RewardScale
-from operant.control.policies import Critic, Policy
+from operant.control.policies import ActionValues, Critic, Policy
 from operant.control.spec import AgentSpec, weights
 from operant.data.trajectory import Batch, Metrics, Obs, flatten, rows
 from operant.env.interface import Interface
@@ -63,7 +63,10 @@ class Agent(Acting, nn.Module):
         trunk = self._trunk(gen) if spec.shared else None
         net = self._net(distribution.outputs, 0.01, gen, trunk)
         self.policy = Policy(net, self.normalizer, self.layout, distribution, spec.log_std_init)
-        self.critic = Critic(self._net(1, 1.0, gen, trunk), self.normalizer, self.layout)
+        if spec.critics:
+            self.critic: Critic = self._action_values(distribution, gen)
+        else:
+            self.critic = Critic(self._net(1, 1.0, gen, trunk), self.normalizer, self.layout)
         for trunk in self.trunks[1:]:
             trunk.offset = self.trunks[0].state
         self._memory = torch.zeros(0, self.remembers)
@@ -71,8 +74,14 @@ class Agent(Acting, nn.Module):
     @property
     def trunks(self) -> list[Trunk]:
         """Those of the policy and of the critic, once where they are one; none where both are plain perceptrons."""
-        both = [module.net.trunk for module in (self.policy, self.critic) if isinstance(module.net, Headed)]
+        both = [trunk for trunk in (self.policy.trunk, self.critic.trunk) if trunk is not None]
         return both[:1] if self.spec.shared else both
+
+    @property
+    def q(self) -> ActionValues:
+        """The critic of an agent with `spec.critics` networks of action values."""
+        assert isinstance(self.critic, ActionValues)
+        return self.critic
 
     @property
     def remembers(self) -> int:
@@ -104,7 +113,16 @@ class Agent(Acting, nn.Module):
             features.append(x)
             after.append(state)
         p = self.policy.parameters_from(self.policy.output_of(features[0]), obs)
+        if self.spec.critics:
+            return p, self._judged(p, features[-1]), torch.cat(after, -1)
         return p, self.critic.output_of(features[-1]).squeeze(-1), torch.cat(after, -1)
+
+    def _judged(self, p: Parameters, features: Tensor) -> Tensor:
+        """min_k Q_k(s, π(s)) [...] of the critic's features [..., F], π(s) being the mode."""
+        distribution, mode = self.policy.distribution, self.policy.distribution.mode(p)
+        if isinstance(distribution, Normal):
+            return self.q.of(features, mode.tanh()).amin(0)
+        return self.q.of(features).amin(0).gather(-1, mode.unsqueeze(-1)).squeeze(-1)
 
     @torch.no_grad()
     def decide(self, obs: Any, *, generator: np.random.Generator | None = None) -> np.ndarray:
@@ -135,11 +153,16 @@ class Agent(Acting, nn.Module):
 
     @torch.no_grad()
     def estimate(self, obs: Any) -> np.ndarray:
-        """V of [D] or [N, D] numbers, in the units of the environment's reward; after what it remembers of each row."""
+        """V of [D] or [N, D] numbers, in the units of the environment's reward; after what it remembers of each row.
+
+        Of action values it is min_k Q_k(s, π(s)).
+        """
         x = self._input(obs)
         if self.remembers:
             flat = x.reshape(-1, self.spec.obs_dim)
             value = self.step(flat, self._remembered(len(flat)))[1].reshape(x.shape[:-1])
+        elif self.spec.critics:
+            value = self._judged(self.policy.parameters_of(x), self.q.features(x))
         else:
             value = self.critic(x)
         scale = 1.0 if self.reward_scale is None else self.reward_scale.deviation
@@ -228,6 +251,16 @@ class Agent(Acting, nn.Module):
         spec = self.spec
         own = OwnFeatures(spec.network, self.layout.vector_size, generator) if spec.own else None
         return Trunk(self.layout, spec.network or "mlp", own, self.normalizer, spec.memory, spec.memory_size, generator)
+
+    def _action_values(self, distribution: Distribution, generator: torch.Generator) -> ActionValues:
+        """The networks of Q(s, a): above a trunk they have hidden layers, where features and action meet."""
+        spec = self.spec
+        trunk = self._trunk(generator) if spec.network or spec.memory else None
+        features = self.layout.vector_size if trunk is None else trunk.features
+        beside, told = (0, distribution.n) if isinstance(distribution, Categorical) else (distribution.columns, 1)
+        sizes = (features + beside, *spec.hidden, told)
+        nets = [MLP(sizes, spec.activation, out_gain=1.0, generator=generator) for _ in range(spec.critics)]
+        return ActionValues(nets, trunk, self.normalizer, self.layout)
 
     def _net(self, outputs: int, out_gain: float, generator: torch.Generator, trunk: Trunk | None) -> nn.Module:
         """What gives so many numbers: a perceptron, or hidden layers above a trunk, where there is more to it.

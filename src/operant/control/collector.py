@@ -203,10 +203,11 @@ class Collector:
 
 
 class _Past:
-    """What a policy with memory remembers before each decision of a segment, and where it begins anew."""
+    """What a policy with memory remembers before each decision of a segment, and where whatever acts begins anew."""
 
     def __init__(self, sample: Sample, horizon: int, n: int) -> None:
-        self._sample = sample if isinstance(sample, Sampler) and sample.memory is not None else None
+        self._told = sample if isinstance(sample, Sampler) else None
+        self._sample = self._told if self._told is not None and self._told.memory is not None else None
         if self._sample is not None and self._sample.memory is not None:
             self._memory = np.empty((horizon + 1, n, self._sample.memory.shape[1]), np.float32)
             self._began = np.empty((horizon + 1, n), np.bool_)
@@ -222,8 +223,8 @@ class _Past:
 
     def forget(self, begins: np.ndarray) -> np.ndarray:
         """Episodes begin in these rows [N] bool; returns them."""
-        if self._sample is not None and begins.any():
-            self._sample.forget(begins)
+        if self._told is not None and begins.any():
+            self._told.forget(begins)
         return begins
 
     def columns(self) -> dict[str, np.ndarray]:

@@ -244,7 +244,7 @@ class Normal:
     """
 
     size: int
-    std: Literal["parameter", "network"] = "parameter"
+    std: Literal["parameter", "network", "none"] = "parameter"
     log_std_init: float = 0.0
     low: Tensor | None = None
     high: Tensor | None = None
@@ -264,8 +264,12 @@ class Normal:
 
     def sample(self, p: Parameters, generator: np.random.Generator) -> Tensor:
         """mean + deviation · z, z from N(0, 1)."""
+        mean = self.mode(p)
+        return self.drawn(p, standard_normal(generator, tuple(mean.shape), mean.device))
+
+    def drawn(self, p: Parameters, noise: Tensor) -> Tensor:
+        """mean + deviation · noise, for noise [..., A] from N(0, 1); with gradients to both."""
         mean, log_std = self._moments(p)
-        noise = torch.from_numpy(generator.standard_normal(tuple(mean.shape), dtype=np.float32)).to(mean.device)
         return mean + log_std.exp() * noise
 
     def logp(self, p: Parameters, action: Tensor) -> Tensor:
@@ -287,10 +291,14 @@ class Normal:
         return kl_normal(mean_p, log_p.exp(), mean_q, log_q.exp())
 
     def finish(self, action: Tensor) -> Tensor:
+        return action if self.low is None else self.scaled(action.tanh())
+
+    def scaled(self, unit: Tensor) -> Tensor:
+        """What the environment takes for actions [..., A] in [-1, 1], where there are bounds."""
         if self.low is None or self.high is None:
-            return action
-        low, high = self.low.to(action.device), self.high.to(action.device)
-        return low + (high - low) * (0.5 * (action.tanh() + 1.0))
+            return unit
+        low, high = self.low.to(unit.device), self.high.to(unit.device)
+        return low + (high - low) * (0.5 * (unit + 1.0))
 
     def _moments(self, p: Parameters) -> tuple[Tensor, Tensor]:
         """Mean [..., A] and log deviation [A] or [..., A]."""
@@ -298,6 +306,11 @@ class Normal:
             return p.output, p.log_std
         mean, log_std = p.output.split(self.size, -1)
         return mean, (log_std + self.log_std_init).clamp(*LOG_STD)
+
+
+def standard_normal(generator: np.random.Generator, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Numbers from N(0, 1), float32, the same on every device."""
+    return torch.from_numpy(generator.standard_normal(shape, dtype=np.float32)).to(device)
 
 
 def _logits(p: Parameters) -> Tensor:

@@ -6,13 +6,16 @@ A policy has the same verbs for every space: `sample(obs, generator)` draws an a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from operant.control.distributions import Distribution, Parameters
 from operant.control.networks.layout import Layout
-from operant.control.networks.trunk import Headed, plain
+from operant.control.networks.trunk import Headed, Trunk, plain
 from operant.control.normalizer import ObsNormalizer
 from operant.data.trajectory import Obs
 
@@ -24,6 +27,11 @@ class _Headed(nn.Module):
         super().__init__()
         self.net, self.layout = net, layout
         self.normalizer = normalizer
+
+    @property
+    def trunk(self) -> Trunk | None:
+        """What lies below its own last layers, where there is more than a perceptron."""
+        return self.net.trunk if isinstance(self.net, Headed) else None
 
     def output(self, obs: Obs) -> Tensor:
         """The network's output [..., K] for raw observations [..., D], or whole rows where it remembers."""
@@ -94,3 +102,45 @@ class Critic(_Headed):
     def forward(self, obs: Obs) -> Tensor:
         """[..., D] → [...]."""
         return self.output(obs).squeeze(-1)
+
+
+class ActionValues(Critic):
+    """Q_k(s, a), k = 1 … N, by a network each, above one trunk where there is one.
+
+    Continuous actions stand beside the features as numbers in [-1, 1]; of K choices each network gives all values.
+
+    Args:
+        nets: from features, and numbers of the action, to 1 or K values.
+        trunk: from observations to features; None where these are the vector.
+        normalizer: of the vector, or None.
+        layout: what the numbers of an observation are.
+    """
+
+    def __init__(
+        self, nets: Sequence[nn.Module], trunk: Trunk | None, normalizer: ObsNormalizer | None, layout: Layout
+    ) -> None:
+        super().__init__(nn.ModuleList(nets), normalizer, layout)
+        self.below = trunk
+
+    @property
+    def trunk(self) -> Trunk | None:
+        return self.below
+
+    def forward(self, obs: Obs, action: Tensor | None = None) -> Tensor:
+        """[..., D], [..., A] → [N, ...]; without an action, of choices, → [N, ..., K]."""
+        return self.of(self.features(obs), action)
+
+    def features(self, obs: Obs) -> Tensor:
+        """[..., D] → [..., F], what all networks read."""
+        if self.below is not None:
+            return self.below(obs)
+        vector = self.layout.vector(plain(obs))
+        return vector if self.normalizer is None else self.normalizer(vector)
+
+    def of(self, features: Tensor, action: Tensor | None = None) -> Tensor:
+        """[..., F], [..., A] → [N, ...], or [N, ..., K]."""
+        nets = cast("nn.ModuleList", self.net)
+        if action is None:
+            return torch.stack([net(features) for net in nets])
+        x = torch.cat([features, action], -1)
+        return torch.stack([net(x).squeeze(-1) for net in nets])

@@ -13,7 +13,14 @@ from gymnasium import spaces
 
 from operant.config.errors import ConfigError
 from operant.control.composite import Composite
-from operant.control.distributions import Bernoulli, Categorical, Distribution, MultiCategorical, Normal
+from operant.control.deterministic import Deterministic
+from operant.control.distributions import (
+    Bernoulli,
+    Categorical,
+    Distribution,
+    MultiCategorical,
+    Normal,
+)
 from operant.control.mlp import ACTIVATIONS
 from operant.control.networks.convolutional import CONVOLUTIONAL, refuse_small
 from operant.control.networks.layout import Layout
@@ -21,7 +28,8 @@ from operant.env.interface import Interface
 from operant.env.spaces import ActionKind, Actions
 
 OPTIONAL = (
-    "network", "memory", "memory_size", "shared", "std", "squash", "observation_space", "action_space", "action_mask"
+    "network", "memory", "memory_size", "shared", "std", "squash", "critics", "observation_space", "action_space",
+    "action_mask",
 )  # fmt: skip
 """Of a spec, what `policy.json` leaves out where it is as in a perceptron that sees a vector."""
 
@@ -43,8 +51,9 @@ class AgentSpec:
     memory: Literal["", "lstm", "gru"] = ""
     memory_size: int = 0
     shared: bool = False  # whether policy and critic have one trunk
-    std: Literal["parameter", "network"] = "parameter"
+    std: Literal["parameter", "network", "none"] = "parameter"  # "none": continuous actions are not drawn
     squash: bool = False  # whether continuous actions are squashed into their bounds
+    critics: int = 0  # networks of Q(s, a); 0: one of V(s)
     observation_space: dict[str, Any] | None = field(default=None, hash=False)  # as `encode_space` writes it
     action_space: dict[str, Any] | None = field(default=None, hash=False)
     action_mask: str = ""  # where it comes from
@@ -101,7 +110,7 @@ class AgentSpec:
             case "multibinary":
                 return Bernoulli(self.action_sizes[0])
             case _:
-                return Normal(self.action_sizes[0], self.std, self.log_std_init)
+                return self._normal(self.action_sizes[0])
 
     def _of(self, space: Any) -> Distribution:
         if isinstance(space, spaces.Dict | spaces.Tuple):
@@ -114,12 +123,24 @@ class AgentSpec:
             return MultiCategorical(sizes)
         if isinstance(space, spaces.MultiBinary):
             return Bernoulli(sizes[0])
-        bounds: tuple[torch.Tensor | None, torch.Tensor | None] = (None, None)
-        if self.squash:
-            if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-                raise ConfigError(f"policy.squash needs finite bounds, and the actions are {space}: leave it off")
-            bounds = tuple(torch.from_numpy(x.astype(np.float32).ravel()) for x in (space.low, space.high))  # pyright: ignore[reportAssignmentType]
-        return Normal(sizes[0], self.std, self.log_std_init, *bounds)
+        if not self.squash:
+            return self._normal(sizes[0])
+        with np.errstate(over="ignore"):
+            reach = space.high.astype(np.float32) - space.low.astype(np.float32)
+        if not np.isfinite(reach).all():
+            what, instead = ("policy.squash", "leave it off")
+            if self.critics:
+                what = "the method squashes actions, which"
+                instead = "bound them in the environment (gymnasium.wrappers.RescaleAction), or use ppo"
+            raise ConfigError(f"{what} needs finite bounds, and the actions are {space}: {instead}")
+        return self._normal(
+            sizes[0], *(torch.from_numpy(x.astype(np.float32).ravel()) for x in (space.low, space.high))
+        )
+
+    def _normal(self, size: int, *bounds: torch.Tensor) -> Normal:
+        if self.std == "none":
+            return Deterministic(size, "none", 0.0, *bounds)
+        return Normal(size, self.std, self.log_std_init, *bounds)
 
 
 def weights(spec: AgentSpec) -> int:
@@ -139,10 +160,12 @@ def weights(spec: AgentSpec) -> int:
         raise ValueError("policy.json: a width is not a positive whole number")
     if type(spec.network) is not str or type(spec.action_mask) is not str:
         raise ValueError("policy.json: network or action_mask is no name")
-    if spec.memory not in ("", "lstm", "gru") or spec.std not in ("parameter", "network"):
+    if spec.memory not in ("", "lstm", "gru") or spec.std not in ("parameter", "network", "none"):
         raise ValueError(f"policy.json: unknown memory {spec.memory!r} or std {spec.std!r}")
     if any(type(x) is not bool for x in (spec.shared, spec.squash)):
         raise ValueError("policy.json: shared or squash is neither true nor false")
+    if type(spec.critics) is not int or spec.critics < 0:
+        raise ValueError("policy.json: critics is no count")
     if type(spec.memory_size) is not int or spec.memory_size < (1 if spec.memory else 0):
         raise ValueError("policy.json: memory_size is not a positive whole number")
     if spec.network or spec.memory:
@@ -152,7 +175,13 @@ def weights(spec: AgentSpec) -> int:
     widths = (inputs, *spec.hidden)
     if spec.action_kind == "composite" or spec.std == "network":
         outputs = 1  # at least
-    return 2 * sum(a * b for a, b in pairwise(widths)) + widths[-1] * (outputs + 1)
+    actor = sum(a * b for a, b in pairwise(widths)) + widths[-1] * outputs
+    chooses = spec.action_kind == "discrete"
+    beside, told = (0, sum(spec.action_sizes)) if chooses else (sum(spec.action_sizes), 1)
+    if not spec.critics:
+        beside, told = 0, 1
+    widths = (inputs + beside, *spec.hidden, told)
+    return actor + max(1, spec.critics) * sum(a * b for a, b in pairwise(widths))
 
 
 def _recurrent(spec: AgentSpec) -> int:

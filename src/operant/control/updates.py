@@ -121,6 +121,7 @@ def settled(collect: Collector, agent: Agent, traj: Trajectory) -> None:
 
 
 def row_of(seen: Sequence[Metrics], optimizer: torch.optim.Optimizer) -> Metrics:
-    """The mean of each metric over the updates of a row, and the learning rate of the last one."""
-    row = {name: torch.stack([m[name] for m in seen]).mean() for name in seen[0]}
+    """The mean of each metric over the updates of a row that have it, and the learning rate of the last one."""
+    names = dict.fromkeys(name for m in seen for name in m)
+    row = {name: torch.stack([m[name] for m in seen if name in m]).mean() for name in names}
     return row | {"schedule/lr": torch.tensor(optimizer.param_groups[0]["lr"])}

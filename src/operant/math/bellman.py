@@ -53,6 +53,32 @@ def greedy(q: Tensor) -> Tensor:
     return q.amax(-1)
 
 
+def ensemble_loss(q: Tensor, target: Tensor, weight: Tensor, acted: Tensor) -> tuple[Tensor, Tensor]:
+    """Σ_k mean w ½ (Q_k − y)²: the loss of N critics that are taught the same, and their error, mean_k |Q_k − y|.
+
+    Args:
+        q: [N, ...], with gradients.
+        target: [...], y; no gradient flows to it.
+        weight: [...], w, importance weights; 1 where there are none.
+        acted: [...] bool; where it is False no number is read.
+
+    Returns:
+        loss []; |δ| [...], without a gradient, 0 where not acted.
+
+    Raises:
+        TypeError: `acted` is not bool, or a number tensor is not floating-point.
+        ValueError: shapes do not fit.
+
+    Source: Fujimoto et al. (2018), Addressing function approximation error, algorithm 1 (there without the ½).
+    """
+    _check.steps(acted, target=target, weight=weight)
+    _check.floating(q=q)
+    _check.same_shape((q.shape[0], *target.shape), q=q)
+    error = torch.where(acted, q - target.detach(), 0.0)
+    loss = 0.5 * (torch.where(acted, weight, 0.0) * error.square()).sum() / acted.sum().clamp(min=1)
+    return loss, error.detach().abs().mean(0)
+
+
 def double_q_target(
     reward: Tensor,
     next_q: Tensor,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from operant.config.schema import RunConfig
+from operant.control.settings.continuous import DDPGRun, DiscreteSACRun, SACRun, TD3Run
 from operant.control.settings.gradients import (
     A2CRun,
     A3CRun,
@@ -28,5 +29,9 @@ RUNS: dict[str, type[RunConfig]] = {
     "off-policy-actor-critic": OffPolicyActorCriticRun,
     "ppo": PPORun,
     "ppo-lagrangian": LagrangianRun,
+    "ddpg": DDPGRun,
+    "td3": TD3Run,
+    "sac": SACRun,
+    "discrete-sac": DiscreteSACRun,
 }
 """The settings of a run of each algorithm."""
