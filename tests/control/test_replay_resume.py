@@ -18,7 +18,7 @@ from operant.control.agent import Agent, AgentSpec
 from operant.control.replay_files import ReplayFiles
 from operant.control.train_state import Networks
 from operant.data.replay import Replay
-from operant.run import checkpoint
+from operant.run import checkpoint, disk
 from reference.resumed import QUIET, assert_resumes
 
 TD = f"{Path(__file__).parents[1] / 'reference' / 'td_replay.py'}:build"
@@ -219,6 +219,26 @@ def test_a_piece_that_was_altered_is_written_anew(tmp_path):
     assert checkpoint.verify(saved(tmp_path, job, 2))["step"] == 2
     with pytest.raises(ConfigError, match=f"{file.name} is damaged"):
         checkpoint.verify(first)
+
+
+def test_who_reads_a_policy_does_not_read_the_replay(tmp_path, monkeypatch):
+    replay, _ = filled()
+    path = saved(tmp_path, learned(replay), 1)
+    read, real = [], disk.digest
+    monkeypatch.setattr(disk, "digest", lambda f: read.append(f.name) or real(f))
+    assert checkpoint.load_policy(tmp_path)[1] == 1
+    assert not [name for name in read if name.startswith("replay")]
+    (path / pieces(path)[0]).unlink()
+    with pytest.raises(ConfigError, match="is damaged"):
+        checkpoint.load_policy(tmp_path)
+
+
+def test_the_room_that_checkpoints_need_counts_a_piece_once(tmp_path):
+    job = learned(made(capacity=4000))
+    row = 3 * 4 + 8 + 4 + 1
+    assert job.shared() == 4 * 1001 * row
+    assert checkpoint.room(job, 3) == 6 * checkpoint.size(job) + job.shared()
+    assert checkpoint.size(job) < job.shared()
 
 
 OTHERS = {

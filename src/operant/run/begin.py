@@ -53,9 +53,9 @@ def weights(path: Path) -> Path:
         exported.contents(path)
         return path
     if (path / "state.json").is_file():
-        checkpoint.verify(path)
+        checkpoint.verify(path, whole=False)
         return path
-    return checkpoint.newest(trained(path).path)[0]
+    return checkpoint.newest(trained(path).path, whole=False)[0]
 
 
 def named(settings: Mapping[str, Any], runs: Path | str) -> dict[str, Any]:

@@ -100,8 +100,11 @@ def point(link: Path, target: Path) -> None:
     _sync(link.parent)
 
 
-def verify(checkpoint: Path) -> dict[str, Any]:
+def verify(checkpoint: Path, *, whole: bool = True) -> dict[str, Any]:
     """Compare every file with the manifest; returns the state.
+
+    Where it is not read `whole` but for its policy, of what a run keeps besides only the sizes are compared: a replay
+    may have gigabytes.
 
     Raises:
         ConfigError: if the manifest is missing or altered, or a file is missing, short, altered or a symbolic link;
@@ -115,8 +118,9 @@ def verify(checkpoint: Path) -> dict[str, Any]:
         if Path(name).name != name or file.is_symlink():
             raise ConfigError(f"{file} is not a file of this checkpoint. Use another checkpoint.")
         try:
-            same = file.is_file() and matches(file, want)
-        except (OSError, ValueError) as error:
+            read = whole or name in REQUIRED
+            same = file.is_file() and (matches(file, want) if read else file.stat().st_size == want["size"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             why = getattr(error, "strerror", None) or error
             what = _leave(checkpoint) if isinstance(error, PermissionError) else "Use another checkpoint."
             raise ConfigError(f"{file} cannot be read ({why}). {what}") from error
@@ -131,8 +135,8 @@ def verify(checkpoint: Path) -> dict[str, Any]:
     return state
 
 
-def newest(run: Path) -> tuple[Path, dict[str, Any]]:
-    """The newest valid checkpoint of a run, and its state.
+def newest(run: Path, *, whole: bool = True) -> tuple[Path, dict[str, Any]]:
+    """The newest valid checkpoint of a run, and its state; `whole` as `verify` has it.
 
     Warns:
         CheckpointWarning: if a newer one is damaged or gone; names both.
@@ -149,7 +153,7 @@ def newest(run: Path) -> tuple[Path, dict[str, Any]]:
         refused.append((str(folder / lost), f"{folder / lost} is gone, but `latest` points at it"))
     for checkpoint in there:
         try:
-            state = verify(checkpoint)
+            state = verify(checkpoint, whole=whole)
         except ConfigError as error:
             refused.append((str(checkpoint), str(error)))
             forbidden = forbidden or (error if isinstance(error.__cause__, PermissionError) else None)
@@ -190,14 +194,14 @@ def load_policy(run: Path, name: str = "latest", *, trust: bool = False) -> tupl
     """
     folder = run / "checkpoints"
     if name == "latest" and (_candidates(folder) or (folder / name).is_symlink()):
-        checkpoint, state = newest(run)
+        checkpoint, state = newest(run, whole=False)
         return read_policy(checkpoint, trust=trust), state["step"]
     checkpoint = folder / name
     if Path(name).name != name or not checkpoint.is_dir():
         there = ", ".join(sorted(p.name for p in folder.glob("[!.]*"))) or "none"
         raise ConfigError(f"{run} has no checkpoint '{name}'. There: {there}.")
     _inside(checkpoint)
-    step: int = verify(checkpoint)["step"]
+    step: int = verify(checkpoint, whole=False)["step"]
     return read_policy(checkpoint, trust=trust), step
 
 
