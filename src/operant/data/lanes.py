@@ -36,6 +36,8 @@ class Lanes:
 
     Attributes:
         head: [N], rows written so far. Row s of a lane lies in slot s modulo `size`.
+        oldest: [N], the first row that is still there.
+        least: [N], the first whose stack of frames is still whole.
         size: slots of a lane; the one at the head holds what is seen and not yet acted on.
         columns: [N, size, ...] by name: obs, action, reward, flags, perhaps memory; none before the first segment.
         taken_of: [N], decisions ever stored.
@@ -47,7 +49,8 @@ class Lanes:
     ) -> None:  # fmt: skip
         self.lanes, self.capacity, self.size = lanes, capacity, max(2, -(-capacity // lanes)) + stack
         self.older, self.frame, self.remembered = stack - 1, frame, remembered
-        self.head = np.zeros(lanes, np.int64)
+        self._lane = np.arange(lanes)
+        self._move(np.zeros(lanes, np.int64))
         self.columns: dict[str, Array] = {}
         self._starts = np.zeros((lanes, self.size), np.int64)  # decisions that can be drawn, in their order: rings too
         self._first, self.taken_of = np.zeros((2, lanes), np.int64)  # of these, how many are gone, and all so far
@@ -62,16 +65,6 @@ class Lanes:
     def taken(self) -> int:
         """How many decisions were ever stored."""
         return int(self.taken_of.sum())
-
-    @property
-    def oldest(self) -> NDArray[np.int64]:
-        """[N], the first row of each lane that is still there."""
-        return np.maximum(0, self.head - (self.size - 1))
-
-    @property
-    def least(self) -> NDArray[np.int64]:
-        """[N], the first row of each lane whose stack of frames is still whole."""
-        return self.oldest + self.older * (self.oldest > 0)
 
     def bytes(self, steps: int) -> int:
         """What so many steps of experience take, or all of its rows where they are fewer."""
@@ -99,22 +92,23 @@ class Lanes:
         self._advance(counts.sum(1))
         lane, time = np.nonzero(real & (rows >= self.oldest[:, None]))
         row = rows[lane, time]
+        slot = lane * self.size + row % self.size
         for name, x in (fields | {"obs": obs[..., self.older * self.frame :]}).items():
-            self.columns[name][lane, row % self.size] = x[lane, time]
+            self._flat(name)[slot] = x[lane, time]
         if self.older:
             self._write_older(obs, begins, rows)
         if self._span.size:
             self._note_spans(begins, real & ~acted, rows)
         drawable = acted[lane, time] & (row >= self.least[lane])
         self._note(lane[drawable], row[drawable])
-        at = (np.arange(self.lanes), self.head % self.size)  # so that the last decisions can be drawn as well
-        self.columns["obs"][at], self.columns["flags"][at] = obs[:, -1, self.older * self.frame :], 0
+        slot = self._lane * self.size + self.head % self.size  # so that the last decisions can be drawn as well
+        self._flat("obs")[slot], self._flat("flags")[slot] = obs[:, -1, self.older * self.frame :], 0
 
     def seam(self) -> None:
         """The copies are made anew: open episodes are truncated, and bootstrapped from what was seen last."""
         if "obs" not in self.columns:
             return
-        last, lane = self._last_flags(), np.arange(self.lanes)
+        last, lane = self._last_flags(), self._lane
         acted = (last & ACTED) > 0
         still = lane[acted & ((last & ENDED) == 0)]
         self.columns["flags"][still, (self.head[still] - 1) % self.size] |= TRUNCATED
@@ -122,6 +116,15 @@ class Lanes:
             self._note_spans(np.zeros_like(acted)[:, None], acted[:, None], self.head[:, None])
         self._advance(acted.astype(np.int64))  # what was seen last is a row now
         self.columns["flags"][lane, self.head % self.size] = 0
+
+    def at(self, name: str, lane: Array, row: Array) -> Array:
+        """A column in these rows, [..., *] for lanes and rows [...] that broadcast."""
+        return self._flat(name).take(lane * self.size + row % self.size, axis=0)
+
+    def _flat(self, name: str) -> Array:
+        """A column without its lanes, [N · size, *]."""
+        column = self.columns[name]
+        return column.reshape(-1, *column.shape[2:])
 
     def allocate(self, **like: tuple[Any, tuple[int, ...]]) -> None:
         """Make the columns for rows of these types and shapes; the system gives memory as they are written."""
@@ -131,10 +134,9 @@ class Lanes:
 
     def observed(self, lane: Array, row: Array) -> Array:
         """[B, D], what was seen in these rows [B]; stacks whole."""
-        obs = self.columns["obs"]
         if not self.older:
-            return obs[lane, row % self.size]
-        frames = obs[lane[:, None], (row[:, None] + np.arange(-self.older, 1)) % self.size]  # [B, K, ...]
+            return self.at("obs", lane, row)
+        frames = self.at("obs", lane[:, None], row[:, None] + np.arange(-self.older, 1))  # [B, K, ...]
         stacks = frames[..., : self.frame].reshape(len(row), -1)
         beside = frames[:, -1, self.frame :]
         return np.concatenate([stacks, beside], 1) if beside.shape[1] else stacks
@@ -147,7 +149,8 @@ class Lanes:
             head: as the attribute.
             taken: [N], decisions ever stored in each lane.
         """
-        self.head, self.columns, self.taken_of = head, dict(columns), taken
+        self._move(head)
+        self.columns, self.taken_of = dict(columns), taken
         self._first = taken.copy()
         for lane in range(self.lanes):
             rows = np.arange(self.oldest[lane], head[lane])
@@ -170,8 +173,7 @@ class Lanes:
 
     def _last_flags(self) -> Array:
         """[N], those of the last row of each lane; 0 where there is none."""
-        flags = self.columns["flags"][np.arange(self.lanes), (self.head - 1) % self.size]
-        return np.where(self.head > 0, flags, np.uint8(0))
+        return np.where(self.head > 0, self.at("flags", self._lane, self.head - 1), np.uint8(0))
 
     def _check(self, obs: Array, acted: Array) -> None:
         """Refuse observations that are no stacks of frames."""
@@ -210,22 +212,32 @@ class Lanes:
 
     def _note(self, lane: Array, row: Array) -> None:
         """Decisions that can be drawn from now on, lane by lane in their order."""
-        count = np.bincount(lane, minlength=self.lanes)
-        nth = np.arange(len(lane)) - np.repeat(np.cumsum(count) - count, count)
+        if self.lanes == 1:
+            count, nth = len(lane), np.arange(len(lane))
+        else:
+            count = np.bincount(lane, minlength=self.lanes)
+            nth = np.arange(len(lane)) - (count.cumsum() - count)[lane]
         self._starts[lane, (self.taken_of[lane] + nth) % self.size] = row
         self.taken_of += count
 
+    def _move(self, head: Array) -> None:
+        """Let the lanes end there."""
+        self.head: NDArray[np.int64] = head
+        self.oldest = np.maximum(0, head - (self.size - 1))
+        self.least = self.oldest + self.older * (self.oldest > 0) if self.older else self.oldest
+
     def _advance(self, rows: Array) -> None:
         """So many rows are about to be written in each lane; decisions that lose theirs, or a frame, are gone."""
-        self.head = self.head + rows
-        lane, least = np.arange(self.lanes), self.least
-        while True:
-            row = self._starts[lane, self._first % self.size]
-            gone = (self._first < self.taken_of) & (row < least)
-            if not gone.any():
-                return
-            self._leave(lane[gone], row[gone])
-            self._first += gone
+        before, written = self.least, self.head
+        self._move(written + rows)
+        most = int((self.least - before).max())
+        if most:
+            row = before[:, None] + np.arange(most)
+            lost = (row < self.least[:, None]) & (row < written[:, None])
+            lost &= (self.at("flags", self._lane[:, None], row) & ACTED) > 0
+            self._first += lost.sum(1)
+            lane, nth = np.nonzero(lost)
+            self._leave(lane, row[lane, nth])
 
     def _leave(self, lane: Array, row: Array) -> None:
         """These decisions can be drawn no more."""

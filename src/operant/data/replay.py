@@ -170,23 +170,27 @@ class Replay(Lanes):
     def _transitions(
         self, lane: Array, row: Array, weight: Array, n: int, discount: float, generator: np.random.Generator
     ) -> Transitions:
-        slot, lanes, columns = (row[:, None] + np.arange(n)) % self.size, lane[:, None], self.columns  # [B, n]
-        flags, reward = columns["flags"][lanes, slot], columns["reward"][lanes, slot]
+        lanes, rows = lane[:, None], row[:, None] + np.arange(n)  # [B, n]
+        flags, reward = self.at("flags", lanes, rows), self.at("reward", lanes, rows)
         over = (flags & TERMINATED) > 0
         goal = self._other_goals(lane, row, reward, over, generator)
-        goes = np.ones(flags.shape, np.bool_)  # whether the k-th decision is of this episode, and made
-        goes[:, 1:] = ((flags[:, :-1] & ENDED) == 0) & ~over[:, :-1] & ((flags[:, 1:] & ACTED) > 0)
-        goes = np.logical_and.accumulate(goes, 1)
-        made, powers = goes.sum(1), np.power(discount, np.arange(n + 1))
+        if n > 1:
+            goes = np.ones(flags.shape, np.bool_)  # whether the k-th decision is of this episode, and made
+            goes[:, 1:] = ((flags[:, :-1] & ENDED) == 0) & ~over[:, :-1] & ((flags[:, 1:] & ACTED) > 0)
+            goes = np.logical_and.accumulate(goes, 1)
+            made, powers = goes.sum(1), discount ** np.arange(n + 1)
+            total, last, ahead = (reward * goes) @ powers[:n], over[np.arange(len(row)), made - 1], powers[made]
+        else:
+            made, total, last, ahead = 1, reward[:, 0], over[:, 0], np.full(len(row), discount)
         obs, after = self.observed(lane, row), self.observed(lane, row + made)
         if goal is not None and self.hindsight is not None:
             obs[: len(goal), self.hindsight.desired] = after[: len(goal), self.hindsight.desired] = goal
         return Transitions(
             obs=self._tensor(obs),
-            action=self._tensor(columns["action"][lane, slot[:, 0]]),
-            reward=self._tensor(((reward * goes) @ powers[:n]).astype(np.float32)),
-            discount=self._tensor(powers[made].astype(np.float32)),
-            terminated=self._tensor(over[np.arange(len(row)), made - 1]),
+            action=self._tensor(self.at("action", lane, row)),
+            reward=self._tensor(total.astype(np.float32)),
+            discount=self._tensor(ahead.astype(np.float32)),
+            terminated=self._tensor(last),
             next_obs=self._tensor(after),
             index=self._tensor(row * self.lanes + lane),
             weight=self._tensor(weight),
@@ -232,7 +236,9 @@ class Replay(Lanes):
 
 def _spread(counts: Array, size: int, generator: np.random.Generator) -> tuple[Array, Array]:
     """Draw of all the things that lanes hold `counts` [N] of: the lane [B], and which of its things [B]."""
-    end = np.cumsum(counts)
+    if len(counts) == 1:
+        return np.zeros(size, np.int64), generator.integers(counts[0], size=size)
+    end = counts.cumsum()
     k = generator.integers(end[-1], size=size)
-    lane = np.searchsorted(end, k, side="right")
+    lane = end.searchsorted(k, side="right")
     return lane, k - (end - counts)[lane]
