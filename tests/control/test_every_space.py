@@ -8,7 +8,10 @@ from gymnasium import spaces
 
 import operant
 from operant.config.errors import ConfigError
+from operant.config.registry import builder_of
+from operant.config.resolve import resolve
 from operant.control.networks.layout import Layout
+from operant.control.networks.trunk import Trunk
 from operant.env import make
 from operant.env.interface import Interface
 
@@ -160,3 +163,24 @@ def test_a_picture_too_small_for_a_network_names_one_that_takes_it():
             quiet=True,
             **{"policy.network": "nature-cnn"},
         )
+
+
+@pytest.mark.parametrize("algorithm", ["a2c", "impala", "actor-critic", "off-policy-actor-critic"])
+def test_a_trunk_that_is_shared_is_run_once_for_a_gradient(algorithm, monkeypatch):
+    """The loss of T decisions and T + 1 states: one encoding, and the numbers of two."""
+    settings = {"policy.network": "nature-cnn", "env.num": 2, "algo.updates": 1}
+    job = builder_of(algorithm)(config := resolve(algorithm, "pictures", overrides=settings).config, pictures)
+    agent, collect = job.agent, job.counter
+    assert agent.spec.shared
+    traj = collect(1 if algorithm == "actor-critic" else config.algo.horizon)
+    logp, entropy, value = agent.evaluate_segment(traj)
+    other, apart = agent.policy.evaluate(traj.seen, traj.action)
+    torch.testing.assert_close((logp, entropy, value), (other, apart, agent.critic(traj.obs)), rtol=0, atol=1e-6)
+    runs, forward = [], Trunk.forward
+    monkeypatch.setattr(Trunk, "forward", lambda self, obs: runs.append(torch.is_grad_enabled()) or forward(self, obs))
+    next(job.algorithm)
+    assert sum(runs) == 1
+
+
+def pictures():
+    return Any_(PICTURE, spaces.Discrete(2))

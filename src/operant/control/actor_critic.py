@@ -47,8 +47,7 @@ def actor_critic(
             elapsed = collect.elapsed
             traj = collect(1)
             ends = (traj.terminated, traj.truncated, traj.acted)
-            logp, entropy = agent.policy.evaluate(traj.seen, traj.action)
-            value = agent.critic(traj.obs)
+            logp, entropy, value = agent.evaluate_segment(traj)  # [N, T], [N, T], [N, T+1]
             delta = td_error(scaled_reward(traj, agent, cfg.discount), value.detach(), *ends)
             if cfg.discount_weight:
                 delta = delta * discount_weight(*ends, elapsed, discount=cfg.discount)

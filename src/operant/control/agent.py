@@ -24,7 +24,7 @@ from operant.control.networks.trunk import Headed, Trunk, plain
 from operant.control.normalizer import ObsNormalizer, RewardScale
 from operant.control.policies import ActionValues, Critic, Policy
 from operant.control.spec import AgentSpec, weights
-from operant.data.trajectory import Batch, Metrics, Obs, flatten, rows
+from operant.data.trajectory import Batch, Metrics, Obs, Trajectory, flatten, rows
 from operant.env.interface import Interface
 from operant.run.actor import Acting
 from operant.run.disk import fits_memory, save_tensors
@@ -90,10 +90,18 @@ class Agent(Acting, nn.Module):
 
     def evaluate(self, obs: Obs, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """log π(action|obs), entropy and V [...] of observations [..., D], through a shared trunk once."""
+        return self._evaluated(obs, obs, action)
+
+    def evaluate_segment(self, traj: Trajectory) -> tuple[Tensor, Tensor, Tensor]:
+        """log π and entropy [N, T] of its decisions, V [N, T+1] of its states, through a shared trunk once."""
+        return self._evaluated(traj.obs, traj.seen, traj.action)
+
+    def _evaluated(self, states: Obs, seen: Obs, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if not self.spec.shared:
-            return *self.policy.evaluate(obs, action), self.critic(obs)
-        features = self.trunks[0](obs)
-        p = self.policy.parameters_from(self.policy.output_of(features), obs)
+            return *self.policy.evaluate(seen, action), self.critic(states)
+        features = self.trunks[0](states)
+        decided = features if seen is states else features[:, :-1]
+        p = self.policy.parameters_from(self.policy.output_of(decided), seen)
         distribution = self.policy.distribution
         value = self.critic.output_of(features).squeeze(-1)
         return distribution.logp(p, action), distribution.entropy(p, action), value
@@ -107,15 +115,18 @@ class Agent(Acting, nn.Module):
 
     def step(self, obs: Tensor, memory: Tensor) -> tuple[Parameters, Tensor, Tensor]:
         """One step of each of N environments: [N, D], [N, S] → the policy's parameters, V [N], memory after it."""
-        features, after = [], []
-        for trunk, before in zip(self.trunks, memory.split([t.state for t in self.trunks], -1), strict=True):
-            x, state = trunk.step(obs, before)
-            features.append(x)
-            after.append(state)
+        features, after = self.remember(obs, memory)
         p = self.policy.parameters_from(self.policy.output_of(features[0]), obs)
         if self.spec.critics:
-            return p, self._judged(p, features[-1]), torch.cat(after, -1)
-        return p, self.critic.output_of(features[-1]).squeeze(-1), torch.cat(after, -1)
+            return p, self._judged(p, features[-1]), after
+        return p, self.critic.output_of(features[-1]).squeeze(-1), after
+
+    def remember(self, obs: Tensor, memory: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Of such a step what each trunk gives, [N, F], and the memory after it."""
+        trunks = self.trunks
+        each = memory.split([trunk.state for trunk in trunks], -1)
+        features, after = zip(*(t.step(obs, m) for t, m in zip(trunks, each, strict=True)), strict=True)
+        return [*features], torch.cat(after, -1)
 
     def _judged(self, p: Parameters, features: Tensor) -> Tensor:
         """min_k Q_k(s, π(s)) [...] of the critic's features [..., F], π(s) being the mode."""

@@ -73,8 +73,7 @@ def loss_of(cfg: ImpalaConfig, agent: Agent, traj: Trajectory, elapsed: Tensor) 
     """The loss of an actor's segment, and its metrics."""
     ends, acted = (traj.terminated, traj.truncated, traj.acted), traj.acted
     reward = scaled_reward(traj, agent, cfg.discount)
-    logp, entropy = agent.policy.evaluate(traj.seen, traj.action)  # [N, T]
-    value = agent.critic(traj.obs)  # [N, T+1]
+    logp, entropy, value = agent.evaluate_segment(traj)  # [N, T], [N, T], [N, T+1]
     target, adv = vtrace(
         logp.detach(), traj.logp, reward, value.detach(), *ends,
         discount=cfg.discount, clip_rho=cfg.clip_rho, clip_c=cfg.clip_c, lam=cfg.lam,

@@ -79,8 +79,7 @@ def loss_of(
     """The loss of a segment, whoever collected it, and its metrics."""
     traj, acted = segment.traj, segment.traj.acted
     ends = (traj.terminated, traj.truncated, acted)
-    logp, entropy = agent.policy.evaluate(traj.seen, traj.action)  # [N, T]
-    value = agent.critic(traj.obs)  # [N, T+1]
+    logp, entropy, value = agent.evaluate_segment(traj)  # [N, T], [N, T], [N, T+1]
     adv, target = weigh(logp, traj.logp, traj.reward, value.detach(), *ends)
     loss, metrics = actor_critic_loss(cfg, traj, logp, entropy, value, adv, target, segment.elapsed)
     apart = token_mean(traj.logp - logp.detach(), acted)  # an estimate of KL(μ || π)
