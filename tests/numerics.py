@@ -29,7 +29,7 @@ MDP = [
 ]  # fmt: skip
 SOLVE = (*(f"tests/mdp/test_{name}.py" for name in MDP), "tests/control/test_kernels.py", "tests/language/cpu")
 """What is solved, and the compiled products, by way of SciPy's BLAS."""
-CONTROL = tuple(f"tests/control/test_{name}.py" for name in ("kernels", "ppo_fused", "agent"))
+CONTROL = tuple(f"tests/control/test_{name}.py" for name in ("kernels", "ppo_fused", "a2c_fused", "agent"))
 LEARN = (
     "tests/math",
     *CONTROL,

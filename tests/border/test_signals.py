@@ -66,7 +66,7 @@ STAGES = {
 
 @pytest.fixture(scope="module")
 def forks(tmp_path_factory):
-    names = ["operant.control.ppo", "operant.control.ppo_fused", "operant.tabular.online"]
+    names = ["operant.control.ppo", "operant.control.fused", "operant.tabular.online"]
     names += ["operant.run.evaluate", "operant.view.play", "operant.view.video", "matplotlib.figure", "av", "PIL.Image"]
     names += ["operant.language.learn.sft", "transformers", "operant.cli.export", "onnxruntime", "optuna", "onnx"]
     made = Forks(tmp_path_factory.mktemp("forks"), names)

@@ -45,7 +45,7 @@ TELL = {
 
 @pytest.fixture(scope="module")
 def forks(tmp_path_factory):
-    names = ["operant.control.ppo", "operant.control.ppo_fused", "operant.tabular.online", "operant.run.evaluate"]
+    names = ["operant.control.ppo", "operant.control.fused", "operant.tabular.online", "operant.run.evaluate"]
     made = Forks(tmp_path_factory.mktemp("forks"), [*names, "matplotlib.figure", "rich.live", "rich.table"])
     yield made
     made.close()

@@ -7,8 +7,8 @@ from gymnasium import spaces
 
 from operant.control.acting import Compiled, Sampler, sampler
 from operant.control.agent import Agent
+from operant.control.fused import FusedPPO, fused_update
 from operant.control.ppo import _update
-from operant.control.ppo_fused import Fused, fused_update
 from operant.control.settings.ppo import PPOConfig
 from operant.control.spec import AgentSpec
 from operant.data.trajectory import Batch, minibatches
@@ -67,7 +67,7 @@ def test_the_fused_update_is_the_readable_one(normalise):
     )  # fmt: skip
     first, second = (torch.optim.Adam(a.parameters(), lr=1e-3, eps=1e-5) for a in (ours, theirs))
     fused = fused_update(ours, first, cfg)
-    assert isinstance(fused, Fused)
+    assert isinstance(fused, FusedPPO)
     for epoch in range(2):
         seen = fused(steps, np.random.default_rng(epoch), lr=1e-3, clip=0.2, clip_high=0.2)
         read = [

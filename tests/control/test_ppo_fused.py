@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from operant.control.agent import Agent, AgentSpec
+from operant.control.fused import FusedPPO, fused_update
 from operant.control.ppo import _update
-from operant.control.ppo_fused import Fused, fused_update
 from operant.control.settings.ppo import PPOConfig
 from operant.data.trajectory import Batch, minibatches
 
@@ -65,9 +65,9 @@ def eager(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Adam, steps: Batc
     return [_update(cfg, agent, optimizer, b, **clips) for b in cut]
 
 
-def by_hand(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Adam) -> Fused:
+def by_hand(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Adam) -> FusedPPO:
     fused = fused_update(agent, optimizer, cfg)
-    assert isinstance(fused, Fused), fused
+    assert isinstance(fused, FusedPPO), fused
     return fused
 
 
@@ -194,11 +194,11 @@ def test_where_it_does_not_apply_it_says_why() -> None:
         return fused_update(agent, optimizer or adam(agent), CFG)
 
     agent = make_agent()
-    assert isinstance(reason(agent), Fused)
+    assert isinstance(reason(agent), FusedPPO)
     assert "MultiCategorical" in reason(make_agent("multidiscrete", action_sizes=(3, 2)))
     assert "Bernoulli" in reason(make_agent("multibinary"))
     assert "32768 weights" in reason(make_agent(hidden=(256, 129)))
-    assert isinstance(reason(make_agent(hidden=())), Fused)
+    assert isinstance(reason(make_agent(hidden=())), FusedPPO)
     assert "float32" in reason(make_agent().double())
     assert "one group" in reason(agent, torch.optim.SGD(parameters(agent), lr=LR))
     assert "one group" in reason(agent, torch.optim.AdamW(parameters(agent), lr=LR))

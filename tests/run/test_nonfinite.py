@@ -11,7 +11,7 @@ import operant.control.ppo as module
 from operant.cli.main import main
 from operant.config.registry import builder_of
 from operant.control.collector import Collector
-from operant.control.ppo_fused import Fused
+from operant.control.fused import FusedPPO
 from operant.env.gymvector import GymVector
 from operant.run.folder import RunFolder
 from operant.run.metrics import read_metrics
@@ -224,7 +224,7 @@ def test_loss_itself(run, after, monkeypatch, fused):
         def change(epoch):
             epoch[1]["loss/policy"].fill_(math.nan)
 
-        after(Fused, "__call__", change, 2 * THIRD + 1)
+        after(FusedPPO, "__call__", change, 2 * THIRD + 1)
     else:
         original, armed = module.clipped_surrogate, []
         after(module, "gae", lambda adv: armed.append(1))

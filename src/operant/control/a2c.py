@@ -2,19 +2,22 @@
 
     loss = −mean Â log π(a|s) + c₁ mean ½ (V(s) − target)² − c₂ mean H(π(·|s))
 
-One gradient step for a segment of a few steps of every copy; no ratio, no clip, no second look at the data.
+One gradient step for a segment of a few steps of every copy; no ratio, no clip, no second look at the data. For small
+networks on a CPU an update by hand takes the place of `gradient_step`: `fused.py`, equal to it to 1e-5.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from operant.control.agent import Agent
 from operant.control.collector import Collector
-from operant.control.settings.gradients import A2CConfig, A2CRun
+from operant.control.fused import fused_step, taken
+from operant.control.settings.gradients import A2CConfig, A2CRun, SegmentConfig
 from operant.control.setup import on_policy
 from operant.control.updates import actor_critic_loss, optimizer_of, row_of, scaled_reward, set_rates, settled, stepped
 from operant.data.trajectory import Metrics, Trajectory
@@ -35,28 +38,38 @@ def a2c(
         optimizer: holds the parameters of both.
         total_steps: where the schedule ends.
     """
+    step = taken(cfg.fused, partial(fused_step, agent, optimizer, cfg, advantages))
+    step = step or partial(gradient_step, cfg, agent, optimizer)
     while True:
         seen: list[Metrics] = []
         for _ in range(cfg.updates):
             set_rates(optimizer, cfg, collect.steps / total_steps)
-            traj, metrics = gradient(cfg, collect, agent)
-            seen.append(metrics | {"grad/norm": stepped(optimizer, cfg.max_grad_norm)})
+            elapsed = collect.elapsed
+            traj = collect(cfg.horizon)
+            seen.append(step(traj, scaled_reward(traj, agent, cfg.discount), elapsed))
             settled(collect, agent, traj)
         yield row_of(seen, optimizer) | agent.stats() | collect.stats()
 
 
-def gradient(cfg: A2CConfig, collect: Collector, agent: Agent) -> tuple[Trajectory, Metrics]:
-    """Collect one segment and put the gradient of its loss into the parameters."""
-    elapsed = collect.elapsed
-    traj = collect(cfg.horizon)
-    loss, metrics = loss_of(cfg, agent, traj, scaled_reward(traj, agent, cfg.discount), elapsed)
+def gradient_step(
+    cfg: SegmentConfig, agent: Agent, optimizer: torch.optim.Optimizer, traj: Trajectory, reward: Tensor,
+    elapsed: Tensor | None,
+) -> Metrics:  # fmt: skip
+    """One gradient step on a segment; arguments and metrics as `loss_of`."""
+    metrics = gradient(cfg, agent, traj, reward, elapsed)
+    return metrics | {"grad/norm": stepped(optimizer, cfg.max_grad_norm)}
+
+
+def gradient(cfg: SegmentConfig, agent: Agent, traj: Trajectory, reward: Tensor, elapsed: Tensor | None) -> Metrics:
+    """Put the gradient of a segment's loss into the parameters; arguments and metrics as `loss_of`."""
+    loss, metrics = loss_of(cfg, agent, traj, reward, elapsed)
     agent.zero_grad()
     loss.backward()
-    return traj, metrics
+    return metrics
 
 
 def loss_of(
-    cfg: A2CConfig, agent: Agent, traj: Trajectory, reward: Tensor, elapsed: Tensor | None
+    cfg: SegmentConfig, agent: Agent, traj: Trajectory, reward: Tensor, elapsed: Tensor | None
 ) -> tuple[Tensor, Metrics]:
     """The loss of a segment, and its metrics.
 
@@ -67,13 +80,18 @@ def loss_of(
         reward: [N, T], scaled where rewards are.
         elapsed: [N] int64, decisions of the open episodes that lie before it.
     """
-    ends = (traj.terminated, traj.truncated, traj.acted)
-    logp, entropy = agent.policy.evaluate(traj.seen, traj.action)  # [N, T]
-    value = agent.critic(traj.obs)  # [N, T+1]
-    past = value.detach()
-    adv = weighting(cfg.weighting, discount=cfg.discount, n=cfg.n, lam=cfg.lam)(reward, past, *ends)
-    target = critic_target(cfg.critic_target, discount=cfg.discount, lam=cfg.lam)(reward, past, *ends)
+    logp, entropy, value = agent.evaluate_segment(traj)  # [N, T], [N, T], [N, T+1]
+    adv, target = advantages(cfg, traj, reward, value.detach())
     return actor_critic_loss(cfg, traj, logp, entropy, value, adv, target, elapsed)
+
+
+def advantages(cfg: SegmentConfig, traj: Trajectory, reward: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """What weighs each decision, and what the critic is taught, [N, T] each, of rewards [N, T], values [N, T+1]."""
+    ends = (traj.terminated, traj.truncated, traj.acted)
+    adv = weighting(cfg.weighting, discount=cfg.discount, n=cfg.n, lam=cfg.lam)(reward, value, *ends)
+    if (cfg.weighting, cfg.critic_target) == ("gae", "lambda"):  # the TD(λ) return is this advantage and the value
+        return adv, torch.where(traj.acted, adv + value[:, :-1], 0.0)
+    return adv, critic_target(cfg.critic_target, discount=cfg.discount, lam=cfg.lam)(reward, value, *ends)
 
 
 def build(cfg: A2CRun, env: EnvLike, say: Say = silent) -> Job:

@@ -6,7 +6,8 @@ Every worker, for ever: copy the shared θ; play a segment; dθ ← the gradient
 paper's shared RMSProp). What a gradient was taken at depends on who was faster, so no run is like another: a resumed
 run goes on honestly, not bit for bit, and its position is not exact. All workers stand still for a row of metrics, so a
 checkpoint is never torn. `mode` lockstep: all take their gradients at the same θ, then θ is stepped along them in the
-order of the workers: the staleness of A3C, and bit for bit the same run every time. With one worker it is A2C.
+order of the workers: the staleness of A3C, and bit for bit the same run every time. With one worker it is A2C,
+with the readable update.
 """
 
 from __future__ import annotations

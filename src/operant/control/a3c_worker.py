@@ -18,7 +18,7 @@ import torch
 from operant.control import a2c, a3c_shared
 from operant.control.settings.gradients import A3CRun
 from operant.control.setup import on_policy
-from operant.control.updates import optimizer_over, row_of, set_rates, stepped
+from operant.control.updates import optimizer_over, row_of, scaled_reward, set_rates, stepped
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.run.job import Position
@@ -75,8 +75,11 @@ class A3CWorker:
         with torch.no_grad():
             for own, p in zip(self.local, self.shared, strict=True):
                 own.copy_(p)
-        parts = self.parts
-        self.seen.append(a2c.gradient(self.cfg.algo, parts.collect, parts.agent)[1])
+        cfg, collect, agent = self.cfg.algo, self.parts.collect, self.parts.agent
+        elapsed = collect.elapsed
+        traj = collect(cfg.horizon)
+        reward = scaled_reward(traj, agent, cfg.discount)
+        self.seen.append(a2c.gradient(cfg, agent, traj, reward, elapsed))
 
     def _step(self, steps: int) -> None:
         """Step along the gradient; `steps` of all workers so far set the learning rate."""

@@ -1,4 +1,4 @@
-"""Small perceptrons compiled by Numba: acting, and one epoch of PPO by hand. Plain arrays in, plain arrays out.
+"""Small perceptrons compiled by Numba: acting, values, and updates of PPO and A2C. Plain arrays in, plain arrays out.
 
 Inside, a matrix has one row per unit and one column ("lane") per sample, so that W [out, in] multiplies as torch stores
 it, and tanh, softmax and losses run along contiguous lanes that the compiler vectorises. The products go to the BLAS of
@@ -58,7 +58,7 @@ def side_by_side(parameters: Sequence[Tensor]) -> Tensor:
 
 # ---------------------------------------------------------------------------------------------------- perceptron
 @inner
-def _tanh(x: Real) -> Real:
+def tanh(x: Real) -> Real:
     """A rational function, exact to 3e-7; it is the one of Eigen, `ptanh_float`."""
     bound = np.float32(7.90531110763549805)
     x = -bound if x < -bound else x  # written so that NaN passes
@@ -117,7 +117,7 @@ def forward(theta: Array, sizes: Array, relu: bool, acts: Array, n: int) -> None
                     row[p] = np.float32(0.0) if z < np.float32(0.0) else z
             else:
                 for p in range(n):
-                    row[p] = _tanh(row[p] + b)
+                    row[p] = tanh(row[p] + b)
         w += o
 
 
@@ -247,6 +247,22 @@ def act_normal(
     return action, logp
 
 
+@outer
+def estimate(theta: Array, sizes: Array, relu: bool, obs: Array) -> Array:
+    """V [S] of obs [S, D], normalised."""
+    total, width, none = obs.shape[0], _lanes(sizes), np.empty(0)
+    value = np.empty(total, np.float32)
+    acts = np.empty(_units(sizes) * min(width, total), np.float32)
+    for start in range(0, total, width):
+        n = min(width, total - start)
+        _observe(obs[start : start + n], sizes[0], none, none, np.float32(0.0), acts)
+        forward(theta, sizes, relu, acts, n)
+        at = n * (_units(sizes) - 1)
+        for p in range(n):
+            value[start + p] = acts[at + p]
+    return value
+
+
 # ---------------------------------------------------------------------------------------------------- whole segments
 def _collect(
     act: Any, theta: Array, sizes: Array, relu: bool, mean: Array, var: Array, clip: Any, noise: Array, kind: int,
@@ -296,7 +312,7 @@ def collecting(normal: bool) -> Any:
     return made
 
 
-# ---------------------------------------------------------------------------------------------------- PPO
+# ---------------------------------------------------------------------------------------------------- updates
 @inner
 def _categorical(z: Array, prob: Array, action: Array, logp: Array, entropy: Array) -> None:
     """z [K, n]: logits → log-probabilities, in place; fills prob [K, n], log π(action) [n] and entropy [n]."""
@@ -361,18 +377,18 @@ def _normal_slope(noise: Array, log_std: Array, grad: Array, slope: Array) -> No
 
 @inner_counted
 def _actor(
-    theta: Array, grad: Array, sizes: Array, relu: bool, normal: bool, obs: Array, action: Array, past: Array,
-    allowed: Array, index: Array, whiten: bool, clip: Array, bonus: Real, totals: Array,
+    theta: Array, grad: Array, sizes: Array, relu: bool, normal: bool, ratios: bool, obs: Array, action: Array,
+    past: Array, allowed: Array, index: Array, whiten: bool, clip: Array, bonus: Real, totals: Array,
 ) -> None:  # fmt: skip
-    """Gradient of −surrogate − bonus · entropy over the minibatch `index`, and its metrics; see `ppo_epoch`."""
-    count, k, width = index.size, sizes[-1], _lanes(sizes)
+    """Gradient of −surrogate − bonus · entropy over the minibatch `index`, and its metrics; see `epoch`."""
+    count, k, width = max(index.size, 1), sizes[-1], _lanes(sizes)
     shift, scale = _moments(past, index) if whiten else (np.float32(0.0), np.float32(1.0))
     acts, deltas = np.empty(_units(sizes) * width, np.float32), np.empty(_units(sizes) * width, np.float32)
     taken, logp = np.empty((width, action.shape[1]), np.float32), np.empty(width, np.float32)
     entropy, slope = np.empty(width, np.float32), np.empty(width, np.float32)
     log_std, net = theta[: k * normal], theta[k * normal :]
-    for start in range(0, count, width):
-        n = min(width, count - start)
+    for start in range(0, index.size, width):
+        n = min(width, index.size - start)
         for p in range(n):
             for a in range(taken.shape[1]):
                 taken[p, a] = action[index[start + p], a]
@@ -391,13 +407,18 @@ def _actor(
             _categorical(z, delta, taken, logp, entropy)
         for p in range(n):
             s = index[start + p]
-            log_ratio, adv = logp[p] - past[0, s], (past[1, s] - shift) * scale
+            adv = (past[1, s] - shift) * scale
+            totals[1] += entropy[p]
+            if not ratios:
+                slope[p] = -adv / count
+                totals[0] -= logp[p] * adv
+                continue
+            log_ratio = logp[p] - past[0, s]
             ratio = np.exp(log_ratio)
             clipped = clip[0] if ratio < clip[0] else (clip[1] if ratio > clip[1] else ratio)
             free, bound = ratio * adv, clipped * adv
             slope[p] = np.float32(0.0) if bound < free else -free / count
             totals[0] -= bound if bound < free else free
-            totals[1] += entropy[p]
             totals[2] += math.expm1(log_ratio) - log_ratio
             totals[3] += clipped != ratio
         if normal:
@@ -405,7 +426,7 @@ def _actor(
         else:
             _categorical_slope(z, delta, taken, slope, entropy, bonus / np.float32(count))
         backward(net, grad[k * normal :], sizes, relu, acts, deltas, n)
-    for a in range(log_std.size):
+    for a in range(log_std.size * (index.size > 0)):
         grad[a] -= bonus
     for j in range(4):
         totals[j] /= count
@@ -416,11 +437,11 @@ def _critic(
     theta: Array, grad: Array, sizes: Array, relu: bool, obs: Array, past: Array, index: Array, clip: Real,
     weight: Real, totals: Array,
 ) -> None:  # fmt: skip
-    """Gradient of weight · value loss over the minibatch `index`, and its metric; see `ppo_epoch`."""
-    count, width = index.size, _lanes(sizes)
+    """Gradient of weight · value loss over the minibatch `index`, and its metric; see `epoch`."""
+    count, width = max(index.size, 1), _lanes(sizes)
     acts, deltas = np.empty(_units(sizes) * width, np.float32), np.empty(_units(sizes) * width, np.float32)
-    for start in range(0, count, width):
-        n = min(width, count - start)
+    for start in range(0, index.size, width):
+        n = min(width, index.size - start)
         _gather(obs, index[start : start + n], acts)
         forward(theta, sizes, relu, acts, n)
         at = n * (_units(sizes) - 1)
@@ -463,17 +484,28 @@ def _moments(past: Array, index: Array) -> tuple[Real, Real]:
 
 
 @inner
-def _adam(theta: Array, grad: Array, first: Array, second: Array, scale: Real, adam: Array, step: int) -> None:
-    """One step of `torch.optim.Adam` on flat arrays, with gradient `scale` · grad; adam = (lr, β1, β2, ε)."""
-    rate = np.float32(adam[0] / (1.0 - adam[1] ** step))
-    root = np.float32(math.sqrt(1.0 - adam[2] ** step))
-    keep, mix1, mix2 = np.float32(adam[2]), np.float32(1.0 - adam[1]), np.float32(1.0 - adam[2])
-    eps = np.float32(adam[3])
+def _adam(theta: Array, grad: Array, first: Array, second: Array, scale: Real, rates: Array, step: int) -> None:
+    """One step of `torch.optim.Adam` on flat arrays, with gradient `scale` · grad; rates = (lr, β1, β2, ε)."""
+    rate = np.float32(rates[0] / (1.0 - rates[1] ** step))
+    root = np.float32(math.sqrt(1.0 - rates[2] ** step))
+    keep, mix1, mix2 = np.float32(rates[2]), np.float32(1.0 - rates[1]), np.float32(1.0 - rates[2])
+    eps = np.float32(rates[3])
     for k in range(theta.size):
         g = scale * grad[k]
         first[k] += mix1 * (g - first[k])
         second[k] = keep * second[k] + mix2 * g * g
         theta[k] -= rate * (first[k] / (np.sqrt(second[k]) / root + eps))
+
+
+@inner
+def _rmsprop(theta: Array, grad: Array, square: Array, scale: Real, rates: Array) -> None:
+    """One step of `torch.optim.RMSprop` on flat arrays, with gradient `scale` · grad; rates = (lr, _, α, ε)."""
+    rate, keep, mix = np.float32(rates[0]), np.float32(rates[2]), np.float32(1.0 - rates[2])
+    eps = np.float32(rates[3])
+    for k in range(theta.size):
+        g = scale * grad[k]
+        square[k] = keep * square[k] + mix * g * g
+        theta[k] -= rate * (g / (np.sqrt(square[k]) + eps))
 
 
 @inner
@@ -484,30 +516,35 @@ def _square(grad: Array) -> Real:
     return total
 
 
+SGD, RMSPROP, ADAM = range(3)
+"""Who takes the step: also how many moments it keeps."""
+
+
 @outer
-def ppo_epoch(
+def epoch(
     theta: Array, grad: Array, first: Array, second: Array, step: int, actor: Array, critic: Array, relu: bool,
-    normal: bool, obs: Array, action: Array, past: Array, allowed: Array, order: Array, batch: int, whiten: bool,
-    loss: Array, adam: Array, metrics: Array,
+    normal: bool, ratios: bool, obs: Array, action: Array, past: Array, allowed: Array, order: Array, batch: int,
+    whiten: bool, loss: Array, rule: int, rates: Array, metrics: Array,
 ) -> None:  # fmt: skip
-    """One pass over a segment of S decisions in minibatches: gradients, norm clipping, Adam.
+    """One pass over decisions in minibatches: gradients, norm clipping, a step of the optimiser.
 
     The loss is that of `operant.control.ppo`: clipped surrogate, ½ squared value error (clipped where a clip is given),
-    entropy bonus; each a mean over the minibatch. Policy and critic meet only in the norm of the gradient.
+    entropy bonus; each a mean over the minibatch. Without `ratios` it is that of `operant.control.a2c`: log π(a|s)
+    stands where the surrogate has the clipped ratio. Policy and critic meet only in the norm of the gradient.
 
     Args:
-        theta, grad, first, second: [P] float32, flat (policy, then critic): parameters, scratch, Adam's moments;
-            `step` counts Adam's steps so far.
+        theta, grad: [P] float32, flat (policy, then critic): parameters, scratch. `first`, `second`: [P] or empty,
+            moments of the optimiser: both Adam's, `second` RMSprop's; `step` counts its steps so far.
         actor, critic: [L+1] int64 widths; `relu`, else tanh; `normal`, else categorical.
         obs: [S, D] float32, normalised; `action` [S, A] float32 (A = 1: the index of a categorical).
         past: [4, S] float32: log-probability, advantage, target and value as collected.
         allowed: [S, K] float32, 0 where an action is masked; without rows where none is.
-        order: [S] int64, a permutation; `batch` decisions at a time, the last minibatch may be short.
+        order: int64, rows of these, each once; `batch` at a time, the last minibatch may be short.
         loss: [6] float32: 1 − clip, 1 + clip_high, entropy_coef, value_coef, value_clip (negative: none),
             max_grad_norm.
-        adam: [4] float64: lr, β1, β2, ε.
-        metrics: [⌈S / batch⌉, 6] float64, filled with policy loss, entropy, KL (k3), clip fraction, value loss and
-            gradient norm before clipping.
+        rule: SGD, RMSPROP or ADAM; `rates` [4] float64: lr, β1, β2 (RMSprop's α), ε.
+        metrics: [M, 6] float64 for M minibatches, filled with policy loss, entropy, KL (k3), clip fraction, value loss
+            and gradient norm before clipping.
     """
     split = actor[-1] if normal else 0
     for l in range(actor.size - 1):
@@ -519,10 +556,17 @@ def ppo_epoch(
         for k in range(row.size):
             row[k] = 0.0
         _actor(
-            theta[:split], grad[:split], actor, relu, normal, obs, action, past, allowed, index, whiten, loss[:2],
-            loss[2], row[:4],
+            theta[:split], grad[:split], actor, relu, normal, ratios, obs, action, past, allowed, index, whiten,
+            loss[:2], loss[2], row[:4],
         )  # fmt: skip
         _critic(theta[split:], grad[split:], critic, relu, obs, past, index, loss[4], loss[3], row[4:5])
         row[5] = math.sqrt(_square(grad[:split]) + _square(grad[split:]))
-        scale = loss[5] / (row[5] + 1e-6)
-        _adam(theta, grad, first, second, np.float32(1.0 if scale > 1.0 else scale), adam, step + m + 1)
+        bound = loss[5] / (row[5] + 1e-6)
+        scale = np.float32(1.0 if bound > 1.0 else bound)
+        if rule == ADAM:
+            _adam(theta, grad, first, second, scale, rates, step + m + 1)
+        elif rule == RMSPROP:
+            _rmsprop(theta, grad, second, scale, rates)
+        else:
+            for k in range(theta.size):
+                theta[k] -= np.float32(rates[0]) * (scale * grad[k])

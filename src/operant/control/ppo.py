@@ -1,6 +1,6 @@
 """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347), on one page.
 
-For small networks on a CPU a fused update takes the place of `_update`: `ppo_fused.py`, equal to it to 1e-5.
+For small networks on a CPU a fused update takes the place of `_update`: `fused.py`, equal to it to 1e-5.
 
 What it does beyond the paper is the checklist of "The 37 implementation details of PPO" (Huang et al. 2022); see
 `docs/ppo.md` for each detail beside its option or its test. One thing differs from the checklist on purpose: a time
@@ -19,12 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from operant.config.errors import ConfigError
 from operant.control.agent import Agent
 from operant.control.collector import Collector
+from operant.control.fused import FusedPPO, fused_update, taken
 from operant.control.nan_locator import Inspector
 from operant.control.normalizer import RewardScale
-from operant.control.ppo_fused import fused_update
 from operant.control.settings.ppo import PPOConfig, PPORun
 from operant.control.setup import on_policy
 from operant.data.trajectory import Batch, Metrics, Trajectory, minibatches
@@ -165,16 +164,16 @@ Epoch = Callable[["partial[Metrics]", Batch, int, np.random.Generator], list[Met
 
 def _epoch(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Optimizer) -> Epoch:
     """What passes once over a segment: minibatch by minibatch, or the hand-written update, which does the same."""
-    if cfg.objective != "clip":
-        fused = f"it clips the ratio, and algo.objective is {cfg.objective}"
-    else:
-        fused = "off" if cfg.fused == "off" else fused_update(agent, optimizer, cfg)
-    if not isinstance(fused, str):
+
+    def made() -> FusedPPO | str:
+        if cfg.objective != "clip":
+            return f"it clips the ratio, and algo.objective is {cfg.objective}"
+        return fused_update(agent, optimizer, cfg)
+
+    if (fused := taken(cfg.fused, made)) is not None:
         return lambda update, steps, size, generator: fused(
             steps, generator, lr=optimizer.param_groups[0]["lr"], **update.keywords
         )
-    if cfg.fused == "on":
-        raise ConfigError(f"algo.fused is on, but the hand-written update does not apply: {fused}")
     return lambda update, steps, size, generator: [update(b) for b in minibatches(steps, size, generator)]
 
 

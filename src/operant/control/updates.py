@@ -93,16 +93,22 @@ def actor_critic_loss(
         elapsed: [N] int64, decisions of the open episodes that lie before the rows.
     """
     acted = traj.acted
-    if cfg.whiten:
-        adv = whiten(adv, acted)
-    if cfg.discount_weight:
-        adv = adv * discount_weight(traj.terminated, traj.truncated, acted, elapsed, discount=cfg.discount)
+    adv = weighed(cfg, traj, adv, elapsed)
     policy_loss, _ = policy_gradient(logp, adv, acted)
     critic_loss, _ = value_loss(value[:, :-1], target, acted)
     entropy = token_mean(entropy, acted)
     loss = policy_loss + cfg.value_coef * critic_loss - cfg.entropy_coef * entropy
     losses = {"loss/policy": policy_loss.detach(), "loss/value": critic_loss.detach()}
     return loss, losses | {"policy/entropy": entropy.detach()}
+
+
+def weighed(cfg: LossConfig, traj: Trajectory, adv: Tensor, elapsed: Tensor | None) -> Tensor:
+    """Advantages [N, T], whitened and weighed by γ^t where the settings say so; arguments as above."""
+    if cfg.whiten:
+        adv = whiten(adv, traj.acted)
+    if cfg.discount_weight:
+        adv = adv * discount_weight(traj.terminated, traj.truncated, traj.acted, elapsed, discount=cfg.discount)
+    return adv
 
 
 def scaled_reward(traj: Trajectory, agent: Agent, discount: float) -> Tensor:
@@ -116,8 +122,7 @@ def settled(collect: Collector, agent: Agent, traj: Trajectory) -> None:
     """An update is done: noise comes off the weights, and what was seen goes into the running statistics."""
     if collect.explore is not None:
         collect.explore.settle()
-    seen = traj.seen
-    agent.observe(seen[traj.acted] if isinstance(seen, Tensor) else {k: x[traj.acted] for k, x in seen.items()})
+    agent.observe(traj.seen, traj.acted)
 
 
 def row_of(seen: Sequence[Metrics], optimizer: torch.optim.Optimizer) -> Metrics:

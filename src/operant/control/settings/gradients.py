@@ -137,8 +137,8 @@ class QActorCriticRun(OneStepRun):
 
 
 # ---------------------------------------------------------------------------------------------------- A2C, A3C
-class A2CConfig(GradientConfig):
-    """Advantage actor–critic (Mnih et al. 2016), all copies in step."""
+class SegmentConfig(GradientConfig):
+    """One gradient step for a segment of a few steps (Mnih et al. 2016)."""
 
     horizon: PositiveInt = Field(default=5, description="steps collected from each environment before an update")
     weighting: Literal["td", "td-n", "gae"] = Field(
@@ -157,6 +157,14 @@ class A2CConfig(GradientConfig):
     updates: PositiveInt = Field(default=32, description="gradient steps for each row of metrics")
 
 
+class A2CConfig(SegmentConfig):
+    """Advantage actor–critic (Mnih et al. 2016), all copies in step."""
+
+    fused: Literal["auto", "on", "off"] = Field(
+        default="auto", description="the hand-written update for small networks on a CPU"
+    )
+
+
 class A2CRun(ControlRun):
     """A run of A2C."""
 
@@ -164,7 +172,7 @@ class A2CRun(ControlRun):
     algo: A2CConfig = Field(default_factory=A2CConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
-class A3CConfig(A2CConfig):
+class A3CConfig(SegmentConfig):
     """Asynchronous advantage actor–critic (Mnih et al. 2016)."""
 
     workers: PositiveInt = Field(default=4, description="processes, each with env.num copies of the environment")
