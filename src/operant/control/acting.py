@@ -12,6 +12,7 @@ from operant.config.errors import ConfigError
 from operant.control.agent import Agent
 from operant.control.distributions import Categorical, Normal
 from operant.control.mlp import MLP
+from operant.control.networks.trunk import Headed
 from operant.control.policies import Policy
 
 Acted = tuple[NDArray[Any], NDArray[Any]]
@@ -57,22 +58,26 @@ def sampler(policy: Policy, agent: Agent | None = None) -> Sampler:
 
 def compiles(policy: Policy) -> bool:
     """Whether the kernels know such a policy: a perceptron of vectors, categorical (masked too) or normal."""
-    plain = isinstance(policy.net, MLP) and all(
-        p.dtype == torch.float32 and p.device.type == "cpu" for p in policy.parameters()
-    )
-    its = policy.distribution
-    known = isinstance(its, Categorical) or (isinstance(its, Normal) and its.std == "parameter" and its.low is None)
     layout = policy.layout
     whole = layout.vector_size + layout.choices == layout.dim
-    return plain and known and whole and not layout.bytes
+    return isinstance(policy.net, MLP) and _known(policy) and whole and not layout.bytes
+
+
+def _known(policy: Policy) -> bool:
+    """Whether its actions are of a kind that the kernels draw, from float32 numbers on a CPU."""
+    its = policy.distribution
+    known = isinstance(its, Categorical) or (isinstance(its, Normal) and its.std == "parameter" and its.low is None)
+    return known and all(p.dtype == torch.float32 and p.device.type == "cpu" for p in policy.parameters())
 
 
 class _Remembering(Sampler):
-    """Acts with an agent's memory, which it keeps row by row."""
+    """Acts with an agent's memory, which it keeps row by row; what stands above the memory is compiled where it can."""
 
     def __init__(self, agent: Agent) -> None:
         super().__init__(agent.policy)
         self.agent = agent
+        net = agent.policy.net
+        self._head = Compiled(agent.policy, net.head) if isinstance(net, Headed) and _known(agent.policy) else None
         self.begin(0)
 
     def begin(self, n: int) -> None:
@@ -84,8 +89,13 @@ class _Remembering(Sampler):
 
     @torch.no_grad()
     def __call__(self, obs: NDArray[Any], generator: np.random.Generator) -> Acted:
-        p, _, self._state = self.agent.step(torch.from_numpy(obs).to(self.device), self._state)
-        distribution = self.policy.distribution
+        rows, policy = torch.from_numpy(obs).to(self.device), self.policy
+        features, self._state = self.agent.remember(rows, self._state)
+        if self._head is not None:
+            allowed = policy.layout.allowed(rows)
+            seen = features[0] if allowed is None else torch.cat([features[0], allowed.float()], -1)
+            return self._head(seen.contiguous().numpy(), generator)
+        p, distribution = policy.parameters_from(policy.output_of(features[0]), rows), policy.distribution
         action = distribution.sample(p, generator)
         return action.cpu().numpy(), distribution.logp(p, action).cpu().numpy()
 
@@ -96,18 +106,23 @@ class _Remembering(Sampler):
 class Compiled(Sampler):
     """Calls the acting kernel on the memory of a policy's parameters and normaliser.
 
+    Args:
+        policy: one that `compiles`; or of another the `head`, a perceptron that takes features in place of vectors.
+
     Attributes:
         kernel: `act_normal` where the policy is `normal`, else `act_categorical`.
         moments: mean, variance and bound of the normaliser.
         shape: of one action.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, head: MLP | None = None) -> None:
         from operant.control import kernels
 
         super().__init__(policy)
-        net, normalizer = policy.net, policy.normalizer
+        net, normalizer = (policy.net, policy.normalizer) if head is None else (head, None)
         assert isinstance(net, MLP)
+        own = [] if policy.log_std is None else [policy.log_std]
+        self._parameters = [*own, *net.parameters()]
         layers: list[Any] = list(net.layers)
         self._side_by_side = kernels.side_by_side
         self.normal = isinstance(policy.distribution, Normal)
@@ -119,7 +134,7 @@ class Compiled(Sampler):
         none, bound = np.empty(0), np.float32(np.inf if normalizer is None else normalizer.clip)
         mean, var = (none, none) if normalizer is None else (normalizer.mean.numpy(), normalizer.var.numpy())
         self.moments = (mean, var, bound)
-        self._first = next(policy.parameters())
+        self._first = self._parameters[0]
         self._at, self._theta = 0, np.empty(0, np.float32)
 
     def finish(self, action: NDArray[Any]) -> NDArray[Any]:
@@ -128,7 +143,7 @@ class Compiled(Sampler):
     def network(self) -> tuple[NDArray[Any], NDArray[Any], bool]:
         """Weights, widths and whether it is of rectified units, as the kernels take them."""
         if self._first.data_ptr() != self._at:  # the parameters moved, as into the memory of an optimiser
-            self._theta = self._side_by_side([*self.policy.parameters()]).numpy()
+            self._theta = self._side_by_side(self._parameters).numpy()
             self._at = self._first.data_ptr()
         return self._theta, self._sizes, self._relu
 

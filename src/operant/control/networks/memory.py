@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+LARGEST = 256
+"""Units of the largest layer whose product with one row does not start threads: larger ones are torch's alone."""
 
 
 class Memory(nn.Module):
     """An LSTM or a GRU whose state is one flat vector [S]: of an LSTM h and c side by side, of a GRU h.
 
-    A row [T] may hold several episodes. It is cut where they begin, the pieces run side by side as one batch, each from
-    zero but for the first, which goes on from the row's state: a loop over T in compiled code and never in Python.
+    A row [T] may hold several episodes. On a CPU compiled kernels go along the rows and forget where one begins
+    (`recurrent.py`). Elsewhere a row is cut where episodes begin, the pieces run side by side as one batch, each from
+    zero but for the first, which goes on from the row's state: a loop over T in torch's code and never in Python. The
+    numbers are the same up to rounding.
 
     Weights are orthogonal of gain 1, biases zero (details 32 to 36 of Huang et al. 2022).
 
@@ -37,6 +46,10 @@ class Memory(nn.Module):
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """[N, F], [N, S] → [N, H], the state after it [N, S]."""
+        if not torch.is_grad_enabled() and self._compiles(x):
+            nothing = torch.zeros(len(x), 1, dtype=torch.bool)
+            out, after, *_ = _forwards(x.unsqueeze(1), state, nothing, *self._weights())
+            return out.squeeze(1), after
         out, after = self.cell(x.unsqueeze(1), self._unpacked(state))
         return out.squeeze(1), self._packed(after)
 
@@ -51,6 +64,12 @@ class Memory(nn.Module):
         Returns:
             [B, T, H].
         """
+        if self._compiles(x) and not state.requires_grad:
+            return _Rows.apply(self.in_pieces, x, state, begins, *self._weights())  # pyright: ignore[reportReturnType]
+        return self.in_pieces(x, state, begins)
+
+    def in_pieces(self, x: Tensor, state: Tensor, begins: Tensor) -> Tensor:
+        """`forward` by torch."""
         rows, steps = begins.shape
         first = begins.clone()
         first[:, 0] = True
@@ -69,6 +88,15 @@ class Memory(nn.Module):
             out = out.index_put((index[inside],), after[inside])
         return out.reshape(rows, steps, self.size)
 
+    def _compiles(self, x: Tensor) -> bool:
+        """Whether the kernels take such numbers, outside of a graph that is drawn for another program."""
+        known = x.dtype == torch.float32 and x.device.type == "cpu" and self.size <= LARGEST and x.numel() > 0
+        return known and not torch.compiler.is_exporting() and _kernels() is not None
+
+    def _weights(self) -> list[Tensor]:
+        """Of the input and of h, then the biases of both."""
+        return [*self.cell.parameters()]
+
     def _unpacked(self, state: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         if self.state == self.size:
             return state.unsqueeze(0).contiguous()
@@ -77,6 +105,77 @@ class Memory(nn.Module):
 
     def _packed(self, after: Tensor | tuple[Tensor, Tensor]) -> Tensor:
         return after.squeeze(0) if isinstance(after, Tensor) else torch.cat([x.squeeze(0) for x in after], -1)
+
+
+class _Rows(torch.autograd.Function):
+    """`Memory.forward` by the kernels. A gradient of its gradient is torch's."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, again: Callable[..., Tensor], x: Tensor, state: Tensor, begins: Tensor, *weights: Tensor
+    ) -> Tensor:
+        out, _, gates, kept = _forwards(x, state, begins, *weights)
+        ctx.again = again
+        ctx.save_for_backward(x, state, begins, *weights, out, gates, kept)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        x, state, begins, *weights, out, gates, kept = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            wanted = [t for t in (x, *weights) if t.requires_grad]
+            found = iter(torch.autograd.grad(ctx.again(x, state, begins), wanted, slopes, create_graph=True))
+            return (None, *(next(found) if t.requires_grad else None for t in (x, state, begins, *weights)))
+        dz, dh = _backwards(slopes[0], state, begins, weights[1], out, gates, kept)
+        flat, hidden = dz.flatten(0, 1), dh.flatten(0, 1)
+        before = _before(out, state[:, : out.shape[-1]], begins).flatten(0, 1)
+        dx = (flat @ weights[0]).view_as(x) if x.requires_grad else None
+        return None, dx, None, None, flat.T @ x.flatten(0, 1), hidden.T @ before, flat.sum(0), hidden.sum(0)
+
+
+def _forwards(
+    x: Tensor, state: Tensor, begins: Tensor, inward: Tensor, own: Tensor, inward_bias: Tensor, own_bias: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """h [B, T, H], the state behind it, values of the gates, and c or what a GRU's reset gate weighs."""
+    lstm, size = 4 * own.shape[1] == len(own), own.shape[1]
+    gates = functional.linear(x, inward, inward_bias).detach().contiguous()
+    after = state.detach().clone(memory_format=torch.contiguous_format)
+    out = gates.new_empty(*gates.shape[:2], size)
+    kept = torch.empty_like(out)
+    arrays = (gates, own.detach(), own_bias.detach(), begins.contiguous(), after, out, kept)
+    (_kernels().lstm if lstm else _kernels().gru)(*(t.numpy() for t in arrays))
+    return out, after, gates, kept
+
+
+def _backwards(
+    slope: Tensor, state: Tensor, begins: Tensor, own: Tensor, out: Tensor, gates: Tensor, kept: Tensor
+) -> tuple[Tensor, Tensor]:
+    """dLoss/d(W x + b) and dLoss/d(W h + b)."""
+    size, gates = out.shape[-1], gates.clone()
+    common = (gates, own.detach(), begins.contiguous())
+    if 4 * size == len(own):
+        arrays = (*common, _before(kept, state[:, size:], begins), kept, slope.contiguous())
+        _kernels().lstm_slope(*(t.numpy() for t in arrays))
+        return gates, gates
+    kept = kept.clone()
+    arrays = (*common, _before(out, state, begins), kept, slope.contiguous())
+    _kernels().gru_slope(*(t.numpy() for t in arrays))
+    return gates, torch.cat([gates[..., : 2 * size], kept], -1)
+
+
+def _before(after: Tensor, state: Tensor, begins: Tensor) -> Tensor:
+    """[B, T, H] before each step, of those behind it and of the rows' state [B, H]."""
+    before = torch.cat([state.unsqueeze(1), after[:, :-1]], 1)
+    return torch.where(begins.unsqueeze(-1), 0.0, before)
+
+
+@cache
+def _kernels() -> Any:
+    """The compiled layers; None where nothing can be compiled."""
+    try:
+        return import_module("operant.control.networks.recurrent")
+    except ImportError:
+        return None
 
 
 def _alike(length: Tensor, most: int) -> list[Tensor]:
