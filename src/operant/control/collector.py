@@ -21,8 +21,8 @@ Sample = Sampler | Callable[[np.ndarray, np.random.Generator], Acted]
 """What draws actions: a policy's sampler, or any function from observations [N, D] and a generator."""
 
 
-class _End(NamedTuple):
-    time: int
+class _Ends(NamedTuple):
+    time: np.ndarray  # [k], none before the one in front of it
     rows: np.ndarray  # [k]
     obs: np.ndarray  # [k, D], the last states of the episodes
     memory: np.ndarray | None = None  # [k, S], what was remembered there
@@ -111,7 +111,7 @@ class Collector:
         reward, logp = np.empty((2, horizon, n), np.float32)
         terminated, truncated, acted = np.empty((3, horizon, n), np.bool_)
         actions: list[np.ndarray] = []
-        ends: list[_End] = []
+        ends: list[_Ends] = []
         costs: list[np.ndarray | None] = []
         for t in range(horizon):
             obs[t] = self._obs
@@ -121,13 +121,14 @@ class Collector:
             try:
                 step = env.step(finish(action))
             except EnvError:
-                self._check(obs[: t + 1], np.stack(actions), logp[: t + 1], reward[:t], ends)  # was it given a NaN?
+                was = (obs[: t + 1], np.stack(actions), logp[: t + 1], reward[:t])
+                self._check(*was, _together(ends))  # was it given a NaN?
                 raise
             reward[t], terminated[t], truncated[t], acted[t] = step.reward, step.terminated, step.truncated, step.acted
             costs.append(step.cost)
             if step.final_obs is not None:
                 rows = np.flatnonzero(step.terminated | step.truncated)
-                ends.append(_End(t, rows, step.final_obs[rows].copy(), past.remembered(rows)))
+                ends.append(_Ends(np.full(len(rows), t), rows, step.final_obs[rows].copy(), past.remembered(rows)))
             self._obs = step.obs
             self._begins = past.forget(step.begun)
         self._obs = obs[horizon] = self._obs
@@ -139,9 +140,9 @@ class Collector:
         if any(cost is not None for cost in costs):
             told = np.stack([np.full(n, np.nan, np.float32) if cost is None else cost for cost in costs])
             fields["cost"] = np.where(acted, told, np.float32(0))
-        return self._recorded({"obs": obs, **past.columns()}, fields, ends)
+        return self._recorded({"obs": obs, **past.columns()}, fields, _together(ends))
 
-    def _recorded(self, states: dict[str, np.ndarray], fields: dict[str, np.ndarray], ends: list[_End]) -> Trajectory:
+    def _recorded(self, states: dict[str, np.ndarray], fields: dict[str, np.ndarray], ends: _Ends | None) -> Trajectory:
         """A segment of time-major arrays, looked at, counted and laid out in rows."""
         self._check(states["obs"], fields["action"], fields["logp"], fields["reward"], ends)
         self._count(fields["reward"], fields["terminated"] | fields["truncated"], fields["acted"])
@@ -167,17 +168,23 @@ class Collector:
         """Bring the open episodes' returns and lengths [T, N] up to date, and note those that ended."""
         self.steps += int(acted.sum())
         sums = np.stack([reward, acted]).cumsum(1, dtype=np.float64) + self._running[:, None]
-        base, before = np.zeros_like(self._running), len(self._ended)
-        for t, n in np.argwhere(ended):
-            total, length = sums[:, t, n] - base[:, n]
-            if acted[t, n]:  # else it broke off: its return is not known
-                self._ended.append((float(total), int(length)))
-            base[:, n] = sums[:, t, n]
+        base, (t, n) = np.zeros_like(self._running), np.nonzero(ended)
+        if len(t):
+            order = np.argsort(n, kind="stable")  # row by row, in each by time
+            row, at = n[order], sums[:, t[order], n[order]]
+            before = np.zeros_like(at)
+            before[:, 1:] = np.where(row[1:] == row[:-1], at[:, :-1], 0.0)
+            whole = np.empty_like(at)
+            whole[:, order] = at - before
+            counted = whole[:, acted[t, n]]  # a row that broke off did not act: its return is not known
+            self._ended += [(total, int(length)) for total, length in counted.T.tolist()]
+            self.episodes += counted.shape[1]
+            last = np.append(row[1:] != row[:-1], True)
+            base[:, row[last]] = at[:, last]
         self._running = sums[:, -1] - base
-        self.episodes += len(self._ended) - before
 
     def _check(
-        self, obs: np.ndarray, action: np.ndarray, logp: np.ndarray, reward: np.ndarray, ends: list[_End]
+        self, obs: np.ndarray, action: np.ndarray, logp: np.ndarray, reward: np.ndarray, ends: _Ends | None
     ) -> None:
         """Find the first number that is not finite in time-major arrays [T, N, ...]."""
         segment = {"obs": obs, "action": action, "logp": logp, "reward": reward}
@@ -187,13 +194,11 @@ class Collector:
             if not finite.all():
                 t, n = np.argwhere(~finite)[0][:2]
                 raise _not_finite(name, int(n), int(t), x[t, n], segment)
-        for end in ends:
-            if not (finite := self._finite(end.obs)).all():
-                k = int(np.argwhere(~finite)[0][0])
-                name = "last observation of an episode"
-                raise _not_finite(
-                    name, int(end.rows[k]), end.time + 1, end.obs[k], segment | {"last_obs": end.obs[None]}
-                )
+        if ends is not None and not (finite := self._finite(ends.obs)).all():
+            k = int(np.argwhere(~finite)[0][0])
+            now = ends.obs[ends.time == ends.time[k]]
+            name, where = "last observation of an episode", (int(ends.rows[k]), int(ends.time[k]) + 1)
+            raise _not_finite(name, *where, ends.obs[k], segment | {"last_obs": now[None]})
 
     def _finite(self, rows: np.ndarray) -> np.ndarray:
         """Where observations [..., D] are finite: number by number, or row by row where they are packed in bytes."""
@@ -236,17 +241,25 @@ def _as_it_is(action: np.ndarray) -> np.ndarray:
     return action
 
 
-def _lay_out(states: dict[str, np.ndarray], fields: dict[str, np.ndarray], ends: list[_End]) -> dict[str, np.ndarray]:
+def _together(ends: list[_Ends]) -> _Ends | None:
+    """Those of several steps, one after the other."""
+    if len(ends) < 2:
+        return ends[0] if ends else None
+    time, rows, obs, memory = zip(*ends, strict=True)
+    remembered = None if memory[0] is None else np.concatenate(memory)
+    return _Ends(np.concatenate(time), np.concatenate(rows), np.concatenate(obs), remembered)
+
+
+def _lay_out(states: dict[str, np.ndarray], fields: dict[str, np.ndarray], ends: _Ends | None) -> dict[str, np.ndarray]:
     """Turn time-major arrays [T, N, ...] into rows [N, T', ...], with a column of its own for every reset.
 
     `states` [T+1, N, ...] stand between the steps; at an end those of the last state stand in the column of the reset.
     """
     horizon, n = fields["reward"].shape
-    if not ends:
+    if ends is None:
         return {name: np.ascontiguousarray(x.swapaxes(0, 1)) for name, x in {**states, **fields}.items()}
     resets = np.zeros((horizon + 1, n), np.int64)
-    for end in ends:
-        resets[end.time + 1, end.rows] = 1
+    resets[ends.time + 1, ends.rows] = 1
     column = np.arange(horizon + 1)[:, None] + resets.cumsum(0)  # [T+1, N], where time t of row n stands
     width, row = int(column[-1].max()), np.arange(n)
     out = {name: np.zeros((n, width, *x.shape[2:]), x.dtype) for name, x in fields.items()}
@@ -255,10 +268,9 @@ def _lay_out(states: dict[str, np.ndarray], fields: dict[str, np.ndarray], ends:
     for name, x in states.items():
         laid = np.repeat((x[-1] if name != "begins" else np.zeros_like(x[-1]))[:, None], width + 1, 1)
         laid[row, column] = x
-        for end in ends:
-            last = {"obs": end.obs, "memory": end.memory}.get(name)
-            if last is not None:
-                laid[end.rows, column[end.time, end.rows] + 1] = last
+        last = {"obs": ends.obs, "memory": ends.memory}.get(name)
+        if last is not None:
+            laid[ends.rows, column[ends.time, ends.rows] + 1] = last
         out[name] = laid
     return out
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from operant.control.acting import Compiled
-from operant.control.collector import Collector, Sample, _End  # pyright: ignore[reportPrivateUsage]
+from operant.control.collector import Collector, Sample, _Ends  # pyright: ignore[reportPrivateUsage]
 from operant.data.trajectory import Trajectory
 from operant.env import VectorEnv
 from operant.env.classic import Classic
@@ -52,9 +52,8 @@ class CompiledCollector(Collector):
         ended, acted = terminated | truncated, np.ones((horizon, n), np.bool_)
         env.steps += horizon
         env.stepped(action[-1, 0], bool(ended[-1, 0]))
-        ends = [
-            _End(int(t), (rows := np.flatnonzero(ended[t])), final_obs[t, rows]) for t in np.flatnonzero(ended.any(1))
-        ]
+        time, rows = np.nonzero(ended)
+        ends = _Ends(time, rows, final_obs[time, rows]) if len(time) else None
         self._obs = obs[horizon]
         fields = {
             "action": action.reshape(horizon, n, *sample.shape), "logp": logp, "reward": reward,
