@@ -153,3 +153,11 @@ def test_rewards_that_are_not_of_the_goals_are_refused(tmp_path):
     p = parts(f"{tmp_path / 'paid.py'}:Paid", hindsight="final")
     with pytest.raises(EnvError, match=r"a step paid -0.5, and compute_reward says -1"):
         p.buffer.extend(p.collect(5))
+
+
+def test_a_capacity_beyond_the_memory_is_refused():
+    with pytest.raises(ConfigError, match=r"algo.capacity is 1,000,000,000,000, and .* lower it"):
+        off_policy(
+            ReplayRun(env=OneCopyConfig(id="CartPole-v1"), algo=ReplayConfig(capacity=10**12), total_steps=10**12),
+            "CartPole-v1",
+        )

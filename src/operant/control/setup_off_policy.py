@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, said
 from operant.config.wrappers import parsed
 from operant.control.acting import Sampler
 from operant.control.agent import Agent
@@ -97,18 +97,19 @@ def _replay(cfg: ReplayRun, name: EnvLike, agent: Agent, env: VectorEnv) -> Repl
         ConfigError: if it would not fit in memory, or goals in hindsight are asked for where there are none.
     """
     its, (stack, frame) = cfg.algo, stacked(cfg.env.wrappers, env)
-    buffer = Replay(
-        its.capacity, env.num, cfg.device, stack=stack, frame=frame, memory=agent.remembers,
-        alpha=its.priority_alpha if its.priority == "proportional" else None, hindsight=hindsight(cfg, name, env),
-    )  # fmt: skip
-    buffer.allocate(
-        obs=(env.observations.dtype, (env.obs_dim,)), reward=(np.float32, ()), flags=(np.uint8, ()),
-        action=(action_dtype(env.action_space), Actions(env.action_space).width),
-    )  # fmt: skip
+    goals = hindsight(cfg, name, env)
     try:
+        buffer = Replay(
+            its.capacity, env.num, cfg.device, stack=stack, frame=frame, memory=agent.remembers,
+            alpha=its.priority_alpha if its.priority == "proportional" else None, hindsight=goals,
+        )  # fmt: skip
+        buffer.allocate(
+            obs=(env.observations.dtype, (env.obs_dim,)), reward=(np.float32, ()), flags=(np.uint8, ()),
+            action=(action_dtype(env.action_space), Actions(env.action_space).width),
+        )  # fmt: skip
         allow(buffer.bytes(cfg.total_steps), "a replay of so many transitions takes")
-    except ValueError as error:
-        raise ConfigError(f"algo.capacity is {its.capacity:,}, and {error}: lower it") from error
+    except (MemoryError, ValueError) as error:
+        raise ConfigError(f"algo.capacity is {its.capacity:,}, and {said(error)}: lower it") from error
     return buffer
 
 

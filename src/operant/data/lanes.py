@@ -31,7 +31,6 @@ class Lanes:
         lanes: N.
         stack: K, frames that an observation holds, the oldest first; 1 where it is stored as it is.
         frame: numbers of a frame; those behind K of them belong to the observation alone.
-        remembered: whether what an agent with memory remembers is kept with each row.
         spans: whether each row of an episode that is over learns where it began and ended.
 
     Attributes:
@@ -39,16 +38,13 @@ class Lanes:
         oldest: [N], the first row that is still there.
         least: [N], the first whose stack of frames is still whole.
         size: slots of a lane; the one at the head holds what is seen and not yet acted on.
-        columns: [N, size, ...] by name: obs, action, reward, flags, perhaps memory; none before the first segment.
+        columns: [N, size, ...] by name: obs, action, reward, flags; none before the first segment.
         taken_of: [N], decisions ever stored.
     """
 
-    def __init__(
-        self, capacity: int, lanes: int, *, stack: int = 1, frame: int = 0, remembered: bool = False,
-        spans: bool = False,
-    ) -> None:  # fmt: skip
+    def __init__(self, capacity: int, lanes: int, *, stack: int = 1, frame: int = 0, spans: bool = False) -> None:
         self.lanes, self.capacity, self.size = lanes, capacity, max(2, -(-capacity // lanes)) + stack
-        self.older, self.frame, self.remembered = stack - 1, frame, remembered
+        self.older, self.frame = stack - 1, frame
         self._lane = np.arange(lanes)
         self._move(np.zeros(lanes, np.int64))
         self.columns: dict[str, Array] = {}
@@ -85,22 +81,10 @@ class Lanes:
         obs, flags, acted = fields.pop("obs"), fields["flags"], (fields["flags"] & ACTED) > 0
         self._check(obs, acted)
         before = np.concatenate([self._last_flags()[:, None], flags[:, :-1]], 1)
-        real = (flags > 0) | ((before & ENDED) > 0)  # the others only pad the segment
-        begins = acted & ((before & ACTED) == 0)
-        counts = real + self.older * begins
-        rows = self.head[:, None] + counts.cumsum(1) - 1
-        self._advance(counts.sum(1))
-        lane, time = np.nonzero(real & (rows >= self.oldest[:, None]))
-        row = rows[lane, time]
-        slot = lane * self.size + row % self.size
-        for name, x in (fields | {"obs": obs[..., self.older * self.frame :]}).items():
-            self._flat(name)[slot] = x[lane, time]
-        if self.older:
-            self._write_older(obs, begins, rows)
-        if self._span.size:
-            self._note_spans(begins, real & ~acted, rows)
-        drawable = acted[lane, time] & (row >= self.least[lane])
-        self._note(lane[drawable], row[drawable])
+        if (before == ACTED).all() and acted.all() and flags.shape[1] + self.older < self.size:
+            self._go_on(fields | {"obs": obs[:, :-1, self.older * self.frame :]})
+        else:
+            self._write(fields, obs, before)
         slot = self._lane * self.size + self.head % self.size  # so that the last decisions can be drawn as well
         self._flat("obs")[slot], self._flat("flags")[slot] = obs[:, -1, self.older * self.frame :], 0
 
@@ -163,17 +147,46 @@ class Lanes:
 
     def _fields(self, traj: Trajectory) -> dict[str, Array]:
         """The columns of a segment, [N, T, ...], and obs [N, T+1, D]."""
-        seen = {"obs": traj.obs} if isinstance(traj.obs, Tensor) else traj.obs
+        obs = traj.obs if isinstance(traj.obs, Tensor) else traj.obs["obs"]
         ends = traj.terminated.cpu().numpy() * TERMINATED | traj.truncated.cpu().numpy() * TRUNCATED
-        fields = {
-            "obs": seen["obs"].cpu().numpy(), "action": traj.action.cpu().numpy(),
-            "reward": traj.reward.cpu().numpy(), "flags": ends | traj.acted.cpu().numpy() * ACTED,
+        return {
+            "obs": obs.cpu().numpy(), "action": traj.action.cpu().numpy(), "reward": traj.reward.cpu().numpy(),
+            "flags": ends | traj.acted.cpu().numpy() * ACTED,
         }  # fmt: skip
-        return fields | ({"memory": seen["memory"].cpu().numpy()} if self.remembered else {})
 
     def _last_flags(self) -> Array:
         """[N], those of the last row of each lane; 0 where there is none."""
         return np.where(self.head > 0, self.at("flags", self._lane, self.head - 1), np.uint8(0))
+
+    def _go_on(self, fields: Mapping[str, Array]) -> None:
+        """Write a segment in which no episode ends but at its end, nor began, the short way."""
+        steps = fields["flags"].shape[1]
+        row = self.head[:, None] + np.arange(steps)
+        self._advance(np.full(self.lanes, steps))
+        slot = self._lane[:, None] * self.size + row % self.size
+        for name, x in fields.items():
+            self._flat(name)[slot] = x
+        self._note(np.repeat(self._lane, steps), row.ravel())
+
+    def _write(self, fields: Mapping[str, Array], obs: Array, before: Array) -> None:
+        """Write a segment, `before` [N, T] the flags of the columns before its own."""
+        acted = (fields["flags"] & ACTED) > 0
+        real = (fields["flags"] > 0) | ((before & ENDED) > 0)  # the others only pad the segment
+        begins = acted & ((before & ACTED) == 0)
+        counts = real + self.older * begins
+        rows = self.head[:, None] + counts.cumsum(1) - 1
+        self._advance(counts.sum(1))
+        lane, time = np.nonzero(real & (rows >= self.oldest[:, None]))
+        row = rows[lane, time]
+        slot = lane * self.size + row % self.size
+        for name, x in {**fields, "obs": obs[..., self.older * self.frame :]}.items():
+            self._flat(name)[slot] = x[lane, time]
+        if self.older:
+            self._write_older(obs, begins, rows)
+        if self._span.size:
+            self._note_spans(begins, real & ~acted, rows)
+        drawable = acted[lane, time] & (row >= self.least[lane])
+        self._note(lane[drawable], row[drawable])
 
     def _check(self, obs: Array, acted: Array) -> None:
         """Refuse observations that are no stacks of frames."""

@@ -45,7 +45,7 @@ class Replay(Lanes):
         capacity: rows of all lanes together.
         lanes: N.
         device: where the tensors go that are drawn.
-        stack, frame, remembered: as `Lanes` has them.
+        stack, frame: as `Lanes` has them.
         memory: S, numbers that an agent with memory remembers; 0 without.
         alpha: α, exponent of the priorities; None draws uniformly.
         hindsight: gives decisions other goals when they are drawn, or None.
@@ -57,10 +57,10 @@ class Replay(Lanes):
 
     def __init__(
         self, capacity: int, lanes: int, device: str = "cpu", *, stack: int = 1, frame: int = 0, memory: int = 0,
-        remembered: bool = False, alpha: float | None = None, hindsight: Hindsight | None = None,
+        alpha: float | None = None, hindsight: Hindsight | None = None,
     ) -> None:  # fmt: skip
         spans = hindsight is not None
-        super().__init__(capacity, lanes, stack=stack, frame=frame, remembered=remembered, spans=spans)
+        super().__init__(capacity, lanes, stack=stack, frame=frame, spans=spans)
         self.device, self.memory, self.alpha, self.hindsight = device, memory, alpha, hindsight
         self.highest = 1.0
         self.tree = None if alpha is None else SumTree(lanes * self.size)
@@ -122,8 +122,8 @@ class Replay(Lanes):
     def sequences(self, size: int, length: int, generator: np.random.Generator) -> Trajectory:
         """Whole pieces of lanes, `length` rows each, for what has to see them in order; all pieces are equally likely.
 
-        A piece may hold ends of episodes, as every trajectory. With memory `obs` has, beside "obs", what was "memory"
-        before the piece, as it was kept or zero, and where episodes "begins". `logp` is not known, and 0.
+        A piece may hold ends of episodes, as every trajectory. With memory `obs` has, beside "obs", a "memory" of
+        zeros, as nobody knows what was before, and where episodes "begins". `logp` is not known, and 0.
 
         Raises:
             ValueError: if no lane is so long.
@@ -134,21 +134,17 @@ class Replay(Lanes):
         lane, k = _spread(pieces, size, generator)
         first = self.least[lane] + k
         row, lanes = first[:, None] + np.arange(length + 1), lane[:, None]  # [B, L+1]
-        slot, columns = row % self.size, self.columns
-        flags = columns["flags"][lanes, slot]
-        seen = self.observed(np.repeat(lane, length + 1), row.ravel())
+        flags, seen = self.at("flags", lanes, row), self.observed(np.repeat(lane, length + 1), row.ravel())
         obs: Obs = self._tensor(seen).reshape(size, length + 1, -1)
         if self.memory:
-            before = np.concatenate([columns["flags"][lane, (first - 1) % self.size][:, None], flags[:, :-1]], 1)
-            kept = columns["memory"][lane, slot[:, 0]] if self.remembered else np.zeros((size, 1), np.float32)
-            begins = ((flags & ACTED) > 0) & ((before & ACTED) == 0)
-            memory = self._tensor(kept)[:, None].expand(size, length + 1, self.memory)
+            begins = ((flags & ACTED) > 0) & ((self.at("flags", lanes, row - 1) & ACTED) == 0)
+            memory = torch.zeros(1, device=self.device).expand(size, length + 1, self.memory)
             obs = {"obs": obs, "memory": memory, "begins": self._tensor(begins)}
         acted = (flags[:, :-1] & ACTED) > 0
-        reward = self._tensor(np.where(acted, columns["reward"][lanes, slot[:, :-1]], np.float32(0)))
+        reward = self._tensor(np.where(acted, self.at("reward", lanes, row[:, :-1]), np.float32(0)))
         return Trajectory(
             obs=obs,
-            action=self._tensor(columns["action"][lanes, slot[:, :-1]]),
+            action=self._tensor(self.at("action", lanes, row[:, :-1])),
             logp=torch.zeros_like(reward),
             reward=reward,
             terminated=self._tensor((flags[:, :-1] & TERMINATED) > 0),

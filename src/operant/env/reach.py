@@ -53,8 +53,8 @@ class Reach(Env):
 class Point(Reach):
     """A point in [−1, 1]^D that moves by at most 0.1 along each axis in a step; it and its goal lie anywhere at first.
 
-    A policy that goes straight to the goal gets about −7 in two dimensions; one that does not move gets −`limit` but
-    in the 0.7 of a hundred episodes whose goal is where it stands.
+    A policy that goes straight to the goal gets about −7.7 in two dimensions; one that does not move gets −`limit`, but
+    for one episode in a hundred, whose goal is where it stands.
     """
 
     def __init__(self, dim: int, limit: int, within: float) -> None:
