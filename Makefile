@@ -82,6 +82,7 @@ evidence: $(BIN)/.dev
 	$(BIN)/python docs/evidence/regenerate.py
 	$(BIN)/python docs/evidence/language.py
 	$(BIN)/python docs/evidence/small_base.py
+	$(BIN)/python docs/evidence/on_policy.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -21,7 +21,7 @@ CASES: dict[str, dict[str, Any]] = {
     "pixels": PPO | {"env": "ALE/Pong-v5", "horizon": 128, "epochs": 4, "lr": 2.5e-4},
     "pixels-env": PPO | {"env": "ALE/Pong-v5"},
 }
-"""By name. `lstm`: units of a recurrent layer that actor and critic share, behind which each has two layers."""
+"""By name. `lstm`: units of the recurrent layer that actor and critic have each, with two layers behind it."""
 
 
 class Unseen(gymnasium.ObservationWrapper[Any, Any, Any]):

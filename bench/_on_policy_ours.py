@@ -57,7 +57,7 @@ def settings(name: str, case: dict[str, Any]) -> dict[str, Any]:
         "algo.whiten": True,
     }
     if "lstm" in case:
-        found |= {"policy.memory": "lstm", "policy.memory_size": case["lstm"], "policy.shared": True}
+        found |= {"policy.memory": "lstm", "policy.memory_size": case["lstm"]}
     if name == "masked":
         found |= {"env.action_mask": "info"}
     if name == "pixels":

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from platform import python_version
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from sb3_contrib import MaskablePPO, RecurrentPPO
@@ -29,6 +30,9 @@ def environments(case: dict[str, Any], backend: str, seed: int) -> Any:
     """The copies, monitored."""
     kind = {"dummy": DummyVecEnv, "subproc": SubprocVecEnv}[backend]
     if case["env"].startswith("ALE/"):
+        import ale_py
+
+        gymnasium.register_envs(ale_py)
         name = case["env"].removeprefix("ALE/").removesuffix("-v5") + "NoFrameskip-v4"
         return VecFrameStack(make_atari_env(name, case["num"], seed=seed, vec_env_cls=kind), 4)
     made = {"unseen": unseen, "masked": masked}.get(case["env"], case["env"])
@@ -45,7 +49,7 @@ def model(name: str, case: dict[str, Any], backend: str, seed: int) -> Any:
         return A2C("MlpPolicy", env, **given)
     given |= {"batch_size": case["batch"], "n_epochs": case["epochs"]}
     if "lstm" in case:
-        policy |= {"lstm_hidden_size": case["lstm"], "shared_lstm": True, "enable_critic_lstm": False}
+        policy |= {"lstm_hidden_size": case["lstm"]}
         return RecurrentPPO("MlpLstmPolicy", env, **given)
     if name == "masked":
         return MaskablePPO("MlpPolicy", env, **given)

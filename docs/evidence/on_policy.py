@@ -9,31 +9,9 @@ anew. A case whose rows are not all there stands as "not yet run".
 
 from __future__ import annotations
 
-import argparse
-import json
-import tempfile
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-MODE = "mean return of 100 episodes of the policy's mode after training, on seeds not trained on"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One claim: an algorithm, an environment, a budget of steps, a bar."""
-
-    name: str
-    algorithm: str
-    env: str
-    total_steps: int
-    bar: float | None
-    seeds: tuple[int, ...] = (1, 2, 3, 4, 5)  # presets were tuned on seeds from 101 on
-    settings: dict[str, Any] = field(default_factory=dict)
-    protocol: str = MODE
-    published: str = ""
-
+from measured import Case, main
 
 MULTIROOM = {  # the bonus has a critic of its own; nothing else differs
     "policy.network": "minatar-cnn", "env.wrappers": ["key image"], "env.num": 16, "algo.horizon": 128,
@@ -96,85 +74,5 @@ CASES = {
 """By name; every method adds its own."""
 
 
-def measure(case: Case, seed: int, runs: str) -> dict[str, Any]:
-    """Train one seed; returns its score, speed and protocol."""
-    import operant
-
-    quiet = {"save.videos": False, "save.report": False, "quiet": True}
-    run = operant.train(
-        case.algorithm, case.env, seed=seed, total_steps=case.total_steps, runs=runs, **case.settings, **quiet
-    )
-    info = run.folder.info()
-    return {
-        "case": case.name,
-        "seed": seed,
-        "score": info["evaluation"]["mean"],
-        "steps": info["steps"],
-        "seconds": sum(info["phases"].values()),
-        "protocol": asdict(case) | {"seeds": list(case.seeds)},
-        "host": info.get("host"),
-        "packages": info.get("packages"),
-        "git": info.get("git"),
-    }
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """The page that a person reads."""
-    from operant.data.stats import bootstrap_ci, iqm
-
-    lines = [
-        "# On-policy methods: evidence",
-        "",
-        "Made by `python docs/evidence/on_policy.py`; every number with its protocol is in `on_policy.jsonl`. IQM is",
-        "the interquartile mean over seeds, with a 95 % bootstrap interval over seeds. The presets are those that",
-        "`operant train ALGORITHM ENV` uses.",
-        "",
-        "| case | steps | seeds | IQM [95 %] | worst seed | bar | published | steps/s |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for case in CASES.values():
-        mine = [r for r in rows if r["case"] == case.name and r["seed"] in case.seeds]
-        scores = [r["score"] for r in mine]
-        bar = "" if case.bar is None else f"≥ {case.bar:g}"
-        measured = ["not yet run", "", ""]
-        if len(scores) == len(case.seeds):
-            low, high = bootstrap_ci(scores)
-            speed = sum(r["steps"] for r in mine) / sum(r["seconds"] for r in mine)
-            measured = [f"{iqm(scores):.1f} [{low:.1f}, {high:.1f}]", f"{min(scores):.1f}", f"{speed:,.0f}"]
-        lines.append(
-            f"| {case.name} | {case.total_steps:,} | {len(case.seeds)} | {measured[0]} | {measured[1]} | {bar} "
-            f"| {case.published} | {measured[2]} |"
-        )
-    lines += ["", f"Protocol: {MODE}.", ""]
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Measure what is missing, write each row, then the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--case", nargs="+", choices=list(CASES), default=list(CASES), help="only these")
-    parser.add_argument("--runs", help="keep the run folders here")
-    parser.add_argument("--again", action="store_true", help="measure again what is there")
-    args = parser.parse_args()
-    file = HERE / "on_policy.jsonl"
-    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    if args.again:
-        rows = [r for r in rows if r["case"] not in args.case]
-        file.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    there = {(r["case"], r["seed"]) for r in rows}
-    with tempfile.TemporaryDirectory() as temporary:
-        for name in args.case:
-            for seed in CASES[name].seeds:
-                if (name, seed) in there:
-                    continue
-                row = measure(CASES[name], seed, args.runs or temporary)
-                with file.open("a") as out:
-                    out.write(json.dumps(row) + "\n")
-                rows.append(row)
-                print(f"{name}, seed {seed}: {row['score']:.1f}", flush=True)
-                (HERE / "on_policy.md").write_text(table(rows))
-    (HERE / "on_policy.md").write_text(table(rows))
-
-
 if __name__ == "__main__":
-    main()
+    main("on_policy", "On-policy methods: evidence", CASES)
