@@ -14,11 +14,14 @@ from operant import mdp
 from operant.config.registry import builder_of
 from operant.config.resolve import resolve
 from operant.control.agent import Agent
+from operant.control.ddpg import ddpg_update
 from operant.control.discrete_sac import discrete_sac_update, logits_of
 from operant.control.replay_actor_critic import Drawn, Temperature, adam
-from operant.control.settings.continuous import DiscreteSACConfig
+from operant.control.sac import sac_update
+from operant.control.settings.continuous import DDPGConfig, DiscreteSACConfig, SACConfig, TD3Config
 from operant.control.spec import AgentSpec
 from operant.control.target import Target
+from operant.control.td3 import td3_update
 from operant.env.interface import Interface
 from operant.env.probe import FourState
 
@@ -84,14 +87,14 @@ def test_discrete_sac_reaches_the_soft_optimum(masked):
         activation="relu", critics=2,
     )  # fmt: skip
     agent = Agent(spec, torch.Generator().manual_seed(0))
-    cfg = DiscreteSACConfig(lr=3e-3, tau=0.05, temperature="fixed", alpha=temperature)
+    cfg = DiscreteSACConfig(lr=1e-2, tau=0.1, temperature="fixed", alpha=temperature)
     update = partial(discrete_sac_update, cfg, agent, Target(agent.q), Temperature(cfg, agent), adam(cfg, agent))
     table = torch.from_numpy(np.concatenate([np.eye(S), allowed], 1).astype(np.float32))
     s, a, after = (torch.tensor(x) for x in zip(*((s, a, t) for s, a in rows for t in range(S)), strict=True))
     each = torch.from_numpy(chance)[s, a, after].float()
     batch = drawn(table[s], a, torch.from_numpy(reward)[s, a].float(), table[after], discount)
     batch = type(batch)(**{f: getattr(batch, f) for f in batch.__slots__} | {"weight": each * len(each) / len(rows)})
-    for _ in range(2500):
+    for _ in range(1000):
         update(batch)
     with torch.no_grad():
         ours = agent.q(table)
@@ -99,6 +102,70 @@ def test_discrete_sac_reaches_the_soft_optimum(masked):
     assert np.abs(ours.numpy() - q)[:, allowed].max() < 0.05
     assert np.abs(probability - policy).max() < 0.02
     assert (probability[~allowed] == 0).all()
+
+
+# ---------------------------------------------------------------------------------------------------- linear–quadratic
+A_, B_ = np.array([[1.0, 0.2], [0.0, 0.9]]), np.array([[0.0], [0.3]])
+COST, EFFORT, DISCOUNT, BOUND = np.diag([1.0, 0.1]), np.array([[0.4]]), 0.9, 2.0
+
+
+def riccati():
+    """Gain K and action Hessian R + γ BᵀPB of the discounted problem: the best action is −K s."""
+    P = COST
+    for _ in range(500):
+        M = EFFORT + DISCOUNT * B_.T @ P @ B_
+        K = np.linalg.solve(M, DISCOUNT * B_.T @ P @ A_)
+        P = COST + DISCOUNT * A_.T @ P @ (A_ - B_ @ K)
+    return K, M
+
+
+def quadratic(gen, size):
+    s, a = gen.uniform(-0.6, 0.6, (size, 2)), gen.uniform(-BOUND, BOUND, (size, 1))
+    reward = -np.einsum("bi,ij,bj->b", s, COST, s) - np.einsum("bi,ij,bj->b", a, EFFORT, a)
+    tensors = (torch.from_numpy(x.astype(np.float32)) for x in (s, a / BOUND, reward, s @ A_.T + a @ B_.T))
+    return drawn(*tensors, DISCOUNT)
+
+
+TEMPERATURE = 0.01
+
+
+@pytest.mark.parametrize("name", ["ddpg", "td3", "sac"])
+def test_the_gain_of_a_linear_quadratic_problem(name):
+    """From uniformly drawn states and actions alone; SAC's deviation is √(α/2 (R + γBᵀPB)⁻¹), the soft optimum's."""
+    K, M = riccati()
+    acts = spaces.Box(-BOUND, BOUND, (1,), np.float32)
+    std, critics = ("network", 2) if name == "sac" else ("none", 2 if name == "td3" else 1)
+    agent = agent_of(spaces.Box(-1, 1, (2,), np.float32), acts, std, critics, hidden=(64,))
+    common = {"lr": 5e-3, "tau": 0.05}
+    gen, noise = np.random.default_rng(0), np.random.default_rng(1)
+    targets = Target(agent.policy), Target(agent.q)
+    if name == "sac":
+        cfg = SACConfig(temperature="fixed", alpha=TEMPERATURE, **common)
+        optimizer = adam(cfg, agent)
+        update = partial(sac_update, cfg, agent, targets[1], Temperature(cfg, agent), optimizer, noise)
+    elif name == "td3":
+        cfg = TD3Config(smoothing=0.02, delay=1, **common)
+        optimizer = adam(cfg, agent)
+        update = partial(td3_update, cfg, agent, *targets, optimizer, noise)
+    else:
+        cfg = DDPGConfig(**common)
+        optimizer = adam(cfg, agent)
+        update = partial(ddpg_update, cfg, agent, *targets, optimizer)
+    steps = 1200
+    for k in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = cfg.lr * (1 - k / steps) + 1e-5
+        update(quadratic(gen, 64))
+    s = gen.uniform(-0.5, 0.5, (200, 2)).astype(np.float32)
+    best = -(s @ K.T)
+    error = np.abs(agent.decide(s) - best)
+    assert float(error.mean()) < 0.06
+    gain = np.linalg.lstsq(s, -agent.decide(s), rcond=None)[0].T
+    assert np.abs(gain - K).max() < 0.12 * np.abs(K).max()
+    if name == "sac":
+        log_std = agent.policy.output(torch.from_numpy(s[np.abs(best[:, 0]) < 0.4])).detach()[:, 1]
+        want = np.sqrt(TEMPERATURE / 2 / M[0, 0]) / BOUND
+        assert abs(float(log_std.exp().mean()) / want - 1) < 0.2
 
 
 # ---------------------------------------------------------------------------------------------------- for ever
@@ -109,27 +176,29 @@ class Cycle(FourState):
 
 
 FOREVER = {
-    "total_steps": 1500, "algo.discount": 0.9, "algo.lr": 3e-3, "algo.tau": 0.1, "algo.learning_starts": 64,
+    "total_steps": 600, "algo.discount": 0.8, "algo.lr": 5e-3, "algo.tau": 0.2, "algo.learning_starts": 40,
     "algo.batch": 32, "policy.hidden": (32,), "algo.updates": 100,
 }  # fmt: skip
+WIDE = {"algo.noise_std": 1.0}
+SLOW = WIDE | {"total_steps": 1200, "algo.lr": 2e-3}
 SOFT = {"algo.temperature": "fixed", "algo.alpha": 0.0}
 
 
 @pytest.mark.parametrize(
     ("algorithm", "settings"),
-    [("ddpg", {}), ("td3", {}), ("sac", SOFT), ("sac", SOFT | {"algo.n": 3}), ("discrete-sac", SOFT)],
+    [("ddpg", SLOW), ("td3", WIDE | {"algo.n": 3}), ("sac", SOFT), ("discrete-sac", SOFT)],
     ids=str,
 )
 def test_a_time_limit_is_not_a_termination(algorithm, settings):
     """Reward 1 for ever, cut after 8 steps: Q = 1/(1 − γ)."""
     env = partial(FourState if algorithm == "discrete-sac" else Cycle, 8)
-    job = build(algorithm, env, **FOREVER, **settings)
+    job = build(algorithm, env, **FOREVER | settings)
     run(job)
-    np.testing.assert_allclose(job.agent.value(np.eye(4)), 10.0, rtol=0.02)
+    np.testing.assert_allclose(job.agent.value(np.eye(4)), 5.0, rtol=0.02)
 
 
 def test_a_truncation_taken_for_an_end_is_seen_there():
-    job = build("ddpg", partial(Cycle, 8), **FOREVER)
+    job = build("ddpg", partial(Cycle, 8), **FOREVER | WIDE | {"total_steps": 300})
     buffer = job.algorithm.gi_frame.f_locals["parts"].buffer
     extend = buffer.extend
 
@@ -139,25 +208,24 @@ def test_a_truncation_taken_for_an_end_is_seen_there():
 
     buffer.extend = ending
     run(job)
-    assert np.abs(job.agent.value(np.eye(4)) - 10.0).max() > 1.0
+    assert np.abs(job.agent.value(np.eye(4)) - 5.0).max() > 0.5
 
 
 # ---------------------------------------------------------------------------------------------------- identity
 IDENTITY = {
-    "total_steps": 1500, "algo.discount": 0.4, "algo.lr": 3e-3, "algo.learning_starts": 100, "algo.batch": 64,
+    "total_steps": 800, "algo.discount": 0.4, "algo.lr": 5e-3, "algo.learning_starts": 100, "algo.batch": 64,
     "policy.hidden": (32, 32), "seed": 2, "algo.updates": 100,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("algorithm", ["ddpg", "td3", "sac"])
-def test_identity_is_learnt_in_1500_steps(algorithm):
+def test_identity_is_learnt_in_800_steps():
     """A number in [-1, 1], to be met within 0.25."""
-    job = build(algorithm, PROBE + "identity", **IDENTITY, **{"env.kwargs": {"kind": "box", "tolerance": 0.25}})
+    job = build("sac", PROBE + "identity", **IDENTITY, **{"env.kwargs": {"kind": "box", "tolerance": 0.25}})
     run(job)
     assert job.evaluate(5).returns.mean() >= 90
 
 
-def test_identity_of_choices_is_learnt_in_1500_steps():
+def test_identity_of_choices_is_learnt_in_800_steps():
     job = build("discrete-sac", PROBE + "identity", **IDENTITY, **{"algo.alpha": 0.1})
     run(job)
     assert job.evaluate(5).returns.mean() >= 95
@@ -180,14 +248,13 @@ class Recall(gymnasium.Env):
         return np.array([0.0, float(self.steps == 2)], np.float32), reward, last, False, {}
 
 
-@pytest.mark.parametrize("memory", ["none", "gru"])
-def test_only_memory_recalls(memory):
+def test_memory_recalls():
+    """Without memory the best answer is 0, worth 0.6."""
     settings = {
-        "total_steps": 2400, "algo.discount": 0.9, "algo.lr": 5e-3, "algo.learning_starts": 200, "algo.length": 12,
-        "algo.burn_in": 0, "algo.batch": 192, "algo.train_freq": 4, "policy.hidden": (32,), "policy.memory": memory,
+        "total_steps": 2000, "algo.discount": 0.9, "algo.lr": 5e-3, "algo.learning_starts": 200, "algo.length": 12,
+        "algo.burn_in": 0, "algo.batch": 192, "algo.train_freq": 5, "policy.hidden": (32,), "policy.memory": "gru",
         "policy.memory_size": 16, "algo.alpha": 0.1, "algo.updates": 100,
     }  # fmt: skip
     job = build("sac", Recall, **settings)
     run(job)
-    found = float(job.evaluate(50).returns.mean())
-    assert (found > 0.85) == (memory == "gru"), found
+    assert job.evaluate(50).returns.mean() > 0.8

@@ -12,6 +12,7 @@ pytest.importorskip("onnxruntime")
 
 from operant.config.errors import ConfigError, OperantError
 from operant.control.agent import Agent, AgentSpec
+from operant.env.interface import Interface
 from operant.env.spaces import Actions
 from operant.view import onnx
 
@@ -67,6 +68,26 @@ def test_the_graph_takes_the_actions_of_the_library(name, tmp_path):
             onnx.run(file, obs[:num]), found[:num]
         )
     assert all(space.contains(a if space.shape else a.item()) for a in found)
+
+
+@pytest.mark.parametrize("std", ["none", "network"])
+@pytest.mark.parametrize("name", ["wide", "whole"])
+def test_a_squashed_policy_is_within_its_bounds(name, std, tmp_path):
+    """DDPG's and TD3's μ(s), and the mode of SAC's normal; of whole numbers too."""
+    space, kind, sizes = SPACES[name]
+    between = Interface(spaces.Box(-np.inf, np.inf, (5,), np.float32), space)
+    spec = AgentSpec(
+        **between.encoded(), obs_dim=5, action_kind=kind, action_sizes=sizes, hidden=(16,), obs_clip=4.0, std=std,
+        squash=True, critics=2,
+    )  # fmt: skip
+    made, file, obs = Agent(spec, torch.Generator().manual_seed(1)), tmp_path / "policy.onnx", rows()
+    with torch.no_grad():
+        made.policy.net.layers[-1].weight.mul_(100)
+    onnx.write(made, space, file, {"environment": "none"})
+    assert onnx.verify(file, made, space, obs).difference <= onnx.TOLERANCE
+    found = onnx.run(file, obs)
+    assert len(np.unique(found)) >= (4 if name == "whole" else 100)
+    assert all(space.contains(action) for action in found)
 
 
 def test_normalisation_is_inside(tmp_path):

@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from operant.control.agent import Agent as Agent
     from operant.control.agent import AgentSpec as AgentSpec
     from operant.control.collector import Collector as Collector
+    from operant.control.settings.continuous import DDPGConfig as DDPGConfig
+    from operant.control.settings.continuous import DDPGRun as DDPGRun
+    from operant.control.settings.continuous import DiscreteSACConfig as DiscreteSACConfig
+    from operant.control.settings.continuous import DiscreteSACRun as DiscreteSACRun
+    from operant.control.settings.continuous import SACConfig as SACConfig
+    from operant.control.settings.continuous import SACRun as SACRun
+    from operant.control.settings.continuous import TD3Config as TD3Config
+    from operant.control.settings.continuous import TD3Run as TD3Run
     from operant.control.settings.policy import ControlRun as ControlRun
     from operant.control.settings.ppo import PPOConfig as PPOConfig
     from operant.control.settings.ppo import PPORun as PPORun
@@ -44,6 +52,9 @@ __getattr__, __dir__ = face(
         "operant.control.collector": "Collector",
         "operant.control.setup_off_policy": "OffPolicy off_policy",
         "operant.control.setup": "OnPolicy on_policy",
+        "operant.control.settings.continuous": (
+            "DDPGConfig DDPGRun DiscreteSACConfig DiscreteSACRun SACConfig SACRun TD3Config TD3Run"
+        ),
         "operant.control.settings.policy": "ControlRun",
         "operant.control.settings.ppo": "PPOConfig PPORun",
         "operant.control.settings.replay": "ReplayConfig ReplayRun",

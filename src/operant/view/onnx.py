@@ -174,8 +174,10 @@ def verify(path: Path, agent: Graphed, space: gymnasium.Space[Any], obs: NDArray
     """
     library = Actions(space).decode(agent.decide(obs))
     with torch.no_grad():
-        plain = Deployed(agent, space)(torch.from_numpy(obs)).numpy()
-        raw = scores(agent.policy, torch.from_numpy(obs)).numpy()  # [N, outputs]
+        deployed, rows = Deployed(agent, space), torch.from_numpy(obs)
+        plain = deployed(rows).numpy()
+        # what is rounded or compared: numbers, or the scores of choices, [N, outputs]
+        raw = (deployed.mode(rows) if deployed.box else scores(agent.policy, rows)).numpy()
     graph = run(path, obs)
     for name, found in (("torch", plain), ("the graph", graph)):
         if found.shape != library.shape or found.dtype != library.dtype:
