@@ -3,9 +3,9 @@
     python bench/kill_resume.py --kills 200 [--case NAME ...] [--seed N]
 
 A trial trains a run that is killed once or several times: at a random time, or inside a random rename, flush to disk,
-metrics line or directory removal. It is resumed until it finishes. Then the final parameters, the optimiser's state and
-every metric row (without wall times) must equal, bit for bit, those of the uninterrupted run. Prints one JSON line:
-case counts, kills, where they fell, mismatches.
+metrics line, directory removal, or file or link of a replay. It is resumed until it finishes. Then the parameters, the
+optimiser's state, the replay and every metric row (without wall times) must equal, bit for bit, those of the
+uninterrupted run. Prints one JSON line: case counts, kills, where they fell, mismatches.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import torch
 
 from operant.config.errors import ConfigError
 from operant.config.resolve import resolve
+from operant.control import replay_files
 
 QUIET = {"save.videos": False, "save.report": False, "eval.episodes": 2, "eval.during": 2}
 SMALL = {"env.num": 4, "algo.horizon": 32, "algo.batch": 64, "algo.epochs": 2, "total_steps": 4000, "save.every": 700}
@@ -41,7 +42,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "continuous": ("Pendulum-v1", {"algo.target_kl": 0.01, **NORMALISED}),
     "mujoco": ("HalfCheetah-v5", NORMALISED),
     "envpool": ("HalfCheetah-v5", {"env.backend": "envpool", **NORMALISED}),
+    "replay": ("Pendulum-v1", {}),
 }
+REPLAY = {
+    "env.num": 4, "algo.capacity": 2000, "algo.learning_starts": 100, "algo.batch": 32, "algo.n": 3,
+    "algo.priority": "proportional", "algo.updates": 16, "policy.hidden": (16,), "total_steps": 4000, "save.every": 500,
+}  # fmt: skip
+ALGORITHMS: dict[str, tuple[str, dict[str, Any]]] = {"replay": ("td3", REPLAY)}
+"""Of the cases that are not of PPO, the algorithm and its settings; pieces of a replay have 256 rows here."""
 NEEDS = {"mujoco": "mujoco", "envpool": "envpool"}
 INSIDE = {
     "os.fsync": 30,
@@ -51,6 +59,8 @@ INSIDE = {
     "shutil.rmtree": 8,
 }
 """Functions inside which a kill may fall, and up to which of their calls."""
+OF_A_REPLAY = {"operant replay_files.save_tensors": 30, "pathlib.Path.hardlink_to": 40}
+"""Those of a replay's files besides."""
 
 
 def available() -> list[str]:
@@ -75,8 +85,8 @@ def train(case: str, runs: Path, **more: Any) -> None:
         else:
             resume(there[0].parent, quiet=True)
             return
-    env, settings = CASES[case]
-    start(resolve("ppo", env, overrides=SMALL | QUIET | settings | more, source="argument"), runs=runs, quiet=True)
+    (env, settings), (algorithm, small) = CASES[case], ALGORITHMS.get(case, ("ppo", SMALL))
+    start(resolve(algorithm, env, overrides=small | QUIET | settings | more, source="argument"), runs=runs, quiet=True)
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -102,6 +112,8 @@ def kill_at(where: str, count: int) -> None:
     from operant.run.folder import MetricsWriter
 
     owners: dict[str, Any] = {
+        "save_tensors": replay_files,
+        "hardlink_to": Path,
         "fsync": os,
         "replace": Path,
         "write_text": Path,
@@ -144,7 +156,8 @@ def fingerprint(runs: Path) -> dict[str, str]:
     timed = [c for c in frame.columns if c in ("time", "attempt") or c.split("/")[0] in ("phase", "speed")]
     rows = frame.drop(columns=timed).to_json(orient="records", double_precision=15)
     exact = frame.drop(columns=timed).reindex(sorted(set(frame.columns) - set(timed)), axis=1).to_numpy().tobytes()
-    files = {name: (latest / name).read_bytes() for name in ("model.safetensors", "optim.safetensors")}
+    names = ("model.safetensors", "optim.safetensors", "replay.safetensors")
+    files = {name: (latest / name).read_bytes() for name in names if (latest / name).exists()}
     best = folder.path / "checkpoints" / "best"
     extra = {
         "rows": exact,
@@ -159,8 +172,9 @@ def trial(case: str, runs: Path, rng: random.Random, longest: float) -> Counter[
     kills: Counter[str] = Counter()
     wanted = rng.randint(1, 3)
     while True:
-        where = rng.choice([*INSIDE, "at any time", "at any time"]) if kills.total() < wanted else ""
-        count, seconds = rng.randint(1, INSIDE.get(where, 1)), rng.uniform(0.05, longest)
+        inside = INSIDE | (OF_A_REPLAY if case == "replay" else {})
+        where = rng.choice([*inside, "at any time", "at any time"]) if kills.total() < wanted else ""
+        count, seconds = rng.randint(1, inside.get(where, 1)), rng.uniform(0.05, longest)
 
         def work(where: str = where, count: int = count, seconds: float = seconds) -> None:
             if where == "at any time":
@@ -188,6 +202,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments [0]")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    replay_files.PIECE = replay_files.LEAST = 256
     for heavy in filter(find_spec, NEEDS.values()):
         import_module(heavy)
     with tempfile.TemporaryDirectory() as temporary:  # imports and kernels: once, instead of in every fork

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+import operant
 from operant.config.errors import ConfigError, EnvError
+from operant.config.registry import ALGORITHMS, settings_of
 from operant.control import ReplayConfig, ReplayRun, off_policy
 from operant.control.settings.gradients import OneCopyConfig
 from operant.env import check_env, make, make_one
@@ -161,3 +163,19 @@ def test_a_capacity_beyond_the_memory_is_refused():
             ReplayRun(env=OneCopyConfig(id="CartPole-v1"), algo=ReplayConfig(capacity=10**12), total_steps=10**12),
             "CartPole-v1",
         )
+
+
+CONTINUOUS = ("ddpg", "td3", "sac")
+REPLAYED = [name for name in ALGORITHMS if issubclass(settings_of(name), ReplayRun)]
+
+
+@pytest.mark.parametrize("algorithm", REPLAYED)
+def test_every_method_with_a_replay_learns_in_hindsight(algorithm):
+    settings = {
+        "algo.hindsight": "future", "algo.capacity": 200, "algo.learning_starts": 16, "algo.batch": 8,
+        "algo.updates": 16, "policy.hidden": (8,),
+    }  # fmt: skip
+    env = REACH + ("point" if algorithm in CONTINUOUS else "bits")
+    loop, _ = operant.loop(algorithm, env, total_steps=64, **settings)
+    rows = [metrics for metrics, _ in zip(loop, range(3), strict=False)]
+    assert all(np.isfinite(float(x)) for row in rows for x in row.values())
