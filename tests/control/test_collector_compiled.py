@@ -13,7 +13,9 @@ from operant.control.acting import sampler
 from operant.control.agent import Agent, AgentSpec
 from operant.control.collector import Collector
 from operant.control.collector_compiled import CompiledCollector, collector
+from operant.control.explorer import Explorer, Gaussian
 from operant.env import make
+from operant.env.interface import Interface
 
 CASES = [
     ("CartPole-v1", {"hidden": (16, 8)}),
@@ -64,6 +66,43 @@ def test_the_same_trajectory(id: str, spec: dict[str, Any], num: int) -> None:
         with torch.no_grad():
             for p in agent.policy.parameters():
                 p.mul_(1.1)
+
+
+SQUASHED = {"hidden": (16, 8), "activation": "relu", "squash": True, "critics": 1}
+EXPLORERS = [
+    ("Pendulum-v1", "network", None, {"log_std_init": -0.5}),
+    ("Pendulum-v1", "none", Gaussian(0.3), {"obs_clip": 5.0}),
+    ("MountainCarContinuous-v0", "none", None, {}),
+]
+
+
+@pytest.mark.parametrize(("id", "std", "noise", "spec"), EXPLORERS, ids=str)
+@pytest.mark.parametrize("num", [1, 3])
+def test_the_same_exploration(id: str, std: Any, noise: Gaussian | None, spec: dict[str, Any], num: int) -> None:
+    """Also while actions are drawn evenly; and torch, a step at a time, does it to rounding."""
+    sides: list[tuple[Collector, Explorer]] = []
+    for made in (Collector, Collector, collector):
+        env = make(id, num, backend="compiled", kwargs={"max_episode_steps": 13})
+        given = SQUASHED | {"std": std, **Interface.of(env).encoded()} | spec
+        shape: Any = {"obs_dim": env.obs_dim, "action_kind": "box", "action_sizes": (1,)}
+        agent = Agent(AgentSpec(**shape, **given), torch.Generator().manual_seed(3))
+        if agent.normalizer is not None:
+            agent.normalizer.update(torch.randn(100, env.obs_dim, generator=torch.Generator().manual_seed(0)))
+        explorer = Explorer(agent, noise)
+        if not sides:
+            explorer._compiled = None
+        sides.append((made(env, explorer, np.random.default_rng(9), seed=4), explorer))
+    assert isinstance(sides[2][0], CompiledCollector)
+    for horizon, evenly in ((3, True), (1, False), (40, False)):
+        found = []
+        for collect, explorer in sides:
+            explorer.evenly = evenly
+            found.append(collect(horizon))
+        for name in ("obs", "action", "logp", "reward", "terminated", "truncated", "acted"):
+            by_torch, steps, whole = (getattr(x, name) for x in found)
+            assert torch.equal(steps, whole), name
+            torch.testing.assert_close(steps, by_torch, atol=1e-3, rtol=1e-3, msg=name)
+    assert found[2].action.abs().max() <= 1.0
 
 
 def test_either_goes_on_where_the_other_stopped() -> None:

@@ -37,6 +37,10 @@ class Sampler:
         """What the environment takes for a sampled action."""
         return self.policy.distribution.finish(torch.from_numpy(action)).numpy()
 
+    def whole(self) -> Compiled | None:
+        """What acts as this does now and can be called from compiled code; None where nothing does."""
+        return None
+
     def begin(self, n: int) -> None:
         """Act in N environments that are new."""
 
@@ -58,16 +62,28 @@ def sampler(policy: Policy, agent: Agent | None = None) -> Sampler:
 
 def compiles(policy: Policy) -> bool:
     """Whether the kernels know such a policy: a perceptron of vectors, categorical (masked too) or normal."""
+    return isinstance(policy.net, MLP) and _known(policy) and _vectors(policy)
+
+
+def runs(policy: Policy) -> bool:
+    """Whether the kernels know its network: a perceptron of vectors, in float32 on a CPU."""
+    return isinstance(policy.net, MLP) and _float32(policy) and _vectors(policy)
+
+
+def _vectors(policy: Policy) -> bool:
     layout = policy.layout
-    whole = layout.vector_size + layout.choices == layout.dim
-    return isinstance(policy.net, MLP) and _known(policy) and whole and not layout.bytes
+    return layout.vector_size + layout.choices == layout.dim and not layout.bytes
+
+
+def _float32(policy: Policy) -> bool:
+    return all(p.dtype == torch.float32 and p.device.type == "cpu" for p in policy.parameters())
 
 
 def _known(policy: Policy) -> bool:
     """Whether its actions are of a kind that the kernels draw, from float32 numbers on a CPU."""
     its = policy.distribution
     known = isinstance(its, Categorical) or (isinstance(its, Normal) and its.std == "parameter" and its.low is None)
-    return known and all(p.dtype == torch.float32 and p.device.type == "cpu" for p in policy.parameters())
+    return known and _float32(policy)
 
 
 class _Remembering(Sampler):
@@ -113,7 +129,11 @@ class Compiled(Sampler):
         kernel: `act_normal` where the policy is `normal`, else `act_categorical`.
         moments: mean, variance and bound of the normaliser.
         shape: of one action.
+        bounds: the lower one, and how far the upper one is from it, between which actions in [-1, 1] are stretched; 0
+            and 0 where the environment takes them as they are.
     """
+
+    bounds = np.float32(0.0), np.float32(0.0)
 
     def __init__(self, policy: Policy, head: MLP | None = None) -> None:
         from operant.control import kernels
@@ -124,12 +144,13 @@ class Compiled(Sampler):
         own = [] if policy.log_std is None else [policy.log_std]
         self._parameters = [*own, *net.parameters()]
         layers: list[Any] = list(net.layers)
-        self._side_by_side = kernels.side_by_side
+        self._kernels: Any = kernels
         self.normal = isinstance(policy.distribution, Normal)
         self.kernel = kernels.act_normal if self.normal else kernels.act_categorical
         self._sizes = np.array([layers[0].in_features, *(layer.out_features for layer in layers)], np.int64)
         self._inputs, self._choices = layers[0].in_features, policy.layout.choices
-        self.shape = (int(self._sizes[-1]),) if self.normal else ()
+        self.shape: tuple[int, ...] = (int(self._sizes[-1]),) if self.normal else ()
+        self.choices = int(self._sizes[-1])
         self._relu = net.activation == "relu"
         none, bound = np.empty(0), np.float32(np.inf if normalizer is None else normalizer.clip)
         mean, var = (none, none) if normalizer is None else (normalizer.mean.numpy(), normalizer.var.numpy())
@@ -143,13 +164,17 @@ class Compiled(Sampler):
     def network(self) -> tuple[NDArray[Any], NDArray[Any], bool]:
         """Weights, widths and whether it is of rectified units, as the kernels take them."""
         if self._first.data_ptr() != self._at:  # the parameters moved, as into the memory of an optimiser
-            self._theta = self._side_by_side(self._parameters).numpy()
+            self._theta = self._kernels.side_by_side(self._parameters).numpy()
             self._at = self._first.data_ptr()
         return self._theta, self._sizes, self._relu
 
     def fits(self, inputs: int, choices: int) -> bool:
         """Whether it sees so many numbers and takes one of so many actions, or with 0 choices one number."""
-        return (self._inputs, int(self._sizes[-1])) == (inputs, choices or 1) and self.normal == (choices == 0)
+        outputs = self.shape[0] if self.shape else self.choices
+        return (self._inputs, outputs) == (inputs, choices or 1) and bool(self.shape) == (choices == 0)
+
+    def whole(self) -> Compiled | None:
+        return self
 
     def noise(self, generator: np.random.Generator, *rows: int) -> NDArray[np.float32]:
         """What so many decisions need; for several steps at once what they need one after the other."""

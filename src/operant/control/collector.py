@@ -167,6 +167,9 @@ class Collector:
     def _count(self, reward: np.ndarray, ended: np.ndarray, acted: np.ndarray) -> None:
         """Bring the open episodes' returns and lengths [T, N] up to date, and note those that ended."""
         self.steps += int(acted.sum())
+        if not ended.any():
+            self._running = self._running + [x.cumsum(0, dtype=np.float64)[-1] for x in (reward, acted)]
+            return
         sums = np.stack([reward, acted]).cumsum(1, dtype=np.float64) + self._running[:, None]
         base, (t, n) = np.zeros_like(self._running), np.nonzero(ended)
         if len(t):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from operant.control.acting import Compiled
+from operant.control.acting import Sampler
 from operant.control.collector import Collector, Sample, _Ends  # pyright: ignore[reportPrivateUsage]
 from operant.data.trajectory import Trajectory
 from operant.env import VectorEnv
@@ -21,7 +21,8 @@ def collector(
 
     Its trajectories are those of `Collector`, bit for bit.
     """
-    whole = isinstance(env, Classic) and isinstance(sample, Compiled) and sample.fits(env.obs_dim, env.world.choices)
+    compiled = sample.whole() if isinstance(sample, Sampler) else None
+    whole = isinstance(env, Classic) and compiled is not None and compiled.fits(env.obs_dim, env.world.choices)
     return (CompiledCollector if whole else Collector)(env, sample, generator, seed=seed, device=device)
 
 
@@ -35,23 +36,25 @@ class CompiledCollector(Collector):
         super().begin(env, seed)
 
     def _collected(self, horizon: int) -> Trajectory:
-        env, n, sample = self._world, self._world.num, self._sample
-        assert isinstance(sample, Compiled)
+        env, n = self._world, self._world.num
+        sample = self._sample.whole() if isinstance(self._sample, Sampler) else None
+        if sample is None:  # not as it acts now
+            return super()._collected(horizon)
         kernels: Any = import_module("operant.control.kernels")
         obs = np.empty((horizon + 1, n, env.obs_dim), np.float32)
         final_obs = np.empty((horizon, n, env.obs_dim), np.float32)
-        action = np.empty((horizon, n), np.float32 if sample.normal else np.int64)
+        action = np.empty((horizon, n), np.float32 if sample.shape else np.int64)
         reward, logp = np.empty((2, horizon, n), np.float32)
         terminated, truncated = np.empty((2, horizon, n), np.bool_)
         obs[0] = self._obs
         noise = sample.noise(self._generator, horizon, n)
-        kernels.collecting(sample.normal)(
-            sample.kernel, *sample.network(), *sample.moments, noise, *env.world, obs, action, logp, reward, terminated,
-            truncated, final_obs,
+        kernels.collecting(1 + len(sample.shape), noise.ndim - 1)(
+            sample.kernel, *sample.network(), *sample.moments, noise, *env.world, *sample.bounds, obs, action, logp,
+            reward, terminated, truncated, final_obs,
         )  # fmt: skip
         ended, acted = terminated | truncated, np.ones((horizon, n), np.bool_)
         env.steps += horizon
-        env.stepped(action[-1, 0], bool(ended[-1, 0]))
+        env.stepped(sample.finish(action[-1, :1, None])[0, 0] if sample.shape else action[-1, 0], bool(ended[-1, 0]))
         time, rows = np.nonzero(ended)
         ends = _Ends(time, rows, final_obs[time, rows]) if len(time) else None
         self._obs = obs[horizon]

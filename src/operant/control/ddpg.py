@@ -21,10 +21,11 @@ from operant.control.agent import Agent
 from operant.control.explorer import Explorer, exploring_noise
 from operant.control.policies import ActionValues, Policy
 from operant.control.replay_actor_critic import Drawn, Update, adam, begun, descend, drawing, replay_actor_critic, store
+from operant.control.replay_fused import fused_deterministic
 from operant.control.settings.continuous import DDPGConfig, DDPGRun
 from operant.control.setup_off_policy import OffPolicy
 from operant.control.target import Target
-from operant.control.updates import row_of
+from operant.control.updates import by_hand, row_of
 from operant.data.trajectory import Metrics
 from operant.env import EnvLike
 from operant.math.bellman import backup, ensemble_loss
@@ -88,5 +89,6 @@ def build(cfg: DDPGRun, env: EnvLike, say: Say = silent) -> Job:
     agent, optimizer = parts.agent, adam(cfg.algo, parts.agent)
     targets = Target(agent.policy), Target(agent.q)
     agent.beside |= dict(zip(("policy_target", "q_target"), targets, strict=True))
-    update = partial(ddpg_update, cfg.algo, agent, *targets, optimizer)
+    its = (cfg.algo, agent, *targets, optimizer)
+    update = by_hand(cfg.algo.fused, lambda: fused_deterministic(*its, parts.generator)) or partial(ddpg_update, *its)
     return parts.job(ddpg(cfg.algo, parts, explorer, optimizer, update), optimizer)

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from operant.control.acting import Acted, Sampler, sampler
+from operant.control.acting import Acted, Compiled, Sampler, runs, sampler
 from operant.control.agent import Agent
 from operant.control.distributions import Normal
+from operant.control.policies import Policy
 
 
 class Noise(Protocol):
@@ -91,6 +92,8 @@ class Explorer(Sampler):
         super().__init__(agent.policy)
         self._acts, self._noise = sampler(agent.policy, agent), noise
         self._normal = agent.policy.distribution if isinstance(agent.policy.distribution, Normal) else None
+        known = self._normal is not None and (noise is None or isinstance(noise, Gaussian)) and not agent.remembers
+        self._compiled = CompiledSquashed(agent.policy, noise) if known and runs(agent.policy) else None
 
     @property
     def memory(self) -> NDArray[np.float32] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -99,6 +102,8 @@ class Explorer(Sampler):
     def __call__(self, obs: NDArray[Any], generator: np.random.Generator) -> Acted:
         if self.evenly and self.memory is None:
             return self._even(obs, generator)
+        if self._compiled is not None:
+            return self._compiled(obs, generator)
         action, logp = self._acts(obs, generator)
         if self.evenly:  # what was seen is remembered all the same
             return self._even(obs, generator)
@@ -108,6 +113,9 @@ class Explorer(Sampler):
         if self._noise is not None:
             unit = np.clip(unit + self._noise(unit.shape, generator), -1.0, 1.0, dtype=np.float32)
         return unit, logp
+
+    def whole(self) -> Compiled | None:
+        return None if self.evenly else self._acts.whole() if self._normal is None else self._compiled
 
     def finish(self, action: NDArray[Any]) -> NDArray[Any]:
         return action if self._normal is None else self._normal.scaled(torch.from_numpy(action)).numpy()
@@ -134,3 +142,33 @@ class Explorer(Sampler):
         many = reach[:, -1]
         nth = (generator.random(n) * many).astype(np.int64)
         return (reach <= nth[:, None]).sum(-1), -np.log(many).astype(np.float32)
+
+
+class CompiledSquashed(Compiled):
+    """Actions in [-1, 1] of a perceptron: squashed, drawn where it gives deviations, and with noise on them.
+
+    Args:
+        policy: of a normal distribution that is squashed.
+        noise: what is added, each step's its own; or None.
+    """
+
+    def __init__(self, policy: Policy, noise: Noise | None) -> None:
+        super().__init__(policy)
+        its = policy.distribution
+        assert isinstance(its, Normal)
+        self._its, self._noise, self.kernel, self.shape = its, noise, self._kernels.act_squashed, (its.columns,)
+        if its.low is not None and its.high is not None:
+            self.bounds = np.float32(its.low[0]), np.float32(its.high[0] - its.low[0])
+
+    def finish(self, action: NDArray[Any]) -> NDArray[Any]:
+        return self._its.scaled(torch.from_numpy(action)).numpy()
+
+    def noise(self, generator: np.random.Generator, *rows: int) -> NDArray[np.float32]:
+        count, shape = self._its.columns, (*rows, self._its.columns)
+        noise = np.zeros((*rows, 2 * count + 1), np.float32)
+        if self._its.outputs > count:
+            noise[..., :count] = generator.standard_normal(shape, np.float32)
+        if self._noise is not None:
+            noise[..., count : 2 * count] = self._noise(shape, generator)
+        noise[..., -1] = self._its.log_std_init
+        return noise

@@ -11,16 +11,15 @@ Floating-point flags leave NaN and infinity alone: what breaks in training shows
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
 from numba import types
-from torch import Tensor
 
-from operant.data.compiled import inner, inner_counted, outer
+from operant.control.distributions import LOG_STD
+from operant.control.perceptrons import side_by_side as side_by_side
+from operant.data.compiled import compiled, inner, inner_counted, outer
 from operant.env.classic_kernels import step_all
 
 Array = np.ndarray
@@ -33,27 +32,7 @@ LANES = 64
 
 _RULED_OUT = np.float32(-1.5e38)
 """The logit of an action that is masked: its probability is exactly 0, and no difference of logits overflows."""
-_HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
-
-
-def side_by_side(parameters: Sequence[Tensor]) -> Tensor:
-    """One flat tensor [P] of which `parameters` (float32, CPU) are consecutive views; moves them only if they are not.
-
-    The parameters stay the same objects with the same numbers, so modules and optimisers do not notice.
-    """
-    first, at = parameters[0], parameters[0].data_ptr()
-    memory = first.untyped_storage().data_ptr()
-    for p in parameters:
-        if not p.is_contiguous() or p.data_ptr() != at or p.untyped_storage().data_ptr() != memory:
-            break
-        at += 4 * p.numel()
-    else:
-        size = (at - first.data_ptr()) // 4
-        return first.detach().as_strided((size,), (1,), first.storage_offset())
-    flat = torch.cat([p.detach().reshape(-1) for p in parameters])
-    for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-        p.data = part.view(p.shape)
-    return flat
+_HALF_LOG_TWO_PI, _LOG_TWO, _LOG_STD = 0.5 * math.log(2.0 * math.pi), math.log(2.0), LOG_STD
 
 
 # ---------------------------------------------------------------------------------------------------- perceptron
@@ -263,19 +242,108 @@ def estimate(theta: Array, sizes: Array, relu: bool, obs: Array) -> Array:
     return value
 
 
+@outer
+def act_greedy(
+    theta: Array, sizes: Array, relu: bool, obs: Array, mean: Array, var: Array, clip: Real, noise: Array
+) -> tuple[Array, Array]:
+    """The first action of the largest value, or another.
+
+    Arguments as in `act_categorical`, but `noise` [N, 3] is the action that is taken whatever the values are, or −1; ε,
+    the share of such actions; and K, the numbers that the network gives for each action, whose mean is its value.
+
+    Returns:
+        action [N] int64, its log-probability [N] float32.
+    """
+    total, k, width = obs.shape[0], sizes[-1], _lanes(sizes)
+    action, logp = np.empty(total, np.int64), np.empty(total, np.float32)
+    acts = np.empty(_units(sizes) * min(width, total), np.float32)
+    for start in range(0, total, width):
+        n = min(width, total - start)
+        _observe(obs[start : start + n], sizes[0], mean, var, clip, acts)
+        forward(theta, sizes, relu, acts, n)
+        z = acts[(_units(sizes) - k) * n :]
+        for p in range(n):
+            forced, share, atoms = noise[start + p, 0], noise[start + p, 1], np.int64(noise[start + p, 2])
+            best, top = 0, np.float32(0.0)
+            for a in range(k // atoms):
+                value = np.float32(0.0)
+                for j in range(a * atoms, (a + 1) * atoms):
+                    value += z[j * n + p]
+                if a == 0 or value > top:
+                    best, top = a, value
+            chosen = best if forced < np.float32(0.0) else np.int64(forced)
+            chance = share * atoms / k + (np.float32(1.0) - share if chosen == best else np.float32(0.0))
+            action[start + p], logp[start + p] = chosen, np.log(np.float32(chance))
+    return action, logp
+
+
+@outer
+def act_squashed(
+    theta: Array, sizes: Array, relu: bool, obs: Array, mean: Array, var: Array, clip: Real, noise: Array
+) -> tuple[Array, Array]:
+    """clamp(tanh u + noise, ±1): u is the network's output, or drawn from N(output, exp(second output)²).
+
+    Arguments as in `act_categorical`, but `noise` [N, 2 A + 1] is standard normal, for the draw; what is added to the
+    squashed action; and the number to which the network's log deviation is added.
+
+    Returns:
+        action [N, A] float32, log-density of tanh u [N] float32, 0 where nothing was drawn.
+    """
+    total, k, width, count = obs.shape[0], sizes[-1], _lanes(sizes), noise.shape[1] // 2
+    action, logp = np.empty((total, count), np.float32), np.empty(total, np.float32)
+    acts = np.empty(_units(sizes) * min(width, total), np.float32)
+    for start in range(0, total, width):
+        n = min(width, total - start)
+        _observe(obs[start : start + n], sizes[0], mean, var, clip, acts)
+        forward(theta, sizes, relu, acts, n)
+        z = acts[(_units(sizes) - k) * n :]
+        for p in range(n):
+            value, drawn = np.float32(0.0), noise[start + p]
+            for a in range(count):
+                u = z[a * n + p]
+                if k > count:
+                    log_std = z[(count + a) * n + p] + drawn[2 * count]
+                    log_std = np.float32(_LOG_STD[0]) if log_std < np.float32(_LOG_STD[0]) else log_std
+                    log_std = np.float32(_LOG_STD[1]) if log_std > np.float32(_LOG_STD[1]) else log_std
+                    u += np.exp(log_std) * drawn[a]
+                    far = np.exp(np.float32(-2.0) * abs(u))  # log(1 − tanh² u) = 2 (log 2 − |u| − log(1 + e^−2|u|))
+                    slope = np.float32(2.0) * (np.float32(_LOG_TWO) - abs(u) - np.log(np.float32(1.0) + far))
+                    value -= np.float32(0.5) * drawn[a] * drawn[a] + log_std + np.float32(_HALF_LOG_TWO_PI) + slope
+                unit = np.float32(math.tanh(u)) + drawn[count + a]
+                unit = np.float32(-1.0) if unit < np.float32(-1.0) else unit
+                action[start + p, a] = np.float32(1.0) if unit > np.float32(1.0) else unit
+            logp[start + p] = value
+    return action, logp
+
+
 # ---------------------------------------------------------------------------------------------------- whole segments
+def _stretched(unit: Array, low: Any, reach: Any) -> Array:
+    """low + reach (unit + 1)/2, rounded after each operation, as torch does; as they are with `reach` 0."""
+    if reach == np.float32(0.0):
+        return unit
+    found = np.empty_like(unit)
+    for n in range(unit.size):
+        found[n] = low + reach * (np.float32(0.5) * (unit[n] + np.float32(1.0)))
+    return found
+
+
+stretched = compiled(_stretched, forceinline=True, error_model="numpy", fastmath=set())
+
+
 def _collect(
     act: Any, theta: Array, sizes: Array, relu: bool, mean: Array, var: Array, clip: Any, noise: Array, kind: int,
-    choices: int, limit: int, state: Array, elapsed: Array, seed: Array, episode: Array, last: Array, obs: Array,
-    action: Array, logp: Array, reward: Array, terminated: Array, truncated: Array, final_obs: Array,
+    choices: int, limit: int, state: Array, elapsed: Array, seed: Array, episode: Array, last: Array, low: Any,
+    reach: Any, obs: Array, action: Array, logp: Array, reward: Array, terminated: Array, truncated: Array,
+    final_obs: Array,
 ) -> None:  # fmt: skip
     """A compiled policy acts T times in compiled environments.
 
     Args:
-        act: `act_categorical` or `act_normal`, whose network and normaliser follow. It comes as a pointer, so that it
-            is the very code that acts a step at a time, and its numbers are the same to the last bit.
-        noise: [T, N] or [T, N, 1].
+        act: a kernel that acts, as `act_categorical`, whose network and normaliser follow. It comes as a pointer, so
+            that it is the very code that acts a step at a time, and its numbers are the same to the last bit.
+        noise: [T, N, …], as `act` wants it.
         kind: with what follows up to `last`, the environments; see `operant.env.classic_kernels.step_all`.
+        low, reach: where actions in [-1, 1] are stretched to; with `reach` 0 the environments take them as they are.
         obs: [T+1, N, D], of which obs[0] is given; the rest is filled, as are `action` [T, N], `logp`, `reward`,
             `terminated`, `truncated` [T, N] and the rows of `final_obs` [T, N, D] that ended.
     """
@@ -285,8 +353,8 @@ def _collect(
         for n in range(its.size):
             action[t, n], logp[t, n] = flat[n], its[n]
         step_all(
-            kind, choices, limit, state, elapsed, seed, episode, last, flat, obs[t + 1], reward[t], terminated[t],
-            truncated[t], final_obs[t],
+            kind, choices, limit, state, elapsed, seed, episode, last, stretched(flat, low, reach), obs[t + 1],
+            reward[t], terminated[t], truncated[t], final_obs[t],
         )  # fmt: skip
 
 
@@ -295,21 +363,50 @@ def _array(of: Any, dimensions: int) -> Any:
 
 
 @cache
-def collecting(normal: bool) -> Any:
-    """`_collect` for a normal policy or a categorical one; with one signature, since a pointer has one."""
-    real, double, bit, drawn = types.float32, types.float64, types.boolean, 1 + normal
-    action: Any = real if normal else types.int64
+def collecting(action: int, drawn: int) -> Any:
+    """`_collect` for actions [N] that are choices or [N, A], of 1 or 2 dimensions, and for noise of so many a step.
+
+    With one signature, since a pointer has one.
+    """
+    real, double, bit = types.float32, types.float64, types.boolean
+    number: Any = real if action > 1 else types.int64
     network = (_array(real, 1), _array(types.int64, 1), bit)
     moments = (_array(double, 1), _array(double, 1), real)
-    acted = types.Tuple((_array(action, drawn), _array(real, 1)))
+    acted = types.Tuple((_array(number, action), _array(real, 1)))
     act = types.FunctionType(acted(*network, _array(real, 2), *moments, _array(real, drawn)))
     counts, places = (types.int64,) * 3, (_array(types.uint64, 1),) * 2
     world = (*counts, _array(double, 2), _array(types.int64, 1), *places, _array(double, 1))
-    segment = (_array(real, 3), _array(action, 2), *(_array(real, 2),) * 2, *(_array(bit, 2),) * 2, _array(real, 3))
+    segment = (_array(real, 3), _array(number, 2), *(_array(real, 2),) * 2, *(_array(bit, 2),) * 2, _array(real, 3))
     made: Any = outer(_collect)
-    made.compile(types.void(act, *network, *moments, _array(real, drawn + 1), *world, *segment))
-    made.disable_compile()
-    return made
+    taken = (act, *network, *moments, _array(real, drawn + 1), *world, real, real, *segment)
+    made.compile(types.void(*taken))
+    return _Collecting(made.overloads[taken].entry_point, act.signature)
+
+
+class _Collecting:
+    """Calls `_collect`, past the dispatcher, which would look at every argument's type, and at the address of `act`."""
+
+    def __init__(self, entry: Any, signature: Any) -> None:
+        self._entry, self._signature = entry, signature
+        self._pointers: dict[Any, _Pointer] = {}
+
+    def __call__(self, act: Any, *arguments: Any) -> None:
+        pointer = self._pointers.get(act)
+        if pointer is None:
+            pointer = self._pointers[act] = _Pointer(act, self._signature)
+        self._entry(pointer, *arguments)
+
+
+class _Pointer:
+    """A compiled kernel's address, by Numba's protocol."""
+
+    def __init__(self, kernel: Any, signature: Any) -> None:
+        found = kernel.get_compile_result(signature)
+        self._kept = found  # as long as it is pointed to
+        self._address: int = found.library.get_pointer_to_function(found.fndesc.llvm_cfunc_wrapper_name)
+
+    def __wrapper_address__(self) -> int:
+        return self._address
 
 
 # ---------------------------------------------------------------------------------------------------- updates

@@ -35,10 +35,11 @@ from operant.control.replay_actor_critic import (
     replay_actor_critic,
     store,
 )
+from operant.control.replay_fused import fused_soft
 from operant.control.settings.continuous import SACConfig, SACRun
 from operant.control.setup_off_policy import OffPolicy
 from operant.control.target import Target
-from operant.control.updates import row_of
+from operant.control.updates import by_hand, row_of
 from operant.data.trajectory import Metrics
 from operant.env import EnvLike
 from operant.math.bellman import backup, ensemble_loss
@@ -106,5 +107,6 @@ def build(cfg: SACRun, env: EnvLike, say: Say = silent) -> Job:
     agent, optimizer = parts.agent, adam(cfg.algo, parts.agent)
     target, temperature = Target(agent.q), Temperature(cfg.algo, agent)
     agent.beside["q_target"] = target
-    update = partial(sac_update, cfg.algo, agent, target, temperature, optimizer, parts.generator)
+    its = (cfg.algo, agent, target, temperature, optimizer, parts.generator)
+    update = by_hand(cfg.algo.fused, lambda: fused_soft(*its)) or partial(sac_update, *its)
     return parts.job(sac(cfg.algo, parts, explorer, optimizer, update), optimizer)

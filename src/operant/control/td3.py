@@ -34,10 +34,11 @@ from operant.control.replay_actor_critic import (
     steps_taken,
     store,
 )
+from operant.control.replay_fused import fused_deterministic
 from operant.control.settings.continuous import TD3Config, TD3Run
 from operant.control.setup_off_policy import OffPolicy
 from operant.control.target import Target
-from operant.control.updates import row_of
+from operant.control.updates import by_hand, row_of
 from operant.data.trajectory import Metrics
 from operant.env import EnvLike
 from operant.math.bellman import backup, ensemble_loss
@@ -111,5 +112,6 @@ def build(cfg: TD3Run, env: EnvLike, say: Say = silent) -> Job:
     agent, optimizer = parts.agent, adam(cfg.algo, parts.agent)
     targets = Target(agent.policy), Target(agent.q)
     agent.beside |= dict(zip(("policy_target", "q_target"), targets, strict=True))
-    update = partial(td3_update, cfg.algo, agent, *targets, optimizer, parts.generator)
+    its = (cfg.algo, agent, *targets, optimizer, parts.generator)
+    update = by_hand(cfg.algo.fused, lambda: fused_deterministic(*its)) or partial(td3_update, *its)
     return parts.job(td3(cfg.algo, parts, explorer, optimizer, update), optimizer)

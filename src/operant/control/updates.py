@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from operant.config.errors import ConfigError
 from operant.control.agent import Agent
 from operant.control.collector import Collector
 from operant.control.settings.gradients import GradientConfig
@@ -17,6 +18,7 @@ from operant.math.objective import policy_gradient, value_loss
 from operant.math.reduce import token_mean
 from operant.math.weighting import discount_weight
 
+T = TypeVar("T")
 RMSPROP_ALPHA = 0.99
 
 
@@ -61,6 +63,24 @@ def stepped(optimizer: torch.optim.Optimizer, max_grad_norm: float | None) -> Te
     norm = torch.nn.utils.clip_grad_norm_(parameters, bound)
     optimizer.step()
     return norm
+
+
+def by_hand(setting: str, made: Callable[[], T | str]) -> T | None:
+    """The hand-written update where the setting `fused` is not "off" and it applies; else None.
+
+    Args:
+        setting: "auto", "on" or "off".
+        made: gives it, or in words why it does not apply.
+
+    Raises:
+        ConfigError: if it is "on" and it does not apply; says why.
+    """
+    found = "off" if setting == "off" else made()
+    if not isinstance(found, str):
+        return found
+    if setting == "on":
+        raise ConfigError(f"algo.fused is on, but the hand-written update does not apply: {found}")
+    return None
 
 
 class LossConfig(Protocol):

@@ -56,6 +56,9 @@ class DDPGConfig(ReplayActorCriticConfig):
     noise_theta: float = Field(
         default=0.15, description="θ of noise ou: the share of it that a step takes away", gt=0.0, le=1.0
     )
+    fused: Literal["auto", "on", "off"] = Field(
+        default="auto", description="the hand-written update for perceptrons on a CPU"
+    )
 
 
 class DDPGRun(ReplayActorCriticRun):
@@ -107,6 +110,9 @@ class SACConfig(SoftConfig):
 
     target_entropy: float | None = Field(
         default=None, description="entropy in nats that α is moved for; minus the numbers of an action if unset"
+    )
+    fused: Literal["auto", "on", "off"] = Field(
+        default="auto", description="the hand-written update for perceptrons on a CPU"
     )
 
 

@@ -1,0 +1,187 @@
+"""Perceptrons by hand: several of one shape at once, forward and backward, and Adam on the memory they share.
+
+All of it is torch's products on memory that is there: no graph is built, nothing is allocated, and the networks of an
+ensemble are multiplied together. Parameters and Adam's moments stay those of the modules and of the optimiser, laid
+side by side layer by layer, so that autograd can go on at any time where this stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adam import adam
+
+from operant.control.mlp import MLP
+
+NARROW = 16
+"""Products of so few columns are computed the other way round, as rows: MKL takes a sixth of the time."""
+
+
+def side_by_side(parameters: Sequence[Tensor]) -> Tensor:
+    """One flat tensor [P] of which `parameters` (of one type, CPU) are consecutive views; moves them if they are not.
+
+    The parameters stay the same objects with the same numbers, so modules and optimisers do not notice.
+    """
+    first, at = parameters[0], parameters[0].data_ptr()
+    memory = first.untyped_storage().data_ptr()
+    for p in parameters:
+        if not p.is_contiguous() or p.data_ptr() != at or p.untyped_storage().data_ptr() != memory:
+            break
+        at += p.element_size() * p.numel()
+    else:
+        size = (at - first.data_ptr()) // first.element_size()
+        return first.detach().as_strided((size,), (1,), first.storage_offset())
+    flat = torch.cat([p.detach().reshape(-1) for p in parameters])
+    for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        p.data = part.view(p.shape)
+    return flat
+
+
+def is_plain(net: nn.Module) -> bool:
+    """Whether it is a perceptron of linear layers, tanh or relu between them."""
+    return (
+        isinstance(net, MLP)
+        and net.activation in ("tanh", "relu")
+        and all(isinstance(layer, nn.Linear) for layer in net.layers)
+    )
+
+
+class Perceptrons:
+    """N perceptrons of one shape, y = W_L a(… a(W_1 x + b_1) …) + b_L each.
+
+    Args:
+        nets: the modules, for each of which `is_plain` holds. Their parameters move into one flat memory.
+
+    Attributes:
+        parameters: those of the modules, layer by layer: the weights of every network, then its biases.
+        theta, grad: [P], the memory of the parameters, and of the gradient that `backward` leaves.
+    """
+
+    def __init__(self, nets: Sequence[MLP]) -> None:
+        layers: list[Any] = [*zip(*(net.layers for net in nets), strict=True)]
+        self.count, self._relu = len(nets), nets[0].activation == "relu"
+        self.sizes = (layers[0][0].in_features, *(layer[0].out_features for layer in layers))
+        self.parameters: list[Tensor] = [
+            p for layer in layers for p in (*(m.weight for m in layer), *(m.bias for m in layer))
+        ]
+        self._place()
+        self.grad = torch.zeros_like(self.theta)
+        self._grads = self._views(self.grad)
+        self._acts: list[Tensor] = []
+        self._input = self.theta
+
+    def _place(self) -> None:
+        self.theta, self._at = side_by_side(self.parameters), self.parameters[0].data_ptr()
+        self._own = self._views(self.theta)
+
+    def _views(self, flat: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """By layer: [N, out, in] and [N, 1, out]."""
+        found: list[tuple[Tensor, Tensor]] = []
+        for i, o in pairwise(self.sizes):
+            weight, bias, flat = flat.split([self.count * i * o, self.count * o, len(flat) - self.count * (i + 1) * o])
+            found.append((weight.view(self.count, o, i), bias.view(self.count, 1, o)))
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, D], or one batch for each network [N, B, D] → [N, B, K]; kept until the next call, for `backward`."""
+        if self.parameters[0].data_ptr() != self._at:  # somebody moved them
+            self._place()
+        if not self._acts or self._acts[0].shape[1] != x.shape[-2]:
+            self._acts, self._deltas = (
+                [x.new_empty(self.count, x.shape[-2], size) for size in self.sizes[1:]] for _ in range(2)
+            )
+            self._ones = x.new_ones(self.count, 1, x.shape[-2])
+        self._input = x = x.expand(self.count, *x.shape[-2:])
+        for (weight, bias), y in zip(self._own, self._acts, strict=True):
+            x = torch.baddbmm(bias, x, weight.mT, out=y)
+            if y is not self._acts[-1]:
+                (torch.relu_ if self._relu else torch.tanh_)(y)
+        return x
+
+    def backward(self, delta: Tensor) -> Tensor:
+        """From dLoss/dy [N, B, K] of the last `forward` to `grad`, which it fills; returns its norm."""
+        for (weight, bias), x, back in self._back(delta):
+            if x.shape[-1] < NARROW:
+                weight.copy_((x.mT @ back).mT)
+            else:
+                torch.bmm(back.mT, x, out=weight)
+            torch.bmm(self._ones, back, out=bias)
+        return torch.linalg.vector_norm(self.grad)
+
+    def to_input(self, delta: Tensor) -> Tensor:
+        """From dLoss/dy [N, B, K] of the last `forward` to dLoss/dx [N, B, D]; leaves `grad` as it is."""
+        *_, (_, _, back) = self._back(delta)
+        weight = self._own[0][0]
+        return (weight.mT @ back.mT).mT if weight.shape[-1] < NARROW else back @ weight
+
+    def _back(self, delta: Tensor) -> Any:
+        """From the last layer to the first: where its gradient belongs, its input, and dLoss/d(its sums)."""
+        inputs = [self._input, *self._acts[:-1]]
+        for l in range(len(inputs) - 1, -1, -1):
+            yield self._grads[l], inputs[l], delta
+            if l > 0:
+                weight, y, behind = self._own[l][0], inputs[l], self._deltas[l - 1]
+                torch.mul(delta, weight, out=behind) if weight.shape[1] == 1 else torch.bmm(delta, weight, out=behind)
+                if self._relu:
+                    torch.ops.aten.threshold_backward.grad_input(behind, y, 0, grad_input=behind)
+                else:
+                    torch.ops.aten.tanh_backward.grad_input(behind, y, grad_input=behind)
+                delta = behind
+
+
+class FlatAdam:
+    """`torch.optim.Adam` over some parameters, on flat memory.
+
+    Args:
+        optimizer: holds them in one of its groups, which is of plain Adam.
+        parameters: those that lie side by side.
+
+    Attributes:
+        group: that of the optimiser, with its rates.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor]) -> None:
+        self._optimizer, self._parameters = optimizer, parameters
+        self.group = next(g for g in optimizer.param_groups if any(p is parameters[0] for p in g["params"]))
+        self._seen: list[Tensor] = []
+
+    @property
+    def steps(self) -> int:
+        """How many it took so far."""
+        return int(self.memory()[2][0])
+
+    def step(self, theta: Tensor, grad: Tensor) -> None:
+        """One step of the parameters, whose memory is `theta` [P], along `grad` [P]."""
+        group, (first, second, count) = self.group, self.memory()
+        beta1, beta2 = group["betas"]
+        adam(
+            [theta], [grad], [first], [second], [], [count[0]], fused=True, amsgrad=False, beta1=beta1, beta2=beta2,
+            lr=group["lr"], weight_decay=0.0, eps=group["eps"], maximize=False,
+        )  # fmt: skip
+        count[1:] = count[0]
+
+    def memory(self) -> list[Tensor]:
+        """Adam's two moments [P] and its step counts [parameters], each one flat memory that they all live in.
+
+        Loading a state may put tensors of its own in the optimiser.
+        """
+        first: dict[str, Tensor] = self._optimizer.state[self._parameters[0]]
+        names = ("exp_avg", "exp_avg_sq", "step")
+        if not self._seen or any(first.get(name) is not x for name, x in zip(names, self._seen, strict=True)):
+            states: list[dict[str, Tensor]] = [self._optimizer.state[p] for p in self._parameters]
+            for p, s in zip(self._parameters, states, strict=True):
+                if not s:
+                    s |= {"step": torch.tensor(0.0), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+            self._flat = [side_by_side([s[name] for s in states]) for name in names]
+            self._seen = [first[name] for name in names]
+        return self._flat
+
+
+def bounded(grad: Tensor, norm: Tensor, most: float | None) -> None:
+    """Shorten a gradient [P] of this norm where it is longer than `most`, as `torch.nn.utils.clip_grad_norm_` does."""
+    if most is not None:
+        grad.mul_((most / (norm + 1e-6)).clamp(max=1.0))
