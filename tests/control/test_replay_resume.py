@@ -105,10 +105,10 @@ def test_a_run_that_was_stopped_anywhere_goes_on_bit_for_bit(tmp_path):
 
 
 # ---------------------------------------------------------------------------------------------------- files
-def learned(replay):
+def learned(replay, steps=10**6):
     spec = AgentSpec(obs_dim=3, action_kind="discrete", action_sizes=(2,), hidden=(4,))
     agent = Agent(spec, torch.Generator().manual_seed(0))
-    agent.beside["replay"] = ReplayFiles(replay)
+    agent.beside["replay"] = ReplayFiles(replay, steps)
     return Networks(agent, torch.optim.SGD(agent.parameters()))
 
 
@@ -126,7 +126,7 @@ def filled(steps=60, **more):
 
 
 def saved(tmp_path, job, step, keep=3):
-    (tmp_path / "checkpoints").mkdir(exist_ok=True)
+    (tmp_path / "checkpoints").mkdir(parents=True, exist_ok=True)
     return checkpoint.save(tmp_path, job, {"step": step}, keep=keep)
 
 
@@ -172,6 +172,8 @@ def test_what_checkpoints_share_outlives_those_that_are_dropped(tmp_path):
     again = learned(made())
     checkpoint.load(checkpoint.newest(tmp_path.with_name("copy"))[0], again)
     assert_equal(replay, again.agent.beside["replay"].replay)
+    elsewhere = tmp_path.with_name("fork")  # a run that goes on in another folder has files of its own
+    assert checkpoint.verify(saved(elsewhere, again, 8))["step"] == 8
 
 
 def assert_equal(one, other):
@@ -239,6 +241,7 @@ def test_the_room_that_checkpoints_need_counts_a_piece_once(tmp_path):
     assert job.shared() == 4 * 1001 * row
     assert checkpoint.room(job, 3) == 6 * checkpoint.size(job) + job.shared()
     assert checkpoint.size(job) < job.shared()
+    assert learned(made(capacity=4000), steps=500).shared() == 500 * row
 
 
 OTHERS = {

@@ -26,23 +26,27 @@ LEAST = 1024
 
 
 class ReplayFiles:
-    """What checkpoints hold of a replay (`operant.run.train_state.Filed`)."""
+    """What checkpoints hold of a replay (`operant.run.train_state.Filed`).
 
-    def __init__(self, replay: Replay) -> None:
-        self.replay = replay
+    Args:
+        replay: what is kept.
+        steps: how many the run has, so that it is known how much may come to be kept.
+    """
+
+    def __init__(self, replay: Replay, steps: int) -> None:
+        self.replay, self._rows_to_come = replay, min(steps, replay.lanes * replay.size)
         self.piece = max(LEAST, PIECE // replay.lanes)
         self._sealed: dict[str, tuple[int, int, int]] = {}  # files that were written or read, as they were then
         self._folders: list[str] = []  # the names of the checkpoints that may hold them, the newest first
 
     def size(self) -> int:
         """Bytes that a checkpoint writes of it: about a piece of each lane, and all priorities."""
-        replay = self.replay
-        rows = min(self.piece, replay.size) * replay.lanes
-        return rows * self._row + (0 if replay.tree is None else 8 * replay.lanes * replay.size)
+        tail = min(self.piece * self.replay.lanes, self._rows_to_come)
+        return tail * self._row + (0 if self.replay.tree is None else 8 * self._rows_to_come)
 
     def shared(self) -> int:
         """Bytes of all pieces."""
-        return self.replay.lanes * self.replay.size * self._row
+        return self._rows_to_come * self._row
 
     @property
     def _row(self) -> int:

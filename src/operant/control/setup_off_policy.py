@@ -86,7 +86,7 @@ def off_policy(
     parts = on_policy(cfg, env, apart=apart, act=act, spec=spec)
     buffer = _replay(cfg, env, parts.agent, parts.collect.env)
     if cfg.algo.keep_replay:
-        parts.agent.beside[NAME] = ReplayFiles(buffer)
+        parts.agent.beside[NAME] = ReplayFiles(buffer, cfg.total_steps)
     return OffPolicy(buffer=buffer, **{f.name: getattr(parts, f.name) for f in fields(parts)})
 
 

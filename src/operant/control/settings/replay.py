@@ -16,7 +16,10 @@ class ReplayConfig(Section):
     discount: float = Field(default=0.99, description="γ, weight of the next step's value", ge=0.0, le=1.0)
     lr: PositiveFloat = Field(default=3e-4, description="Adam's learning rate")
     batch: PositiveInt = Field(default=256, description="transitions of a gradient step")
-    capacity: PositiveInt = Field(default=1_000_000, description="transitions that are kept; the oldest go first")
+    capacity: PositiveInt = Field(
+        default=1_000_000,
+        description="rows that are kept: transitions, and last observations of episodes; the oldest go first",
+    )
     learning_starts: PositiveInt = Field(default=1_000, description="environment steps before the first gradient step")
     train_freq: PositiveInt = Field(default=1, description="steps of each copy between two turns of learning")
     gradient_steps: PositiveInt = Field(default=1, description="gradient steps of a turn of learning")
