@@ -42,7 +42,7 @@ REMEMBERING = [  # the same settings with an LSTM, a GRU and without memory, whi
     Case(f"{memory}-{env}", "ppo", WORLD + env, steps, bar if memory != "none" else None, (1, 2, 3),
          HIDDEN | more | {"policy.memory": memory, "policy.memory_size": 64})
     for env, steps, bar, more in (
-        ("cartpole_positions", 100_000, 475, {}),
+        ("cartpole_positions", 200_000, 475, {}),
         ("repeat_previous", 300_000, 0.9, {"algo.horizon": 64}),
         ("t_maze", 300_000, 0.9, {"algo.horizon": 64, "algo.entropy_coef": 0.01}),
     )
