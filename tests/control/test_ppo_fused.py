@@ -169,6 +169,14 @@ def test_states_survive_a_round_trip_through_files(tmp_path: Path) -> None:
     assert_same(agent, again, optimizer, other, atol=0)
 
 
+@pytest.mark.parametrize("obs_clip", [None, 1.5])
+def test_values_are_the_critics(obs_clip: float | None) -> None:
+    agent = make_agent(obs_clip=obs_clip)
+    obs = 3 * torch.randn(7, 30, 5, generator=torch.Generator().manual_seed(1))
+    values = by_hand(CFG, agent, adam(agent)).values(obs)
+    torch.testing.assert_close(values, agent.critic(obs).detach(), atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["discrete", "box"])
 def test_the_same_bits_every_time(kind: str) -> None:
     agents = [make_agent(kind, hidden=(64, 64)) for _ in range(2)]

@@ -8,6 +8,12 @@ _LABELLED = "the completions that a step reward labelled are kept"
 _COUNTED = "prioritised sweeping counts outcomes, where it kept the last one of each pair"
 _COMPILED = "a new run of classic control is in compiled environments, whose first states are other ones"
 _SPACES = "the policy file keeps both spaces"
+_REORDERED = "PPO by hand adds a layer's gradient in another order and values states by its own kernel: other last bits"
+_BY_HAND = (
+    "fused", "fused-switches", "fused-stops-at-kl", "baselines", "box-fused", "box-plain", "dict", "native",
+    "inprocess", "process", "envpool", "measured", "seeds",
+)  # fmt: skip
+"""Cases of PPO whose update is the one by hand."""
 
 INTENDED: dict[str, str] = {
     "*:*policy.json/observation_space*": _SPACES,
@@ -17,6 +23,8 @@ INTENDED: dict[str, str] = {
     "tabular/prioritised-sweeping:*/optim.safetensors/*": _COUNTED,
     "tabular/settings:prioritised-sweeping/lake/*": _COUNTED,
     "control/ppo-preset:*": _COMPILED,
+    **{f"control/ppo-{name}:*": _REORDERED for name in _BY_HAND},
+    "control/loop:*": _REORDERED,
     "mdp/irl:found/log_likelihood": "w · μ_E - E[V] at once, no longer less a penalty that cancels: the last bit",
     "language/grpo-rloo:*/rollouts/*/advantage": _SHOWN,
     "language/grpo-reinforce-pp:*/rollouts/*/advantage": _SHOWN,

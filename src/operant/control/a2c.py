@@ -16,10 +16,19 @@ from torch import Tensor
 
 from operant.control.agent import Agent
 from operant.control.collector import Collector
-from operant.control.fused import fused_step, taken
+from operant.control.fused import fused_step
 from operant.control.settings.gradients import A2CConfig, A2CRun, SegmentConfig
 from operant.control.setup import on_policy
-from operant.control.updates import actor_critic_loss, optimizer_of, row_of, scaled_reward, set_rates, settled, stepped
+from operant.control.updates import (
+    actor_critic_loss,
+    by_hand,
+    optimizer_of,
+    row_of,
+    scaled_reward,
+    set_rates,
+    settled,
+    stepped,
+)
 from operant.data.trajectory import Metrics, Trajectory
 from operant.env import EnvLike
 from operant.math.weighting import critic_target, weighting
@@ -38,7 +47,7 @@ def a2c(
         optimizer: holds the parameters of both.
         total_steps: where the schedule ends.
     """
-    step = taken(cfg.fused, partial(fused_step, agent, optimizer, cfg, advantages))
+    step = by_hand(cfg.fused, partial(fused_step, agent, optimizer, cfg, advantages))
     step = step or partial(gradient_step, cfg, agent, optimizer)
     while True:
         seen: list[Metrics] = []

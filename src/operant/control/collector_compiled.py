@@ -33,6 +33,7 @@ class CompiledCollector(Collector):
         """As `Collector.begin`; the environments are compiled ones again."""
         assert isinstance(env, Classic)
         self._world = env
+        self._kernels: Any = import_module("operant.control.kernels")
         super().begin(env, seed)
 
     def _collected(self, horizon: int) -> Trajectory:
@@ -40,7 +41,6 @@ class CompiledCollector(Collector):
         sample = self._sample.whole() if isinstance(self._sample, Sampler) else None
         if sample is None:  # not as it acts now
             return super()._collected(horizon)
-        kernels: Any = import_module("operant.control.kernels")
         obs = np.empty((horizon + 1, n, env.obs_dim), np.float32)
         final_obs = np.empty((horizon, n, env.obs_dim), np.float32)
         action = np.empty((horizon, n), np.float32 if sample.shape else np.int64)
@@ -48,7 +48,7 @@ class CompiledCollector(Collector):
         terminated, truncated = np.empty((2, horizon, n), np.bool_)
         obs[0] = self._obs
         noise = sample.noise(self._generator, horizon, n)
-        kernels.collecting(1 + len(sample.shape), noise.ndim - 1)(
+        self._kernels.collecting(1 + len(sample.shape), noise.ndim - 1)(
             sample.kernel, *sample.network(), *sample.moments, noise, *env.world, *sample.bounds, obs, action, logp,
             reward, terminated, truncated, final_obs,
         )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from math import inf
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,9 +23,8 @@ from operant.control.policies import Critic, Policy
 from operant.control.settings.gradients import SegmentConfig
 from operant.control.settings.ppo import PPOConfig
 from operant.control.updates import weighed
-from operant.data.trajectory import Batch, Metrics, Trajectory, shuffled
+from operant.data.trajectory import Batch, Metrics, Obs, Trajectory, shuffled
 
-T = TypeVar("T")
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 Weigh = Callable[[SegmentConfig, Trajectory, Tensor, Tensor], tuple[Tensor, Tensor]]
 """Of a segment, its rewards [N, T] and values [N, T+1]: advantages and the critic's targets [N, T]."""
@@ -40,25 +39,6 @@ MOMENTS: dict[type[torch.optim.Optimizer], tuple[str, ...]] = {
 """What optimisers keep of each parameter; how many is the number by which the kernels know their rule."""
 NAMES = ("loss/policy", "policy/entropy", "policy/kl", "policy/clip_fraction", "loss/value", "grad/norm")
 UNKNOWN = ("weight_decay", "momentum", "amsgrad", "centered", "maximize")
-
-
-def taken(setting: str, make: Callable[[], T | str]) -> T | None:
-    """The update by hand where it takes the readable one's place, else None.
-
-    Args:
-        setting: `algo.fused`: "auto", "on" or "off".
-        make: gives it, or in words why it does not apply.
-
-    Raises:
-        ConfigError: if it is on, and does not apply.
-    """
-    if setting == "off":
-        return None
-    if not isinstance(found := make(), str):
-        return found
-    if setting == "on":
-        raise ConfigError(f"algo.fused is on, but the hand-written update does not apply: {found}")
-    return None
 
 
 class Fused:
@@ -107,6 +87,18 @@ class Fused:
             raise ConfigError(f"a segment has observations {list(obs.shape)}: this policy takes {inputs} numbers.")
         return obs.contiguous().numpy(), allowed.contiguous().numpy()
 
+    def values(self, obs: Obs) -> Tensor:
+        """V [N, T] of observations [N, T, D], without gradient."""
+        assert isinstance(obs, Tensor)
+        states, _ = self.states(obs.reshape(-1, obs.shape[-1]))
+        return torch.from_numpy(self._valued(states)).view(obs.shape[:-1])
+
+    def _valued(self, states: np.ndarray) -> np.ndarray:
+        """[S] of what the networks see [S, D]."""
+        from operant.control.kernels import estimate
+
+        return estimate(self.memory()[0][self.split :], self.sizes[1], self.relu, states)
+
     def actions(self, action: Tensor, rows: int) -> np.ndarray:
         """[S, A] float32 of so many rows; one number that is the index of a categorical.
 
@@ -140,7 +132,7 @@ class Fused:
         return self._flat
 
     def _laid(self, state: list[dict[str, Any]], names: tuple[str, ...]) -> tuple[np.ndarray, ...]:
-        from operant.control.kernels import side_by_side
+        from operant.control.perceptrons import side_by_side
 
         count, *moments = [side_by_side([s[name] for s in state]).numpy() for name in names] or [np.zeros(1)]
         none = [np.empty(0, np.float32)] * (2 - len(moments))
@@ -246,7 +238,8 @@ class FusedPPO(Fused):
             shuffled(len(steps), generator).numpy(), cfg.batch, cfg.whiten, loss, self.rule, rates, metrics,
         )  # fmt: skip
         count += len(metrics)
-        return [dict(zip(NAMES, row.unbind(), strict=True)) for row in torch.from_numpy(metrics).float()]
+        told = torch.from_numpy(metrics).float().flatten().unbind()
+        return [dict(zip(NAMES, told[k : k + len(NAMES)], strict=True)) for k in range(0, len(told), len(NAMES))]
 
     def _read(self, steps: Batch) -> Arrays:
         """obs [S, D] normalised, action [S, A], past [4, S], allowed [S, K] or without rows."""
@@ -295,8 +288,8 @@ class FusedA2C(Fused):
         n, steps = traj.reward.shape
         theta, first, second, count = self.memory()
         obs, allowed = self.states(traj.obs.reshape(n * (steps + 1), -1))
-        value = self._kernels.estimate(theta[self.split :], self.sizes[1], self.relu, obs)
-        adv, target = self._weigh(self._cfg, traj, reward, torch.from_numpy(value).view(n, steps + 1))
+        value = torch.from_numpy(self._valued(obs)).view(n, steps + 1)
+        adv, target = self._weigh(self._cfg, traj, reward, value)
         adv = weighed(self._cfg, traj, adv, elapsed)
         # A row of decisions for each row of states: the last of a copy has none.
         action, past = traj.action.new_zeros((n, steps + 1, *traj.action.shape[2:])), torch.zeros(4, n, steps + 1)

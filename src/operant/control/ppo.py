@@ -21,12 +21,13 @@ from torch import Tensor
 
 from operant.control.agent import Agent
 from operant.control.collector import Collector
-from operant.control.fused import FusedPPO, fused_update, taken
+from operant.control.fused import FusedPPO, fused_update
 from operant.control.nan_locator import Inspector
 from operant.control.normalizer import RewardScale
 from operant.control.settings.ppo import PPOConfig, PPORun
 from operant.control.setup import on_policy
-from operant.data.trajectory import Batch, Metrics, Trajectory, minibatches
+from operant.control.updates import by_hand
+from operant.data.trajectory import Batch, Metrics, Obs, Trajectory, minibatches
 from operant.env import EnvLike
 from operant.math.advantage import gae
 from operant.math.baseline import whiten
@@ -55,7 +56,7 @@ def ppo(
     Raises:
         ConfigError: if `cfg.fused` is "on" and the hand-written update does not apply; says why.
     """
-    epoch = _epoch(cfg, agent, optimizer)
+    values, epoch = _ways(cfg, agent, optimizer)
     cut, size = agent.cut(cfg.batch, cfg.horizon)
     inspector = Inspector(agent, optimizer, generator)
 
@@ -69,7 +70,7 @@ def ppo(
         traj = collect(cfg.horizon)
         reward, terminated, truncated = step_rewards(cfg, traj, agent.reward_scale)
         with torch.no_grad():
-            value = agent.critic(traj.obs)  # [N, T+1]
+            value = values(traj.obs)  # [N, T+1]
         adv = gae(reward, value, terminated, truncated, traj.acted, discount=cfg.discount, lam=cfg.lam)
         steps = cut(traj, adv=agent.combined(adv), target=adv + value[:, :-1], value=value[:, :-1])
         inspector.remember(traj, {"scaled_reward": reward, "value": value, "advantage": adv}, lr)
@@ -160,21 +161,23 @@ def _loss(cfg: PPOConfig, agent: Agent, b: Batch, **bend: float) -> tuple[Tensor
 
 
 Epoch = Callable[["partial[Metrics]", Batch, int, np.random.Generator], list[Metrics]]
+Values = Callable[[Obs], Tensor]
 
 
-def _epoch(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Optimizer) -> Epoch:
-    """What passes once over a segment: minibatch by minibatch, or the hand-written update, which does the same."""
+def _ways(cfg: PPOConfig, agent: Agent, optimizer: torch.optim.Optimizer) -> tuple[Values, Epoch]:
+    """What values states [N, T+1], and what passes once over a segment: by torch, minibatch by minibatch, or by hand,
+    which does the same."""
 
     def made() -> FusedPPO | str:
         if cfg.objective != "clip":
             return f"it clips the ratio, and algo.objective is {cfg.objective}"
         return fused_update(agent, optimizer, cfg)
 
-    if (fused := taken(cfg.fused, made)) is not None:
-        return lambda update, steps, size, generator: fused(
+    if (fused := by_hand(cfg.fused, made)) is not None:
+        return fused.values, lambda update, steps, size, generator: fused(
             steps, generator, lr=optimizer.param_groups[0]["lr"], **update.keywords
         )
-    return lambda update, steps, size, generator: [update(b) for b in minibatches(steps, size, generator)]
+    return agent.critic, lambda update, steps, size, generator: [update(b) for b in minibatches(steps, size, generator)]
 
 
 def _too_far(cfg: PPOConfig, seen: list[Metrics], last: int) -> bool:
