@@ -3,7 +3,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operant.math.bellman import backup, distributional_projection, double_q_target, greedy, soft_backup
+from operant.math.bellman import (
+    backup,
+    categorical_error,
+    distributional_projection,
+    double_q_target,
+    greedy,
+    munchausen,
+    quantile_huber,
+    soft_backup,
+)
 from reference import distributions as slow
 from reference.rows import close
 
@@ -77,10 +86,54 @@ def test_projection_with_one_discount_and_leading_dimensions():
     close(gone, torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0]).expand(2, 3, 5), tol=1e-6)
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 7), st.integers(1, 7), st.sampled_from([0.0, 0.3, 1.0, 5.0]))
+def test_quantile_huber_equals_its_loop(seed, N, M, threshold):
+    quantile, target = normal(seed, 3, N), 2 * normal(seed + 1, 3, M)
+    got = quantile_huber(quantile, target, threshold=threshold)
+    for i in range(3):
+        close(got[i], slow.quantile_huber(quantile[i].tolist(), target[i].tolist(), threshold))
+
+
+def test_quantile_regression_ends_at_the_quantiles():
+    """Of 1, …, 100 the midpoints of four quarters; the mean of such quantiles is the mean of the numbers."""
+    target, theta = torch.arange(1.0, 101.0, dtype=torch.float64), torch.zeros(4, dtype=torch.float64)
+    for k in range(4000):
+        theta.requires_grad_()
+        (gradient,) = torch.autograd.grad(quantile_huber(theta, target, threshold=0.0), theta)
+        theta = theta.detach() - 200.0 / (10 + k) * gradient
+    close(theta, torch.tensor([12.5, 37.5, 62.5, 87.5]), tol=0.6)
+
+
+def test_categorical_error_is_the_divergence_and_its_gradient_that_of_the_cross_entropy():
+    logits, other = normal(8, 5, 4).requires_grad_(), normal(9, 5, 4)
+    target = other.softmax(-1)
+    got = categorical_error(logits, target)
+    for i in range(5):
+        close(got[i].detach(), slow.kl_categorical(other[i].tolist(), logits[i].tolist()))
+    close(categorical_error(other, target), torch.zeros(5))
+    (gradient,) = torch.autograd.grad(got.sum(), logits)
+    close(gradient, logits.detach().softmax(-1) - target)
+    certain = torch.tensor([[0.0, 1.0]], dtype=torch.float64)  # 0 log 0 is 0
+    close(categorical_error(torch.zeros(1, 2, dtype=torch.float64), certain), certain.new_tensor([2.0]).log())
+
+
+def test_munchausen_adds_the_bounded_log_probability():
+    q, reward = normal(10, 4, 3), normal(11, 4)
+    action = torch.tensor([0, 2, 1, 1])
+    got = munchausen(reward, q, action, temperature=0.3, scale=0.9, least=-0.5)
+    for i in range(4):
+        policy = slow.softmax([v / 0.3 for v in q[i].tolist()])
+        log = torch.tensor(policy[int(action[i])], dtype=torch.float64).log()
+        close(got[i], reward[i] + 0.9 * max(-0.5, float(0.3 * log)))
+
+
 def test_gradients():
     reward, q = normal(5, 4).requires_grad_(), normal(6, 4, 3).requires_grad_()
     assert torch.autograd.gradcheck(lambda r, x: soft_backup(r, x, TERMINATED, 0.9, temperature=0.5), (reward, q))
     assert torch.autograd.gradcheck(lambda r, x: backup(r, greedy(x), TERMINATED, 0.9), (reward, q))
+    fixed = normal(7, 4, 5)
+    assert torch.autograd.gradcheck(lambda x: quantile_huber(x, fixed, threshold=0.7), q)
 
 
 def test_errors_name_the_argument():
@@ -98,5 +151,13 @@ def test_errors_name_the_argument():
         double_q_target(x, q, q[:, 1:], no, 0.9)
     with pytest.raises(ValueError, match=r"support must have shape \[K\] with K >= 2, got \[1\]"):
         distributional_projection(x, q[:, :1], no, 0.9, support=torch.zeros(1))
+    with pytest.raises(ValueError, match=r"target must have shape \[2, 4\], got \[3, 4\]"):
+        quantile_huber(q, torch.zeros(3, 4))
+    with pytest.raises(ValueError, match="threshold must be at least 0"):
+        quantile_huber(q, q, threshold=-1.0)
+    with pytest.raises(ValueError, match=r"target must have shape \[2, 3\], got \[2, 2\]"):
+        categorical_error(q, q[:, 1:])
+    with pytest.raises(TypeError, match=r"action holds indices and must be torch\.int64"):
+        munchausen(x, q, x, temperature=1.0)
     with pytest.raises(ValueError, match=r"next_probability must have shape \[2, 5\], got \[2, 3\]"):
         distributional_projection(x, q, no, 0.9, support=torch.linspace(0, 1, 5))

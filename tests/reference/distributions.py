@@ -78,3 +78,20 @@ def projection(reward, probability, terminated, discount, support):
             out[lower] += p * (upper - place)
             out[upper] += p * (place - lower)
     return out
+
+
+def quantile_huber(quantile, target, threshold):
+    """QR-DQN's loss pair by pair: summed over the prediction's quantiles, averaged over the target's."""
+    total = 0.0
+    for i, theta in enumerate(quantile):
+        tau = (2 * i + 1) / (2 * len(quantile))
+        for other in target:
+            u = other - theta
+            if threshold == 0:
+                size = abs(u)
+            elif abs(u) <= threshold:
+                size = 0.5 * u * u / threshold
+            else:
+                size = abs(u) - 0.5 * threshold
+            total += abs(tau - (1.0 if u < 0 else 0.0)) * size / len(target)
+    return total

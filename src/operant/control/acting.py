@@ -9,10 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from operant.config.errors import ConfigError
+from operant.control.action_values import Behaviour, greedy_of
 from operant.control.agent import Agent
-from operant.control.distributions import Categorical, Normal
+from operant.control.distributions import Categorical, Normal, Parameters
 from operant.control.mlp import MLP
 from operant.control.networks.trunk import Headed
+from operant.control.networks.value import noised, noisy_layers
 from operant.control.policies import Policy
 
 Acted = tuple[NDArray[Any], NDArray[Any]]
@@ -32,6 +34,11 @@ class Sampler:
     def __call__(self, obs: NDArray[Any], generator: np.random.Generator) -> Acted:
         action, logp = self.policy.sample(torch.from_numpy(obs).to(self.device), generator)
         return action.cpu().numpy(), logp.cpu().numpy()
+
+    @torch.no_grad()
+    def parameters(self, obs: NDArray[Any]) -> Parameters:
+        """What the policy's distribution is made of at observations [N, D]; a memory moves on by them."""
+        return self.policy.parameters_of(torch.from_numpy(obs).to(self.device))
 
     def finish(self, action: NDArray[Any]) -> NDArray[Any]:
         """What the environment takes for a sampled action."""
@@ -104,6 +111,11 @@ class _Remembering(Sampler):
         return self._state.cpu().numpy()
 
     @torch.no_grad()
+    def parameters(self, obs: NDArray[Any]) -> Parameters:
+        p, _, self._state = self.agent.step(torch.from_numpy(obs).to(self.device), self._state)
+        return p
+
+    @torch.no_grad()
     def __call__(self, obs: NDArray[Any], generator: np.random.Generator) -> Acted:
         rows, policy = torch.from_numpy(obs).to(self.device), self.policy
         features, self._state = self.agent.remember(rows, self._state)
@@ -117,6 +129,29 @@ class _Remembering(Sampler):
 
     def forget(self, rows: NDArray[np.bool_]) -> None:
         self._state = torch.where(torch.from_numpy(rows).to(self.device)[:, None], 0.0, self._state)
+
+
+class Exploring(Sampler):
+    """Acts by an agent's action values as `behaviour` has it, with its memory and new noise in its noisy layers.
+
+    Args:
+        agent: whose values they are.
+        behaviour: what draws actions.
+    """
+
+    def __init__(self, agent: Agent, behaviour: Behaviour) -> None:
+        super().__init__(agent.policy)
+        self._plain = _Remembering(agent) if agent.remembers else Sampler(agent.policy)
+        self._behaviour, self._values, self._noisy = behaviour, greedy_of(agent.policy), noisy_layers(agent.policy)
+        self.begin, self.forget = self._plain.begin, self._plain.forget
+
+    @property
+    def memory(self) -> NDArray[np.float32] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self._plain.memory
+
+    def __call__(self, obs: NDArray[Any], generator: np.random.Generator) -> Acted:
+        with noised(self._noisy, generator):
+            return self._behaviour.act(self._values, self._plain.parameters(obs), generator)
 
 
 class Compiled(Sampler):

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from operant.config.bounded import load_json
 from operant.config.errors import ConfigError, NonFiniteError
 from operant.config.registry import TRUST
+from operant.control.action_values import GreedyValue
 from operant.control.distributions import Categorical, Distribution, Normal, Parameters
 from operant.control.mlp import MLP
 from operant.control.network import OwnFeatures, OwnNetwork
 from operant.control.networks.trunk import Headed, Trunk, plain
+from operant.control.networks.value import ValueHead
 from operant.control.normalizer import ObsNormalizer, RewardScale
 from operant.control.policies import ActionValues, Critic, Policy
 from operant.control.spec import AgentSpec, weights
@@ -61,10 +63,12 @@ class Agent(Acting, nn.Module):
         self.reward_scale = None if spec.reward_clip is None else RewardScale(spec.reward_clip)
         distribution = spec.distribution(self.interface)
         trunk = self._trunk(gen) if spec.shared else None
-        net = self._net(distribution.outputs, 0.01, gen, trunk)
+        net = self._net(distribution.outputs, 1.0 if spec.head else 0.01, gen, trunk)
         self.policy = Policy(net, self.normalizer, self.layout, distribution, spec.log_std_init)
-        if spec.critics:
-            self.critic: Critic = self._action_values(distribution, gen)
+        if spec.head:
+            self.critic: Critic | GreedyValue = GreedyValue(self.policy)
+        elif spec.critics:
+            self.critic = self._action_values(distribution, gen)
         else:
             self.critic = Critic(self._net(1, 1.0, gen, trunk), self.normalizer, self.layout)
         for trunk in self.trunks[1:]:
@@ -75,7 +79,7 @@ class Agent(Acting, nn.Module):
     def trunks(self) -> list[Trunk]:
         """Those of the policy and of the critic, once where they are one; none where both are plain perceptrons."""
         both = [trunk for trunk in (self.policy.trunk, self.critic.trunk) if trunk is not None]
-        return both[:1] if self.spec.shared else both
+        return both[:1] if self.spec.shared or self.spec.head else both
 
     @property
     def q(self) -> ActionValues:
@@ -103,7 +107,7 @@ class Agent(Acting, nn.Module):
         decided = features if seen is states else features[:, :-1]
         p = self.policy.parameters_from(self.policy.output_of(decided), seen)
         distribution = self.policy.distribution
-        value = self.critic.output_of(features).squeeze(-1)
+        value = self.critic.value_of(features, states)
         return distribution.logp(p, action), distribution.entropy(p, action), value
 
     def cut(self, size: int, horizon: int) -> tuple[Callable[..., Batch], int]:
@@ -119,7 +123,7 @@ class Agent(Acting, nn.Module):
         p = self.policy.parameters_from(self.policy.output_of(features[0]), obs)
         if self.spec.critics:
             return p, self._judged(p, features[-1]), after
-        return p, self.critic.output_of(features[-1]).squeeze(-1), after
+        return p, self.critic.value_of(features[-1], obs), after
 
     def remember(self, obs: Tensor, memory: Tensor) -> tuple[list[Tensor], Tensor]:
         """Of such a step what each trunk gives, [N, F], and the memory after it."""
@@ -280,12 +284,22 @@ class Agent(Acting, nn.Module):
         """
         spec = self.spec
         if trunk is None and not (spec.network or spec.memory):
-            sizes = (self.layout.vector_size, *spec.hidden, outputs)
-            return MLP(sizes, spec.activation, out_gain=out_gain, generator=generator)
-        if trunk is None and spec.own and not spec.memory:
+            return self._head((self.layout.vector_size, *spec.hidden), outputs, out_gain, generator, behind=False)
+        if trunk is None and spec.own and not (spec.memory or spec.head):
             own = OwnFeatures(spec.network, self.layout.vector_size, generator)
             return OwnNetwork(own, outputs, out_gain=out_gain, generator=generator)
         trunk = trunk or self._trunk(generator)
         hidden = () if spec.own or not self.layout.vector_size else spec.hidden
-        head = MLP((trunk.features, *hidden, outputs), spec.activation, out_gain=out_gain, generator=generator)
-        return Headed(trunk, head)
+        return Headed(trunk, self._head((trunk.features, *hidden), outputs, out_gain, generator, behind=True))
+
+    def _head(
+        self, sizes: tuple[int, ...], outputs: int, out_gain: float, generator: torch.Generator, *, behind: bool
+    ) -> nn.Module:
+        """The layers above features of the first of these widths, perhaps `behind` a trunk."""
+        spec = self.spec
+        if not (spec.dueling or spec.noisy or spec.layer_norm):
+            return MLP((*sizes, outputs), spec.activation, out_gain=out_gain, generator=generator)
+        return ValueHead(
+            sizes, spec.action_sizes[0], outputs // spec.action_sizes[0], spec.activation, dueling=spec.dueling,
+            noisy=spec.noisy, norm=spec.layer_norm, normed=spec.layer_norm and behind, generator=generator,
+        )  # fmt: skip

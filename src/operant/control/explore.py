@@ -129,6 +129,10 @@ def exploration(
         raise ConfigError("explore.critic is own, but there is no bonus to value: set explore.bonus to count or rnd")
     if cfg.critic == "own" and not combines:
         raise ConfigError("explore.critic own is for ppo, which adds two advantages: here leave it shared")
+    if cfg.param_noise is not None and agent.spec.head:
+        raise ConfigError(
+            "explore.param_noise is for policies that draw their actions: a network of action values has policy.noisy"
+        )
     if cfg.bonus == "none" and cfg.param_noise is None:
         return None
     device = next(agent.parameters()).device

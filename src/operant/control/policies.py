@@ -103,6 +103,10 @@ class Critic(_Headed):
         """[..., D] → [...]."""
         return self.output(obs).squeeze(-1)
 
+    def value_of(self, features: Tensor, obs: Obs) -> Tensor:
+        """The same [...] for features that its trunk gave of these observations."""
+        return self.output_of(features).squeeze(-1)
+
 
 class ActionValues(Critic):
     """Q_k(s, a), k = 1 … N, by a network each, above one trunk where there is one.

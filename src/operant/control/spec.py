@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
+from math import isfinite
 from types import NoneType
 from typing import Any, Literal, get_args
 
@@ -12,6 +13,7 @@ import torch
 from gymnasium import spaces
 
 from operant.config.errors import ConfigError
+from operant.control.action_values import Greedy
 from operant.control.composite import Composite
 from operant.control.deterministic import Deterministic
 from operant.control.distributions import (
@@ -29,7 +31,7 @@ from operant.env.spaces import ActionKind, Actions
 
 OPTIONAL = (
     "network", "memory", "memory_size", "shared", "std", "squash", "critics", "observation_space", "action_space",
-    "action_mask",
+    "action_mask", "head", "atoms", "value_min", "value_max", "dueling", "noisy", "layer_norm",
 )  # fmt: skip
 """Of a spec, what `policy.json` leaves out where it is as in a perceptron that sees a vector."""
 
@@ -57,6 +59,13 @@ class AgentSpec:
     observation_space: dict[str, Any] | None = field(default=None, hash=False)  # as `encode_space` writes it
     action_space: dict[str, Any] | None = field(default=None, hash=False)
     action_mask: str = ""  # where it comes from
+    head: Literal["", "q", "c51", "qr"] = ""  # of a network of action values, which acts greedily; no such one if empty
+    atoms: int = 0  # numbers for each action, of c51 and qr
+    value_min: float = 0.0  # the first atom of c51
+    value_max: float = 0.0  # the last one
+    dueling: bool = False  # whether values and advantages have a stream each
+    noisy: float = 0.0  # σ₀ of noisy layers
+    layer_norm: bool = False  # whether its hidden layers are normed
 
     def as_json(self) -> dict[str, Any]:
         """What `policy.json` holds: what is not beyond a perceptron that sees a vector is left out."""
@@ -98,6 +107,8 @@ class AgentSpec:
             ValueError: if it needs the environment's spaces and they are not known.
             ConfigError: if actions without finite bounds are to be squashed.
         """
+        if self.head:
+            return self.greedy()
         if interface is not None:
             return self._of(interface.actions.space)
         if self.squash or self.action_kind == "composite":
@@ -111,6 +122,20 @@ class AgentSpec:
                 return Bernoulli(self.action_sizes[0])
             case _:
                 return self._normal(self.action_sizes[0])
+
+    def greedy(self) -> Greedy:
+        """The distribution of a network of action values.
+
+        Raises:
+            ConfigError: if its actions are not one choice of several.
+        """
+        if not self.head or self.action_kind != "discrete":
+            raise ConfigError(
+                f"a network of action values chooses one action of several, a Discrete space, and these are "
+                f"{self.action_kind}: train ppo, which acts in every space, or for a Box sac or td3"
+            )
+        atoms = 1 if self.head == "q" else self.atoms
+        return Greedy(self.action_sizes[0], self.head, atoms, self.value_min, self.value_max)
 
     def _of(self, space: Any) -> Distribution:
         if isinstance(space, spaces.Dict | spaces.Tuple):
@@ -168,14 +193,17 @@ def weights(spec: AgentSpec) -> int:
         raise ValueError("policy.json: critics is no count")
     if type(spec.memory_size) is not int or spec.memory_size < (1 if spec.memory else 0):
         raise ValueError("policy.json: memory_size is not a positive whole number")
+    _check_values(spec)
     if spec.network or spec.memory:
         return _recurrent(spec) + (_convolutional(spec) if spec.network in CONVOLUTIONAL else 0)
-    outputs = sum(spec.action_sizes)
+    outputs = sum(spec.action_sizes) * max(1, spec.atoms)
     inputs = spec.layout(spec.interface()).vector_size
     widths = (inputs, *spec.hidden)
     if spec.action_kind == "composite" or spec.std == "network":
         outputs = 1  # at least
     actor = sum(a * b for a, b in pairwise(widths)) + widths[-1] * outputs
+    if spec.head:
+        return actor
     chooses = spec.action_kind == "discrete"
     beside, told = (0, sum(spec.action_sizes)) if chooses else (sum(spec.action_sizes), 1)
     if not spec.critics:
@@ -184,9 +212,27 @@ def weights(spec: AgentSpec) -> int:
     return actor + max(1, spec.critics) * sum(a * b for a, b in pairwise(widths))
 
 
+def _check_values(spec: AgentSpec) -> None:
+    """Refuse what cannot be of a network of action values, or of any other."""
+    if spec.head not in ("", "q", "c51", "qr") or any(type(x) is not bool for x in (spec.dueling, spec.layer_norm)):
+        raise ValueError(f"policy.json: unknown head {spec.head!r}, or dueling or layer_norm is neither true nor false")
+    least = {"c51": 2, "qr": 1}.get(spec.head, 0)
+    if type(spec.atoms) is not int or spec.atoms < least or (least == 0 and spec.atoms):
+        raise ValueError("policy.json: atoms is not a whole number that its head can have")
+    numbers = (spec.value_min, spec.value_max, spec.noisy)
+    if any(type(x) not in (int, float) or not isfinite(x) for x in numbers) or spec.noisy < 0:
+        raise ValueError("policy.json: value_min, value_max or noisy is no number")
+    if spec.head == "c51" and spec.value_min >= spec.value_max:
+        raise ValueError("policy.json: value_min is not below value_max")
+
+
 def _recurrent(spec: AgentSpec) -> int:
     gates = {"": 0, "lstm": 4, "gru": 3}[spec.memory]
-    return gates * spec.memory_size**2 * (1 if spec.shared else 2)
+    return gates * spec.memory_size**2 * _trunks(spec)
+
+
+def _trunks(spec: AgentSpec) -> int:
+    return 1 if spec.shared or spec.head else 2
 
 
 def _convolutional(spec: AgentSpec) -> int:
@@ -198,7 +244,7 @@ def _convolutional(spec: AgentSpec) -> int:
             refuse_small(spec.network, f"the observation{picture.name}", height, width)
             module = CONVOLUTIONAL[spec.network](channels, height, width, torch.Generator("cpu"))
             count += sum(p.numel() for p in module.parameters())
-    return count * (1 if spec.shared else 2)
+    return count * _trunks(spec)
 
 
 def action_sizes(space: Any) -> tuple[int, ...]:

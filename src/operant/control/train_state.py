@@ -23,7 +23,10 @@ from operant.run.disk import fits_memory, save_tensors
 from operant.run.optimizer_state import read_moments, shape_of, store_moments, tensors_of
 from operant.run.train_state import Filed
 
-SHAPED = ("action_kind", "activation", "network", "memory", "shared", "std", "squash", "critics", "action_mask")
+SHAPED = (
+    "action_kind", "activation", "network", "memory", "shared", "std", "squash", "critics", "action_mask", "head",
+    "atoms", "value_min", "value_max", "dueling", "layer_norm",
+)  # fmt: skip
 """Of `policy.json`, what decides what weights mean and is not seen in their shapes."""
 
 

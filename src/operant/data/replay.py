@@ -109,6 +109,14 @@ class Replay(Lanes):
             weight = (weight / weight.max()).astype(np.float32)
         return self._transitions(lane, row, weight, n, discount, generator)
 
+    def latest(self, size: int, generator: np.random.Generator, *, n: int = 1, discount: float = 0.99) -> Transitions:
+        """The newest `size` decisions of each lane, fewer where there are, in their order; the rest as of `sample`."""
+        count = np.minimum(size, self.taken_of - self._first)
+        lane = np.repeat(np.arange(self.lanes), count)
+        back = np.concatenate([np.arange(k, 0, -1) for k in count])
+        row = self._starts[lane, (self.taken_of[lane] - back) % self.size]
+        return self._transitions(lane, row, np.ones(len(row), np.float32), n, discount, generator)
+
     def prioritise(self, index: Tensor, error: Tensor) -> None:
         """Say how wrong the estimates of these decisions are, δ [B]. Those that are gone by now are left out."""
         if self.tree is None:

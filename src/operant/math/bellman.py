@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from operant.math import _check
+from operant.math.objective import huber
 
 
 def backup(reward: Tensor, next_value: Tensor, terminated: Tensor, discount: float | Tensor) -> Tensor:
@@ -185,3 +186,90 @@ def distributional_projection(
     gap = (support[-1] - support[0]) / (support.shape[0] - 1)
     share = (1.0 - (moved.unsqueeze(-2) - support.unsqueeze(-1)).abs() / gap).clamp(0.0, 1.0)  # [..., i, j]
     return (share * next_probability.unsqueeze(-2)).sum(-1)
+
+
+def categorical_error(logits: Tensor, target: Tensor) -> Tensor:
+    """KL(m ‖ p) = Σ_i m_i (log m_i − log p_i): how far a predicted distribution is from its target (C51's loss).
+
+    Its gradient is that of the cross-entropy, and unlike that it is 0 where they agree, as a priority should be.
+
+    Args:
+        logits: [..., K], of p over the atoms; differentiable.
+        target: [..., K], m; sums to 1.
+
+    Returns:
+        [...], in nats.
+
+    Raises:
+        TypeError: a number tensor is not floating-point.
+        ValueError: shapes differ.
+
+    Source: Bellemare et al. (2017), equation 7; as a priority Hessel et al. (2018), Rainbow.
+    """
+    _check.floating(logits=logits, target=target)
+    _check.same_shape(logits.shape, target=target)
+    return (torch.special.xlogy(target, target) - target * logits.log_softmax(-1)).sum(-1)
+
+
+def quantile_huber(quantile: Tensor, target: Tensor, *, threshold: float = 1.0) -> Tensor:
+    """Σ_i mean_j |τ_i − 1{u_ij < 0}| L_κ(u_ij) / κ with u_ij = target_j − quantile_i and τ_i = (i + ½) / N (QR-DQN's).
+
+    L_κ(u) is ½ u² up to |u| = κ and κ (|u| − ½ κ) beyond. With κ = 0 the Huber part is |u|: quantile regression.
+
+    Args:
+        quantile: [..., N], of the prediction at the midpoints τ; differentiable.
+        target: [..., M], samples or quantiles of the target.
+        threshold: κ, at least 0, in units of return.
+
+    Returns:
+        [...].
+
+    Raises:
+        TypeError: a number tensor is not floating-point.
+        ValueError: leading shapes differ, or κ is negative.
+
+    Source: Dabney et al. (2018), Distributional reinforcement learning with quantile regression, equations 9 and 10.
+    """
+    _check.floating(quantile=quantile, target=target)
+    _check.at_least(1, quantile=quantile)
+    _check.same_shape((*quantile.shape[:-1], target.shape[-1]), target=target)
+    _check.not_negative(threshold=threshold)
+    u = target.unsqueeze(-2) - quantile.unsqueeze(-1)  # [..., N, M]
+    size = threshold * huber(u / threshold) if threshold > 0.0 else u.abs()
+    N = quantile.shape[-1]
+    tau = (torch.arange(N, device=u.device, dtype=u.dtype) + 0.5) / N
+    weight = (tau.unsqueeze(-1) - (u.detach() < 0).to(u.dtype)).abs()
+    return (weight * size).mean(-1).sum(-1)
+
+
+def munchausen(
+    reward: Tensor, q: Tensor, action: Tensor, *, temperature: float, scale: float = 0.9, least: float = -1.0
+) -> Tensor:
+    """r + α clamp(τ log π(a|s), l, 0) with π = softmax(q / τ): the reward of Munchausen DQN, to be backed up softly.
+
+    Args:
+        reward: [...].
+        q: [..., A], of the target network at the state; −∞ or very low where an action is ruled out.
+        action: [...] int64, the one taken.
+        temperature: τ, above 0.
+        scale: α in [0, 1].
+        least: l, at most 0, in units of reward.
+
+    Returns:
+        [...].
+
+    Raises:
+        TypeError: `action` is not int64, or a number tensor is not floating-point.
+        ValueError: shapes do not fit, or a number lies outside of its range.
+
+    Source: Vieillard, Pietquin and Geist (2020), Munchausen reinforcement learning, equation 2.
+    """
+    _check.floating(reward=reward, q=q)
+    _check.integer(action=action)
+    _check.same_shape((*reward.shape, q.shape[-1]), q=q)
+    _check.same_shape(reward.shape, action=action)
+    _check.positive(temperature=temperature)
+    _check.fraction(scale=scale)
+    _check.not_negative(minus_least=-least)
+    logp = (q / temperature).log_softmax(-1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
+    return reward + scale * (temperature * logp).clamp(least, 0.0)

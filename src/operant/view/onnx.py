@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from operant.config.errors import ConfigError, OperantError
+from operant.control.action_values import Greedy
 from operant.control.agent import Agent
 from operant.control.distributions import Parameters
 from operant.control.policies import Policy
@@ -67,12 +68,27 @@ class Deployed(nn.Module):
         """[N, D] → [N, ...], the policy's own action, squashed where it is."""
         if not isinstance(self.policy, Policy):
             return self.policy.mode(obs)
-        its = self.policy.distribution
-        return its.finish(its.mode(Parameters(scores(self.policy, obs), self.policy.log_std)))
+        return self._mode(scores(self.policy, obs))
 
-    def forward(self, obs: Tensor) -> Tensor:
-        """[N, D] → [N, *shape]."""
-        action = self.mode(obs).reshape(-1, *self.shape)
+    def _mode(self, of: Tensor) -> Tensor:
+        assert isinstance(self.policy, Policy)
+        its = self.policy.distribution
+        return of.argmax(-1) if isinstance(its, Greedy) else its.finish(its.mode(Parameters(of, self.policy.log_std)))
+
+    def forward(self, obs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """[N, D] → [N, *shape]; of a network of action values these, too, [N, A]."""
+        if not self.valued:
+            return self._decoded(self.mode(obs))
+        q = scores(self.policy, obs)
+        return self._decoded(self._mode(q)), q
+
+    @property
+    def valued(self) -> bool:
+        """Whether it has action values."""
+        return isinstance(self.policy, Policy) and isinstance(self.policy.distribution, Greedy)
+
+    def _decoded(self, action: Tensor) -> Tensor:
+        action = action.reshape(-1, *self.shape)
         if self.shifted:
             action = action + self.start
         if self.box:
@@ -82,8 +98,10 @@ class Deployed(nn.Module):
 
 
 def scores(policy: Any, obs: Tensor) -> Tensor:
-    """What a network gives for raw rows, [N, outputs]; the lowest number where an action is masked."""
+    """What a network decides by for raw rows, [N, outputs]; the lowest number where an action is masked."""
     output: Tensor = policy.output(obs)
+    if isinstance(policy, Policy) and isinstance(policy.distribution, Greedy):
+        output = policy.distribution.expected(output)
     allowed = policy.layout.allowed(obs) if isinstance(policy, Policy) else None
     return output if allowed is None else ruled_out(output, allowed)
 
@@ -113,6 +131,8 @@ class Agreement:
 def write(agent: Graphed, space: gymnasium.Space[Any], path: Path, about: Mapping[str, str]) -> None:
     """Write the mode of a policy as ONNX: input `obs` [N, D] float32, output `action` [N, *shape], N free.
 
+    A network of action values gives them as a second output, `q` [N, A].
+
     Args:
         agent: on the CPU.
         space: the environment's action space.
@@ -127,13 +147,14 @@ def write(agent: Graphed, space: gymnasium.Space[Any], path: Path, about: Mappin
     needs("onnxscript")
     example = torch.zeros(2, agent.spec.obs_dim, dtype=torch.uint8 if reads_bytes(agent) else torch.float32)
     shapes = {"obs": {0: torch.export.Dim("N")}}
+    deployed = Deployed(agent, space).eval()
     try:
         with _quiet(), torch.no_grad():
             program: Any = torch.onnx.export(
-                Deployed(agent, space).eval(),
+                deployed,
                 (example,),
                 input_names=["obs"],
-                output_names=["action"],
+                output_names=["action", "q"] if deployed.valued else ["action"],
                 dynamic_shapes=shapes,
                 opset_version=OPSET,
                 dynamo=True,
@@ -153,14 +174,14 @@ def write(agent: Graphed, space: gymnasium.Space[Any], path: Path, about: Mappin
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def run(path: Path, obs: NDArray[Any]) -> NDArray[Any]:
-    """The graph's actions [N, *shape] for raw observations [N, D], by onnxruntime on the CPU."""
+def run(path: Path, obs: NDArray[Any], output: str = "action") -> NDArray[Any]:
+    """The graph's actions [N, *shape] for raw observations [N, D], or another output, by onnxruntime on the CPU."""
     runtime = needs("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return session.run(["action"], {"obs": obs})[0]
+    return session.run([output], {"obs": obs})[0]
 
 
 def verify(path: Path, agent: Graphed, space: gymnasium.Space[Any], obs: NDArray[Any]) -> Agreement:
@@ -173,9 +194,11 @@ def verify(path: Path, agent: Graphed, space: gymnasium.Space[Any], obs: NDArray
         OperantError: if they do not agree; names the observation.
     """
     library = Actions(space).decode(agent.decide(obs))
+    deployed = Deployed(agent, space)
     with torch.no_grad():
-        deployed, rows = Deployed(agent, space), torch.from_numpy(obs)
-        plain = deployed(rows).numpy()
+        rows = torch.from_numpy(obs)
+        made = deployed(rows)
+        plain = (made[0] if deployed.valued else made).numpy()
         # what is rounded or compared: numbers, or the scores of choices, [N, outputs]
         raw = (deployed.mode(rows) if deployed.box else scores(agent.policy, rows)).numpy()
     graph = run(path, obs)
@@ -188,6 +211,11 @@ def verify(path: Path, agent: Graphed, space: gymnasium.Space[Any], obs: NDArray
     legal = np.where(raw > LOWEST, np.abs(raw), 0.0)
     slack = TOLERANCE * np.maximum(1.0, legal.max(axis=1))  # [N]
     worst, ties = 0.0, 0
+    if deployed.valued:
+        apart = np.where(raw > LOWEST, np.abs(run(path, obs, "q") - raw), 0.0).max(axis=1)
+        worst = float((apart / slack).max(initial=0.0)) * TOLERANCE
+        if not worst <= TOLERANCE:
+            raise OperantError(f"{path} does not give the action values of the policy: they differ by {apart.max()}")
     for found in (plain, graph):
         gap = _gap(space, raw, library, found)  # [N]
         if (bad := np.flatnonzero(~(gap <= slack))).size:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from operant.control.mlp import MLP
 from operant.control.network import OwnFeatures
 from operant.control.networks.convolutional import CONVOLUTIONAL, refuse_small
 from operant.control.networks.layout import Layout
@@ -95,9 +94,9 @@ class Trunk(nn.Module):
 
 
 class Headed(nn.Module):
-    """y = MLP(trunk(observation)): what a policy or a critic says, above a trunk that may be shared."""
+    """y = head(trunk(observation)): what a policy or a critic says, above a trunk that may be shared."""
 
-    def __init__(self, trunk: Trunk, head: MLP) -> None:
+    def __init__(self, trunk: Trunk, head: nn.Module) -> None:
         super().__init__()
         self.trunk, self.head = trunk, head
 

@@ -15,6 +15,7 @@ from operant.control.settings.gradients import (
 from operant.control.settings.off_policy import ImpalaRun, OffPolicyActorCriticRun
 from operant.control.settings.ppo import PPORun
 from operant.control.settings.trust_region import LagrangianRun, NaturalGradientRun, TRPORun
+from operant.control.settings.values import C51Run, DQNRun, PQNRun, QRDQNRun, RainbowRun
 
 RUNS: dict[str, type[RunConfig]] = {
     "natural-gradient": NaturalGradientRun,
@@ -33,5 +34,10 @@ RUNS: dict[str, type[RunConfig]] = {
     "td3": TD3Run,
     "sac": SACRun,
     "discrete-sac": DiscreteSACRun,
+    "dqn": DQNRun,
+    "c51": C51Run,
+    "qr-dqn": QRDQNRun,
+    "rainbow": RainbowRun,
+    "pqn": PQNRun,
 }
 """The settings of a run of each algorithm."""

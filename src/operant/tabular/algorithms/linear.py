@@ -1,5 +1,5 @@
 # pyright: basic
-"""Linear values over binary features: semi-gradient TD(λ) for prediction, semi-gradient SARSA(λ) for control.
+"""Linear values over binary features: semi-gradient TD(λ) for prediction, SARSA(λ) and Q(λ) for control.
 
 A state is the list of the features that are 1 (one tile of each grid, or the group of an aggregation); its value is the
 sum of their weights, and the gradient is 1 for each. The step size is shared by the K active features: each moves by
@@ -103,7 +103,10 @@ def semi_gradient_td(
 
 
 class LinearSarsa(NamedTuple):
-    """δ = r + γ q(s', a') - q(s, a); w += α / K δ e. Feature f of action a has number a F + f."""
+    """δ = r + γ q(s', a') - q(s, a); w += α / K δ e. Feature f of action a has number a F + f.
+
+    Where it is `greedy` max q(s', ·) follows, and traces end with an action that is not the best (Watkins 1989).
+    """
 
     weights: Any  # [A F]
     trace: Trace
@@ -116,6 +119,7 @@ class LinearSarsa(NamedTuple):
     step_size: Any  # [4]    schedule, by the step
     epsilon: Any  # [4]    schedule, by the step
     discount: float
+    greedy: bool
 
 
 @part
@@ -152,32 +156,44 @@ def begin_linear_sarsa(memory, active):
 def observe_linear_sarsa(memory, active, action, reward, next_active, terminated, truncated):
     """Choose, then learn from one transition between the active features of two states."""
     chosen = np.int64(-1) if terminated else choose_linear(memory, next_active)
-    reached = 0.0 if terminated else linear_value(memory.weights, next_active, chosen * memory.features)
+    reached, explores = 0.0, False
+    if not terminated:
+        reached = linear_value(memory.weights, next_active, chosen * memory.features)
+        if memory.greedy and memory.action_values.max() > reached:
+            reached, explores = memory.action_values.max(), True
     base = action * memory.features
     error = reward + memory.discount * reached - linear_value(memory.weights, active, base)
     alpha = evaluate(memory.step_size, memory.clock[0], memory.clock[0]) / len(active)
     for k in range(len(active)):
         mark(memory.trace, base + active[k], alpha)
     spread(memory.trace, memory.weights, alpha * error)
+    if explores:
+        clear(memory.trace)
     memory.error[0] = error
     memory.clock[0] += 1
     return np.int64(-1) if truncated else chosen
 
 
 class LinearLearner(Resumable):
-    """Semi-gradient SARSA(λ) over the tiles of a box of observations.
+    """Semi-gradient SARSA(λ) or Watkins's Q(λ) over the tiles of a box of observations.
+
+    Q-learning with function approximation, bootstrapping and actions of another policy may diverge (Sutton and Barto
+    2018, section 11.3); over tiles with a small ε it rarely does.
 
     Args:
         coder: makes the features.
         actions: A.
         config: discount, step_size (shared by the tilings), epsilon, lam and traces are read; schedules go by the step.
         generator: gives the seed of the choices; not used after that.
+        greedy: learn towards max q(s', ·), as Q-learning does, in place of the action taken next.
 
     Raises:
         ConfigError: if there is no action.
     """
 
-    def __init__(self, coder: TileCoder, actions: int, config: Settings, generator: np.random.Generator) -> None:
+    def __init__(
+        self, coder: TileCoder, actions: int, config: Settings, generator: np.random.Generator, *, greedy: bool = False
+    ) -> None:
         self.coder, self.actions, self.config = coder, whole("actions", actions), config
         entries = coder.features * self.actions
         self._memory = LinearSarsa(
@@ -192,6 +208,7 @@ class LinearLearner(Resumable):
             step_size=encode(config.step_size),
             epsilon=encode(config.epsilon),
             discount=config.discount,
+            greedy=greedy,
         )
         self._chosen = np.array([-1], dtype=np.int64)
 

@@ -1,0 +1,199 @@
+"""Deep Q-learning (DQN; Mnih et al. 2015), and what came of it, on one page.
+
+    act ε-greedily by Q, store (s, a, r, s'); and now and then, from a batch of what was stored,
+    y = r + γ max_a Q⁻(s', a)                          r alone where the task ended
+    θ ← θ − α ∇ mean L(y − Q(s, a));   θ⁻ ← θ
+
+The variants are functions that are chosen before the loop, or belong to the network or to the replay:
+
+    double        Q chooses the action behind, Q⁻ judges it (van Hasselt et al. 2016)
+    munchausen    the soft maximum, and a bonus for likely actions (Vieillard et al. 2020)
+    c51, qr       a distribution of returns in place of Q, projected or by quantile regression (Bellemare et al. 2017,
+                  Dabney et al. 2018)
+    dueling, noisy          the network (Wang et al. 2016, Fortunato et al. 2018)
+    n-step, prioritised     the replay (Schaul et al. 2016)
+    rainbow                 all of these but munchausen and qr (Hessel et al. 2018)
+    without replay, without target          what they are there for: see docs/dqn.md
+
+A network with memory learns from sequences, by `dqn_recurrent.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from operant.control.acting import Exploring
+from operant.control.action_values import Behaviour, behaviour_of, greedy_of, rate_at, spec_of
+from operant.control.dqn_recurrent import recurrent_learner
+from operant.control.networks.value import noised, noisy_layers
+from operant.control.policies import Policy
+from operant.control.settings.values import DQNConfig, DQNRun, refuse
+from operant.control.setup_off_policy import OffPolicy, off_policy
+from operant.control.target import Target
+from operant.control.updates import take_step
+from operant.data.replay import Transitions
+from operant.data.trajectory import Metrics
+from operant.env import EnvLike
+from operant.math.bellman import (
+    backup,
+    categorical_error,
+    distributional_projection,
+    double_q_target,
+    greedy,
+    munchausen,
+    quantile_huber,
+    soft_backup,
+)
+from operant.math.objective import huber, squared
+from operant.run.job import Job, Say, silent
+
+Learner = Callable[[], Metrics]
+"""Takes one gradient step."""
+
+
+def dqn(
+    cfg: DQNConfig, parts: OffPolicy, behaviour: Behaviour, learn: Learner, follow: Callable[[], None], *,
+    total_steps: int,
+) -> Iterator[Metrics]:  # fmt: skip
+    """Act, store, learn; yield metrics after `cfg.updates` turns of learning, for ever.
+
+    Args:
+        cfg: the settings.
+        parts: what collects, and what is stored.
+        behaviour: what explores.
+        learn: takes a gradient step.
+        follow: lets the target network become the one that learns.
+        total_steps: where schedules end.
+    """
+    collect, buffer = parts.collect, parts.buffer
+    if collect.steps == 0:
+        follow()  # weights may have been taken over from another run
+    while True:
+        seen: list[Metrics] = []
+        for _ in range(cfg.updates):
+            before = collect.steps
+            behaviour.rate = rate_at(cfg, before / total_steps)
+            traj = collect(cfg.train_freq)
+            buffer.extend(traj)
+            parts.agent.observe(traj.seen, traj.acted)
+            if parts.ready:
+                seen += [learn() for _ in range(cfg.gradient_steps)]
+            if cfg.target == "hard" and collect.steps // cfg.target_every > before // cfg.target_every:
+                follow()
+        row = {name: torch.stack([m[name] for m in seen]).mean() for name in seen[0]} if seen else {}
+        yield row | {f"policy/{behaviour.name}": torch.tensor(behaviour.rate)} | collect.stats()
+
+
+def learner(
+    cfg: DQNConfig, parts: OffPolicy, target: Target[Policy] | None, optimizer: torch.optim.Optimizer
+) -> Learner:
+    """What takes a gradient step on transitions, as the settings have it."""
+    policy = parts.agent.policy
+    judge = policy if target is None else target.module
+    target_of, loss_of = targets(cfg, policy, judge), losses(cfg, policy)
+    noisy = noisy_layers(policy) if target is None else noisy_layers(policy, judge)
+    newest = partial(parts.buffer.latest, cfg.train_freq, parts.generator, n=cfg.n, discount=cfg.discount)
+    draw = parts.draw if cfg.replay else newest
+
+    def learn() -> Metrics:
+        batch = draw()
+        with noised(noisy, parts.generator):
+            with torch.no_grad():
+                y = target_of(batch)
+            loss, error, q = loss_of(batch, y)
+        mean = (batch.weight * loss).mean()
+        norm = take_step(optimizer, mean, cfg.max_grad_norm)
+        parts.buffer.prioritise(batch.index, error)
+        if target is not None and cfg.target == "soft":
+            target.follow(cfg.tau)
+        return {"loss/value": mean.detach(), "value/error": error.mean(), "value/q": q.mean(), "grad/norm": norm}
+
+    return learn
+
+
+def targets(cfg: DQNConfig, online: Policy, judge: Policy) -> Callable[[Transitions], Tensor]:
+    """y of a batch, [B], or [B, K] of a distribution, by the heads of the networks."""
+    its = greedy_of(online)
+    chooser = online if cfg.double else judge
+
+    def values(policy: Policy, obs: Tensor) -> Tensor:
+        return its.values(policy.parameters_of(obs))
+
+    def plain(b: Transitions) -> Tensor:
+        return backup(b.reward, greedy(values(judge, b.next_obs)), b.terminated, b.discount)
+
+    def double(b: Transitions) -> Tensor:
+        return double_q_target(
+            b.reward, values(online, b.next_obs), values(judge, b.next_obs), b.terminated, b.discount
+        )
+
+    def soft(b: Transitions) -> Tensor:
+        reward = munchausen(b.reward, values(judge, b.obs), b.action, temperature=cfg.soft_temperature)
+        following = values(judge, b.next_obs)
+        return soft_backup(reward, following, b.terminated, b.discount, temperature=cfg.soft_temperature)
+
+    def follows(b: Transitions) -> Tensor:
+        """What the judge says of the action behind, [B, K]."""
+        p = judge.parameters_of(b.next_obs)
+        best = its.values(p if chooser is judge else chooser.parameters_of(b.next_obs)).argmax(-1)
+        return of_action(its.apart(p.output), best)
+
+    def projected(b: Transitions) -> Tensor:
+        atoms = follows(b)
+        support = its.support(atoms)
+        return distributional_projection(b.reward, atoms.softmax(-1), b.terminated, b.discount, support=support)
+
+    def quantiles(b: Transitions) -> Tensor:
+        following = follows(b)
+        reward, terminated = (x.unsqueeze(-1).expand_as(following) for x in (b.reward, b.terminated))
+        return backup(reward, following, terminated, b.discount.unsqueeze(-1))
+
+    of_values = soft if cfg.munchausen else double if cfg.double else plain
+    return {"q": of_values, "c51": projected, "qr": quantiles}[its.head]
+
+
+def losses(cfg: DQNConfig, online: Policy) -> Callable[[Transitions, Tensor], tuple[Tensor, Tensor, Tensor]]:
+    """The loss of each transition [B], how wrong its estimate was [B], and Q(s, a) [B], by the head of the network."""
+    its = greedy_of(online)
+    of_error = {"huber": huber, "squared": squared}[cfg.loss]
+    of_distribution = categorical_error if its.head == "c51" else quantile_huber
+
+    def of_values(b: Transitions, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q = of_action(its.apart(online.output(b.obs)), b.action).squeeze(-1)
+        return of_error(q - y), (y - q.detach()).abs(), q.detach()
+
+    def of_distributions(b: Transitions, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        output = online.output(b.obs)
+        loss = of_distribution(of_action(its.apart(output), b.action), y)
+        q = its.expected(output.detach()).gather(-1, b.action.unsqueeze(-1)).squeeze(-1)
+        return loss, loss.detach(), q
+
+    return of_values if its.head == "q" else of_distributions
+
+
+def of_action(x: Tensor, action: Tensor) -> Tensor:
+    """What stands at an action: [..., A, K], [...] int64 → [..., K]."""
+    return x.gather(-2, action[..., None, None].expand(*action.shape, 1, x.shape[-1])).squeeze(-2)
+
+
+def build(cfg: DQNRun, env: EnvLike, say: Say = silent) -> Job:
+    """Everything DQN needs, made from a config and one seed."""
+    refuse(cfg)
+    if cfg.policy.memory != "none":  # each lane holds a sequence before the first is learnt from
+        longest = cfg.env.num * (cfg.algo.burn_in + cfg.algo.sequence)
+        starts = {"learning_starts": max(cfg.algo.learning_starts, longest)}
+        cfg = cfg.model_copy(update={"algo": cfg.algo.model_copy(update=starts)})
+    algo, behaviour = cfg.algo, behaviour_of(cfg.algo)
+    parts = off_policy(cfg, env, act=lambda agent: Exploring(agent, behaviour), **spec_of(cfg.policy))
+    agent = parts.agent
+    optimizer = torch.optim.Adam(agent.parameters(), lr=algo.lr, eps=algo.adam_eps)
+    target = None if algo.target == "none" else Target(agent.policy)
+    if target is not None:
+        agent.beside["target"] = target
+    learn = (recurrent_learner if agent.remembers else learner)(algo, parts, target, optimizer)
+    follow = (lambda: None) if target is None else (lambda: target.follow(1.0))
+    return parts.job(dqn(algo, parts, behaviour, learn, follow, total_steps=cfg.total_steps), optimizer)
