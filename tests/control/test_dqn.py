@@ -17,7 +17,7 @@ from operant.config.resolve import resolve
 from operant.control import dqn as module
 from operant.control.action_values import spec_of
 from operant.control.dqn import learner, losses, targets
-from operant.control.dqn_recurrent import recurrent_learner, sequence_loss
+from operant.control.dqn_recurrent import recurrent_learner, sequence_loss, transitions
 from operant.control.setup_off_policy import off_policy
 from operant.control.target import Target
 from operant.data.replay import Transitions
@@ -143,7 +143,7 @@ def test_every_variant_reaches_the_optimal_values(variant):
 
 def test_a_recurrent_network_reaches_the_optimal_values():
     cfg, parts = parts_of(
-        **{"policy.memory": "gru", "policy.memory_size": 16, "algo.sequence": 8, "algo.burn_in": 2, "algo.batch": 64}
+        **{"policy.memory": "gru", "policy.memory_size": 16, "algo.length": 10, "algo.burn_in": 2, "algo.batch": 64}
     )
     target = Target(parts.agent.policy)
     optimizer = torch.optim.Adam(parts.agent.parameters(), cfg.algo.lr)
@@ -171,6 +171,10 @@ def batch_of(seed=0, size=64, dim=S, actions=2):
         terminated=torch.rand(size, generator=gen) < 0.3, next_obs=torch.randn(size, dim, generator=gen),
         index=torch.arange(size), weight=torch.rand(size, generator=gen) + 0.5,
     )  # fmt: skip
+
+
+def targets_of(cfg, online, judge):
+    return targets(cfg, online.distribution, online.parameters_of, judge.parameters_of)
 
 
 def stepped(make_loss, net, lr):
@@ -287,8 +291,8 @@ def test_munchausen_reduces_to_the_soft_maximum_and_that_to_the_maximum(monkeypa
     cfg, parts = parts_of()
     policy, b = parts.agent.policy, batch_of()
     with torch.no_grad():
-        plain = targets(cfg.algo, policy, policy)(b)
-        soft = targets(cfg.algo.model_copy(update={"munchausen": True, "soft_temperature": 1e-4}), policy, policy)
+        plain = targets_of(cfg.algo, policy, policy)(b)
+        soft = targets_of(cfg.algo.model_copy(update={"munchausen": True, "soft_temperature": 1e-4}), policy, policy)
         monkeypatch.setattr(module, "munchausen", lambda reward, *_, **__: reward)
         near(soft(b), plain, tol=1e-3)
 
@@ -306,14 +310,14 @@ def test_double_with_its_networks_exchanged_is_seen():
             best = its.expected(online.output(b.next_obs)).argmax(-1)
             row = torch.arange(len(b))
             right = its.apart(judge.output(b.next_obs))[row, best]
-            y = targets(cfg.algo, online, judge)(b)
+            y = targets_of(cfg.algo, online, judge)(b)
             if algorithm != "c51":  # whose atoms lie where they lie
                 left = (b.discount * ~b.terminated)[:, None]
                 expected = b.reward[:, None] + left * right
                 near(y.reshape(len(b), -1), expected, tol=1e-5)
-            swapped = targets(cfg.algo, judge, online)(b)
+            swapped = targets_of(cfg.algo, judge, online)(b)
             assert (swapped - y).abs().max() > 1e-2
-            single = targets(cfg.algo.model_copy(update={"double": False}), online, judge)(b)
+            single = targets_of(cfg.algo.model_copy(update={"double": False}), online, judge)(b)
             assert (single - y).abs().max() > 1e-2
 
 
@@ -325,15 +329,15 @@ def test_nothing_passes_through_a_terminal_and_all_through_a_time_limit():
         b = batch_of()
         over = torch.ones(len(b), dtype=torch.bool)
         with torch.no_grad():
-            y = targets(cfg.algo, policy, policy)(replace(b, terminated=over, reward=torch.full((len(b),), 0.75)))
+            y = targets_of(cfg.algo, policy, policy)(replace(b, terminated=over, reward=torch.full((len(b),), 0.75)))
             mean = (
                 (y * policy.distribution.support(y)).sum(-1) if algorithm == "c51" else y.reshape(len(b), -1).mean(-1)
             )
             near(mean, torch.full((len(b),), 0.75), tol=1e-5)
             wild = replace(b, next_obs=torch.full_like(b.next_obs, torch.nan), terminated=over)
-            assert torch.isfinite(targets(cfg.algo, policy, policy)(wild)).all() or algorithm == "c51"
-            on = targets(cfg.algo, policy, policy)(replace(b, terminated=~over))
-            other = targets(cfg.algo, policy, policy)(replace(b, terminated=~over, next_obs=2 * b.next_obs))
+            assert torch.isfinite(targets_of(cfg.algo, policy, policy)(wild)).all() or algorithm == "c51"
+            on = targets_of(cfg.algo, policy, policy)(replace(b, terminated=~over))
+            other = targets_of(cfg.algo, policy, policy)(replace(b, terminated=~over, next_obs=2 * b.next_obs))
             assert (on - other).abs().max() > 1e-3
 
 
@@ -344,12 +348,34 @@ def test_only_the_action_that_was_taken_is_learnt():
         outputs = policy.output(b.obs).detach().requires_grad_()
         parts.agent.policy.output = lambda obs, outputs=outputs: outputs
         with torch.no_grad():
-            y = targets(cfg.algo, policy, policy)(b)
-        loss, _, _ = losses(cfg.algo, policy)(b, y.detach())
+            y = targets_of(cfg.algo, policy, policy)(b)
+        loss, _, _ = losses(cfg.algo, policy.distribution, policy.parameters_of)(b, y.detach())
         (gradient,) = torch.autograd.grad(loss.sum(), outputs)
         apart = policy.distribution.apart(gradient)
         assert (apart[torch.arange(len(b)), 1 - b.action] == 0).all()
         assert (apart[torch.arange(len(b)), b.action] != 0).any()
+
+
+def test_pieces_are_cut_into_the_transitions_that_a_loop_finds():
+    traj = walks(at_random, episodes=12)
+    for n in (1, 2, 3, 9):
+        b, found = transitions(traj, n=n, discount=GAMMA, skip=2), []
+        for t in range(2, traj.reward.shape[1]):
+            if not traj.acted[0, t]:
+                continue
+            total, made, over = 0.0, 0, False
+            for k in range(n):
+                total, made, over = (
+                    total + GAMMA**k * float(traj.reward[0, t + k]),
+                    k + 1,
+                    bool(traj.terminated[0, t + k]),
+                )
+                if over or traj.truncated[0, t + k] or t + k + 1 == traj.reward.shape[1]:
+                    break
+            found.append((t, int(traj.action[0, t]), total, GAMMA**made, over, t + made))
+        columns = [torch.tensor(x) for x in zip(*found, strict=True)]
+        for name, x in zip(("obs", "action", "reward", "discount", "terminated", "next_obs"), columns, strict=True):
+            torch.testing.assert_close(getattr(b, name), x.to(getattr(b, name).dtype))
 
 
 def test_a_recurrent_target_stands_still_and_ends_where_episodes_do():
@@ -507,7 +533,10 @@ RESUMED = {
     "n-step": ("dqn", {"algo.n": 3, "algo.double": True}),
     "no replay, no target": ("dqn", {"algo.replay": False, "algo.target": "none"}),
     "boltzmann": ("dqn", {"algo.exploration": "boltzmann"}),
-    "recurrent": ("dqn", {"policy.memory": "lstm", "policy.memory_size": 8, "algo.sequence": 8, "algo.burn_in": 4}),
+    "recurrent": (
+        "dqn",
+        {"policy.memory": "lstm", "policy.memory_size": 8, "algo.length": 12, "algo.burn_in": 4, "algo.n": 2},
+    ),
     "qr": ("qr-dqn", {"policy.normalize_obs": True}),
     "rainbow": ("rainbow", {}),
     "pqn": ("pqn", {"env.num": 4, "algo.horizon": 16}),
@@ -531,10 +560,11 @@ def test_what_contradicts_itself_is_refused_in_words():
         ({"algo.munchausen": True, "policy.head": "qr"}, "backs values up softly"),
         ({"policy.head": "c51", "policy.value_min": 3.0, "policy.value_max": 1.0}, "at least two atoms"),
         ({"policy.head": "c51", "policy.atoms": 1}, "at least two atoms"),
-        ({"policy.memory": "gru", "policy.head": "c51"}, "with policy.memory"),
         ({"policy.memory": "gru", "algo.priority": "proportional"}, "with policy.memory"),
         ({"policy.memory": "gru", "algo.replay": False}, "with policy.memory"),
-        ({"policy.memory": "gru", "algo.capacity": 20}, "algo.capacity"),
+        ({"policy.memory": "gru", "algo.capacity": 20}, "algo.capacity of 66"),
+        ({"policy.memory": "gru", "algo.learning_starts": 20}, "algo.learning_starts of 33"),
+        ({"policy.memory": "gru", "algo.burn_in": 32}, "a piece has algo.length 32"),
         ({"algo.replay": False, "algo.priority": "proportional"}, "algo.priority"),
         ({"explore.param_noise": 0.1}, "policy.noisy"),
     ):

@@ -100,7 +100,8 @@ class _Remembering(Sampler):
         super().__init__(agent.policy)
         self.agent = agent
         net = agent.policy.net
-        self._head = Compiled(agent.policy, net.head) if isinstance(net, Headed) and _known(agent.policy) else None
+        head = net.head if isinstance(net, Headed) and isinstance(net.head, MLP) and _known(agent.policy) else None
+        self._head = None if head is None else Compiled(agent.policy, head)
         self.begin(0)
 
     def begin(self, n: int) -> None:

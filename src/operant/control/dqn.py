@@ -21,16 +21,19 @@ A network with memory learns from sequences, by `dqn_recurrent.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
+from importlib import import_module
 
 import torch
 from torch import Tensor
 
 from operant.control.acting import Exploring
-from operant.control.action_values import Behaviour, behaviour_of, greedy_of, rate_at, spec_of
-from operant.control.dqn_recurrent import recurrent_learner
+from operant.control.action_values import Behaviour, Greedy, behaviour_of, greedy_of, rate_at, spec_of
+from operant.control.distributions import Parameters
 from operant.control.networks.value import noised, noisy_layers
 from operant.control.policies import Policy
+from operant.control.replay_actor_critic import scaled, store
 from operant.control.settings.values import DQNConfig, DQNRun, refuse
 from operant.control.setup_off_policy import OffPolicy, off_policy
 from operant.control.target import Target
@@ -54,6 +57,9 @@ from operant.run.job import Job, Say, silent
 Learner = Callable[[], Metrics]
 """Takes one gradient step."""
 
+Look = Callable[[Tensor], Parameters]
+"""What a network says of what is seen."""
+
 
 def dqn(
     cfg: DQNConfig, parts: OffPolicy, behaviour: Behaviour, learn: Learner, follow: Callable[[], None], *,
@@ -69,7 +75,7 @@ def dqn(
         follow: lets the target network become the one that learns.
         total_steps: where schedules end.
     """
-    collect, buffer = parts.collect, parts.buffer
+    collect = parts.collect
     if collect.steps == 0:
         follow()  # weights may have been taken over from another run
     while True:
@@ -77,9 +83,7 @@ def dqn(
         for _ in range(cfg.updates):
             before = collect.steps
             behaviour.rate = rate_at(cfg, before / total_steps)
-            traj = collect(cfg.train_freq)
-            buffer.extend(traj)
-            parts.agent.observe(traj.seen, traj.acted)
+            store(cfg, parts, collect(cfg.train_freq))
             if parts.ready:
                 seen += [learn() for _ in range(cfg.gradient_steps)]
             if cfg.target == "hard" and collect.steps // cfg.target_every > before // cfg.target_every:
@@ -94,13 +98,15 @@ def learner(
     """What takes a gradient step on transitions, as the settings have it."""
     policy = parts.agent.policy
     judge = policy if target is None else target.module
-    target_of, loss_of = targets(cfg, policy, judge), losses(cfg, policy)
+    its, online, judged = greedy_of(policy), policy.parameters_of, judge.parameters_of
+    target_of, loss_of = targets(cfg, its, online, judged), losses(cfg, its, online)
     noisy = noisy_layers(policy) if target is None else noisy_layers(policy, judge)
     newest = partial(parts.buffer.latest, cfg.train_freq, parts.generator, n=cfg.n, discount=cfg.discount)
     draw = parts.draw if cfg.replay else newest
 
     def learn() -> Metrics:
         batch = draw()
+        batch = replace(batch, reward=scaled(parts.agent, batch.reward))
         with noised(noisy, parts.generator):
             with torch.no_grad():
                 y = target_of(batch)
@@ -115,31 +121,26 @@ def learner(
     return learn
 
 
-def targets(cfg: DQNConfig, online: Policy, judge: Policy) -> Callable[[Transitions], Tensor]:
-    """y of a batch, [B], or [B, K] of a distribution, by the heads of the networks."""
-    its = greedy_of(online)
+def targets(cfg: DQNConfig, its: Greedy, online: Look, judge: Look) -> Callable[[Transitions], Tensor]:
+    """y of a batch, [B], or [B, K] of a distribution, by what two networks say of what is seen."""
     chooser = online if cfg.double else judge
 
-    def values(policy: Policy, obs: Tensor) -> Tensor:
-        return its.values(policy.parameters_of(obs))
-
     def plain(b: Transitions) -> Tensor:
-        return backup(b.reward, greedy(values(judge, b.next_obs)), b.terminated, b.discount)
+        return backup(b.reward, greedy(its.values(judge(b.next_obs))), b.terminated, b.discount)
 
     def double(b: Transitions) -> Tensor:
-        return double_q_target(
-            b.reward, values(online, b.next_obs), values(judge, b.next_obs), b.terminated, b.discount
-        )
+        chooses, judges = its.values(online(b.next_obs)), its.values(judge(b.next_obs))
+        return double_q_target(b.reward, chooses, judges, b.terminated, b.discount)
 
     def soft(b: Transitions) -> Tensor:
-        reward = munchausen(b.reward, values(judge, b.obs), b.action, temperature=cfg.soft_temperature)
-        following = values(judge, b.next_obs)
+        reward = munchausen(b.reward, its.values(judge(b.obs)), b.action, temperature=cfg.soft_temperature)
+        following = its.values(judge(b.next_obs))
         return soft_backup(reward, following, b.terminated, b.discount, temperature=cfg.soft_temperature)
 
     def follows(b: Transitions) -> Tensor:
         """What the judge says of the action behind, [B, K]."""
-        p = judge.parameters_of(b.next_obs)
-        best = its.values(p if chooser is judge else chooser.parameters_of(b.next_obs)).argmax(-1)
+        p = judge(b.next_obs)
+        best = its.values(p if chooser is judge else chooser(b.next_obs)).argmax(-1)
         return of_action(its.apart(p.output), best)
 
     def projected(b: Transitions) -> Tensor:
@@ -156,18 +157,17 @@ def targets(cfg: DQNConfig, online: Policy, judge: Policy) -> Callable[[Transiti
     return {"q": of_values, "c51": projected, "qr": quantiles}[its.head]
 
 
-def losses(cfg: DQNConfig, online: Policy) -> Callable[[Transitions, Tensor], tuple[Tensor, Tensor, Tensor]]:
+def losses(cfg: DQNConfig, its: Greedy, online: Look) -> Callable[[Transitions, Tensor], tuple[Tensor, Tensor, Tensor]]:
     """The loss of each transition [B], how wrong its estimate was [B], and Q(s, a) [B], by the head of the network."""
-    its = greedy_of(online)
     of_error = {"huber": huber, "squared": squared}[cfg.loss]
     of_distribution = categorical_error if its.head == "c51" else quantile_huber
 
     def of_values(b: Transitions, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q = of_action(its.apart(online.output(b.obs)), b.action).squeeze(-1)
+        q = of_action(its.apart(online(b.obs).output), b.action).squeeze(-1)
         return of_error(q - y), (y - q.detach()).abs(), q.detach()
 
     def of_distributions(b: Transitions, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        output = online.output(b.obs)
+        output = online(b.obs).output
         loss = of_distribution(of_action(its.apart(output), b.action), y)
         q = its.expected(output.detach()).gather(-1, b.action.unsqueeze(-1)).squeeze(-1)
         return loss, loss.detach(), q
@@ -183,10 +183,6 @@ def of_action(x: Tensor, action: Tensor) -> Tensor:
 def build(cfg: DQNRun, env: EnvLike, say: Say = silent) -> Job:
     """Everything DQN needs, made from a config and one seed."""
     refuse(cfg)
-    if cfg.policy.memory != "none":  # each lane holds a sequence before the first is learnt from
-        longest = cfg.env.num * (cfg.algo.burn_in + cfg.algo.sequence)
-        starts = {"learning_starts": max(cfg.algo.learning_starts, longest)}
-        cfg = cfg.model_copy(update={"algo": cfg.algo.model_copy(update=starts)})
     algo, behaviour = cfg.algo, behaviour_of(cfg.algo)
     parts = off_policy(cfg, env, act=lambda agent: Exploring(agent, behaviour), **spec_of(cfg.policy))
     agent = parts.agent
@@ -194,6 +190,7 @@ def build(cfg: DQNRun, env: EnvLike, say: Say = silent) -> Job:
     target = None if algo.target == "none" else Target(agent.policy)
     if target is not None:
         agent.beside["target"] = target
-    learn = (recurrent_learner if agent.remembers else learner)(algo, parts, target, optimizer)
+    make = import_module("operant.control.dqn_recurrent").recurrent_learner if agent.remembers else learner
+    learn = make(algo, parts, target, optimizer)
     follow = (lambda: None) if target is None else (lambda: target.follow(1.0))
     return parts.job(dqn(algo, parts, behaviour, learn, follow, total_steps=cfg.total_steps), optimizer)

@@ -18,6 +18,7 @@ from operant.control.bonus import Trained
 from operant.control.distributions import Normal, standard_normal
 from operant.control.explorer import Explorer, Noise
 from operant.control.settings.continuous import ReplayActorCriticConfig, ReplayActorCriticRun, SoftConfig
+from operant.control.settings.replay import ReplayConfig
 from operant.control.setup_off_policy import OffPolicy, off_policy
 from operant.control.target import Target
 from operant.control.updates import scaled_reward, settled
@@ -75,14 +76,15 @@ def drawing(cfg: ReplayActorCriticConfig, parts: OffPolicy) -> Callable[[], Draw
     return lambda: _pieces(cfg, parts)
 
 
-def store(cfg: ReplayActorCriticConfig, parts: OffPolicy, traj: Trajectory) -> None:
+def store(cfg: ReplayConfig, parts: OffPolicy, traj: Trajectory) -> None:
     """Keep a segment as it is; running statistics of observations and rewards hear of it."""
     parts.buffer.extend(traj)
     scaled_reward(traj, parts.agent, cfg.discount)  # rewards are scaled when they are drawn, by what is known then
     settled(parts.collect, parts.agent, traj)
 
 
-def _scaled(agent: Agent, reward: Tensor) -> Tensor:
+def scaled(agent: Agent, reward: Tensor) -> Tensor:
+    """Rewards that were drawn, divided by the deviation that is known now where rewards are normalised."""
     its = agent.reward_scale
     return reward if its is None else (reward / its.deviation).clamp(-its.clip, its.clip).to(reward.dtype)
 
@@ -90,7 +92,7 @@ def _scaled(agent: Agent, reward: Tensor) -> Tensor:
 def _decisions(parts: OffPolicy) -> Drawn:
     b = parts.draw()
     return Drawn(
-        obs=b.obs, action=b.action, reward=_scaled(parts.agent, b.reward), discount=b.discount, terminated=b.terminated,
+        obs=b.obs, action=b.action, reward=scaled(parts.agent, b.reward), discount=b.discount, terminated=b.terminated,
         next_obs=b.next_obs, acted=torch.ones_like(b.terminated), weight=b.weight, index=b.index,
     )  # fmt: skip
 
@@ -99,7 +101,7 @@ def _pieces(cfg: ReplayActorCriticConfig, parts: OffPolicy) -> Drawn:
     traj = parts.buffer.sequences(max(1, cfg.batch // cfg.length), cfg.length, parts.generator)
     warmed = torch.arange(cfg.length, device=traj.acted.device) >= cfg.burn_in
     return Drawn(
-        obs=traj.seen, action=traj.action, reward=_scaled(parts.agent, traj.reward),
+        obs=traj.seen, action=traj.action, reward=scaled(parts.agent, traj.reward),
         discount=torch.full_like(traj.reward, cfg.discount), terminated=traj.terminated, next_obs=traj.obs,
         acted=traj.acted & warmed, weight=torch.ones_like(traj.reward), index=None,
     )  # fmt: skip

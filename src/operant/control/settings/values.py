@@ -112,11 +112,9 @@ class DQNConfig(ReplayConfig, ActingConfig):
     max_grad_norm: PositiveFloat | None = Field(
         default=10.0, description="bound on the global gradient norm; none if unset"
     )
-    sequence: PositiveInt = Field(
-        default=32, description="with memory: steps of a sequence that is learnt from, once each copy has so many"
-    )
+    length: PositiveInt = Field(default=32, description="steps of a piece that a network with memory learns from")
     burn_in: NonNegativeInt = Field(
-        default=8, description="with memory: steps before these by which a stored memory is brought up to date"
+        default=8, description="steps at the head of a piece that memory is only warmed up on"
     )
 
 
@@ -185,14 +183,20 @@ def refuse(cfg: DQNRun) -> None:
         raise ConfigError("algo.priority says what is drawn from the replay, and algo.replay is off: leave it at none")
     if its.memory == "none":
         return
-    if its.head != "q" or algo.priority != "none" or algo.munchausen or not algo.replay:
+    if algo.priority != "none" or not algo.replay:
         raise ConfigError(
-            "with policy.memory it learns from sequences of a replay, each alike, and head q: leave policy.head, "
-            "algo.priority, algo.munchausen and algo.replay as they are by default, or policy.memory"
+            "with policy.memory it learns from sequences of a replay, each alike: leave algo.replay on and "
+            "algo.priority at none, or leave out policy.memory"
         )
-    if algo.capacity < (length := algo.burn_in + algo.sequence + 2) * cfg.env.num:
+    least = cfg.env.num * (algo.length + 1)
+    if algo.learning_starts < least or algo.capacity < 2 * least:
         raise ConfigError(
-            f"algo.capacity {algo.capacity} holds no sequence of {length} rows of each of {cfg.env.num} copies"
+            f"pieces of algo.length {algo.length} need algo.learning_starts of {least} and an algo.capacity of "
+            f"{2 * least}: there are {algo.learning_starts} and {algo.capacity}"
+        )
+    if algo.burn_in >= algo.length:
+        raise ConfigError(
+            f"algo.burn_in is {algo.burn_in}, and a piece has algo.length {algo.length} steps: give fewer"
         )
 
 
