@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from operant.config.errors import ConfigError, NonFiniteError
-from operant.control.acting import sampler
+from operant.control.acting import Exploring, sampler
+from operant.control.action_values import EpsilonGreedy
 from operant.control.agent import Agent, AgentSpec
 from operant.control.collector import Collector
 from operant.control.collector_compiled import CompiledCollector, collector
@@ -103,6 +104,34 @@ def test_the_same_exploration(id: str, std: Any, noise: Gaussian | None, spec: d
             assert torch.equal(steps, whole), name
             torch.testing.assert_close(steps, by_torch, atol=1e-3, rtol=1e-3, msg=name)
     assert found[2].action.abs().max() <= 1.0
+
+
+@pytest.mark.parametrize("spec", [{"head": "q"}, {"head": "qr", "atoms": 7, "obs_clip": 5.0}], ids=str)
+@pytest.mark.parametrize("num", [1, 3])
+def test_the_same_greed(spec: dict[str, Any], num: int) -> None:
+    """ε-greedily, as ε falls; and torch, a step at a time, draws the same actions."""
+    sides: list[tuple[Collector, EpsilonGreedy]] = []
+    for made in (Collector, Collector, collector):
+        env = make("CartPole-v1", num, backend="compiled", kwargs={"max_episode_steps": 13})
+        shape: Any = {"obs_dim": env.obs_dim, "action_kind": "discrete", "action_sizes": (2,), "hidden": (16, 8)}
+        agent = Agent(AgentSpec(**shape, **spec), torch.Generator().manual_seed(3))
+        if agent.normalizer is not None:
+            agent.normalizer.update(torch.randn(100, env.obs_dim, generator=torch.Generator().manual_seed(0)))
+        behaviour = EpsilonGreedy()
+        acts = Exploring(agent, behaviour)
+        if not sides:
+            acts._compiled = None
+        sides.append((made(env, acts, np.random.default_rng(9), seed=4), behaviour))
+    assert isinstance(sides[2][0], CompiledCollector)
+    for horizon, rate in ((3, 1.0), (1, 0.5), (40, 0.3), (9, 0.0)):
+        found = []
+        for collect, behaviour in sides:
+            behaviour.rate = rate
+            found.append(collect(horizon))
+        for name in ("obs", "action", "logp", "reward", "terminated", "truncated", "acted"):
+            by_torch, steps, whole = (getattr(x, name) for x in found)
+            assert torch.equal(steps, whole), name
+            torch.testing.assert_close(steps, by_torch, atol=1e-6, rtol=1e-5, msg=name)
 
 
 def test_either_goes_on_where_the_other_stopped() -> None:

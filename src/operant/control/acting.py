@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from operant.config.errors import ConfigError
-from operant.control.action_values import Behaviour, greedy_of
+from operant.control.action_values import Behaviour, EpsilonGreedy, greedy_of
 from operant.control.agent import Agent
 from operant.control.distributions import Categorical, Normal, Parameters
 from operant.control.mlp import MLP
@@ -145,12 +145,20 @@ class Exploring(Sampler):
         self._plain = _Remembering(agent) if agent.remembers else Sampler(agent.policy)
         self._behaviour, self._values, self._noisy = behaviour, greedy_of(agent.policy), noisy_layers(agent.policy)
         self.begin, self.forget = self._plain.begin, self._plain.forget
+        known = runs(agent.policy) and self._values.head != "c51" and not agent.policy.layout.choices
+        greedy = behaviour if known and isinstance(behaviour, EpsilonGreedy) else None
+        self._compiled = None if greedy is None else CompiledGreedy(agent.policy, greedy)
 
     @property
     def memory(self) -> NDArray[np.float32] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self._plain.memory
 
+    def whole(self) -> Compiled | None:
+        return self._compiled
+
     def __call__(self, obs: NDArray[Any], generator: np.random.Generator) -> Acted:
+        if self._compiled is not None:
+            return self._compiled(obs, generator)
         with noised(self._noisy, generator):
             return self._behaviour.act(self._values, self._plain.parameters(obs), generator)
 
@@ -222,3 +230,25 @@ class Compiled(Sampler):
             expected = self._inputs + self._choices
             raise ConfigError(f"observations have shape {list(obs.shape)}: expected [N, {expected}].")
         return self.kernel(*self.network(), obs, *self.moments, self.noise(generator, len(obs)))
+
+
+class CompiledGreedy(Compiled):
+    """The largest action value, or with a share ε any action, all alike.
+
+    Args:
+        policy: a perceptron of values, or of quantiles.
+        behaviour: has ε.
+    """
+
+    def __init__(self, policy: Policy, behaviour: EpsilonGreedy) -> None:
+        super().__init__(policy)
+        self._behaviour, its = behaviour, greedy_of(policy)
+        self.kernel, self.choices, self._atoms = self._kernels.act_greedy, its.n, its.atoms
+
+    def noise(self, generator: np.random.Generator, *rows: int) -> NDArray[np.float32]:
+        drawn, rate = generator.random((*rows[:-1], 2, rows[-1])), self._behaviour.rate
+        coin, place = drawn[..., 0, :], drawn[..., 1, :]
+        noise = np.empty((*rows, 3), np.float32)
+        noise[..., 0] = np.where(coin < rate, np.floor(place * self.choices), -1.0)
+        noise[..., 1], noise[..., 2] = rate, self._atoms
+        return noise

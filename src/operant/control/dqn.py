@@ -25,19 +25,21 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from operant.control.acting import Exploring
 from operant.control.action_values import Behaviour, Greedy, behaviour_of, greedy_of, rate_at, spec_of
 from operant.control.distributions import Parameters
+from operant.control.dqn_fused import fused_values
 from operant.control.networks.value import noised, noisy_layers
 from operant.control.policies import Policy
 from operant.control.replay_actor_critic import scaled, store
 from operant.control.settings.values import DQNConfig, DQNRun, refuse
 from operant.control.setup_off_policy import OffPolicy, off_policy
 from operant.control.target import Target
-from operant.control.updates import take_step
+from operant.control.updates import by_hand, take_step
 from operant.data.replay import Transitions
 from operant.data.trajectory import Metrics
 from operant.env import EnvLike
@@ -56,6 +58,9 @@ from operant.run.job import Job, Say, silent
 
 Learner = Callable[[], Metrics]
 """Takes one gradient step."""
+
+Step = Callable[[Transitions], tuple[Tensor, Metrics]]
+"""Takes one on a batch; returns how wrong the estimate of each transition was, [B], and metrics."""
 
 Look = Callable[[Tensor], Parameters]
 """What a network says of what is seen."""
@@ -96,29 +101,42 @@ def learner(
     cfg: DQNConfig, parts: OffPolicy, target: Target[Policy] | None, optimizer: torch.optim.Optimizer
 ) -> Learner:
     """What takes a gradient step on transitions, as the settings have it."""
-    policy = parts.agent.policy
-    judge = policy if target is None else target.module
-    its, online, judged = greedy_of(policy), policy.parameters_of, judge.parameters_of
-    target_of, loss_of = targets(cfg, its, online, judged), losses(cfg, its, online)
-    noisy = noisy_layers(policy) if target is None else noisy_layers(policy, judge)
+    judge = parts.agent.policy if target is None else target.module
+    its = (cfg, parts.agent.policy, judge, optimizer)
+    step = by_hand(cfg.fused, lambda: fused_values(*its)) or readable_step(*its, parts.generator)
     newest = partial(parts.buffer.latest, cfg.train_freq, parts.generator, n=cfg.n, discount=cfg.discount)
     draw = parts.draw if cfg.replay else newest
 
     def learn() -> Metrics:
         batch = draw()
-        batch = replace(batch, reward=scaled(parts.agent, batch.reward))
-        with noised(noisy, parts.generator):
+        error, metrics = step(replace(batch, reward=scaled(parts.agent, batch.reward)))
+        parts.buffer.prioritise(batch.index, error)
+        if target is not None and cfg.target == "soft":
+            target.follow(cfg.tau)
+        return metrics
+
+    return learn
+
+
+def readable_step(
+    cfg: DQNConfig, policy: Policy, judge: Policy, optimizer: torch.optim.Optimizer, generator: np.random.Generator
+) -> Step:
+    """A gradient step down mean w L of a batch, as the settings have it."""
+    its, online, judged = greedy_of(policy), policy.parameters_of, judge.parameters_of
+    target_of, loss_of = targets(cfg, its, online, judged), losses(cfg, its, online)
+    noisy = noisy_layers(policy) if judge is policy else noisy_layers(policy, judge)
+
+    def step(batch: Transitions) -> tuple[Tensor, Metrics]:
+        with noised(noisy, generator):
             with torch.no_grad():
                 y = target_of(batch)
             loss, error, q = loss_of(batch, y)
         mean = (batch.weight * loss).mean()
         norm = take_step(optimizer, mean, cfg.max_grad_norm)
-        parts.buffer.prioritise(batch.index, error)
-        if target is not None and cfg.target == "soft":
-            target.follow(cfg.tau)
-        return {"loss/value": mean.detach(), "value/error": error.mean(), "value/q": q.mean(), "grad/norm": norm}
+        metrics = {"loss/value": mean.detach(), "value/error": error.mean(), "value/q": q.mean(), "grad/norm": norm}
+        return error, metrics
 
-    return learn
+    return step
 
 
 def targets(cfg: DQNConfig, its: Greedy, online: Look, judge: Look) -> Callable[[Transitions], Tensor]:

@@ -112,6 +112,9 @@ class DQNConfig(ReplayConfig, ActingConfig):
     max_grad_norm: PositiveFloat | None = Field(
         default=10.0, description="bound on the global gradient norm; none if unset"
     )
+    fused: Literal["auto", "on", "off"] = Field(
+        default="auto", description="the hand-written update for small networks on a CPU"
+    )
     length: PositiveInt = Field(default=32, description="steps of a piece that a network with memory learns from")
     burn_in: NonNegativeInt = Field(
         default=8, description="steps at the head of a piece that memory is only warmed up on"
