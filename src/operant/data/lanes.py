@@ -51,6 +51,7 @@ class Lanes:
         self._starts = np.zeros((lanes, self.size), np.int64)  # decisions that can be drawn, in their order: rings too
         self._first, self.taken_of = np.zeros((2, lanes), np.int64)  # of these, how many are gone, and all so far
         self._span = np.zeros((2, lanes, self.size if spans else 0), np.int64)
+        self._last = np.zeros(lanes, np.uint8)  # the flags of each lane's last row
         self._begin = np.zeros(lanes, np.int64)  # the row in which each lane's newest episode begins
 
     def __len__(self) -> int:
@@ -80,11 +81,13 @@ class Lanes:
             self.allocate(**{name: (x.dtype, x.shape[2:]) for name, x in fields.items()})
         obs, flags, acted = fields.pop("obs"), fields["flags"], (fields["flags"] & ACTED) > 0
         self._check(obs, acted)
-        before = np.concatenate([self._last_flags()[:, None], flags[:, :-1]], 1)
-        if (before == ACTED).all() and acted.all() and flags.shape[1] + self.older < self.size:
+        goes_on = (self._last == ACTED).all() and (flags[:, :-1] == ACTED).all() and acted[:, -1].all()
+        if goes_on and flags.shape[1] + self.older < self.size:
             self._go_on(fields | {"obs": obs[:, :-1, self.older * self.frame :]})
+            self._last = flags[:, -1]
         else:
-            self._write(fields, obs, before)
+            self._write(fields, obs, np.concatenate([self._last[:, None], flags[:, :-1]], 1))
+            self._last = self._last_flags()
         slot = self._lane * self.size + self.head % self.size  # so that the last decisions can be drawn as well
         self._flat("obs")[slot], self._flat("flags")[slot] = obs[:, -1, self.older * self.frame :], 0
 
@@ -92,7 +95,7 @@ class Lanes:
         """The copies are made anew: open episodes are truncated, and bootstrapped from what was seen last."""
         if "obs" not in self.columns:
             return
-        last, lane = self._last_flags(), self._lane
+        last, lane = self._last, self._lane
         acted = (last & ACTED) > 0
         still = lane[acted & ((last & ENDED) == 0)]
         self.columns["flags"][still, (self.head[still] - 1) % self.size] |= TRUNCATED
@@ -100,6 +103,7 @@ class Lanes:
             self._note_spans(np.zeros_like(acted)[:, None], acted[:, None], self.head[:, None])
         self._advance(acted.astype(np.int64))  # what was seen last is a row now
         self.columns["flags"][lane, self.head % self.size] = 0
+        self._last = np.zeros_like(last)
 
     def at(self, name: str, lane: Array, row: Array) -> Array:
         """A column in these rows, [..., *] for lanes and rows [...] that broadcast."""
@@ -135,7 +139,7 @@ class Lanes:
         """
         self._move(head)
         self.columns, self.taken_of = dict(columns), taken
-        self._first = taken.copy()
+        self._first, self._last = taken.copy(), self._last_flags()
         for lane in range(self.lanes):
             rows = np.arange(self.oldest[lane], head[lane])
             acted = (columns["flags"][lane, rows % self.size] & ACTED) > 0
