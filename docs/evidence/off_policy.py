@@ -1,0 +1,49 @@
+"""Measure the methods with a replay: every case, every seed; each row is kept as soon as it is there.
+
+    python docs/evidence/off_policy.py [--case NAME ...] [--runs DIR] [--again]
+
+Writes docs/evidence/off_policy.jsonl, a line for each case and seed with its protocol, and the table beside it,
+off_policy.md. What is in the file is not measured again, so the script may be stopped at any time; `--again` begins
+anew. A case whose rows are not all there stands as "not yet run".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from measured import Case, main
+
+ABLATED: dict[str, dict[str, Any]] = {  # why replay and target are there: the same settings without one, or both
+    "no-replay": {"algo.replay": False},
+    "no-target": {"algo.target": "none"},
+    "no-replay-no-target": {"algo.replay": False, "algo.target": "none"},
+}
+LANDER = {"algo.double": False, "algo.priority": "none"}  # of the preset, which has both
+REACH = "operant.env.reach:point"
+SLM = "SLM-Lab 2026: {}"
+
+CASES = {
+    case.name: case
+    for case in (
+        Case("dqn-CartPole", "dqn", "CartPole-v1", 50_000, 475, published=SLM.format(240), threshold=475),
+        *(Case(f"dqn-CartPole-{k}", "dqn", "CartPole-v1", 50_000, None, settings=x) for k, x in ABLATED.items()),
+        Case("reinforce-CartPole", "reinforce", "CartPole-v1", 200_000, None, threshold=475),  # beside DQN's steps
+        Case("pqn-CartPole", "pqn", "CartPole-v1", 200_000, None, threshold=475),
+        Case("qr-dqn-CartPole", "qr-dqn", "CartPole-v1", 50_000, None),
+        Case("sac-Pendulum", "sac", "Pendulum-v1", 20_000, -170),
+        Case("td3-Pendulum", "td3", "Pendulum-v1", 20_000, None),
+        Case("ddpg-Pendulum", "ddpg", "Pendulum-v1", 20_000, None),
+        Case("double-per-LunarLander", "dqn", "LunarLander-v3", 300_000, 250, (1, 2, 3), published=SLM.format(266)),
+        Case("dqn-LunarLander", "dqn", "LunarLander-v3", 300_000, None, (1, 2, 3), LANDER, published=SLM.format(195)),
+        Case("sac-LunarLander", "sac", "LunarLanderContinuous-v3", 300_000, 200, (1, 2, 3), published=SLM.format(125)),
+        Case("her-reach", "sac", REACH, 50_000, None, (1, 2, 3), {"algo.hindsight": "future"}),
+        Case("no-her-reach", "sac", REACH, 50_000, None, (1, 2, 3)),
+        Case("sac-HalfCheetah", "sac", "HalfCheetah-v5", 50_000, None, (1, 2, 3)),
+        Case("td3-HalfCheetah", "td3", "HalfCheetah-v5", 50_000, None, (1, 2, 3)),
+    )
+}
+"""By name."""
+
+
+if __name__ == "__main__":
+    main("off_policy", "Methods with a replay: evidence", CASES)
