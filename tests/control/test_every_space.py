@@ -127,8 +127,10 @@ def test_rows_are_cut_into_what_the_environment_showed():
 
 
 @pytest.mark.parametrize(("shape", "size"), [((84, 84), (1, 84, 84)), ((4, 84, 84), (4, 84, 84)),
-                                             ((84, 84, 4), (4, 84, 84)), ((2, 84, 84, 3), (6, 84, 84))])  # fmt: skip
-def test_the_shorter_axis_is_that_of_the_channels(shape, size):
+                                             ((84, 84, 4), (4, 84, 84)), ((2, 84, 84, 3), (6, 84, 84)),
+                                             ((7, 7, 20), (20, 7, 7)), ((20, 7, 7), (20, 7, 7)),
+                                             ((3, 7, 20), (3, 7, 20)), ((20, 7, 3), (3, 20, 7))])  # fmt: skip
+def test_the_axis_of_the_channels_stands_beside_a_square_or_is_the_shorter(shape, size):
     space = spaces.Box(0, 255, shape, np.uint8)
     between = Interface(space, spaces.Discrete(2))
     picture = Layout(between.observations, between.observations.dim, sees=True).pictures[0]

@@ -8,7 +8,7 @@ import pytest
 from gymnasium import spaces
 from pydantic import ValidationError
 
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, EnvError
 from operant.config.schema import CopiesConfig
 from operant.config.wrappers import PRESETS, TAKES, read
 from operant.env import make, make_one
@@ -93,6 +93,17 @@ def test_each_wrapper_does_what_it_says():
     assert everything.observation_space == spaces.Box(0, 255, (4, 84, 84), np.uint8)
 
 
+def test_symbols_become_planes_of_zero_and_one():
+    env = one("one-hot 4 5 4", kind="picture", life=2)
+    assert env.observation_space == spaces.Box(0, 1, (10, 12, 13), np.uint8)
+    first, second = (row[0] for row in walk(env, steps=1))
+    assert np.flatnonzero(first[0, 0]).tolist() == [0, 4, 9]
+    assert np.flatnonzero(second[0, 0]).tolist() == [1, 5, 10]
+    assert first.sum() == 3 * 10 * 12
+    with pytest.raises(EnvError, match="number 0 of the last axis is 4, and may have 4 values, 0 to 3"):
+        walk(one("one-hot 4 9 9", kind="picture", life=9), steps=5)
+
+
 def test_order_is_from_within():
     # the limit counts what the repetition is given, or what it gives
     assert len(walk(one("time-limit 4", "action-repeat 2"), steps=2)) == 4
@@ -158,6 +169,9 @@ def test_measured_games_are_whole_and_paid_as_the_environment_pays():
         ("frame-stack 2.5", "whole number"),
         ("frame-stack 4 one", "takes a whole number"),
         ("resize 84", "height and width"),
+        ("one-hot", "how many values"),
+        ("one-hot 3 0", "1 or more"),
+        ("one-hot 2.5", "whole numbers"),
         ("sticky 1", "from 0 up to, not including, 1"),
         ("sticky x", "a probability"),
         ("clip-reward 1 -1", "the least and the largest reward"),
@@ -187,6 +201,7 @@ def test_every_wrapper_that_is_named_is_taken():
     ("wrapper", "words"),
     [
         ("grey", r"grey needs an observation of bytes, \[H, W\] or \[H, W, 3\]; CartPole-v1 observes Box"),
+        ("one-hot 3", "one-hot needs an observation of whole numbers whose last axis has 1; CartPole-v1 observes Box"),
         ("key x", "key needs an observation with a key 'x'; CartPole-v1 observes Box"),
         ("noop-start 3", "noop-start needs named actions of which the first is NOOP, as Atari has them"),
         ("fire-reset", "fire-reset needs named actions"),

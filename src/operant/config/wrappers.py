@@ -27,6 +27,7 @@ TAKES = {
     "key": ("the name of a key of the observation",),
     "max-and-skip": ("a whole number of frames, 2 or more",),
     "noop-start": ("the most steps, a whole number of 1 or more",),
+    "one-hot": ("for each number of the last axis how many values it may have, whole numbers of 1 or more",),
     "resize": ("height and width, whole numbers of 1 or more",),
     "sticky": ("a probability, from 0 up to, not including, 1",),
     "time-limit": ("a whole number of steps, 1 or more",),
@@ -63,7 +64,9 @@ def read(text: str) -> Wrapper:
     except ValueError:
         numbers = (-1.0,) * 9
     least = _LEAST.get(name, 1)
-    if name in _COUNTS:
+    if name == "one-hot":
+        sound = len(numbers) > 0 and all(1 <= n < 2**15 and n == int(n) for n in numbers)
+    elif name in _COUNTS:
         sound = len(numbers) == _COUNTS[name] and all(least <= n < 2**31 and n == int(n) for n in numbers)
     elif name == "sticky":
         sound = len(numbers) == 1 and 0.0 <= numbers[0] < 1.0

@@ -169,6 +169,28 @@ def _key(env: Env, wrapper: Wrapper) -> Env:
     return wrappers.TransformObservation(env, lambda obs: obs[wrapper.word], space[wrapper.word])
 
 
+def _one_hot(env: Env, wrapper: Wrapper) -> Env:
+    """Symbols [..., K] as planes [..., Σ n] of 0 and 1: what a symbol is called says nothing of how large it is."""
+    space, counts = env.observation_space, np.array(wrapper.numbers, np.int64)
+    shape = tuple(space.shape or ())
+    whole = isinstance(space, spaces.Box | spaces.MultiDiscrete) and np.issubdtype(
+        space.dtype or np.float64, np.integer
+    )
+    if not whole or not shape or shape[-1] != len(counts):
+        raise _Unfit(f"an observation of whole numbers whose last axis has {len(counts)}")
+
+    def planes(obs: NDArray[Any]) -> NDArray[np.uint8]:
+        if (wrong := (obs < 0) | (obs >= counts)).any():
+            k = int(np.argwhere(wrong)[0][-1])
+            raise EnvError(
+                f"wrapper 'one-hot': number {k} of the last axis is {obs[wrong][0]}, and may have {counts[k]} values, "
+                f"0 to {counts[k] - 1}: give it more"
+            )
+        return np.concatenate([obs[..., k, None] == np.arange(n) for k, n in enumerate(counts)], -1).astype(np.uint8)
+
+    return wrappers.TransformObservation(env, planes, spaces.Box(0, 1, (*shape[:-1], int(counts.sum())), np.uint8))
+
+
 def _max_and_skip(env: Env, wrapper: Wrapper) -> Env:
     if not isinstance(env.observation_space, spaces.Box):
         raise _Unfit("an observation that is one Box")
@@ -193,6 +215,7 @@ _MAKERS: dict[str, Callable[[Env, Wrapper], Env]] = {
     "key": _key,
     "max-and-skip": _max_and_skip,
     "noop-start": _noop_start,
+    "one-hot": _one_hot,
     "resize": _resize,
     "sticky": lambda env, w: wrappers.StickyAction(env, w.numbers[0]),
     "time-limit": lambda env, w: wrappers.TimeLimit(env, int(w.numbers[0])),

@@ -25,8 +25,14 @@ class Picture:
 
     @property
     def channels_first(self) -> bool:
-        """Whether the first of three axes is that of the channels: the shorter one of the first and the last."""
-        return len(self.shape) == 3 and self.shape[0] < self.shape[2]
+        """Whether the first of three axes is that of the channels.
+
+        Of a square picture that is the axis beside its sides, of another one the shorter one of the first and the last.
+        """
+        if len(self.shape) != 3:
+            return False
+        a, b, c = self.shape
+        return b == c if (a == b) != (b == c) else a < c
 
     @property
     def size(self) -> tuple[int, int, int]:
