@@ -173,10 +173,8 @@ def _one_hot(env: Env, wrapper: Wrapper) -> Env:
     """Symbols [..., K] as planes [..., Σ n] of 0 and 1: what a symbol is called says nothing of how large it is."""
     space, counts = env.observation_space, np.array(wrapper.numbers, np.int64)
     shape = tuple(space.shape or ())
-    whole = isinstance(space, spaces.Box | spaces.MultiDiscrete) and np.issubdtype(
-        space.dtype or np.float64, np.integer
-    )
-    if not whole or not shape or shape[-1] != len(counts):
+    kind = (space.dtype or np.dtype(np.float64)).kind if isinstance(space, spaces.Box | spaces.MultiDiscrete) else ""
+    if kind not in ("i", "u") or not shape or shape[-1] != len(counts):
         raise _Unfit(f"an observation of whole numbers whose last axis has {len(counts)}")
 
     def planes(obs: NDArray[Any]) -> NDArray[np.uint8]:
