@@ -14,8 +14,8 @@ from typing import Any
 from measured import Case, main
 
 MULTIROOM = {  # the bonus has a critic of its own; nothing else differs
-    "policy.network": "minatar-cnn", "env.wrappers": ["key image", "one-hot 11 6 3"], "env.num": 16, "algo.horizon": 128,
-    "algo.entropy_coef": 0.01, "algo.epochs": 4,
+    "policy.network": "minatar-cnn", "env.wrappers": ["key image", "one-hot 11 6 3"], "env.num": 16,
+    "algo.horizon": 128, "algo.entropy_coef": 0.01, "algo.epochs": 4,
 }  # fmt: skip
 RND = {"explore.bonus": "rnd", "explore.critic": "own", "explore.coef": 1.0}
 ROOMS, PAST = "MiniGrid-MultiRoom-N4-S5-v0", "rl-zoo3 PPO: 0.0 at 10 M"
