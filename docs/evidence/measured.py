@@ -6,9 +6,11 @@ A script beside this one names its cases and calls `main`.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import tempfile
+import tomllib
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -75,9 +77,11 @@ def measure(case: Case, seed: int, runs: str) -> dict[str, Any]:
         **case.settings, **quiet,
     )  # fmt: skip
     info = run.folder.info()
+    told = tomllib.loads((run.path / "config.toml").read_text())
     return {
         "case": case.name,
         "seed": seed,
+        "spec": spec_hash(told),
         "score": info["evaluation"]["mean"],
         "steps": info["steps"],
         "seconds": sum(info["phases"].values()),
@@ -87,6 +91,12 @@ def measure(case: Case, seed: int, runs: str) -> dict[str, Any]:
         "packages": info.get("packages"),
         "git": info.get("git"),
     }
+
+
+def spec_hash(settings: Mapping[str, Any]) -> str:
+    """Of every setting of a run but its seed: rows with equal ones were made alike."""
+    alike = {k: v for k, v in settings.items() if k != "seed"}
+    return hashlib.sha256(json.dumps(alike, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def table(title: str, script: str, cases: Mapping[str, Case], rows: list[dict[str, Any]]) -> str:
