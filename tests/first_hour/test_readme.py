@@ -24,6 +24,7 @@ COMMANDS = {
 }
 SHORT = {
     "train ppo CartPole-v1": "--total-steps 20000 --eval.episodes 10",
+    "train sac Pendulum-v1": "--total-steps 1200 --eval.episodes 2 --no-save.videos",
     "train ppo LunarLander-v3": "--total-steps 2048 --eval.episodes 2 --no-save.videos",
     "train ppo CartPole-v1 --seeds 5": "--seeds 2 --total-steps 1024 --eval.episodes 2 --no-save.videos",
     "train ppo CartPole-v1 Acrobot-v1": "--seeds 1 --total-steps 1024 --eval.episodes 2 --no-save.videos",
