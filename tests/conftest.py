@@ -26,3 +26,10 @@ def _folders_of_fixtures():
 def _folders_of_imports(monkeypatch):
     """Nor a test those of another."""
     monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+def pytest_collection_modifyitems(items):
+    """A test's name is the same in every process, or two workers cannot share the suite."""
+    named = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if named:
+        raise pytest.UsageError(f"tests named by where an object lies in memory, leave out ids=str: {named}")

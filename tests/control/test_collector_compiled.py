@@ -77,7 +77,7 @@ EXPLORERS = [
 ]
 
 
-@pytest.mark.parametrize(("id", "std", "noise", "spec"), EXPLORERS, ids=str)
+@pytest.mark.parametrize(("id", "std", "noise", "spec"), EXPLORERS)
 @pytest.mark.parametrize("num", [1, 3])
 def test_the_same_exploration(id: str, std: Any, noise: Gaussian | None, spec: dict[str, Any], num: int) -> None:
     """Also while actions are drawn evenly; and torch, a step at a time, does it to rounding."""
