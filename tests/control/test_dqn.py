@@ -128,11 +128,11 @@ def test_every_variant_reaches_the_optimal_values(variant):
     optimizer = torch.optim.Adam(parts.agent.parameters(), cfg.algo.lr)
     learn = learner(cfg.algo, parts, target, optimizer)
     parts.buffer.extend(walks(as_is_best if cfg.algo.n > 1 else at_random))
-    for k in range(1200):
+    for k in range(800):
         learn()
         if k % 20 == 0 and cfg.algo.target == "hard":
             target.follow(1.0)
-        if k == 900:
+        if k == 600:
             optimizer.param_groups[0]["lr"] /= 10
     policy = parts.agent.policy
     with torch.no_grad():
@@ -411,14 +411,17 @@ def build(algorithm, env, **overrides):
     return builder_of(algorithm)(resolve(algorithm, name, overrides=overrides, source="argument").config, env)
 
 
-def run(job, steps=None):
+def run(job):
     rows = []
-    while job.counter.steps < (steps or job.total_steps):
+    while job.counter.steps < job.total_steps:
         rows.append({name: float(x) for name, x in next(job.algorithm).items() if name != "phase/collect"})
     return rows
 
 
-FAST = {"algo.learning_starts": 50, "algo.train_freq": 1, "algo.updates": 50, "algo.target_every": 50}
+FAST = {
+    "algo.gradient_steps": 1, "algo.learning_starts": 50, "algo.train_freq": 1, "algo.updates": 50,
+    "algo.target_every": 50, "policy.hidden": (32,),
+}  # fmt: skip
 IDENTITY = {
     "dqn": FAST, "qr-dqn": FAST | {"policy.atoms": 8}, "c51": FAST | {"policy.value_min": 0.0, "policy.value_max": 2.0},
     "rainbow": FAST | {"policy.value_min": 0.0, "policy.value_max": 2.0, "algo.n": 1},
@@ -427,8 +430,8 @@ IDENTITY = {
 
 
 @pytest.mark.parametrize("algorithm", IDENTITY)
-def test_identity_is_learnt_in_1200_steps(algorithm):
-    settings = {"seed": 101, "total_steps": 1200, "algo.discount": 0.4, "algo.lr": 2e-3}
+def test_identity_is_learnt_in_600_steps(algorithm):
+    settings = {"seed": 101, "total_steps": 600, "algo.discount": 0.4, "algo.lr": 3e-3}
     job = build(algorithm, PROBE + "identity", **settings | IDENTITY[algorithm])
     run(job)
     assert job.evaluate(10).returns.mean() >= 90
@@ -442,18 +445,19 @@ def test_other_actions_are_refused_in_words(algorithm, kind):
 
 
 LIMIT = {
-    "dqn": FAST | {"algo.lr": 3e-3}, "qr-dqn": FAST | {"policy.atoms": 8, "algo.lr": 3e-3},
-    "c51": FAST | {"policy.value_min": 0.0, "policy.value_max": 20.0, "policy.atoms": 21, "algo.lr": 3e-3},
-    "pqn": {"env.num": 8, "algo.horizon": 8, "algo.lr": 3e-3},
+    "dqn": FAST | {"algo.lr": 3e-3, "total_steps": 2500},
+    "c51": FAST | {"algo.target_every": 25, "policy.value_min": 0.0, "policy.value_max": 20.0, "policy.atoms": 21},
+    "pqn": {"env.num": 8, "algo.horizon": 8, "total_steps": 3000},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("algorithm", LIMIT)
 def test_a_time_limit_is_not_a_termination(algorithm):
-    """Reward 1 for ever, cut after 8 steps: max Q = 1/(1 − γ)."""
-    job = build(algorithm, PROBE + "four_state", **{"total_steps": 3000, "algo.discount": 0.9} | LIMIT[algorithm])
-    run(job, 12_000 if algorithm == "pqn" else None)
-    np.testing.assert_allclose(job.agent.value(np.eye(4)), 10.0, rtol=0.02)
+    """Reward 1 for ever, cut after 8 steps: max Q = 1/(1 − γ); about half of it where the cut were an end."""
+    settings = {"total_steps": 1500, "algo.discount": 0.9, "algo.lr": 1e-2}
+    job = build(algorithm, PROBE + "four_state", **settings | LIMIT[algorithm])
+    run(job)
+    np.testing.assert_allclose(job.agent.value(np.eye(4)), 10.0, rtol=0.05)
 
 
 class Lottery(gymnasium.Env):
@@ -475,7 +479,7 @@ class Lottery(gymnasium.Env):
 def test_the_maximum_overestimates_and_double_does_not():
     """Estimates that waver, chosen and judged by one network, are too large; judged by one that wavers apart, not."""
     settings = {
-        "seed": 101, "total_steps": 6000, "algo.replay": False, "algo.learning_starts": 1, "algo.lr": 0.05,
+        "seed": 101, "total_steps": 4000, "algo.replay": False, "algo.learning_starts": 1, "algo.lr": 0.05,
         "algo.updates": 10, "algo.target_every": 400, "algo.epsilon_end": 1.0, "algo.loss": "squared",
         "algo.discount": 1.0, "policy.hidden": (16,),
     }  # fmt: skip
@@ -520,6 +524,7 @@ def test_without_replay_the_newest_steps_are_learnt_from_and_nothing_else(monkey
 
     monkeypatch.setattr(module, "losses", recorded)
     few = {"algo.replay": False, "algo.train_freq": 4, "algo.learning_starts": 1, "algo.updates": 5, "env.num": 2}
+    few |= {"algo.fused": "off"}  # the update by hand has losses of its own
     job = build("dqn", PROBE + "four_state", **few)
     next(job.algorithm)
     assert [len(x) for x in seen] == [8] * 5
@@ -528,18 +533,18 @@ def test_without_replay_the_newest_steps_are_learnt_from_and_nothing_else(monkey
 
 RESUMED = {
     "uniform": ("dqn", {}),
-    "soft, several copies": ("dqn", {"algo.target": "soft", "env.num": 4}),
-    "prioritised": ("dqn", {"algo.priority": "proportional"}),
-    "n-step": ("dqn", {"algo.n": 3, "algo.double": True}),
+    "soft, several copies, boltzmann": (
+        "dqn",
+        {"algo.target": "soft", "env.num": 4, "algo.exploration": "boltzmann"},
+    ),
+    "prioritised, n-step, double": ("dqn", {"algo.priority": "proportional", "algo.n": 3, "algo.double": True}),
     "no replay, no target": ("dqn", {"algo.replay": False, "algo.target": "none"}),
-    "boltzmann": ("dqn", {"algo.exploration": "boltzmann"}),
     "recurrent": (
         "dqn",
         {"policy.memory": "lstm", "policy.memory_size": 8, "algo.length": 12, "algo.burn_in": 4, "algo.n": 2},
     ),
     "qr": ("qr-dqn", {"policy.normalize_obs": True}),
     "rainbow": ("rainbow", {}),
-    "pqn": ("pqn", {"env.num": 4, "algo.horizon": 16}),
     "noisy pqn": ("pqn", {"env.num": 4, "algo.horizon": 16, "policy.noisy": 0.5}),
 }
 
@@ -553,7 +558,7 @@ def test_a_run_goes_on_bit_for_bit(variant, tmp_path):
     small |= {"algo.lr_schedule": "constant"} if algorithm == "pqn" else {"algo.priority_beta": 1.0}
     if algorithm != "pqn":
         small |= {"algo.learning_starts": 64, "algo.updates": 16, "algo.batch": 16, "algo.target_every": 100}
-        small |= {"algo.train_freq": 4 // settings.get("env.num", 1)}
+        small |= {"algo.train_freq": 4 // settings.get("env.num", 1), "algo.gradient_steps": 1}
     assert_resumes(tmp_path, algorithm, "CartPole-v1", every=256, **small | settings)
 
 
