@@ -515,6 +515,30 @@ def test_a_target_begins_as_the_network_that_learns_and_follows_when_it_is_due()
     assert seen == [False, False, False, True, False, False, False, False]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"algo.epsilon": 0.0, "algo.epsilon_end": 0.0}, {"algo.exploration": "boltzmann"}, {"policy.noisy": 0.5}],
+)
+def test_it_acts_at_random_until_learning_starts(settings, monkeypatch):
+    """Each of two actions with probability ½, though the schedule says something else; and then no longer."""
+    seen, stored = [], module.store
+    monkeypatch.setattr(module, "store", lambda cfg, parts, traj: seen.append(traj) or stored(cfg, parts, traj))
+    small = {"algo.learning_starts": 40, "algo.train_freq": 8, "algo.gradient_steps": 1, "algo.updates": 5}
+    small |= {
+        "algo.temperature": 0.01,
+        "algo.epsilon": 0.2,
+        "algo.epsilon_end": 0.2,
+        "policy.hidden": (16,),
+        "seed": 101,
+    }
+    job = build("dqn", "CartPole-v1", **small | settings)
+    for row, evenly in zip(job.algorithm, (True, False), strict=False):
+        logp = torch.cat([traj.logp[traj.acted] for traj in seen])
+        assert bool(torch.isclose(logp, torch.tensor(0.5).log()).all()) is evenly
+        assert all(bool(torch.isfinite(x).all()) for x in row.values() if isinstance(x, torch.Tensor))
+        seen.clear()
+
+
 def test_without_replay_the_newest_steps_are_learnt_from_and_nothing_else(monkeypatch):
     seen, made = [], module.losses
 

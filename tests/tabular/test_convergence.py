@@ -270,6 +270,41 @@ def test_linear_sarsa_climbs_the_mountain():
     assert learner.greedy(observation) == int(np.argmax(learner.values(observation)))
 
 
+@pytest.mark.parametrize("lam", [0.0, 0.8])
+def test_greedy_linear_learner_is_watkins_q_and_finds_the_values_of_a_chain(lam):
+    """Each step beside a slow loop; and, over tiles that tell the cells of a row apart, γ^k of the reward behind it."""
+    cells, discount, alpha = 5, 0.9, 0.2
+    coder = TileCoder([0.0], [float(cells)], tiles=cells, tilings=1)
+    settings = Settings(discount=discount, step_size=alpha, epsilon=0.4, lam=lam, traces="accumulating")
+    learner = LinearLearner(coder, 2, settings, np.random.default_rng(0), greedy=True)
+    slow, trace, steps, explored = np.zeros((2, coder.features)), np.zeros((2, coder.features)), 0, 0
+    for _ in range(300):
+        at, over = 0, False
+        trace[:] = 0.0
+        while not over:
+            now = coder.active([at + 0.5])
+            action = learner.act([at + 0.5])
+            to = max(at - 1, 0) if action == 0 else at + 1  # only behind the last is a reward
+            over = to == cells
+            following = coder.active([to + 0.5 if not over else at + 0.5])
+            then = slow[:, following].sum(axis=1)
+            error = (1.0 if over else discount * then.max()) - slow[action, now].sum()
+            learner.observe([at + 0.5], action, float(over), [to + 0.5 if not over else at + 0.5], over, False)
+            trace *= discount * lam
+            trace[action, now] += 1.0
+            slow += alpha * error * trace
+            if not over and then[learner.act([to + 0.5])] < then.max():
+                trace[:] = 0.0
+                explored += 1
+            np.testing.assert_allclose(learner.weights, slow, atol=1e-12)
+            at, steps = to, steps + 1
+    assert explored > 100
+    exact = discount ** np.arange(cells - 1, -1, -1.0)
+    best = [learner.values([x + 0.5]).max() for x in range(cells)]
+    np.testing.assert_allclose(best, exact, atol=0.02)
+    assert [learner.greedy([x + 0.5]) for x in range(cells)] == [1] * cells
+
+
 def test_schedules_have_their_values():
     for schedule, expected in (
         (Constant(0.3), [0.3, 0.3, 0.3]),

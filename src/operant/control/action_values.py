@@ -8,6 +8,7 @@ distribution over the same numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal
 
 import numpy as np
@@ -139,9 +140,10 @@ class EpsilonGreedy:
 
     Attributes:
         rate: ε as it is now.
+        even: the rate by which all actions are alike.
     """
 
-    name = "epsilon"
+    name, even = "epsilon", 1.0
 
     def __init__(self, rate: float = 1.0) -> None:
         self.rate = rate
@@ -168,9 +170,10 @@ class Boltzmann:
 
     Attributes:
         rate: τ as it is now, in units of return.
+        even: the rate by which all actions are alike.
     """
 
-    name = "temperature"
+    name, even = "temperature", inf
 
     def __init__(self, rate: float = 1.0) -> None:
         self.rate = rate

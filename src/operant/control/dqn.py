@@ -1,6 +1,6 @@
 """Deep Q-learning (DQN; Mnih et al. 2015), and what came of it, on one page.
 
-    act ε-greedily by Q, store (s, a, r, s'); and now and then, from a batch of what was stored,
+    act ε-greedily by Q, at first at random; store (s, a, r, s'); and now and then, from a batch of what was stored,
     y = r + γ max_a Q⁻(s', a)                          r alone where the task ended
     θ ← θ − α ∇ mean L(y − Q(s, a));   θ⁻ ← θ
 
@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
+from math import isfinite
 
 import numpy as np
 import torch
@@ -87,14 +88,15 @@ def dqn(
         seen: list[Metrics] = []
         for _ in range(cfg.updates):
             before = collect.steps
-            behaviour.rate = rate_at(cfg, before / total_steps)
+            behaviour.rate = rate_at(cfg, before / total_steps) if before >= cfg.learning_starts else behaviour.even
             store(cfg, parts, collect(cfg.train_freq))
             if parts.ready:
                 seen += [learn() for _ in range(cfg.gradient_steps)]
             if cfg.target == "hard" and collect.steps // cfg.target_every > before // cfg.target_every:
                 follow()
         row = {name: torch.stack([m[name] for m in seen]).mean() for name in seen[0]} if seen else {}
-        yield row | {f"policy/{behaviour.name}": torch.tensor(behaviour.rate)} | collect.stats()
+        told = {f"policy/{behaviour.name}": torch.tensor(behaviour.rate)} if isfinite(behaviour.rate) else {}
+        yield row | told | collect.stats()
 
 
 def learner(

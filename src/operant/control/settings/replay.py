@@ -20,7 +20,9 @@ class ReplayConfig(Section):
         default=1_000_000,
         description="rows that are kept: transitions, and last observations of episodes; the oldest go first",
     )
-    learning_starts: PositiveInt = Field(default=1_000, description="environment steps before the first gradient step")
+    learning_starts: PositiveInt = Field(
+        default=1_000, description="environment steps at random before the first gradient step"
+    )
     train_freq: PositiveInt = Field(default=1, description="steps of each copy between two turns of learning")
     gradient_steps: PositiveInt = Field(default=1, description="gradient steps of a turn of learning")
     n: PositiveInt = Field(default=1, description="rewards summed before the value of what follows them")

@@ -159,8 +159,10 @@ def observe_linear_sarsa(memory, active, action, reward, next_active, terminated
     reached, explores = 0.0, False
     if not terminated:
         reached = linear_value(memory.weights, next_active, chosen * memory.features)
-        if memory.greedy and memory.action_values.max() > reached:
-            reached, explores = memory.action_values.max(), True
+        if memory.greedy:
+            for value in memory.action_values:
+                if value > reached:
+                    reached, explores = value, True
     base = action * memory.features
     error = reward + memory.discount * reached - linear_value(memory.weights, active, base)
     alpha = evaluate(memory.step_size, memory.clock[0], memory.clock[0]) / len(active)
