@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from operant.control.settings.trust_region import NaturalGradientRun as NaturalGradientRun
     from operant.control.settings.trust_region import TRPOConfig as TRPOConfig
     from operant.control.settings.trust_region import TRPORun as TRPORun
+    from operant.control.settings.values import DQNConfig as DQNConfig
+    from operant.control.settings.values import DQNRun as DQNRun
+    from operant.control.settings.values import PQNConfig as PQNConfig
+    from operant.control.settings.values import PQNRun as PQNRun
+    from operant.control.settings.values import RainbowConfig as RainbowConfig
+    from operant.control.settings.values import RainbowRun as RainbowRun
     from operant.control.setup import OnPolicy as OnPolicy
     from operant.control.setup import on_policy as on_policy
     from operant.control.setup_off_policy import OffPolicy as OffPolicy
@@ -61,6 +67,7 @@ __getattr__, __dir__ = face(
         "operant.control.settings.trust_region": (
             "LagrangianConfig LagrangianRun NaturalGradientConfig NaturalGradientRun TRPOConfig TRPORun"
         ),
+        "operant.control.settings.values": "DQNConfig DQNRun PQNConfig PQNRun RainbowConfig RainbowRun",
         "operant.control.train_state": "Networks",
         "operant.data.replay": "Replay Transitions",
         "operant.data.streams": "Streams",
