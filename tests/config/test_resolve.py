@@ -419,6 +419,7 @@ WANTED = [
     "InvertedDoublePendulum-v5",
     "InvertedPendulum-v5",
     "LunarLander-v3",
+    "MiniGrid-DoorKey-5x5-v0",
     "MountainCar-v0",
     "MountainCarContinuous-v0",
     "Pendulum-v1",
