@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import subprocess
 import sys
 import tempfile
 import tomllib
@@ -89,8 +90,16 @@ def measure(case: Case, seed: int, runs: str) -> dict[str, Any]:
         "protocol": asdict(case) | {"seeds": list(case.seeds)},
         "host": info.get("host"),
         "packages": info.get("packages"),
-        "git": info.get("git"),
+        "git": _tree(info.get("git")),
     }
+
+
+def _tree(git: Any) -> Any:
+    """The commit of a row; the rows themselves, which change the tree as they come, do not make it another."""
+    if not isinstance(git, dict):
+        return git
+    changed = subprocess.run(["git", "status", "--porcelain", "--", "src"], cwd=HERE, capture_output=True, text=True)
+    return git | {"dirty": bool(changed.stdout.strip())}
 
 
 def spec_hash(settings: Mapping[str, Any]) -> str:
