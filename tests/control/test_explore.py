@@ -275,15 +275,17 @@ def test_contradictions_are_refused_in_words():
 
 
 @pytest.mark.parametrize("algorithm", sorted(name for name, (where, _) in ALGORITHMS.items() if where == CONTROL))
-def test_every_method_on_policy_explores_or_says_why_not(algorithm):
+def test_every_method_explores_or_says_why_not(algorithm):
+    env = "Pendulum-v1" if algorithm in ("ddpg", "td3", "sac") else "CartPole-v1"
     if algorithm == "ppo-lagrangian":
         pytest.skip("needs an environment with costs; its loop asks the same collector")
     for settings, metric in (({"explore.bonus": "count"}, "bonus"), ({"explore.param_noise": 0.05}, "noise_kl")):
-        config = resolve(algorithm, "CartPole-v1", overrides={"env.num": 2} | settings, source="argument").config
-        if algorithm == "a3c" or (metric == "noise_kl" and algorithm in ("impala", "reinforce")):
+        config = resolve(algorithm, env, overrides={"env.num": 2} | settings, source="argument").config
+        noiseless = ("impala", "reinforce", "ddpg", "td3", "sac", "dqn", "c51", "qr-dqn", "rainbow", "pqn")
+        if algorithm == "a3c" or (metric == "noise_kl" and algorithm in noiseless):
             with pytest.raises(ConfigError, match="explor"):
-                builder_of(algorithm)(config, "CartPole-v1")
+                builder_of(algorithm)(config, env)
             continue
-        job = builder_of(algorithm)(config, "CartPole-v1")
+        job = builder_of(algorithm)(config, env)
         assert np.isfinite(float(next(job.algorithm)[f"explore/{metric}"]))
         job.close()
