@@ -59,7 +59,7 @@ class Fused:
         self.policy, self.optimizer = policy, optimizer
         self.parameters = [*policy.parameters(), *critic.parameters()]
         self.split = sum(p.numel() for p in policy.parameters())
-        self.sizes = _sizes(policy), _sizes(critic)
+        self.sizes = _sizes(policy), _sizes(cast(Critic, critic))  # `obstacle` has seen that it is one
         self.relu = cast(MLP, policy.net).activation == "relu"
         self.normal = isinstance(policy.distribution, Normal)
         self.grad = np.empty(sum(p.numel() for p in self.parameters), np.float32)
