@@ -20,17 +20,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from _interleave import Measurement, calibrate, emit, interleave, quiet, say
+from _peers import PEERS, make_peers, python_of
 from ppo_vs_sb3 import agree, memory, rounded
 
 HERE = Path(__file__).parent
-PEERS = HERE.parent / ".bench-peers"
 NEEDED = {
     "sb3": ["stable-baselines3==2.9.*", "sb3-contrib==2.9.*", "ale-py", "opencv-python-headless"],
     "jax": ["jax==0.10.*", "gymnax==1.0.1", "optax", "six"],
@@ -118,29 +116,6 @@ def grow(case: str, rounds: int, peers: Path) -> None:
         line(f"{case}-{size}", interleave(ours, peer, rounds, python_of(peers, "sb3")), load=load)
 
 
-def python_of(peers: Path, name: str) -> str:
-    """The Python of a peer.
-
-    Raises:
-        SystemExit: if there is none; says how to make it.
-    """
-    found = peers / name / "bin" / "python"
-    if not found.exists():
-        raise SystemExit(f"there is no {found}: make it by `python bench/on_policy.py --make-peers`, or name --peers")
-    return str(found)
-
-
-def make_peers(peers: Path) -> None:
-    """An environment for each peer; that of Stable-Baselines3 gets our torch and our gymnasium."""
-    for name, packages in NEEDED.items():
-        folder = peers / name
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
-        if name == "sb3":
-            subprocess.run([*pip, *(f"{p}=={version(p)}" for p in ("torch", "gymnasium"))], check=True)
-        subprocess.run([*pip, *packages], check=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", nargs="+", choices=[*STEPS, *GROWTH], default=[*STEPS, *GROWTH])
@@ -149,7 +124,7 @@ def main() -> None:
     parser.add_argument("--make-peers", action="store_true", help="make these environments, and end")
     given = parser.parse_args()
     if given.make_peers:
-        return make_peers(given.peers)
+        return make_peers(given.peers, NEEDED, ours=("sb3",))
     for case in given.case:
         quiet()
         (grow if case in GROWTH else compare)(case, given.rounds, given.peers)

@@ -23,8 +23,8 @@ import statistics
 from pathlib import Path
 
 from _interleave import Measurement, emit, interleave, measure, quiet, say
+from _peers import PEERS, python_of
 from _replay_cases import CASES
-from on_policy import PEERS, python_of
 
 HERE = Path(__file__).parent
 GROWTH = {"growth": "vectors", "growth-priority": "vectors-priority"}

@@ -22,7 +22,7 @@ from operant.control.policies import Policy
 from operant.control.settings.values import ActingConfig, ValuesConfig
 from operant.data.trajectory import Obs
 from operant.math.bellman import greedy
-from operant.math.logprob import categorical_logp, categorical_sample, masked_logits, ruled_out
+from operant.math.logprob import allowed_or_all, categorical_logp, categorical_sample, masked_logits, ruled_out
 
 Head = Literal["q", "c51", "qr"]
 
@@ -80,7 +80,7 @@ class Greedy:
         truncation, and then it stays one of the network's.
         """
         q = self.expected(p.output)
-        return q if p.allowed is None else ruled_out(q, p.allowed | ~p.allowed.any(-1, keepdim=True))
+        return q if p.allowed is None else ruled_out(q, allowed_or_all(p.allowed))
 
     def sample(self, p: Parameters, generator: np.random.Generator) -> Tensor:
         """The mode; nothing is drawn."""
@@ -135,6 +135,18 @@ def greedy_of(policy: Policy) -> Greedy:
     return policy.distribution
 
 
+def even_choice(allowed: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One of the actions that are allowed, all alike: int64 [N], and of how many, [N].
+
+    Args:
+        allowed: [N, A] bool.
+        place: [N], uniform on [0, 1).
+    """
+    count = allowed.cumsum(-1)
+    many = count[:, -1]
+    return (count <= (place * many)[:, None].astype(np.int64)).sum(-1), many
+
+
 class EpsilonGreedy:
     """The greedy action with probability 1 − ε, else one of those that are allowed, all alike.
 
@@ -153,13 +165,7 @@ class EpsilonGreedy:
         q = of.values(p).cpu().numpy()
         coin, place = generator.random((2, len(q)))
         best = q.argmax(-1)
-        if p.allowed is None:
-            many = np.full(len(q), q.shape[-1])
-            other = (place * many).astype(np.int64)
-        else:
-            count = p.allowed.cpu().numpy().cumsum(-1)  # [N, A]
-            many = count[:, -1]
-            other = (count <= (place * many)[:, None].astype(np.int64)).sum(-1)
+        other, many = even_choice(np.ones(q.shape, np.bool_) if p.allowed is None else p.allowed.cpu().numpy(), place)
         action = np.where(coin < self.rate, other, best)
         share = self.rate / many + np.where(action == best, 1.0 - self.rate, 0.0)
         return action, np.log(share).astype(np.float32)

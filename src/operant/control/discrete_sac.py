@@ -39,7 +39,7 @@ from operant.control.updates import row_of
 from operant.data.trajectory import Metrics, Obs
 from operant.env import EnvLike
 from operant.math.bellman import backup, ensemble_loss
-from operant.math.logprob import categorical_entropy, ruled_out
+from operant.math.logprob import allowed_or_all, categorical_entropy, ruled_out
 from operant.math.reduce import token_mean
 from operant.math.soft import expected_soft_value
 from operant.run.job import Job, Say, silent
@@ -94,11 +94,11 @@ def discrete_sac_update(
     logits, most = logits_of(agent, b.obs)
     policy_loss = -token_mean(expected_soft_value(lowest, logits, alpha), b.acted)
     descend(optimizer, policy_loss, agent.policy, cfg.max_grad_norm)
-    above = token_mean(categorical_entropy(logits.detach()) - cfg.target_entropy * most, b.acted)
-    temperature.follow(above, 0.0)
+    entropy = categorical_entropy(logits.detach())
+    temperature.follow(token_mean(entropy - cfg.target_entropy * most, b.acted), 0.0)
     q_target.follow(cfg.tau)
-    entropy = token_mean(categorical_entropy(logits.detach()), b.acted)
-    policy = {"loss/policy": policy_loss.detach(), "policy/entropy": entropy, "schedule/temperature": alpha}
+    policy = {"loss/policy": policy_loss.detach(), "policy/entropy": token_mean(entropy, b.acted)}
+    policy |= {"schedule/temperature": alpha}
     return error, metrics | policy
 
 
@@ -110,7 +110,7 @@ def logits_of(agent: Agent, obs: Obs) -> tuple[Tensor, Tensor]:
     p = agent.policy.parameters_of(obs)
     if p.allowed is None:
         return p.output, torch.full_like(p.output[..., 0], log(p.output.shape[-1]))
-    allowed = p.allowed | ~p.allowed.any(-1, keepdim=True)
+    allowed = allowed_or_all(p.allowed)
     return ruled_out(p.output, allowed), allowed.sum(-1).to(p.output.dtype).log()
 
 

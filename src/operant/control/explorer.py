@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from operant.control.acting import Acted, Compiled, Sampler, runs, sampler
+from operant.control.action_values import even_choice
 from operant.control.agent import Agent
 from operant.control.distributions import Normal
 from operant.control.policies import Policy
@@ -137,11 +138,9 @@ class Explorer(Sampler):
             unit = generator.uniform(-1.0, 1.0, (n, its.columns)).astype(np.float32)
             return unit, np.full(n, -its.columns * np.log(2.0), np.float32)
         allowed = self.policy.layout.allowed(torch.from_numpy(obs))
-        reach = np.ones((n, its.choices), np.int64) if allowed is None else allowed.numpy().astype(np.int64)
-        reach = reach.cumsum(-1)
-        many = reach[:, -1]
-        nth = (generator.random(n) * many).astype(np.int64)
-        return (reach <= nth[:, None]).sum(-1), -np.log(many).astype(np.float32)
+        open_to = np.ones((n, its.choices), np.bool_) if allowed is None else allowed.numpy()
+        action, many = even_choice(open_to, generator.random(n))
+        return action, -np.log(many).astype(np.float32)
 
 
 class CompiledSquashed(Compiled):

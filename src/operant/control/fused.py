@@ -12,13 +12,14 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.control.acting import compiles
 from operant.control.agent import Agent
 from operant.control.distributions import Normal
 from operant.control.mlp import MLP
+from operant.control.perceptrons import is_plain, side_by_side
 from operant.control.policies import Critic, Policy
 from operant.control.settings.gradients import SegmentConfig
 from operant.control.settings.ppo import PPOConfig
@@ -132,8 +133,6 @@ class Fused:
         return self._flat
 
     def _laid(self, state: list[dict[str, Any]], names: tuple[str, ...]) -> tuple[np.ndarray, ...]:
-        from operant.control.perceptrons import side_by_side
-
         count, *moments = [side_by_side([s[name] for s in state]).numpy() for name in names] or [np.zeros(1)]
         none = [np.empty(0, np.float32)] * (2 - len(moments))
         return side_by_side(self.parameters).numpy(), *none, *moments, count
@@ -148,16 +147,10 @@ def obstacle(agent: Agent, optimizer: torch.optim.Optimizer, *known: type[torch.
     policy, critic = agent.policy, agent.critic
     parameters = [*policy.parameters(), *critic.parameters()]
     groups = optimizer.param_groups
-    nets = policy.net, critic.net
+    nets: list[Any] = [policy.net, critic.net]
     if any(p.device.type != "cpu" or p.dtype != torch.float32 for p in parameters):
         return "a parameter is not float32 on the CPU"
-    if (
-        not isinstance(nets[0], MLP)
-        or not isinstance(nets[1], MLP)
-        or not all(isinstance(layer, nn.Linear) for net in (nets[0], nets[1]) for layer in net.layers)
-        or nets[0].activation != nets[1].activation
-        or nets[0].activation not in ("tanh", "relu")
-    ):
+    if not all(map(is_plain, nets)) or nets[0].activation != nets[1].activation:
         return "policy and critic are not plain perceptrons, both tanh or both relu"
     if not compiles(policy):
         return f"the policy is a {type(policy.distribution).__name__} one, neither categorical nor normal"

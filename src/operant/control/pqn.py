@@ -22,7 +22,7 @@ from operant.control.collector import Collector
 from operant.control.networks.value import noised, noisy_layers
 from operant.control.settings.values import PQNConfig, PQNRun
 from operant.control.setup import on_policy
-from operant.control.updates import scaled_reward, take_step
+from operant.control.updates import row_of, scaled_reward, take_step
 from operant.data.trajectory import Batch, Metrics, minibatches
 from operant.env import EnvLike
 from operant.math.objective import value_loss
@@ -71,10 +71,9 @@ def pqn(
                     loss, metrics = loss_of(agent, b)
                 seen.append(metrics | {"grad/norm": take_step(optimizer, loss, cfg.max_grad_norm)})
 
-        row = {name: torch.stack([m[name] for m in seen]).mean() for name in seen[0]}
-        told = {"schedule/lr": torch.tensor(lr), f"policy/{behaviour.name}": torch.tensor(behaviour.rate)}
         agent.observe(steps.obs, steps.acted)
-        yield row | told | collect.stats()
+        told = {f"policy/{behaviour.name}": torch.tensor(behaviour.rate)}
+        yield row_of(seen, optimizer) | told | collect.stats()
 
 
 def loss_of(agent: Agent, b: Batch) -> tuple[torch.Tensor, Metrics]:

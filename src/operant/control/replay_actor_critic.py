@@ -217,7 +217,8 @@ def replay_actor_critic(
         raise ConfigError(f"{cfg.algorithm} learns {known}, and those of {cfg.env.id} are {its}: use {other}")
     explore = parts.collect.explore
     if explore is not None and explore.noise is not None and not chooses:
+        parts.collect.close()
         raise ConfigError(
-            f"explore.noise is set, but {cfg.algorithm} has noise of its own on its actions: leave it out"
+            f"explore.param_noise is set, but {cfg.algorithm} has noise of its own on its actions: leave it out"
         )
     return parts, made[0]

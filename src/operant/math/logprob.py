@@ -126,6 +126,11 @@ def ruled_out(logits: Tensor, allowed: Tensor) -> Tensor:
     return torch.where(allowed, logits.clamp(-bound, bound), -2 * bound)
 
 
+def allowed_or_all(allowed: Tensor) -> Tensor:
+    """What is allowed [..., K] bool, and everything in a row that allows nothing, as one behind an end may."""
+    return allowed | ~allowed.any(-1, keepdim=True)
+
+
 # ---------------------------------------------------------------------------------------------------- normal
 def normal_logp(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
     """log N(action; mean, diag(std²)) = Σ_d −½ ((a − μ)/σ)² − log σ − ½ log 2π.
