@@ -47,6 +47,9 @@ def add_settings(parser: Parser, algorithm: str, *, several: bool = False) -> No
         if model.aliases.get("from") == leaf.key:
             help = f"a run or policy to begin from: its weights, this run's settings ({leaf.key})"
             parser.add_argument("--from", action=Override, leaf=leaf, key="from", dest="overrides", help=help)
+        if model.aliases.get("data") == leaf.key:
+            help = f"the data set to learn from ({leaf.key})"
+            parser.add_argument("--data", action=Override, leaf=leaf, key="data", dest="overrides", help=help)
         groups[name].add_argument(
             *flags, action=Override, leaf=leaf, dest="overrides", help=argparse.SUPPRESS if hidden else _help(leaf)
         )

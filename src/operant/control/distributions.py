@@ -115,7 +115,7 @@ class Categorical:
     def sample(self, p: Parameters, generator: np.random.Generator) -> Tensor:
         """Inverse-CDF draw from one uniform number a row."""
         logits = _logits(p)
-        return categorical_sample(logits, _uniform(generator, tuple(logits.shape[:-1]), logits.device))
+        return categorical_sample(logits, uniform(generator, tuple(logits.shape[:-1]), logits.device))
 
     def logp(self, p: Parameters, action: Tensor) -> Tensor:
         return categorical_logp(_logits(p), action)
@@ -156,8 +156,8 @@ class MultiCategorical:
     def sample(self, p: Parameters, generator: np.random.Generator) -> Tensor:
         """One uniform number for each component."""
         parts = self._split(p)
-        uniform = _uniform(generator, (*parts[0].shape[:-1], len(parts)), parts[0].device)
-        return torch.stack([categorical_sample(part, u) for part, u in zip(parts, uniform.unbind(-1), strict=True)], -1)
+        drawn = uniform(generator, (*parts[0].shape[:-1], len(parts)), parts[0].device)
+        return torch.stack([categorical_sample(part, u) for part, u in zip(parts, drawn.unbind(-1), strict=True)], -1)
 
     def logp(self, p: Parameters, action: Tensor) -> Tensor:
         return multi_categorical_logp(self._logits(p), self.sizes, action)
@@ -211,7 +211,7 @@ class Bernoulli:
     def sample(self, p: Parameters, generator: np.random.Generator) -> Tensor:
         """One uniform number for each coin."""
         logits = self._logits(p)
-        return (_uniform(generator, tuple(logits.shape), logits.device) < logits.sigmoid()).long()
+        return (uniform(generator, tuple(logits.shape), logits.device) < logits.sigmoid()).long()
 
     def logp(self, p: Parameters, action: Tensor) -> Tensor:
         return bernoulli_logp(self._logits(p), action.float())
@@ -300,6 +300,13 @@ class Normal:
         low, high = self.low.to(unit.device), self.high.to(unit.device)
         return low + (high - low) * (0.5 * (unit + 1.0))
 
+    def unit(self, action: Tensor) -> Tensor:
+        """Actions [..., A] in [-1, 1] for those that the environment takes: the inverse of `scaled`."""
+        if self.low is None or self.high is None:
+            return action
+        low, high = self.low.to(action.device), self.high.to(action.device)
+        return (2.0 * (action - low) / (high - low) - 1.0).clamp(-1.0, 1.0)
+
     def _moments(self, p: Parameters) -> tuple[Tensor, Tensor]:
         """Mean [..., A] and log deviation [A] or [..., A]."""
         if p.log_std is not None and self.std == "parameter":
@@ -317,5 +324,6 @@ def _logits(p: Parameters) -> Tensor:
     return p.output if p.allowed is None else masked_logits(p.output, p.allowed)
 
 
-def _uniform(generator: np.random.Generator, shape: tuple[int, ...], device: torch.device) -> Tensor:
+def uniform(generator: np.random.Generator, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Numbers from [0, 1), float32, the same on every device."""
     return torch.from_numpy(generator.random(shape, dtype=np.float32)).to(device)

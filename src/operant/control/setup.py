@@ -23,11 +23,14 @@ from operant.control.spec import AgentSpec, action_sizes
 from operant.control.train_state import Networks
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
-from operant.env import EnvLike, Supervisor, VectorEnv, make
+from operant.env import ActionKind, EnvLike, Supervisor, VectorEnv, make
 from operant.env.interface import Interface, pixels
 from operant.run.device import device_of
 from operant.run.evaluate import Evaluator, supervisor
 from operant.run.job import Job, Position
+
+Spec = Mapping[str, Any] | Callable[[ActionKind], Mapping[str, Any]]
+"""Fields of an `AgentSpec` that a method decides, or what gives them for a kind of actions."""
 
 
 @dataclass(kw_only=True)
@@ -81,13 +84,14 @@ class OnPolicy:
 
 def on_policy(
     cfg: ControlRun, env: EnvLike, *, combines: bool = False, apart: bool = False,
-    act: Callable[[Agent], Sampler] | None = None, spec: Mapping[str, Any] | None = None,
+    act: Callable[[Agent], Sampler] | None = None, spec: Spec | None = None,
 ) -> OnPolicy:  # fmt: skip
     """Everything but the loop and its optimiser, made from a config and its one seed.
 
     A method that weighs its steps by `agent.combined` says so: it can have a bonus with its own critic. One that moves
     the policy by a rule of its own asks for a critic `apart` from it. `act` makes what draws actions, the policy's own
-    sampler if not given; `spec` are fields of the agent's that the method decides.
+    sampler if not given; `spec` are fields of the agent's that the method decides, or what gives them for a kind of
+    actions.
 
     Raises:
         EnvError: if the environment cannot be made.
@@ -96,7 +100,7 @@ def on_policy(
     torch.set_num_threads(cfg.threads)
     streams, limits = Streams(cfg.seed), supervisor(cfg.env)
     copies = _environments(cfg, env, limits)
-    agent = Agent(replace(_spec(cfg, copies, apart), **(spec or {})), streams.torch("init")).to(device_of(cfg.device))
+    agent = make_agent(cfg, agent_spec(cfg, copies, apart), spec, streams)
     evaluate = Evaluator(cfg, env, agent, limits)
     noise, seed = streams.numpy("policy"), streams.integer("env")
     drawn = sampler(agent.policy, agent) if act is None else act(agent)
@@ -117,8 +121,19 @@ def _environments(cfg: ControlRun, env: EnvLike, limits: Supervisor | None) -> V
     )  # fmt: skip
 
 
-def _spec(cfg: ControlRun, env: VectorEnv, apart: bool) -> AgentSpec:
-    """The agent that fits an environment."""
+def make_agent(cfg: ControlRun, made: AgentSpec, spec: Spec | None, streams: Streams) -> Agent:
+    """A new agent of that shape, with the fields that the method decides."""
+    decided = spec(made.action_kind) if callable(spec) else spec or {}
+    return Agent(replace(made, **decided), streams.torch("init")).to(device_of(cfg.device))
+
+
+def agent_spec(cfg: ControlRun, env: VectorEnv, apart: bool) -> AgentSpec:
+    """The shape of the agent that fits an environment; a critic `apart` has no trunk with the policy.
+
+    Raises:
+        EnvError: if it observes nothing.
+        ConfigError: if the network cannot be used.
+    """
     its, network = cfg.policy, cfg.policy.network
     between = Interface.of(env)
     if env.obs_dim == env.observations.mask:

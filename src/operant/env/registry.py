@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
-from operant.env import memory, probe
+from operant.env import imitated, memory, probe
 from operant.env.classic import has_compiled
 from operant.env.make import has_native
 from operant.workers.resolve import needs, withdrawn
@@ -35,7 +35,7 @@ _HEAVY = {  # what a package would have to be loaded for: (numbers observed, act
 }
 _OWN = (
     probe.identity, probe.four_state, probe.constant, probe.seen, probe.delayed, probe.chosen, probe.matched,
-    memory.repeat_previous, memory.t_maze, memory.cartpole_positions,
+    memory.repeat_previous, memory.t_maze, memory.cartpole_positions, imitated.tree, imitated.lane,
 )  # fmt: skip
 
 

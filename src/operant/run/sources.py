@@ -28,8 +28,8 @@ Sources = dict[str, dict[str, Any]]
 WHOLE = 1 << 30
 """Bytes up to which a file is hashed whole; of a larger one, its size and slices that lie evenly in it."""
 SLICES = 64
-OF_A_MODEL = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")
-"""What decides how a language model writes: weights, configuration, tokenizer, template."""
+OF_A_MODEL = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "*.hdf5")
+"""What decides how a language model writes, weights, configuration, tokenizer, template; and what a data set holds."""
 
 
 class ChangedWarning(UserWarning):
@@ -195,7 +195,7 @@ def _exists(key: str, where: Path) -> bool:
 
 
 CODE = ("algorithm", "policy.network")
-FOLDERS = ("init_from", "model.path", "process.model", "reward.path")
+FOLDERS = ("init_from", "model.path", "process.model", "reward.path", "data.path", "data.test", "algo.expert")
 
 
 def _origin(key: str, name: str) -> Path | None:
@@ -230,8 +230,8 @@ def _digests(path: Path) -> dict[str, str]:
     if path.is_file():
         files = {".": path}
     else:
-        latest = path / "checkpoints" / "latest"
-        folder = latest.resolve() if latest.exists() else path
+        within = [path / "checkpoints" / "latest", path / "data"]
+        folder = next((inner.resolve() for inner in within if inner.exists()), path)
         found = sorted({f for pattern in OF_A_MODEL for f in folder.glob(pattern) if f.name != "MANIFEST.json"})
         files = {file.name: file for file in found}
     try:
