@@ -38,7 +38,6 @@ OLD = {
     "operant.language.serve.http": "operant.serve.http",
     "operant.language.serve.client": "operant.serve.client",
     "operant.language.episodes.rollout_files": "operant.training.rollouts",
-    "operant.language.text.jsonl": "operant.data.jsonl",
     "operant.config.registry": "operant.config.resolve",
     "operant.tabular.bandits": "operant.algo.tabular.bandits",
     "operant.mdp.analyse.sampler": "operant.mdp.simulate",

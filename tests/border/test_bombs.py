@@ -256,7 +256,7 @@ def test_an_archive_of_gigabytes_is_refused(entry, solved, tmp_path, capsys, mon
 @pytest.mark.parametrize("entry", ["texts.jsonl", "texts.jsonl.gz"])
 def test_lines_are_bounded(entry, harm, tmp_path, monkeypatch):
     from operant.config import bounded
-    from operant.language.text.jsonl import lines
+    from operant.data.jsonl import lines
 
     monkeypatch.setattr(bounded.text_lines, "__defaults__", (2**20,))
     path = tmp_path / entry

@@ -20,6 +20,7 @@ import torch
 
 pytest.importorskip("transformers")
 
+from operant.data.jsonl import lines
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.language.episodes.episodes import Prompts, Rollouts
@@ -35,7 +36,6 @@ from operant.language.settings.learning import DPOConfig, RewardModelConfig, SFT
 from operant.language.settings.rlhf import RLHFConfig
 from operant.language.text.conversation import Encoded, Encoder
 from operant.language.text.epochs import Shuffled
-from operant.language.text.jsonl import lines
 from operant.language.text.packing import padded
 from operant.language.text.pairs import Pair, dialogue
 from operant.search.best_of_n import best_of_n_value

@@ -49,6 +49,22 @@ def test_a_soft_label_is_learnt_as_it_is():
     close(difference.grad, torch.zeros_like(p))
 
 
+def test_a_judge_who_is_blind_at_times_is_reckoned_with():
+    """P = (1 − ε) σ(Δ) + ε/2 against a loop; at ε = 0 it is the loss without, bit for bit; what cannot be bounds it."""
+    first, second = normal(2, 9)
+    p = torch.tensor([0.0, 0.5, 1.0] * 3, dtype=torch.float64)
+    sure = 0.9 * (first - second).sigmoid() + 0.05
+    want = -(p * sure.log() + (1 - p) * (1 - sure).log())
+    close(soft_label(first, second, p, error=0.1)[0], want.mean())
+    assert torch.equal(soft_label(first, second, p, error=0.0)[0], soft_label(first, second, p)[0])
+    wrong = torch.tensor([-1e4], dtype=torch.float64)
+    close(
+        soft_label(wrong, -wrong, torch.ones_like(wrong), error=0.1)[0], -torch.tensor(0.05, dtype=torch.float64).log()
+    )
+    with pytest.raises(ValueError, match="error"):
+        soft_label(first, second, p, error=1.0)
+
+
 @pytest.mark.parametrize("k", [2, 4, 9])
 def test_a_ranking_is_all_pairs_as_one_element(k):
     """InstructGPT, equation 1: K(K−1)/2 pairs, their mean; ragged and tied prompts are as in the loop."""

@@ -8,7 +8,7 @@ import pytest
 from operant.mdp import MDP, ModelError, occupancy
 from operant.mdp.analyse.finite_horizon import finite_horizon_visits
 from operant.mdp.policies import softmax
-from operant.mdp.solvers.irl import _Passes, feature_expectations, maxent_irl
+from operant.mdp.solvers.irl import _Dual, _Passes, feature_expectations, maxent_irl
 from operant.mdp.solvers.soft import soft_value_iteration
 
 
@@ -121,6 +121,16 @@ def test_the_gradient_ends_below_where_a_line_search_stops(horizon, seed):
     found = maxent_irl(mdp, features, expert, horizon=horizon, tolerance=1e-8)
     assert found.mismatch < 1e-8
     np.testing.assert_allclose(found.weights, truth, atol=1e-7)
+
+
+@pytest.mark.parametrize("horizon", [None, 4])
+def test_the_gradient_is_the_expectations_of_the_policy_less_the_experts(horizon):
+    """Ziebart et al. (2008): ∇L = μ_w − μ_E + penalty · w, by finite differences of L itself."""
+    mdp, rng = grid(3), np.random.default_rng(8)
+    dual = _Dual(_Passes(mdp, rng.normal(size=(mdp.num_rows, 5)), mdp.start, horizon), rng.normal(size=5), 0.3, None)
+    weights = rng.normal(size=5)
+    slope = [(dual(weights + 1e-5 * e)[0] - dual(weights - 1e-5 * e)[0]) / 2e-5 for e in np.eye(5)]
+    np.testing.assert_allclose(dual(weights)[1], slope, atol=1e-7)
 
 
 @pytest.mark.parametrize("horizon", [None, 4])

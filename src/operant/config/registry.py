@@ -24,6 +24,7 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "trpo": (CONTROL, "operant.control.trpo"),
     "ppo": (CONTROL, "operant.control.ppo"),
     "ppo-lagrangian": (CONTROL, "operant.control.ppo_lagrangian"),
+    "preference-ppo": (CONTROL, "operant.control.preferences.preference_ppo"),
     "reinforce": (CONTROL, "operant.control.reinforce"),
     "actor-critic": (CONTROL, "operant.control.actor_critic"),
     "online-actor-critic": (CONTROL, "operant.control.online_actor_critic"),

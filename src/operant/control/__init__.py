@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from operant.control.settings.policy import ControlRun as ControlRun
     from operant.control.settings.ppo import PPOConfig as PPOConfig
     from operant.control.settings.ppo import PPORun as PPORun
+    from operant.control.settings.preferences import PreferencePPORun as PreferencePPORun
+    from operant.control.settings.preferences import PreferencesConfig as PreferencesConfig
     from operant.control.settings.replay import ReplayConfig as ReplayConfig
     from operant.control.settings.replay import ReplayRun as ReplayRun
     from operant.control.settings.trust_region import LagrangianConfig as LagrangianConfig
@@ -63,6 +65,7 @@ __getattr__, __dir__ = face(
         ),
         "operant.control.settings.policy": "ControlRun",
         "operant.control.settings.ppo": "PPOConfig PPORun",
+        "operant.control.settings.preferences": "PreferencePPORun PreferencesConfig",
         "operant.control.settings.replay": "ReplayConfig ReplayRun",
         "operant.control.settings.trust_region": (
             "LagrangianConfig LagrangianRun NaturalGradientConfig NaturalGradientRun TRPOConfig TRPORun"

@@ -14,6 +14,7 @@ from operant.config.errors import EnvError, NonFiniteError
 from operant.config.undisturbed import undisturbed
 from operant.control.acting import Acted, Sampler
 from operant.control.explore import Exploration
+from operant.control.learned_reward import Judge
 from operant.data.trajectory import Metrics, Trajectory
 from operant.env import Processes, VectorEnv
 
@@ -43,9 +44,11 @@ class Collector:
         episodes: how many ended so far.
         seconds: wall time spent in collecting so far.
         explore: what is asked before and after each segment, or None.
+        judge: what gives each segment its rewards in the place of the environment's, before bonuses are added; or None.
     """
 
     explore: Exploration | None = None
+    judge: Judge | None = None
 
     def __init__(
         self, env: VectorEnv, sample: Sample, generator: np.random.Generator, *, seed: int, device: str = "cpu"
@@ -96,6 +99,8 @@ class Collector:
             self.explore.perturb()
         with undisturbed() if getattr(self.env, "foreign", True) else nullcontext():
             traj = self._collected(horizon)
+        if self.judge is not None:
+            traj = self.judge(traj)
         if self.explore is not None:
             traj = self.explore(traj)
         took = time.perf_counter() - start
@@ -155,6 +160,7 @@ class Collector:
     def stats(self) -> Metrics:
         """Returns and lengths of the episodes that ended since this was last asked, and its time; ends an iteration."""
         explored = {} if self.explore is None else self.explore.settle()
+        judged = {} if self.judge is None else self.judge.settle()
         out = {"train/episodes": self.episodes, "phase/collect": self._unreported}
         if isinstance(self.env, Processes):
             out["env/restarts"] = self.env.supervisor.restarted
@@ -162,7 +168,9 @@ class Collector:
             returns, lengths = zip(*self._ended, strict=True)
             out |= {"train/return": float(np.mean(returns)), "train/length": float(np.mean(lengths))}
         self._ended, self._unreported = [], 0.0
-        return explored | {name: torch.tensor(float(value), dtype=torch.float64) for name, value in out.items()}
+        return (
+            explored | judged | {name: torch.tensor(float(value), dtype=torch.float64) for name, value in out.items()}
+        )
 
     def _count(self, reward: np.ndarray, ended: np.ndarray, acted: np.ndarray) -> None:
         """Bring the open episodes' returns and lengths [T, N] up to date, and note those that ended."""

@@ -26,26 +26,28 @@ class Composite:
 
     def sample(self, p: Parameters, generator: np.random.Generator) -> Tensor:
         """Part after part, each with numbers of its own."""
-        return self._joined([part.sample(q, generator) for part, q in self._split(p)])
+        return self.joined([part.sample(q, generator) for part, q in self._shares(p)])
 
     def logp(self, p: Parameters, action: Tensor) -> Tensor:
-        return composite_logp([part.logp(q, a) for (part, q), a in zip(self._split(p), self._of(action), strict=True)])
+        return composite_logp(
+            [part.logp(q, a) for (part, q), a in zip(self._shares(p), self.split(action), strict=True)]
+        )
 
     def entropy(self, p: Parameters, action: Tensor) -> Tensor:
-        pairs = zip(self._split(p), self._of(action), strict=True)
+        pairs = zip(self._shares(p), self.split(action), strict=True)
         return composite_logp([part.entropy(q, a) for (part, q), a in pairs])
 
     def mode(self, p: Parameters) -> Tensor:
-        return self._joined([part.mode(q) for part, q in self._split(p)])
+        return self.joined([part.mode(q) for part, q in self._shares(p)])
 
     def kl(self, p: Parameters, q: Parameters) -> Tensor:
-        pairs = zip(self._split(p), self._split(q), strict=True)
+        pairs = zip(self._shares(p), self._shares(q), strict=True)
         return composite_logp([part.kl(one, other) for (part, one), (_, other) in pairs])
 
     def finish(self, action: Tensor) -> Tensor:
-        return self._joined([part.finish(a) for part, a in zip(self.parts, self._of(action), strict=True)])
+        return self.joined([part.finish(a) for part, a in zip(self.parts, self.split(action), strict=True)])
 
-    def _split(self, p: Parameters) -> list[tuple[Distribution, Parameters]]:
+    def _shares(self, p: Parameters) -> list[tuple[Distribution, Parameters]]:
         """Every part with its share of the parameters."""
         outputs = p.output.split([part.outputs for part in self.parts], -1)
         log_std = None if p.log_std is None else p.log_std.split([part.deviations for part in self.parts])
@@ -60,7 +62,7 @@ class Composite:
         )
         return list(zip(self.parts, shares, strict=True))
 
-    def _of(self, action: Tensor) -> list[Tensor]:
+    def split(self, action: Tensor) -> list[Tensor]:
         """Every part's own action, in its type."""
         shares = action.split([part.columns for part in self.parts], -1)
         typed = [a if isinstance(part, Normal) else a.long() for part, a in zip(self.parts, shares, strict=True)]
@@ -68,6 +70,7 @@ class Composite:
             a.squeeze(-1) if isinstance(part, Categorical) else a for part, a in zip(self.parts, typed, strict=True)
         ]
 
-    def _joined(self, actions: Sequence[Tensor]) -> Tensor:
+    def joined(self, actions: Sequence[Tensor]) -> Tensor:
+        """The actions of the parts as one, [..., W]."""
         pairs = zip(self.parts, actions, strict=True)
         return torch.cat([(a.unsqueeze(-1) if isinstance(part, Categorical) else a).float() for part, a in pairs], -1)

@@ -185,11 +185,17 @@ def _too_far(cfg: PPOConfig, seen: list[Metrics], last: int) -> bool:
     return cfg.target_kl is not None and fmean(float(m["policy/kl"]) for m in seen[-last:]) > cfg.target_kl
 
 
+def adam(cfg: PPOConfig, agent: Agent) -> torch.optim.Optimizer:
+    """The optimiser of policy and critic."""
+    optimizer = torch.optim.Adam(agent.parameters(), lr=cfg.lr, eps=cfg.adam_eps)
+    if cfg.objective == "kl-adaptive":
+        optimizer.param_groups[0]["kl_coef"] = cfg.kl_coef  # where a checkpoint keeps it
+    return optimizer
+
+
 def build(cfg: PPORun, env: EnvLike, say: Say = silent) -> Job:
     """Everything PPO needs, made from a config and one seed."""
     parts = on_policy(cfg, env, combines=True)
     agent, collect = parts.agent, parts.collect
-    optimizer = torch.optim.Adam(agent.parameters(), lr=cfg.algo.lr, eps=cfg.algo.adam_eps)
-    if cfg.algo.objective == "kl-adaptive":
-        optimizer.param_groups[0]["kl_coef"] = cfg.algo.kl_coef  # where a checkpoint keeps it
+    optimizer = adam(cfg.algo, agent)
     return parts.job(ppo(cfg.algo, collect, agent, optimizer, parts.generator, total_steps=cfg.total_steps), optimizer)

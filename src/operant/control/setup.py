@@ -62,6 +62,8 @@ class OnPolicy:
             self.agent.reward_scale.forget()
         if self.collect.explore is not None:
             self.collect.explore.begin(streams)
+        if self.collect.judge is not None:
+            self.collect.judge.begin(streams)
 
     def job(
         self,

@@ -5,6 +5,8 @@ To minimise, as in `objective`; `reduce` says what counts as one.
 
 from __future__ import annotations
 
+from math import log, log1p
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -39,13 +41,16 @@ def bradley_terry(
 
 
 def soft_label(
-    first: Tensor, second: Tensor, probability: Tensor, *, reduce: Reduction = token_mean
+    first: Tensor, second: Tensor, probability: Tensor, *, error: float = 0.0, reduce: Reduction = token_mean
 ) -> tuple[Tensor, Metrics]:
-    """−p log σ(r(first) − r(second)) − (1 − p) log σ(r(second) − r(first)): cross-entropy against a judge's p.
+    """−p log P(Δ) − (1 − p) log P(−Δ), with Δ = r(first) − r(second): cross-entropy against a judge's p.
+
+    P(Δ) = (1 − ε) σ(Δ) + ε/2: with a chance of ε the judge chose blindly, so that no label is ever wholly unlikely.
 
     Args:
         first, second: [N] scores of two answers, or β log(π/π_ref) of each.
         probability: [N] in [0, 1]: the judge's probability that the first is better.
+        error: ε in [0, 1).
         reduce: what counts as one.
 
     Returns:
@@ -54,15 +59,18 @@ def soft_label(
 
     Raises:
         TypeError: an argument is not floating-point.
-        ValueError: shapes differ.
+        ValueError: shapes differ, or ε lies outside of [0, 1).
 
-    Source: Bai et al. (2022), Constitutional AI, section 4.1.
+    Source: Bai et al. (2022), Constitutional AI, section 4.1; Christiano et al. (2017), Deep reinforcement learning
+    from human preferences, section 2.2.3, for ε.
     """
     difference = _difference(first, second)
     _check.floating(probability=probability)
     _check.same_shape(difference.shape, probability=probability)
+    if not 0.0 <= error < 1.0:
+        raise ValueError(f"error must lie in [0, 1), got {error}")
     p = probability.detach()
-    loss = -p * functional.logsigmoid(difference) - (1.0 - p) * functional.logsigmoid(-difference)
+    loss = -p * _log_preferred(difference, error) - (1.0 - p) * _log_preferred(-difference, error)
     return reduce(loss, _everyone(loss)), margin_metrics(torch.where(p >= 0.5, difference, -difference))
 
 
@@ -169,6 +177,12 @@ def margin_metrics(margin: Tensor) -> Metrics:
         "margin": token_mean(margin, everyone),
         "accuracy": token_mean((margin > 0).to(margin.dtype), everyone),
     }
+
+
+def _log_preferred(difference: Tensor, error: float) -> Tensor:
+    """log((1 − ε) σ(Δ) + ε/2)."""
+    sure = functional.logsigmoid(difference)
+    return sure if error == 0.0 else torch.logaddexp(sure + log1p(-error), torch.full_like(sure, log(error / 2.0)))
 
 
 def _everyone(x: Tensor) -> Tensor:

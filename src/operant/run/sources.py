@@ -41,7 +41,7 @@ def located(resolved: Resolved) -> Resolved:
     changes: dict[str, Any] = {}
     for key, value in _named(resolved.config):
         where, name = _place(value)
-        if where is not None and _exists(key, where):
+        if where is not None and (key in GROWING or _exists(key, where)):
             changes[key] = f"{where.absolute()}{name}"
     return replace(resolved, config=_with(resolved.config, changes))
 
@@ -77,7 +77,7 @@ def sources(config: RunConfig, env: object = None, *, models: bool = True) -> So
     """
     found: Sources = {}
     for key, value in _named(config):
-        if key in FOLDERS and not models:
+        if key in GROWING or (key in FOLDERS and not models):
             continue
         given = env if isinstance(env, str) and key == ".".join(config.target) else value
         path = _origin(key, given)
@@ -196,6 +196,8 @@ def _exists(key: str, where: Path) -> bool:
 
 CODE = ("algorithm", "policy.network")
 FOLDERS = ("init_from", "model.path", "process.model", "reward.path", "data.path", "data.test", "algo.expert")
+GROWING = ("preferences.labels",)
+"""Files that a person writes while a run goes on: they may not be there yet, and it is no wonder that they change."""
 
 
 def _origin(key: str, name: str) -> Path | None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from operant.config.errors import ConfigError
+from operant.data.jsonl import lines
 from operant.language.task.check import check_task
 from operant.language.task.gsm8k import gsm8k, verifier
 from operant.language.task.load import load_task
 from operant.language.task.task import Example
-from operant.language.text.jsonl import lines
 from operant.task import score
 
 DATA = Path(os.environ.get("OPERANT_DATA", "")) / "gsm8k"

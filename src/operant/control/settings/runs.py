@@ -14,6 +14,7 @@ from operant.control.settings.gradients import (
 )
 from operant.control.settings.off_policy import ImpalaRun, OffPolicyActorCriticRun
 from operant.control.settings.ppo import PPORun
+from operant.control.settings.preferences import PreferencePPORun
 from operant.control.settings.trust_region import LagrangianRun, NaturalGradientRun, TRPORun
 from operant.control.settings.values import C51Run, DQNRun, PQNRun, QRDQNRun, RainbowRun
 
@@ -30,6 +31,7 @@ RUNS: dict[str, type[RunConfig]] = {
     "off-policy-actor-critic": OffPolicyActorCriticRun,
     "ppo": PPORun,
     "ppo-lagrangian": LagrangianRun,
+    "preference-ppo": PreferencePPORun,
     "ddpg": DDPGRun,
     "td3": TD3Run,
     "sac": SACRun,

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from operant.config.errors import ConfigError
+from operant.data.jsonl import is_jsonl
 from operant.language.episodes.episodes import Score, total_score
 from operant.language.episodes.prompts import answerable
 from operant.language.episodes.rollout_files import RolloutRow, write_rollouts
@@ -24,7 +25,6 @@ from operant.language.task.load import load_task
 from operant.language.task.pool import pool_of
 from operant.language.task.task import Task, example_at
 from operant.language.text.conversation import Encoded, Encoder, plain
-from operant.language.text.jsonl import is_jsonl
 from operant.language.text.rendering import rendering_of
 from operant.run.evaluate import Evaluation
 from operant.run.progress import advance

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from operant.config.errors import ConfigError
+from operant.data.jsonl import is_jsonl, lines
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.language.episodes.evaluate import HeldOutLikelihood, PreferenceAccuracy, sampling_of
@@ -37,7 +38,6 @@ from operant.language.settings.runs import ConstitutionalRun
 from operant.language.task.load import load_task
 from operant.language.task.task import example_at
 from operant.language.text.conversation import Message
-from operant.language.text.jsonl import is_jsonl, lines
 from operant.run.evaluate import Evaluation
 from operant.run.job import Job, Say, silent
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from operant.config.errors import ConfigError
-from operant.language.text.jsonl import lines
+from operant.data.jsonl import lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from operant.config.errors import ConfigError
+from operant.data.jsonl import is_jsonl
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.language.episodes.evaluate import PreferenceAccuracy, rollout_rows, sampling_of
@@ -26,7 +27,6 @@ from operant.language.settings.runs import ProcessRewardRun
 from operant.language.task.task import Task
 from operant.language.text.conversation import Text
 from operant.language.text.epochs import Shuffled
-from operant.language.text.jsonl import is_jsonl
 from operant.language.text.packing import padded, within
 from operant.language.text.pairs import Steps, encode_steps, read_steps
 from operant.math.comparison import step_correctness

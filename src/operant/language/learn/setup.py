@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from operant.config.errors import ConfigError
+from operant.data.jsonl import is_jsonl
 from operant.data.trajectory import Metrics
 from operant.language.model.language_model import LanguageModel
 from operant.language.model.lora import LoraSpec
@@ -19,7 +20,6 @@ from operant.language.settings.runs import JudgedRun, LanguageRun
 from operant.language.task.task import Demonstration, Task, example_at
 from operant.language.text.conversation import Encoded, Encoder
 from operant.language.text.epochs import Shuffled
-from operant.language.text.jsonl import is_jsonl
 from operant.run.device import device_of
 from operant.run.evaluate import Evaluation
 from operant.run.job import Counter, Job, Position

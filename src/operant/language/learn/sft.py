@@ -12,6 +12,7 @@ from functools import partial
 import torch
 
 from operant.config.errors import ConfigError
+from operant.data.jsonl import is_jsonl
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.language.episodes.evaluate import HeldOutLikelihood, TaskAccuracy, sampling_of
@@ -25,7 +26,6 @@ from operant.language.settings.runs import SFTRun
 from operant.language.task.load import load_task
 from operant.language.text.conversation import Encoded, Encoder
 from operant.language.text.epochs import Shuffled
-from operant.language.text.jsonl import is_jsonl
 from operant.language.text.packing import Rows, packed, padded, within
 from operant.language.text.pairs import read_conversations
 from operant.math.objective import nll

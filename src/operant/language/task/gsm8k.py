@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from operant.config.errors import ConfigError
+from operant.data.jsonl import lines
 from operant.language.reward.verifiable import Numeric
 from operant.language.task.task import Demonstration, Example, Task
-from operant.language.text.jsonl import lines
 
 MARK = "####"
 """What stands before the answer in the data set's own solutions."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from operant.config.errors import ConfigError
+from operant.data.jsonl import lines
 from operant.language.text.conversation import Encoded, Encoder, Message, Text
-from operant.language.text.jsonl import lines
 
 T = TypeVar("T")
 
