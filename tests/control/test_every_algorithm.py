@@ -8,6 +8,7 @@ from gymnasium import spaces
 import operant
 from operant.config.errors import ConfigError
 from operant.config.registry import ALGORITHMS, CONTROL, settings_of
+from operant.env import record_data, write_data
 
 FILE = """
 import gymnasium
@@ -33,6 +34,10 @@ class Doors(gymnasium.Env):
         self.shut = int(self.np_random.integers(3))
         obs = self.np_random.integers(0, 256, (8, 8)).astype(np.uint8)
         return obs, {"action_mask": np.arange(3) != self.shut}
+
+
+def say(obs, mask):
+    return int(mask.argmax())
 """
 CONTINUOUS = ("ddpg", "td3", "sac")
 CHOOSING = [name for name, (settings, _) in ALGORITHMS.items() if settings == CONTROL and name not in CONTINUOUS]
@@ -51,9 +56,22 @@ def test_masked_recurrent_on_pictures_of_ones_own(algorithm, tmp_path):
     settings |= {f"algo.{name}": value for name, value in few.items() if name in fields}
     settings |= {"algo.priority": "none"} if algorithm == "rainbow" else {}  # it draws pieces alike
     env = f"{tmp_path / 'doors.py'}:Doors"
+    settings |= shown(algorithm, env, tmp_path)
     run = operant.train(algorithm, env, runs=tmp_path, quiet=True, **settings)
     mask = np.array([0, 1, 0], np.int8)
     assert operant.Run(run.path, trust=True).policy.act(np.zeros((8, 8), np.uint8), mask=mask) == 1
+
+
+def shown(algorithm, env, folder):
+    """The demonstrations or the expert that a method learns from, where it does."""
+    model = settings_of(algorithm)
+    if "expert" in model.model_fields["algo"].annotation.model_fields:
+        return {"algo.expert": env.replace(":Doors", ":say"), "algo.round_steps": 16, "algo.gradient_steps": 2}
+    if "data" not in model.model_fields:
+        return {}
+    pytest.importorskip("h5py")
+    data = record_data(env, lambda obs, info: int(info["action_mask"].argmax()), episodes=4)
+    return {"data.path": str(write_data(data, folder / "shown"))}
 
 
 class Sight(gymnasium.Env):

@@ -24,6 +24,8 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "trpo": (CONTROL, "operant.control.trpo"),
     "ppo": (CONTROL, "operant.control.ppo"),
     "ppo-lagrangian": (CONTROL, "operant.control.ppo_lagrangian"),
+    "gail": (CONTROL, "operant.control.imitation.gail"),
+    "airl": (CONTROL, "operant.control.imitation.airl"),
     "preference-ppo": (CONTROL, "operant.control.preferences.preference_ppo"),
     "reinforce": (CONTROL, "operant.control.reinforce"),
     "actor-critic": (CONTROL, "operant.control.actor_critic"),

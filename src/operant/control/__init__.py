@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from operant.control.agent import Agent as Agent
     from operant.control.agent import AgentSpec as AgentSpec
     from operant.control.collector import Collector as Collector
+    from operant.control.settings.adversarial import AIRLConfig as AIRLConfig
+    from operant.control.settings.adversarial import AIRLRun as AIRLRun
+    from operant.control.settings.adversarial import GAILConfig as GAILConfig
+    from operant.control.settings.adversarial import GAILRun as GAILRun
     from operant.control.settings.continuous import DDPGConfig as DDPGConfig
     from operant.control.settings.continuous import DDPGRun as DDPGRun
     from operant.control.settings.continuous import DiscreteSACConfig as DiscreteSACConfig
@@ -60,6 +64,7 @@ __getattr__, __dir__ = face(
         "operant.control.collector": "Collector",
         "operant.control.setup_off_policy": "OffPolicy off_policy",
         "operant.control.setup": "OnPolicy on_policy",
+        "operant.control.settings.adversarial": "AIRLConfig AIRLRun GAILConfig GAILRun",
         "operant.control.settings.continuous": (
             "DDPGConfig DDPGRun DiscreteSACConfig DiscreteSACRun SACConfig SACRun TD3Config TD3Run"
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from operant.config.schema import RunConfig
+from operant.control.settings.adversarial import AIRLRun, GAILRun
 from operant.control.settings.continuous import DDPGRun, DiscreteSACRun, SACRun, TD3Run
 from operant.control.settings.gradients import (
     A2CRun,
@@ -32,6 +33,8 @@ RUNS: dict[str, type[RunConfig]] = {
     "ppo": PPORun,
     "ppo-lagrangian": LagrangianRun,
     "preference-ppo": PreferencePPORun,
+    "gail": GAILRun,
+    "airl": AIRLRun,
     "ddpg": DDPGRun,
     "td3": TD3Run,
     "sac": SACRun,

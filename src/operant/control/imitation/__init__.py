@@ -1,0 +1,1 @@
+"""Learning from demonstrations: what an expert did, or says should be done."""
