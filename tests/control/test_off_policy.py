@@ -15,7 +15,7 @@ from operant.config.resolve import resolve
 from operant.control import impala as impala_module
 from operant.control import off_policy_actor_critic as module
 from operant.control.impala import Actors
-from operant.control.replay import Past, Segments
+from operant.control.past_segments import Past, Segments
 from operant.math.off_policy import off_policy_weighting
 from reference.resumed import assert_resumes
 

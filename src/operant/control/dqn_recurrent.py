@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from operant.control.action_values import greedy_of
@@ -23,7 +25,8 @@ from operant.control.settings.values import DQNConfig
 from operant.control.setup_off_policy import OffPolicy
 from operant.control.target import Target
 from operant.control.updates import take_step
-from operant.data.replay import Transitions
+from operant.data.lanes import ACTED, TERMINATED, flags_of
+from operant.data.replay import Transitions, summed
 from operant.data.trajectory import Metrics, Trajectory
 
 
@@ -65,28 +68,18 @@ def transitions(traj: Trajectory, *, n: int, discount: float, skip: int = 0) -> 
 
     `obs` and `next_obs` are the numbers of the states, as [N, T+1] laid flat.
     """
-    (rows, steps), device = traj.reward.shape, traj.reward.device
-    number = torch.arange(rows * (steps + 1), device=device).reshape(rows, steps + 1)
-    goes, over = traj.acted.clone(), torch.zeros_like(traj.acted)
-    reward, power, made = torch.zeros_like(traj.reward), torch.ones_like(traj.reward), number[:, :-1]
-    for k in range(n):  # `goes`: the decision k later is there, and of the same episode
-        reward = reward + torch.where(goes, power * _later(traj.reward, k), 0.0)
-        power, made = torch.where(goes, power * discount, power), made + goes
-        over = over | (goes & _later(traj.terminated, k))
-        ended = _later(traj.terminated | traj.truncated, k)
-        goes = goes & ~ended & _later(traj.acted, k + 1)
-    counts = traj.acted.clone()
-    counts[:, :skip] = False
-    seen, weight = number[:, :-1][counts], torch.ones_like(reward[counts])
+    flags, reward, device = flags_of(traj), traj.reward.cpu().numpy(), traj.reward.device
+    row, column = np.nonzero((flags[:, skip:] & ACTED) > 0)
+    column += skip
+    flags, reward = (sliding_window_view(np.pad(x, ((0, 0), (0, n - 1))), n, 1)[row, column] for x in (flags, reward))
+    total, made, ahead, over = summed(reward, flags, (flags & TERMINATED) > 0, discount)
+    first = row * (traj.reward.shape[1] + 1) + column
+    number, following = (torch.from_numpy(x).to(device) for x in (first, first + made))
+    reward, power = (torch.from_numpy(x.astype(np.float32)).to(device) for x in (total, ahead))
     return Transitions(
-        obs=seen, action=traj.action[counts], reward=reward[counts], discount=power[counts], terminated=over[counts],
-        next_obs=made[counts], index=seen, weight=weight,
+        obs=number, action=traj.action[torch.from_numpy(row), torch.from_numpy(column)], reward=reward, discount=power,
+        terminated=torch.from_numpy(over).to(device), next_obs=following, index=number, weight=torch.ones_like(reward),
     )  # fmt: skip
-
-
-def _later(x: Tensor, k: int) -> Tensor:
-    """[N, T] k columns later, and nothing behind the last."""
-    return torch.cat([x[:, k:], torch.zeros_like(x[:, :k])], 1)
 
 
 def _said(p: Parameters) -> Callable[[Tensor], Parameters]:

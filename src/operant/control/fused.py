@@ -19,7 +19,7 @@ from operant.control.acting import compiles
 from operant.control.agent import Agent
 from operant.control.distributions import Normal
 from operant.control.mlp import MLP
-from operant.control.perceptrons import is_plain, side_by_side
+from operant.control.perceptrons import FlatState, is_plain, side_by_side
 from operant.control.policies import Critic, Policy
 from operant.control.settings.gradients import SegmentConfig
 from operant.control.settings.ppo import PPOConfig
@@ -65,8 +65,9 @@ class Fused:
         self.normal = isinstance(policy.distribution, Normal)
         self.grad = np.empty(sum(p.numel() for p in self.parameters), np.float32)
         self.rule = len(MOMENTS[type(optimizer)])
-        self._at: list[int] = []
-        self._flat: tuple[np.ndarray, ...] = ()
+        moments = MOMENTS[type(optimizer)]
+        self._state = FlatState(optimizer, self.parameters, (*moments, "step") if moments else ())
+        self._theta, self._at = np.empty(0, np.float32), 0
 
     def rates(self) -> np.ndarray:
         """[4] float64: lr, β1, β2 (of RMSprop α), ε, as the optimiser's settings stand."""
@@ -119,23 +120,11 @@ class Fused:
 
         Looked at before every pass: loading a state puts tensors of its own in the optimiser.
         """
-        names = ("step",) * (self.rule > 0) + MOMENTS[type(self.optimizer)]
-        state: list[dict[str, Any]] = [self.optimizer.state[p] for p in self.parameters]
-        if not names:
-            state = []
-        for p, s in zip(self.parameters, state, strict=False):
-            if not s:
-                s |= {"step": torch.tensor(0.0)} | {name: torch.zeros_like(p) for name in names[1:]}
-        at = [p.data_ptr() for p in self.parameters] + [s[name].data_ptr() for s in state for name in names]
-        if at != self._at:
-            self._flat = self._laid(state, names)
-            self._at = [p.data_ptr() for p in self.parameters] + [s[name].data_ptr() for s in state for name in names]
-        return self._flat
-
-    def _laid(self, state: list[dict[str, Any]], names: tuple[str, ...]) -> tuple[np.ndarray, ...]:
-        count, *moments = [side_by_side([s[name] for s in state]).numpy() for name in names] or [np.zeros(1)]
+        if self.parameters[0].data_ptr() != self._at:
+            self._theta, self._at = side_by_side(self.parameters).numpy(), self.parameters[0].data_ptr()
+        *moments, count = self._state.memory() or [torch.zeros(1)]
         none = [np.empty(0, np.float32)] * (2 - len(moments))
-        return side_by_side(self.parameters).numpy(), *none, *moments, count
+        return self._theta, *none, *(x.numpy() for x in moments), count.numpy()
 
 
 def obstacle(agent: Agent, optimizer: torch.optim.Optimizer, *known: type[torch.optim.Optimizer]) -> str | None:

@@ -21,7 +21,7 @@ import torch
 
 from operant.control.agent import Agent
 from operant.control.collector import Collector
-from operant.control.replay import Past, Segments
+from operant.control.past_segments import Past, Segments
 from operant.control.settings.off_policy import OffPolicyActorCriticConfig, OffPolicyActorCriticRun
 from operant.control.setup import on_policy
 from operant.control.updates import (

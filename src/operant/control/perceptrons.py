@@ -44,7 +44,7 @@ def side_by_side(parameters: Sequence[Tensor]) -> Tensor:
 def is_plain(net: nn.Module) -> bool:
     """Whether it is a perceptron of linear layers, tanh or relu between them."""
     return (
-        isinstance(net, MLP)
+        type(net) is MLP
         and net.activation in ("tanh", "relu")
         and all(isinstance(layer, nn.Linear) for layer in net.layers)
     )
@@ -133,7 +133,39 @@ class Perceptrons:
                 delta = behind
 
 
-class FlatAdam:
+class FlatState:
+    """What an optimiser keeps of some parameters, each kind of it in one flat memory that all of it lives in.
+
+    Args:
+        optimizer: holds the parameters.
+        parameters: in the order in which theirs lies side by side.
+        names: of what it keeps, "step" last, as torch's optimisers call it; none for one that keeps nothing.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor], names: Sequence[str]) -> None:
+        self._optimizer, self._parameters, self._names = optimizer, parameters, names
+        self._seen: list[Tensor] = []
+        self._flat: list[Tensor] = []
+
+    def memory(self) -> list[Tensor]:
+        """One flat tensor by name: [P] numbers of the parameters, of "step" a count [parameters].
+
+        Loading a state may put tensors of its own in the optimiser.
+        """
+        if not self._names:
+            return []
+        first: dict[str, Tensor] = self._optimizer.state[self._parameters[0]]
+        if not self._seen or any(first.get(name) is not x for name, x in zip(self._names, self._seen, strict=True)):
+            states: list[dict[str, Tensor]] = [self._optimizer.state[p] for p in self._parameters]
+            for p, s in zip(self._parameters, states, strict=True):
+                if not s:
+                    s |= {"step": torch.tensor(0.0)} | {name: torch.zeros_like(p) for name in self._names[:-1]}
+            self._flat = [side_by_side([s[name] for s in states]) for name in self._names]
+            self._seen = [first[name] for name in self._names]
+        return self._flat
+
+
+class FlatAdam(FlatState):
     """`torch.optim.Adam` over some parameters, on flat memory.
 
     Args:
@@ -145,9 +177,8 @@ class FlatAdam:
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor]) -> None:
-        self._optimizer, self._parameters = optimizer, parameters
+        super().__init__(optimizer, parameters, ("exp_avg", "exp_avg_sq", "step"))
         self.group = next(g for g in optimizer.param_groups if any(p is parameters[0] for p in g["params"]))
-        self._seen: list[Tensor] = []
 
     @property
     def steps(self) -> int:
@@ -163,22 +194,6 @@ class FlatAdam:
             lr=group["lr"], weight_decay=0.0, eps=group["eps"], maximize=False,
         )  # fmt: skip
         count[1:] = count[0]
-
-    def memory(self) -> list[Tensor]:
-        """Adam's two moments [P] and its step counts [parameters], each one flat memory that they all live in.
-
-        Loading a state may put tensors of its own in the optimiser.
-        """
-        first: dict[str, Tensor] = self._optimizer.state[self._parameters[0]]
-        names = ("exp_avg", "exp_avg_sq", "step")
-        if not self._seen or any(first.get(name) is not x for name, x in zip(names, self._seen, strict=True)):
-            states: list[dict[str, Tensor]] = [self._optimizer.state[p] for p in self._parameters]
-            for p, s in zip(self._parameters, states, strict=True):
-                if not s:
-                    s |= {"step": torch.tensor(0.0), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-            self._flat = [side_by_side([s[name] for s in states]) for name in names]
-            self._seen = [first[name] for name in names]
-        return self._flat
 
 
 def bounded(grad: Tensor, norm: Tensor, most: float | None) -> None:

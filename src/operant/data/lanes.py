@@ -22,6 +22,12 @@ TERMINATED, TRUNCATED, ACTED = np.uint8(1), np.uint8(2), np.uint8(4)
 ENDED = TERMINATED | TRUNCATED
 
 
+def flags_of(traj: Trajectory) -> Array:
+    """[N, T] uint8, of each step whether it was acted and what ended there."""
+    ends = traj.terminated.cpu().numpy() * TERMINATED | traj.truncated.cpu().numpy() * TRUNCATED
+    return ends | traj.acted.cpu().numpy() * ACTED
+
+
 class Lanes:
     """The last rows of N copies, in a lane of its own for each.
 
@@ -152,10 +158,9 @@ class Lanes:
     def _fields(self, traj: Trajectory) -> dict[str, Array]:
         """The columns of a segment, [N, T, ...], and obs [N, T+1, D]."""
         obs = traj.obs if isinstance(traj.obs, Tensor) else traj.obs["obs"]
-        ends = traj.terminated.cpu().numpy() * TERMINATED | traj.truncated.cpu().numpy() * TRUNCATED
         return {
             "obs": obs.cpu().numpy(), "action": traj.action.cpu().numpy(), "reward": traj.reward.cpu().numpy(),
-            "flags": ends | traj.acted.cpu().numpy() * ACTED,
+            "flags": flags_of(traj),
         }  # fmt: skip
 
     def _last_flags(self) -> Array:

@@ -178,14 +178,7 @@ class Replay(Lanes):
         flags, reward = self.at("flags", lanes, rows), self.at("reward", lanes, rows)
         over = (flags & TERMINATED) > 0
         goal = self._other_goals(lane, row, reward, over, generator)
-        if n > 1:
-            goes = np.ones(flags.shape, np.bool_)  # whether the k-th decision is of this episode, and made
-            goes[:, 1:] = ((flags[:, :-1] & ENDED) == 0) & ~over[:, :-1] & ((flags[:, 1:] & ACTED) > 0)
-            goes = np.logical_and.accumulate(goes, 1)
-            made, powers = goes.sum(1), discount ** np.arange(n + 1)
-            total, last, ahead = (reward * goes) @ powers[:n], over[np.arange(len(row)), made - 1], powers[made]
-        else:
-            made, total, last, ahead = 1, reward[:, 0], over[:, 0], np.full(len(row), discount)
+        total, made, ahead, last = summed(reward, flags, over, discount)
         obs, after = self.observed(lane, row), self.observed(lane, row + made)
         if goal is not None and self.hindsight is not None:
             obs[: len(goal), self.hindsight.desired] = after[: len(goal), self.hindsight.desired] = goal
@@ -236,6 +229,28 @@ class Replay(Lanes):
 
     def _tensor(self, x: Array) -> Tensor:
         return torch.from_numpy(x).to(self.device)
+
+
+def summed(reward: Array, flags: Array, over: Array, discount: float) -> tuple[Array, Array, Array, Array]:
+    """Rewards over m ≤ n decisions: as many as there are of the first one's episode.
+
+    Args:
+        reward: [B, n], of a decision and of those behind it.
+        flags: [B, n], as the rows have them; the first is a decision, and none that is not made counts.
+        over: [B, n] bool, where the task ended.
+        discount: γ.
+
+    Returns:
+        Σ_k γ^k r_k, m, γ^m, and whether the task ended with the last of them; [B] each.
+    """
+    (size, n), each = reward.shape, np.arange(len(reward))
+    if n == 1:
+        return reward[:, 0], np.ones(size, np.int64), np.full(size, discount), over[:, 0]
+    goes = np.ones(flags.shape, np.bool_)  # whether the k-th decision is of this episode, and made
+    goes[:, 1:] = ((flags[:, :-1] & ENDED) == 0) & ~over[:, :-1] & ((flags[:, 1:] & ACTED) > 0)
+    goes = np.logical_and.accumulate(goes, 1)
+    made, powers = goes.sum(1), discount ** np.arange(n + 1)
+    return (reward * goes) @ powers[:n], made, powers[made], over[each, made - 1]
 
 
 def _spread(counts: Array, size: int, generator: np.random.Generator) -> tuple[Array, Array]:
