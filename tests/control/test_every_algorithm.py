@@ -39,7 +39,7 @@ class Doors(gymnasium.Env):
 def say(obs, mask):
     return int(mask.argmax())
 """
-CONTINUOUS = ("ddpg", "td3", "sac")
+CONTINUOUS = ("ddpg", "td3", "sac", "crossq")
 CHOOSING = [name for name, (settings, _) in ALGORITHMS.items() if settings == CONTROL and name not in CONTINUOUS]
 FEW = {"horizon": 8, "length": 4, "burn_in": 1, "learning_starts": 16, "batch": 8, "updates": 4}
 

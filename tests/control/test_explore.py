@@ -276,12 +276,12 @@ def test_contradictions_are_refused_in_words():
 
 @pytest.mark.parametrize("algorithm", sorted(name for name, (where, _) in ALGORITHMS.items() if where == CONTROL))
 def test_every_method_explores_or_says_why_not(algorithm):
-    env = "Pendulum-v1" if algorithm in ("ddpg", "td3", "sac") else "CartPole-v1"
+    env = "Pendulum-v1" if algorithm in ("ddpg", "td3", "sac", "crossq") else "CartPole-v1"
     if algorithm == "ppo-lagrangian":
         pytest.skip("needs an environment with costs; its loop asks the same collector")
     for settings, metric in (({"explore.bonus": "count"}, "bonus"), ({"explore.param_noise": 0.05}, "noise_kl")):
         config = resolve(algorithm, env, overrides={"env.num": 2} | settings, source="argument").config
-        noiseless = ("impala", "reinforce", "ddpg", "td3", "sac", "dqn", "c51", "qr-dqn", "rainbow", "pqn")
+        noiseless = ("impala", "reinforce", "ddpg", "td3", "sac", "crossq", "dqn", "c51", "qr-dqn", "rainbow", "pqn")
         if algorithm == "a3c" or (metric == "noise_kl" and algorithm in noiseless):
             with pytest.raises(ConfigError, match="explor"):
                 builder_of(algorithm)(config, env)

@@ -38,6 +38,7 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "ddpg": (CONTROL, "operant.control.ddpg"),
     "td3": (CONTROL, "operant.control.td3"),
     "sac": (CONTROL, "operant.control.sac"),
+    "crossq": (CONTROL, "operant.control.crossq"),
     "discrete-sac": (CONTROL, "operant.control.discrete_sac"),
     "dqn": (CONTROL, "operant.control.dqn"),
     "c51": (CONTROL, "operant.control.dqn"),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from operant.control.settings.adversarial import AIRLRun as AIRLRun
     from operant.control.settings.adversarial import GAILConfig as GAILConfig
     from operant.control.settings.adversarial import GAILRun as GAILRun
+    from operant.control.settings.continuous import CrossQConfig as CrossQConfig
+    from operant.control.settings.continuous import CrossQRun as CrossQRun
     from operant.control.settings.continuous import DDPGConfig as DDPGConfig
     from operant.control.settings.continuous import DDPGRun as DDPGRun
     from operant.control.settings.continuous import DiscreteSACConfig as DiscreteSACConfig
@@ -66,7 +68,8 @@ __getattr__, __dir__ = face(
         "operant.control.setup": "OnPolicy on_policy",
         "operant.control.settings.adversarial": "AIRLConfig AIRLRun GAILConfig GAILRun",
         "operant.control.settings.continuous": (
-            "DDPGConfig DDPGRun DiscreteSACConfig DiscreteSACRun SACConfig SACRun TD3Config TD3Run"
+            "CrossQConfig CrossQRun DDPGConfig DDPGRun DiscreteSACConfig DiscreteSACRun "
+            "SACConfig SACRun TD3Config TD3Run"
         ),
         "operant.control.settings.policy": "ControlRun",
         "operant.control.settings.ppo": "PPOConfig PPORun",

@@ -21,6 +21,7 @@ from operant.control.action_values import GreedyValue
 from operant.control.distributions import Categorical, Distribution, Normal, Parameters
 from operant.control.mlp import MLP
 from operant.control.network import OwnFeatures, OwnNetwork
+from operant.control.networks.renorm import RenormedMLP
 from operant.control.networks.trunk import Headed, Trunk, plain
 from operant.control.networks.value import ValueHead
 from operant.control.normalizer import ObsNormalizer, RewardScale
@@ -274,7 +275,8 @@ class Agent(Acting, nn.Module):
         features = self.layout.vector_size if trunk is None else trunk.features
         beside, told = (0, distribution.n) if isinstance(distribution, Categorical) else (distribution.columns, 1)
         sizes = (features + beside, *spec.hidden, told)
-        nets = [MLP(sizes, spec.activation, out_gain=1.0, generator=generator) for _ in range(spec.critics)]
+        made = RenormedMLP if spec.batch_renorm else MLP
+        nets = [made(sizes, spec.activation, out_gain=1.0, generator=generator) for _ in range(spec.critics)]
         return ActionValues(nets, trunk, self.normalizer, self.layout)
 
     def _net(self, outputs: int, out_gain: float, generator: torch.Generator, trunk: Trunk | None) -> nn.Module:

@@ -31,7 +31,7 @@ from operant.env.spaces import ActionKind, Actions
 
 OPTIONAL = (
     "network", "memory", "memory_size", "shared", "std", "squash", "critics", "observation_space", "action_space",
-    "action_mask", "head", "atoms", "value_min", "value_max", "dueling", "noisy", "layer_norm",
+    "action_mask", "head", "atoms", "value_min", "value_max", "dueling", "noisy", "layer_norm", "batch_renorm",
 )  # fmt: skip
 """Of a spec, what `policy.json` leaves out where it is as in a perceptron that sees a vector."""
 
@@ -66,6 +66,7 @@ class AgentSpec:
     dueling: bool = False  # whether values and advantages have a stream each
     noisy: float = 0.0  # σ₀ of noisy layers
     layer_norm: bool = False  # whether its hidden layers are normed
+    batch_renorm: bool = False  # whether networks of Q(s, a) norm what goes into their layers
 
     def as_json(self) -> dict[str, Any]:
         """What `policy.json` holds: what is not beyond a perceptron that sees a vector is left out."""
@@ -187,8 +188,8 @@ def weights(spec: AgentSpec) -> int:
         raise ValueError("policy.json: network or action_mask is no name")
     if spec.memory not in ("", "lstm", "gru") or spec.std not in ("parameter", "network", "none"):
         raise ValueError(f"policy.json: unknown memory {spec.memory!r} or std {spec.std!r}")
-    if any(type(x) is not bool for x in (spec.shared, spec.squash)):
-        raise ValueError("policy.json: shared or squash is neither true nor false")
+    if any(type(x) is not bool for x in (spec.shared, spec.squash, spec.batch_renorm)):
+        raise ValueError("policy.json: shared, squash or batch_renorm is neither true nor false")
     if type(spec.critics) is not int or spec.critics < 0:
         raise ValueError("policy.json: critics is no count")
     if type(spec.memory_size) is not int or spec.memory_size < (1 if spec.memory else 0):

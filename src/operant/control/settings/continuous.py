@@ -123,6 +123,31 @@ class SACRun(ReplayActorCriticRun):
     algo: SACConfig = Field(default_factory=SACConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
+class CrossQConfig(SoftConfig):
+    """CrossQ (Bhatt et al. 2024): SAC without targets, with batch renormalisation in the critics."""
+
+    lr: PositiveFloat = Field(default=1e-3, description="Adam's learning rate")
+    adam_beta: float = Field(default=0.5, description="Adam's β₁, of policy and critics", ge=0.0, lt=1.0)
+    target_entropy: float | None = Field(
+        default=None, description="entropy in nats that α is moved for; minus the numbers of an action if unset"
+    )
+    delay: PositiveInt = Field(default=3, description="steps of the critics for one of policy and temperature")
+    norm_rate: float = Field(
+        default=0.01, description="share of the way that running averages go to a batch's", gt=0.0, le=1.0
+    )
+    norm_warmup: NonNegativeInt = Field(
+        default=100_000, description="gradient steps until running averages correct a batch's own"
+    )
+
+
+class CrossQRun(ReplayActorCriticRun):
+    """A run of CrossQ."""
+
+    unused: ClassVar[tuple[str, ...]] = (*ReplayActorCriticRun.unused, "algo.tau")
+    algorithm: str = Field(default="crossq", description="name of the algorithm")
+    algo: CrossQConfig = Field(default_factory=CrossQConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
 class DiscreteSACConfig(SoftConfig):
     """Soft actor–critic of discrete choices (Christodoulou 2019)."""
 

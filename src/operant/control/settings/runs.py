@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from operant.config.schema import RunConfig
 from operant.control.settings.adversarial import AIRLRun, GAILRun
-from operant.control.settings.continuous import DDPGRun, DiscreteSACRun, SACRun, TD3Run
+from operant.control.settings.continuous import CrossQRun, DDPGRun, DiscreteSACRun, SACRun, TD3Run
 from operant.control.settings.gradients import (
     A2CRun,
     A3CRun,
@@ -38,6 +38,7 @@ RUNS: dict[str, type[RunConfig]] = {
     "ddpg": DDPGRun,
     "td3": TD3Run,
     "sac": SACRun,
+    "crossq": CrossQRun,
     "discrete-sac": DiscreteSACRun,
     "dqn": DQNRun,
     "c51": C51Run,
