@@ -4,13 +4,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo demo-language test lint type layers house border numerics bench docs site evidence setup clean
+.PHONY: help demo demo-language test lint type layers house border numerics differential bench docs site evidence setup clean
 
 help:
 	@echo "make demo     train PPO on CartPole, film it and write its report"
 	@echo "make demo-language     teach a small language model arithmetic by reward: GRPO, before and after"
 	@echo "make test     the whole suite, with lint, types and layers"
-	@echo "make lint | type | layers | house | border | numerics | bench | docs | site | evidence"
+	@echo "make lint | type | layers | house | border | numerics | differential | bench | docs | site | evidence"
 
 # The package with its core dependencies, pinned.
 $(BIN)/.core: pyproject.toml constraints.txt
@@ -60,6 +60,11 @@ numerics: $(BIN)/.dev
 # What strangers, broken files and careless callers may bring: kinds, pairs of mechanism and entry point, held, failed.
 border: $(BIN)/.dev
 	$(BIN)/python tests/border/count.py
+
+# One training by Stable-Baselines3's own code and by ours; the peer has an environment of its own, in .bench-peers.
+differential: $(BIN)/.dev
+	$(BIN)/python bench/_peers.py
+	$(BIN)/python -m pytest -rs tests/differential
 
 house: $(BIN)/.dev
 	$(BIN)/python tests/house/bars.py

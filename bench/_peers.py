@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,11 @@ from pathlib import Path
 
 from _interleave import say
 
-PEERS = Path(__file__).parent.parent / ".bench-peers"
+PEERS = Path(os.environ.get("OPERANT_PEERS") or Path(__file__).parent.parent / ".bench-peers")
+"""The folder of the environments, one for each peer."""
+
+SB3 = ("stable-baselines3==2.9.*", "sb3-contrib==2.9.*", "ale-py", "opencv-python-headless")
+"""What the environment `sb3` holds, with our torch and our gymnasium."""
 
 
 def python_of(peers: Path, name: str) -> str:
@@ -38,3 +43,7 @@ def make_peers(peers: Path, needed: Mapping[str, Sequence[str]], *, ours: Sequen
         if name in ours:
             subprocess.run([*pip, *(f"{p}=={version(p)}" for p in ("torch", "gymnasium"))], check=True)
         subprocess.run([*pip, *packages], check=True)
+
+
+if __name__ == "__main__":
+    make_peers(PEERS, {"sb3": SB3}, ours=("sb3",))

@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from _interleave import Measurement, calibrate, emit, interleave, quiet, say
-from _peers import PEERS, make_peers, python_of
+from _peers import PEERS, SB3, make_peers, python_of
 from ppo_vs_sb3 import agree, memory, rounded
 
 HERE = Path(__file__).parent
 NEEDED = {
-    "sb3": ["stable-baselines3==2.9.*", "sb3-contrib==2.9.*"],
+    "sb3": SB3,
     "sbx": ["sbx-rl==0.28.*"],
 }
 """What each environment of a peer holds, with our torch and our gymnasium."""

@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 from _interleave import Measurement, calibrate, emit, interleave, quiet, say
-from _peers import PEERS, make_peers, python_of
+from _peers import PEERS, SB3, make_peers, python_of
 from ppo_vs_sb3 import agree, memory, rounded
 
 HERE = Path(__file__).parent
 NEEDED = {
-    "sb3": ["stable-baselines3==2.9.*", "sb3-contrib==2.9.*", "ale-py", "opencv-python-headless"],
+    "sb3": SB3,
     "jax": ["jax==0.10.*", "gymnax==1.0.1", "optax", "six"],
 }
 """What each environment of a peer holds; that of `sb3` has our torch and our gymnasium."""
