@@ -40,7 +40,7 @@ def rows(run):
 
 
 def test_every_learner_has_a_config_and_every_config_a_learner():
-    assert set(TABULAR) == set(LEARNERS)
+    assert set(TABULAR) == set(LEARNERS) | {"linear-sarsa", "linear-q-learning"}
     for name, model in TABULAR.items():
         assert model().algorithm == name
         assert resolve(name, "FrozenLake-v1").config.algorithm == name

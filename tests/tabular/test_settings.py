@@ -14,7 +14,7 @@ from operant.mdp import worlds
 from operant.mdp.policies import uniform
 from operant.tabular import Constant, ConvergenceWarning, Harmonic, Settings, bandits, control, td
 from operant.tabular.settings import READS
-from operant.tabular.settings.runs import RUNS
+from operant.tabular.settings.runs import TABLES
 
 CLIFF = worlds.cliff_walking()
 COMMON = {"discount": None, "step_size": 0.5, "epsilon": 0.1, "initial": 0.0}
@@ -38,7 +38,7 @@ KEYWORDS = {
 }
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", TABLES)
 def test_a_function_has_the_keywords_that_its_algorithm_reads(name):
     function = getattr(operant.tabular, name.replace("-", "_"))
     first, *shown, options = inspect.signature(function).parameters.values()
@@ -46,10 +46,10 @@ def test_a_function_has_the_keywords_that_its_algorithm_reads(name):
     assert (first.name, options.name, options.kind) == ("mdp", "options", inspect.Parameter.VAR_KEYWORD)
     own = KEYWORDS[name].keys() - COMMON.keys()
     assert own == {*READS[name][1:]} - {"longest"}  # `max_steps` says it
-    assert all(hasattr(RUNS[name]().algo, each) and f"\n    {each}: " in function.__doc__ for each in own)
+    assert all(hasattr(TABLES[name]().algo, each) and f"\n    {each}: " in function.__doc__ for each in own)
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", TABLES)
 def test_the_default_of_a_run_is_the_default_of_settings(name):
     settings = resolve(name, "NoPreset-v0").config.settings()
     rates = {"step_size": Constant(0.1), "epsilon": Constant(0.1)}  # where a run's defaults are its own, as γ's

@@ -60,6 +60,8 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "prioritised-sweeping": (TABULAR, "operant.tabular.online"),
     "monte-carlo": (TABULAR, "operant.tabular.online"),
     "off-policy-monte-carlo": (TABULAR, "operant.tabular.online"),
+    "linear-q-learning": (TABULAR, "operant.tabular.online_linear"),
+    "linear-sarsa": (TABULAR, "operant.tabular.online_linear"),
     "sft": (LANGUAGE, "operant.language.learn.sft"),
     "reward-model": (LANGUAGE, "operant.language.learn.reward_model"),
     "process-reward": (LANGUAGE, "operant.language.learn.process_reward"),
@@ -74,6 +76,7 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
 POLICIES: dict[str, str] = {
     "networks": "operant.control.stored",
     "table": "operant.tabular.stored",
+    "tiles": "operant.tabular.stored",
     "language": "operant.language.stored",
 }
 """Kind of policy → the module that reads it from a folder, and says what can be done with it (`operant.run.world`)."""

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from operant.tabular.settings import Settings as Settings
     from operant.tabular.settings.runs import TabularRun as TabularRun
     from operant.tabular.table import TablePolicy as TablePolicy
+    from operant.tabular.tiled import TilesPolicy as TilesPolicy
     from operant.tabular.tiles import TileCoder as TileCoder
 
 __getattr__, __dir__ = face(
@@ -70,6 +71,7 @@ __getattr__, __dir__ = face(
         "operant.tabular.settings": "Settings",
         "operant.tabular.settings.runs": "TabularRun",
         "operant.tabular.table": "TablePolicy",
+        "operant.tabular.tiled": "TilesPolicy",
         "operant.tabular.tiles": "TileCoder",
     }
 )

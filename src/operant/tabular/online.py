@@ -21,6 +21,7 @@ from operant.tabular.discrete_env import DiscreteEnv
 from operant.tabular.learner import Learner
 from operant.tabular.resumable import Resumable
 from operant.tabular.settings.runs import TabularRun
+from operant.tabular.table import TablePolicy
 from operant.tabular.train_state import Tables
 
 REMADE = ("table.pointer", "table.terminal_value", "table.step_size", "table.epsilon")
@@ -113,8 +114,8 @@ def build(cfg: TabularRun, env: EnvLike, say: Say = silent) -> Job:
     discrete = DiscreteEnv(one, cfg.env.id, max_steps=cfg.env.max_steps, seed=seed)
     learner = Learner(discrete.states, discrete.actions, cfg.settings(), streams.numpy("learner"))
     online = Online(learner, discrete, cfg.algo.every)
-    interface = Interface(one.observation_space, one.action_space)
-    learned = Tables(online, learner.tables, lambda: learner.epsilon, interface)
+    policy = TablePolicy(learner.table, interface=Interface(one.observation_space, one.action_space))
+    learned = Tables(online, learner.tables, lambda: learner.epsilon, policy)
     evaluator = Evaluator(cfg, env, learned.agent)
 
     def begin(at: Position) -> None:

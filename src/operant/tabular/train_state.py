@@ -15,21 +15,21 @@ from torch import Tensor
 
 from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
-from operant.env.interface import Interface
 from operant.run.begin import fitting, refuse_kind
 from operant.run.disk import fits_memory, save_tensors
 from operant.tabular.resumable import Resumable
 from operant.tabular.table import TablePolicy
+from operant.tabular.tiled import TilesPolicy
 
 
 class Tables:
-    """A learner whose policy is a table: `Learned` without a gradient.
+    """A learner whose policy is a table, or linear over tiles: `Learned` without a gradient.
 
     Args:
         learner: the learner.
-        tables: its tables of values by name, [S, A] each, views; `table` is the one that is acted on.
+        tables: its tables of values by name, views, all of one shape.
         epsilon: gives the ε of the policy that acts, as it is now.
-        interface: of the environment's spaces, where they are known.
+        policy: acts on one of them.
     """
 
     def __init__(
@@ -37,14 +37,13 @@ class Tables:
         learner: Resumable,
         tables: Mapping[str, NDArray[np.float64]],
         epsilon: Callable[[], float],
-        interface: Interface | None = None,
+        policy: TablePolicy | TilesPolicy,
     ) -> None:
-        self.learner, self.tables, self._epsilon = learner, tables, epsilon
-        self._agent = TablePolicy(tables["table"], interface=interface)
+        self.learner, self.tables, self._epsilon, self._agent = learner, tables, epsilon, policy
 
     @property
-    def agent(self) -> TablePolicy:
-        """The policy; its table is that of the learner."""
+    def agent(self) -> TablePolicy | TilesPolicy:
+        """The policy; its values are those of the learner."""
         self._agent.epsilon = self._epsilon()
         return self._agent
 
@@ -54,8 +53,8 @@ class Tables:
         return sum(table.size for table in self.tables.values())
 
     def size(self) -> int:
-        """Bytes of the table and of all that the learner keeps."""
-        return self.tables["table"].nbytes + sum(array.nbytes for array in self.learner.state().values())
+        """Bytes of the policy's values and of all that the learner keeps."""
+        return next(iter(self.tables.values())).nbytes + sum(array.nbytes for array in self.learner.state().values())
 
     def save(self, folder: Path) -> None:
         """Write the policy's two files, and `optim.safetensors` with the learner's arrays."""
@@ -89,13 +88,14 @@ class Tables:
         """Begin with the action values in a folder, every table with the same; counts and models stay new.
 
         Raises:
-            ConfigError: if they are no table, or one of other states and actions; says of which.
+            ConfigError: if they are of another kind of policy, or of another size; says of which.
         """
-        refuse_kind(folder, "table")
-        values = TablePolicy.load(folder).table
-        fitting(folder, {"q": torch.from_numpy(self.tables["table"])}, {})
+        refuse_kind(folder, self._agent.spec.kind)
+        there, own = type(self._agent).load(folder).spec.as_json(), self._agent.spec.as_json()
+        differ = {k: (there[k], own[k]) for k in ("low", "high", "tiles", "tilings") if k in own and there[k] != own[k]}
+        (values,) = fitting(folder, self._agent.stored(), differ).values()
         for table in self.tables.values():
-            table[...] = values
+            table[...] = values.numpy()
 
     def finite(self) -> bool:
         """Whether no value is NaN or infinite."""

@@ -25,9 +25,9 @@ from operant.control.policies import Policy
 from operant.env.spaces import Actions
 from operant.math.logprob import ruled_out
 from operant.run.disk import is_full
-from operant.tabular import TablePolicy
+from operant.tabular import TablePolicy, TilesPolicy
 
-Graphed = Agent | TablePolicy
+Graphed = Agent | TablePolicy | TilesPolicy
 """Policies that have an ONNX form."""
 
 OPSET = 18

@@ -11,7 +11,7 @@ Source: Sutton and Barto (2018), sections 9.3 to 10.1 and 12.7.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
@@ -146,6 +146,12 @@ def choose_linear(memory, active):
 
 
 @compiled
+def linear_epsilon(memory):
+    """ε as it is now."""
+    return evaluate(memory.epsilon, memory.clock[0], memory.clock[0])
+
+
+@compiled
 def begin_linear_sarsa(memory, active):
     """No trace is left of the last episode; choose."""
     clear(memory.trace)
@@ -254,6 +260,19 @@ class LinearLearner(Resumable):
     def greedy(self, observation: ArrayLike) -> int:
         """The first action of largest value: how to act when not learning."""
         return int(np.argmax(self.values(observation)))
+
+    @property
+    def epsilon(self) -> float:
+        """ε where the learner stands."""
+        return float(linear_epsilon(self._memory))
+
+    def check(self, state: Mapping[str, NDArray[Any]]) -> None:
+        entries = self._memory.weights.size
+        bounds = {"chosen": (-1, self.actions), "trace.active": (0, entries), "trace.count": (0, entries + 1)}
+        for name, (least, beyond) in bounds.items():
+            array = state[name]
+            if array.size and not least <= array.min() <= array.max() < beyond:
+                raise ConfigError(f"the saved {name} holds {array.min()} to {array.max()}, which this learner has not.")
 
     def arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
         yield "chosen", self._chosen
