@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 from importlib import metadata
 from typing import Any
 
@@ -32,6 +33,9 @@ COMPARED = "3.17"
 FAULTS = {("mujoco", "4.0.0"): f"which has a known fault; published results are compared with {COMPARED}"}
 """What is known to be wrong with a version of a package."""
 
+WIDTH, HURTS = 256, 1.15
+"""Units of the layers that threads are timed on, as SAC's; what counts as slower."""
+
 
 def examine() -> list[dict[str, Any]]:
     """Rows of what, ok, found and fix (None where nothing is to be done)."""
@@ -47,6 +51,7 @@ def examine() -> list[dict[str, Any]]:
 
     from operant.env.headless import has_screen
 
+    rows.append(_threads())
     cuda = torch.cuda.is_available()
     rows.append(_row("gpu", cuda, torch.cuda.get_device_name() if cuda else "none; everything runs on the CPU"))
     screen = has_screen()
@@ -58,6 +63,40 @@ def examine() -> list[dict[str, Any]]:
             continue
         rows.append(_fault(extra, package, version) or _row(f"[{extra}]", True, f"{package} {version}"))
     return rows
+
+
+def _threads() -> dict[str, Any]:
+    """Whether a second thread of torch would help here now, or hurt: a gradient step is timed with one and with two."""
+    if (os.cpu_count() or 1) < 2:
+        return _row("threads", True, "one core: leave --threads at 1")
+    one, two = (1e3 * _step_time(count) for count in (1, 2))
+    told = f"a gradient step of {WIDTH} units takes {one:.1f} ms with one and {two:.1f} ms with two"
+    if two > HURTS * one:
+        busy = os.getloadavg()[0] > 0.5 if hasattr(os, "getloadavg") else False
+        why = "; they wait for each other while something else keeps the cores busy" if busy else ""
+        return _row("threads", True, f"two would hurt now: {told}{why}. Leave --threads at 1")
+    helps = "two help networks that are so wide" if HURTS * two < one else "two do not help"
+    return _row("threads", True, f"{helps}: {told}; smaller networks are fastest with one")
+
+
+def _step_time(threads: int) -> float:
+    """Seconds of a gradient step of a perceptron of two wide layers with so many threads, the mean of a few."""
+    import torch
+    from torch import nn
+
+    before = torch.get_num_threads()
+    net, x = nn.Sequential(*(nn.Linear(WIDTH, WIDTH) for _ in range(2))), torch.ones(WIDTH, WIDTH)
+    try:
+        torch.set_num_threads(threads)
+        count, began = 0, 0.0
+        while count < 3 or (count < 30 and time.perf_counter() - began < 0.2):
+            if count == 2:  # the first ones start threads
+                began = time.perf_counter()
+            net(x).sum().backward()
+            count += 1
+        return (time.perf_counter() - began) / (count - 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def _fault(extra: str, package: str, version: str) -> dict[str, Any] | None:
