@@ -13,7 +13,8 @@ with both, and compares what came of that. Both exit with 1 if anything differs 
 `--only` takes words or patterns of case names (`grpo`, `mdp/*`). `--keep DIR` keeps the old tree, its compiled kernels
 and what it computed, by case, for the next time (`DIR/old`), and what this tree made where it differs (`DIR/differs`).
 The first time every kernel of both trees is compiled, which takes minutes; afterwards all cases take about four. What a
-case does stands in `golden_cases/`. Cases use command lines and faces alone, because inner modules move.
+case does stands in `golden_cases/`. Cases use command lines and faces alone, because inner modules move. What the old
+commit cannot do yet is left out, and told: `--against` a newer one.
 
 How golden runs are renewed. They are never written into the repository: the old commit computes them anew wherever they
 are needed. If a change alters numbers on purpose (a merge that adds in another order, a fault mended), its cause goes
@@ -48,7 +49,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from golden_cases import answers, control, digest, language, running, solves, tabular
+from golden_cases import answers, control, digest, language, networks, running, solves, tabular
 from golden_cases.case import Case
 from golden_cases.intended import INTENDED
 from golden_cases.running import Failed
@@ -56,7 +57,7 @@ from golden_cases.running import Failed
 HERE = Path(__file__).resolve().parents[1]
 AGAINST = "4775408"
 LISTING = Case(name="cli/algorithms", commands=("list algorithms --json",))
-CASES = (*solves.CASES, *answers.CASES, *tabular.CASES, *control.CASES, *language.CASES, LISTING)
+CASES = (*solves.CASES, *answers.CASES, *tabular.CASES, *control.CASES, *networks.CASES, *language.CASES, LISTING)
 FAMILIES = ("llama", "qwen3", "gemma", "gpt2")
 PACKAGES = ("torch", "numpy", "scipy", "numba", "gymnasium", "transformers", "tokenizers", "safetensors")
 Digests = dict[str, str]
@@ -160,6 +161,8 @@ def report(case: Case, digests: Callable[[Workspace, Case], tuple[Digests, Diges
     began = time.monotonic()
     if case.needs and importlib.util.find_spec(case.needs) is None:
         word, about = "skipped", f"needs {case.needs}"
+    elif case.since and not follows(space.commit, case.since):
+        word, about = "skipped", f"{space.commit} cannot: give --against {case.since}, or a commit behind it"
     else:
         try:
             word, about = judge(case, *digests(space, case))
@@ -226,6 +229,12 @@ def git(*words: str) -> str:
     if done.returncode:
         raise SystemExit(f"git {' '.join(words)}: {done.stderr.strip()}")
     return done.stdout.strip()
+
+
+def follows(commit: str, first: str) -> bool:
+    """Whether a commit is another, or comes behind it."""
+    done = subprocess.run(["git", "merge-base", "--is-ancestor", first, commit], cwd=HERE, capture_output=True)
+    return done.returncode == 0
 
 
 def processor() -> str:

@@ -42,6 +42,7 @@ class Case:
     call: tuple[str, ...] = ()  # a function "module:name" of this folder, and its arguments
     after: tuple[str, ...] = ()  # what `old-runs` does with the runs of the commands, as further commands
     needs: str = ""  # a package without which the case is left out
+    since: str = ""  # the first commit that can do it: against an older one the case is left out
 
     @property
     def world(self) -> str:
