@@ -201,3 +201,22 @@ def test_it_is_read_back_as_it_was(tmp_path):
     assert isinstance(again.q.net[0], RenormedMLP)
     assert isinstance(again.policy.net, nn.Module)
     assert not isinstance(again.policy.net, RenormedMLP)
+
+
+def test_reward_for_ever_is_worth_what_it_is():
+    """Reward 1 in each of four states in a ring, whatever is done: Q = 1/(1 − γ), with no target to hold it."""
+    gen, discount = torch.Generator().manual_seed(5), 0.6
+    agent, states = agent_of(seed=1, hidden=(32,)), torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    at = torch.arange(4).repeat(24)
+    cfg = CrossQConfig(temperature="fixed", alpha=0.0, lr=1e-2, norm_rate=0.1)
+    optimizer, noise, steps = adam(cfg, agent), np.random.default_rng(0), 500
+    for k in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = cfg.lr * (1 - k / steps)
+        b = Drawn(
+            obs=states[at], action=torch.rand(96, 2, generator=gen) * 2 - 1, reward=torch.ones(96),
+            discount=torch.full((96,), discount), terminated=torch.zeros(96).bool(), next_obs=states[(at + 1) % 4],
+            acted=torch.ones(96).bool(), weight=torch.ones(96), index=at,
+        )  # fmt: skip
+        crossq_update(cfg, agent, Temperature(cfg, agent), optimizer, noise, b)
+    np.testing.assert_allclose(agent.value(states.numpy()), 1 / (1 - discount), rtol=0.02)

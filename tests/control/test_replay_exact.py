@@ -182,7 +182,7 @@ SOFT = {"algo.temperature": "fixed", "algo.alpha": 0.0}
 
 @pytest.mark.parametrize(
     ("algorithm", "settings"),
-    [("ddpg", SLOW), ("td3", WIDE | {"algo.n": 3}), ("sac", SOFT), ("crossq", SOFT), ("discrete-sac", SOFT)],
+    [("ddpg", SLOW), ("td3", WIDE | {"algo.n": 3}), ("sac", SOFT), ("discrete-sac", SOFT)],
     ids=str,
 )
 def test_a_time_limit_is_not_a_termination(algorithm, settings):
