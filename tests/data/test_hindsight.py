@@ -165,7 +165,7 @@ def test_a_capacity_beyond_the_memory_is_refused():
         )
 
 
-CONTINUOUS = ("ddpg", "td3", "sac")
+CONTINUOUS = ("ddpg", "td3", "sac", "crossq")
 REPLAYED = [name for name in ALGORITHMS if issubclass(settings_of(name), ReplayRun)]
 
 
