@@ -9,6 +9,7 @@ import argparse
 import json
 import resource
 import time
+from functools import partial
 from importlib.metadata import version
 from platform import python_version
 from typing import Any
@@ -26,15 +27,20 @@ from _on_policy_cases import CASES, masked, unseen
 PACKAGES = ("stable-baselines3", "sb3-contrib", "gymnasium", "torch", "numpy", "ale-py")
 
 
+def game(name: str) -> Any:
+    """An Atari game by its old name, in this process or one that it starts: each has to hear of the games."""
+    import ale_py
+
+    gymnasium.register_envs(ale_py)
+    return gymnasium.make(name, render_mode="rgb_array")
+
+
 def environments(case: dict[str, Any], backend: str, seed: int) -> Any:
     """The copies, monitored."""
     kind = {"dummy": DummyVecEnv, "subproc": SubprocVecEnv}[backend]
     if case["env"].startswith("ALE/"):
-        import ale_py
-
-        gymnasium.register_envs(ale_py)
         name = case["env"].removeprefix("ALE/").removesuffix("-v5") + "NoFrameskip-v4"
-        return VecFrameStack(make_atari_env(name, case["num"], seed=seed, vec_env_cls=kind), 4)
+        return VecFrameStack(make_atari_env(partial(game, name), case["num"], seed=seed, vec_env_cls=kind), 4)
     made = {"unseen": unseen, "masked": masked}.get(case["env"], case["env"])
     return make_vec_env(made, case["num"], seed=seed, vec_env_cls=kind)
 

@@ -66,6 +66,7 @@ class Side:
         self.modules: list[nn.Module] = [self.agent.policy, self.agent.q, q_target.module]
         if name == "sac":
             temperature = Temperature(self.cfg, self.agent)
+            temperature.module.to(dtype)
             self.modules.append(temperature.module)
             soft: Any = (self.cfg, self.agent, q_target, temperature, self.optimizer, generator)
             self.readable, fused = partial(sac_update, *soft), fused_soft(*soft)

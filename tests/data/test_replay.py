@@ -72,11 +72,13 @@ def assert_same(buffer, lists, n, most=None):
 HORIZONS = (5, 1, 17, 8, 1, 1, 2, 30, 3)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("capacity", [10_000, 90])
 @pytest.mark.parametrize("mode", MODES)
-def test_what_is_drawn_is_what_happened(mode, capacity, n):
+def test_what_is_drawn_is_what_happened(mode, capacity, n, compiled):
     collect, buffer, lists = collector(mode), Replay(capacity, 4), Lists(4)
+    buffer.compiled = compiled
     for horizon in HORIZONS:
         traj = collect(horizon)
         buffer.extend(traj)
@@ -108,14 +110,16 @@ def test_a_seam_truncates_what_is_open(mode):
 
 
 # ---------------------------------------------------------------------------------------------------- stacks
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("n", [1, 3])
 @pytest.mark.parametrize("capacity", [10_000, 120])
 @pytest.mark.parametrize("padding", ["reset", "zero"])
-def test_a_stack_is_put_together_from_frames(capacity, n, padding):
+def test_a_stack_is_put_together_from_frames(capacity, n, padding, compiled):
     """Known bug: a stack across the beginning of an episode, or across what was overwritten."""
     env = make(lambda: FrameStackObservation(Counter(), 3, padding_type=padding), 4, backend="inprocess")
     collect = Collector(env, lambda obs, rng: act(obs[:, -3:], rng), np.random.default_rng(0), seed=10)
     buffer, lists = Replay(capacity, 4, stack=3, frame=3), Lists(4)
+    buffer.compiled = compiled
     for horizon in HORIZONS:
         traj = collect(horizon)
         buffer.extend(traj)

@@ -247,6 +247,6 @@ def test_a_picture_is_resized_by_area():
     mean = old.reshape(2, 3, 3, 3).mean(axis=(1, 3))
     np.testing.assert_array_equal(resized(old, shares(6, 2), shares(9, 3)), np.rint(mean))
     assert (resized(np.full((7, 5), 93, np.uint8), shares(7, 11), shares(5, 3)) == 93).all()
-    np.testing.assert_allclose(shares(210, 84).sum(axis=1), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(shares(210, 84)[1].sum(axis=1), 1.0, rtol=1e-6)
     third = resized(np.array([[0, 30, 90]], np.uint8), shares(1, 1), shares(3, 2))  # 1½ columns each
     assert third.tolist() == [[10, 70]]

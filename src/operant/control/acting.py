@@ -247,8 +247,7 @@ class CompiledGreedy(Compiled):
 
     def noise(self, generator: np.random.Generator, *rows: int) -> NDArray[np.float32]:
         drawn, rate = generator.random((*rows[:-1], 2, rows[-1])), self._behaviour.rate
-        coin, place = drawn[..., 0, :], drawn[..., 1, :]
-        noise = np.empty((*rows, 3), np.float32)
-        noise[..., 0] = np.where(coin < rate, np.floor(place * self.choices), -1.0)
-        noise[..., 1], noise[..., 2] = rate, self._atoms
+        noise = np.full((*rows, 3), (-1.0, rate, self._atoms), np.float32)
+        if rate > 0.0 and (chance := drawn[..., 0, :] < rate).any():
+            noise[chance, 0] = (drawn[..., 1, :][chance] * self.choices).astype(np.int64)
         return noise

@@ -61,6 +61,7 @@ class Collector:
         self._device = device
         self._ended: list[tuple[float, int]] = []
         self._unreported = 0.0
+        self._group = torch.arange(env.num, device=device)
         self.begin(env, seed)
 
     def begin(self, env: VectorEnv, seed: int) -> None:
@@ -152,10 +153,13 @@ class Collector:
         self._check(states["obs"], fields["action"], fields["logp"], fields["reward"], ends)
         self._count(fields["reward"], fields["terminated"] | fields["truncated"], fields["acted"])
         record = _lay_out(states, fields, ends)
-        tensors = {k: torch.from_numpy(v).to(self._device) for k, v in record.items()}
+        tensors = {k: torch.from_numpy(v) for k, v in record.items()}
+        if self._device != "cpu":
+            tensors = {k: x.to(self._device) for k, x in tensors.items()}
         seen = {name: tensors.pop(name) for name in states}
-        group = torch.arange(len(tensors["reward"]), device=self._device)
-        return Trajectory(obs=seen if len(seen) > 1 else seen["obs"], **tensors, group=group)
+        if len(self._group) != self.env.num:
+            self._group = torch.arange(self.env.num, device=self._device)
+        return Trajectory(obs=seen if len(seen) > 1 else seen["obs"], **tensors, group=self._group)
 
     def stats(self) -> Metrics:
         """Returns and lengths of the episodes that ended since this was last asked, and its time; ends an iteration."""
@@ -174,9 +178,10 @@ class Collector:
 
     def _count(self, reward: np.ndarray, ended: np.ndarray, acted: np.ndarray) -> None:
         """Bring the open episodes' returns and lengths [T, N] up to date, and note those that ended."""
-        self.steps += int(acted.sum())
+        self.steps += int(np.count_nonzero(acted))
         if not ended.any():
-            self._running = self._running + [x.cumsum(0, dtype=np.float64)[-1] for x in (reward, acted)]
+            for running, x in zip(self._running, (reward, acted), strict=True):
+                running += x.cumsum(0, dtype=np.float64)[-1]
             return
         sums = np.stack([reward, acted]).cumsum(1, dtype=np.float64) + self._running[:, None]
         base, (t, n) = np.zeros_like(self._running), np.nonzero(ended)

@@ -21,7 +21,6 @@ A network with memory learns from sequences, by `dqn_recurrent.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from math import isfinite
@@ -36,7 +35,7 @@ from operant.control.distributions import Parameters
 from operant.control.dqn_fused import fused_values
 from operant.control.networks.value import noised, noisy_layers
 from operant.control.policies import Policy
-from operant.control.replay_actor_critic import scaled, store
+from operant.control.replay_actor_critic import rescaled, store
 from operant.control.settings.values import DQNConfig, DQNRun, refuse
 from operant.control.setup_off_policy import OffPolicy, off_policy
 from operant.control.target import Target
@@ -110,8 +109,8 @@ def learner(
     draw = parts.draw if cfg.replay else newest
 
     def learn() -> Metrics:
-        batch = draw()
-        error, metrics = step(replace(batch, reward=scaled(parts.agent, batch.reward)))
+        batch = rescaled(parts.agent, draw())
+        error, metrics = step(batch)
         parts.buffer.prioritise(batch.index, error)
         if target is not None and cfg.target == "soft":
             target.follow(cfg.tau)

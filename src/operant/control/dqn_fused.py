@@ -39,6 +39,7 @@ class FusedValues:
         self._adam = FlatAdam(optimizer, self._parameters)
         self._grad = np.empty(sum(p.numel() for p in self._parameters), np.float32)
         self._theta, self._of = np.empty(0, np.float32), (0, 0)
+        self._rates: tuple[tuple[float, ...], Any] = (), None
 
     @torch.no_grad()
     def __call__(self, b: Transitions) -> tuple[Tensor, Metrics]:
@@ -48,13 +49,16 @@ class FusedValues:
         if at != self._of:
             self._theta, self._beside = (side_by_side(x).numpy() for x in (self._parameters, self._judge))
             self._of = self._parameters[0].data_ptr(), self._judge[0].data_ptr()
-        group, error, metrics = self._adam.group, np.empty(len(b), np.float32), np.empty(4)
+        group, error, metrics = self._adam.group, np.empty(len(b.weight), np.float32), np.empty(4)
+        rates = (group["lr"], *group["betas"], group["eps"])
+        if rates != self._rates[0]:
+            self._rates = rates, np.array(rates)
         (obs, _), (next_obs, allowed) = self._read(b.obs), self._read(b.next_obs)
         self._kernel(
             self._theta, self._grad, first.numpy(), second.numpy(), int(count[0]), self._beside, self._sizes,
             self._net.activation == "relu", self._quantiles, self._double, self._squared, obs, b.action.numpy(),
             b.reward.numpy(), b.discount.numpy(), b.terminated.numpy(), next_obs, allowed, b.weight.numpy(),
-            self._bound, np.array([group["lr"], *group["betas"], group["eps"]]), error, metrics,
+            self._bound, self._rates[1], error, metrics,
         )  # fmt: skip
         count += 1
         return torch.from_numpy(error), dict(zip(NAMES, torch.from_numpy(metrics).float().unbind(), strict=True))

@@ -71,8 +71,15 @@ class Perceptrons:
         self._place()
         self.grad = torch.zeros_like(self.theta)
         self._grads = self._views(self.grad)
+        self._begun()
+
+    def _begun(self) -> None:
         self._acts: list[Tensor] = []
-        self._input = self.theta
+        self._input, self._used = self.theta, self._own
+
+    def only(self, n: int) -> Perceptrons:
+        """The n-th of them alone, in the same memory, to look with and for slopes by its input."""
+        return _Only(self, n)
 
     def _place(self) -> None:
         self.theta, self._at = side_by_side(self.parameters), self.parameters[0].data_ptr()
@@ -88,49 +95,96 @@ class Perceptrons:
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, D], or one batch for each network [N, B, D] → [N, B, K]; kept until the next call, for `backward`."""
-        if self.parameters[0].data_ptr() != self._at:  # somebody moved them
-            self._place()
+        self._used = self._weights()
         if not self._acts or self._acts[0].shape[1] != x.shape[-2]:
             self._acts, self._deltas = (
                 [x.new_empty(self.count, x.shape[-2], size) for size in self.sizes[1:]] for _ in range(2)
             )
             self._ones = x.new_ones(self.count, 1, x.shape[-2])
         self._input = x = x.expand(self.count, *x.shape[-2:])
-        for (weight, bias), y in zip(self._own, self._acts, strict=True):
+        for (weight, bias), y in zip(self._used, self._acts, strict=True):
             x = torch.baddbmm(bias, x, weight.mT, out=y)
             if y is not self._acts[-1]:
                 (torch.relu_ if self._relu else torch.tanh_)(y)
         return x
 
-    def backward(self, delta: Tensor) -> Tensor:
-        """From dLoss/dy [N, B, K] of the last `forward` to `grad`, which it fills; returns its norm."""
-        for (weight, bias), x, back in self._back(delta):
+    def _weights(self) -> list[tuple[Tensor, Tensor]]:
+        if self.parameters[0].data_ptr() != self._at:  # somebody moved them
+            self._place()
+        return self._own
+
+    def backward(self, delta: Tensor, first: int = 0) -> Tensor:
+        """From dLoss/dy [N, B, K] of the last `forward` to `grad`, which it fills; returns its norm.
+
+        With `first` the loss is of the rows from there on alone, and so is `delta`.
+        """
+        ones = self._ones[..., first:]
+        for (weight, bias), x, back in self._back(delta, first):
             if x.shape[-1] < NARROW:
                 weight.copy_((x.mT @ back).mT)
             else:
                 torch.bmm(back.mT, x, out=weight)
-            torch.bmm(self._ones, back, out=bias)
+            torch.bmm(ones, back, out=bias)
         return torch.linalg.vector_norm(self.grad)
 
     def to_input(self, delta: Tensor) -> Tensor:
         """From dLoss/dy [N, B, K] of the last `forward` to dLoss/dx [N, B, D]; leaves `grad` as it is."""
-        *_, (_, _, back) = self._back(delta)
-        weight = self._own[0][0]
-        return (weight.mT @ back.mT).mT if weight.shape[-1] < NARROW else back @ weight
+        *_, (_, _, back) = self._back(delta, 0)
+        return _before(back, self._used[0][0])
 
-    def _back(self, delta: Tensor) -> Any:
+    def to_input_of(self, chosen: Tensor, delta: Tensor) -> Tensor:
+        """As `to_input`, to [B, D], of the output of one network in each row: [B] int64 which, and dLoss/dy [B].
+
+        A row costs the products of its own network alone.
+        """
+        order = chosen.argsort()
+        ends = torch.bincount(chosen, minlength=self.count).cumsum(0).tolist()
+        parts = [slice(*pair) for pair in pairwise((0, *ends))]
+        rows, back = chosen[order] * len(order) + order, delta[order].unsqueeze(-1)
+        for l in range(len(self._used) - 1, 0, -1):
+            weight, behind = self._used[l][0], self._deltas[l - 1][0]
+            for net, part in zip(weight, parts, strict=True):
+                torch.mm(back[part], net, out=behind[part])
+            self._slope(behind, self._acts[l - 1].flatten(0, 1).index_select(0, rows))
+            back = behind
+        first = self._used[0][0]
+        found = torch.cat([_before(back[part], net) for net, part in zip(first, parts, strict=True)])
+        return torch.empty_like(found).index_copy_(0, order, found)
+
+    def _back(self, delta: Tensor, first: int) -> Any:
         """From the last layer to the first: where its gradient belongs, its input, and dLoss/d(its sums)."""
-        inputs = [self._input, *self._acts[:-1]]
+        inputs = [x[:, first:] for x in (self._input, *self._acts[:-1])]
         for l in range(len(inputs) - 1, -1, -1):
             yield self._grads[l], inputs[l], delta
             if l > 0:
-                weight, y, behind = self._own[l][0], inputs[l], self._deltas[l - 1]
+                weight, behind = self._used[l][0], self._deltas[l - 1][:, first:]
                 torch.mul(delta, weight, out=behind) if weight.shape[1] == 1 else torch.bmm(delta, weight, out=behind)
-                if self._relu:
-                    torch.ops.aten.threshold_backward.grad_input(behind, y, 0, grad_input=behind)
-                else:
-                    torch.ops.aten.tanh_backward.grad_input(behind, y, grad_input=behind)
+                self._slope(behind, inputs[l])
                 delta = behind
+
+    def _slope(self, delta: Tensor, y: Tensor) -> None:
+        """From dLoss/dy to dLoss/d(sums), where y = a(sums)."""
+        if self._relu:
+            torch.ops.aten.threshold_backward.grad_input(delta, y, 0, grad_input=delta)
+        else:
+            torch.ops.aten.tanh_backward.grad_input(delta, y, grad_input=delta)
+
+
+class _Only(Perceptrons):
+    """One of several."""
+
+    def __init__(self, whole: Perceptrons, n: int) -> None:
+        self._whole, self._n, self.count, self._relu, self.sizes = whole, slice(n, n + 1), 1, whole._relu, whole.sizes
+        self.theta, self.grad, self._grads, self._own = whole.theta, whole.grad, whole._grads, whole._own
+        self._begun()
+
+    def _weights(self) -> list[tuple[Tensor, Tensor]]:
+        return [(weight[self._n], bias[self._n]) for weight, bias in self._whole._weights()]
+
+
+def _before(delta: Tensor, weight: Tensor) -> Tensor:
+    """dLoss/dx [..., B, D] of y = W x, from dLoss/dy [..., B, K] and W [..., K, D]."""
+    return (weight.mT @ delta.mT).mT if weight.shape[-1] < NARROW else delta @ weight
 
 
 class FlatState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Any
 
@@ -22,7 +22,7 @@ from operant.control.settings.replay import ReplayConfig
 from operant.control.setup_off_policy import OffPolicy, off_policy
 from operant.control.target import Target
 from operant.control.updates import scaled_reward, settled
-from operant.data.replay import Replay
+from operant.data.replay import Replay, Transitions
 from operant.data.trajectory import Metrics, Obs, Trajectory
 from operant.env import EnvLike
 from operant.math.soft import temperature_loss
@@ -89,10 +89,15 @@ def scaled(agent: Agent, reward: Tensor) -> Tensor:
     return reward if its is None else (reward / its.deviation).clamp(-its.clip, its.clip).to(reward.dtype)
 
 
+def rescaled(agent: Agent, batch: Transitions) -> Transitions:
+    """A draw with its rewards `scaled`."""
+    return batch if agent.reward_scale is None else replace(batch, reward=scaled(agent, batch.reward))
+
+
 def _decisions(parts: OffPolicy) -> Drawn:
-    b = parts.draw()
+    b = rescaled(parts.agent, parts.draw())
     return Drawn(
-        obs=b.obs, action=b.action, reward=scaled(parts.agent, b.reward), discount=b.discount, terminated=b.terminated,
+        obs=b.obs, action=b.action, reward=b.reward, discount=b.discount, terminated=b.terminated,
         next_obs=b.next_obs, acted=torch.ones_like(b.terminated), weight=b.weight, index=b.index,
     )  # fmt: skip
 
@@ -161,23 +166,23 @@ class Temperature(Trained):
 
     def __init__(self, cfg: SoftConfig, agent: Agent) -> None:
         device = next(agent.parameters()).device
-        self._moves, self._log = cfg.temperature == "automatic", cfg.alpha_step == "log"
+        self.moves, self._log = cfg.temperature == "automatic", cfg.alpha_step == "log"
         self._fixed = cfg.alpha
-        self.log = nn.Parameter(torch.tensor(log(cfg.alpha) if self._moves else 0.0, device=device))
+        self.log = nn.Parameter(torch.tensor(log(cfg.alpha) if self.moves else 0.0, device=device))
         super().__init__(
             nn.ParameterDict({"log": self.log}), np.random.default_rng(0), lr=cfg.alpha_lr or cfg.lr, batch=1
         )
-        if self._moves:
+        if self.moves:
             agent.beside["temperature"] = self
 
     @property
     def value(self) -> Tensor:
         """α [], without a gradient."""
-        return self.log.detach().exp() if self._moves else torch.full_like(self.log, self._fixed).detach()
+        return self.log.detach().exp() if self.moves else torch.full_like(self.log, self._fixed).detach()
 
     def follow(self, entropy: Tensor, target: float | Tensor) -> None:
         """One step for the entropy [...] of a batch towards `target`; none where α is fixed."""
-        if self._moves:
+        if self.moves:
             self.optimizer.zero_grad()
             temperature_loss(self.log if self._log else self.log.exp(), entropy, target).backward()
             self.optimizer.step()

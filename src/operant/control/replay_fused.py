@@ -52,9 +52,9 @@ class _ByHand:
         self.descend(self.q, self.q_adam, norm)
         return off.abs_().mean(0), {"loss/value": loss, "value/q": q.mean(), "grad/norm": norm}
 
-    def step_policy(self, delta: Tensor) -> None:
-        """One step from dLoss/d(output) [B, K]."""
-        self.descend(self.policy, self.policy_adam, self.policy.backward(delta.unsqueeze(0)))
+    def step_policy(self, delta: Tensor, first: int = 0) -> None:
+        """One step from dLoss/d(output) [B, K], of the rows from `first` on that it looked at."""
+        self.descend(self.policy, self.policy_adam, self.policy.backward(delta.unsqueeze(0), first))
 
     def descend(self, nets: Perceptrons, optimizer: FlatAdam, norm: Tensor) -> None:
         """One step along the gradient that is there, bounded."""
@@ -70,7 +70,7 @@ class _Deterministic(_ByHand):
         optimizer: torch.optim.Optimizer, generator: np.random.Generator,
     ) -> None:  # fmt: skip
         super().__init__(cfg, agent, q_target, optimizer, generator)
-        self.policy_target = _of(policy_target.module)
+        self.policy_target, self.first = _of(policy_target.module), self.q.only(0)
         its = cfg if isinstance(cfg, TD3Config) else None
         self.delay = 1 if its is None else its.delay
         self.smoothing, self.bound = (0.0, 0.0) if its is None else (its.smoothing, its.smoothing_clip)
@@ -89,14 +89,13 @@ class _Deterministic(_ByHand):
             return error, metrics
 
         action = self.policy.forward(features)[0].tanh()
-        q = self.values(self.q, features, action)
-        delta = torch.zeros_like(q).unsqueeze(-1)
-        delta[0] = -1.0 / len(action)  # the first critic alone
-        slope = self.q.to_input(delta)[0, :, features.shape[-1] :]
+        q = self.values(self.first, features, action)
+        delta = torch.full_like(q, -1.0 / len(action)).unsqueeze(-1)
+        slope = self.first.to_input(delta)[0, :, features.shape[-1] :]
         self.step_policy(slope * (1.0 - action.square()))
         self.policy_target.theta.lerp_(self.policy.theta, self.tau)
         self.q_target.theta.lerp_(self.q.theta, self.tau)
-        return error, metrics | {"loss/policy": -q[0].mean()}
+        return error, metrics | {"loss/policy": -q.mean()}
 
 
 class _Soft(_ByHand):
@@ -110,32 +109,41 @@ class _Soft(_ByHand):
         self.temperature, its = temperature, cast(Normal, agent.policy.distribution)
         self.first = its.log_std_init
         self.target_entropy = -float(its.columns) if cfg.target_entropy is None else cfg.target_entropy
+        self.by_log, log = cfg.alpha_step == "log", temperature.log
+        self.price, self.price_adam = log.detach().view(1), FlatAdam(temperature.optimizer, [log])
 
     @torch.no_grad()
     def __call__(self, b: Drawn) -> tuple[Tensor, Metrics]:
         """One update from a batch."""
         features, after, alpha = self.agent.q.features(b.obs), self.agent.q.features(b.next_obs), self.temperature.value
-        next_action, next_logp, *_ = self._drawn(after)
+        size, both = len(features), self._drawn(torch.cat([after, features]))  # between which the policy stays
+        (next_action, next_logp, *_), (action, logp, free, spread) = zip(*(x.split(size) for x in both), strict=True)
         next_value = soft_value(self.values(self.q_target, after, next_action).amin(0), next_logp, alpha)
         y = backup(b.reward, next_value, b.terminated, b.discount)
         error, metrics = self.step_critics(b, features, y)
 
-        action, logp, free, spread = self._drawn(features)
         q = self.values(self.q, features, action)
-        least = q.amin(0)
-        lowest = (q == least).to(q.dtype)
-        delta = lowest / (lowest.sum(0) * -len(action))  # of the mean of −min_k Q_k
-        slope = self.q.to_input(delta.unsqueeze(-1))[..., features.shape[-1] :].sum(0)
-        price = alpha.to(q.dtype) / len(action)
+        least, chosen = q.min(0)
+        slope = self._slope(q, least, chosen)[:, features.shape[-1] :]
+        price = alpha.to(q.dtype) / size
         # log π = log N − Σ log(1 − tanh² u), u = mean + spread: by u it is 2 tanh u, by log deviation −1 besides
         by_u = 2.0 * price * action + slope * (1.0 - action.square())
-        self.step_policy(torch.cat([by_u, (by_u * spread - price) * free], -1))
+        self.step_policy(torch.cat([by_u, (by_u * spread - price) * free], -1), size)
         entropy = -logp.mean()
-        with torch.enable_grad():
-            self.temperature.follow(entropy, self.target_entropy)
+        if self.temperature.moves:
+            slope = (entropy - self.target_entropy).to(self.price.dtype)
+            self.price_adam.step(self.price, (slope if self.by_log else slope * alpha).view(1))
         self.q_target.theta.lerp_(self.q.theta, self.tau)
         policy = {"loss/policy": -soft_value(least, logp, alpha).mean(), "policy/entropy": entropy}
         return error, metrics | policy | {"schedule/temperature": alpha}
+
+    def _slope(self, q: Tensor, least: Tensor, chosen: Tensor) -> Tensor:
+        """The slope [B, D] of the mean of −min_k Q_k by what the critics read."""
+        lowest, size = q == least, len(least)
+        if int(lowest.sum()) == size:
+            return self.q.to_input_of(chosen, torch.full_like(least, -1.0 / size))
+        share = lowest.to(q.dtype)  # where two are equal each has its part
+        return self.q.to_input((share / (share.sum(0) * -size)).unsqueeze(-1)).sum(0)
 
     def _drawn(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """a = tanh u [B, A], log π(a|s) [B], where the log deviation is not at a bound, and deviation times noise."""

@@ -142,7 +142,8 @@ def settled(collect: Collector, agent: Agent, traj: Trajectory) -> None:
     """An update is done: noise comes off the weights, and what was seen goes into the running statistics."""
     if collect.explore is not None:
         collect.explore.settle()
-    agent.observe(traj.seen, traj.acted)
+    if agent.normalizer is not None:
+        agent.observe(traj.seen, traj.acted)
 
 
 def row_of(seen: Sequence[Metrics], optimizer: torch.optim.Optimizer) -> Metrics:

@@ -9,6 +9,7 @@ episode begins, the older ones of its first stack stand in rows before it, so th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,10 @@ class Lanes:
         size: slots of a lane; the one at the head holds what is seen and not yet acted on.
         columns: [N, size, ...] by name: obs, action, reward, flags; none before the first segment.
         taken_of: [N], decisions ever stored.
+        compiled: whether segments are written by `operant.data.replay_kernels`, where that is the same.
     """
+
+    compiled = True
 
     def __init__(self, capacity: int, lanes: int, *, stack: int = 1, frame: int = 0, spans: bool = False) -> None:
         self.lanes, self.capacity, self.size = lanes, capacity, max(2, -(-capacity // lanes)) + stack
@@ -59,6 +63,8 @@ class Lanes:
         self._span = np.zeros((2, lanes, self.size if spans else 0), np.int64)
         self._last = np.zeros(lanes, np.uint8)  # the flags of each lane's last row
         self._begin = np.zeros(lanes, np.int64)  # the row in which each lane's newest episode begins
+        self._flats: tuple[Array, Array, Array, Array] | None = None
+        self.compiled = self.compiled and not spans
 
     def __len__(self) -> int:
         """How many decisions can be drawn."""
@@ -82,18 +88,15 @@ class Lanes:
         """
         if len(traj.reward) != self.lanes:
             raise ValueError(f"a segment of {len(traj.reward)} rows for a replay of {self.lanes} lanes")
+        if self._went_on(traj):
+            return
         fields = self._fields(traj)
         if "obs" not in self.columns:
             self.allocate(**{name: (x.dtype, x.shape[2:]) for name, x in fields.items()})
-        obs, flags, acted = fields.pop("obs"), fields["flags"], (fields["flags"] & ACTED) > 0
-        self._check(obs, acted)
-        goes_on = (self._last == ACTED).all() and (flags[:, :-1] == ACTED).all() and acted[:, -1].all()
-        if goes_on and flags.shape[1] + self.older < self.size:
-            self._go_on(fields | {"obs": obs[:, :-1, self.older * self.frame :]})
-            self._last = flags[:, -1]
-        else:
-            self._write(fields, obs, np.concatenate([self._last[:, None], flags[:, :-1]], 1))
-            self._last = self._last_flags()
+        obs, flags = fields.pop("obs"), fields["flags"]
+        self._check(obs, (flags & ACTED) > 0)
+        self._write(fields, obs, np.concatenate([self._last[:, None], flags[:, :-1]], 1))
+        self._last = self._last_flags()
         slot = self._lane * self.size + self.head % self.size  # so that the last decisions can be drawn as well
         self._flat("obs")[slot], self._flat("flags")[slot] = obs[:, -1, self.older * self.frame :], 0
 
@@ -125,6 +128,7 @@ class Lanes:
         for name, (dtype, shape) in like.items():
             shape = (shape[0] - self.older * self.frame,) if name == "obs" else shape
             self.columns[name] = np.zeros((self.lanes, self.size, *shape), dtype)
+        self._flats = None
 
     def observed(self, lane: Array, row: Array) -> Array:
         """[B, D], what was seen in these rows [B]; stacks whole."""
@@ -143,8 +147,8 @@ class Lanes:
             head: as the attribute.
             taken: [N], decisions ever stored in each lane.
         """
-        self._move(head)
-        self.columns, self.taken_of = dict(columns), taken
+        self._move(head.copy())
+        self.columns, self.taken_of, self._flats = dict(columns), taken, None
         self._first, self._last = taken.copy(), self._last_flags()
         for lane in range(self.lanes):
             rows = np.arange(self.oldest[lane], head[lane])
@@ -167,15 +171,27 @@ class Lanes:
         """[N], those of the last row of each lane; 0 where there is none."""
         return np.where(self.head > 0, self.at("flags", self._lane, self.head - 1), np.uint8(0))
 
-    def _go_on(self, fields: Mapping[str, Array]) -> None:
-        """Write a segment in which no episode ends but at its end, nor began, the short way."""
-        steps = fields["flags"].shape[1]
-        row = self.head[:, None] + np.arange(steps)
-        self._advance(np.full(self.lanes, steps))
-        slot = self._lane[:, None] * self.size + row % self.size
-        for name, x in fields.items():
-            self._flat(name)[slot] = x
-        self._note(np.repeat(self._lane, steps), row.ravel())
+    def _went_on(self, traj: Trajectory) -> bool:
+        """Write a segment in which no episode ends but at its end, nor began, the short way; False if it is another."""
+        obs = traj.obs if isinstance(traj.obs, Tensor) else traj.obs["obs"]
+        if not self.compiled or "obs" not in self.columns or obs.device.type != "cpu":
+            return False
+        told = (traj.action, traj.reward, traj.terminated, traj.truncated, traj.acted)
+        seen, did, *rest = (np.ascontiguousarray(x.numpy()) for x in (obs, *told))
+        if self.older:
+            self._check(seen, rest[-1])
+        kernels = import_module("operant.data.replay_kernels")
+        return kernels.go_on(
+            *self._rows(), self._starts, self.head, self.oldest, self.least, self._first, self.taken_of, self._last,
+            self.older, self.frame, seen, did.reshape(*did.shape[:2], -1), *rest,
+        )  # fmt: skip
+
+    def _rows(self) -> tuple[Array, Array, Array, Array]:
+        """The columns of all lanes: obs [N · size, W], action [N · size, A], reward and flags [N · size]."""
+        if self._flats is None:
+            obs, action, reward, flags = (self._flat(name) for name in ("obs", "action", "reward", "flags"))
+            self._flats = obs, action.reshape(len(action), -1), reward, flags
+        return self._flats
 
     def _write(self, fields: Mapping[str, Array], obs: Array, before: Array) -> None:
         """Write a segment, `before` [N, T] the flags of the columns before its own."""

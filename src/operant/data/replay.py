@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 import torch
@@ -174,6 +175,11 @@ class Replay(Lanes):
     def _transitions(
         self, lane: Array, row: Array, weight: Array, n: int, discount: float, generator: np.random.Generator
     ) -> Transitions:
+        if self.compiled:
+            names, read = ("obs", "action", "reward", "discount", "terminated", "next_obs"), self._compiled
+            found = dict(zip(names, map(self._tensor, read(lane, row, n, discount)), strict=True))
+            index = self._tensor(row * self.lanes + lane)
+            return Transitions(**found, index=index, weight=self._tensor(weight))
         lanes, rows = lane[:, None], row[:, None] + np.arange(n)  # [B, n]
         flags, reward = self.at("flags", lanes, rows), self.at("reward", lanes, rows)
         over = (flags & TERMINATED) > 0
@@ -192,6 +198,19 @@ class Replay(Lanes):
             index=self._tensor(row * self.lanes + lane),
             weight=self._tensor(weight),
         )
+
+    def _compiled(self, lane: Array, row: Array, n: int, discount: float) -> tuple[Array, ...]:
+        """Of the decisions [B] all but which they are, as `_transitions` has it."""
+        rows, count = self._rows(), len(row)
+        seen = np.empty((count, rows[0].shape[1] + self.older * self.frame), rows[0].dtype)
+        did, after = np.empty((count, *self.columns["action"].shape[2:]), rows[1].dtype), np.empty_like(seen)
+        total, ahead = np.empty((2, count), np.float32)
+        over, powers = np.empty(count, np.bool_), discount ** np.arange(n + 1.0)
+        import_module("operant.data.replay_kernels").read(
+            *rows, self.size, self.older, self.frame, lane, row, powers, seen, did.reshape(count, -1), total, ahead,
+            over, after,
+        )  # fmt: skip
+        return seen, did, total, ahead, over, after
 
     def _other_goals(
         self, lane: Array, row: Array, reward: Array, over: Array, generator: np.random.Generator
@@ -213,6 +232,19 @@ class Replay(Lanes):
                 over[:size, k] = its.over(reached, its.read(goal))
         return goal
 
+    def _went_on(self, traj: Trajectory) -> bool:
+        if self.tree is None:
+            return super()._went_on(traj)
+        least, head = self.least.copy(), self.head.copy()
+        if not super()._went_on(traj):
+            return False
+        lane, nth = np.nonzero(np.arange(int((self.least - least).max())) < (self.least - least)[:, None])
+        self._leave(lane, least[lane] + nth)  # before the new ones, which may lie in the same slots
+        steps = int(self.head[0] - head[0])
+        rows = head[:, None] + np.arange(steps)
+        self._weigh(np.repeat(self._lane, steps), rows.ravel(), np.full(rows.size, self.highest))
+        return True
+
     def _note(self, lane: Array, row: Array) -> None:
         super()._note(lane, row)
         if self.tree is not None:
@@ -228,7 +260,8 @@ class Replay(Lanes):
         self.tree.set(lane * self.size + row % self.size, priority**self.alpha)
 
     def _tensor(self, x: Array) -> Tensor:
-        return torch.from_numpy(x).to(self.device)
+        found = torch.from_numpy(x)
+        return found if self.device == "cpu" else found.to(self.device)
 
 
 def summed(reward: Array, flags: Array, over: Array, discount: float) -> tuple[Array, Array, Array, Array]:

@@ -148,18 +148,27 @@ def _image(env: Env) -> tuple[int, ...]:
     return shape
 
 
-def shares(size: int, into: int) -> NDArray[np.float32]:
-    """[into, size]: the share that each old row has of each new one, by the area in which they overlap."""
+Shares = tuple[NDArray[np.int64], NDArray[np.float32]]
+
+
+def shares(size: int, into: int) -> Shares:
+    """[into, K]: which of the old rows each new one is of, and their shares, by the area in which they overlap."""
     edges, old = np.arange(into + 1) * (size / into), np.arange(size)
-    overlap = np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old)
-    return (np.clip(overlap, 0.0, None) * (into / size)).astype(np.float32)
+    overlap = np.clip(np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old), 0.0, None)
+    most = int((overlap > 0.0).sum(1).max())
+    index = np.sort(np.argsort(-overlap, axis=1, kind="stable")[:, :most], axis=1)
+    return index, (np.take_along_axis(overlap, index, 1) * (into / size)).astype(np.float32)
 
 
-def resized(obs: NDArray[np.uint8], down: NDArray[np.float32], across: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A picture [H, W] or [H, W, 3] in another size: each new point is the mean of the area that it covers."""
-    if obs.ndim == 2:
-        return np.rint(down @ obs.astype(np.float32) @ across.T).astype(np.uint8)
-    return np.stack([resized(obs[..., channel], down, across) for channel in range(obs.shape[2])], axis=-1)
+def resized(obs: NDArray[np.uint8], down: Shares, across: Shares) -> NDArray[np.uint8]:
+    """A picture [H, W] or [H, W, 3] in another size: each new point is the mean of the area that it covers.
+
+    Without a product of matrices: NumPy's would wake threads that stand in the way of torch's.
+    """
+    (rows, height), (columns, width) = down, across
+    more = (1,) * (obs.ndim - 2)
+    high = (obs.astype(np.float32)[rows] * height.reshape(*height.shape, 1, *more)).sum(1)  # [h, W, ...]
+    return np.rint((high[:, columns] * width.reshape(*width.shape, *more)).sum(2)).astype(np.uint8)
 
 
 def _key(env: Env, wrapper: Wrapper) -> Env:
