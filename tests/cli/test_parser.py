@@ -33,6 +33,8 @@ VERBS = [
     "list",
     "config",
     "env",
+    "record",
+    "data",
     "task",
     "sample",
     "chat",

@@ -66,12 +66,18 @@ def shown(algorithm, env, folder):
     """The demonstrations or the expert that a method learns from, where it does."""
     model = settings_of(algorithm)
     if "expert" in model.model_fields["algo"].annotation.model_fields:
-        return {"algo.expert": env.replace(":Doors", ":say"), "algo.round_steps": 16, "algo.gradient_steps": 2}
+        return {
+            "algo.expert": env.replace(":Doors", ":say"),
+            "algo.round_steps": 16,
+            "algo.gradient_steps": 2,
+            "algo.length": 4,
+        }
     if "data" not in model.model_fields:
         return {}
     pytest.importorskip("h5py")
     data = record_data(env, lambda obs, info: int(info["action_mask"].argmax()), episodes=4)
-    return {"data.path": str(write_data(data, folder / "shown"))}
+    length = {"algo.length": 4} if "length" in model.model_fields["algo"].annotation.model_fields else {}
+    return {"data.path": str(write_data(data, folder / "shown"))} | length
 
 
 class Sight(gymnasium.Env):

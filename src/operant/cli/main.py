@@ -286,6 +286,8 @@ VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "config": lambda args: _module("show").config(args),
     "env": env,
     "task": task,
+    "record": lambda args: _module("record").record(args),
+    "data": lambda args: _module("record").data(args),
     "sample": lambda args: _module("sample").verb(args),
     "chat": lambda args: _module("chat").verb(args),
     "serve": lambda args: _module("serve").verb(args),
@@ -295,7 +297,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "reproduce": lambda args: _module("reproduce").verb(args),
 }
 
-RUNNING = ("train", "resume", "eval", "play", "export", "env", "task", "solve")
+RUNNING = ("train", "resume", "eval", "play", "export", "env", "task", "solve", "record")
 """Verbs that run code of a person's own in this process, and tell their results when it is done."""
 
 

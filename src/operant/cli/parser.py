@@ -14,6 +14,7 @@ from textwrap import fill
 from operant import __version__
 from operant.cli import flags
 from operant.cli.grammar import Override, Parser
+from operant.cli.record import add_recording
 from operant.cli.say import say, tell
 from operant.cli.settings import add_settings
 from operant.cli.sharing import add_sharing
@@ -121,6 +122,7 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     _add_config(verbs.add_parser("config", help="show the settings of a run, or all that exist"), algorithm)
 
     _add_env(verbs.add_parser("env", help="check an environment"))
+    add_recording(verbs)
     _add_task(verbs.add_parser("task", help="check a task for language models"))
     add_speaking(verbs)
 

@@ -45,6 +45,8 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "qr-dqn": (CONTROL, "operant.control.dqn"),
     "rainbow": (CONTROL, "operant.control.dqn"),
     "pqn": (CONTROL, "operant.control.pqn"),
+    "bc": (CONTROL, "operant.control.imitation.bc"),
+    "dagger": (CONTROL, "operant.control.imitation.dagger"),
     "q-learning": (TABULAR, "operant.tabular.online"),
     "sarsa": (TABULAR, "operant.tabular.online"),
     "expected-sarsa": (TABULAR, "operant.tabular.online"),
@@ -86,7 +88,7 @@ TRUST = "If it is code of your own: --trust (in Python, trust=True)."
 """What to do where a folder names code."""
 
 
-OURS = ("operant.env.probe:", "operant.env.memory:", "operant.env.reach:")
+OURS = ("operant.env.probe:", "operant.env.memory:", "operant.env.reach:", "operant.env.imitated:")
 """What the names of environments begin with that are code, and ours."""
 
 

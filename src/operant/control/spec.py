@@ -24,6 +24,7 @@ from operant.control.distributions import (
     Normal,
 )
 from operant.control.mlp import ACTIVATIONS
+from operant.control.multimodal import Discretised, Mixture
 from operant.control.networks.convolutional import CONVOLUTIONAL, refuse_small
 from operant.control.networks.layout import Layout
 from operant.env.interface import Interface
@@ -32,6 +33,7 @@ from operant.env.spaces import ActionKind, Actions
 OPTIONAL = (
     "network", "memory", "memory_size", "shared", "std", "squash", "critics", "observation_space", "action_space",
     "action_mask", "head", "atoms", "value_min", "value_max", "dueling", "noisy", "layer_norm", "batch_renorm",
+    "components", "bins",
 )  # fmt: skip
 """Of a spec, what `policy.json` leaves out where it is as in a perceptron that sees a vector."""
 
@@ -67,6 +69,8 @@ class AgentSpec:
     noisy: float = 0.0  # σ₀ of noisy layers
     layer_norm: bool = False  # whether its hidden layers are normed
     batch_renorm: bool = False  # whether networks of Q(s, a) norm what goes into their layers
+    components: int = 0  # of a mixture of normal distributions for continuous actions; 0: one
+    bins: int = 0  # into which each number of a continuous action falls; 0: it has a density
 
     def as_json(self) -> dict[str, Any]:
         """What `policy.json` holds: what is not beyond a perceptron that sees a vector is left out."""
@@ -112,7 +116,7 @@ class AgentSpec:
             return self.greedy()
         if interface is not None:
             return self._of(interface.actions.space)
-        if self.squash or self.action_kind == "composite":
+        if self.squash or self.bins or self.action_kind == "composite":
             raise ValueError("policy.json: such actions need the action space, and none is written down")
         match self.action_kind:
             case "discrete":
@@ -122,7 +126,11 @@ class AgentSpec:
             case "multibinary":
                 return Bernoulli(self.action_sizes[0])
             case _:
-                return self._normal(self.action_sizes[0])
+                return (
+                    Mixture(self.action_sizes[0], self.components)
+                    if self.components
+                    else self._normal(self.action_sizes[0])
+                )
 
     def greedy(self) -> Greedy:
         """The distribution of a network of action values.
@@ -140,6 +148,8 @@ class AgentSpec:
 
     def _of(self, space: Any) -> Distribution:
         if isinstance(space, spaces.Dict | spaces.Tuple):
+            if self.components or self.bins:
+                raise ConfigError(f"a mixture or bins are of a Box of actions, and these are {space}")
             inner = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
             return Composite([self._of(one) for one in inner])
         sizes = action_sizes(space)
@@ -149,19 +159,23 @@ class AgentSpec:
             return MultiCategorical(sizes)
         if isinstance(space, spaces.MultiBinary):
             return Bernoulli(sizes[0])
-        if not self.squash:
+        if not (self.squash or self.bins or self.components):
             return self._normal(sizes[0])
         with np.errstate(over="ignore"):
             reach = space.high.astype(np.float32) - space.low.astype(np.float32)
+        low, high = (torch.from_numpy(x.astype(np.float32).ravel()) for x in (space.low, space.high))
+        if self.components:
+            bounds = (low, high) if np.isfinite(reach).all() and (reach > 0).all() else ()
+            return Mixture(sizes[0], self.components, *bounds)
         if not np.isfinite(reach).all():
             what, instead = ("policy.squash", "leave it off")
+            if self.bins:
+                what, instead = "likelihood discretised", "take gaussian or mixture"
             if self.critics:
                 what = "the method squashes actions, which"
                 instead = "bound them in the environment (gymnasium.wrappers.RescaleAction), or use ppo"
             raise ConfigError(f"{what} needs finite bounds, and the actions are {space}: {instead}")
-        return self._normal(
-            sizes[0], *(torch.from_numpy(x.astype(np.float32).ravel()) for x in (space.low, space.high))
-        )
+        return Discretised(sizes[0], self.bins, low, high) if self.bins else self._normal(sizes[0], low, high)
 
     def _normal(self, size: int, *bounds: torch.Tensor) -> Normal:
         if self.std == "none":
@@ -192,6 +206,8 @@ def weights(spec: AgentSpec) -> int:
         raise ValueError("policy.json: shared, squash or batch_renorm is neither true nor false")
     if type(spec.critics) is not int or spec.critics < 0:
         raise ValueError("policy.json: critics is no count")
+    if any(type(x) is not int or x < 0 for x in (spec.components, spec.bins)):
+        raise ValueError("policy.json: components or bins is no count")
     if type(spec.memory_size) is not int or spec.memory_size < (1 if spec.memory else 0):
         raise ValueError("policy.json: memory_size is not a positive whole number")
     _check_values(spec)
@@ -200,8 +216,8 @@ def weights(spec: AgentSpec) -> int:
     outputs = sum(spec.action_sizes) * max(1, spec.atoms)
     inputs = spec.layout(spec.interface()).vector_size
     widths = (inputs, *spec.hidden)
-    if spec.action_kind == "composite" or spec.std == "network":
-        outputs = 1  # at least
+    if spec.action_kind == "composite" or spec.std == "network" or spec.components or spec.bins:
+        outputs = max(1, spec.components, spec.bins)  # at least
     actor = sum(a * b for a, b in pairwise(widths)) + widths[-1] * outputs
     if spec.head:
         return actor

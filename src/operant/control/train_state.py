@@ -25,7 +25,7 @@ from operant.run.train_state import Filed
 
 SHAPED = (
     "action_kind", "activation", "network", "memory", "shared", "std", "squash", "critics", "action_mask", "head",
-    "atoms", "value_min", "value_max", "dueling", "layer_norm", "batch_renorm",
+    "atoms", "value_min", "value_max", "dueling", "layer_norm", "batch_renorm", "components", "bins",
 )  # fmt: skip
 """Of `policy.json`, what decides what weights mean and is not seen in their shapes."""
 

@@ -41,9 +41,11 @@ RUN: dict[str, tuple[type, ...]] = {
     "exact": (bool, NoneType),
     "start_value": (*NUMBER, NoneType),
 }  # fmt: skip
+DEPARTURE: dict[str, tuple[type, ...]] = {"step": (list,), "outside": (list,), "at": (int,), "share": NUMBER}
 FILM: dict[str, tuple[type, ...]] = {"step": (int,), "seed": (int,), "return": NUMBER, "length": (int,), "fps": (int,)}
 PARTS: dict[str, tuple[type, ...]] = {
     "returns": MEASURE, "lengths": NUMBER, "argv": (str,), "phases": NUMBER, "attempts": (dict,), "sources": (dict,),
+    "outside": NUMBER,
 }  # fmt: skip
 """Of what the lists and tables consist."""
 

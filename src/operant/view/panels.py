@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from operant.data.stats import bootstrap_ci, iqm, wilson_ci
+from operant.run.progress import percent
+from operant.run.schemas import DEPARTURE, read_json
 from operant.view import charts
 from operant.view.bands import moving_average
 from operant.view.charts import Chart, Scale
@@ -14,6 +16,8 @@ from operant.view.diagnostics import DIAGNOSTICS, Diagnostic, of_tokens, unliste
 from operant.view.formatting import count, number
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -166,6 +170,24 @@ def returns_chart(returns: Sequence[float]) -> dict[str, Any]:
     if math.isfinite(low) and high > low:
         chart.boxes("interval", np.asarray([low]), np.asarray([high]), np.asarray([tallest]))
     return result | {"chart": chart, "only": None}
+
+
+def departure(run: Path) -> dict[str, Any] | None:
+    """Where a clone leaves its data, by the time in the episode; None where it was not measured."""
+    import numpy as np
+
+    file = run / "departure.json"
+    told = read_json(file, DEPARTURE) if file.is_file() else {}
+    step, outside = (np.asarray(told.get(name, ()), np.float64) for name in ("step", "outside"))
+    if len(step) < 2 or len(step) != len(outside):
+        return None
+    chart = charts.chart(
+        Scale(0.0, float(step[-1]) or 1.0), Scale(0.0, 1.0), "Share of states outside of the data",
+        across="steps of the episode", up="share",
+    )  # fmt: skip
+    chart.line("smooth", step, outside)
+    chart.reading(step, [("outside", outside.tolist())])
+    return {"chart": chart, "share": percent(float(told.get("share", outside.mean())))}
 
 
 def phases(info: Mapping[str, Any]) -> list[dict[str, Any]]:

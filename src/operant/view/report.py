@@ -75,6 +75,7 @@ def render(folder: RunFolder) -> str:
         evaluations=measured,
         places=decimals([value for row in measured for value in (row["mean"], row["low"], row["high"])]),
         returns=panels.returns_chart(last["returns"]) if last and last["returns"] else None,
+        left=panels.departure(folder.path),
         last=last,
         phases=panels.phases(info),
         settings=_settings(folder.path / "config.toml"),

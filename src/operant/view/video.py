@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Frame = NDArray[np.uint8]
 
 Overlay = Callable[[int], str]
+Hear = Callable[[str, bool], None]
+"""Told the name of a key, and whether it went down or up."""
 _INK, _PAPER = (236, 238, 241), (22, 25, 29)
 
 
@@ -74,10 +76,11 @@ def _write_poster(picture: Frame, path: Path) -> None:
         image.save(path, quality=85)
 
 
-def show(frames: Iterable[Frame], fps: int, overlay: Overlay | None = None) -> None:
+def show(frames: Iterable[Frame], fps: int, overlay: Overlay | None = None, hear: Hear | None = None) -> None:
     """Play `frames` in a window at `fps`, until they end or the window is closed (its button, Escape or q).
 
-    Small pictures are enlarged by a whole factor. `overlay` is that of `record`.
+    Small pictures are enlarged by a whole factor. `overlay` is that of `record`. `hear` is told of keys that go down
+    and up before the next frame is drawn; q is then a key like any other.
 
     Raises OperantError when there is no screen, or pygame is not installed.
     """
@@ -89,14 +92,14 @@ def show(frames: Iterable[Frame], fps: int, overlay: Overlay | None = None) -> N
         raise OperantError("a window needs pygame: pip install 'gymnasium[classic-control]'") from error
     try:
         pygame.display.init()
-        _play(_checked(frames), fps, overlay)
+        _play(_checked(frames), fps, overlay, hear)
     except pygame.error as error:
         raise OperantError(f"no window could be opened ({error}); leave out --show to write a video instead") from error
     finally:
         pygame.display.quit()
 
 
-def _play(pictures: Iterator[Frame], fps: int, overlay: Overlay | None) -> None:
+def _play(pictures: Iterator[Frame], fps: int, overlay: Overlay | None, hear: Hear | None) -> None:
     import pygame
 
     clock = pygame.time.Clock()
@@ -116,7 +119,11 @@ def _play(pictures: Iterator[Frame], fps: int, overlay: Overlay | None) -> None:
         screen.blit(pygame.image.frombuffer(canvas.tobytes(), (width, height), "RGB"), (0, 0))
         pygame.display.flip()
         for event in pygame.event.get():
-            left = event.type == pygame.KEYDOWN and event.key in (pygame.K_ESCAPE, pygame.K_q)
+            key = event.type in (pygame.KEYDOWN, pygame.KEYUP)
+            ends = (pygame.K_ESCAPE,) if hear is not None else (pygame.K_ESCAPE, pygame.K_q)
+            left = event.type == pygame.KEYDOWN and event.key in ends
+            if key and hear is not None:
+                hear(pygame.key.name(event.key), event.type == pygame.KEYDOWN)
             if left or event.type == pygame.QUIT:
                 return
         clock.tick(fps)

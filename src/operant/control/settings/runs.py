@@ -13,6 +13,7 @@ from operant.control.settings.gradients import (
     QActorCriticRun,
     ReinforceRun,
 )
+from operant.control.settings.imitation import BCRun, DAggerRun
 from operant.control.settings.off_policy import ImpalaRun, OffPolicyActorCriticRun
 from operant.control.settings.ppo import PPORun
 from operant.control.settings.preferences import PreferencePPORun
@@ -45,5 +46,7 @@ RUNS: dict[str, type[RunConfig]] = {
     "qr-dqn": QRDQNRun,
     "rainbow": RainbowRun,
     "pqn": PQNRun,
+    "bc": BCRun,
+    "dagger": DAggerRun,
 }
 """The settings of a run of each algorithm."""
