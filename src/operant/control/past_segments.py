@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.data.trajectory import Obs, Trajectory
+
+KINDS = (torch.float32, torch.int64, torch.uint8, torch.bool)
+"""The types that fields of a segment have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Segments:
         numbers = {key.partition(".")[0] for key in tensors}
         if numbers != {str(k) for k in range(len(numbers))} or len(numbers) > (self.kept.maxlen or 0):
             raise ConfigError(f"{file} holds other segments than this run keeps. Use another checkpoint.")
+        if odd := [key for key, x in tensors.items() if x.dtype not in KINDS]:
+            raise ConfigError(f"{file}: {odd[0]} is {tensors[odd[0]].dtype}. Use another checkpoint.")
         try:
             found = [self._read(tensors, f"{k}.") for k in range(len(numbers))]
         except (KeyError, TypeError, ValueError) as error:

@@ -86,7 +86,7 @@ class ReplayFiles:
             with _Tensors(file) as rest:
                 head, taken = (rest.get(k, (replay.lanes,), np.dtype(np.int64)) for k in ("head", "taken"))
                 highest = float(rest.get("highest", (1,), np.dtype(np.float64))[0])
-                if (head < 0).any() or (taken > head).any():
+                if (taken < 0).any() or (taken > head).any():
                     raise ValueError("it counts wrongly")
                 for lane in range(replay.lanes):
                     for k, rows in self._pieces(lane, head):

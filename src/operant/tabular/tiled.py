@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,6 +44,11 @@ class TilesSpec:
     def coder(self) -> TileCoder:
         """Its tiles. Raises ConfigError if there can be none of such a box."""
         return TileCoder(self.low, self.high, self.tiles, self.tilings)
+
+    @property
+    def features(self) -> int:
+        """F: tiles of all grids."""
+        return self.tilings * prod(n + 1 for n in self.tiles)
 
     @property
     def obs_dim(self) -> int:
@@ -176,11 +181,10 @@ class TilesPolicy(Acting):
             spec = TilesSpec(**raw)
             spec.check()
             tensors = load_file(fits_memory(folder / "model.safetensors"))
-            coder = spec.coder()
-            shape = (spec.actions, coder.features)
-            its = tensors.get("weights")
+            shape, its = (spec.actions, spec.features), tensors.get("weights")
             if its is None or len(tensors) > 1 or tuple(its.shape) != shape or its.dtype != torch.float64:
                 raise ValueError(f"model.safetensors does not hold weights float64 {list(shape)}")
+            coder = spec.coder()  # once it is known to be no larger than the weights that are there
             interface = Interface.decoded(spec.observation_space, spec.action_space)
         except (OSError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise ConfigError(f"{folder}: not a readable policy ({error})") from error
