@@ -445,19 +445,20 @@ def test_other_actions_are_refused_in_words(algorithm, kind):
 
 
 LIMIT = {
-    "dqn": FAST | {"algo.lr": 3e-3, "total_steps": 2500},
-    "c51": FAST | {"algo.target_every": 25, "policy.value_min": 0.0, "policy.value_max": 20.0, "policy.atoms": 21},
-    "pqn": {"env.num": 8, "algo.horizon": 8, "total_steps": 3000},
+    "dqn": FAST | {"algo.lr": 2e-3},
+    "c51": FAST | {"algo.lr": 5e-3, "algo.target_every": 25, "policy.value_min": 0.0, "policy.value_max": 10.0,
+                   "policy.atoms": 21},
+    "pqn": {"env.num": 8, "algo.horizon": 8, "total_steps": 3000, "algo.lr": 1e-2},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("algorithm", LIMIT)
 def test_a_time_limit_is_not_a_termination(algorithm):
-    """Reward 1 for ever, cut after 8 steps: max Q = 1/(1 − γ); about half of it where the cut were an end."""
-    settings = {"total_steps": 1500, "algo.discount": 0.9, "algo.lr": 1e-2}
+    """Reward 1 for ever, cut after 8 steps: max Q = 1/(1 − γ)."""
+    settings = {"total_steps": 1500, "algo.discount": 0.8}
     job = build(algorithm, PROBE + "four_state", **settings | LIMIT[algorithm])
     run(job)
-    np.testing.assert_allclose(job.agent.value(np.eye(4)), 10.0, rtol=0.05)
+    np.testing.assert_allclose(job.agent.value(np.eye(4)), 5.0, rtol=0.02)
 
 
 class Lottery(gymnasium.Env):
