@@ -328,3 +328,14 @@ def test_the_skier_never_hits_the_tree():
             sides += [np.sign(obs[1])] if abs(obs[1]) > 0.3 else []
         assert reward == 1.0
     assert 0.2 < np.mean(np.array(sides) > 0) < 0.8
+
+
+def test_the_report_shows_where_a_clone_leaves_its_data(demos, tmp_path):
+    run = cloned(tmp_path, "CartPole-v1", demos["cart"], 50, **{"save.report": True})
+    told = json.loads((run.path / "departure.json").read_text())
+    assert len(told["step"]) == len(told["outside"]) > 2
+    assert all(0.0 <= share <= 1.0 for share in (*told["outside"], told["share"]))
+    assert "Where it leaves its data" in (run.path / "report.html").read_text()
+    (run.path / "departure.json").write_text('{"step": [0, 1], "outside": [0, "x"]}')  # as a stranger might
+    with pytest.raises(ConfigError, match=r"departure\.json"):
+        run.report()

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from operant.control.settings.continuous import SACRun as SACRun
     from operant.control.settings.continuous import TD3Config as TD3Config
     from operant.control.settings.continuous import TD3Run as TD3Run
+    from operant.control.settings.data import DataConfig as DataConfig
+    from operant.control.settings.data import DataRun as DataRun
+    from operant.control.settings.imitation import BCConfig as BCConfig
+    from operant.control.settings.imitation import BCRun as BCRun
+    from operant.control.settings.imitation import DAggerConfig as DAggerConfig
+    from operant.control.settings.imitation import DAggerRun as DAggerRun
     from operant.control.settings.policy import ControlRun as ControlRun
     from operant.control.settings.ppo import PPOConfig as PPOConfig
     from operant.control.settings.ppo import PPORun as PPORun
@@ -46,6 +52,8 @@ if TYPE_CHECKING:
     from operant.control.settings.values import RainbowRun as RainbowRun
     from operant.control.setup import OnPolicy as OnPolicy
     from operant.control.setup import on_policy as on_policy
+    from operant.control.setup_data import FromData as FromData
+    from operant.control.setup_data import from_data as from_data
     from operant.control.setup_off_policy import OffPolicy as OffPolicy
     from operant.control.setup_off_policy import off_policy as off_policy
     from operant.control.train_state import Networks as Networks
@@ -71,6 +79,9 @@ __getattr__, __dir__ = face(
             "CrossQConfig CrossQRun DDPGConfig DDPGRun DiscreteSACConfig DiscreteSACRun "
             "SACConfig SACRun TD3Config TD3Run"
         ),
+        "operant.control.settings.data": "DataConfig DataRun",
+        "operant.control.settings.imitation": "BCConfig BCRun DAggerConfig DAggerRun",
+        "operant.control.setup_data": "FromData from_data",
         "operant.control.settings.policy": "ControlRun",
         "operant.control.settings.ppo": "PPOConfig PPORun",
         "operant.control.settings.preferences": "PreferencePPORun PreferencesConfig",
