@@ -12,7 +12,7 @@ import torch
 
 import operant
 from operant.config.errors import ConfigError
-from operant.config.registry import ALGORITHMS, CONTROL, builder_of
+from operant.config.registry import ALGORITHMS, CONTROL, builder_of, settings_of
 from operant.config.resolve import resolve
 from operant.control.bonus import BonusCritic, CountBonus, RandomDistillation, hashed
 from operant.control.explore import NAME
@@ -274,7 +274,10 @@ def test_contradictions_are_refused_in_words():
         build(**{"explore.bonus": "surprise"})
 
 
-@pytest.mark.parametrize("algorithm", sorted(name for name, (where, _) in ALGORITHMS.items() if where == CONTROL))
+ACTING = [n for n, (where, _) in ALGORITHMS.items() if where == CONTROL and "explore" not in settings_of(n).unused]
+
+
+@pytest.mark.parametrize("algorithm", sorted(ACTING))
 def test_every_method_explores_or_says_why_not(algorithm):
     env = "Pendulum-v1" if algorithm in ("ddpg", "td3", "sac", "crossq") else "CartPole-v1"
     if algorithm == "ppo-lagrangian":

@@ -1,4 +1,4 @@
-"""The hand-written updates of DDPG, TD3 and SAC are the readable ones: same numbers, same memory."""
+"""The hand-written updates of DDPG, TD3, TD3+BC and SAC are the readable ones: same numbers, same memory."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from torch import nn
 
 from operant.control.agent import Agent
 from operant.control.ddpg import ddpg_update
+from operant.control.offline.td3_bc import td3_bc_update
 from operant.control.replay_actor_critic import Drawn, Temperature, adam
 from operant.control.replay_fused import fused_deterministic, fused_soft
 from operant.control.sac import sac_update
 from operant.control.settings.continuous import DDPGConfig, SACConfig, TD3Config
+from operant.control.settings.offline import TD3BCConfig
 from operant.control.spec import AgentSpec
 from operant.control.target import Target
 from operant.control.td3 import td3_update
 from operant.env.interface import Interface
 
-CONFIGS: dict[str, Any] = {"ddpg": DDPGConfig, "td3": TD3Config, "sac": SACConfig}
+CONFIGS: dict[str, Any] = {"ddpg": DDPGConfig, "td3": TD3Config, "td3-bc": TD3BCConfig, "sac": SACConfig}
 
 
 def agent_of(name: str, **more: Any) -> Agent:
@@ -73,7 +75,8 @@ class Side:
         else:
             self.modules.append(policy_target.module)
             given: Any = (self.cfg, self.agent, policy_target, q_target, self.optimizer)
-            self.readable = partial(ddpg_update, *given) if name == "ddpg" else partial(td3_update, *given, generator)
+            update = {"td3": td3_update, "td3-bc": td3_bc_update}
+            self.readable = partial(ddpg_update, *given) if name == "ddpg" else partial(update[name], *given, generator)
             fused = fused_deterministic(*given, generator)
         assert not isinstance(fused, str), fused
         self.fused: Any = fused
@@ -92,6 +95,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("ddpg", {"max_grad_norm": 0.05}, {"hidden": ()}),
     ("td3", {}, {}),
     ("td3", {"delay": 3, "smoothing": 0.0, "critics": 3}, {"critics": 3, "hidden": (40,), "obs_clip": 1.5}),
+    ("td3-bc", {}, {}),
+    ("td3-bc", {"alpha": 0.7, "clone": 0.4, "delay": 1, "max_grad_norm": 0.05}, {"obs_clip": 1.5}),
     ("sac", {}, {}),
     ("sac", {"alpha_step": "linear", "max_grad_norm": 0.05}, {"activation": "tanh", "hidden": (20, 24, 16)}),
     ("sac", {"temperature": "fixed", "alpha": 0.2}, {"critics": 1, "log_std_init": 1.9}),

@@ -18,7 +18,7 @@ from operant.config.bounded import load_json
 from operant.config.errors import ConfigError, NonFiniteError
 from operant.config.registry import TRUST
 from operant.control.action_values import GreedyValue
-from operant.control.distributions import Categorical, Distribution, Normal, Parameters
+from operant.control.distributions import Normal, Parameters
 from operant.control.mlp import MLP
 from operant.control.network import OwnFeatures, OwnNetwork
 from operant.control.networks.renorm import RenormedMLP
@@ -69,7 +69,7 @@ class Agent(Acting, nn.Module):
         if spec.head:
             self.critic: Critic | GreedyValue = GreedyValue(self.policy)
         elif spec.critics:
-            self.critic = self._action_values(distribution, gen)
+            self.critic = self.another_q(spec.critics, gen, renorm=spec.batch_renorm)
         else:
             self.critic = Critic(self._net(1, 1.0, gen, trunk), self.normalizer, self.layout)
         for trunk in self.trunks[1:]:
@@ -92,6 +92,27 @@ class Agent(Acting, nn.Module):
     def remembers(self) -> int:
         """S, numbers that it carries from step to step: the policy's, then the critic's; 0 without memory."""
         return sum(trunk.state for trunk in self.trunks)
+
+    def another_critic(self, generator: torch.Generator) -> Critic:
+        """V(s) by a network of its own, shaped as this agent's and no part of it; the normaliser is one."""
+        return Critic(self._net(1, 1.0, generator, None), self.normalizer, self.layout)
+
+    def another_q(
+        self, count: int, generator: torch.Generator, hidden: tuple[int, ...] | None = None, *, renorm: bool = False
+    ) -> ActionValues:
+        """So many networks of Q(s, a), with this agent's hidden layers or those that are named; no part of it.
+
+        Above a trunk they have hidden layers, where features and action meet.
+        """
+        spec = self.spec
+        trunk = self._trunk(generator) if spec.network or spec.memory else None
+        features = self.layout.vector_size if trunk is None else trunk.features
+        chooses, columns = spec.action_kind == "discrete", self.policy.distribution.columns
+        beside, told = (0, spec.action_sizes[0]) if chooses else (columns, 1)
+        sizes = (features + beside, *(spec.hidden if hidden is None else hidden), told)
+        made = RenormedMLP if renorm else MLP
+        nets = [made(sizes, spec.activation, out_gain=1.0, generator=generator) for _ in range(count)]
+        return ActionValues(nets, trunk, self.normalizer, self.layout)
 
     def evaluate(self, obs: Obs, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """log π(action|obs), entropy and V [...] of observations [..., D], through a shared trunk once."""
@@ -267,17 +288,6 @@ class Agent(Acting, nn.Module):
         spec = self.spec
         own = OwnFeatures(spec.network, self.layout.vector_size, generator) if spec.own else None
         return Trunk(self.layout, spec.network or "mlp", own, self.normalizer, spec.memory, spec.memory_size, generator)
-
-    def _action_values(self, distribution: Distribution, generator: torch.Generator) -> ActionValues:
-        """The networks of Q(s, a): above a trunk they have hidden layers, where features and action meet."""
-        spec = self.spec
-        trunk = self._trunk(generator) if spec.network or spec.memory else None
-        features = self.layout.vector_size if trunk is None else trunk.features
-        beside, told = (0, distribution.n) if isinstance(distribution, Categorical) else (distribution.columns, 1)
-        sizes = (features + beside, *spec.hidden, told)
-        made = RenormedMLP if spec.batch_renorm else MLP
-        nets = [made(sizes, spec.activation, out_gain=1.0, generator=generator) for _ in range(spec.critics)]
-        return ActionValues(nets, trunk, self.normalizer, self.layout)
 
     def _net(self, outputs: int, out_gain: float, generator: torch.Generator, trunk: Trunk | None) -> nn.Module:
         """What gives so many numbers: a perceptron, or hidden layers above a trunk, where there is more to it.

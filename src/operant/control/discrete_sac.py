@@ -58,7 +58,7 @@ def discrete_sac(
         update: learns from a batch.
     """
     collect, agent, buffer, draw = parts.collect, parts.agent, parts.buffer, drawing(cfg, parts)
-    begun(parts)
+    begun(agent, collect.steps)
     while True:
         seen: list[Metrics] = []
         for _ in range(cfg.updates):

@@ -134,6 +134,13 @@ class ActionValues(Critic):
         """[..., D], [..., A] → [N, ...]; without an action, of choices, → [N, ..., K]."""
         return self.of(self.features(obs), action)
 
+    def taken(self, obs: Obs, action: Tensor) -> Tensor:
+        """Q_k(s, a) [N, ...] of what was done: numbers, [..., A], or choices, [...] int64."""
+        if action.is_floating_point():
+            return self(obs, action)
+        values = self(obs)
+        return values.gather(-1, action.unsqueeze(-1).expand(len(values), *action.shape, 1)).squeeze(-1)
+
     def features(self, obs: Obs) -> Tensor:
         """[..., D] → [..., F], what all networks read."""
         if self.below is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import log
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -56,7 +56,21 @@ Update = Callable[[Drawn], tuple[Tensor, Metrics]]
 """One update of all that learns from a batch: returns |δ| of each decision [B], and metrics."""
 
 
-def drawing(cfg: ReplayActorCriticConfig, parts: OffPolicy) -> Callable[[], Drawn]:
+class Draws(Protocol):
+    """The parts of a run that learns from what is stored, collected by itself or not."""
+
+    @property
+    def agent(self) -> Agent: ...
+    @property
+    def buffer(self) -> Replay: ...
+    @property
+    def generator(self) -> np.random.Generator: ...
+    def draw(self) -> Transitions:
+        """What the next gradient step learns from, decision by decision."""
+        ...
+
+
+def drawing(cfg: ReplayActorCriticConfig, parts: Draws) -> Callable[[], Drawn]:
     """What draws the next batch: decisions one by one, or whole pieces for an agent with memory.
 
     Raises:
@@ -66,8 +80,8 @@ def drawing(cfg: ReplayActorCriticConfig, parts: OffPolicy) -> Callable[[], Draw
         return lambda: _decisions(parts)
     if cfg.n > 1 or cfg.priority != "none" or cfg.hindsight != "none":
         raise ConfigError("policy.memory learns from whole pieces: leave out algo.n, algo.priority and algo.hindsight")
-    least = parts.cfg.env.num * (cfg.length + 1)
-    if cfg.learning_starts < least:
+    least = parts.buffer.lanes * (cfg.length + 1)
+    if not parts.buffer.taken and cfg.learning_starts < least:
         raise ConfigError(
             f"algo.learning_starts is {cfg.learning_starts}, and pieces of algo.length {cfg.length} need {least}"
         )
@@ -94,7 +108,7 @@ def rescaled(agent: Agent, batch: Transitions) -> Transitions:
     return batch if agent.reward_scale is None else replace(batch, reward=scaled(agent, batch.reward))
 
 
-def _decisions(parts: OffPolicy) -> Drawn:
+def _decisions(parts: Draws) -> Drawn:
     b = rescaled(parts.agent, parts.draw())
     return Drawn(
         obs=b.obs, action=b.action, reward=b.reward, discount=b.discount, terminated=b.terminated,
@@ -102,7 +116,7 @@ def _decisions(parts: OffPolicy) -> Drawn:
     )  # fmt: skip
 
 
-def _pieces(cfg: ReplayActorCriticConfig, parts: OffPolicy) -> Drawn:
+def _pieces(cfg: ReplayActorCriticConfig, parts: Draws) -> Drawn:
     traj = parts.buffer.sequences(max(1, cfg.batch // cfg.length), cfg.length, parts.generator)
     warmed = torch.arange(cfg.length, device=traj.acted.device) >= cfg.burn_in
     return Drawn(
@@ -135,9 +149,9 @@ def adam(cfg: ReplayActorCriticConfig, agent: Agent) -> torch.optim.Optimizer:
     return torch.optim.Adam(groups, cfg.lr)
 
 
-def begun(parts: OffPolicy) -> None:
+def begun(agent: Agent, steps: int) -> None:
     """At the beginning of a run targets are copies: the weights may have been taken over from another one."""
-    for kept in parts.agent.beside.values() if parts.collect.steps == 0 else ():
+    for kept in agent.beside.values() if steps == 0 else ():
         if isinstance(kept, Target):
             kept.follow(1.0)
 

@@ -1,4 +1,4 @@
-"""The updates of DDPG, TD3 and SAC by hand: the numbers of `ddpg_update`, `td3_update` and `sac_update`, sooner.
+"""The updates of DDPG, TD3, TD3+BC and SAC by hand: the numbers of `ddpg_update`, `td3_update` and so on, sooner.
 
 They work on the memory of the torch modules and of the optimiser (`operant.control.perceptrons`), so either path can go
 on where the other stopped. With g = dLoss/d(output) known, all that is left is products.
@@ -19,10 +19,12 @@ from operant.control.perceptrons import FlatAdam, Perceptrons, bounded, is_plain
 from operant.control.policies import ActionValues, Policy
 from operant.control.replay_actor_critic import Drawn, Temperature
 from operant.control.settings.continuous import DDPGConfig, ReplayActorCriticConfig, SACConfig, TD3Config
+from operant.control.settings.offline import TD3BCConfig
 from operant.control.target import Target
 from operant.data.trajectory import Metrics
 from operant.math.bellman import backup
 from operant.math.logprob import squashed_normal_logp
+from operant.math.offline import value_scale
 from operant.math.soft import soft_value
 
 
@@ -63,7 +65,7 @@ class _ByHand:
 
 
 class _Deterministic(_ByHand):
-    """DDPG and TD3."""
+    """DDPG, TD3 and TD3+BC."""
 
     def __init__(
         self, cfg: DDPGConfig, agent: Agent, policy_target: Target[Policy], q_target: Target[ActionValues],
@@ -74,6 +76,7 @@ class _Deterministic(_ByHand):
         its = cfg if isinstance(cfg, TD3Config) else None
         self.delay = 1 if its is None else its.delay
         self.smoothing, self.bound = (0.0, 0.0) if its is None else (its.smoothing, its.smoothing_clip)
+        self.near = cfg if isinstance(cfg, TD3BCConfig) else None
 
     @torch.no_grad()
     def __call__(self, b: Drawn) -> tuple[Tensor, Metrics]:
@@ -90,12 +93,20 @@ class _Deterministic(_ByHand):
 
         action = self.policy.forward(features)[0].tanh()
         q = self.values(self.first, features, action)
-        delta = torch.full_like(q, -1.0 / len(action)).unsqueeze(-1)
+        loss, scale, near = -q.mean(), 1.0, self.near
+        off = action if near is None else action - b.action
+        policy: Metrics = {} if near is None else {"loss/clone": off.square().mean()}
+        if near is not None:
+            scale = value_scale(q[0], b.acted, alpha=near.alpha)
+            loss = near.clone * policy["loss/clone"] + scale * loss
+        delta = (torch.zeros_like(q) - scale / len(action)).unsqueeze(-1)
         slope = self.first.to_input(delta)[0, :, features.shape[-1] :]
+        if near is not None:
+            slope = slope + (2.0 * near.clone / off.numel()) * off
         self.step_policy(slope * (1.0 - action.square()))
         self.policy_target.theta.lerp_(self.policy.theta, self.tau)
         self.q_target.theta.lerp_(self.q.theta, self.tau)
-        return error, metrics | {"loss/policy": -q.mean()}
+        return error, metrics | {"loss/policy": loss} | policy
 
 
 class _Soft(_ByHand):
@@ -160,7 +171,7 @@ def fused_deterministic(
     cfg: DDPGConfig, agent: Agent, policy_target: Target[Policy], q_target: Target[ActionValues],
     optimizer: torch.optim.Optimizer, generator: np.random.Generator,
 ) -> _Deterministic | str:  # fmt: skip
-    """`td3_update` of these modules, or `ddpg_update` by the settings of DDPG; or in words why it does not apply."""
+    """`td3_update` of these modules, `ddpg_update` or `td3_bc_update` by their settings; or why it does not apply."""
     reason = _obstacle(agent, optimizer)
     return reason or _Deterministic(cfg, agent, policy_target, q_target, optimizer, generator)
 

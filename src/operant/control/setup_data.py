@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from operant.config.errors import ConfigError, said
+from operant.control.action_values import Greedy
 from operant.control.agent import Agent
 from operant.control.distributions import Normal, Parameters
 from operant.control.settings.data import DataConfig, DataRun
@@ -236,6 +237,8 @@ def legal(agent: Agent, obs: Tensor, action: Tensor) -> Tensor:
     allowed, its = agent.layout.allowed(obs), agent.policy.distribution
     if allowed is None:
         return torch.ones(obs.shape[:-1], dtype=torch.bool, device=obs.device)
+    if isinstance(its, Greedy):  # whose other actions have no chance, mask or not
+        return allowed.gather(-1, action.unsqueeze(-1)).squeeze(-1)
     even = torch.zeros(*allowed.shape[:-1], its.outputs, device=obs.device)
     log_std = torch.zeros(its.deviations, device=obs.device) if its.deviations else None
     return its.logp(Parameters(even, log_std, allowed), action) > IMPOSSIBLE

@@ -19,10 +19,13 @@ from operant.control.hindsight import hindsight
 from operant.control.replay_files import ReplayFiles
 from operant.control.settings.replay import ReplayRun
 from operant.control.setup import OnPolicy, on_policy
+from operant.control.setup_data import load_data, segments
+from operant.control.updates import scaled_reward
 from operant.data.memory import allow
 from operant.data.replay import Replay, Transitions
 from operant.data.trajectory import Metrics
 from operant.env import Actions, EnvLike, VectorEnv
+from operant.env.interface import Interface
 from operant.env.spaces import action_dtype
 from operant.run.job import Job, Position
 
@@ -87,6 +90,8 @@ def off_policy(
     buffer = _replay(cfg, env, parts.agent, parts.collect.env)
     if cfg.algo.keep_replay:
         parts.agent.beside[NAME] = ReplayFiles(buffer, cfg.total_steps)
+    if cfg.data.path:
+        fill(cfg, buffer, parts.agent, Interface.of(parts.collect.env))
     return OffPolicy(buffer=buffer, **{f.name: getattr(parts, f.name) for f in fields(parts)})
 
 
@@ -111,6 +116,26 @@ def _replay(cfg: ReplayRun, name: EnvLike, agent: Agent, env: VectorEnv) -> Repl
     except (MemoryError, ValueError) as error:
         raise ConfigError(f"algo.capacity is {its.capacity:,}, and {said(error)}: lower it") from error
     return buffer
+
+
+def fill(cfg: ReplayRun, buffer: Replay, agent: Agent, between: Interface) -> None:
+    """Store a data set, as if this run had collected it; weights that are taken over bring their own statistics.
+
+    Raises:
+        ConfigError: if it cannot be read, is of another environment, or has more rows than are kept.
+    """
+    its = cfg.data
+    data = load_data(its.path, between, cfg.env.id)
+    data = data if its.episodes is None else data.chosen(range(min(its.episodes, len(data))))
+    if (rows := data.steps + len(data)) > cfg.algo.capacity:
+        raise ConfigError(
+            f"algo.capacity is {cfg.algo.capacity:,}, and {its.path} has {rows:,} rows: raise it, or set data.episodes"
+        )
+    for traj in segments(data, between, agent, buffer.lanes):
+        buffer.extend(traj)
+        scaled_reward(traj, agent, cfg.algo.discount)
+        if not cfg.init_from:
+            agent.observe(traj.seen, traj.acted)
 
 
 def stacked(wrappers: tuple[str, ...], env: VectorEnv) -> tuple[int, int]:

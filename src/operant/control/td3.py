@@ -59,7 +59,7 @@ def td3(
         update: learns from a batch.
     """
     collect, agent, buffer, draw = parts.collect, parts.agent, parts.buffer, drawing(cfg, parts)
-    begun(parts)
+    begun(agent, collect.steps)
     while True:
         seen: list[Metrics] = []
         for _ in range(cfg.updates):

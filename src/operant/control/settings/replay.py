@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -51,9 +53,21 @@ class ReplayConfig(Section):
     updates: PositiveInt = Field(default=128, description="turns of learning for each row of metrics")
 
 
+class StoredConfig(Section):
+    """A data set that is stored before the first step."""
+
+    outward: ClassVar[tuple[str, ...]] = ("path",)
+    path: str = Field(
+        default="", description="a data set, in Minari's format, that the replay holds before the first step"
+    )
+    episodes: PositiveInt | None = Field(default=None, description="only its first so many episodes; all if unset")
+
+
 class ReplayRun(OneStepRun):
     """A run of a method that learns from what was stored, of one copy unless more are asked for."""
 
+    aliases: ClassVar[Mapping[str, str]] = MappingProxyType({"from": "init_from", "data": "data.path"})
+    data: StoredConfig = Field(default_factory=StoredConfig)
     algo: ReplayConfig = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         default_factory=ReplayConfig
     )

@@ -15,6 +15,7 @@ from operant.control.settings.gradients import (
 )
 from operant.control.settings.imitation import BCRun, DAggerRun
 from operant.control.settings.off_policy import ImpalaRun, OffPolicyActorCriticRun
+from operant.control.settings.offline import CQLRun, DiscreteCQLRun, IQLRun, TD3BCRun
 from operant.control.settings.ppo import PPORun
 from operant.control.settings.preferences import PreferencePPORun
 from operant.control.settings.trust_region import LagrangianRun, NaturalGradientRun, TRPORun
@@ -48,5 +49,9 @@ RUNS: dict[str, type[RunConfig]] = {
     "pqn": PQNRun,
     "bc": BCRun,
     "dagger": DAggerRun,
+    "td3-bc": TD3BCRun,
+    "cql": CQLRun,
+    "discrete-cql": DiscreteCQLRun,
+    "iql": IQLRun,
 }
 """The settings of a run of each algorithm."""
