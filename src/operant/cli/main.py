@@ -170,6 +170,10 @@ def evaluate(args: argparse.Namespace) -> None:
         from operant.cli.search import verb
 
         return verb(args, run)
+    if args.data:
+        from operant.cli.from_data import verb
+
+        return verb(args, run)
     from operant.run.progress import measured, working
 
     with working("evaluation"):

@@ -216,7 +216,7 @@ def _add_task(parser: Parser) -> None:
 
 
 def _add_eval(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "operant eval RUN [--episodes N] [--seed N] [--stochastic] [--json]"
+    parser.usage = "operant eval RUN [--episodes N] [--seed N] [--stochastic] [--data NAME] [--json]"
     parser.description = "Measure the policy of a run over fresh episodes."
     flags.add_run(parser)
     parser.add_argument("--episodes", type=flags.count, metavar="N", help="episodes to play [the run's eval.episodes]")
@@ -227,6 +227,9 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
         "--best-of", type=flags.count, metavar="N", help="language models: the best of N samples by --judge"
     )
     parser.add_argument("--judge", metavar="RUN", help="the run of a reward model, or of a process reward model")
+    parser.add_argument("--data", metavar="NAME", help="value it from a data set, without the environment")
+    parser.add_argument("--behaviour", metavar="RUN", help="--data: who acted in it, or a clone of it")
+    parser.add_argument("--discount", type=flags.share, metavar="N", help="--data: γ of the value [the run's]")
     flags.add_checkpoint(parser)
     flags.add_env(parser)
     flags.add_trust(parser)

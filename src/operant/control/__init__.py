@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from operant.control.agent import Agent as Agent
     from operant.control.agent import AgentSpec as AgentSpec
     from operant.control.collector import Collector as Collector
+    from operant.control.offline.evaluation import FQE as FQE
+    from operant.control.offline.evaluation import Estimate as Estimate
+    from operant.control.offline.evaluation import evaluate_from_data as evaluate_from_data
     from operant.control.settings.adversarial import AIRLConfig as AIRLConfig
     from operant.control.settings.adversarial import AIRLRun as AIRLRun
     from operant.control.settings.adversarial import GAILConfig as GAILConfig
@@ -72,6 +75,7 @@ __getattr__, __dir__ = face(
         "operant.control.acting": "sampler",
         "operant.control.agent": "Agent AgentSpec",
         "operant.control.collector": "Collector",
+        "operant.control.offline.evaluation": "FQE Estimate evaluate_from_data",
         "operant.control.setup_off_policy": "OffPolicy off_policy",
         "operant.control.setup": "OnPolicy on_policy",
         "operant.control.settings.adversarial": "AIRLConfig AIRLRun GAILConfig GAILRun",
