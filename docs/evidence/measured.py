@@ -13,7 +13,7 @@ import sys
 import tempfile
 import tomllib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -67,7 +67,11 @@ class Reached:
             self.step = int(row["step"])
 
 
-def measure(case: Case, seed: int, runs: str) -> dict[str, Any]:
+After = Callable[[Any, Case], dict[str, float]]
+"""What else is measured of a run: columns of its row."""
+
+
+def measure(case: Case, seed: int, runs: str, after: After | None = None) -> dict[str, Any]:
     """Train one seed; returns its score, speed and protocol."""
     import operant
 
@@ -87,6 +91,7 @@ def measure(case: Case, seed: int, runs: str) -> dict[str, Any]:
         "steps": info["steps"],
         "seconds": sum(info["phases"].values()),
         **({} if case.threshold is None else {"reached": reached.step}),
+        **({} if after is None else after(run, case)),
         "protocol": asdict(case) | {"seeds": list(case.seeds)},
         "host": info.get("host"),
         "packages": info.get("packages"),
@@ -155,8 +160,19 @@ def _thresholds(cases: Mapping[str, Case], rows: list[dict[str, Any]]) -> list[s
     return ["", said, "", "| case | threshold | steps |", "|---|--:|---|", *lines]
 
 
-def main(script: str, title: str, cases: Mapping[str, Case]) -> None:
-    """Measure what is missing of the cases that the command line names, write each row, then the table."""
+def main(
+    script: str, title: str, cases: Mapping[str, Case], *, after: After | None = None,
+    more: Callable[[list[dict[str, Any]]], list[str]] | None = None,
+) -> None:  # fmt: skip
+    """Measure what is missing of the cases that the command line names, write each row, then the table.
+
+    Args:
+        script: what the file is called, and its page.
+        title: of the page.
+        cases: by name.
+        after: what else is measured of each run.
+        more: lines of the page behind the table, from all rows.
+    """
     parser = argparse.ArgumentParser(
         description=sys.modules["__main__"].__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -166,6 +182,10 @@ def main(script: str, title: str, cases: Mapping[str, Case]) -> None:
     args = parser.parse_args()
     file, page = HERE / f"{script}.jsonl", HERE / f"{script}.md"
     rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def write() -> None:
+        page.write_text(table(title, script, cases, rows) + "\n".join([*(more(rows) if more else ()), ""]))
+
     if args.again:
         rows = [r for r in rows if r["case"] not in args.case]
         file.write_text("".join(json.dumps(r) + "\n" for r in rows))
@@ -174,10 +194,10 @@ def main(script: str, title: str, cases: Mapping[str, Case]) -> None:
             for seed in cases[name].seeds:
                 if (name, seed) in {(r["case"], r["seed"]) for r in rows}:
                     continue
-                row = measure(cases[name], seed, args.runs or temporary)
+                row = measure(cases[name], seed, args.runs or temporary, after)
                 with file.open("a") as out:
                     out.write(json.dumps(row) + "\n")
                 rows = [json.loads(line) for line in file.read_text().splitlines()]  # another may have written
                 print(f"{name}, seed {seed}: {row['score']:.2f}", flush=True)
-                page.write_text(table(title, script, cases, rows))
-    page.write_text(table(title, script, cases, rows))
+                write()
+    write()
