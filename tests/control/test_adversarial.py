@@ -308,6 +308,12 @@ def test_a_run_against_a_discriminator_goes_on_bit_for_bit(algorithm, env, setti
     assert (whole.path / "checkpoints" / "latest" / f"{NAME}.safetensors").is_file()
 
 
+def test_airl_refuses_actions_that_are_clipped(shown, tmp_path):
+    """Its deviation grew without end, paid by −log π, as nobody sees what lies beyond the bounds."""
+    with pytest.raises(ConfigError, match=r"policy\.squash"):
+        operant.train("airl", "Pendulum-v1", runs=tmp_path, quiet=True, **{"data.path": str(shown / "Pendulum-v1")})
+
+
 def test_without_demonstrations_it_says_how_to_get_some(tmp_path):
     with pytest.raises(ConfigError, match="no data set to learn from"):
         operant.train("gail", "CartPole-v1", runs=tmp_path, quiet=True)

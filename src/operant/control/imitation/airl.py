@@ -10,16 +10,21 @@ one of the rewards that explain what was seen, as in all inverse reinforcement l
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
-from operant.control.distributions import Distribution
+from operant.config.errors import ConfigError
+from operant.control.composite import Composite
+from operant.control.distributions import Distribution, Normal
 from operant.control.imitation.adversary import Moves, Network
 from operant.control.imitation.gail import against
 from operant.control.learned_reward import Steps
 from operant.control.settings.adversarial import AdversaryConfig, AIRLRun
 from operant.control.settings.ppo import PPOConfig
 from operant.env import EnvLike, VectorEnv
+from operant.env.spaces import Actions
 from operant.math.adversarial import log_ratio, shaped
 from operant.run.job import Job, Say, silent
 
@@ -32,6 +37,7 @@ class Shaped(Network):
         generator: torch.Generator,
     ) -> None:  # fmt: skip
         super().__init__(env, distribution, cfg, network, algo, generator)
+        _refuse_clipped(Actions(env.action_space), distribution)
         self.potential = Steps(
             env.observations, 0, network, cfg.hidden, generator, ends=self.ends, normalizer=self.normalizer
         )
@@ -46,6 +52,20 @@ class Shaped(Network):
     def forward(self, moves: Moves) -> Tensor:
         """[B]."""
         return self.advantage(moves) - moves.logp
+
+
+def _refuse_clipped(actions: Actions, distribution: Distribution) -> None:
+    """Raises ConfigError where numbers are clipped to bounds: −log π would pay without end for what is drawn beyond them,
+    and no discriminator would see it.
+    """
+    drawn = distribution.parts if isinstance(distribution, Composite) else (distribution,)
+    for part, its in zip(actions.parts, drawn, strict=True):
+        clips = isinstance(part.space, spaces.Box) and bool(np.isfinite([part.space.low, part.space.high]).any())
+        if clips and isinstance(its, Normal) and its.low is None:
+            raise ConfigError(
+                f"airl pays for the entropy of what is drawn, and beyond the bounds of {part.space} that costs nothing: "
+                "set policy.squash true, and where a bound is not finite take gail"
+            )
 
 
 def build(cfg: AIRLRun, env: EnvLike, say: Say = silent) -> Job:
