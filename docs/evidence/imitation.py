@@ -23,9 +23,16 @@ LANE, DRIVER = "operant.env.imitated:lane", "operant.env.imitated:driver"
 SHOWN = Path("demonstrations")
 """Where demonstrations and experts lie, relative to this folder: a machine's own paths are no part of a protocol."""
 
+SWINGS: dict[str, Any] = {
+    "env.num": 8, "algo.horizon": 256, "algo.batch": 256, "algo.lr": 1e-3, "algo.lr_schedule": "linear",
+    "algo.lam": 0.9, "algo.discount": 0.98, "algo.clip": 0.2, "algo.entropy_coef": 0.0, "algo.value_coef": 1.0,
+}  # fmt: skip
+"""PPO on InvertedDoublePendulum, of the expert and of GAIL."""
+
 EXPERTS: dict[str, tuple[str, int, dict[str, Any]]] = {
     "LunarLander-v3": ("dqn", 300_000, {}),  # of the preset
     "Hopper-v5": ("ppo", 1_000_000, {}),
+    "InvertedDoublePendulum-v5": ("ppo", 250_000, SWINGS),
 }
 """Who is trained to be an expert, on seed 100, where none ships: algorithm, steps, settings."""
 
@@ -72,9 +79,33 @@ def shown(env: str, episodes: int, **more: Any) -> dict[str, Any]:
 CORRECTED = {"algo.expert": DRIVER, "algo.round_steps": 500, "algo.gradient_steps": 400, "algo.lr": 3e-3}
 FEW = {"algo.expert": expert("LunarLander-v3")}
 
+
+def four(env: str, **more: Any) -> dict[str, Any]:
+    """Four episodes of the expert, for a method that acts."""
+    return {"data.path": demonstrations(env, 4)} | more
+
+
+NORMED = {"policy.normalize_obs": True, "policy.normalize_reward": True, "discriminator.lr": 1e-3}
+
+# bars: nine tenths of the way from a random player to the expert
+ADVERSARIAL = (
+    Case("gail-CartPole-4", "gail", "CartPole-v1", 100_000, 452, settings=four("CartPole-v1")),
+    Case("gail-Pendulum-4", "gail", "Pendulum-v1", 200_000, -260, settings=four("Pendulum-v1")),
+    Case("gail-Acrobot-4", "gail", "Acrobot-v1", 200_000, -123, settings=four("Acrobot-v1")),
+    Case(
+        "gail-Acrobot-4-no-end", "gail", "Acrobot-v1", 200_000, None,
+        settings=four("Acrobot-v1", **{"discriminator.absorbing": False}),
+    ),
+    Case(
+        "gail-InvertedDoublePendulum-4", "gail", "InvertedDoublePendulum-v5", 300_000, 8_300,
+        settings=four("InvertedDoublePendulum-v5", **SWINGS, **NORMED),
+    ),
+)  # fmt: skip
+
 CASES = {
     case.name: case
     for case in (
+        *ADVERSARIAL,
         Case("bc-CartPole-20", "bc", "CartPole-v1", 3_000, 475, settings=shown("CartPole-v1", 20)),
         Case("bc-LunarLander-20", "bc", "LunarLander-v3", 10_000, 200, settings=shown("LunarLander-v3", 20)),
         Case("bc-Hopper-20", "bc", "Hopper-v5", 20_000, None, settings=shown("Hopper-v5", 20)),

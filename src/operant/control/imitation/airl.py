@@ -55,15 +55,15 @@ class Shaped(Network):
 
 
 def _refuse_clipped(actions: Actions, distribution: Distribution) -> None:
-    """Raises ConfigError where numbers are clipped to bounds: −log π would pay without end for what is drawn beyond them,
-    and no discriminator would see it.
+    """Raises ConfigError where numbers are clipped to bounds: −log π would pay without end for what is drawn beyond
+    them, and no discriminator would see it.
     """
     drawn = distribution.parts if isinstance(distribution, Composite) else (distribution,)
     for part, its in zip(actions.parts, drawn, strict=True):
         clips = isinstance(part.space, spaces.Box) and bool(np.isfinite([part.space.low, part.space.high]).any())
         if clips and isinstance(its, Normal) and its.low is None:
             raise ConfigError(
-                f"airl pays for the entropy of what is drawn, and beyond the bounds of {part.space} that costs nothing: "
+                f"airl pays for the entropy of what is drawn, which beyond the bounds of {part.space} is free: "
                 "set policy.squash true, and where a bound is not finite take gail"
             )
 
