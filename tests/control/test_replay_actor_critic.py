@@ -307,10 +307,11 @@ def test_actions_without_bounds_are_refused(high):
         ("ddpg", {"algo.noise": "ou", "env.num": 2, "algo.n": 3}),
         ("td3", {"algo.priority": "proportional", "algo.priority_beta": 1.0, "algo.delay": 3}),
         ("sac", {"policy.normalize_obs": True, "policy.normalize_reward": True, "algo.gradient_steps": 2}),
+        ("crossq", {"algo.norm_warmup": 60, "algo.delay": 2}),
         ("sac", {"policy.memory": "gru", "policy.memory_size": 8, "algo.length": 8, "algo.burn_in": 2}),
         ("discrete-sac", {"algo.priority": "proportional", "algo.priority_beta": 1.0}),
     ],
-    ids=["ddpg", "td3", "sac", "memory", "discrete"],
+    ids=["ddpg", "td3", "sac", "crossq", "memory", "discrete"],
 )
 def test_they_go_on_bit_for_bit(tmp_path, algorithm, settings):
     env = "CartPole-v1" if algorithm == "discrete-sac" else "Pendulum-v1"
