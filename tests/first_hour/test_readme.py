@@ -31,6 +31,9 @@ SHORT = {
     "train ppo CartPole-v1 --stop-at": "--total-steps 4096 --eval.episodes 2 --no-save.videos",
     "train ppo CartPole-v1 --from": "--total-steps 1024 --eval.episodes 2 --no-save.videos",
     "train ppo robot.py:Robot": "--total-steps 512 --algo.horizon 32 --algo.epochs 1 --eval.episodes 2",
+    "record LunarLander-v3": "--script pilot.py:fly --episodes 3",
+    "train bc LunarLander-v3": "--total-steps 60 --eval.episodes 2 --no-save.videos",
+    "train dagger LunarLander-v3": "--total-steps 600 --eval.episodes 2 --no-save.videos",
     "train grpo larger.py --algo.lr": "--total-steps 1 --base.examples 64",
     "resume last": "--to 22000",
     "sweep": "--trials 2 --seeds 1",
@@ -75,6 +78,19 @@ class Robot(gymnasium.Env):
 """
 
 
+PILOT = """
+def fly(obs):
+    x, y, vx, vy, angle, spin, left, right = (float(v) for v in obs)
+    turn = 0.5 * (min(max(0.5 * x + vx, -0.4), 0.4) - angle) - spin
+    lift = 0.5 * (0.55 * abs(x) - y) - 0.5 * vy
+    if left or right:
+        turn, lift = 0.0, -0.5 * vy
+    if lift > max(abs(turn), 0.05):
+        return 2
+    return 3 if turn < -0.05 else 1 if turn > 0.05 else 0
+"""
+
+
 def shortened(command: str) -> str:
     """A command with what makes it short; settings given twice are given once, the shorter."""
     more = max((key for key in SHORT if command.startswith(f"operant {key}")), key=len, default="")
@@ -93,6 +109,7 @@ def desk(tmp_path):
         "[space]\n'algo.lr' = { low = 1e-4, high = 1e-2, log = true }\n[fixed]\ntotal_steps = 1024\n"
     )
     (where / "robot.py").write_text(ROBOT)
+    (where / "pilot.py").write_text(PILOT)
     (where / "maze.txt").write_text("S..#\n.#..\n...G\n")
     package = where / "my_package"
     package.mkdir()
