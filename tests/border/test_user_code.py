@@ -398,5 +398,5 @@ def test_an_environment_that_is_made_is_copied_or_told_what_to_give(entry, kind,
 @pytest.mark.parametrize("entry", ["train", "loop"])
 def test_an_algorithm_that_does_not_exist_is_told_alike(entry):
     call = operant.train if entry == "train" else operant.loop
-    with pytest.raises(ConfigError, match=r"unknown algorithm 'dreamer'\. See `operant list algorithms`\."):
-        call("dreamer", "CartPole-v1")
+    with pytest.raises(ConfigError, match=r"unknown algorithm 'efficientzero'\. See `operant list algorithms`\."):
+        call("efficientzero", "CartPole-v1")

@@ -216,7 +216,7 @@ def _add_task(parser: Parser) -> None:
 
 
 def _add_eval(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "operant eval RUN [--episodes N] [--seed N] [--stochastic] [--data NAME] [--json]"
+    parser.usage = "operant eval RUN [--episodes N] [--seed N] [--data NAME] [--json]"
     parser.description = "Measure the policy of a run over fresh episodes."
     flags.add_run(parser)
     parser.add_argument("--episodes", type=flags.count, metavar="N", help="episodes to play [the run's eval.episodes]")
