@@ -8,6 +8,7 @@ from gymnasium import spaces
 import operant
 from operant.config.errors import ConfigError
 from operant.config.registry import ALGORITHMS, CONTROL, settings_of
+from operant.control.settings.adversarial import AdversaryRun
 from operant.control.settings.data import DataRun
 from operant.env import record_data, write_data
 
@@ -74,7 +75,7 @@ def shown(algorithm, env, folder):
             "algo.gradient_steps": 2,
             "algo.length": 4,
         }
-    if not issubclass(model, DataRun):
+    if not issubclass(model, DataRun | AdversaryRun):
         return {}
     pytest.importorskip("h5py")
     data = record_data(env, lambda obs, info: int(info["action_mask"].argmax()), episodes=4)

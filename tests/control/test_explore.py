@@ -16,9 +16,11 @@ from operant.config.registry import ALGORITHMS, CONTROL, builder_of, settings_of
 from operant.config.resolve import resolve
 from operant.control.bonus import BonusCritic, CountBonus, RandomDistillation, hashed
 from operant.control.explore import NAME
+from operant.control.settings.adversarial import AdversaryRun
 from operant.control.settings.explore import ExploreConfig
 from operant.data.streams import Streams
 from operant.data.trajectory import Trajectory
+from operant.env import record_data, write_data
 from operant.math.advantage import gae
 from reference.resumed import assert_resumes
 
@@ -278,12 +280,18 @@ ACTING = [n for n, (where, _) in ALGORITHMS.items() if where == CONTROL and "exp
 
 
 @pytest.mark.parametrize("algorithm", sorted(ACTING))
-def test_every_method_explores_or_says_why_not(algorithm):
+def test_every_method_explores_or_says_why_not(algorithm, tmp_path):
     env = "Pendulum-v1" if algorithm in ("ddpg", "td3", "sac", "crossq") else "CartPole-v1"
     if algorithm == "ppo-lagrangian":
         pytest.skip("needs an environment with costs; its loop asks the same collector")
+    shown = {}
+    if issubclass(settings_of(algorithm), AdversaryRun):
+        pytest.importorskip("h5py")
+        shown = {
+            "data.path": str(write_data(record_data(env, lambda obs: int(obs[2] > 0), episodes=2), tmp_path / "d"))
+        }
     for settings, metric in (({"explore.bonus": "count"}, "bonus"), ({"explore.param_noise": 0.05}, "noise_kl")):
-        config = resolve(algorithm, env, overrides={"env.num": 2} | settings, source="argument").config
+        config = resolve(algorithm, env, overrides={"env.num": 2} | shown | settings, source="argument").config
         noiseless = ("impala", "reinforce", "ddpg", "td3", "sac", "crossq", "dqn", "c51", "qr-dqn", "rainbow", "pqn")
         if algorithm == "a3c" or (metric == "noise_kl" and algorithm in noiseless):
             with pytest.raises(ConfigError, match="explor"):
