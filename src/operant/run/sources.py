@@ -195,7 +195,8 @@ def _exists(key: str, where: Path) -> bool:
 
 
 CODE = ("algorithm", "policy.network")
-FOLDERS = ("init_from", "model.path", "process.model", "reward.path", "data.path", "data.test", "algo.expert")
+MODELS = ("init_from", "model.path", "process.model", "reward.path")
+FOLDERS = (*MODELS, "data.path", "data.test", "algo.expert")
 GROWING = ("preferences.labels",)
 """Files that a person writes while a run goes on: they may not be there yet, and it is no wonder that they change."""
 
@@ -205,7 +206,7 @@ def _origin(key: str, name: str) -> Path | None:
     where, _ = _place(name)
     if where is not None and _exists(key, where):
         return where.absolute()
-    if key in FOLDERS:
+    if key in MODELS:
         return _of_the_hub(name)
     module, colon, _ = name.rpartition(":")
     parts = module.split(".")
@@ -223,7 +224,10 @@ def _origin(key: str, name: str) -> Path | None:
 def _of_the_hub(name: str) -> Path | None:
     """Where a model of the hub lies on this machine."""
     hub: Any = sys.modules.get("huggingface_hub")  # whoever loads such a model has imported it
-    config = hub.try_to_load_from_cache(name, "config.json") if hub is not None and name.count("/") <= 1 else None
+    try:
+        config = hub.try_to_load_from_cache(name, "config.json") if hub is not None and name.count("/") <= 1 else None
+    except ValueError:  # no name that a model of the hub can have
+        return None
     return Path(config).parent if isinstance(config, str) else None
 
 
