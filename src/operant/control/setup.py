@@ -27,7 +27,7 @@ from operant.env import ActionKind, EnvLike, Supervisor, VectorEnv, make
 from operant.env.interface import Interface, pixels
 from operant.run.device import device_of
 from operant.run.evaluate import Evaluator, supervisor
-from operant.run.job import Job, Position
+from operant.run.job import Counter, Job, Position
 
 Spec = Mapping[str, Any] | Callable[[ActionKind], Mapping[str, Any]]
 """Fields of an `AgentSpec` that a method decides, or what gives them for a kind of actions."""
@@ -72,16 +72,27 @@ class OnPolicy:
         begin: Callable[[Position], None] | None = None,
     ) -> Job:
         """The run of an algorithm on these parts; `begin` where there is more to begin anew than they."""
-        return Job(
-            algorithm=algorithm,
-            learned=Networks(self.agent, optimizer),
-            counter=self.collect,
-            begin=begin or self.begin,
+        return job_of(
+            self.cfg, self.agent, algorithm, optimizer, counter=self.collect, begin=begin or self.begin,
             evaluate=self.evaluate,
-            total_steps=self.cfg.total_steps,
-            eval=self.cfg.eval,
-            save=self.cfg.save,
-        )
+        )  # fmt: skip
+
+
+def job_of(
+    cfg: ControlRun, agent: Agent, algorithm: Iterator[Metrics], optimizer: torch.optim.Optimizer, *, counter: Counter,
+    begin: Callable[[Position], None], evaluate: Evaluator,
+) -> Job:  # fmt: skip
+    """The run of an algorithm on an agent, whatever counts its steps."""
+    return Job(
+        algorithm=algorithm,
+        learned=Networks(agent, optimizer),
+        counter=counter,
+        begin=begin,
+        evaluate=evaluate,
+        total_steps=cfg.total_steps,
+        eval=cfg.eval,
+        save=cfg.save,
+    )
 
 
 def on_policy(

@@ -17,8 +17,7 @@ from operant.control.action_values import Greedy
 from operant.control.agent import Agent
 from operant.control.distributions import Normal, Parameters
 from operant.control.settings.data import DataConfig, DataRun
-from operant.control.setup import Spec, agent_spec, make_agent
-from operant.control.train_state import Networks
+from operant.control.setup import Spec, agent_spec, job_of, make_agent
 from operant.data.memory import allow
 from operant.data.replay import Replay
 from operant.data.streams import Streams
@@ -78,16 +77,10 @@ class FromData:
         begin: Callable[[Position], None] | None = None,
     ) -> Job:
         """The run of an algorithm on these parts; `begin` where there is more to begin anew than they."""
-        return Job(
-            algorithm=algorithm,
-            learned=Networks(self.agent, optimizer),
-            counter=self.counter,
-            begin=begin or self.begin,
+        return job_of(
+            self.cfg, self.agent, algorithm, optimizer, counter=self.counter, begin=begin or self.begin,
             evaluate=self.evaluate,
-            total_steps=self.cfg.total_steps,
-            eval=self.cfg.eval,
-            save=self.cfg.save,
-        )
+        )  # fmt: skip
 
     def segments(self, data: DataSet, lanes: int = 1) -> Iterator[Trajectory]:
         """The episodes as trajectories of so many rows, each an episode; see `segments`."""

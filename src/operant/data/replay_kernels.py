@@ -8,10 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from operant.data.compiled import inner, outer
+from operant.data.lanes import ACTED, ENDED, TERMINATED, TRUNCATED
 
 Array = np.ndarray
-TERMINATED, TRUNCATED, ACTED = np.uint8(1), np.uint8(2), np.uint8(4)
-ENDED = np.uint8(3)
 
 
 @outer
