@@ -79,6 +79,10 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
 }
 """Name → the module whose `RUNS` has the settings of its run, and the module with `build(settings, env, say) → Job`."""
 
+WORLDS: dict[str, str] = {}
+"""Worlds of many turns: name, or what stands before its first slash, → `module:make`, called with what stands behind
+(`make(variant, **options)` returns an `operant.language.World`)."""
+
 POLICIES: dict[str, str] = {
     "networks": "operant.control.stored",
     "table": "operant.tabular.stored",

@@ -5,6 +5,11 @@ from typing import TYPE_CHECKING
 from operant.config.face import face
 
 if TYPE_CHECKING:
+    from operant.language.episodes.world import Observation as Observation
+    from operant.language.episodes.world import Scenario as Scenario
+    from operant.language.episodes.world import Session as Session
+    from operant.language.episodes.world import World as World
+    from operant.language.episodes.world import load_world as load_world
     from operant.language.learn.critiques import demonstrations as demonstrations
     from operant.language.learn.critiques import labelled as labelled
     from operant.language.learn.critiques import preferences as preferences
@@ -61,6 +66,7 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__ = face(
     {
+        "operant.language.episodes.world": "Observation Scenario Session World load_world",
         "operant.language.learn.critiques": "demonstrations labelled preferences revise",
         "operant.language.learn.dpo": "dpo",
         "operant.language.learn.group_critic": "group_advantages",

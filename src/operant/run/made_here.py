@@ -21,7 +21,7 @@ from typing import Any
 
 from operant.config.errors import ConfigError
 from operant.config.fields import leaves
-from operant.config.registry import OURS, is_code
+from operant.config.registry import OURS, WORLDS, is_code
 from operant.config.schema import RunConfig
 from operant.env import EnvLike
 from operant.run.schemas import RUN, read_json
@@ -101,7 +101,8 @@ def consented(
 def _is_known(path: tuple[str, ...], value: str) -> bool:
     """Whether a name is of an environment or task that comes with a package, and no code or file of somebody's own."""
     if path[0] == "task":
-        return value.startswith("reasoning-gym:") or not set(value) & set(":/\\.")
+        ours = value.partition("/")[0] in WORLDS and not set(value) & set(":\\.")  # no name of a file
+        return ours or value.startswith("reasoning-gym:") or not set(value) & set(":/\\.")
     return value.startswith(OURS) or not (is_code(value) or value.endswith(".py"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,20 +52,35 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
     else:
         hint = nearest_are(spec, BUILT_IN) or f"; there is {', '.join(BUILT_IN)}, reasoning-gym:NAME"
         raise ConfigError(f"there is no task {spec!r}{hint}. A task of your own is a file: mytask.py")
-    _check_options(builder, given, spec)
+    _check_options(builder, given, f"task {spec}")
+    made = _made(builder, given, spec, "task")
+    if not isinstance(made, Task):
+        raise ConfigError(f"{spec} returned a {type(made).__name__}, not an operant.task.Task")
+    return made
+
+
+def made_by(name: str, spec: str, options: Mapping[str, Any], *arguments: object) -> object:
+    """What `module:function` or `file.py:function` makes of options, behind some arguments that are no options.
+
+    Raises:
+        ConfigError: as `load_task`; names `spec`, a world.
+    """
+    builder = _find_builder(name, spec)
+    _check_options(builder, options, f"world {spec}", len(arguments))
+    return _made(partial(builder, *arguments), options, spec, "world")
+
+
+def _made(builder: Callable[..., Any], options: Mapping[str, Any], spec: str, what: str) -> object:
     try:
-        made: object = builder(**given)
+        return builder(**options)
     except OperantError:
         raise
     except BaseException as error:
         if is_ctrl_c(error):
             raise
         raise ConfigError(
-            f"{place_of(error) or spec}: making the task raised {type(error).__name__}: {said(error)}"
+            f"{place_of(error) or spec}: making the {what} raised {type(error).__name__}: {said(error)}"
         ) from error
-    if not isinstance(made, Task):
-        raise ConfigError(f"{spec} returned a {type(made).__name__}, not an operant.task.Task")
-    return made
 
 
 def _find_builder(name: str, spec: str) -> Callable[..., Any]:
@@ -83,14 +99,15 @@ def _find_builder(name: str, spec: str) -> Callable[..., Any]:
     return cast(Callable[..., Any], builder)
 
 
-def _check_options(builder: Callable[..., Any], options: Mapping[str, Any], spec: str) -> None:
-    parameters = inspect.signature(builder).parameters
+def _check_options(builder: Callable[..., Any], options: Mapping[str, Any], what: str, given: int = 0) -> None:
+    """Raise ConfigError for an option that a function does not take behind its first `given`, or lacks."""
+    parameters = dict([*inspect.signature(builder).parameters.items()][given:])
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     for name in options:
         if name not in parameters:
             hint = nearest_are(name, parameters) or f": it takes {', '.join(parameters)}"
-            raise ConfigError(f"task {spec} has no option {name!r}{hint}")
+            raise ConfigError(f"{what} has no option {name!r}{hint}")
     missing = [n for n, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
     if lacking := [name for name in missing if name not in options]:
-        raise ConfigError(f"task {spec} needs the option {lacking[0]}: give it under task.options")
+        raise ConfigError(f"{what} needs the option {lacking[0]}: give it under task.options")
