@@ -4,6 +4,8 @@ import shutil
 import sys
 import tempfile
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read as torch is imported: threads wait asleep
+
 import pytest
 import torch
 
@@ -12,6 +14,13 @@ torch.set_num_threads(1)  # two workers share two cores, and small products are 
 STATE = tempfile.mkdtemp(prefix="operant-state-")
 os.environ["XDG_STATE_HOME"] = STATE  # the key that marks runs; not that of who runs the tests
 atexit.register(shutil.rmtree, STATE, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """A run in this process sets its own number, which the tests behind it do not inherit."""
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True, scope="module")

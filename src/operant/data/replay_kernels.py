@@ -72,14 +72,16 @@ def go_on(
 
 @inner
 def _observe(obs: Array, base: int, size: int, row: int, older: int, frame: int, out: Array) -> None:
-    """What was seen in a row, the stack whole, into `out` [D]."""
-    for k in range(older):
-        slot = base + (row - older + k) % size
-        for d in range(frame):
-            out[k * frame + d] = obs[slot, d]
-    slot = base + row % size
-    for d in range(obs.shape[1]):
-        out[older * frame + d] = obs[slot, d]
+    """What was seen in a row, the stack whole, into `out` [D].
+
+    Each frame by an array of its own: copied by an index of two, it takes four times as long (nothing is vectorised).
+    """
+    for k in range(older + 1):
+        source = obs[base + (row - older + k) % size]
+        width = frame if k < older else source.size
+        target = out[k * frame : k * frame + width]
+        for d in range(width):
+            target[d] = source[d]
 
 
 @outer
