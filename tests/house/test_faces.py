@@ -6,6 +6,7 @@ import pytest
 
 FACES = [
     "operant",
+    "operant.agents",
     "operant.tabular",
     "operant.control",
     "operant.language",

@@ -79,7 +79,9 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
 }
 """Name → the module whose `RUNS` has the settings of its run, and the module with `build(settings, env, say) → Job`."""
 
-WORLDS: dict[str, str] = {}
+WORLDS: dict[str, str] = {
+    "text": "operant.agents.text.world:make",
+}
 """Worlds of many turns: name, or what stands before its first slash, → `module:make`, called with what stands behind
 (`make(variant, **options)` returns an `operant.language.World`)."""
 

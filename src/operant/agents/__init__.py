@@ -1,0 +1,18 @@
+"""Worlds of many turns, which an untrained or a trained agent acts in by what it says."""
+
+from typing import TYPE_CHECKING
+
+from operant.config.face import face
+
+if TYPE_CHECKING:
+    from operant.agents.text.calculator import Calculator as Calculator
+    from operant.agents.text.grid import Grid as Grid
+    from operant.agents.text.quests import Quests as Quests
+
+__getattr__, __dir__ = face(
+    {
+        "operant.agents.text.calculator": "Calculator",
+        "operant.agents.text.grid": "Grid",
+        "operant.agents.text.quests": "Quests",
+    }
+)

@@ -1,0 +1,42 @@
+"""Options of a world, checked against what its maker takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from operant.config.errors import ConfigError
+from operant.config.suggest import nearest_are
+
+W = TypeVar("W")
+
+
+def made(maker: Callable[..., W], name: str, options: Mapping[str, Any]) -> W:
+    """Call the maker of a world with options that a person gave.
+
+    Raises:
+        ConfigError: for an option that it does not take, or one that it needs and was not given.
+    """
+    parameters = inspect.signature(maker).parameters
+    for option in options:
+        if option not in parameters:
+            hint = nearest_are(option, parameters) or f": it takes {', '.join(parameters) or 'none'}"
+            raise ConfigError(f"world {name} has no option {option!r}{hint}")
+    lacking = [n for n, p in parameters.items() if p.default is p.empty and n not in options]
+    if lacking:
+        raise ConfigError(f"world {name} needs the option {lacking[0]}")
+    return maker(**options)
+
+
+def number(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> Any:
+    """An option that is a number in [low, high].
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    kinds = (int,) if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        what = "a whole number" if whole else "a number"
+        raise ConfigError(f"option {name} is {value!r}: give {what} from {low:g} to {high:g}")
+    return value

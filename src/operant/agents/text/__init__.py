@@ -1,0 +1,1 @@
+"""Worlds that are read and answered in lines of text."""
