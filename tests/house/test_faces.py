@@ -13,6 +13,7 @@ FACES = [
     "operant.mdp",
     "operant.reward",
     "operant.task",
+    "operant.vision",
 ]
 
 
