@@ -8,8 +8,8 @@ def play(world, scenario, act):
 
     async def run():
         session = world.open(scenario)
-        seen = [await session.reset()]
         try:
+            seen = [await session.reset()]
             while not (seen[-1].terminated or seen[-1].truncated):
                 seen.append(await session.step(act(session, len(seen) - 1)))
         finally:

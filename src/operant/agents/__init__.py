@@ -5,12 +5,18 @@ from typing import TYPE_CHECKING
 from operant.config.face import face
 
 if TYPE_CHECKING:
+    from operant.agents.adapters.appworld import AppWorld as AppWorld
+    from operant.agents.adapters.openenv import OpenEnv as OpenEnv
+    from operant.agents.adapters.verifiers import Verifiers as Verifiers
     from operant.agents.text.calculator import Calculator as Calculator
     from operant.agents.text.grid import Grid as Grid
     from operant.agents.text.quests import Quests as Quests
 
 __getattr__, __dir__ = face(
     {
+        "operant.agents.adapters.appworld": "AppWorld",
+        "operant.agents.adapters.openenv": "OpenEnv",
+        "operant.agents.adapters.verifiers": "Verifiers",
         "operant.agents.text.calculator": "Calculator",
         "operant.agents.text.grid": "Grid",
         "operant.agents.text.quests": "Quests",

@@ -80,7 +80,10 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
 """Name → the module whose `RUNS` has the settings of its run, and the module with `build(settings, env, say) → Job`."""
 
 WORLDS: dict[str, str] = {
+    "appworld": "operant.agents.adapters.appworld:make",
+    "openenv": "operant.agents.adapters.openenv:make",
     "text": "operant.agents.text.world:make",
+    "verifiers": "operant.agents.adapters.verifiers:make",
 }
 """Worlds of many turns: name, or what stands before its first slash, → `module:make`, called with what stands behind
 (`make(variant, **options)` returns an `operant.language.World`)."""

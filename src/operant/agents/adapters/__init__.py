@@ -1,0 +1,1 @@
+"""Worlds of others: tasksets of verifiers, OpenEnv servers, AppWorld servers."""
