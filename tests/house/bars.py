@@ -27,6 +27,7 @@ JITTED = re.compile(
 
 ROOMS = {
     "vision": 850,
+    "games": 200,
     "agents": 1400, "algo": 5,
     "cli": 3230, "config": 1390, "control": 8870, "data": 1010, "env": 3450, "language": 11080, "math": 1350,
     "run": 2960, "search": 100, "tabular": 1690, "view": 3340, "workers": 1070, "": 420,
