@@ -142,16 +142,8 @@ def test_relative_accuracy_counts_the_thresholds_that_are_passed():
     def given(completion: str, gold: object = 100) -> float:
         return RelativeAccuracy()(Trace(prompt="", completion=completion, gold=gold))
 
-    # off by 0.3: passes 1 - θ in {0.5, 0.45, 0.4, 0.35}; at exactly 0.3 it does not
-    assert [given(x) for x in ("100", "104.9", "105", "70", "130", "50", "-100", "1e9")] == [
-        1,
-        1,
-        0.9,
-        0.4,
-        0.4,
-        0,
-        0,
-        0,
-    ]
+    # off by 0.3: passes 1 - θ in {0.5, 0.45, 0.4, 0.35, 0.3}; at exactly 0.3 it does
+    assert [given(x) for x in ("100", "104.9", "105", "105.1", "70", "130")] == [1, 1, 1, 0.9, 0.5, 0.5]
+    assert [given(x) for x in ("50", "49.9", "-100", "1e9")] == [0.1, 0, 0, 0]
     assert [given("0", 0), given("0.001", 0)] == [1, 0]
-    assert given("-70", -100) == 0.4
+    assert given("-70", -100) == 0.5

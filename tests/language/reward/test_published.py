@@ -2,48 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 
 import pytest
 
-from operant.reward import CosineLength, Exact, Format, GoldError, KeySteps, Numeric, Trace, number
-
-
-def tag(text: str) -> str:
-    found = re.search(r"<answer>(.*?)</answer>", text, re.DOTALL)
-    return (found[1] if found else text).strip()
-
-
-def substring_both_ways(trace: Trace) -> float:
-    """Visual-RFT's classification: either may hold the other."""
-    answer, gold = tag(trace.completion).lower(), str(trace.gold).lower()
-    return float(answer in gold or gold in answer)
-
-
-def number_anywhere(trace: Trace) -> float:
-    """R1-V's accuracy: the whole completion is parsed before its tag is looked at."""
-    return float(str(trace.gold) in re.findall(r"\d+", trace.completion))
-
-
-def unparsable_gold_pays(trace: Trace) -> float:
-    """MM-Eureka's accuracy: a gold that cannot be parsed is skipped with a reward of 1."""
-    gold = number(str(trace.gold))
-    return 1.0 if gold is None else float(number(tag(trace.completion)) == gold)
-
-
-def overwritten_cosine(trace: Trace) -> float:
-    """VLM-R1's cosine reward: the accuracy is set to 1 before it is asked for."""
-    right = True
-    low, high = (0.5, 1.0) if right else (0.0, -0.5)
-    return low + 0.5 * (high - low) * (1.0 + math.cos(math.pi * len(trace.tokens) / 100))
-
-
-def steps_pay_the_wrong(trace: Trace) -> float:
-    """R1-VL's accuracy: 1 for the answer, and 0.1 for every key step whether it is right or not."""
-    steps: list[str] = trace.metadata["key_steps"]
-    return float(tag(trace.completion) == trace.gold) + 0.1 * sum(step in trace.completion for step in steps)
+from operant.language.reward.published import (
+    number_anywhere,
+    overwritten_cosine,
+    steps_pay_the_wrong,
+    substring_both_ways,
+    unparsable_gold_pays,
+)
+from operant.reward import CosineLength, Exact, Format, GoldError, KeySteps, Numeric, Trace
 
 
 def format_by_search(trace: Trace) -> float:

@@ -111,7 +111,7 @@ class Numeric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelativeAccuracy:
-    """Mean relative accuracy: mean over θ in 0.50, 0.55 … 0.95 of 1[|y - gold| / |gold| < 1 - θ].
+    """Mean relative accuracy: mean over θ in 0.50, 0.55 … 0.95 of 1[|y - gold| / |gold| ≤ 1 - θ].
 
     A graded reward in tenths. For gold 0 it is 1 for y = 0 and 0 otherwise. (VSI-Bench, arXiv:2412.14171.)
 
@@ -137,7 +137,7 @@ class RelativeAccuracy:
         if gold == 0:
             return float(value == 0)
         off = abs(value - gold) / abs(gold)
-        return sum(off < 1 - Fraction(percent, 100) for percent in range(50, 100, 5)) / 10
+        return sum(off <= 1 - Fraction(percent, 100) for percent in range(50, 100, 5)) / 10
 
 
 def gold_of(trace: Trace) -> Any:
