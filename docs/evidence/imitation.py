@@ -85,7 +85,7 @@ def four(env: str, **more: Any) -> dict[str, Any]:
     return {"data.path": demonstrations(env, 4)} | more
 
 
-NORMED = {"policy.normalize_obs": True, "policy.normalize_reward": True, "discriminator.lr": 1e-3}
+NORMED = {"policy.normalize_obs": True, "policy.normalize_reward": True}
 
 # bars: nine tenths of the way from a random player to the expert
 ADVERSARIAL = (

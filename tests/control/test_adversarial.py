@@ -221,6 +221,16 @@ def test_where_learner_and_expert_are_the_same_it_says_nothing():
         assert float((paid.reward - at_rest).abs().mean()) < 0.15
 
 
+def test_with_a_slope_to_keep_it_says_something_where_there_is_nothing():
+    """Why there is no penalty unless one is asked for: it has no rest, and pays for nothing."""
+    spread = {}
+    for weight in (0.0, 1.0):
+        its = adversary("airl", absorbing=False, gradient_penalty=weight, lr=1e-3, epochs=300)
+        spread[weight] = float(its(demonstrations()).reward.std())
+    assert spread[1.0] > 2 * spread[0.0]
+    assert AIRLConfig().gradient_penalty == GAILConfig().gradient_penalty == 0.0
+
+
 def test_a_state_behind_all_ends_needs_a_discount():
     cfg = GAILConfig(hidden=(8,))
     its = network(Network, cfg)

@@ -24,7 +24,9 @@ class AdversaryConfig(Section):
     batch: PositiveInt = Field(default=256, description="steps of the expert, and of the learner, in a minibatch")
     epochs: PositiveInt = Field(default=1, description="passes over the learner's steps of each segment")
     gradient_penalty: NonNegativeFloat = Field(
-        default=1.0, description="weight of the penalty on its gradient between expert and learner, (‖∇‖ - 1)²"
+        default=0.0,
+        description="weight of the penalty on its gradient between expert and learner, (‖∇‖ - 1)²; with it there is no "
+        "rest where both are alike",
     )
     absorbing: bool = Field(
         default=True,
