@@ -46,7 +46,7 @@ def completions(run: Path, metrics: Metrics) -> dict[str, Any] | None:
                  for b, a in pairs[:SHOWN]],
         "count": len(pairs),
         "changes": _changes(pairs) if first < last else [],
-        "curve": _curve(metrics),
+        "curve": accuracy_curve(metrics),
     }  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def _changes(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> li
     return [(text, outcomes.count(kind)) for kind, text in kinds.items()]
 
 
-def _curve(metrics: Metrics) -> dict[str, Any] | None:
+def accuracy_curve(metrics: Metrics) -> dict[str, Any] | None:
     """Held-out accuracy over the steps: greedily decoded, and sampled beside it."""
     kinds = (("smooth", "greedy"), ("raw", "sampled"))
     every = [(css, name, metrics.column(f"eval/accuracy_{name}")) for css, name in kinds]

@@ -15,6 +15,7 @@ from operant.run.metrics import Metrics, read_metrics
 from operant.run.progress import cut_in_words, percent
 from operant.view import page, panels
 from operant.view.completions import completions
+from operant.view.episodes import episodes
 from operant.view.formatting import count, decimals, duration, number
 from operant.view.tabular_section import tabular_section
 
@@ -56,10 +57,12 @@ def render(folder: RunFolder) -> str:
     info, metrics = dict.fromkeys(FIELDS) | folder.standing(), read_metrics(folder.path)
     measured = _evaluations(folder, metrics)
     last = measured[-1] if measured else None
+    played = episodes(folder.path, metrics)
     done = float(metrics.step[-1] if len(metrics.step) else info.get("steps") or 0)
     until = float(info.get("total_steps") or 0) if info.get("status") == "started" else done
     return page.render(
         "report.html.j2",
+        "episodes.css",
         info=info,
         status=STATUS.get(str(info.get("status")), ""),
         head=_figures(info, last, done, metrics),
@@ -69,7 +72,8 @@ def render(folder: RunFolder) -> str:
         restarts=_restarts(metrics),
         curve=panels.learning_curve(metrics, measured, until),
         tabular=tabular_section(folder.path),
-        written=completions(folder.path, metrics),
+        written=None if played else completions(folder.path, metrics),
+        played=played,
         videos=page.films(folder),
         diagnostics=panels.diagnostics(metrics),
         evaluations=measured,
