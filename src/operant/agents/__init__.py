@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from operant.agents.adapters.appworld import AppWorld as AppWorld
     from operant.agents.adapters.openenv import OpenEnv as OpenEnv
     from operant.agents.adapters.verifiers import Verifiers as Verifiers
+    from operant.agents.desk.world import DeskWorld as DeskWorld
     from operant.agents.text.calculator import Calculator as Calculator
     from operant.agents.text.grid import Grid as Grid
     from operant.agents.text.quests import Quests as Quests
@@ -17,6 +18,7 @@ __getattr__, __dir__ = face(
         "operant.agents.adapters.appworld": "AppWorld",
         "operant.agents.adapters.openenv": "OpenEnv",
         "operant.agents.adapters.verifiers": "Verifiers",
+        "operant.agents.desk.world": "DeskWorld",
         "operant.agents.text.calculator": "Calculator",
         "operant.agents.text.grid": "Grid",
         "operant.agents.text.quests": "Quests",

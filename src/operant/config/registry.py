@@ -82,6 +82,7 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
 WORLDS: dict[str, str] = {
     "appworld": "operant.agents.adapters.appworld:make",
     "openenv": "operant.agents.adapters.openenv:make",
+    "desk": "operant.agents.desk.world:make",
     "text": "operant.agents.text.world:make",
     "verifiers": "operant.agents.adapters.verifiers:make",
 }

@@ -1,0 +1,1 @@
+"""The desk: a world of apps behind typed calls, its tasks, and what they require."""

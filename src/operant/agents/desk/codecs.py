@@ -1,0 +1,93 @@
+"""How a policy's text becomes calls: a block of Python a turn, run in the sandbox, or one call a turn, never run."""
+
+from __future__ import annotations
+
+import ast
+import json
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from operant.agents.desk.endpoints import Desk
+from operant.agents.spoken import block, line
+from operant.workers.sandbox import Outcome, Refused
+
+LONGEST = 20_000
+"""Characters of an action that is read."""
+LONGEST_CALL = 4_000
+
+NO_BLOCK = "PARSE no code block: write one block that begins with ```python and ends with ```"
+NO_CALL = "PARSE no call: write one line like app.name(key=value), with plain values"
+
+
+def code_of(action: str) -> str | None:
+    """The first fenced block in a text, None where there is none."""
+    return block(action[:LONGEST])[1]
+
+
+def fenced(code: str) -> str:
+    """An action that runs this code."""
+    return f"```python\n{code}\n```"
+
+
+def said(outcome: Outcome, most: int) -> tuple[str, str | None]:
+    """What a block's outcome is to the policy, and its error in one line."""
+    if outcome.ended is not None:
+        why = f"ENDED {outcome.ended}: what was called before is done, and the variables are lost"
+        return why, why
+    text = outcome.text.rstrip("\n")
+    if outcome.total > len(outcome.text) or len(text) > most:
+        text = cut(text, most, outcome.total)
+    if outcome.error is not None:
+        text = f"{text}\n{outcome.error}" if text else outcome.error
+        return text, f"RAISED {outcome.error.rsplit(chr(10), 1)[-1][:200]}"
+    return text or "Execution successful.", None
+
+
+def cut(text: str, most: int, total: int) -> str:
+    """The first characters of a text up to the end of a line, and how many are missing."""
+    head = text[:most]
+    head = head[: head.rfind("\n")] if "\n" in head else head
+    return f"{head}\n[{total - len(head):,} more characters were cut off]"
+
+
+def call_of(action: str) -> tuple[str, list[Any], dict[str, Any]] | None:
+    """The name and arguments of the one call that a text is, None where it is anything else.
+
+    The last line that says something is read; what stands before it is thought. It is parsed, and its values are
+    literals: nothing is evaluated.
+    """
+    command = line(action[-LONGEST:])[1]
+    if len(command) > LONGEST_CALL:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of signs that Python thinks odd
+            tree = ast.parse(command, mode="eval").body
+        if not isinstance(tree, ast.Call):
+            return None
+        name = ast.unparse(tree.func)
+        if not all(part.isidentifier() for part in name.split(".")) or any(k.arg is None for k in tree.keywords):
+            return None
+        args = [ast.literal_eval(value) for value in tree.args]
+        kwargs = {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords}
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return None
+    return name, args, kwargs
+
+
+def written(name: str, arguments: Mapping[str, Any]) -> str:
+    """A call as an action."""
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+
+
+def do(desk: Desk, action: str, most: int) -> tuple[str, str | None]:
+    """Do the one call of an action: what it answers, and its error in one line."""
+    found = call_of(action)
+    if found is None:
+        return NO_CALL, NO_CALL
+    try:
+        text = json.dumps(desk.call(*found), ensure_ascii=False)
+    except Refused as refused:
+        return f"ERROR {refused}", f"ERROR {refused}"[:200]
+    return (text if len(text) <= most else cut(text, most, len(text))), None

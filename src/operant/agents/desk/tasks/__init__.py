@@ -1,0 +1,1 @@
+"""Templates of tasks: importing one of the modules registers them."""

@@ -1,0 +1,342 @@
+"""The desk as a world of many turns: messages, contacts, payments, notes, mail, shop, calendar, behind typed calls.
+
+`desk` has all apps and tasks, `desk/tiny` three apps and the tasks that they suffice for. The form is a block of
+Python a turn, which runs in the sandbox (`operant.workers.sandbox`) with variables that stay, or, in `desk/calls` and
+`desk/tiny/calls`, one call a turn. Databases, requirements and solutions are in this process, never in the sandbox's.
+After AppWorld (Trivedi et al. 2024), of which nothing is used; its numbers are not comparable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, overload
+
+from operant.agents.desk import codecs
+from operant.agents.desk.apps import calendar, contacts, desk, mail, messages, notes, payments, shop
+from operant.agents.desk.draft import FULL, NOW, TINY, Draft, Rejected, base
+from operant.agents.desk.endpoints import ENDPOINTS, Desk, Endpoint
+from operant.agents.desk.goals import Expected, Verdict, judge
+from operant.agents.desk.store import Store
+from operant.agents.desk.tasks import calendar as of_calendar
+from operant.agents.desk.tasks import office, phone
+from operant.agents.desk.tasks import shop as of_shop
+from operant.agents.desk.tasks.template import TEMPLATES, Task, Template
+from operant.agents.options import made, number
+from operant.config.errors import ConfigError, EnvError
+from operant.config.suggest import nearest_are
+from operant.language.episodes.world import Observation, Scenario
+from operant.workers.sandbox import Interpreter, Limits, Sandbox
+
+APPS = (desk, messages, contacts, payments, notes, mail, shop, calendar)
+TASKS = (phone, office, of_shop, of_calendar)
+TINY_CALLS = (
+    "desk.now desk.complete api_docs.apps api_docs.app api_docs.call messages.search messages.thread messages.unread "
+    "messages.get messages.send messages.star messages.delete contacts.search contacts.get contacts.by_number "
+    "contacts.add contacts.update payments.search_users payments.user payments.balance payments.send payments.request "
+    "payments.transactions payments.requests payments.approve payments.decline"
+)
+SPLITS = ("train", "test", "template", "app")
+FIRST_SEED = {"train": 0, "test": 1_000_000, "template": 2_000_000, "app": 3_000_000}
+KEPT = 512
+"""Scenarios whose databases are kept, so that a group's episodes share one."""
+ATTEMPTS = 50
+
+SYSTEM = """\
+You do tasks for the owner of a desk by calling its apps. {form}
+api_docs.apps() lists the apps, api_docs.app(name) the calls of one. Lists come in pages: page=0, 1, and so on.
+When the task is done call desk.complete(), or desk.complete(answer=...) where an answer is asked for."""
+BLOCKS = "Each turn write one block of Python, ```python ... ```; you see what it prints, and variables stay."
+CALLS = "Each turn write one call on a line of its own, like app.name(key=value)."
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A scenario's world and task."""
+
+    snapshot: bytes
+    task: Task
+
+
+class Scenarios(Sequence[Scenario]):
+    """Scenarios that are made when they are asked for."""
+
+    def __init__(self, size: int, make: Callable[[int], Scenario]) -> None:
+        self._size, self._make = size, make
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Scenario]:
+        return (self[i] for i in range(self._size))
+
+    @overload
+    def __getitem__(self, index: int) -> Scenario: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Scenario]: ...
+    def __getitem__(self, index: int | slice) -> Scenario | Sequence[Scenario]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._size))]
+        if not -self._size <= index < self._size:
+            raise IndexError(f"there are {self._size:,} scenarios")
+        return self._make(index % self._size)
+
+
+class DeskWorld:
+    """Scenarios and sessions of the desk.
+
+    Args:
+        tiny: three apps and no passwords.
+        form: a block of Python a turn, or one call a turn.
+        seeds: worlds of each split; every template asks three variants in each.
+        reward: `score` pays what was brought about less what was damaged (`goals.Verdict`), `solved` 1 or 0. Either is
+            paid where the policy says that the task is complete; damage costs wherever the episode ends.
+        docs: have every call's signature in the system message.
+        turns: the most actions of an episode.
+        output: characters of an observation.
+        seconds: of a block, on the clock.
+        calls: of a block.
+    """
+
+    def __init__(
+        self,
+        tiny: bool = False,
+        form: Literal["blocks", "calls"] = "blocks",
+        *,
+        seeds: int = 200,
+        reward: Literal["score", "solved"] = "score",
+        docs: bool = False,
+        turns: int | None = None,
+        output: int = 3_000,
+        seconds: float = 10.0,
+        calls: int = 1_000,
+    ) -> None:
+        for name, value, low, high, whole in (
+            ("seeds", seeds, 1, 100_000, True),
+            ("turns", 1 if turns is None else turns, 1, 10_000, True),
+            ("output", output, 100, 100_000, True),
+            ("seconds", seconds, 0.1, 600, False),
+            ("calls", calls, 1, 100_000, True),
+        ):
+            number(name, value, low, high, whole=whole)
+        for name, value, known in (("reward", reward, ("score", "solved")), ("docs", docs, (True, False))):
+            if value not in known:
+                raise ConfigError(f"option {name} is {value!r}: give one of {', '.join(map(str, known))}")
+        self.tiny, self.form, self.seeds, self.reward, self.output = tiny, form, seeds, reward, output
+        self.name = "desk" + "/tiny" * tiny + "/calls" * (form == "calls")
+        self.turns = turns or (12 if tiny else 50 if form == "blocks" else 200)
+        names = (
+            TINY_CALLS.split() if tiny else [e.full for app in desk.DOES for e in ENDPOINTS.values() if e.app == app]
+        )
+        self.offered: dict[str, Endpoint] = {name: ENDPOINTS[name] for name in names}
+        self.templates = {t.name: t for t in TEMPLATES.values() if t.tiny or not tiny}
+        self.splits: Sequence[str] = tuple(s for s in SPLITS if s != "app" or not tiny)
+        lines = "\n".join(f"{e.signature}: {e.doc}" for e in self.offered.values()) if docs else ""
+        system = SYSTEM.format(form=BLOCKS if form == "blocks" else CALLS)
+        self.system = f"{system}\nThe calls:\n{lines}" if docs else system
+        self._limits = Limits(seconds=seconds, calls=calls, output=max(output, 1_000))
+        self._sandbox: Sandbox | None = None
+        self._cases: OrderedDict[tuple[str, int, int], Case] = OrderedDict()
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Where blocks run; started when it is first asked for."""
+        if self._sandbox is None:
+            self._sandbox = Sandbox(list(self.offered), limits=self._limits)
+        return self._sandbox
+
+    def of(self, split: str) -> list[Template]:
+        """The templates of a split. Raises ConfigError if there is no such split."""
+        if split not in self.splits:
+            raise ConfigError(f"{self.name} has no split {split!r}{nearest_are(split, self.splits)}")
+        return [t for t in self.templates.values() if t.split == ("train" if split == "test" else split)]
+
+    def scenarios(self, split: str) -> Sequence[Scenario]:
+        """Three variants of every template in every world: what stands at 3k, 3k + 1, 3k + 2 is one scenario's."""
+        found = self.of(split)
+
+        def make(index: int) -> Scenario:
+            (world, number), variant = divmod(index // 3, len(found)), index % 3
+            name, seed = found[number].name, FIRST_SEED[split] + world
+            task = self.case(name, seed, variant).task
+            return Scenario(id=index, template=name, seed=seed, variant=variant, instruction=task.instruction)
+
+        return Scenarios(3 * len(found) * self.seeds, make)
+
+    def case(self, template: str, seed: int, variant: int) -> Case:
+        """World and task of a scenario: the first draws that make a task which its oracle solves."""
+        key = (template, seed, variant)
+        if key not in self._cases:
+            self._cases[key] = self._draw(*key)
+            while len(self._cases) > KEPT:
+                self._cases.popitem(last=False)
+        self._cases.move_to_end(key)
+        return self._cases[key]
+
+    def _draw(self, template: str, seed: int, variant: int) -> Case:
+        world = base(seed, TINY if self.tiny else FULL)
+        for attempt in range(ATTEMPTS):
+            draft = Draft(world, random.Random(f"{template}/{seed}/{variant}/{attempt}"), locks=not self.tiny)
+            try:
+                task = self.templates[template].make(draft)
+                if open_at_start(task, draft.store):
+                    found = Case(draft.store.snapshot(), task)
+                    if self.solved_by(found, task.blocks).solved:
+                        return found
+            except Rejected:
+                pass
+            finally:
+                draft.store.close()
+        raise EnvError(f"template {template} makes no task in world {seed}: all {ATTEMPTS} draws were rejected")
+
+    def solved_by(self, case: Case, blocks: Sequence[str]) -> Verdict:
+        """What blocks of Python make of a task, run here and now.
+
+        Raises:
+            EnvError: if the sandbox ended one of them: that says nothing about the task.
+        """
+        desk, verdict = self._replay(case, blocks)
+        desk.store.close()
+        return verdict
+
+    def _replay(self, case: Case, blocks: Sequence[str]) -> tuple[Desk, Verdict]:
+        desk = self.begin(case)
+        interpreter = self.sandbox.open(desk.call)
+        try:
+            for block in blocks:
+                outcome = interpreter.run(block)
+                if outcome.ended is not None:
+                    raise EnvError(f"the sandbox ended a block of {self.name}'s own: {outcome.ended}")
+        finally:
+            interpreter.close()
+        return desk, judge(case.task.expected, case.task.answer, desk.store.changes(), desk.answer)
+
+    def begin(self, case: Case) -> Desk:
+        """A scenario's desk at its beginning."""
+        return Desk(Store(case.snapshot, NOW), self.offered, locks=not self.tiny)
+
+    def open(self, scenario: Scenario) -> DeskSession:
+        """An episode."""
+        return DeskSession(self, self.case(scenario.template, scenario.seed, scenario.variant))
+
+    def oracle(self, scenario: Scenario) -> Sequence[str]:
+        """Actions that solve it; in the form of calls, those that its blocks make."""
+        case = self.case(scenario.template, scenario.seed, scenario.variant)
+        if self.form == "blocks":
+            return [codecs.fenced(block) for block in case.task.blocks]
+        desk, _ = self._replay(case, case.task.blocks)
+        desk.store.close()
+        return [codecs.written(name, arguments) for name, arguments in desk.calls]
+
+    def close(self) -> None:
+        """End the sandbox."""
+        if self._sandbox is not None:
+            self._sandbox.close()
+            self._sandbox = None
+
+
+def open_at_start(task: Task, store: Store) -> bool:
+    """Whether all that a task asks for is still to be done: no row that is to change is so already."""
+    return all(not _is_so(expected, store) for expected in task.expected)
+
+
+def _is_so(expected: Expected, store: Store) -> bool:
+    if expected.kind == "added" or expected.id is None:
+        return False
+    row = store.get(expected.table, expected.id)
+    return row is None or (expected.kind == "changed" and all(row[k] == v for k, v in expected.values.items()))
+
+
+class DeskSession:
+    """One episode."""
+
+    def __init__(self, world: DeskWorld, case: Case) -> None:
+        self._world, self._case, self._turn = world, case, 0
+        self.desk: Desk | None = None
+        self._interpreter: Interpreter | None = None
+
+    async def reset(self) -> Observation:
+        """The task in words."""
+        await self.close()
+        self.desk, self._turn = self._world.begin(self._case), 0
+        return Observation(text=f"Task: {self._case.task.instruction}")
+
+    async def step(self, action: str) -> Observation:
+        """Do what the action says; the reward comes with the end."""
+        assert self.desk is not None, "reset() comes first"
+        self._turn += 1
+        if self._world.form == "calls":
+            text, error = codecs.do(self.desk, action, self._world.output)
+        else:
+            text, error = await self._run(action)
+        return self._observe(self.desk, text, error)
+
+    async def close(self) -> None:
+        """Forget the database, end the process."""
+        if self._interpreter is not None:
+            self._interpreter.close()
+            self._interpreter = None
+        if self.desk is not None:
+            self.desk.store.close()
+            self.desk = None
+
+    async def _run(self, action: str) -> tuple[str, str | None]:
+        code = codecs.code_of(action)
+        if code is None:
+            return codecs.NO_BLOCK, codecs.NO_BLOCK
+        assert self.desk is not None
+        if self._interpreter is None:
+            self._interpreter = self._world.sandbox.open(self.desk.call)
+        return codecs.said(await self._interpreter.arun(code), self._world.output)
+
+    def _observe(self, desk: Desk, text: str, error: str | None) -> Observation:
+        truncated = not desk.completed and self._turn >= self._world.turns
+        info: dict[str, float | str | bool] = {"calls": float(len(desk.calls)), "docs": float(len(desk.read))}
+        reward = 0.0
+        if desk.completed or truncated:
+            task = self._case.task
+            verdict = judge(task.expected, task.answer, desk.store.changes(), desk.answer)
+            success = verdict.solved and desk.completed
+            score = verdict.score if desk.completed else min(verdict.score, 0.0)
+            reward = score if self._world.reward == "score" else float(success)
+            failed = "; ".join(r.what for r in verdict.requirements if not r.passed)
+            info |= {"success": success, "score": score, "failed": failed[:1_000]}
+        return Observation(
+            text=text, reward=reward, terminated=desk.completed, truncated=truncated, error=error, info=info,
+            state=state_of(desk),
+        )  # fmt: skip
+
+
+def state_of(desk: Desk) -> str:
+    """Equal for equal databases, logins and answers of one scenario."""
+    changes = sorted((c.table, c.id, sorted((c.after or {}).items())) for c in desk.store.changes())
+    text = repr((changes, sorted(desk.logged_in), desk.completed, desk.answer))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+VARIANTS: dict[str, tuple[bool, Literal["blocks", "calls"]]] = {
+    "": (False, "blocks"),
+    "calls": (False, "calls"),
+    "tiny": (True, "blocks"),
+    "tiny/calls": (True, "calls"),
+}
+
+
+def make(variant: str = "", **options: Any) -> DeskWorld:
+    """The desk, by what stands behind `desk/`: nothing, `calls`, `tiny`, `tiny/calls`.
+
+    Raises:
+        ConfigError: for another variant, an option that it does not take, or one out of range.
+    """
+    name = f"desk/{variant}".rstrip("/")
+    if variant not in VARIANTS:
+        hint = nearest_are(name, [f"desk/{v}".rstrip("/") for v in VARIANTS])
+        raise ConfigError(
+            f"there is no world {name}{hint or ': there is desk, desk/calls, desk/tiny, desk/tiny/calls'}"
+        )
+    tiny, form = VARIANTS[variant]
+    return made(partial(DeskWorld, tiny, form), name, options)
