@@ -103,7 +103,7 @@ class Found(NamedTuple):
         return self.visits / self.visits.sum(1, keepdims=True)
 
     def best(self) -> Array:
-        """[N] the action of the most visits, of equal ones that of the larger q; before it an exact q that is no less."""
+        """[N] the action of the most visits, then of the larger q; before it one whose exact q is no less."""
         q, rows = np.where(np.isnan(self.q), -np.inf, self.q), np.arange(len(self.q))
         most = np.where(self.exact, -1.0, self.visits + 1e-6 * np.tanh(q)).argmax(1)
         sure = np.where(self.exact, q, -np.inf)
