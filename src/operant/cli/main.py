@@ -292,6 +292,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "task": task,
     "record": lambda args: _module("record").record(args),
     "data": lambda args: _module("record").data(args),
+    "recipe": lambda args: _module("recipe").verb(args),
     "sample": lambda args: _module("sample").verb(args),
     "chat": lambda args: _module("chat").verb(args),
     "serve": lambda args: _module("serve").verb(args),
@@ -301,7 +302,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "reproduce": lambda args: _module("reproduce").verb(args),
 }
 
-RUNNING = ("train", "resume", "eval", "play", "export", "env", "task", "solve", "record")
+RUNNING = ("train", "resume", "eval", "play", "export", "env", "task", "solve", "record", "recipe")
 """Verbs that run code of a person's own in this process, and tell their results when it is done."""
 
 

@@ -14,6 +14,7 @@ from textwrap import fill
 from operant import __version__
 from operant.cli import flags
 from operant.cli.grammar import Override, Parser
+from operant.cli.recipe import add_recipes
 from operant.cli.record import add_recording
 from operant.cli.say import say, tell
 from operant.cli.settings import add_settings
@@ -125,6 +126,7 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     add_recording(verbs)
     _add_task(verbs.add_parser("task", help="check a task for language models"))
     add_speaking(verbs)
+    add_recipes(verbs)
 
     add_sharing(verbs)
 

@@ -1,0 +1,73 @@
+"""The page of a recipe, made from what it says of itself and the rows that are published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from operant.data.stats import bootstrap_ci, iqm
+from operant.recipes.claims import Claim, Verdict
+from operant.recipes.recipe import Recipe
+from operant.recipes.runner import STORED, spec_of
+
+
+def page(its: Recipe) -> str:
+    """Markdown: the paper, what is done here, the arms with their numbers, and the verdict of each claim."""
+    rows, stale = published(its)
+    return "\n".join([
+        f"# {its.title}", "", f"*{its.source}*", "",
+        f"**What the paper did.** {its.paper}", "", f"**What is done here.** {its.here}", "",
+        f"**The mechanism.** {its.mechanism}", "",
+        "```sh", f"operant recipe run {its.name}", "```", "",
+        *(["The published rows are of an earlier text of this recipe.", ""] if stale else []),
+        "## Claims", "", "Fixed before the run. Interquartile means over seeds with 95 % bootstrap intervals.", "",
+        "| claim | kind | verdict | estimate [95 %] |", "|---|---|---|--:|",
+        *(_claim(claim, claim.verdict(rows, its.seeds)) for claim in its.claims), "",
+        "## Arms", "", *_arms(its, rows), "",
+        f"Seeds {', '.join(map(str, its.seeds))}; at most {its.minutes:g} minutes of two cores. "
+        f"Rows: `src/operant/recipes/results/{its.name}.json`.", "",
+    ])  # fmt: skip
+
+
+def published(its: Recipe) -> tuple[list[Mapping[str, Any]], bool]:
+    """The rows that are published of this text, and whether there are only those of another."""
+    file = STORED / f"{its.name}.json"
+    if not file.exists():
+        return [], False
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return (found["rows"], False) if found["spec"] == spec_of(its) else ([], True)
+
+
+def interval(estimate: float | None, low: float | None, high: float | None) -> str:
+    """A number with what it may be."""
+    if estimate is None:
+        return ""
+    digits = 3 if abs(estimate) < 10 else 1
+    return f"{estimate:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _claim(claim: Claim, verdict: Verdict) -> str:
+    sign = "≤" if claim.most else "≥"
+    kind = "must hold" if claim.must else "open"
+    number = interval(verdict.estimate, verdict.low, verdict.high)
+    return f"| {claim.text} ({sign} {claim.bar:g}) | {kind} | {verdict.says} | {number} |"
+
+
+def _arms(its: Recipe, rows: list[Mapping[str, Any]]) -> list[str]:
+    """A table of every number of every arm, over the seeds that there are."""
+    metrics = [*dict.fromkeys(name for row in rows for name in row["metrics"])]
+    table = [f"| arm | what | seeds |{''.join(f' {m} |' for m in metrics)}", "|---|---|--:|" + "--:|" * len(metrics)]
+    for arm, what in its.arms.items():
+        mine = [row["metrics"] for row in rows if row["arm"] == arm]
+        cells: list[str] = []
+        for metric in metrics:
+            values = [x for row in mine if (x := row.get(metric)) is not None]
+            cells.append(interval(iqm(values), *bootstrap_ci(values)) if len(values) > 1 else _one(values))
+        control = " (control)" if arm in its.controls else ""
+        table.append(f"| {arm}{control} | {what} | {len(mine)} |{''.join(f' {cell} |' for cell in cells)}")
+    return table
+
+
+def _one(values: list[float]) -> str:
+    return f"{values[0]:.4g}" if values else "not yet run"
