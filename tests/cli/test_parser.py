@@ -39,6 +39,7 @@ VERBS = [
     "sample",
     "chat",
     "serve",
+    "recipe",
     "export",
     "push",
     "doctor",

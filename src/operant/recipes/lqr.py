@@ -17,8 +17,7 @@ from operant.search.ilqr import Plan, ilqr
 from operant.search.lqr import finite_lqr, lqr
 
 DT, HORIZON, BOUND = 0.1, 20, 10.0
-A = np.array([[1.0, DT, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, DT], [0.0, 0.0, 0.0, 1.0]])
-B = np.array([[0.0, 0.0], [DT, 0.0], [0.0, 0.0], [0.0, DT]])
+A, B = np.kron(np.eye(2), [[1.0, DT], [0.0, 1.0]]), np.kron(np.eye(2), [[0.0], [DT]])
 Q, R = np.diag([1.0, 0.1, 1.0, 0.1]) * DT, 0.1 * np.eye(2) * DT
 STARTS = 100
 Control = Callable[[np.ndarray, int], np.ndarray]
@@ -53,9 +52,8 @@ def trial(t: Trial) -> Mapping[str, float]:
     starts = STARTS // 10 if t.miniature else STARTS
     costs, best = np.zeros((2, starts))
     control = ARMS[t.arm](t)
-    optimum = finite_lqr(A, B, Q, R, horizon=HORIZON)
+    optimum, env = finite_lqr(A, B, Q, R, horizon=HORIZON), PointMass()
     for k in range(starts):
-        env = PointMass()
         x, _ = env.reset(seed=10_000 * t.seed + k)
         best[k] = float(optimum.expected_cost(env.x))
         for step in range(HORIZON):
@@ -69,8 +67,7 @@ def trial(t: Trial) -> Mapping[str, float]:
 
 def exact(_: Trial) -> Control:
     """The Riccati solution of the horizon."""
-    its = finite_lqr(A, B, Q, R, horizon=HORIZON)
-    return lambda x, step: its.control(x, step)
+    return finite_lqr(A, B, Q, R, horizon=HORIZON).control
 
 
 def endless(_: Trial) -> Control:
