@@ -68,7 +68,7 @@ def coin(monkeypatch):
 
 
 def test_rows_are_kept_as_they_come_and_a_run_goes_on(coin, tmp_path, monkeypatch):
-    made, calls = coin
+    _, calls = coin
     result = run("coin", arms=["heads"], seeds=2, runs=tmp_path)
     assert [v.says for v in result.verdicts] == ["not yet run"]
     assert calls == [("heads", 1, False), ("heads", 2, False)]
@@ -117,7 +117,7 @@ def test_names_are_resolved_or_refused_in_words(monkeypatch, capsys):
     monkeypatch.setitem(registry.ALIASES, "kalman", ("lqr", "the same equation"))
     monkeypatch.setitem(registry.ON_PAPER, "apollo", ("it needs a rocket", "operant recipe run lqr"))
     assert recipe("kalman").name == "lqr"
-    with pytest.raises(ConfigError, match="it needs a rocket. The nearest thing that runs: operant recipe run lqr"):
+    with pytest.raises(ConfigError, match=r"it needs a rocket\. The nearest thing that runs: operant recipe run lqr"):
         recipe("apollo")
     assert main(["recipe", "list"]) == 0
     told = capsys.readouterr().out

@@ -15,9 +15,9 @@ from operant.config.write import json_text
 
 def add_recipes(verbs: Any) -> None:
     """Add the verb to the commands of the parser."""
-    usage = "operant recipe list | show NAME | run NAME [--arm A] [--seeds N] [--verify]"
+    usage = "operant recipe list | show NAME | run NAME [--seeds N] [--verify]"
     recipe = verbs.add_parser("recipe", help="the named systems of the literature, to be run", usage=usage)
-    recipe.description = "The named systems of the literature: what each claims, and what becomes of it here."
+    recipe.description = "The named systems of the literature: what each claims, and what came of it."
     whats = recipe.commands("what")
     listing = whats.add_parser("list", help="every name of the lectures", usage="operant recipe list [--json]")
     listing.description = "Every name of the lectures: what runs, under which name, and what is on paper only."
@@ -26,7 +26,7 @@ def add_recipes(verbs: Any) -> None:
     show = whats.add_parser("show", help="the paper, what is done here, claims and verdicts", usage=usage)
     show.description = "What a recipe does, what it claims, and what became of that."
     show.add_argument("name", metavar="NAME", help="of the recipe; see operant recipe list")
-    usage = "operant recipe run NAME [--arm A ...] [--seeds N] [--miniature] [--verify]"
+    usage = "operant recipe run NAME [--arm A ...] [--seeds N] [--verify]"
     run = whats.add_parser("run", help="run its arms over its seeds; goes on where it was", usage=usage)
     run.description = "Run what is missing of a recipe, and say what became of its claims."
     run.add_argument("name", metavar="NAME", help="of the recipe; see operant recipe list")
