@@ -28,7 +28,7 @@ JITTED = re.compile(
 ROOMS = {
     "vision": 850,
     "games": 200, "search": 240,
-    "agents": 3810, "algo": 5,
+    "agents": 4000, "algo": 5,
     "cli": 3230, "config": 1400, "control": 8890, "data": 1010, "env": 3450, "language": 11400, "math": 1350,
     "run": 2960, "tabular": 1690, "view": 3500, "workers": 1070, "": 420,
 }  # fmt: skip

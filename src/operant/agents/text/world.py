@@ -1,4 +1,4 @@
-"""The text worlds by name: `text/calculator`, `text/grid` and `text/quests`."""
+"""The text worlds by name: `text/calculator`, `text/grid`, `text/quests` and `text/textworld`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ VARIANTS = {
     "calculator": "operant.agents.text.calculator:Calculator",
     "grid": "operant.agents.text.grid:Grid",
     "quests": "operant.agents.text.quests:Quests",
+    "textworld": "operant.agents.text.textworld:TextWorld",
 }
 
 
