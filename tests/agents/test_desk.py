@@ -145,31 +145,49 @@ def solved_by_calls(world, case, made):
     return verdict.solved and desk.completed
 
 
+IDS = {
+    "messages": ["messages"], "contacts": ["contacts"], "payments": ["requests", "transactions"], "notes": ["notes"],
+    "mail": ["mails"], "shop": ["orders"], "calendar": ["events"], "product_id": ["products"], "item_id": ["items"],
+    "card_id": ["cards"],
+}  # fmt: skip
+
+
 def random_calls(world, case, seed, episodes):
-    """Episodes of calls at random, with arguments that are in the world."""
+    """Episodes of calls at random, with arguments that are in the world, and where they belong by their name."""
     rng, store = random.Random(seed), Store(case.snapshot)
-    rows = [row for table in TABLES for row in store.rows(f"SELECT * FROM {table} ORDER BY id DESC LIMIT 30")]
-    values = [value for row in rows for value in row.values() if value is not None]
-    logins = [] if world.tiny else store.rows("SELECT app, password FROM passwords")
+    rows = {table: store.rows(f"SELECT * FROM {table}") for table in TABLES}
     store.close()
-    texts = [v for v in values if isinstance(v, str)] + case.task.instruction.split()
-    numbers = [v for v in values if isinstance(v, int | float)]
+    columns = {}
+    for row in (row for found in rows.values() for row in found):
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value)
+    columns |= {"email": [r["email"] for r in rows["contacts"]], "amount": [v / 100 for v in columns["amount"]]}
+    columns["to"] = columns["email"]
+    texts = [
+        v for name in ("name", "text", "note", "title") for v in columns.get(name, [])
+    ] + case.task.instruction.split()
+    numbers = [v for found in columns.values() for v in found if isinstance(v, int | float)]
+    logins = [] if world.tiny else rows["passwords"]
     offered = [e for e in world.offered.values() if e.full != "desk.complete"]
 
-    def value(kind):
+    def value(app, name, kind):
+        tables = IDS.get(name) or (IDS.get(app) if name == "id" else None)
+        if tables:
+            return rng.choice([row["id"] for table in tables for row in rows[table]] or [1])
+        if columns.get(name) and isinstance(columns[name][0], kind) and rng.random() < 0.8:
+            return rng.choice(columns[name])
         if kind is bool:
             return rng.random() < 0.5
         if kind is str or (kind is object and rng.random() < 0.3):
             return rng.choice(texts)
-        number = rng.choice(numbers)
-        return int(number) if kind is int else rng.choice((number, number / 100))
+        return int(rng.choice(numbers)) if kind is int else rng.choice((1, 0.01)) * rng.choice(numbers)
 
     for _ in range(episodes):
         made = [(f"{row['app']}.login", {"password": row["password"]}) for row in logins]
         for found in rng.choices(offered, k=8):
             given = [p for p in found.parameters if p.required or rng.random() < 0.3]
-            made.append((found.full, {p.name: value(p.kind) for p in given}))
-        yield [*made, ("desk.complete", {"answer": value(object)})]
+            made.append((found.full, {p.name: value(found.app, p.name, p.kind) for p in given}))
+        yield [*made, ("desk.complete", {"answer": value("desk", "answer", object)})]
 
 
 def test_the_small_desks_solutions_take_six_calls_at_most(calls):
@@ -254,7 +272,7 @@ def test_a_reward_of_all_or_nothing(tiny):
     strict = make("tiny", reward="solved")
     strict._sandbox = tiny.sandbox
     found = strict.scenarios("train")
-    scenario = next(s for s in found[:9] if s.template == "pay_for_trip")
+    scenario = next(s for s in found[:30] if s.template == "pay_for_trip")
     case = strict.case(scenario.template, scenario.seed, scenario.variant)
     first = case.task.expected[0].values
     half = f"payments.send(username={first['receiver']!r}, amount={first['amount'] / 100})\ndesk.complete()"

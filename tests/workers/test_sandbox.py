@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import platform
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from operant.config.errors import ConfigError, EnvError
-from operant.workers.sandbox import Limits, Refused, Sandbox
+from operant.workers.sandbox import LAYERS, Limits, Refused, Sandbox
 from operant.workers.sandbox_wire import FRAME, Frames, NoMessage, encode
 from operant.workers.seccomp import AARCH64, X86_64, program
 
@@ -150,6 +151,10 @@ def test_blocks_run_side_by_side_and_a_cancelled_one_ends(box):
         assert (await shells[1].arun("print(1)")).text == "1\n"
         late = await shells[2].arun(STUBBORN)
         assert late.ended == "it took longer than 1 s"
+        for number in (0, 2, 3):  # descriptors are used again
+            lost = await shells[number].arun("import os\nos._exit(0)")
+            assert lost.ended == "its process ended"
+            assert (await shells[number].arun("print(4)")).text == "4\n"
         for s in shells:
             s.close()
 
@@ -188,23 +193,58 @@ def test_names_and_modules_that_cannot_be_are_refused():
         Sandbox(preload=["no_such_module_at_all"])
 
 
-def test_the_end_of_the_sandbox_ends_its_processes():
-    made = Sandbox(NAMES)
-    shell = made.open(Handler())
+@pytest.mark.parametrize("how", ["close", "kill"])
+@pytest.mark.parametrize("layers", [LAYERS, ["filter", "hook"], []])
+def test_the_end_of_the_sandbox_ends_its_processes_and_is_our_fault(how, layers):
+    made = Sandbox(NAMES, layers=layers)
+    shell, busy = made.open(Handler()), made.open(Handler())
     shell.run("x = 1")
-    pid = made.process.pid
+    caught = []
+
+    def work():
+        with contextlib.suppress(EnvError):
+            caught.append(busy.run("while True: pass"))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    time.sleep(0.1)
+    assert made.alive
+    below = _below(made.process.pid) if sys.platform == "linux" else []
+    if how == "close":
+        made.close()
+    else:
+        made.process.kill()
+        made.process.wait()
+    thread.join(5.0)
+    assert not thread.is_alive()
+    assert not caught, "a block of a sandbox that is gone has no outcome"
+    assert not made.alive
+    with pytest.raises(EnvError, match="own process is gone"):
+        shell.run("print(1)")
+    end = time.monotonic() + 5
+    while any(map(_lives, below)) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not any(map(_lives, below))
     made.close()
-    assert made.process.poll() is not None
-    assert shell.run("print(1)").ended == "its process ended"
-    if sys.platform == "linux":
-        assert not [p for p in Path("/proc").glob("[0-9]*/stat") if f" {pid} " in _read(p)]
 
 
-def _read(path):
+def _below(pid):
+    """The processes that descend from one."""
+    parents = {}
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parents[int(place.parent.name)] = int(place.read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found[1:]
+
+
+def _lives(pid):
     try:
-        return path.read_text()
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
-        return ""
+        return False
 
 
 # --- what code may not: each attack prints BROKEN where it gets through ---

@@ -8,19 +8,27 @@ if TYPE_CHECKING:
     from operant.agents.adapters.appworld import AppWorld as AppWorld
     from operant.agents.adapters.openenv import OpenEnv as OpenEnv
     from operant.agents.adapters.verifiers import Verifiers as Verifiers
+    from operant.agents.desk.goals import judge as judge
+    from operant.agents.desk.store import Change as Change
     from operant.agents.desk.world import DeskWorld as DeskWorld
     from operant.agents.text.calculator import Calculator as Calculator
     from operant.agents.text.grid import Grid as Grid
     from operant.agents.text.quests import Quests as Quests
+    from operant.workers.sandbox import Limits as Limits
+    from operant.workers.sandbox import Refused as Refused
+    from operant.workers.sandbox import Sandbox as Sandbox
 
 __getattr__, __dir__ = face(
     {
         "operant.agents.adapters.appworld": "AppWorld",
         "operant.agents.adapters.openenv": "OpenEnv",
         "operant.agents.adapters.verifiers": "Verifiers",
+        "operant.agents.desk.goals": "judge",
+        "operant.agents.desk.store": "Change",
         "operant.agents.desk.world": "DeskWorld",
         "operant.agents.text.calculator": "Calculator",
         "operant.agents.text.grid": "Grid",
         "operant.agents.text.quests": "Quests",
+        "operant.workers.sandbox": "Limits Refused Sandbox",
     }
 )

@@ -95,6 +95,8 @@ class Outcome:
 class Sandbox:
     """A process from which interpreters are forked; one is always kept ready.
 
+    Threads may share it; each interpreter is one thread's.
+
     Args:
         names: what code may call, e.g. `payments.send` or `distance`.
         limits: bounds of each interpreter.
@@ -146,6 +148,15 @@ class Sandbox:
         self.kept_by: tuple[str, ...] = tuple(json.loads(said))
         self._spare = self._fork()
 
+    @property
+    def alive(self) -> bool:
+        """Whether its process is there, which says nothing once it has begun: whatever can be read is its end."""
+        if self._control.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        return not poll.poll(0)
+
     def open(self, handler: Handler) -> Interpreter:
         """A fresh interpreter whose calls this handler answers."""
         return Interpreter(self, handler)
@@ -185,6 +196,8 @@ class Sandbox:
 class Interpreter:
     """A namespace in which blocks run one after the other.
 
+    `run` and `arun` raise what the handler raises, but for `Refused`, and EnvError if the sandbox's process is gone.
+
     Attributes:
         calls: how many calls it has made.
         lost: how often its process was ended.
@@ -213,34 +226,33 @@ class Interpreter:
     async def arun(self, code: str) -> Outcome:
         """Run a block while others go on. If this is cancelled its process is ended."""
         end, deadline = self._begin(code)
-        loop = asyncio.get_running_loop()
+        loop, descriptor = asyncio.get_running_loop(), end.fileno()
         found: asyncio.Future[Outcome] = loop.create_future()
 
         def advance() -> None:
             try:
                 outcome = self._advance(end)
             except Exception as error:
-                found.set_exception(error)
-                loop.remove_reader(end)
+                loop.remove_reader(descriptor)
+                if not found.done():
+                    found.set_exception(error)
                 return
             if outcome is not None:
-                found.set_result(outcome)
-                loop.remove_reader(end)
+                loop.remove_reader(descriptor)
+                if not found.done():
+                    found.set_result(outcome)
 
-        loop.add_reader(end, advance)
-        done = False
+        loop.add_reader(descriptor, advance)
         try:
             async with asyncio.timeout(max(deadline - time.monotonic(), 0.0)):
-                outcome = await found
-            done = True
+                return await found
         except TimeoutError:
-            outcome, done = self._lose(f"it took longer than {self._sandbox.limits.seconds:g} s"), True
-        finally:
-            if end.fileno() >= 0:
-                loop.remove_reader(end)
-            if not done:
-                self.close()
-        return outcome
+            loop.remove_reader(descriptor)
+            return self._lose(f"it took longer than {self._sandbox.limits.seconds:g} s")
+        except BaseException:
+            loop.remove_reader(descriptor)
+            self.close()
+            raise
 
     def close(self) -> None:
         """End the process, if there is one."""
@@ -271,6 +283,9 @@ class Interpreter:
         except OSError:
             data = b""
         if not data:
+            if not self._sandbox.alive:
+                self.close()
+                raise EnvError("the sandbox's own process is gone: nothing can be said of the block")
             return self._lose("its process ended")
         try:
             for frame in self._frames.feed(data):

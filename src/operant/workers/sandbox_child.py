@@ -213,6 +213,7 @@ def _child(
         os.dup2(descriptor, CHANNEL)
         os.closerange(CHANNEL + 1, 256)
         random.seed(0)
+        _dies_with_parent()
         _limit(settings)
         if lines and not _filtered(lines):
             os._exit(71)
@@ -225,7 +226,12 @@ def _child(
         os._exit(0)
 
 
-def _retreat(settings: dict[str, Any]) -> list[str]:
+def _dies_with_parent() -> None:
+    if sys.platform == "linux":
+        _libc.prctl(PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _retreat(settings: dict[str, Any], control: socket.socket) -> list[str]:
     """Give up privileges and what can be seen of the machine; returns what could be given up."""
     layers = settings["layers"]
     kept = ["limits", *(["hook"] if "hook" in layers else [])]
@@ -235,14 +241,16 @@ def _retreat(settings: dict[str, Any]) -> list[str]:
             os.setgid(NOBODY)
             os.setuid(NOBODY)
             kept.append("nobody")
+            _dies_with_parent()  # which a change of user forgets
     if sys.platform == "linux" and "namespaces" in layers:
         if _libc.unshare(NEWUSER | NEWNS | NEWIPC | NEWNET | NEWPID) == 0:
             kept.append("namespaces")
             outer = os.fork()  # the first child is the first process of the new namespace
             if outer:
+                control.close()
                 os.waitpid(outer, 0)
                 os._exit(0)
-            _libc.prctl(PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            _dies_with_parent()
     return kept
 
 
@@ -272,7 +280,7 @@ def main() -> None:
     for name in settings["preload"]:
         importlib.import_module(name)
     lines = bytes.fromhex(settings["filter"])
-    kept = _retreat(settings)
+    kept = _retreat(settings, control)
     if lines and _probe(lines):
         kept.append("filter")
     else:

@@ -35,13 +35,18 @@ def said(outcome: Outcome, most: int) -> tuple[str, str | None]:
     if outcome.ended is not None:
         why = f"ENDED {outcome.ended}: what was called before is done, and the variables are lost"
         return why, why
-    text = outcome.text.rstrip("\n")
+    text = _plain(outcome.text).rstrip("\n")
     if outcome.total > len(outcome.text) or len(text) > most:
         text = cut(text, most, outcome.total)
     if outcome.error is not None:
-        text = f"{text}\n{outcome.error}" if text else outcome.error
-        return text, f"RAISED {outcome.error.rsplit(chr(10), 1)[-1][:200]}"
+        error = _plain(outcome.error)
+        return f"{text}\n{error}" if text else error, f"RAISED {error.rsplit(chr(10), 1)[-1][:200]}"
     return text or "Execution successful.", None
+
+
+def _plain(text: str) -> str:
+    """A text without halves of characters."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def cut(text: str, most: int, total: int) -> str:

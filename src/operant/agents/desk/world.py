@@ -24,6 +24,7 @@ from operant.agents.desk.goals import Expected, Verdict, judge
 from operant.agents.desk.store import Store
 from operant.agents.desk.tasks import calendar as of_calendar
 from operant.agents.desk.tasks import office, phone
+from operant.agents.desk.tasks import payments as of_payments
 from operant.agents.desk.tasks import shop as of_shop
 from operant.agents.desk.tasks.template import TEMPLATES, Task, Template
 from operant.agents.options import made, number
@@ -33,7 +34,7 @@ from operant.language.episodes.world import Observation, Scenario
 from operant.workers.sandbox import Interpreter, Limits, Sandbox
 
 APPS = (desk, messages, contacts, payments, notes, mail, shop, calendar)
-TASKS = (phone, office, of_shop, of_calendar)
+TASKS = (of_payments, phone, office, of_shop, of_calendar)
 TINY_CALLS = (
     "desk.now desk.complete api_docs.apps api_docs.app api_docs.call messages.search messages.thread messages.unread "
     "messages.get messages.send messages.star messages.delete contacts.search contacts.get contacts.by_number "
@@ -133,7 +134,7 @@ class DeskWorld:
             TINY_CALLS.split() if tiny else [e.full for app in desk.DOES for e in ENDPOINTS.values() if e.app == app]
         )
         self.offered: dict[str, Endpoint] = {name: ENDPOINTS[name] for name in names}
-        self.templates = {t.name: t for t in TEMPLATES.values() if t.tiny or not tiny}
+        self.templates = {name: TEMPLATES[name] for name in sorted(TEMPLATES) if TEMPLATES[name].tiny or not tiny}
         self.splits: Sequence[str] = tuple(s for s in SPLITS if s != "app" or not tiny)
         lines = "\n".join(f"{e.signature}: {e.doc}" for e in self.offered.values()) if docs else ""
         system = SYSTEM.format(form=BLOCKS if form == "blocks" else CALLS)
@@ -144,8 +145,8 @@ class DeskWorld:
 
     @property
     def sandbox(self) -> Sandbox:
-        """Where blocks run; started when it is first asked for."""
-        if self._sandbox is None:
+        """Where blocks run; started when it is first asked for, and again where it is gone."""
+        if self._sandbox is None or not self._sandbox.alive:
             self._sandbox = Sandbox(list(self.offered), limits=self._limits)
         return self._sandbox
 

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from operant.agents.desk.draft import TODAY, Draft
 from operant.agents.desk.goals import Expected
 from operant.agents.desk.pools import PROJECTS, THINGS
-from operant.agents.desk.tasks.template import PAGES, Task, money, template
+from operant.agents.desk.tasks.template import PAGES, Task, money, template, turns
 
 
 def _time(d: Draft) -> str:
@@ -19,6 +19,8 @@ def enter_event(d: Draft) -> Task:
     """An event is entered and somebody invited."""
     p, thing, day, start = d.one(), d.rng.choice(THINGS), d.day().isoformat(), _time(d)
     code = f"""email = contacts.search(name={p.name!r})[0]["email"]
+print(email)
+---
 id = calendar.create(title={thing!r}, day={day!r}, start={start!r})["id"]
 print(calendar.invite(id=id, email=email))
 desk.complete()"""
@@ -28,7 +30,7 @@ desk.complete()"""
             f'Put "{thing}" into my calendar for {day}, {start}, with {p.name} as a guest.',
             f'I go to an event called "{thing}" on {day} at {start}. Enter it and invite {p.name}.',
         ),
-        [code],
+        turns(code),
         [
             Expected("events", "added", {"title": thing, "day": day, "start": start}),
             Expected("guests", "added", {"email": p.email}),
@@ -46,6 +48,8 @@ def move_event(d: Draft) -> Task:
     id = d.event(f"{project} meeting", date.fromisoformat(old), _time(d))
     d.event(f"{project} dinner", date.fromisoformat(other), _time(d))
     code = f"""event = calendar.search(query={f"{project} meeting"!r})[0]
+print(event)
+---
 print(calendar.update(id=event["id"], day={new!r}))
 desk.complete()"""
     return Task(
@@ -54,7 +58,7 @@ desk.complete()"""
             f'The "{project} meeting" takes place on {new} now. Change my calendar.',
             f'Change the day of the "{project} meeting" to {new}.',
         ),
-        [code],
+        turns(code),
         [d.changes("events", id, day=new)],
     )
 
@@ -68,9 +72,11 @@ def decline_day(d: Draft) -> Task:
     d.event(titles[3], day, _time(d))
     d.event(titles[3], day + timedelta(days=1), _time(d), status="invited")
     code = f"""{PAGES}
-for event in list(pages(calendar.on, day={day.isoformat()!r})):
-    if event["status"] == "invited":
-        calendar.decline(id=event["id"])
+found = [e for e in pages(calendar.on, day={day.isoformat()!r}) if e["status"] == "invited"]
+print(found)
+---
+for event in found:
+    calendar.decline(id=event["id"])
 desk.complete()"""
     return Task(
         d.say(
@@ -78,7 +84,7 @@ desk.complete()"""
             f"I am away on {day}. Decline every invitation of that day.",
             f"Say no to whatever I am invited to on {day}.",
         ),
-        [code],
+        turns(code),
         [d.changes("events", id, status="declined") for id in invited],
     )
 
@@ -95,6 +101,8 @@ def enter_birthday(d: Draft) -> Task:
     title = f"Birthday of {p.name}"
     code = f"""born = contacts.search(name={p.name!r})[0]["birthday"]
 today = desk.now()[:10]
+print(born, today)
+---
 day = today[:4] + born[4:]
 if day < today:
     day = str(int(today[:4]) + 1) + born[4:]
@@ -106,7 +114,7 @@ desk.complete()"""
             f'When {p.name} has birthday next, I want an event "{title}" at {start} in my calendar.',
             f'Add an event "{title}" at {start} on the day of {p.name}\'s next birthday, as my contacts have it.',
         ),
-        [code],
+        turns(code),
         [Expected("events", "added", {"title": title, "day": day.isoformat(), "start": start})],
     )
 
@@ -121,6 +129,8 @@ def event_from_mail(d: Draft) -> Task:
     code = f"""{d.login("mail")}sender = contacts.search(name={p.name!r})[0]["email"]
 m = mail.search(query={f"Meeting about {project}"!r}, sender=sender)[0]
 words = mail.get(id=m["id"])["body"].split()
+print(words)
+---
 print(calendar.create(title={f"{project} meeting"!r}, day=words[-3], start=words[-1]))
 desk.complete()"""
     return Task(
@@ -129,7 +139,7 @@ desk.complete()"""
             f'Put the meeting about {project} that {p.name} wrote of into my calendar, as "{project} meeting".',
             f'Enter an event "{project} meeting" at the time that the mail of {p.name} about {project} names.',
         ),
-        [code],
+        turns(code),
         [Expected("events", "added", {"title": f"{project} meeting", "day": day, "start": start})],
     )
 
@@ -141,6 +151,8 @@ def when_is_event(d: Draft) -> Task:
     d.event(f"{project} meeting", day, _time(d))
     d.event(f"{project} dinner", day + timedelta(days=d.rng.randrange(1, 9)), _time(d))
     code = f"""event = calendar.search(query={f"{project} meeting"!r})[0]
+print(event)
+---
 desk.complete(answer=event["day"])"""
     return Task(
         d.say(
@@ -148,7 +160,7 @@ desk.complete(answer=event["day"])"""
             f'When is my "{project} meeting"? Answer with the day as YYYY-MM-DD.',
             f'Look up the day of the "{project} meeting" and answer with it as YYYY-MM-DD.',
         ),
-        [code],
+        turns(code),
         answer=day,
     )
 
@@ -162,6 +174,8 @@ def split_bill(d: Draft) -> Task:
     d.store.fill("guests", [{"event_id": id, "email": p.email} for p in group])
     d.event(f"{thing} day", TODAY - timedelta(days=3), "11:00")
     code = f"""{d.login("payments")}event = calendar.get(id=calendar.search(query={f"{thing} night"!r})[0]["id"])
+print(event)
+---
 share = round({whole / 100:g} / (len(event["guests"]) + 1), 2)
 for email in event["guests"]:
     person = contacts.by_email(email=email)
@@ -178,6 +192,6 @@ desk.complete()"""
             "guest their part.",
             f'Split {money(whole)} equally among me and the guests of the event "{thing} night": request each share.',
         ),
-        [code],
+        turns(code),
         [Expected("requests", "added", values) for values in ends],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from operant.agents.desk.draft import Draft
 from operant.agents.desk.goals import Expected
 from operant.agents.desk.pools import ITEMS, PROJECTS, THINGS, TRIPS
-from operant.agents.desk.tasks.template import PAGES, Task, template
+from operant.agents.desk.tasks.template import PAGES, Task, template, turns
 
 
 @template("contacts mail")
@@ -19,6 +19,8 @@ def reply_mail(d: Draft) -> Task:
     words = f"I will bring {d.rng.randrange(2, 60)} copies"
     code = f"""{d.login("mail")}sender = contacts.search(name={p.name!r})[0]["email"]
 m = mail.search(query={f"Project {project}"!r}, sender=sender)[0]
+print(m)
+---
 print(mail.reply(id=m["id"], body={words!r}))
 desk.complete()"""
     return Task(
@@ -27,7 +29,7 @@ desk.complete()"""
             f'{p.name} wrote a mail about project {project}. Answer it with "{words}".',
             f'Answer "{words}" to the mail about project {project} from {p.name}.',
         ),
-        [code],
+        turns(code),
         [d.mails(p.email, f"Re: Project {project}", words)],
     )
 
@@ -42,6 +44,8 @@ def archive_mails(d: Draft) -> Task:
     code = f"""{d.login("mail")}{PAGES}
 sender = contacts.search(name={p.name!r})[0]["email"]
 found = [m["id"] for m in pages(mail.search, sender=sender) if m["folder"] == "inbox"]
+print(found)
+---
 for id in found:
     mail.move(id=id, folder="archive")
 desk.complete()"""
@@ -52,7 +56,7 @@ desk.complete()"""
             f"Move every mail of {p.name} from the inbox to the archive.",
             f"My inbox should hold no mail from {p.name} any more: archive them all.",
         ),
-        [code],
+        turns(code),
         [d.changes("mails", row["id"], folder="archive") for row in ids],
     )
 
@@ -69,6 +73,8 @@ def forward_mail(d: Draft) -> Task:
     code = f"""{d.login("mail")}sender = contacts.search(name={p.name!r})[0]["email"]
 to = contacts.search(name={to.name!r})[0]["email"]
 m = mail.search(query={f"Plan of {project}"!r}, sender=sender)[0]
+print(m)
+---
 print(mail.forward(id=m["id"], to=to))
 desk.complete()"""
     return Task(
@@ -77,7 +83,7 @@ desk.complete()"""
             f"{to.name} needs the mail of {p.name} with the plan of {project}. Forward it.",
             f"Send the mail with the plan of {project}, from {p.name}, on to {to.name}.",
         ),
-        [code],
+        turns(code),
         [d.mails(to.email, f"Fwd: Plan of {project}", body)],
     )
 
@@ -113,6 +119,8 @@ def add_to_note(d: Draft) -> Task:
     id = d.note(f"Shopping for the {thing}", f"{first}\n{second}")
     d.note(f"Shopping for the {other}", second)
     code = f"""note = notes.search(query={f"Shopping for the {thing}"!r})[0]
+print(note)
+---
 print(notes.append(id=note["id"], text={item!r}))
 desk.complete()"""
     return Task(
@@ -121,7 +129,7 @@ desk.complete()"""
             f'My note "Shopping for the {thing}" lacks {item}. Append it as a line.',
             f'Put {item} at the end of the note "Shopping for the {thing}", on a line of its own.',
         ),
-        [code],
+        turns(code),
         [d.changes("notes", id, body=f"{first}\n{second}\n{item}")],
     )
 
@@ -130,10 +138,13 @@ desk.complete()"""
 def sum_note(d: Draft) -> Task:
     """The sum of the costs that stand in a note."""
     trip, other = d.rng.sample(TRIPS, 2)
+    trip, other = f"{trip} {d.rng.randrange(2010, 2026)}", f"{other} {d.rng.randrange(2010, 2026)}"
     costs = {item: d.rng.randrange(5, 300) for item in d.rng.sample(ITEMS, 5)}
     d.note(f"Costs of {trip}", "\n".join(f"{item}: {cost}" for item, cost in costs.items()))
     d.note(f"Costs of {other}", "salt: 17")
     code = f"""note = notes.get(id=notes.search(query={f"Costs of {trip}"!r})[0]["id"])
+print(note["body"])
+---
 desk.complete(answer=sum(float(line.split(": ")[1]) for line in note["body"].splitlines()))"""
     return Task(
         d.say(
@@ -141,7 +152,7 @@ desk.complete(answer=sum(float(line.split(": ")[1]) for line in note["body"].spl
             f'Add up all lines of the note "Costs of {trip}". Answer with the number.',
             f"How much did {trip} cost, by the note about its costs? Answer with the number.",
         ),
-        [code],
+        turns(code),
         answer=sum(costs.values()),
     )
 
@@ -156,6 +167,8 @@ def note_from_text(d: Draft) -> Task:
     d.text(q, f"For {trip} pack {', '.join(d.rng.sample(ITEMS, 4))}")
     code = f"""number = contacts.search(name={p.name!r})[0]["number"]
 m = messages.search(query={f"For {trip}"!r}, number=number)[0]
+print(m)
+---
 print(notes.create(title={f"Packing for {trip}"!r}, body=m["text"]))
 desk.complete()"""
     return Task(
@@ -164,7 +177,7 @@ desk.complete()"""
             f'{p.name} texted me what to pack for {trip}. Copy the text into a note titled "Packing for {trip}".',
             f'Keep the text message of {p.name} about packing as a note with the title "Packing for {trip}".',
         ),
-        [code],
+        turns(code),
         [Expected("notes", "added", {"title": f"Packing for {trip}", "body": text})],
     )
 
@@ -177,7 +190,10 @@ def tag_notes(d: Draft) -> Task:
     d.note(f"{other} 1", "to do")
     tag = d.rng.choice(ITEMS)
     code = f"""{PAGES}
-for note in list(pages(notes.search, query={project!r})):
+found = list(pages(notes.search, query={project!r}))
+print(found)
+---
+for note in found:
     notes.add_tag(id=note["id"], tag={tag!r})
 desk.complete()"""
     return Task(
@@ -186,6 +202,6 @@ desk.complete()"""
             f'Tag every note that mentions {project} with "{tag}".',
             f'The notes about {project} should all have the tag "{tag}".',
         ),
-        [code],
+        turns(code),
         [Expected("tags", "added", {"note_id": id, "tag": tag}) for id in ids],
     )

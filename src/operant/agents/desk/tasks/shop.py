@@ -5,7 +5,7 @@ from __future__ import annotations
 from operant.agents.desk.draft import Draft
 from operant.agents.desk.goals import Expected
 from operant.agents.desk.store import Row
-from operant.agents.desk.tasks.template import PAGES, Task, money, template
+from operant.agents.desk.tasks.template import PAGES, Task, money, template, turns
 
 
 def _products(d: Draft) -> list[Row]:
@@ -23,7 +23,9 @@ def cheapest(d: Draft) -> Task:
     code = f"""{d.login("shop")}{PAGES}
 fits = [p for p in pages(shop.search, category={category!r}) if p["rating"] >= {rating}]
 best = min(fits, key=lambda p: p["price"])
-print(best, shop.add_to_cart(product_id=best["id"], quantity={many}))
+print(best)
+---
+print(shop.add_to_cart(product_id=best["id"], quantity={many}))
 desk.complete()"""
     return Task(
         d.say(
@@ -31,7 +33,7 @@ desk.complete()"""
             f"Of the {category} rated {rating} or better, add the cheapest to the cart, {many} of it.",
             f"Into the cart: {many} of the {category}, all of the cheapest kind that has at least {rating} in rating.",
         ),
-        [code],
+        turns(code),
         [Expected("cart", "added", {"product_id": fits[0][1], "quantity": many})],
     )
 
@@ -43,6 +45,8 @@ def order_product(d: Draft) -> Task:
     kind = ("credit", "debit")[card]
     code = f"""{d.login("payments", "shop")}card = next(c["id"] for c in payments.cards() if c["kind"] == {kind!r})
 product = next(p for p in shop.search(query={product["name"]!r}) if p["name"] == {product["name"]!r})
+print(card, product)
+---
 shop.add_to_cart(product_id=product["id"], quantity={many})
 print(shop.checkout(card_id=card))
 desk.complete()"""
@@ -56,7 +60,7 @@ desk.complete()"""
             f"Buy {many} of the product {product['name']} in the shop, with the {kind} card.",
             f"I need {many} × {product['name']}. Order it by {kind} card.",
         ),
-        [code],
+        turns(code),
         [
             Expected("orders", "added", {"status": "ordered", "total": total, "card_id": card + 1}),
             Expected("items", "added", item),
@@ -81,6 +85,7 @@ for row in pages(shop.orders):
     if item:
         break
 print(order)
+---
 """
 
 
@@ -95,7 +100,7 @@ def cancel_order(d: Draft) -> Task:
             f"I no longer want the {name} that I ordered. Cancel the order.",
             f"Cancel the order in which there is a {name}.",
         ),
-        [f'{_find_item(d, name)}print(shop.cancel_order(id=order["id"]))\ndesk.complete()'],
+        turns(f'{_find_item(d, name)}print(shop.cancel_order(id=order["id"]))\ndesk.complete()'),
         [d.changes("orders", order, status="cancelled")],
     )
 
@@ -111,7 +116,7 @@ def return_product(d: Draft) -> Task:
             f"The {name} from the shop does not please me. Send it back.",
             f"Send the {name} of my orders back to the shop.",
         ),
-        [f'{_find_item(d, name)}print(shop.return_item(item_id=item["id"]))\ndesk.complete()'],
+        turns(f'{_find_item(d, name)}print(shop.return_item(item_id=item["id"]))\ndesk.complete()'),
         [d.changes("items", item, returned=1)],
     )
 
@@ -122,6 +127,8 @@ def review_last(d: Draft) -> Task:
     product, _, _ = _ordered(d, "2026-05-18 08:00", "delivered")
     stars, text = d.rng.randrange(1, 6), f"Lasted {d.rng.randrange(2, 40)} days"
     code = f"""{d.login("shop")}last = shop.order(id=shop.orders(limit=1)[0]["id"])
+print(last)
+---
 print(shop.add_review(product_id=last["items"][0]["product_id"], stars={stars}, text={text!r}))
 desk.complete()"""
     return Task(
@@ -130,7 +137,7 @@ desk.complete()"""
             f'My latest order deserves a review of its product with {stars} stars and the text "{text}".',
             f'Give the product of my last order {stars} stars and write "{text}".',
         ),
-        [code],
+        turns(code),
         [Expected("reviews", "added", {"product_id": product["id"], "stars": stars, "text": text})],
     )
 
@@ -143,6 +150,8 @@ def wishes_of_note(d: Draft) -> Task:
     d.note(f"Presents for {p.name}", "\n".join(row["name"] for row in wanted))
     d.note("Presents for nobody", d.rng.choice(_products(d))["name"])
     code = f"""{d.login("shop")}note = notes.get(id=notes.search(query={f"Presents for {p.name}"!r})[0]["id"])
+print(note["body"])
+---
 for name in note["body"].splitlines():
     product = next(p for p in shop.search(query=name) if p["name"] == name)
     shop.wish(product_id=product["id"])
@@ -153,7 +162,7 @@ desk.complete()"""
             f"My note lists presents for {p.name}. Add all of them to the wish list of the shop.",
             f'The wish list should have all that the note "Presents for {p.name}" names.',
         ),
-        [code],
+        turns(code),
         [Expected("wishes", "added", {"product_id": row["id"]}) for row in wanted],
     )
 
@@ -173,6 +182,6 @@ desk.complete()"""
             f"{p.name} wants to know how much I paid in total for the {name}. Text it.",
             f"Send {p.name} a text with the total of my order of the {name}.",
         ),
-        [code],
+        turns(code),
         [d.texts(p, money(total).strip("$"), exactly=False)],
     )

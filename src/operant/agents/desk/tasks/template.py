@@ -71,6 +71,11 @@ def template(apps: str, *, tiny: bool = False, held: bool = False) -> Callable[.
     return register
 
 
+def turns(code: str) -> list[str]:
+    """Blocks of code, which lines of three dashes part."""
+    return code.split("\n---\n")
+
+
 def money(cents: int) -> str:
     """`$25` or `$12.50`."""
     return f"${cents // 100}" if cents % 100 == 0 else f"${cents / 100:.2f}"
