@@ -16,7 +16,7 @@ from agents.played import following, play, total
 from operant.agents.desk import codecs
 from operant.agents.desk.draft import FULL, TINY, Draft, Rejected, base
 from operant.agents.desk.endpoints import ENDPOINTS, ApiError
-from operant.agents.desk.goals import Expected, Holds, answers, judge
+from operant.agents.desk.goals import Expected, Holds, answers, completion, judge
 from operant.agents.desk.pools import CHAT
 from operant.agents.desk.store import SCHEMA, Change, Store
 from operant.agents.desk.tasks.template import TEMPLATES, Task, Template
@@ -345,6 +345,13 @@ def test_answers_are_typed(right, given, is_right):
     assert answers(right, given) is is_right
 
 
+def test_tasks_and_scenarios_are_counted_apart():
+    assert completion({("a", 1): [True, True, False], ("a", 2): [True, True, True]}) == (5 / 6, 1 / 2)
+    assert completion({("a", 1): [False]}) == (0.0, 0.0)
+    with pytest.raises(ConfigError, match="no task was tried"):
+        completion({})
+
+
 # --- what makes no task ---
 
 
@@ -429,6 +436,15 @@ def test_errors_say_what_is_wrong_and_what_to_do(full):
     with pytest.raises(ApiError, match="409: the task is complete"):
         call(desk, "desk.now")
     assert desk.store.changes() == []
+
+
+def test_a_note_does_not_grow_for_ever(full):
+    desk = full.begin(full.case("add_to_note", SEED, 0))
+    id = call(desk, "notes.create", title="x")["id"]
+    with pytest.raises(ApiError, match="409: the note is full"):
+        for _ in range(20):
+            call(desk, "notes.append", id=id, text="y" * 2_000)
+    assert len(call(desk, "notes.get", id=id)["body"]) <= 20_000
 
 
 def test_pages_have_every_row_once(full):

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from operant.agents.adapters.appworld import AppWorld as AppWorld
     from operant.agents.adapters.openenv import OpenEnv as OpenEnv
     from operant.agents.adapters.verifiers import Verifiers as Verifiers
+    from operant.agents.desk.goals import completion as completion
     from operant.agents.desk.goals import judge as judge
     from operant.agents.desk.store import Change as Change
     from operant.agents.desk.world import DeskWorld as DeskWorld
@@ -23,7 +24,7 @@ __getattr__, __dir__ = face(
         "operant.agents.adapters.appworld": "AppWorld",
         "operant.agents.adapters.openenv": "OpenEnv",
         "operant.agents.adapters.verifiers": "Verifiers",
-        "operant.agents.desk.goals": "judge",
+        "operant.agents.desk.goals": "completion judge",
         "operant.agents.desk.store": "Change",
         "operant.agents.desk.world": "DeskWorld",
         "operant.agents.text.calculator": "Calculator",

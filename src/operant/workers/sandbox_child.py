@@ -1,6 +1,6 @@
 """The process in which the sandbox runs code: `operant.workers.sandbox` says what is kept out, and by what.
 
-    python -s -P -S sandbox_child.py DESCRIPTOR
+    python -s -P -S sandbox_child.py DESCRIPTOR        (-I would ignore PYTHONHASHSEED; no other variable is set)
 
 It imports the standard library alone. It first imports what code may import, gives up what it can, and then forks one
 child for each interpreter that is asked for on the socket DESCRIPTOR: a child begins with the memory of a process that
@@ -262,6 +262,13 @@ def _probe(lines: bytes) -> bool:
     return os.waitpid(pid, 0)[1] == 0
 
 
+def _reap(running: dict[int, int], numbers: dict[int, int]) -> None:
+    """Forget the interpreters that have ended; until then their process ids are no one else's."""
+    with suppress(ChildProcessError):
+        while pid := os.waitpid(-1, os.WNOHANG)[0]:
+            running.pop(numbers.pop(pid, 0), None)
+
+
 def _exactly(control: socket.socket, size: int) -> bytes:
     found = b""
     while len(found) < size:
@@ -297,13 +304,14 @@ def main() -> None:
     _error(ValueError("warm"))
     gc.collect()
     gc.freeze()  # what is here already is not copied by the children's collector
-    running: dict[int, int] = {}
+    running: dict[int, int] = {}  # interpreter → process
+    numbers: dict[int, int] = {}  # and back
     while True:
         order, descriptors, _, _ = socket.recv_fds(control, ORDER.size, 1)
         if not order:
             return
         kind, number = ORDER.unpack(order)
-        running = {k: pid for k, pid in running.items() if os.waitpid(pid, os.WNOHANG)[0] == 0}
+        _reap(running, numbers)
         if kind == b"K" and number in running:
             os.kill(running[number], signal.SIGKILL)
         elif kind == b"F":
@@ -316,7 +324,7 @@ def main() -> None:
                 control.close()
                 _child(descriptors[0], settings, lines, channel, namespace)
             os.close(descriptors[0])
-            running[number] = pid
+            running[number], numbers[pid] = pid, number
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from datetime import date
 from typing import Any, Literal
 
 from operant.agents.desk.store import Change
+from operant.config.errors import ConfigError
 from operant.language.reward.number import number
 
 Label = Literal["no_op_fail", "no_op_pass"]
@@ -105,6 +106,18 @@ def judge(expected: Sequence[Expected], answer: Any, changes: Sequence[Change], 
         found.append(Requirement("the answer is right", "no_op_fail", answers(answer, given)))
     found.append(Requirement("nothing else has changed", "no_op_pass", not left))
     return Verdict(tuple(found))
+
+
+def completion(solved: Mapping[tuple[str, int], Sequence[bool]]) -> tuple[float, float]:
+    """Shares of tasks solved (TGC) and of scenarios solved in every variant (SGC), in [0, 1].
+
+    Args:
+        solved: (template, seed) of a scenario → whether each of its variants was solved.
+    """
+    tasks = [one for variants in solved.values() for one in variants]
+    if not tasks:
+        raise ConfigError("no task was tried: give at least one")
+    return sum(tasks) / len(tasks), sum(map(all, solved.values())) / len(solved)
 
 
 def answers(right: Any, given: Any) -> bool:

@@ -6,6 +6,8 @@ from operant.agents.desk.endpoints import ApiError, Desk, endpoint, filled, like
 from operant.agents.desk.store import Row
 
 ALL = "SELECT id, title, at, pinned FROM notes"
+FULL = 20_000
+"""Characters of a note."""
 NEWEST = "ORDER BY at DESC, id DESC"
 
 
@@ -45,6 +47,8 @@ def create(desk: Desk, title: str, body: str = "") -> Row:
 def append(desk: Desk, id: int, text: str) -> Row:
     """Add a line to the end of a note."""
     body = desk.need("notes", id, "note")["body"]
+    if len(body) + len(text) > FULL:
+        raise ApiError(409, f"the note is full: it holds {FULL:,} characters at most")
     desk.store.update("notes", id, body=f"{body}\n{filled(text, 'text')}" if body else text)
     return {"message": "added"}
 
