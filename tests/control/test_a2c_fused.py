@@ -207,7 +207,7 @@ def test_where_it_does_not_apply_it_says_why() -> None:
         return fused_step(agent, optimizer or optimizer_of(cfg, agent), cfg, advantages)
 
     agent = make_agent()
-    assert "32768 weights" in reason(make_agent(hidden=(256, 129)))
+    assert "65536 weights" in reason(make_agent(hidden=(257, 256)))
     assert "MultiCategorical" in reason(make_agent("multidiscrete", action_sizes=(3, 2)))
     for options in ({"momentum": 0.9}, {"centered": True}, {"weight_decay": 0.1}):
         assert "RMSprop is set to" in reason(agent, torch.optim.RMSprop(parameters(agent), lr=0.1, **options))

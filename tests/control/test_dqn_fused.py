@@ -82,6 +82,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"max_grad_norm": None, "double": True, "target": "none"}, {"hidden": ()}),
     ({}, {"head": "qr", "atoms": 11, "mask": True}),
     ({"double": True, "max_grad_norm": 0.05}, {"head": "qr", "atoms": 50, "hidden": (64, 64)}),
+    ({"double": True}, {"hidden": (256, 256)}),
 ]
 
 
@@ -125,7 +126,7 @@ def test_where_it_does_not_apply_it_says_why() -> None:
     assert "munchausen" in reason({"munchausen": True})
     assert "perceptron" in reason(dueling=True)
     assert "perceptron" in reason(noisy=0.5)
-    assert "32768 weights" in reason(hidden=(256, 129))
+    assert "65536 weights" in reason(hidden=(257, 256))
     side = Side(DQNConfig(fused="on"), dueling=True)
     with pytest.raises(ConfigError, match=r"algo\.fused is on"):
         by_hand(DQNConfig(fused="on").fused, lambda: fused_values(*side.given))

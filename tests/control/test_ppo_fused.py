@@ -127,9 +127,9 @@ def test_equals_autograd(case: dict[str, Any]) -> None:
         assert_same(a, b, first, second)
 
 
-@pytest.mark.parametrize("kind", ["discrete", "box"])
-def test_either_path_goes_on_where_the_other_stopped(kind: str) -> None:
-    a = make_agent(kind)
+@pytest.mark.parametrize(("kind", "spec"), [("discrete", {}), ("box", {}), ("box", {"hidden": (256, 256)})], ids=str)
+def test_either_path_goes_on_where_the_other_stopped(kind: str, spec: dict[str, Any]) -> None:
+    a = make_agent(kind, **spec)
     b = copy.deepcopy(a)
     first, second = adam(a), adam(b)
     steps, clips = segment(a, 150, 0), {"clip": 0.2, "clip_high": 0.2}
@@ -205,7 +205,7 @@ def test_where_it_does_not_apply_it_says_why() -> None:
     assert isinstance(reason(agent), FusedPPO)
     assert "MultiCategorical" in reason(make_agent("multidiscrete", action_sizes=(3, 2)))
     assert "Bernoulli" in reason(make_agent("multibinary"))
-    assert "32768 weights" in reason(make_agent(hidden=(256, 129)))
+    assert "65536 weights" in reason(make_agent(hidden=(257, 256)))
     assert isinstance(reason(make_agent(hidden=())), FusedPPO)
     assert "float32" in reason(make_agent().double())
     assert "one group" in reason(agent, torch.optim.SGD(parameters(agent), lr=LR))

@@ -77,7 +77,7 @@ class FusedValues:
 def fused_values(cfg: DQNConfig, policy: Policy, judge: Policy, optimizer: torch.optim.Optimizer) -> FusedValues | str:
     """The gradient step of these networks by hand, or in words why it does not apply.
 
-    It applies to float32 perceptrons on a CPU with at most 32768 weights in a layer, that give values or quantiles, and
+    It applies to float32 perceptrons on a CPU with at most 65536 weights in a layer, that give values or quantiles, and
     to plain Adam.
     """
     its, parameters = greedy_of(policy), [*policy.parameters()]

@@ -30,7 +30,7 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 Weigh = Callable[[SegmentConfig, Trajectory, Tensor, Tensor], tuple[Tensor, Tensor]]
 """Of a segment, its rewards [N, T] and values [N, T+1]: advantages and the critic's targets [N, T]."""
 
-LARGEST = 2**15
+LARGEST = 2**16
 """Larger layers spend their time in products, where there is nothing to gain."""
 MOMENTS: dict[type[torch.optim.Optimizer], tuple[str, ...]] = {
     torch.optim.SGD: (),
@@ -130,7 +130,7 @@ class Fused:
 def obstacle(agent: Agent, optimizer: torch.optim.Optimizer, *known: type[torch.optim.Optimizer]) -> str | None:
     """Why updates by hand do not apply; None where they do.
 
-    They apply to float32 perceptrons on a CPU with at most 32768 weights in a layer, a categorical or normal policy and
+    They apply to float32 perceptrons on a CPU with at most 65536 weights in a layer, a categorical or normal policy and
     one of the `known` optimisers, without extras.
     """
     policy, critic = agent.policy, agent.critic
