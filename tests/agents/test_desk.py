@@ -7,6 +7,7 @@ import random
 import string
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from datetime import date
 
@@ -517,6 +518,28 @@ def test_equal_scenarios_begin_equally_and_do_not_touch_one_another(tiny):
         await second.close()
 
     asyncio.run(main())
+
+
+def test_a_session_may_be_run_by_one_thread_after_another(tiny, calls):
+    """As by a runner that begins in place, and goes on where coroutines may wait."""
+    with pytest.raises(StopIteration) as first:
+        calls.open(calls.scenarios("train")[0]).reset().send(None)  # never waits
+    assert first.value.value.text.startswith("Task: ")
+    session = tiny.open(tiny.scenarios("train")[0])
+    assert session.reset().send(None) is None  # waits, which is seen at once
+    asyncio.run(session.reset())
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        session.step(codecs.fenced("print(1)")).send(None)
+    seen = []
+
+    def work():
+        seen.append(asyncio.run(session.step(codecs.fenced("print(desk.now())"))).text)
+        asyncio.run(session.close())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == ["2026-05-18 09:00"]
 
 
 def test_scenarios_do_not_depend_on_the_process(tiny):

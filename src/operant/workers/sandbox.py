@@ -225,8 +225,9 @@ class Interpreter:
 
     async def arun(self, code: str) -> Outcome:
         """Run a block while others go on. If this is cancelled its process is ended."""
+        loop = asyncio.get_running_loop()
         end, deadline = self._begin(code)
-        loop, descriptor = asyncio.get_running_loop(), end.fileno()
+        descriptor = end.fileno()
         found: asyncio.Future[Outcome] = loop.create_future()
 
         def advance() -> None:

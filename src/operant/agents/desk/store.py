@@ -65,7 +65,9 @@ class Store:
     """
 
     def __init__(self, snapshot: bytes | None = None, now: str = "2026-05-18 09:00") -> None:
-        self._connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=256)
+        self._connection = sqlite3.connect(
+            ":memory:", isolation_level=None, cached_statements=256, check_same_thread=False
+        )  # one thread at a time uses it, not always the same
         if snapshot is None:
             self._connection.executescript("PRAGMA journal_mode=OFF; PRAGMA page_size=1024;" + SCHEMA)
         else:

@@ -8,6 +8,7 @@ After AppWorld (Trivedi et al. 2024), of which nothing is used; its numbers are 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
 from collections import OrderedDict
@@ -262,6 +263,8 @@ class DeskSession:
 
     async def reset(self) -> Observation:
         """The task in words."""
+        if self._world.form == "blocks":
+            await asyncio.sleep(0)  # whoever runs coroutines that never wait in place sees at once that these do
         await self.close()
         self.desk, self._turn = self._world.begin(self._case), 0
         return Observation(text=f"Task: {self._case.task.instruction}")
