@@ -33,6 +33,7 @@ PLACES: dict[str, Place] = {
     "airl": Place("demonstrations", "on"),
     "dagger": Place("demonstrations", "on"),
     "bc": Place("demonstrations", "fixed"),
+    "decision-transformer": Place("demonstrations", "fixed"),
     "sft": Place("demonstrations", "fixed"),
     "preference-ppo": Place("preferences", "on"),
     "rlhf": Place("preferences", "on"),

@@ -197,8 +197,9 @@ class Run:
             for k in range(episodes):
                 self.policy.forget()
                 episode = Episode(
-                    copies, lambda obs: self.policy.decide(obs, generator=noise), short(self.config.env.id), first + k
-                )
+                    copies, lambda obs: self.policy.decide(obs, generator=noise), short(self.config.env.id), first + k,
+                    told=self.policy.told,
+                )  # fmt: skip
                 with self._traced("play"):
                     if show:
                         show_frames(episode.frames(), fps, episode.caption)

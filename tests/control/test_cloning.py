@@ -223,7 +223,7 @@ def comes_down(agent):
 
 def test_the_mean_hits_the_tree_and_the_humps_do_not(demos):
     """Which way round the tree: what an expert did on both sides is not to be averaged."""
-    for likelihood, share in (("mse", 0.0), ("mixture", 1.0), ("discretised", 1.0)):
+    for likelihood, share in (("mse", 0.0), ("mixture", 1.0), ("flow", 1.0), ("discretised", 1.0)):
         agent = skiers(demos, likelihood)
         act = float(agent.act(np.float32([0, 0]))[0])
         assert abs(act) < 0.4 if share == 0.0 else abs(act) > 0.8, (likelihood, act)
@@ -249,6 +249,11 @@ def test_two_runs_are_equal(demos, tmp_path):
     runs = [cloned(tmp_path / str(k), "CartPole-v1", demos["cart"], 60) for k in range(2)]
     assert runs[0].metrics["loss/policy"].equals(runs[1].metrics["loss/policy"])
     assert runs[0].metrics["test/loss"].equals(runs[1].metrics["test/loss"])
+
+
+def test_a_flow_resumes(demos, tmp_path):
+    settings = {k: x for k, x in FAST.items() if k not in QUIET} | {"data.path": demos["tree"], "algo.updates": 10}
+    assert_resumes(tmp_path, "bc", TREE, every=20, **settings, **{"algo.likelihood": "flow", "algo.flow_steps": 3})
 
 
 @pytest.mark.parametrize("memory", ["none", "gru"])

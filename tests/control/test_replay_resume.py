@@ -19,7 +19,7 @@ from operant.control.replay_files import ReplayFiles
 from operant.control.train_state import Networks
 from operant.data.replay import Replay
 from operant.run import checkpoint, disk
-from reference.resumed import QUIET, assert_resumes
+from reference.resumed import QUIET, assert_resumes, files
 
 TD = f"{Path(__file__).parents[1] / 'reference' / 'td_replay.py'}:build"
 BASE = {
@@ -69,6 +69,51 @@ def test_a_run_goes_on_bit_for_bit(tmp_path, kind, lanes):
     settings = BASE | KINDS[kind] | {"env.num": lanes, "algo.capacity": 60 * lanes, "algo.learning_starts": 20 * lanes}
     run = assert_resumes(tmp_path, TD, env, every=80 * lanes, **settings)
     assert len(pieces(run.path / "checkpoints" / "latest")) >= 2 * lanes
+
+
+def test_on_a_disk_it_is_the_same_run(tmp_path, monkeypatch):
+    """In files without a name: checkpoints are those of memory, through a stop too, and nothing is left behind."""
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    monkeypatch.setenv("TMPDIR", str(aside))
+    settings = BASE | KINDS["n-step"]
+    held = assert_resumes(tmp_path / "memory", TD, "CartPole-v1", every=80, **settings)
+    monkeypatch.setattr(np, "zeros", small(np.zeros))
+    lies = assert_resumes(tmp_path / "disk", TD, "CartPole-v1", every=80, **settings, **{"algo.stored_in": "disk"})
+    assert files(lies) == files(held)
+    assert not [*aside.iterdir()]
+
+
+def small(zeros):
+    """No array of float32 or uint8 as large as a replay's columns are made in memory."""
+
+    def made(shape, dtype=float, *more, **others):
+        assert not (np.size(shape) == 3 and np.dtype(dtype) == np.float32), "a column of observations in memory"
+        return zeros(shape, dtype, *more, **others)
+
+    return made
+
+
+def test_a_replay_beyond_memory_is_refused_there_and_taken_by_a_disk(monkeypatch):
+    from operant.data import memory
+
+    monkeypatch.setattr(memory, "usable", lambda: 2**24)
+    monkeypatch.setattr(memory, "SMALL", 2**10)
+    few = {k: v for k, v in BASE.items() if k != "seed"} | {"algo.capacity": 2_000_000, "total_steps": 2_000_000}
+    with pytest.raises(ConfigError, match=r"algo\.stored_in disk"):
+        operant.loop("dqn", "CartPole-v1", **few)
+    room = few | {"algo.stored_in": "disk", "algo.capacity": 600_000}
+    _, agent = operant.loop("dqn", "CartPole-v1", **room)
+    buffer = agent.beside["replay"].replay
+    assert sum(x.nbytes for x in buffer.columns.values()) > 2**23
+    assert not any(x.any() for x in buffer.columns.values())
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("operant.data.lanes.os.posix_fallocate", full)
+    with pytest.raises(ConfigError, match=r"No space left .* let TMPDIR name a folder"):
+        operant.loop("dqn", "CartPole-v1", **room)
 
 
 def test_a_run_that_was_stopped_anywhere_goes_on_bit_for_bit(tmp_path):

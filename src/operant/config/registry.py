@@ -51,6 +51,7 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "cql": (CONTROL, "operant.control.offline.cql"),
     "discrete-cql": (CONTROL, "operant.control.offline.discrete_cql"),
     "iql": (CONTROL, "operant.control.offline.iql"),
+    "decision-transformer": (CONTROL, "operant.control.offline.decision_transformer"),
     "q-learning": (TABULAR, "operant.tabular.online"),
     "sarsa": (TABULAR, "operant.tabular.online"),
     "expected-sarsa": (TABULAR, "operant.tabular.online"),
@@ -91,6 +92,7 @@ WORLDS: dict[str, str] = {
 
 POLICIES: dict[str, str] = {
     "networks": "operant.control.stored",
+    "return-conditioned": "operant.control.stored",
     "table": "operant.tabular.stored",
     "tiles": "operant.tabular.stored",
     "language": "operant.language.stored",

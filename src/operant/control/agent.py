@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from operant.config.errors import ConfigError, NonFiniteError
 from operant.config.registry import TRUST
 from operant.control.action_values import GreedyValue
 from operant.control.distributions import Normal, Parameters
+from operant.control.flow import Flow
 from operant.control.mlp import MLP
 from operant.control.network import OwnFeatures, OwnNetwork
 from operant.control.networks.renorm import RenormedMLP
@@ -51,6 +52,9 @@ class Agent(Acting, nn.Module):
         ConfigError: if its network cannot be made for such observations.
     """
 
+    kind: ClassVar[str] = "networks"
+    made_of: ClassVar[type[AgentSpec]] = AgentSpec
+
     def __init__(self, spec: AgentSpec, generator: torch.Generator | None = None) -> None:
         super().__init__()
         gen = generator or torch.Generator().manual_seed(0)
@@ -63,8 +67,10 @@ class Agent(Acting, nn.Module):
         self.normalizer = None if spec.obs_clip is None or size == 0 else ObsNormalizer(size, spec.obs_clip)
         self.reward_scale = None if spec.reward_clip is None else RewardScale(spec.reward_clip)
         distribution = spec.distribution(self.interface)
+        if isinstance(distribution, Flow):
+            distribution.begin(gen)
         trunk = self._trunk(gen) if spec.shared else None
-        net = self._net(distribution.outputs, 1.0 if spec.head else 0.01, gen, trunk)
+        net = self._net(distribution.outputs, 1.0 if spec.head or spec.flow else 0.01, gen, trunk)
         self.policy = Policy(net, self.normalizer, self.layout, distribution, spec.log_std_init)
         if spec.head:
             self.critic: Critic | GreedyValue = GreedyValue(self.policy)
@@ -239,7 +245,7 @@ class Agent(Acting, nn.Module):
         (folder / "policy.json").write_text(json.dumps(self.spec.as_json(), indent=2) + "\n")
 
     @classmethod
-    def load(cls, folder: Path, *, trust: bool = False) -> Agent:
+    def load(cls, folder: Path, *, trust: bool = False) -> Self:
         """Read what `save` wrote. `trust` imports the code that it names as its network.
 
         Raises:
@@ -249,11 +255,11 @@ class Agent(Acting, nn.Module):
             raw = load_json(folder / "policy.json")
             raw |= {key: tuple(raw[key]) for key in ("action_sizes", "hidden")}
             tensors = load_file(fits_memory(folder / "model.safetensors"))
-            spec = AgentSpec(**raw)
+            raw.pop("kind", None)
+            spec = cls.made_of(**raw)
             if not trust and spec.own:
                 raise ConfigError(f"{folder}: its network is Python code, {spec.network!r}. {TRUST}")
-            if weights(spec) > sum(x.numel() for x in tensors.values()):
-                raise ValueError("model.safetensors does not fit policy.json: it is smaller")
+            cls.refuse(spec, sum(x.numel() for x in tensors.values()))
             agent = cls(spec)
             missing, unknown = agent.load_state_dict(tensors, strict=False)
             if unknown or (missing := [name for name in missing if not agent._repeated(name)]):
@@ -261,6 +267,12 @@ class Agent(Acting, nn.Module):
         except (OSError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise ConfigError(f"{folder}: not a readable policy ({error})") from error
         return agent
+
+    @classmethod
+    def refuse(cls, spec: AgentSpec, numbers: int) -> None:
+        """Raises ValueError if a spec is none of such an agent with so many numbers."""
+        if weights(spec) > numbers:
+            raise ValueError("model.safetensors does not fit policy.json: it is smaller")
 
     def _input(self, obs: Any) -> Tensor:
         if self.layout.bytes and getattr(obs, "dtype", None) != np.uint8:

@@ -79,7 +79,7 @@ class ReplayFiles:
             ConfigError: if a file cannot be read, or is of another replay.
         """
         replay, file = self.replay, folder / f"{name}.safetensors"
-        columns = {k: np.zeros(x.shape, x.dtype) for k, x in replay.columns.items()}
+        columns = {k: replay.blank(x.shape, x.dtype) for k, x in replay.columns.items()}
         leaves = np.zeros((replay.lanes, replay.size))
         marks: dict[str, tuple[int, int, int]] = {}
         try:

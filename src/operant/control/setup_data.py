@@ -18,6 +18,7 @@ from operant.control.agent import Agent
 from operant.control.distributions import Normal, Parameters
 from operant.control.settings.data import DataConfig, DataRun
 from operant.control.setup import Spec, agent_spec, job_of, make_agent
+from operant.control.spec import AgentSpec
 from operant.data.memory import allow
 from operant.data.replay import Replay
 from operant.data.streams import Streams
@@ -31,6 +32,8 @@ from operant.run.device import device_of
 from operant.run.evaluate import Evaluator, copies, supervisor
 from operant.run.job import Job, Position
 
+Made = Callable[[AgentSpec, Streams, DataSet], Agent]
+"""Makes the agent of a run, of the shape that fits its environment, for the data that it learns from."""
 IMPOSSIBLE = -1e6
 """log π of what a mask rules out is below."""
 
@@ -99,7 +102,9 @@ class FromData:
         return buffer
 
 
-def from_data(cfg: DataRun, env: EnvLike, *, spec: Spec | None = None, apart: bool = True) -> FromData:
+def from_data(
+    cfg: DataRun, env: EnvLike, *, spec: Spec | None = None, apart: bool = True, make: Made | None = None
+) -> FromData:
     """Everything but the loop and its optimiser, made from a config and its one seed.
 
     Args:
@@ -107,6 +112,7 @@ def from_data(cfg: DataRun, env: EnvLike, *, spec: Spec | None = None, apart: bo
         env: whose data they are, and what the policy is measured in.
         spec: fields of the agent's `AgentSpec` that the method decides, or what gives them for a kind of actions.
         apart: for a critic apart from the policy, whatever they see.
+        make: the agent, where it is none of `spec`.
 
     Raises:
         EnvError: if the environment cannot be made.
@@ -120,7 +126,7 @@ def from_data(cfg: DataRun, env: EnvLike, *, spec: Spec | None = None, apart: bo
     finally:
         one.close()
     train, test = load_split(cfg.data, between, cfg.env.id, streams.numpy("split"))
-    agent = make_agent(cfg, made, spec, streams)
+    agent = make_agent(cfg, made, spec, streams) if make is None else make(made, streams, train)
     parts = FromData(
         cfg=cfg, agent=agent, train=train, test=test, between=between, evaluate=Evaluator(cfg, env, agent, limits),
         counter=GradientSteps(), noise=streams.numpy("policy"), generator=streams.numpy("minibatch"),

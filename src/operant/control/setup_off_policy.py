@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,14 +109,21 @@ def _replay(cfg: ReplayRun, name: EnvLike, agent: Agent, env: VectorEnv) -> Repl
         buffer = Replay(
             its.capacity, env.num, cfg.device, stack=stack, frame=frame, memory=agent.remembers,
             alpha=its.priority_alpha if its.priority == "proportional" else None, hindsight=goals,
+            folder=Path(os.environ.get("TMPDIR") or "/var/tmp") if its.stored_in == "disk" else None,
         )  # fmt: skip
         buffer.allocate(
             obs=(env.observations.dtype, (env.obs_dim,)), reward=(np.float32, ()), flags=(np.uint8, ()),
             action=(action_dtype(env.action_space), Actions(env.action_space).width),
         )  # fmt: skip
         allow(buffer.bytes(cfg.total_steps), "a replay of so many transitions takes")
+    except OSError as error:
+        raise ConfigError(
+            f"the disk takes no replay of algo.capacity {its.capacity:,} rows ({said(error)}): let TMPDIR name a "
+            "folder with room, or lower algo.capacity"
+        ) from error
     except (MemoryError, ValueError) as error:
-        raise ConfigError(f"algo.capacity is {its.capacity:,}, and {said(error)}: lower it") from error
+        more = ", or set algo.stored_in disk" if its.stored_in == "memory" else ""
+        raise ConfigError(f"algo.capacity is {its.capacity:,}, and {said(error)}: lower it{more}") from error
     return buffer
 
 

@@ -23,6 +23,7 @@ from operant.control.distributions import (
     MultiCategorical,
     Normal,
 )
+from operant.control.flow import STEPS, Flow
 from operant.control.mlp import ACTIVATIONS
 from operant.control.multimodal import Discretised, Mixture
 from operant.control.networks.convolutional import CONVOLUTIONAL, refuse_small
@@ -33,7 +34,7 @@ from operant.env.spaces import ActionKind, Actions
 OPTIONAL = (
     "network", "memory", "memory_size", "shared", "std", "squash", "critics", "observation_space", "action_space",
     "action_mask", "head", "atoms", "value_min", "value_max", "dueling", "noisy", "layer_norm", "batch_renorm",
-    "components", "bins",
+    "components", "bins", "flow",
 )  # fmt: skip
 """Of a spec, what `policy.json` leaves out where it is as in a perceptron that sees a vector."""
 
@@ -71,6 +72,7 @@ class AgentSpec:
     batch_renorm: bool = False  # whether networks of Q(s, a) norm what goes into their layers
     components: int = 0  # of a mixture of normal distributions for continuous actions; 0: one
     bins: int = 0  # into which each number of a continuous action falls; 0: it has a density
+    flow: int = 0  # steps from noise to a continuous action; 0: it does not flow
 
     def as_json(self) -> dict[str, Any]:
         """What `policy.json` holds: what is not beyond a perceptron that sees a vector is left out."""
@@ -126,11 +128,7 @@ class AgentSpec:
             case "multibinary":
                 return Bernoulli(self.action_sizes[0])
             case _:
-                return (
-                    Mixture(self.action_sizes[0], self.components)
-                    if self.components
-                    else self._normal(self.action_sizes[0])
-                )
+                return self._humps(self.action_sizes[0])
 
     def greedy(self) -> Greedy:
         """The distribution of a network of action values.
@@ -148,8 +146,8 @@ class AgentSpec:
 
     def _of(self, space: Any) -> Distribution:
         if isinstance(space, spaces.Dict | spaces.Tuple):
-            if self.components or self.bins:
-                raise ConfigError(f"a mixture or bins are of a Box of actions, and these are {space}")
+            if self.components or self.bins or self.flow:
+                raise ConfigError(f"a mixture, bins or a flow are of a Box of actions, and these are {space}")
             inner = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
             return Composite([self._of(one) for one in inner])
         sizes = action_sizes(space)
@@ -159,23 +157,28 @@ class AgentSpec:
             return MultiCategorical(sizes)
         if isinstance(space, spaces.MultiBinary):
             return Bernoulli(sizes[0])
-        if not (self.squash or self.bins or self.components):
+        if not (self.squash or self.bins or self.components or self.flow):
             return self._normal(sizes[0])
         with np.errstate(over="ignore"):
             reach = space.high.astype(np.float32) - space.low.astype(np.float32)
         low, high = (torch.from_numpy(x.astype(np.float32).ravel()) for x in (space.low, space.high))
-        if self.components:
-            bounds = (low, high) if np.isfinite(reach).all() and (reach > 0).all() else ()
-            return Mixture(sizes[0], self.components, *bounds)
+        if self.components or self.flow:
+            return self._humps(sizes[0], *((low, high) if np.isfinite(reach).all() and (reach > 0).all() else ()))
         if not np.isfinite(reach).all():
             what, instead = ("policy.squash", "leave it off")
             if self.bins:
                 what, instead = "likelihood discretised", "take gaussian or mixture"
-            if self.critics:
+            if self.critics or self.std == "none":
                 what = "the method squashes actions, which"
                 instead = "bound them in the environment (gymnasium.wrappers.RescaleAction), or use ppo"
             raise ConfigError(f"{what} needs finite bounds, and the actions are {space}: {instead}")
         return Discretised(sizes[0], self.bins, low, high) if self.bins else self._normal(sizes[0], low, high)
+
+    def _humps(self, size: int, *bounds: torch.Tensor) -> Distribution:
+        """Of numbers that are not squashed."""
+        if self.flow:
+            return Flow(size, self.flow, *bounds)
+        return Mixture(size, self.components, *bounds) if self.components else self._normal(size)
 
     def _normal(self, size: int, *bounds: torch.Tensor) -> Normal:
         if self.std == "none":
@@ -206,8 +209,8 @@ def weights(spec: AgentSpec) -> int:
         raise ValueError("policy.json: shared, squash or batch_renorm is neither true nor false")
     if type(spec.critics) is not int or spec.critics < 0:
         raise ValueError("policy.json: critics is no count")
-    if any(type(x) is not int or x < 0 for x in (spec.components, spec.bins)):
-        raise ValueError("policy.json: components or bins is no count")
+    if any(type(x) is not int or x < 0 for x in (spec.components, spec.bins, spec.flow)) or spec.flow > STEPS:
+        raise ValueError("policy.json: components, bins or flow is no count")
     if type(spec.memory_size) is not int or spec.memory_size < (1 if spec.memory else 0):
         raise ValueError("policy.json: memory_size is not a positive whole number")
     _check_values(spec)
@@ -216,7 +219,7 @@ def weights(spec: AgentSpec) -> int:
     outputs = sum(spec.action_sizes) * max(1, spec.atoms)
     inputs = spec.layout(spec.interface()).vector_size
     widths = (inputs, *spec.hidden)
-    if spec.action_kind == "composite" or spec.std == "network" or spec.components or spec.bins:
+    if spec.action_kind == "composite" or spec.std == "network" or spec.components or spec.bins or spec.flow:
         outputs = max(1, spec.components, spec.bins)  # at least
     actor = sum(a * b for a, b in pairwise(widths)) + widths[-1] * outputs
     if spec.head:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from operant.config.schema import RunConfig
 from operant.control.agent import Agent
+from operant.control.offline.conditioned import KIND, Conditioned
 from operant.env import EnvLike
 from operant.run.actor import Actor
 from operant.run.evaluate import Evaluator
+from operant.run.world import kind_of
 
 NO_FILM = NO_EXPORT = ""
 NEXT = "play {path}"
@@ -17,7 +19,7 @@ NEXT = "play {path}"
 
 def read(folder: Path, *, trust: bool = False) -> Agent:
     """The agent in a folder. Raises ConfigError if it cannot be read, or names code and is not trusted."""
-    return Agent.load(folder, trust=trust)
+    return (Conditioned if kind_of(folder) == KIND else Agent).load(folder, trust=trust)
 
 
 def measure(cfg: RunConfig, policy: Actor, env: EnvLike) -> Evaluator:

@@ -26,6 +26,7 @@ from operant.run.train_state import Filed
 SHAPED = (
     "action_kind", "activation", "network", "memory", "shared", "std", "squash", "critics", "action_mask", "head",
     "atoms", "value_min", "value_max", "dueling", "layer_norm", "batch_renorm", "components", "bins",
+    "flow",
 )  # fmt: skip
 """Of `policy.json`, what decides what weights mean and is not seen in their shapes."""
 
@@ -111,7 +112,7 @@ class Networks:
 
     def begin_from(self, folder: Path) -> None:
         """Take over networks and running statistics from a folder; the optimiser stays new (`operant.run.begin`)."""
-        refuse_kind(folder, "networks")
+        refuse_kind(folder, self.agent.kind)
         usual = {f.name: f.default for f in fields(AgentSpec) if f.name in SHAPED}
         there: Any = usual | load_json(folder / "policy.json")
         own = usual | self.agent.spec.as_json()

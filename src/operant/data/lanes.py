@@ -8,8 +8,13 @@ episode begins, the older ones of its first stack stand in rows before it, so th
 
 from __future__ import annotations
 
+import mmap
+import os
 from collections.abc import Mapping
 from importlib import import_module
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -39,6 +44,8 @@ class Lanes:
         stack: K, frames that an observation holds, the oldest first; 1 where it is stored as it is.
         frame: numbers of a frame; those behind K of them belong to the observation alone.
         spans: whether each row of an episode that is over learns where it began and ended.
+        folder: on a disk, where the columns lie in files that have no name, of which memory holds what is used; None
+            keeps them in memory.
 
     Attributes:
         head: [N], rows written so far. Row s of a lane lies in slot s modulo `size`.
@@ -52,9 +59,12 @@ class Lanes:
 
     compiled = True
 
-    def __init__(self, capacity: int, lanes: int, *, stack: int = 1, frame: int = 0, spans: bool = False) -> None:
+    def __init__(
+        self, capacity: int, lanes: int, *, stack: int = 1, frame: int = 0, spans: bool = False,
+        folder: Path | None = None,
+    ) -> None:  # fmt: skip
         self.lanes, self.capacity, self.size = lanes, capacity, max(2, -(-capacity // lanes)) + stack
-        self.older, self.frame = stack - 1, frame
+        self.older, self.frame, self.folder = stack - 1, frame, folder
         self._lane = np.arange(lanes)
         self._move(np.zeros(lanes, np.int64))
         self.columns: dict[str, Array] = {}
@@ -76,9 +86,10 @@ class Lanes:
         return int(self.taken_of.sum())
 
     def bytes(self, steps: int) -> int:
-        """What so many steps of experience take, or all of its rows where they are fewer."""
+        """What so many steps of experience take in memory, or all of its rows where they are fewer."""
         own = self._starts.itemsize + 2 * self._starts.itemsize * bool(self._span.size)
-        return min(steps, self.lanes * self.size) * (own + sum(x[0, 0].nbytes for x in self.columns.values()))
+        held = 0 if self.folder is not None else sum(x[0, 0].nbytes for x in self.columns.values())
+        return min(steps, self.lanes * self.size) * (own + held)
 
     def extend(self, traj: Trajectory) -> None:
         """Take in a segment of these copies, which goes on where the last one ended.
@@ -127,8 +138,26 @@ class Lanes:
         """Make the columns for rows of these types and shapes; the system gives memory as they are written."""
         for name, (dtype, shape) in like.items():
             shape = (shape[0] - self.older * self.frame,) if name == "obs" else shape
-            self.columns[name] = np.zeros((self.lanes, self.size, *shape), dtype)
+            self.columns[name] = self.blank((self.lanes, self.size, *shape), np.dtype(dtype))
         self._flats = None
+
+    def blank(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """A column of zeros, in memory or in a file.
+
+        The file has no name, so that nothing is left of it, however the process ends; its bytes are set aside at once,
+        so that a full disk is told of here and not in the middle of a run.
+
+        Raises:
+            OSError: if it cannot be made, or the disk has not so much room.
+        """
+        if self.folder is None or not prod(shape):
+            return np.zeros(shape, dtype)
+        with TemporaryFile(dir=self.folder) as file:
+            size = prod(shape) * dtype.itemsize
+            file.truncate(size)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.frombuffer(mmap.mmap(file.fileno(), size), dtype).reshape(shape)
 
     def observed(self, lane: Array, row: Array) -> Array:
         """[B, D], what was seen in these rows [B]; stacks whole."""

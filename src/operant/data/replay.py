@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -50,6 +51,7 @@ class Replay(Lanes):
         memory: S, numbers that an agent with memory remembers; 0 without.
         alpha: α, exponent of the priorities; None draws uniformly.
         hindsight: gives decisions other goals when they are drawn, or None.
+        folder: as `Lanes` has it.
 
     Attributes:
         tree: the priorities of all slots, lane by lane, 0 where there is no decision to be drawn; None if uniform.
@@ -58,10 +60,10 @@ class Replay(Lanes):
 
     def __init__(
         self, capacity: int, lanes: int, device: str = "cpu", *, stack: int = 1, frame: int = 0, memory: int = 0,
-        alpha: float | None = None, hindsight: Hindsight | None = None,
+        alpha: float | None = None, hindsight: Hindsight | None = None, folder: Path | None = None,
     ) -> None:  # fmt: skip
         spans = hindsight is not None
-        super().__init__(capacity, lanes, stack=stack, frame=frame, spans=spans)
+        super().__init__(capacity, lanes, stack=stack, frame=frame, spans=spans, folder=folder)
         self.device, self.memory, self.alpha, self.hindsight = device, memory, alpha, hindsight
         self.highest = 1.0
         self.tree = None if alpha is None else SumTree(lanes * self.size)

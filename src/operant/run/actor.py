@@ -34,6 +34,10 @@ class Actor(Policy, Protocol):
         """Episodes begin where `rows` [N] is True, or in all rows: a policy with memory lets go of what was before."""
         ...
 
+    def told(self, reward: np.ndarray) -> None:
+        """So much was paid in each row [N] for its last decision; most policies do not care."""
+        ...
+
     def value(self, obs: Any) -> np.ndarray:
         """V of one raw observation or of a batch of them, in the units of the environment's reward."""
         ...
@@ -55,6 +59,9 @@ class Acting:
 
     def forget(self, rows: np.ndarray | None = None) -> None:
         """Begin new episodes where `rows` [N] is True, or in all rows; without memory there is nothing to forget."""
+
+    def told(self, reward: np.ndarray) -> None:
+        """So much was paid in each row [N] for its last decision; a policy that asks for a return counts it."""
 
     def estimate(self, obs: Any) -> np.ndarray:
         """The policy's own V of each of [N, D] observations."""

@@ -26,6 +26,10 @@ def _nothing(rows: np.ndarray | None) -> None:
     """What a policy without memory forgets."""
 
 
+def _silent(reward: np.ndarray) -> None:
+    """What a policy that asks for no return is told."""
+
+
 class NoCopies(EnvError):
     """Not one copy of the environment could be made."""
 
@@ -50,15 +54,10 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    env: VectorEnv,
-    act: Callable[[np.ndarray], np.ndarray],
-    *,
-    episodes: int,
-    seed: int,
-    max_steps: int = EPISODE,
-    limited: bool = False,
-    forget: Callable[[np.ndarray | None], None] = _nothing,
-) -> Evaluation:
+    env: VectorEnv, act: Callable[[np.ndarray], np.ndarray], *, episodes: int, seed: int, max_steps: int = EPISODE,
+    limited: bool = False, forget: Callable[[np.ndarray | None], None] = _nothing,
+    told: Callable[[np.ndarray], None] = _silent,
+) -> Evaluation:  # fmt: skip
     """Run `episodes` whole episodes of a policy.
 
     Each of the N copies owes a fixed share of the episodes. (Taking the first E to finish would favour short ones.)
@@ -72,6 +71,7 @@ def evaluate(
         max_steps: of an episode, after which it is cut and counts with what it has.
         limited: the copies themselves end an episode as truncated then.
         forget: told in which copies [N] bool an episode begins; None is all of them.
+        told: what each copy [N] was paid for its decision.
     """
     quota = np.full(env.num, episodes // env.num) + (np.arange(env.num) < episodes % env.num)
     running, length, waits = np.zeros(env.num), np.zeros(env.num, np.int64), np.zeros(env.num, np.bool_)
@@ -95,6 +95,7 @@ def evaluate(
             forget(None)
             running[:], length[:], waits[:] = 0.0, 0, False
         step = env.step(act(obs))
+        told(step.reward)
         running += step.reward
         length += step.acted
         since += 1
@@ -141,6 +142,7 @@ class Evaluator:
                 max_steps=its.max_steps if isinstance(its, EpisodesConfig) else self.cfg.eval.max_steps,
                 limited=isinstance(its, EpisodesConfig),
                 forget=self.agent.forget,
+                told=self.agent.told,
             )
 
     def keep(self, run: Path, step: int) -> dict[str, float]:

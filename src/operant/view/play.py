@@ -29,6 +29,7 @@ class Episode:
     total: float = 0.0
     length: int = 0
     ended: str = field(default="", init=False)
+    told: Callable[[np.ndarray], None] | None = None  # what was paid for each action
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yield the picture before each action and that of the last state, which stands for a second, [H, W, 3] uint8.
@@ -41,6 +42,8 @@ class Episode:
         while not self.ended and self.length < MAX_STEPS:
             step = self.env.step(self.act(obs))
             obs = step.obs
+            if self.told is not None:
+                self.told(step.reward)
             self.total += float(step.reward[0])
             self.length += 1
             advance(self.length, MAX_STEPS, "steps at most")

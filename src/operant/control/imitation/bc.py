@@ -19,7 +19,7 @@ from torch import Tensor
 from operant.config.errors import ConfigError
 from operant.control.agent import Agent
 from operant.control.imitation.departure import Watched
-from operant.control.imitation.likelihood import LogLikelihood, distance, learnt, likelihood_of, spec_of
+from operant.control.imitation.likelihood import LogLikelihood, distance, learnt, likelihood_of, objective_of, spec_of
 from operant.control.settings.imitation import BCConfig, BCRun, CloningConfig
 from operant.control.setup_data import FromData, from_data
 from operant.control.updates import row_of, take_step
@@ -173,7 +173,8 @@ def build(cfg: BCRun, env: EnvLike, say: Say = silent) -> Job:
     parts = from_data(cfg, env, spec=lambda kind: spec_of(algo, cfg.policy, kind, cfg.env.id))
     logp_of = likelihood_of(algo, parts.agent)
     optimizer = torch.optim.Adam(learnt(algo, parts.agent), lr=algo.lr)
-    loop = bc(algo, parts, optimizer, drawing(algo, parts), logp_of, testing(parts, logp_of),
+    objective = objective_of(algo, parts.agent, parts.noise)
+    loop = bc(algo, parts, optimizer, drawing(algo, parts), objective, testing(parts, logp_of),
               total_steps=cfg.total_steps)  # fmt: skip
     say(f"Learns from {len(parts.train)} episodes of {parts.train.steps:,} steps, mean return "
         f"{parts.train.returns.mean():.1f}" + (f"; tests on {len(parts.test)}." if parts.test else "."))  # fmt: skip

@@ -24,7 +24,7 @@ from operant.control.agent import Agent
 from operant.control.distributions import Normal
 from operant.control.imitation.bc import Decisions, pieces
 from operant.control.imitation.expert import Supervised, apart_of, expert_of
-from operant.control.imitation.likelihood import LogLikelihood, distance, learnt, likelihood_of, spec_of
+from operant.control.imitation.likelihood import LogLikelihood, distance, learnt, objective_of, spec_of
 from operant.control.replay_actor_critic import steps_taken
 from operant.control.replay_files import ReplayFiles
 from operant.control.settings.imitation import DAggerConfig, DAggerRun
@@ -175,5 +175,6 @@ def build(cfg: DAggerRun, env: EnvLike, say: Say = silent) -> Job:
         labels.seam()
         parts.begin(at)
 
-    loop = dagger(algo, parts, made[0], labels, optimizer, likelihood_of(algo, parts.agent))
+    objective = objective_of(algo, parts.agent, parts.generator)
+    loop = dagger(algo, parts, made[0], labels, optimizer, objective)
     return parts.job(loop, optimizer, begin)

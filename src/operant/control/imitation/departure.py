@@ -64,6 +64,10 @@ class Watched:
             self._since = np.where(rows, 0, self._since)
         self.agent.forget(rows)
 
+    def told(self, reward: NDArray[np.floating]) -> None:
+        """As the agent."""
+        self.agent.told(reward)
+
     def keep(self, run: Path, step: int) -> dict[str, float]:
         """Write what share of the states was outside, by their time in the episode; nothing of it is a metric."""
         if not self._rows:

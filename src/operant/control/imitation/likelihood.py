@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.control.agent import Agent
 from operant.control.distributions import Normal
+from operant.control.flow import Flow
 from operant.control.settings.imitation import CloningConfig
 from operant.control.settings.policy import PolicyConfig
 from operant.data.trajectory import Obs
@@ -33,13 +35,20 @@ def spec_of(cfg: CloningConfig, policy: PolicyConfig, kind: str, where: str) -> 
     if its == "auto":
         return {}
     if (its == "categorical") != (kind not in ("box", "composite")) or kind == "composite":
-        known = {"box": "continuous: mse, gaussian, mixture or discretised"}.get(kind, f"{kind}: leave it at auto")
+        known = {"box": "continuous: mse, gaussian, mixture, flow or discretised"}.get(
+            kind, f"{kind}: leave it at auto"
+        )
         raise ConfigError(f"algo.likelihood is {its}, and the actions of {where} are {known}")
-    if its in ("mixture", "discretised") and policy.squash:
+    if its in ("mixture", "flow", "discretised") and policy.squash:
         raise ConfigError(f"policy.squash is on, and algo.likelihood {its} does not squash: leave it off")
     if its == "mse":
         return {"std": "parameter"}
-    return {"components": cfg.components} if its == "mixture" else {"bins": cfg.bins} if its == "discretised" else {}
+    decided = {
+        "mixture": {"components": cfg.components},
+        "flow": {"flow": cfg.flow_steps},
+        "discretised": {"bins": cfg.bins},
+    }
+    return decided.get(its, {})
 
 
 def likelihood_of(cfg: CloningConfig, agent: Agent) -> LogLikelihood:
@@ -56,6 +65,14 @@ def likelihood_of(cfg: CloningConfig, agent: Agent) -> LogLikelihood:
         return policy.distribution.logp(policy.parameters_of(obs), action)
 
     return of_mean if cfg.likelihood == "mse" else of_distribution
+
+
+def objective_of(cfg: CloningConfig, agent: Agent, generator: np.random.Generator) -> LogLikelihood:
+    """What a gradient step goes up: the likelihood; of a flow minus its loss of matching at a place that is drawn."""
+    policy = agent.policy
+    if not isinstance(its := policy.distribution, Flow):
+        return likelihood_of(cfg, agent)
+    return lambda obs, action: -its.matching(policy.parameters_of(obs), action, generator)
 
 
 def distance(agent: Agent, obs: Obs, action: Tensor) -> Tensor:

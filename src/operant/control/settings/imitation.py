@@ -12,7 +12,7 @@ from operant.control.settings.data import DataConfig, DataRun
 from operant.control.settings.gradients import OneCopyConfig
 from operant.control.settings.policy import ControlRun
 
-Likelihood = Literal["auto", "mse", "gaussian", "mixture", "categorical", "discretised"]
+Likelihood = Literal["auto", "mse", "gaussian", "mixture", "flow", "categorical", "discretised"]
 
 
 class CloningConfig(Section):
@@ -20,10 +20,11 @@ class CloningConfig(Section):
 
     likelihood: Likelihood = Field(
         default="auto",
-        description="of actions: mse (the mean alone), gaussian, mixture (of several), discretised (bins); categorical "
-        "of choices; auto is gaussian or categorical",
+        description="of actions: mse (the mean alone), gaussian, mixture (of several), flow (from noise), discretised "
+        "(bins); categorical of choices; auto is gaussian or categorical",
     )
     components: PositiveInt = Field(default=5, description="mixture: normal distributions")
+    flow_steps: int = Field(default=10, description="flow: steps from noise to an action", ge=1, le=1_000)
     bins: int = Field(default=32, description="discretised: bins of each number of an action", ge=2, le=65_536)
     lr: PositiveFloat = Field(default=1e-3, description="Adam's learning rate")
     batch: PositiveInt = Field(default=128, description="decisions of a gradient step")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from operant.config.schema import Section
 from operant.control.settings.continuous import (
     ReplayActorCriticConfig,
     ReplayPolicyConfig,
@@ -18,6 +19,7 @@ from operant.control.settings.values import ValuesConfig
 COLLECTING = (
     "algo.capacity", "algo.learning_starts", "algo.train_freq", "algo.gradient_steps", "algo.priority",
     "algo.priority_alpha", "algo.priority_beta", "algo.hindsight", "algo.hindsight_k", "algo.keep_replay",
+    "algo.stored_in",
 )  # fmt: skip
 """What actor–critics with a replay have that collect for it: here it is filled once."""
 POLICY = ("policy.std", "policy.squash", "policy.log_std_init", "policy.shared")
@@ -148,4 +150,42 @@ class DiscreteCQLRun(DataRun):
     )
     algo: DiscreteCQLConfig = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
         default_factory=DiscreteCQLConfig
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- decisions
+class DecisionTransformerConfig(Section):
+    """The decision transformer (Chen et al. 2021): cloning that is told what return followed."""
+
+    context: int = Field(default=20, description="steps that it looks back on", ge=1, le=1_000)
+    layers: PositiveInt = Field(default=3, description="blocks of the transformer")
+    heads: PositiveInt = Field(default=1, description="heads of its attention, which divide width")
+    width: PositiveInt = Field(default=128, description="numbers of a token")
+    target: float | None = Field(
+        default=None, description="the return that it asks for when it acts; the best of the data if unset"
+    )
+    lr: PositiveFloat = Field(default=1e-4, description="AdamW's learning rate")
+    warmup: NonNegativeInt = Field(default=1_000, description="gradient steps in which the learning rate rises to it")
+    weight_decay: NonNegativeFloat = Field(default=1e-4, description="AdamW's weight decay")
+    batch: PositiveInt = Field(default=64, description="pieces of episodes in a gradient step")
+    max_grad_norm: PositiveFloat | None = Field(
+        default=0.25, description="bound on the global gradient norm; none if unset"
+    )
+    updates: PositiveInt = Field(default=100, description="gradient steps for each row of metrics")
+
+
+class DecisionTransformerRun(DataRun):
+    """A run of the decision transformer."""
+
+    unused: ClassVar[tuple[str, ...]] = (
+        *DataRun.unused, *POLICY, "policy.memory", "policy.memory_size", "policy.hidden", "policy.activation",
+        "data.test", "data.test_share",
+    )  # fmt: skip
+    algorithm: str = Field(default="decision-transformer", description="name of the algorithm")
+    total_steps: PositiveInt = Field(default=30_000, description="gradient steps of training")
+    policy: NormalisedPolicyConfig = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default_factory=NormalisedPolicyConfig
+    )
+    algo: DecisionTransformerConfig = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default_factory=DecisionTransformerConfig
     )

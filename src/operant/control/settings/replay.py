@@ -50,6 +50,10 @@ class ReplayConfig(Section):
         default=True,
         description="whether checkpoints hold what was stored; without, a resumed run stores anew and differs",
     )
+    stored_in: Literal["memory", "disk"] = Field(
+        default="memory",
+        description="disk: in files under $TMPDIR or /var/tmp, of which memory holds what is used, for more than it",
+    )
     updates: PositiveInt = Field(default=128, description="turns of learning for each row of metrics")
 
 

@@ -15,7 +15,7 @@ from operant.control.settings.gradients import (
 )
 from operant.control.settings.imitation import BCRun, DAggerRun
 from operant.control.settings.off_policy import ImpalaRun, OffPolicyActorCriticRun
-from operant.control.settings.offline import CQLRun, DiscreteCQLRun, IQLRun, TD3BCRun
+from operant.control.settings.offline import CQLRun, DecisionTransformerRun, DiscreteCQLRun, IQLRun, TD3BCRun
 from operant.control.settings.ppo import PPORun
 from operant.control.settings.preferences import PreferencePPORun
 from operant.control.settings.trust_region import LagrangianRun, NaturalGradientRun, TRPORun
@@ -53,5 +53,6 @@ RUNS: dict[str, type[RunConfig]] = {
     "cql": CQLRun,
     "discrete-cql": DiscreteCQLRun,
     "iql": IQLRun,
+    "decision-transformer": DecisionTransformerRun,
 }
 """The settings of a run of each algorithm."""
