@@ -16,8 +16,9 @@ CASES: dict[str, dict[str, Any]] = {
     "td3-bc": COMMON | {"alpha": 2.5, "policy_every": 2},
     "iql": COMMON | {"expectile": 0.7, "inverse_temperature": 3.0},
     "cql": COMMON | {"lr": 1e-4, "samples": 10},
+    "bc": {"env": "Hopper-v5", "hidden": (32, 32), "activation": "tanh", "batch": 32, "lr": 1e-3},
 }
-"""By the name of the method."""
+"""By the name of the method; that of cloning is the default of the package `imitation`."""
 
 
 def data() -> dict[str, Any]:

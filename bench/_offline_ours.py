@@ -38,8 +38,9 @@ def written(case: dict[str, Any], out: Path) -> Path:
 
 def settings(name: str, case: dict[str, Any]) -> dict[str, Any]:
     """The setting of a case, every key that matters."""
-    found: dict[str, Any] = {"policy.hidden": case["hidden"], "policy.activation": "relu", "policy.normalize_obs": True}
-    found |= {f"algo.{key}": case[key] for key in ("batch", "discount", "tau", "lr", "critic_lr")}
+    found: dict[str, Any] = {"policy.hidden": case["hidden"], "policy.activation": case.get("activation", "relu")}
+    found |= {"data.test_share": 0.0} if name == "bc" else {"policy.normalize_obs": True}
+    found |= {f"algo.{key}": case[key] for key in ("batch", "discount", "tau", "lr", "critic_lr") if key in case}
     if name == "td3-bc":
         found |= {"algo.alpha": case["alpha"], "algo.delay": case["policy_every"]}
     found |= {f"algo.{key}": case[key] for key in ("expectile", "inverse_temperature", "samples") if key in case}

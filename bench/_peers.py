@@ -26,7 +26,7 @@ def python_of(peers: Path, name: str) -> str:
     """
     found = peers / name / "bin" / "python"
     if not found.exists():
-        script = {"sbx": "off_policy", "d3rlpy": "offline"}.get(name, "on_policy")
+        script = {"sbx": "off_policy", "d3rlpy": "offline", "imitation": "offline"}.get(name, "on_policy")
         raise SystemExit(f"there is no {found}: make it by `python bench/{script}.py --make-peers`, or name --peers")
     return str(found)
 

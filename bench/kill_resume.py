@@ -43,13 +43,70 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "mujoco": ("HalfCheetah-v5", NORMALISED),
     "envpool": ("HalfCheetah-v5", {"env.backend": "envpool", **NORMALISED}),
     "replay": ("Pendulum-v1", {}),
-}
+    "dqn": ("CartPole-v1", {}),
+    "rainbow": ("CartPole-v1", {}),
+    "sac": ("Pendulum-v1", {"policy.normalize_obs": True}),
+    "sac-gru": ("Pendulum-v1", {"policy.memory": "gru", "policy.memory_size": 8, "algo.length": 16}),
+    "crossq": ("Pendulum-v1", {}),
+    "discrete-sac": ("CartPole-v1", {}),
+    "her": ("operant.env.reach:point", {"algo.hindsight": "future"}),
+    "pqn": ("CartPole-v1", {"env.num": 4, "algo.horizon": 32, "policy.hidden": (16,)}),
+    "linear": ("MountainCar-v0", {}),
+    "online": ("Pendulum-v1", {"algo.learning_starts": 1}),
+    "bc": ("CartPole-v1", {}),
+    "flow": ("Pendulum-v1", {"algo.likelihood": "flow", "algo.flow_steps": 4}),
+    "dagger": ("CartPole-v1", {"algo.expert": "operant/CartPole-v1", "algo.gradient_steps": 20}),
+    "gail": ("CartPole-v1", {"discriminator.hidden": (16,)}),
+    "airl": ("CartPole-v1", {"discriminator.hidden": (16,)}),
+    "preferences": ("Pendulum-v1", {"preferences.budget": 40, "preferences.initial": 10, "preferences.clip": 10}),
+    "td3-bc": ("Pendulum-v1", {}),
+    "cql": ("Pendulum-v1", {"algo.samples": 2}),
+    "discrete-cql": ("CartPole-v1", {}),
+    "iql": ("Pendulum-v1", {}),
+    "decision-transformer": ("CartPole-v1", {"algo.context": 5, "algo.layers": 1, "algo.width": 16, "algo.warmup": 50}),
+}  # fmt: skip
 REPLAY = {
     "env.num": 4, "algo.capacity": 2000, "algo.learning_starts": 100, "algo.batch": 32, "algo.n": 3,
     "algo.priority": "proportional", "algo.updates": 16, "policy.hidden": (16,), "total_steps": 4000, "save.every": 500,
 }  # fmt: skip
-ALGORITHMS: dict[str, tuple[str, dict[str, Any]]] = {"replay": ("td3", REPLAY)}
+PLAIN = {k: x for k, x in REPLAY.items() if "priority" not in k and k != "algo.n"}
+UPDATES = {"algo.batch": 32, "algo.updates": 20, "total_steps": 600, "save.every": 110}
+OFFLINE = UPDATES | {"policy.hidden": (16,), "eval.max_steps": 50}
+ALGORITHMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "replay": ("td3", REPLAY),
+    "dqn": ("dqn", REPLAY),
+    "rainbow": ("rainbow", {k: x for k, x in REPLAY.items() if k != "algo.priority"}),
+    "sac": ("sac", PLAIN),
+    "sac-gru": ("sac", PLAIN | {"total_steps": 1500, "save.every": 400}),
+    "crossq": ("crossq", PLAIN | {"total_steps": 2000}),
+    "discrete-sac": ("discrete-sac", PLAIN),
+    "her": ("sac", PLAIN),
+    "pqn": ("pqn", {"total_steps": 4000, "save.every": 700}),
+    "linear": ("linear-sarsa", {"total_steps": 3000, "save.every": 500}),
+    "online": ("td3", PLAIN),
+    "bc": ("bc", OFFLINE),
+    "flow": ("bc", OFFLINE),
+    "dagger": (
+        "dagger",
+        {"algo.batch": 32, "algo.round_steps": 200, "policy.hidden": (16,), "total_steps": 1200, "save.every": 390},
+    ),
+    "gail": ("gail", SMALL),
+    "airl": ("airl", SMALL),
+    "preferences": ("preference-ppo", SMALL | {"preferences.every": 400, "preferences.ask": 5}),
+    "td3-bc": ("td3-bc", OFFLINE),
+    "cql": ("cql", OFFLINE),
+    "discrete-cql": ("discrete-cql", OFFLINE),
+    "iql": ("iql", OFFLINE),
+    "decision-transformer": ("decision-transformer", UPDATES | {"eval.max_steps": 50}),
+}
 """Of the cases that are not of PPO, the algorithm and its settings; pieces of a replay have 256 rows here."""
+FROM_DATA = (
+    "online", "bc", "flow", "dagger", "gail", "airl", "td3-bc", "cql", "discrete-cql", "iql", "decision-transformer"
+)  # fmt: skip
+"""Those that begin with a data set, of somebody who acts at random."""
+WITH_REPLAY = ("replay", "dqn", "rainbow", "sac", "sac-gru", "crossq", "discrete-sac", "her", "online", "dagger")
+DATA: dict[str, Path] = {}
+"""The data sets by their environments."""
 NEEDS = {"mujoco": "mujoco", "envpool": "envpool"}
 INSIDE = {
     "os.fsync": 30,
@@ -86,7 +143,22 @@ def train(case: str, runs: Path, **more: Any) -> None:
             resume(there[0].parent, quiet=True)
             return
     (env, settings), (algorithm, small) = CASES[case], ALGORITHMS.get(case, ("ppo", SMALL))
+    settings = settings | ({"data.path": str(DATA[env])} if case in FROM_DATA else {})
     start(resolve(algorithm, env, overrides=small | QUIET | settings | more, source="argument"), runs=runs, quiet=True)
+
+
+def recorded(folder: Path) -> None:
+    """Record a data set of each environment that a case begins with one of."""
+    import numpy as np
+
+    from operant.env import make_one, record_data, write_data
+
+    for env in sorted({CASES[case][0] for case in FROM_DATA}):
+        space = make_one(env).action_space
+        space.seed(0)
+        data = record_data(env, lambda obs, space=space: np.asarray(space.sample()), episodes=5, seed=0)
+        DATA[env] = folder / env
+        write_data(data, DATA[env])
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -156,8 +228,7 @@ def fingerprint(runs: Path) -> dict[str, str]:
     timed = [c for c in frame.columns if c in ("time", "attempt") or c.split("/")[0] in ("phase", "speed")]
     rows = frame.drop(columns=timed).to_json(orient="records", double_precision=15)
     exact = frame.drop(columns=timed).reindex(sorted(set(frame.columns) - set(timed)), axis=1).to_numpy().tobytes()
-    names = ("model.safetensors", "optim.safetensors", "replay.safetensors")
-    files = {name: (latest / name).read_bytes() for name in names if (latest / name).exists()}
+    files = {file.name: file.read_bytes() for file in latest.glob("*.safetensors")}
     best = folder.path / "checkpoints" / "best"
     extra = {
         "rows": exact,
@@ -172,7 +243,7 @@ def trial(case: str, runs: Path, rng: random.Random, longest: float) -> Counter[
     kills: Counter[str] = Counter()
     wanted = rng.randint(1, 3)
     while True:
-        inside = INSIDE | (OF_A_REPLAY if case == "replay" else {})
+        inside = INSIDE | (OF_A_REPLAY if case in WITH_REPLAY else {})
         where = rng.choice([*inside, "at any time", "at any time"]) if kills.total() < wanted else ""
         count, seconds = rng.randint(1, inside.get(where, 1)), rng.uniform(0.05, longest)
 
@@ -205,10 +276,12 @@ def main() -> int:
     replay_files.PIECE = replay_files.LEAST = 256
     for heavy in filter(find_spec, NEEDS.values()):
         import_module(heavy)
-    with tempfile.TemporaryDirectory() as temporary:  # imports and kernels: once, instead of in every fork
-        for case in CASES.keys() - NEEDS.keys():
-            train(case, Path(temporary) / case, total_steps=256)
     cases = args.case or available()
+    home = tempfile.TemporaryDirectory()
+    recorded(Path(home.name))
+    with tempfile.TemporaryDirectory() as temporary:  # imports and kernels: once, instead of in every fork
+        for case in set(cases) - NEEDS.keys():
+            train(case, Path(temporary) / case, total_steps=256)
     rng, kills, mismatches, trials = random.Random(args.seed), Counter[str](), [], Counter[str]()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
