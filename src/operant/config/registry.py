@@ -17,7 +17,7 @@ from operant.config.schema import RunConfig
 from operant.config.suggest import did_you_mean, nearest
 
 CONTROL, TABULAR = "operant.control.settings.runs", "operant.tabular.settings.runs"
-LANGUAGE = "operant.language.settings.runs"
+LANGUAGE, IN_WORLDS = "operant.language.settings.runs", "operant.language.settings.worlds"
 
 ALGORITHMS: dict[str, tuple[str, str]] = {
     "natural-gradient": (CONTROL, "operant.control.natural_gradient"),
@@ -77,6 +77,10 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "grpo": (LANGUAGE, "operant.language.learn.grpo"),
     "expert-iteration": (LANGUAGE, "operant.language.learn.expert_iteration"),
     "constitutional": (LANGUAGE, "operant.language.learn.constitutional"),
+    "loop": (IN_WORLDS, "operant.language.learn.loop"),
+    "turn-ppo": (IN_WORLDS, "operant.language.learn.turn_ppo"),
+    "clone": (IN_WORLDS, "operant.language.learn.clone"),
+    "filtered-clone": (IN_WORLDS, "operant.language.learn.clone:build_filtered"),
 }
 """Name → the module whose `RUNS` has the settings of its run, and the module with `build(settings, env, say) → Job`."""
 

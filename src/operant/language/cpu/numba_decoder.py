@@ -241,9 +241,13 @@ class Compiled(Decoding):
         places: prompts whose keys are held at once.
         ahead: prompts computed ahead.
         record: keep what is computed on the policy's tape, where that is possible. All jobs are expected at once then.
+        steady: a row's numbers do not depend, bit for bit, on how many others there are; a product has two rows then.
     """
 
-    def __init__(self, policy: LanguageModel, count: int, places: int, ahead: int, *, record: bool = False) -> None:
+    def __init__(
+        self, policy: LanguageModel, count: int, places: int, ahead: int, *, record: bool = False, steady: bool = False
+    ) -> None:
+        self.least = 2 if steady else 1
         self.policy, self.decoder, self.record = policy, policy.decoder, record
         self.slots, self.prompts = Slots(count, 0, torch.device("cpu")), Prompts(places, ahead)
         self.weights, self.positions = weights(policy), 0
@@ -367,10 +371,11 @@ class Compiled(Decoding):
         def floats(*shape: int) -> np.ndarray:
             return np.empty(shape, np.float32)
 
-        width, inner = w.embed.shape[1], w.down.shape[2]
+        width, inner, rows = w.embed.shape[1], w.down.shape[2], max(rows, self.least)
         blocks = max(w.qkv.shape[1], w.out.shape[1], w.up.shape[1], w.down.shape[1], w.head.shape[0])
         return Scratch(
             active=np.empty(rows, np.int64),
+            least=self.least,
             x=floats(rows, width),
             y=floats(rows, width),
             q=floats(rows, w.out.shape[2]),

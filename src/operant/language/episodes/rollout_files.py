@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class RolloutRow:
     tokens: Sequence[int]
     logp: Sequence[float]
     gold: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict[str, Any])  # columns that only some runs have
 
 
 def write_rollouts(path: Path, step: int, rows: Sequence[RolloutRow]) -> None:
@@ -48,6 +49,7 @@ def write_rollouts(path: Path, step: int, rows: Sequence[RolloutRow]) -> None:
     columns |= {f"reward/{name}": pa.array([row.rewards.get(name) for row in rows], pa.float64()) for name in names}
     columns["tokens"] = pa.array([list(row.tokens) for row in rows], pa.list_(pa.int32()))
     columns["logp"] = pa.array([list(row.logp) for row in rows], pa.list_(pa.float32()))
+    columns |= {name: [row.more[name] for row in rows] for name in (rows[0].more if rows else ())}
     table = pa.table(columns)
     temporary = path.with_name(f".tmp-{path.name}")
     with writing(path, table.nbytes):

@@ -15,6 +15,7 @@ import torch
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.language.episodes.episodes import Rollouts, Score, total_score
+from operant.language.episodes.world_rollouts import WorldRollouts
 from operant.language.learn.on_policy import on_policy
 from operant.language.learn.setup import adamw
 from operant.language.learn.sft import sft
@@ -31,7 +32,7 @@ from operant.run.job import Job, Say, silent
 
 def expert_iteration(
     cfg: ExpertIterationConfig,
-    collect: Rollouts,
+    collect: Rollouts | WorldRollouts,
     policy: LanguageModel,
     optimizer: torch.optim.Optimizer,
     streams: Streams,

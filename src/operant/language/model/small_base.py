@@ -10,12 +10,13 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from operant.config.errors import ConfigError, DiskError
 from operant.language.model.imitation import imitate
+from operant.language.model.language_model import LanguageModel
 from operant.language.settings.runs import BaseConfig
 from operant.language.task.task import Task
 from operant.run.disk import refusal
@@ -52,16 +53,32 @@ def small_base(
     some = [[d.prompt, d.completion] for d in task.demonstrations[: min(KNOWN_BY, len(task.demonstrations))]]
     shown = hashlib.sha256(json.dumps(some).encode()).hexdigest()
     of_task = [shown, len(task.demonstrations), task.max_tokens, *task.stop]
-    key = json.dumps([RECIPE, cfg.model_dump(), dict(about), of_task], sort_keys=True)
+    what = f"the demonstrations of {task.name}"
+    return kept([RECIPE, cfg.model_dump(), dict(about), of_task], what, lambda: imitate(task, cfg, say), say)
+
+
+def kept(recipe: Sequence[Any], what: str, make: Callable[[], LanguageModel], say: Callable[[str], None]) -> Path:
+    """The folder of a base in the cache, under a hash of its recipe, made where it is not there.
+
+    Args:
+        recipe: all that it is made of, as JSON holds it.
+        what: it imitates, for the person who waits.
+        make: makes it.
+        say: given a line for that person.
+
+    Raises:
+        DiskError: if the cache cannot be written.
+    """
+    key = json.dumps(recipe, sort_keys=True)
     folder = cache() / f"base-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if (folder / "config.json").is_file():
         say(f"Small base: {folder}")
         return folder
-    say(f"Training a small base to imitate the demonstrations of {task.name} (once; it is kept in {folder}).")
+    say(f"Training a small base to imitate {what} (once; it is kept in {folder}).")
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    policy = imitate(task, cfg, say)
+    policy = make()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = folder.with_name(f".{folder.name}-{os.getpid()}-{secrets.token_hex(2)}")

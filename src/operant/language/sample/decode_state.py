@@ -133,6 +133,17 @@ class Slots:
             )
         return found
 
+    def follow(self, slot: int, tokens: Sequence[int], job: Job) -> None:
+        """Tokens that follow what the row has, and behind them another job's completion, drawn as if it began there."""
+        first = int(self.known[slot])
+        last = first + len(tokens)
+        self.tokens[slot, first:last] = torch.tensor(list(tokens), device=self.tokens.device)
+        self.known[slot], self.limit[slot], self.offset[slot] = last, last + job.sampling.max_tokens, -last
+        ids = torch.tensor([job.prompt.id, job.sample], device=self.tokens.device)
+        self.key[slot] = row_key(job.seed, ids[0], ids[1])
+        self.busy[slot], self.how[slot] = True, rule(job.sampling)
+        self.used = max(self.used, slot + 1)
+
     def force(self, slot: int, tokens: Sequence[int]) -> None:
         """Tokens that follow what the row has; it goes on after them, if there is room."""
         first, limit = int(self.known[slot]), int(self.limit[slot])

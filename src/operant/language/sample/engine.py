@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -89,28 +90,37 @@ class Engine:
             for i, prompt in enumerate(prompts)
             for k in range(samples)
         ]
+        with self.sampling():
+            found = self._run(jobs, samples, after, tell)
+        self.tokens += sum(sum(c.acted) for c in found)
+        self.seconds += time.perf_counter() - began
+        return found
+
+    @contextmanager
+    def sampling(self) -> Generator[None]:
+        """Within it the model samples: no gradients, and no dropout of its adapters."""
         training = self.policy.training and self.policy.adapted  # nothing else follows the mode, and walking costs
         if training:
             self.policy.eval()
         try:
             # modules of transformers may keep what they compute, which must not be an inference tensor
             with torch.inference_mode() if self.policy.whole is None else torch.no_grad():
-                found = self._run(jobs, samples, after, tell)
+                yield
         finally:
             if training:
                 self.policy.train()
-        self.tokens += sum(sum(c.acted) for c in found)
-        self.seconds += time.perf_counter() - began
-        return found
 
-    def open(self, slots: int) -> Decoding:
+    def open(self, slots: int, *, steady: bool = False) -> Decoding:
         """So many rows that come and go, decoded as those of `generate` and with the weights as they are now.
+
+        Where compiled code decodes them and they are to be `steady`, a row's numbers are the same bit for bit whatever
+        stands beside it.
 
         On CUDA steps are called, not replayed: a graph holds how tokens are drawn, which is each row's own affair here.
         Whoever steps them does so without gradients.
         """
         with torch.no_grad():
-            return self._open(slots, places=slots + 1, ahead=0)
+            return self._open(slots, places=slots + 1, ahead=0, steady=steady)
 
     def _run(
         self, jobs: list[Job], samples: int, after: After | None, tell: Callable[[int, int], None] | None
@@ -162,9 +172,9 @@ class Engine:
         decoding.expect(jobs)
         return decoding
 
-    def _open(self, count: int, *, places: int, ahead: int, record: bool = False) -> Decoding:
+    def _open(self, count: int, *, places: int, ahead: int, record: bool = False, steady: bool = False) -> Decoding:
         if self.policy.whole is not None:
             return Through(self.policy, count)
         if self.compiles:
-            return Compiled(self.policy, count, places, ahead, record=record)
+            return Compiled(self.policy, count, places, ahead, record=record, steady=steady)
         return Eager(self.policy, count)
