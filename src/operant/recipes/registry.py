@@ -11,6 +11,7 @@ from operant.recipes.recipe import Recipe
 RECIPES: dict[str, str] = {
     "general-problem-solver": "means–ends analysis, and where it fails",
     "lqr": "optimal control against reinforcement learning",
+    "walk-1k-trials": "a gait of a dozen numbers, searched without derivatives",
 }
 """Those that run, by name; each is `operant/recipes/NAME.py`, with underscores, and holds RECIPE."""
 
