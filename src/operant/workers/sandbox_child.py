@@ -16,7 +16,6 @@ import importlib
 import json
 import linecache
 import os
-import random
 import resource
 import signal
 import socket
@@ -154,24 +153,31 @@ def _error(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _answer(channel: _Channel, namespace: dict[str, Any]) -> None:
-    """Run blocks one after the other in one namespace, until the other end is closed."""
-    timer, real, run, make = signal.setitimer, signal.ITIMER_REAL, exec, compile
-    while True:
-        block = channel.receive()
-        output, error, name = _Output(block["output"]), None, f"<block {block['number']}>"
-        sys.stdout = sys.stderr = output  # type: ignore[assignment]
-        linecache.cache[name] = (len(block["code"]), None, block["code"].splitlines(True), name)
+def _done(block: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
+    """Run a block; returns the frame that says what it did."""
+    output, error, name = _Output(block["output"]), None, f"<block {block['number']}>"
+    sys.stdout = sys.stderr = output  # type: ignore[assignment]
+    linecache.cache[name] = (len(block["code"]), None, block["code"].splitlines(True), name)
+    timer, real = signal.setitimer, signal.ITIMER_REAL
+    try:
+        timer(real, block["seconds"])
         try:
-            timer(real, block["seconds"])
-            try:
-                run(make(block["code"], name, "exec"), namespace)
-            finally:
-                timer(real, 0.0)
-        except BaseException as raised:
-            error = _error(raised)
-        text = "".join(output.parts)
-        channel.send({"done": block["number"], "text": text, "total": output.total, "error": error})
+            exec(compile(block["code"], name, "exec"), namespace)  # noqa: S102  this process is made for it
+        finally:
+            timer(real, 0.0)
+    except BaseException as raised:
+        error = _error(raised)
+    text = "".join(output.parts)
+    return {"done": block["number"], "text": text, "total": output.total, "error": error}
+
+
+def _warm() -> None:
+    """Have done once what costs most the first time: the compiler alone takes more than a fork."""
+    for code in ("import math\nprint(math.pi)", "def f():\n    return 1 / 0\nf()"):
+        block = {"code": code, "number": 0, "output": 100, "seconds": 1.0}
+        json.loads(json.dumps(_done(json.loads(json.dumps(block)), {})))
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    linecache.clearcache()
 
 
 def _hook(event: str, _: object) -> None:
@@ -212,14 +218,16 @@ def _child(
     try:
         os.dup2(descriptor, CHANNEL)
         os.closerange(CHANNEL + 1, 256)
-        random.seed(0)
+        if "random" in sys.modules:  # it seeds itself after a fork, from the system
+            sys.modules["random"].seed(0)
         _dies_with_parent()
         _limit(settings)
         if lines and not _filtered(lines):
             os._exit(71)
         if "hook" in settings["layers"]:
             sys.addaudithook(_hook)
-        _answer(channel, namespace)
+        while True:
+            channel.send(_done(channel.receive(), namespace))
     except EOFError:
         pass
     finally:
@@ -300,8 +308,7 @@ def main() -> None:
     sys.path_importer_cache.clear()
     channel = _Channel(CHANNEL)
     namespace = _namespace(channel, settings["names"])
-    json.loads(json.dumps({"warm": [1, None]}))
-    _error(ValueError("warm"))
+    _warm()
     gc.collect()
     gc.freeze()  # what is here already is not copied by the children's collector
     running: dict[int, int] = {}  # interpreter → process

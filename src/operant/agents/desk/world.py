@@ -47,6 +47,8 @@ FIRST_SEED = {"train": 0, "test": 1_000_000, "template": 2_000_000, "app": 3_000
 KEPT = 512
 """Scenarios whose databases are kept, so that a group's episodes share one."""
 ATTEMPTS = 50
+PRELOAD = ("math", "json", "re", "datetime", "time", "collections", "itertools", "functools", "string")
+"""What blocks may import: every module costs each fork some microseconds."""
 
 SYSTEM = """\
 You do tasks for the owner of a desk by calling its apps. {form}
@@ -148,7 +150,7 @@ class DeskWorld:
     def sandbox(self) -> Sandbox:
         """Where blocks run; started when it is first asked for, and again where it is gone."""
         if self._sandbox is None or not self._sandbox.alive:
-            self._sandbox = Sandbox(list(self.offered), limits=self._limits)
+            self._sandbox = Sandbox(list(self.offered), limits=self._limits, preload=PRELOAD)
         return self._sandbox
 
     def of(self, split: str) -> list[Template]:
