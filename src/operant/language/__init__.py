@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from operant.config.face import face
 
 if TYPE_CHECKING:
+    from operant.language.episodes.runner import Runner as Runner
     from operant.language.episodes.world import Observation as Observation
     from operant.language.episodes.world import Scenario as Scenario
     from operant.language.episodes.world import Session as Session
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from operant.language.learn.grpo_loss import group_loss as group_loss
     from operant.language.learn.grpo_loss import reduction as reduction
     from operant.language.learn.kl_controller import KLController as KLController
+    from operant.language.learn.loop import loop as loop
     from operant.language.learn.multi_reward import RewardMatrix as RewardMatrix
     from operant.language.learn.principles import PRINCIPLES as PRINCIPLES
     from operant.language.learn.principles import Principle as Principle
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from operant.language.learn.rlhf import rlhf as rlhf
     from operant.language.learn.rlhf import token_rewards as token_rewards
     from operant.language.learn.sft import sft as sft
+    from operant.language.learn.turn_ppo import turn_ppo as turn_ppo
     from operant.language.model.fresh import fresh as fresh
     from operant.language.model.language_model import LanguageModel as LanguageModel
     from operant.language.model.language_model import Scalar as Scalar
@@ -56,6 +59,10 @@ if TYPE_CHECKING:
     from operant.language.settings.runs import GRPORun as GRPORun
     from operant.language.settings.runs import RewardModelRun as RewardModelRun
     from operant.language.settings.runs import SFTRun as SFTRun
+    from operant.language.settings.worlds import LOOP_PRESETS as LOOP_PRESETS
+    from operant.language.settings.worlds import EpisodeConfig as EpisodeConfig
+    from operant.language.settings.worlds import LoopConfig as LoopConfig
+    from operant.language.settings.worlds import TurnPPOConfig as TurnPPOConfig
     from operant.language.text.conversation import Encoded as Encoded
     from operant.language.text.conversation import Encoder as Encoder
     from operant.language.text.conversation import check_template as check_template
@@ -66,12 +73,15 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__ = face(
     {
+        "operant.language.episodes.runner": "Runner",
         "operant.language.episodes.world": "Observation Scenario Session World load_world",
         "operant.language.learn.critiques": "demonstrations labelled preferences revise",
         "operant.language.learn.dpo": "dpo",
         "operant.language.learn.group_critic": "group_advantages",
         "operant.language.learn.grpo": "grpo",
         "operant.language.learn.grpo_loss": "group_loss reduction",
+        "operant.language.learn.loop": "loop",
+        "operant.language.learn.turn_ppo": "turn_ppo",
         "operant.language.learn.kl_controller": "KLController",
         "operant.language.learn.multi_reward": "RewardMatrix",
         "operant.language.learn.principles": "PRINCIPLES Principle",
@@ -90,6 +100,7 @@ __getattr__, __dir__ = face(
         "operant.language.settings.learning": "DPOConfig RewardModelConfig SFTConfig",
         "operant.language.settings.rlhf": "ConstitutionalConfig RLHFConfig",
         "operant.language.settings.runs": "BaseConfig DPORun GRPORun RewardModelRun SFTRun",
+        "operant.language.settings.worlds": "EpisodeConfig LOOP_PRESETS LoopConfig TurnPPOConfig",
         "operant.language.text.conversation": "Encoded Encoder check_template",
         "operant.language.text.epochs": "Shuffled",
         "operant.language.text.packing": "packed padded",
