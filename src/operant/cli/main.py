@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,8 @@ def play(args: argparse.Namespace) -> None:
     """Film a policy, or show it in a window."""
     out = None if args.out is None else absolute_path(args.out)
     run = _open(args)
+    if _module("agent").is_of_turns(run):
+        return _module("agent").play(args, run)
     from operant.run.progress import working
 
     with working("film", quiet=args.show):
@@ -277,32 +280,29 @@ def doctor(args: argparse.Namespace) -> None:
     say("Next: operant train ppo CartPole-v1")
 
 
+def _own(name: str, args: argparse.Namespace) -> int | None:
+    """A verb with a module of its name."""
+    return _module(name).verb(args)
+
+
+OWN = ("solve", "compare", "sweep", "recipe", "sample", "chat", "serve", "agent", "export", "push", "reproduce")
 VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
+    **{name: partial(_own, name) for name in OWN},
     "train": train,
-    "solve": lambda args: _module("solve").verb(args),
     "resume": resume,
     "eval": evaluate,
     "play": play,
     "report": report,
-    "compare": lambda args: _module("compare").verb(args),
-    "sweep": lambda args: _module("sweep").verb(args),
     "list": lambda args: _module("show").listing(args),
     "config": lambda args: _module("show").config(args),
     "env": env,
     "task": task,
     "record": lambda args: _module("record").record(args),
     "data": lambda args: _module("record").data(args),
-    "recipe": lambda args: _module("recipe").verb(args),
-    "sample": lambda args: _module("sample").verb(args),
-    "chat": lambda args: _module("chat").verb(args),
-    "serve": lambda args: _module("serve").verb(args),
     "doctor": doctor,
-    "export": lambda args: _module("export").verb(args),
-    "push": lambda args: _module("push").verb(args),
-    "reproduce": lambda args: _module("reproduce").verb(args),
 }
 
-RUNNING = ("train", "resume", "eval", "play", "export", "env", "task", "solve", "record", "recipe")
+RUNNING = ("train", "resume", "eval", "play", "export", "env", "task", "solve", "record", "recipe", "agent")
 """Verbs that run code of a person's own in this process, and tell their results when it is done."""
 
 

@@ -19,7 +19,7 @@ from operant.cli.record import add_recording
 from operant.cli.say import say, tell
 from operant.cli.settings import add_settings
 from operant.cli.sharing import add_sharing
-from operant.cli.speaking import add_speaking
+from operant.cli.speaking import add_agent, add_speaking
 from operant.config.errors import ConfigError
 from operant.config.fields import leaves
 from operant.config.registry import ALGORITHMS, is_code, settings_of
@@ -126,6 +126,7 @@ def build_parser(algorithm: str = "ppo") -> argparse.ArgumentParser:
     add_recording(verbs)
     _add_task(verbs.add_parser("task", help="check a task for language models"))
     add_speaking(verbs)
+    add_agent(verbs)
     add_recipes(verbs)
 
     add_sharing(verbs)

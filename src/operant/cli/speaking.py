@@ -6,6 +6,9 @@ import argparse
 from typing import Any
 
 from operant.cli import flags
+from operant.cli.grammar import Override
+from operant.config.fields import leaves
+from operant.config.registry import settings_of
 
 MODEL = "Hugging Face folder, a run of a language model (its folder, name, or `last`), or a name on the hub"
 
@@ -32,6 +35,41 @@ SERVE_NOTE = """\
 Only this machine can connect: there is no password. From another machine, by a
 tunnel: ssh -L 8000:127.0.0.1:8000 HOST
 """
+
+
+AGENT_NOTE = """\
+  operant agent "make a torch" --world text/quests --model oracle
+  operant agent --world text/grid --scenario 3 --model runs/RUN
+  operant agent "what is" --world text/calculator --model http://127.0.0.1:8000/v1
+
+The task is that of the world whose words are most like yours.
+"""
+
+
+def add_agent(verbs: Any) -> None:
+    """Add the verb that lets a model act."""
+    usage = "operant agent [TASK] --world NAME --model MODEL [--split NAME] [--scenario N]"
+    agent = verbs.add_parser("agent", help="let a model try a task of many turns", usage=usage)
+    agent.description, agent.epilog = "Let any model try a task in a world of many turns, and watch it.", AGENT_NOTE
+    agent.add_argument("instruction", metavar="TASK", nargs="?", default="", help="words of the task [the first]")
+    agent.add_argument("--world", required=True, metavar="NAME", help="a world, as text/quests, or FILE.py:make")
+    text = "a server (http://...), a folder, a run, or oracle"
+    agent.add_argument("--model", required=True, metavar="MODEL", help=text)
+    agent.add_argument("--split", metavar="NAME", help="of the scenarios [test]")
+    agent.add_argument("--scenario", type=flags.seed, metavar="N", help="the number of the task in its split")
+    agent.add_argument("--name", metavar="TEXT", help="what the server calls its model [the first it lists]")
+    agent.add_argument("--key", metavar="NAME", help="environment variable with the server's key")
+    agent.add_argument(
+        "--temperature", type=_warmth, default=0.0, metavar="X", help="of the softmax; 0 takes the best token [0]"
+    )
+    agent.add_argument("--max-tokens", type=flags.count, metavar="N", help="the longest turn [1024, or what fits]")
+    flags.add_seed(agent, 1, "of the draws [1]")
+    leaf = leaves(settings_of("grpo"))["task", "options"]
+    text = "options of the world; one of them: --task.options.NAME VALUE"
+    agent.add_argument("--task.options", action=Override, leaf=leaf, dest="overrides", help=text)
+    agent.set_defaults(overrides={})
+    _add_place(agent)
+    flags.add_json(agent)
 
 
 def add_speaking(verbs: Any) -> None:
@@ -78,6 +116,11 @@ def add_speaking(verbs: Any) -> None:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL)
+    _add_place(parser)
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    """Where a model is found, and how it is held."""
     flags.add_runs(parser, "where the run folders are [runs]")
     flags.add_checkpoint(parser)
     parser.add_argument(

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from operant.language.sample.engine import Prompt as Prompt
     from operant.language.sample.engine import Sampling as Sampling
     from operant.language.serve.client import Client as Client
+    from operant.language.serve.gateway import Gateway as Gateway
     from operant.language.serve.http import Server as Server
     from operant.language.serve.http import served as served
     from operant.language.serve.judge import Judge as Judge
@@ -94,6 +95,7 @@ __getattr__, __dir__ = face(
         "operant.language.model.language_model": "LanguageModel Scalar",
         "operant.language.sample.engine": "Completion Engine Prompt Sampling",
         "operant.language.serve.client": "Client",
+        "operant.language.serve.gateway": "Gateway",
         "operant.language.serve.http": "Server served",
         "operant.language.serve.judge": "Judge JudgeError asking read_score",
         "operant.language.settings.grpo": "GRPOConfig PRESETS",

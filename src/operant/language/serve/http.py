@@ -16,10 +16,9 @@ import secrets
 import socket
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -27,13 +26,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from operant.config.errors import ConfigError
 from operant.config.streams import say
-from operant.language.serve.client import LOOPBACK
+from operant.language.serve.client import derived
+from operant.language.serve.guard import Guard, failed
 from operant.language.serve.hurried import Hurried
 from operant.language.serve.protocol import RequestError, Served, Wanted, parse
+from operant.language.serve.recorder import Recorder
 from operant.language.serve.responses import Answer, ChatAnswer, CompletionAnswer
 from operant.language.serve.scheduler import Ask, Delta, FullError, Scheduler
 
@@ -47,38 +47,18 @@ CONNECTIONS = 256
 Read = Callable[[Any], Wanted]
 
 
-class Guard:
-    """Lets pass what comes from this machine and not from another site's page."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 403 or 415, or hand on."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        request = Request(scope)
-        refused: RequestError | None = None
-        if _name(f"//{request.headers.get('host', '')}") not in LOOPBACK:
-            refused = RequestError("this server answers to 127.0.0.1 and localhost only", status=403)
-        elif (origin := request.headers.get("origin")) is not None and _name(origin) not in LOOPBACK:
-            refused = RequestError(f"pages of {origin} may not ask this server", status=403)
-        elif request.method == "POST" and _kind(request) != "application/json":
-            refused = RequestError("the body must be application/json (Content-Type)", status=415)
-        answer = self.app if refused is None else _failed(refused)
-        await answer(scope, receive, send)
-
-
-def application(served: Served, scheduler: Scheduler, *, seed: int) -> Starlette:
+def application(served: Served, scheduler: Scheduler, *, seed: int, recorder: Recorder | None = None) -> Starlette:
     """The server's answers.
 
     Args:
         served: the model.
         scheduler: writes with it.
         seed: of requests that name none.
+        recorder: keeps what is asked and answered under /episodes/NUMBER/v1.
     """
-    count = itertools.count()
+    asked = Asked(served, scheduler, seed, recorder)
+    chat = partial(asked.answer, served.chat, ChatAnswer)
+    completion = partial(asked.answer, served.completion, CompletionAnswer)
     card = {"id": served.name, "object": "model", "created": served.created, "owned_by": "operant"}
 
     async def models(request: Request) -> Response:
@@ -90,41 +70,68 @@ def application(served: Served, scheduler: Scheduler, *, seed: int) -> Starlette
             raise RequestError(f"The model {name!r} does not exist", status=404, param="model", code="model_not_found")
         return JSONResponse(card)
 
-    async def answer(read: Read, shape: type[Answer], request: Request) -> Response:
-        body = await _body(request)
-        wanted = await asyncio.to_thread(lambda: read(parse(body)))  # long texts take a while to read
-        made = shape(served, wanted)
-        writing = Writing(wanted, scheduler, lambda: (seed, next(count)))
-        if wanted.stream:
-            return StreamingResponse(_events(made, writing), media_type="text/event-stream")
-        return await _whole(made, writing, request)
-
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestError)
-        return _failed(error)
+        return failed(error)
 
     async def unknown(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         where = f"{request.method} {request.url.path}"
         there = "there are /v1/models, /v1/chat/completions and /v1/completions"
         found = RequestError(f"{where}: {error.detail.lower()}; {there}", status=error.status_code)
-        return _failed(found, error.headers)
+        return failed(found, error.headers)
 
     async def broken(request: Request, error: Exception) -> Response:
         say("".join(traceback.format_exception(error)))
-        return _failed(RequestError(f"{type(error).__name__}: {error}", status=500))
+        return failed(RequestError(f"{type(error).__name__}: {error}", status=500))
 
+    places = ["/v1"] if recorder is None else ["/v1", "/episodes/{episode:int}/v1"]
     app = Starlette(
         routes=[
-            Route("/v1/models", models),
-            Route("/v1/models/{name:path}", model),
-            Route("/v1/chat/completions", partial(answer, served.chat, ChatAnswer), methods=["POST"]),
-            Route("/v1/completions", partial(answer, served.completion, CompletionAnswer), methods=["POST"]),
+            route
+            for at in places
+            for route in (
+                Route(f"{at}/models", models),
+                Route(f"{at}/models/{{name:path}}", model),
+                Route(f"{at}/chat/completions", chat, methods=["POST"]),
+                Route(f"{at}/completions", completion, methods=["POST"]),
+            )
         ],
         exception_handlers={RequestError: refused, HTTPException: unknown, Exception: broken},
     )
     app.add_middleware(Guard)
     return app
+
+
+class Asked:
+    """What is asked of a server, and answered.
+
+    Args:
+        served, scheduler, seed, recorder: as in `application`.
+    """
+
+    def __init__(self, served: Served, scheduler: Scheduler, seed: int, recorder: Recorder | None) -> None:
+        self.served, self.scheduler, self.seed, self.recorder = served, scheduler, seed, recorder
+        self._count = itertools.count()
+
+    async def answer(self, read: Read, shape: type[Answer], request: Request) -> Response:
+        """Read a request, write what it asks for, and keep it where it belongs to an episode."""
+        body = await _body(request)
+        wanted = await asyncio.to_thread(lambda: read(parse(body)))  # long texts take a while to read
+        made, episode = shape(self.served, wanted), request.path_params.get("episode")
+        keep, fresh = None, partial(self._fresh, self.seed, self._count)
+        if self.recorder is not None and episode is not None:
+            keep = partial(_record, self.recorder, episode)
+            own = derived(self.seed, episode, self.recorder.turn(episode))
+            fresh = partial(self._fresh, own, itertools.count())
+        writing = Writing(wanted, self.scheduler, fresh)
+        if wanted.stream:
+            return StreamingResponse(_events(made, writing, keep), media_type="text/event-stream")
+        return await _whole(made, writing, request, keep)
+
+    @staticmethod
+    def _fresh(seed: int, count: Iterator[int]) -> tuple[int, int]:
+        return seed, next(count)
 
 
 class Writing:
@@ -145,7 +152,8 @@ class Writing:
             seed, name = fresh() if wanted.seed is None else (wanted.seed, i)
             ask = Ask(
                 tokens=prompt, sampling=wanted.sampling, seed=seed, id=name, samples=wanted.samples,
-                stops=wanted.stops, top=wanted.top or 0, score=wanted.echo and wanted.top is not None,
+                stops=wanted.stops, top=wanted.top or 0,
+                score=wanted.score or (wanted.echo and wanted.top is not None),
                 write=wanted.write, follows=wanted.follows, tell=partial(self._tell, i * wanted.samples),
             )  # fmt: skip
             self._submit(scheduler, ask)
@@ -184,12 +192,24 @@ class Writing:
             self._loop.call_soon_threadsafe(self.news.put_nowait, (first + delta.sample, delta))
 
 
-async def _events(answer: Answer, writing: Writing) -> AsyncIterator[str]:
+Keep = Callable[[Answer], None]
+
+
+def _record(recorder: Recorder, episode: int, answer: Answer) -> None:
+    """Keep an answer that was written to its end."""
+    for choice, tokens in enumerate(answer.sampled):
+        prompt = answer.wanted.prompts[choice // answer.wanted.samples]
+        recorder.add(episode, prompt, tokens, cut=answer.finish[choice] == "length")
+
+
+async def _events(answer: Answer, writing: Writing, keep: Keep | None) -> AsyncIterator[str]:
     """Server-sent events, the last of which is [DONE]; a client that has gone ends the writing."""
     try:
         async for choice, delta in writing:
             for chunk in answer.chunks(choice, delta):
                 yield _event(chunk)
+        if keep is not None:
+            keep(answer)
         for chunk in answer.last():
             yield _event(chunk)
         yield "data: [DONE]\n\n"
@@ -199,12 +219,14 @@ async def _events(answer: Answer, writing: Writing) -> AsyncIterator[str]:
         writing.cancel()
 
 
-async def _whole(answer: Answer, writing: Writing, request: Request) -> Response:
+async def _whole(answer: Answer, writing: Writing, request: Request, keep: Keep | None) -> Response:
     """The answer once it is complete; a client that has gone ends the writing."""
 
     async def collect() -> Response:
         async for choice, delta in writing:
             answer.add(choice, delta)
+        if keep is not None:
+            keep(answer)
         return JSONResponse(answer.whole())
 
     async def gone() -> Response:
@@ -239,23 +261,6 @@ def _event(value: Any) -> str:
     return f"data: {json.dumps(value, ensure_ascii=False, allow_nan=False)}\n\n"
 
 
-def _failed(error: RequestError, headers: Any = None) -> JSONResponse:
-    retry = {"Retry-After": "1"} if error.status in (429, 503) else {}
-    return JSONResponse(error.body, error.status, {**(headers or {}), **retry})
-
-
-def _name(address: str) -> str | None:
-    """The host of an address, without its port."""
-    try:
-        return urlsplit(address).hostname
-    except ValueError:
-        return None
-
-
-def _kind(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
 class _Ending(uvicorn.Server):
     """A server that ends what is being written before it closes connections."""
 
@@ -276,6 +281,7 @@ class Server:
         served: the model.
         port: where to listen; 0 takes a free one.
         slots: completions written together.
+        recorder, seed: as in `application`; a seed of its own if None.
 
     Attributes:
         url: where it is.
@@ -284,7 +290,10 @@ class Server:
         ConfigError: if the port is taken.
     """
 
-    def __init__(self, served: Served, *, port: int = 8000, slots: int = 16) -> None:
+    def __init__(
+        self, served: Served, *, port: int = 8000, slots: int = 16, recorder: Recorder | None = None,
+        seed: int | None = None,
+    ) -> None:  # fmt: skip
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -294,7 +303,8 @@ class Server:
             raise ConfigError(f"port {port} cannot be had ({error.strerror}): name another with --port") from None
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/v1"
         self.scheduler = Scheduler(served.policy, slots=slots, length=served.length)
-        app = application(served, self.scheduler, seed=secrets.randbelow(2**31))
+        seed = secrets.randbelow(2**31) if seed is None else seed
+        app = application(served, self.scheduler, seed=seed, recorder=recorder)
         settings = uvicorn.Config(
             app, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=0, ws="none",
             server_header=False, http=Hurried, limit_concurrency=CONNECTIONS,

@@ -21,12 +21,8 @@ from operant.language.serve.detokenize import longest_token
 from operant.language.serve.scheduler import WAITING
 from operant.language.text.rendering import rendering_of
 
-STOPS = 16
-"""Stop texts in a request."""
-PROMPTS = 256
-"""Prompts in a request."""
-MESSAGES = 2**15
-"""Messages in a request."""
+STOPS, PROMPTS, MESSAGES = 16, 256, 2**15
+"""Stop texts in a request, prompts, and messages."""
 SLACK = 4
 """A text may be so many times as long as its tokens: some tokenizers join characters, or leave blanks out."""
 COOLEST = 1e-6
@@ -99,7 +95,7 @@ class _Format(_Strict):
 
 
 class Request(_Strict):
-    """What both kinds have. `top_k` and `min_p` are not OpenAI's; other servers have them too."""
+    """What both kinds have. `top_k`, `min_p`, `return_token_ids` and `prompt_logprobs` are as vLLM has them."""
 
     model: str | None = None
     temperature: float = Field(default=1.0, ge=0.0, le=2.0, allow_inf_nan=False)
@@ -115,6 +111,8 @@ class Request(_Strict):
     presence_penalty: float = Field(default=0.0, ge=0.0, le=0.0)
     frequency_penalty: float = Field(default=0.0, ge=0.0, le=0.0)
     logit_bias: dict[str, float] = Field(default={}, max_length=0)
+    return_token_ids: bool = False
+    prompt_logprobs: int | None = Field(default=None, ge=0, le=0)  # of the prompt's own tokens, and of no others
 
     @field_validator("temperature")
     @classmethod
@@ -167,6 +165,8 @@ class Wanted:
     echo: bool = False  # the prompt is part of the answer
     follows: bool = False  # the text goes on from a text, and is no turn
     write: bool = True  # False: nothing but the prompt is
+    ids: bool = False  # tokens are told by their numbers, too
+    score: bool = False  # the log-probabilities of the prompt's tokens are told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +269,7 @@ class Served:
         return Wanted(
             prompts=tuple(prompts), sampling=sampling, samples=asked.n, stops=tuple(asked.stop), seed=asked.seed,
             top=top, stream=asked.stream, usage=usage, echo=echo, follows=param == "prompt", write=limit > 0,
+            ids=asked.return_token_ids, score=asked.prompt_logprobs is not None,
         )  # fmt: skip
 
     def _read(self, kind: type[R], body: Any) -> R:
@@ -325,14 +326,13 @@ def _plain(message: _Message) -> dict[str, str]:
 
 
 REFUSED = {
-    "presence_penalty": "no penalties here: leave it out",
-    "frequency_penalty": "no penalties here: leave it out",
+    **dict.fromkeys(("presence_penalty", "frequency_penalty"), "no penalties here: leave it out"),
     "logit_bias": "tokens cannot be favoured here: leave it out",
-    "tools": "this server calls no tools: leave it out",
-    "tool_choice": "this server calls no tools: leave it out",
+    **dict.fromkeys(("tools", "tool_choice"), "this server calls no tools: leave it out"),
     "response_format": "no format can be forced here: leave it out",
     "best_of": "only 1 here: ask for n, and choose",
     "store": "nothing is stored here: leave it out",
+    "prompt_logprobs": "of the prompt's own tokens alone: give 0",
 }
 
 

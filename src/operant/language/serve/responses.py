@@ -19,6 +19,10 @@ class Answer(ABC):
     Args:
         served: the model.
         wanted: the request.
+
+    Attributes:
+        sampled: of each choice every token that was drawn, the one that ended it and those of a stop text too.
+        scored: of each choice the prompt's tokens, where they were asked for.
     """
 
     prefix: str
@@ -31,6 +35,8 @@ class Answer(ABC):
         count = len(wanted.prompts) * wanted.samples
         self.texts, self.finish, self.drawn = [""] * count, [""] * count, [0] * count
         self.tokens: list[list[Token]] = [[] for _ in range(count)]
+        self.sampled: list[list[Token]] = [[] for _ in range(count)]
+        self.scored: list[tuple[Token, ...]] = [()] * count
         self._begun, self._echoed = [False] * count, [""] * count
         self._head = {"id": f"{self.prefix}-{secrets.token_hex(12)}", "created": int(time.time()), "model": served.name}
 
@@ -58,17 +64,21 @@ class Answer(ABC):
     def whole(self) -> dict[str, Any]:
         """The answer, once every choice has ended."""
         choices = [
-            self._one(i, self.choice(i), self._logprobs(i, self.tokens[i]), self.finish[i])
+            self._one(i, self.choice(i), self._logprobs(i, self.tokens[i]), self.finish[i]) | self._ids(self.sampled[i])
             for i in range(len(self.texts))
         ]
-        return {**self._head, "object": self.kind, "choices": choices, "usage": self.usage()}
+        head = {**self._head, "object": self.kind, "choices": choices, "usage": self.usage()}
+        return self.with_prompts(head)
 
     def chunks(self, choice: int, delta: Delta) -> Iterator[dict[str, Any]]:
         """What is new, as the events of a stream."""
         first = not self._begun[choice]
         text, tokens = self._new(choice, delta)
-        if text or tokens or first:
-            yield self._chunk([self._one(choice, self.delta(text, first), self._logprobs(choice, tokens), None)])
+        drawn = self._drawn(delta)
+        if text or tokens or first or (self.wanted.ids and drawn):
+            one = self._one(choice, self.delta(text, first), self._logprobs(choice, tokens), None) | self._ids(drawn)
+            chunk = self._chunk([one])
+            yield self.with_prompts(chunk) if first else chunk
         if delta.finish:
             yield self._chunk([self._one(choice, self.delta("", False), None, delta.finish)])
 
@@ -91,7 +101,39 @@ class Answer(ABC):
             text = self._echoed[choice] + text
         self._begun[choice] = True
         self.drawn[choice], self.finish[choice] = delta.drawn, delta.finish or ""
-        return text, [t for t in delta.tokens if not t.end]
+        self.sampled[choice] += self._drawn(delta)
+        if not delta.drawn and delta.tokens:
+            self.scored[choice] = delta.tokens
+        listed = delta.drawn or self.wanted.echo
+        return text, [t for t in delta.tokens if not t.end] if listed else []
+
+    @staticmethod
+    def _drawn(delta: Delta) -> list[Token]:
+        """The tokens of a delta that are the completion's; before any was drawn they are the prompt's."""
+        return [*delta.tokens, *delta.cut] if delta.drawn else []
+
+    def _ids(self, tokens: Sequence[Token]) -> dict[str, Any]:
+        """The numbers of tokens, and the log-probabilities with which they were drawn."""
+        if not self.wanted.ids:
+            return {}
+        return {"token_ids": [t.id for t in tokens], "token_logprobs": [t.logp for t in tokens]}
+
+    def prompt_of(self, choice: int) -> dict[str, Any]:
+        """What is told of a choice's prompt: its tokens, and how probable each was, as vLLM tells it."""
+        told: dict[str, Any] = {}
+        if self.wanted.ids:
+            told["prompt_token_ids"] = list(self.wanted.prompts[choice // self.wanted.samples])
+        if self.wanted.score and self.scored[choice]:
+            told["prompt_logprobs"] = [
+                None if t.logp != t.logp else {str(t.id): {"logprob": t.logp, "decoded_token": self.spell(t.id)}}
+                for t in self.scored[choice]
+            ]
+        return told
+
+    @abstractmethod
+    def with_prompts(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """An answer with what is told of its prompts."""
+        ...
 
     def _logprobs(self, choice: int, tokens: Sequence[Token]) -> Any:
         return None if self.wanted.top is None else self.logprobs(tokens, len(self._echoed[choice]))
@@ -115,6 +157,10 @@ class ChatAnswer(Answer):
     def choice(self, index: int) -> dict[str, Any]:
         """The message."""
         return {"message": {"role": "assistant", "content": self.texts[index], "refusal": None}}
+
+    def with_prompts(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """Beside the choices: they have one prompt."""
+        return answer | self.prompt_of(0)
 
     def delta(self, text: str, first: bool) -> dict[str, Any]:
         """Who speaks, once, and what."""
@@ -148,6 +194,10 @@ class CompletionAnswer(Answer):
     def choice(self, index: int) -> dict[str, Any]:
         """The text."""
         return {"text": self.texts[index]}
+
+    def with_prompts(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """In each choice."""
+        return answer | {"choices": [each | self.prompt_of(each["index"]) for each in answer["choices"]]}
 
     def delta(self, text: str, first: bool) -> dict[str, Any]:
         """The new text."""

@@ -54,6 +54,7 @@ class Delta:
     sample: int
     text: str
     tokens: tuple[Token, ...]  # those that begin in the text given so far; what a stop text cut off is left out
+    cut: tuple[Token, ...] = ()  # with the last delta: drawn, but their text was cut off
     finish: Finish | None = None  # set in the last delta of a sample
     drawn: int = 0  # tokens drawn so far
     error: str = ""  # why, where it failed
@@ -278,11 +279,9 @@ class Scheduler:
             ask.tell(Delta(sample=row.job.sample, text="", tokens=(), finish="failed", drawn=row.drawn, error=why))
             return True
         row.drawn += 1
-        text = ""
         if token.id in ask.sampling.stop:
             token = replace(token, end=True)
-        else:
-            text = words.push(token.id)
+        text = "" if token.end else words.push(token.id)
         row.pending.append(token)
         finish: Finish | None = None
         if token.end or words.stopped or row.drawn == ask.sampling.max_tokens:
@@ -292,7 +291,8 @@ class Scheduler:
             whole = finish is not None and not words.stopped
             told = tuple(t for t in row.pending if whole or t.begin < words.length)
             row.pending = [t for t in row.pending if t.begin >= words.length]
-            ask.tell(Delta(sample=row.job.sample, text=text, tokens=told, finish=finish, drawn=row.drawn))
+            cut = tuple(row.pending) if words.stopped else ()
+            ask.tell(Delta(sample=row.job.sample, text=text, tokens=told, cut=cut, finish=finish, drawn=row.drawn))
         return finish is not None
 
     def _score(self, ask: Ask) -> tuple[Token, ...]:

@@ -1,0 +1,139 @@
+"""Episodes that are looked at as they go: each action with the thought before it and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from operant.agents.spoken import parts
+from operant.config.errors import ConfigError
+from operant.language.episodes.history import Past, messages_of
+from operant.language.episodes.world import Observation, Scenario, Session, World
+from operant.language.text.rendering import Message
+
+LOOKED = 128
+"""Scenarios among which a task is looked for by its words."""
+
+Speak = Callable[[Sequence[Message]], str]
+"""What a model says to messages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One turn; the first, of number 0, has no action."""
+
+    number: int
+    thought: str
+    action: str
+    seen: Observation
+
+
+Tell = Callable[[Step], None]
+
+
+class Watched:
+    """A world that tells of every turn of its sessions.
+
+    Args:
+        world: where.
+        tell: told each step when it has been made.
+    """
+
+    def __init__(self, world: World, tell: Tell) -> None:
+        self.world, self.tell = world, tell
+        self.name, self.system, self.turns, self.splits = world.name, world.system, world.turns, world.splits
+
+    def scenarios(self, split: str) -> Sequence[Scenario]:
+        """Those of the world."""
+        return self.world.scenarios(split)
+
+    def open(self, scenario: Scenario) -> Session:
+        """A session of the world, watched."""
+        return _WatchedSession(self.world.open(scenario), self.tell)
+
+    def oracle(self, scenario: Scenario) -> Sequence[str] | None:
+        """That of the world."""
+        return self.world.oracle(scenario)
+
+
+class _WatchedSession:
+    def __init__(self, session: Session, tell: Tell) -> None:
+        self.session, self.tell, self.number = session, tell, 0
+
+    async def reset(self) -> Observation:
+        seen = await self.session.reset()
+        self.tell(Step(number=0, thought="", action="", seen=seen))
+        return seen
+
+    async def step(self, action: str) -> Observation:
+        seen = await self.session.step(action)
+        self.number += 1
+        thought, act = parts(action)
+        self.tell(Step(number=self.number, thought=thought, action=act, seen=seen))
+        return seen
+
+    async def close(self) -> None:
+        await self.session.close()
+
+
+def visit(world: World, scenario: Scenario, speak: Speak) -> list[Observation]:
+    """Play an episode with whatever speaks; returns what was seen, the beginning first.
+
+    Args:
+        world, scenario: what is played.
+        speak: is given the whole conversation each time.
+    """
+
+    async def run() -> list[Observation]:
+        session = world.open(scenario)
+        past: list[Past] = []
+        try:
+            seen = [await session.reset()]
+            while len(past) < world.turns and not (seen[-1].terminated or seen[-1].truncated):
+                messages = messages_of("full", world.system, scenario.instruction, past, seen[-1].text)
+                said = await asyncio.to_thread(speak, messages)
+                seen.append(await session.step(said))
+                past.append(Past(seen[-2].text, said, seen[-1].text))
+            return seen
+        finally:
+            await session.close()
+
+    return asyncio.run(run())
+
+
+def success(seen: Sequence[Observation]) -> bool:
+    """Whether an episode succeeded: its last observation says so, or its rewards add up to 1."""
+    told = seen[-1].info.get("success")
+    return bool(told) if told is not None else sum(one.reward for one in seen) >= 1.0 - 1e-9
+
+
+def chosen(world: World, split: str, instruction: str, number: int | None) -> Scenario:
+    """The scenario of a number, or of the first `LOOKED` the one whose instruction has most of the words asked for.
+
+    Raises:
+        ConfigError: if the split has none, or none with any of these words.
+    """
+    scenarios = world.scenarios(split)
+    if not len(scenarios):
+        raise ConfigError(f"{world.name} has no scenarios in the split {split}")
+    if number is not None:
+        if number >= len(scenarios):
+            raise ConfigError(f"--scenario is {number}, and {world.name} has {len(scenarios)} in {split}, from 0 on")
+        return scenarios[number]
+    if not instruction:
+        return scenarios[0]
+    asked = _words(instruction)
+    looked = [scenarios[k] for k in range(min(LOOKED, len(scenarios)))]  # a world may make them as they are asked for
+    best = max(looked, key=lambda s: len(asked & (own := _words(s.instruction))) - len(own) / 1000)
+    if not asked & _words(best.instruction):
+        raise ConfigError(
+            f"no task of {world.name} in {split} has a word of {instruction!r}. It asks for things such as: "
+            f"{looked[0].instruction!r}"
+        )
+    return best
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))

@@ -1,0 +1,93 @@
+"""Episodes that are looked at as they go, and models elsewhere that play them."""
+
+import asyncio
+
+import pytest
+
+from agents.played import following, play, total
+from operant.agents import Calculator, Grid, Quests
+from operant.agents.spoken import block, line, parts
+from operant.agents.watch import Watched, chosen, success, visit
+from operant.config.errors import ConfigError
+from operant.language import World
+
+
+def test_thought_and_action_are_told_apart():
+    assert line("I think.\nSo:\n> go north\n\n") == ("I think.\nSo:", "go north")
+    assert line("Action: go north") == ("", "go north")
+    assert line("Why not?\n```\nlook\n```") == ("Why not?", "look")
+    assert line("``` \n```") == ("``` \n```", "")
+    assert line("`look`") == ("", "look")
+    assert block("Now.\n```python\nprint(1)\nx = '`'\n```\nand more ```b```") == ("Now.", "print(1)\nx = '`'")
+    assert block("no code, ```only this``` in a line") == ("no code, ```only this``` in a line", None)
+    assert parts("Now.\n```python\nprint(1)\n```") == ("Now.", "print(1)")
+    assert parts("Now.\ngo north") == ("Now.", "go north")
+
+
+def test_a_watched_world_is_the_world_and_tells_of_every_turn():
+    world, steps = Quests(train=5), []
+    watched = Watched(world, steps.append)
+    assert isinstance(watched, World)
+    scenario = watched.scenarios("train")[0]
+    said = [f"I see.\n> {a}" for a in watched.oracle(scenario)]
+    seen = play(watched, scenario, following(said))
+    assert seen == play(world, scenario, following(said))
+    assert [step.seen for step in steps] == seen
+    assert [step.number for step in steps] == list(range(len(seen)))
+    assert [step.action for step in steps[1:]] == list(world.oracle(scenario))
+    assert {step.thought for step in steps[1:]} == {"I see."}
+
+
+def test_a_model_elsewhere_is_given_the_whole_conversation():
+    world = Calculator(train=3)
+    scenario, heard = world.scenarios("train")[0], []
+
+    def speak(messages):
+        heard.append(messages)
+        return world.oracle(scenario)[len(heard) - 1]
+
+    seen = visit(world, scenario, speak)
+    assert success(seen)
+    assert total(seen) == 1.0
+    assert [m["role"] for m in heard[1]] == ["system", "user", "assistant", "user"]
+    assert heard[1][0]["content"] == world.system
+    assert heard[1][1]["content"].count(scenario.instruction) == 1
+    assert heard[1][2]["content"] == world.oracle(scenario)[0]
+    assert heard[1][3]["content"].startswith("= ")
+
+
+def test_what_a_model_elsewhere_raises_closes_the_session():
+    closed = []
+
+    class World(Calculator):
+        def open(self, scenario):
+            session = super().open(scenario)
+
+            async def close():
+                closed.append(scenario)
+
+            session.close = close
+            return session
+
+    def speak(messages):
+        raise OSError("gone")
+
+    world = World(train=1)
+    with pytest.raises(OSError, match="gone"):
+        visit(world, world.scenarios("train")[0], speak)
+    assert len(closed) == 1
+    assert asyncio.run(world.open(world.scenarios("train")[0]).close()) is None
+
+
+def test_a_task_is_found_by_its_words_or_its_number():
+    world = Quests(train=200)
+    found = chosen(world, "train", "please make me a TORCH", None)
+    assert "torch" in found.instruction
+    assert chosen(world, "train", "", 7) == world.scenarios("train")[7]
+    assert chosen(world, "train", "", None) == world.scenarios("train")[0]
+    with pytest.raises(ConfigError, match=r"has a word of 'fly xylophones'.*It asks for things such as"):
+        chosen(world, "train", "fly xylophones", None)
+    with pytest.raises(ConfigError, match="--scenario is 200, and text/quests has 200"):
+        chosen(world, "train", "", 200)
+    with pytest.raises(ConfigError, match="no scenarios in the split train"):
+        chosen(Grid(train=0), "train", "", None)
