@@ -30,6 +30,7 @@ FACES = {
     "operant.tabular": "learning in tables",
     "operant.control": "deep reinforcement learning for control",
     "operant.language": "language models as policies",
+    "operant.agents": "worlds of many turns, and the sandbox",
     "operant.reward": "what a completion is worth",
     "operant.task": "data with rewards",
     "operant.env": "environments, and what is wrong with them",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import string
 import subprocess
@@ -439,6 +440,19 @@ def test_errors_say_what_is_wrong_and_what_to_do(full):
     assert desk.store.changes() == []
 
 
+def test_a_judge_that_forgets_damage_would_be_seen(monkeypatch, tiny):
+    """The known bug of graders by the final state: what is wanted is there, and so is what nobody asked for."""
+    scenario = tiny.scenarios("train")[0]
+    case = tiny.case(scenario.template, scenario.seed, scenario.variant)
+    harm = f"messages.delete(id={first_message(tiny, scenario)})"
+    assert not tiny.solved_by(case, [harm, *case.task.blocks]).solved
+    monkeypatch.setattr("operant.agents.desk.store.Store._note", lambda self, table, id, before: None)
+    assert not tiny.solved_by(case, case.task.blocks).solved  # without its log nothing is seen to be brought about
+    monkeypatch.undo()
+    forgetful = [r for r in tiny.solved_by(case, [harm, *case.task.blocks]).requirements if r.label == "no_op_fail"]
+    assert all(r.passed for r in forgetful)  # so a judge of these alone would pay it
+
+
 def test_a_note_does_not_grow_for_ever(full):
     desk = full.begin(full.case("add_to_note", SEED, 0))
     id = call(desk, "notes.create", title="x")["id"]
@@ -450,6 +464,29 @@ def test_a_note_does_not_grow_for_ever(full):
     with pytest.raises(ApiError, match="409: the note is full"):
         fill()
     assert len(call(desk, "notes.get", id=id)["body"]) <= 20_000
+
+
+ODD = [
+    None, True, False, 0, 1, -1, 5, 0.5, 1.0, -2.5, 1e300, float("inf"), float("nan"), 2**53, 2**63, -(2**70), "", " ",
+    "a", "1", "%", "_", "\\", "'", '"; DROP TABLE me; --', "\x00", "\ud800", "é\u202e", "x" * 2_000, "x" * 2_001,
+    "2026-02-30", "2026-05-20", "25:00", "10:00", "a@b.c", "@", "1234567", [], {}, [1], {"a": None}, b"x", 1j, object(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_a_call_with_odd_arguments_answers_or_refuses(full, name):
+    """Whatever is given: what JSON can hold, or an ApiError; and what is written is in the log."""
+    rng, case = random.Random(name), full.case("pay_person", SEED, 0)
+    desk, found = full.begin(case), ENDPOINTS[name]
+    desk.logged_in |= {"payments", "mail", "shop"}
+    ids = [r["id"] for t in TABLES for r in desk.store.rows(f"SELECT id FROM {t} LIMIT 3")]
+    for _ in range(60):
+        given = {p.name: rng.choice(ids) if rng.random() < 0.3 else rng.choice(ODD) for p in found.parameters}
+        with suppress(ApiError):
+            json.dumps(desk.call(name, [], {k: v for k, v in given.items() if rng.random() < 0.9}), allow_nan=False)
+        desk.completed = False
+    assert key(desk.store.changes()) == key(slow_changes(case, desk.store))
+    desk.store.close()
 
 
 def test_pages_have_every_row_once(full):

@@ -47,6 +47,8 @@ FIRST_SEED = {"train": 0, "test": 1_000_000, "template": 2_000_000, "app": 3_000
 KEPT = 512
 """Scenarios whose databases are kept, so that a group's episodes share one."""
 ATTEMPTS = 50
+MEMORY = 256 << 20
+"""Bytes of an episode's process: hundreds may be in flight."""
 PRELOAD = ("math", "json", "re", "datetime", "time", "collections", "itertools", "functools", "string")
 """What blocks may import: every module costs each fork some microseconds."""
 
@@ -142,7 +144,7 @@ class DeskWorld:
         lines = "\n".join(f"{e.signature}: {e.doc}" for e in self.offered.values()) if docs else ""
         system = SYSTEM.format(form=BLOCKS if form == "blocks" else CALLS)
         self.system = f"{system}\nThe calls:\n{lines}" if docs else system
-        self._limits = Limits(seconds=seconds, calls=calls, output=max(output, 1_000))
+        self._limits = Limits(seconds=seconds, calls=calls, output=max(output, 1_000), memory=MEMORY)
         self._sandbox: Sandbox | None = None
         self._cases: OrderedDict[tuple[str, int, int], Case] = OrderedDict()
 
