@@ -94,6 +94,9 @@ WORLDS: dict[str, str] = {
 """Worlds of many turns: name, or what stands before its first slash, → `module:make`, called with what stands behind
 (`make(variant, **options)` returns an `operant.language.World`)."""
 
+PICTURES: dict[str, str] = {"scene": "operant.vision.names:picture"}
+"""Pictures that are made from their name: what stands before its colon → `module:function` of what stands behind."""
+
 POLICIES: dict[str, str] = {
     "networks": "operant.control.stored",
     "return-conditioned": "operant.control.stored",

@@ -11,6 +11,7 @@ from operant.config.errors import ConfigError
 from operant.language.sample.sampling import no_room
 from operant.language.task.task import Lazy, Task, example_at
 from operant.language.text.conversation import Text
+from operant.language.text.pictures import pictures_in, spoken
 
 LOOKED = 1_000
 """Examples that are looked at, at even distances, of those that are made when they are asked for."""
@@ -41,8 +42,9 @@ def answerable(
     looked, overhead = range(0, len(examples), step), 0
     for i in looked:
         prompt = example_at(examples, i, name).prompt
-        said = len(prompt) if isinstance(prompt, str) else sum(len(m["content"]) for m in prompt)
-        if overhead and 0 < 16 * said <= positions - limit - overhead:
+        said = len(prompt) if isinstance(prompt, str) else sum(len(spoken(m)) for m in prompt)
+        seen = not isinstance(prompt, str) and bool(pictures_in(prompt))
+        if overhead and not seen and 0 < 16 * said <= positions - limit - overhead:
             continue  # no text has so many tokens
         try:
             length = len(encode(prompt))

@@ -49,11 +49,15 @@ def model_of(cfg: LanguageRun, path: str = "") -> LanguageModel:
         raise ConfigError(f"{cfg.task.id} needs a model to fine-tune: --model DIR")
     if (latest := Path(path) / "checkpoints" / "latest").exists():  # a run's folder
         path = str(latest.resolve())
-    lora = LoraSpec(r=cfg.model.lora_rank, alpha=cfg.model.lora_alpha) if cfg.model.lora_rank else None
+    lora = None
+    if cfg.model.lora_rank:
+        lora = LoraSpec(r=cfg.model.lora_rank, alpha=cfg.model.lora_alpha, part=cfg.model.lora_part)
     where = str(device_of(cfg.device))
     policy = LanguageModel.load(path, dtype=getattr(torch, cfg.model.dtype), device=where, lora=lora)
     if cfg.model.recompute:
         policy.recompute()
+    if cfg.model.tower == "frozen":
+        policy.freeze_tower()
     return policy
 
 

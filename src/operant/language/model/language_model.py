@@ -19,6 +19,7 @@ from operant.language.model import lora as adapters
 from operant.language.model.hf_forward import Whole
 from operant.language.model.lora import LoraSpec
 from operant.language.model.model_files import read_model
+from operant.language.model.seeing import Pictures, Seeing, tower
 from operant.language.text.rendering import rendering_of
 from operant.math.logprob import categorical_entropy, categorical_logp
 from operant.run.disk import share
@@ -57,7 +58,8 @@ class LanguageModel(nn.Module):
         self.tape: Tape | None = None
         found = slim.obstacle(base)
         self._decoder = slim.reader(base) if found is None else None
-        self.whole = None if found is None else Whole(base)
+        sight: Pictures | None = getattr(tokenizer, "pictures", None)
+        self.whole = None if found is None else Whole(base) if sight is None else Seeing(base, sight)
         if found is not None:
             warnings.warn(
                 f"{found}: this model goes through transformers, several times slower. Prompts are computed again for "
@@ -128,6 +130,8 @@ class LanguageModel(nn.Module):
         else:
             self.model.save_pretrained(folder, safe_serialization=True)
         self.tokenizer.save_pretrained(folder)
+        if isinstance(self.whole, Seeing):
+            self.whole.pictures.save(folder)
         share(*folder.glob("*.safetensors"))
 
     def save_adapter(self, folder: Path) -> None:
@@ -151,6 +155,17 @@ class LanguageModel(nn.Module):
             ConfigError: if the model goes through transformers.
         """
         self.decoder.recompute = True
+
+    def freeze_tower(self) -> None:
+        """From now on leave the part that reads pixels as it is.
+
+        Raises:
+            ConfigError: if the model does not see.
+        """
+        if not isinstance(self.whole, Seeing):
+            raise ConfigError("model.tower = frozen is of models that see, and this one does not: leave it out")
+        for _, p in tower(self.base):
+            p.requires_grad_(False)
 
     @contextlib.contextmanager
     def reference(self) -> Generator[None]:

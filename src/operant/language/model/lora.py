@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ class LoraSpec:
     alpha: float = 32.0  # the adapters' share is scaled by alpha / r
     targets: tuple[str, ...] = ()  # names of the linear modules; (): all but the head
     dropout: float = 0.0  # of the adapters' input, in training alone
+    part: Literal["all", "language", "vision"] = "all"  # of a model that sees: where linear modules are adapted
 
     def __post_init__(self) -> None:
         if self.r < 1:
@@ -44,10 +45,11 @@ def adapt(model: Any, spec: LoraSpec) -> Any:
     """
     from peft import LoraConfig, get_peft_model
 
+    targets = list(spec.targets) or (_linear(model, spec.part) if spec.part != "all" else "all-linear")
     config = LoraConfig(
         r=spec.r,
         lora_alpha=spec.alpha,  # pyright: ignore[reportArgumentType]
-        target_modules=list(spec.targets) or "all-linear",
+        target_modules=targets,
         lora_dropout=spec.dropout,
         bias="none",
         task_type="CAUSAL_LM",
@@ -59,6 +61,19 @@ def adapt(model: Any, spec: LoraSpec) -> Any:
             return get_peft_model(model, config)
     except ValueError as error:
         raise ConfigError(f"lora.targets: {error}") from error
+
+
+def _linear(model: Any, part: str) -> list[str]:
+    """The names of linear modules in the language model of a model that sees, or in all else but its head."""
+    if getattr(model.config, "vision_config", None) is None:
+        raise ConfigError(f"lora.part is {part!r}, which is of models that see: leave it out")
+    own = {id(m) for m in model.get_decoder().modules()}
+    head = model.get_output_embeddings()
+    return [
+        name
+        for name, m in model.named_modules()
+        if isinstance(m, torch.nn.Linear) and m is not head and (id(m) in own) == (part == "language")
+    ]
 
 
 @contextlib.contextmanager

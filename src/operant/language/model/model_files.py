@@ -14,6 +14,7 @@ import torch
 
 from operant.config.bounded import load_json, loads
 from operant.config.errors import ConfigError
+from operant.language.model.seeing import read_processor, sees
 from operant.language.text.special_tokens import check_embedded
 
 DEPTH = re.compile(r"(num|n)_(\w+_)?(layers?|blocks|experts)$")
@@ -33,24 +34,29 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def read_model(folder: Path | str, dtype: torch.dtype) -> tuple[Any, Any]:
-    """The causal language model and the tokenizer in a folder, or of a name on the hub; no code of it is run.
+    """The language model and the tokenizer in a folder, or of a name on the hub; no code of it is run.
+
+    Of a model that sees, an image-text-to-text model of transformers, the tokenizer has the processor as `pictures`.
 
     Raises:
         ConfigError: if it cannot be read, the files are not those of the model that `config.json` describes, or the
             model does not embed the tokens that its tokenizer names.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # what it would tell of tensors is told below
     try:
         _check_sizes(Path(folder))
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        loaded: Any = _kind(config).from_pretrained(
             folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
         model, told = loaded
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        if sees(config):
+            read_processor(folder, tokenizer, config)
     except ConfigError:
         raise
     except Exception as error:  # what reads a model raises what it likes
@@ -66,9 +72,16 @@ def read_model(folder: Path | str, dtype: torch.dtype) -> tuple[Any, Any]:
     return model, tokenizer
 
 
+def _kind(config: Any) -> Any:
+    """What reads models of a configuration."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    return AutoModelForImageTextToText if sees(config) else AutoModelForCausalLM
+
+
 def _check_sizes(folder: Path) -> None:
     """Raise ConfigError where `config.json` describes what its files cannot be of."""
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     if not (folder / "config.json").is_file():  # a name on the hub
         return
@@ -86,7 +99,7 @@ def _check_sizes(folder: Path) -> None:
         return
     with torch.device("meta"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        meant = AutoModelForCausalLM.from_config(config, trust_remote_code=False).state_dict()
+        meant = _kind(config).from_config(config, trust_remote_code=False).state_dict()
     for name, x in meant.items():
         if name in shapes and prod(shapes[name]) != x.numel():
             raise ConfigError(

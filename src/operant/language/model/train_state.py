@@ -157,7 +157,14 @@ def _named(model: Any, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The model's parameters under the names of the file, which has a tied one once."""
     names: dict[int, list[str]] = {}
     tensors: dict[int, Tensor] = {}
-    for name, p in model.named_parameters(remove_duplicate=False):
+    named = dict(model.named_parameters(remove_duplicate=False))
+    if getattr(model.config, "vision_config", None) is not None:
+        from transformers.core_model_loading import revert_weight_conversion
+
+        named |= revert_weight_conversion(
+            model, dict(named)
+        )  # families whose files have other names than their modules
+    for name, p in named.items():
         names.setdefault(id(p), []).append(name)
         tensors[id(p)] = p
     return {next((n for n in alias if n in stored), alias[0]): tensors[key] for key, alias in names.items()}

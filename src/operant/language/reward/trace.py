@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from operant.config.errors import ConfigError
 
-Messages: TypeAlias = tuple[Mapping[str, str], ...]
-"""A conversation: {"role": …, "content": …}, oldest first."""
+Messages: TypeAlias = tuple[Mapping[str, Any], ...]
+"""A conversation: {"role": …, "content": …}, oldest first; a content is a text, or a list of parts, with pictures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

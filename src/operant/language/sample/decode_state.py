@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from operant.config.errors import ConfigError
 from operant.language.sample.sampling import Completion, Prompt, Sampling, row_key, rule
+from operant.language.text.pictures import FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +240,8 @@ class Decoding(ABC):
 
 def check_tokens(tokens: Sequence[int], vocab: int, what: str) -> None:
     """Raise a ConfigError for a token that the model does not know: compiled decoding would read beyond its table."""
+    if max(tokens) >= FIRST:  # pictures, which only a model that sees is asked about
+        tokens = [token for token in tokens if token < FIRST] or [0]
     if not hasattr(sum(tokens), "__index__") or min(tokens) < 0 or max(tokens) >= vocab:
         raise ConfigError(f"{what}: has a token outside of the model's {vocab}; check the tokenizer")
 

@@ -38,6 +38,12 @@ class ModelConfig(Section):
     )
     lora_rank: NonNegativeInt = Field(default=0, description="rank of adapters, which alone are trained; 0 trains all")
     lora_alpha: PositiveFloat = Field(default=32.0, description="adapters are scaled by it over their rank")
+    lora_part: Literal["all", "language", "vision"] = Field(
+        default="all", description="of a model that sees: which part has adapters"
+    )
+    tower: Literal["trained", "frozen"] = Field(
+        default="trained", description="of a model that sees: whether what reads pixels is trained"
+    )
 
 
 class BaseConfig(Section):

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from operant.config.errors import ConfigError, OperantError, raised
 from operant.language.reward.trace import Messages, Reward, StepReward, Trace
+from operant.language.text.pictures import is_content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,9 @@ def is_messages(value: object) -> bool:
     return (
         isinstance(value, Sequence)
         and len(value) > 0
-        and all(isinstance(m, Mapping) and all(isinstance(m.get(k), str) for k in ("role", "content")) for m in value)
+        and all(
+            isinstance(m, Mapping) and isinstance(m.get("role"), str) and is_content(m.get("content")) for m in value
+        )
     )
 
 

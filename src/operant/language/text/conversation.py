@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from operant.config.errors import ConfigError
+from operant.language.text.pictures import is_picture, pictures_in, spoken
 from operant.language.text.rendering import Message as Message
 from operant.language.text.rendering import Rendering, rendering_of
 from operant.language.text.rendering import Text as Text
@@ -85,7 +86,7 @@ def check_template(tokenizer: Any, messages: Sequence[Message] = PROBE) -> None:
 
 def plain(text: Text) -> str:
     """A text as a person reads it: messages one by one, each after its role."""
-    return text if isinstance(text, str) else "\n".join(f"{m['role']}: {m['content']}" for m in text)
+    return text if isinstance(text, str) else "\n".join(f"{m['role']}: {spoken(m)}" for m in text)
 
 
 class TooLongError(ConfigError):
@@ -233,8 +234,24 @@ class Encoder:
                 f"{where}: cut at {self.length} tokens, nothing to learn from is left (the first such token is number "
                 f"{first + 1} of {len(tokens)}); raise the length, or set too_long to leave_out"
             )
-        cut = slice(0, self.length)
-        return Encoded(tokens=tuple(tokens[cut]), acted=tuple(bool(a) for a in acted[cut][1:]), where=where)
+        seen = is_picture(max(tokens))
+        cut = slice(0, self._whole(tokens) if seen else self.length)
+        mask = acted[cut][1:]
+        if seen:
+            mask = [a and not is_picture(t) for a, t in zip(mask, tokens[cut][1:], strict=True)]
+            if not any(mask):
+                raise TooLongError(f"{where}: cut at {self.length} tokens, before a picture, nothing to learn is left")
+        return Encoded(tokens=tuple(tokens[cut]), acted=tuple(map(bool, mask)), where=where)
+
+    def _whole(self, tokens: Sequence[int]) -> int:
+        """How many tokens are kept: `length` at most, and no part of a picture without the rest."""
+        end, sight = min(len(tokens), self.length), self.rendering.pictures
+        last = next((t for t in reversed(tokens[:end]) if is_picture(t)), None)
+        if last is None or sight is None or end == len(tokens):
+            return end
+        at = [i for i in range(end) if tokens[i] == last]
+        beyond = len(at) % sight.places(last)
+        return at[-beyond] if beyond else end
 
     def _watch(self, messages: Sequence[Message]) -> None:
         """Warn, once, where something follows an answer and the template changes what was said before."""
@@ -250,7 +267,7 @@ class Encoder:
         """Remember a place where a text holds the name of a control token other than at its ends."""
         if where:
             ends = self.tokenizer.special_tokens_map
-            told = [text] if isinstance(text, str) else [m["content"] for m in text]
+            told = [text] if isinstance(text, str) else [spoken(m) for m in text]
             if isinstance(text, str):
                 told = [text.removeprefix(str(ends.get("bos_token"))).removesuffix(str(ends.get("eos_token")))]
             names = (found[0] for each in told if (found := self.rendering.control.search(each)))
@@ -305,12 +322,15 @@ class Encoder:
             before, after = rendering.written(messages[:i], prompt=True), rendering.written(messages[: i + 1])
             if not (after.startswith(before) and whole.startswith(after)):
                 break
-            tokens += rendering.tokens(whole[done : len(before)], follows=done > 0)
+            asked = rendering.tokens(whole[done : len(before)], follows=done > 0)
+            names = pictures_in(messages[said[len(spans) - 1] + 1 if spans else 0 : i])
+            tokens += rendering.pictured(asked, names) if names else asked
             start, done = len(tokens), len(after)
             tokens += rendering.tokens(after[len(before) :], follows=True)
             spans.append((start, len(tokens)))
         else:
-            return [*tokens, *rendering.tokens(whole[done:], follows=True)], spans
+            rest, names = rendering.tokens(whole[done:], follows=True), pictures_in(messages[said[-1] + 1 :])
+            return [*tokens, *(rendering.pictured(rest, names) if names else rest)], spans
         turn = rendering.turn
         if len(said) > 1 or said[-1] + 1 < len(messages) or not turn.lead:
             raise ConfigError(
@@ -319,7 +339,7 @@ class Encoder:
                 "algo.learn = completion, which learns the last answer alone, or give each answer as a conversation of "
                 "its own"
             )
-        answer = turn.begun(messages[-1]["content"])
+        answer = turn.begun(spoken(messages[-1]))
         if answer is None:
             raise ConfigError(
                 f"{where}: the chat template opens {turn.lead.strip()!r} for every answer, and this one never closes "

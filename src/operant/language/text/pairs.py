@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 from operant.config.errors import ConfigError
 from operant.data.jsonl import lines
 from operant.language.text.conversation import Encoded, Encoder, Message, Text
+from operant.language.text.pictures import is_content
 
 T = TypeVar("T")
 
@@ -306,7 +307,7 @@ def _string(value: object, name: str, where: str) -> str:
 
 def _messages(value: object, name: str, where: str) -> list[Message]:
     def is_message(item: object) -> bool:
-        return isinstance(item, dict) and all(isinstance(item.get(key), str) for key in ("role", "content"))
+        return isinstance(item, dict) and isinstance(item.get("role"), str) and is_content(item.get("content"))
 
     if not isinstance(value, list) or not value or not all(is_message(item) for item in value):
         raise ConfigError(f"{where}: {name} is not a list of messages, each with a role and a content")

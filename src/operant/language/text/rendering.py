@@ -13,12 +13,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from operant.config.errors import ConfigError
+from operant.language.text.pictures import is_picture, parts_of, pictures_in
 
-Message = Mapping[str, str]
-"""`role` (system, user, assistant, tool) and `content`."""
+Message = Mapping[str, Any]
+"""`role` (system, user, assistant, tool) and `content`: a text, or parts with pictures among them, as
+`operant.language.text.pictures.parts_of` reads them."""
 
 Text = str | Sequence[Message]
 """A plain text, or messages for the tokenizer's chat template."""
@@ -74,6 +76,20 @@ class Turn:
         return None if found is None else f"{found[1]}/{found[2]}{found[3]}"
 
 
+class Sight(Protocol):
+    """What a tokenizer's model makes of pictures; it stands on the tokenizer as its attribute `pictures`."""
+
+    marker: str  # the token that a chat template writes where a picture stands
+
+    def tokens(self, name: str) -> list[int]:
+        """A picture's tokens: its reference at each place that it takes, and what the model has around them."""
+        ...
+
+    def places(self, token: int) -> int:
+        """How many places a reference takes for one picture."""
+        ...
+
+
 class Rendering:
     """What a tokenizer makes of texts and of turns; `rendering_of` keeps one of each tokenizer.
 
@@ -92,6 +108,9 @@ class Rendering:
         self._added = {str(t): i for i, t in added.items()}
         self.special = frozenset(i for i, t in added.items() if t.special)
         names = {str(added[i]) for i in self.special} | set(tokenizer.all_special_tokens)
+        self.pictures: Sight | None = getattr(tokenizer, "pictures", None)
+        if self.pictures is not None:
+            names.add(self.pictures.marker)
         self.control = _names(names)
         if tokenizer.chat_template is not None:
             self.control = _names(names | self._around())
@@ -159,6 +178,8 @@ class Rendering:
             raise ConfigError("the tokenizer has no chat template: set tokenizer.chat_template, or give plain texts")
         if not messages:
             return []
+        if names := pictures_in(messages):
+            return self.pictured(self.tokens(self.written(messages, prompt=prompt)), names)
         plain = [dict(m) for m in messages]
         if plain != self._split(messages):
             return self.tokens(self.written(messages, prompt=prompt))
@@ -184,9 +205,28 @@ class Rendering:
             raise ConfigError(f"this tokenizer makes a control token of a part of {text.replace(SEAM, '')!r:.200}")
         return found
 
+    def pictured(self, tokens: Sequence[int], names: Sequence[str]) -> list[int]:
+        """Tokens with those of the pictures in place of each marker.
+
+        Raises:
+            ConfigError: if the model does not see, or the template does not write a marker for each picture.
+        """
+        if self.pictures is None:
+            raise ConfigError("the messages hold a picture, and this model reads texts alone: take a model that sees")
+        marker, found = self.tokenizer.convert_tokens_to_ids(self.pictures.marker), list[int]()
+        if tokens.count(marker) != len(names):
+            raise ConfigError(
+                f"the chat template writes {tokens.count(marker)} of {len(names)} pictures: give the tokenizer a "
+                f"template that writes {self.pictures.marker} for each"
+            )
+        left = iter(names)
+        for token in tokens:
+            found += self.pictures.tokens(next(left)) if token == marker else [token]
+        return found
+
     def said(self, before: Sequence[int], tokens: Sequence[int]) -> str:
         """The text that tokens add to those before them: of themselves, but for a blank that would be lost alone."""
-        context = list(before)[-8:] if self.glues else []
+        context = [i for i in before[-8:] if not is_picture(i)] if self.glues else []
         text = str(self.tokenizer.decode([*context, *tokens], skip_special_tokens=True))
         return text[len(str(self.tokenizer.decode(context, skip_special_tokens=True))) :] if context else text
 
@@ -259,7 +299,31 @@ class Rendering:
 
     def _split(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         each: list[Mapping[str, Any]] = [*messages]  # a message may hold more than texts
-        return [{k: self.split(v) if isinstance(v, str) else v for k, v in m.items()} for m in each]
+        return [{k: self._written(m, v) if k == "content" else v if not isinstance(v, str) else self.split(v)
+                 for k, v in m.items()} for m in each]  # fmt: skip
+
+    def _written(self, message: Message, said: Any) -> Any:
+        """What a template is given of what a message says: a text, or parts where there are pictures."""
+        if isinstance(said, str) and not self._parted_texts:
+            return self.split(said)
+        if not isinstance(said, str | list | tuple):
+            return said  # null, beside calls of tools
+        return [
+            {"type": "text", "text": self.split(p["text"])} if p["type"] == "text" else {"type": "image"}
+            for p in parts_of(message)
+        ]
+
+    @cached_property
+    def _parted_texts(self) -> bool:
+        """Whether the template writes texts in parts alone, as some of models that see do."""
+        if self.pictures is None:
+            return False
+        given = [[{"role": "user", "content": c}] for c in (ASKED, [{"type": "text", "text": ASKED}])]
+        try:
+            written = [str(_applied(self.tokenizer, talk, False, tokenize=False)) for talk in given]
+            return ASKED not in written[0] and ASKED in written[1]
+        except ConfigError:
+            return True
 
 
 _known: deque[tuple[object, Rendering]] = deque(maxlen=8)
@@ -267,7 +331,8 @@ _known: deque[tuple[object, Rendering]] = deque(maxlen=8)
 
 def rendering_of(tokenizer: Any) -> Rendering:
     """What a tokenizer makes of texts and of turns, as it stands now; the last few are kept."""
-    state = (tokenizer.chat_template, len(tokenizer), tuple(tokenizer.all_special_tokens))
+    sight = id(getattr(tokenizer, "pictures", None))
+    state = (tokenizer.chat_template, len(tokenizer), tuple(tokenizer.all_special_tokens), sight)
     found = next((kept for before, kept in _known if kept.tokenizer is tokenizer and before == state), None)
     if found is None:
         found = Rendering(tokenizer)

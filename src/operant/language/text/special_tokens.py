@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from operant.config.errors import ConfigError
+from operant.language.text.pictures import is_picture
 from operant.language.text.rendering import ASKED, SAID, rendering_of
 
 SPARE = re.compile(r"pad|unused|reserved", re.IGNORECASE)
@@ -69,7 +70,10 @@ def check_known(tokenizer: Any, tokens: Sequence[int], rows: int, where: str) ->
     Raises:
         ConfigError: names one that it does not.
     """
-    if (token := max(tokens, default=0)) >= rows:
+    token = max(tokens, default=0)
+    if is_picture(token):
+        token = max((t for t in tokens if not is_picture(t)), default=0)
+    if token >= rows:
         raise ConfigError(
             f"{where}: {tokenizer.convert_ids_to_tokens(token)!r} is token {token:,}, and the model embeds {rows:,}: "
             "make room with model.resize_token_embeddings(len(tokenizer)), and save both"
