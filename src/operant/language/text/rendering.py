@@ -11,12 +11,12 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from operant.config.errors import ConfigError
 from operant.language.text.pictures import is_picture, parts_of, pictures_in
+from operant.language.text.turn import Sight, Turn
 
 Message = Mapping[str, Any]
 """`role` (system, user, assistant, tool) and `content`: a text, or parts with pictures among them, as
@@ -33,61 +33,6 @@ ASKED, SAID = "Question", "Response"
 
 THOUGHTS = re.compile("think|thought|reason", re.IGNORECASE)
 """In the names of tokens around a thought: they are a model's own to write."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """How a chat template writes an answer.
-
-    Attributes:
-        lead: what it writes where generation begins and leaves out once there is an answer, as `<think>` and a newline.
-        closing: its tokens behind what was said, up to the one that ends the answer.
-        end: that token: the first control token behind what was said; None where there is none.
-        tail: the tokens behind that, which no sampler writes.
-    """
-
-    lead: str
-    closing: tuple[int, ...]
-    end: int | None
-    tail: tuple[int, ...]
-
-    @property
-    def opening(self) -> str:
-        """The lead where an answer goes on inside of it; empty where it is closed, or there is none."""
-        return "" if self._closer is None or self._closer in self.lead else self.lead
-
-    def begun(self, said: str) -> str | None:
-        """What a sampler writes of an answer, behind its opening; None where the answer never closes it.
-
-        An answer that begins with the opening itself has it once.
-        """
-        opening = self.opening
-        if not opening:
-            return said
-        tag = opening.strip()
-        if said.lstrip().startswith(tag):
-            return said.lstrip().removeprefix(tag).removeprefix(opening[opening.index(tag) + len(tag) :])
-        return said if str(self._closer) in said else None
-
-    @property
-    def _closer(self) -> str | None:
-        """`</think>` of `<think>`, `[/THINK]` of `[THINK]`; None where the lead names no tag."""
-        found = re.search(r"([<\[])([^\s<>\[\]/]+)([>\]])", self.lead)
-        return None if found is None else f"{found[1]}/{found[2]}{found[3]}"
-
-
-class Sight(Protocol):
-    """What a tokenizer's model makes of pictures; it stands on the tokenizer as its attribute `pictures`."""
-
-    marker: str  # the token that a chat template writes where a picture stands
-
-    def tokens(self, name: str) -> list[int]:
-        """A picture's tokens: its reference at each place that it takes, and what the model has around them."""
-        ...
-
-    def places(self, token: int) -> int:
-        """How many places a reference takes for one picture."""
-        ...
 
 
 class Rendering:
@@ -206,11 +151,7 @@ class Rendering:
         return found
 
     def pictured(self, tokens: Sequence[int], names: Sequence[str]) -> list[int]:
-        """Tokens with those of the pictures in place of each marker.
-
-        Raises:
-            ConfigError: if the model does not see, or the template does not write a marker for each picture.
-        """
+        """Tokens with those of the pictures in place of each marker. Raises ConfigError if the model does not see."""
         if self.pictures is None:
             raise ConfigError("the messages hold a picture, and this model reads texts alone: take a model that sees")
         marker, found = self.tokenizer.convert_tokens_to_ids(self.pictures.marker), list[int]()
@@ -318,10 +259,9 @@ class Rendering:
         """Whether the template writes texts in parts alone, as some of models that see do."""
         if self.pictures is None:
             return False
-        given = [[{"role": "user", "content": c}] for c in (ASKED, [{"type": "text", "text": ASKED}])]
+        talk: list[dict[str, Any]] = [{"role": "user", "content": ASKED}]
         try:
-            written = [str(_applied(self.tokenizer, talk, False, tokenize=False)) for talk in given]
-            return ASKED not in written[0] and ASKED in written[1]
+            return ASKED not in str(_applied(self.tokenizer, talk, False, tokenize=False))
         except ConfigError:
             return True
 
