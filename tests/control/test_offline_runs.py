@@ -194,26 +194,35 @@ def test_td3_stays_near_what_was_done(tmp_path):
 ONLINE = SMALL | {"algo.learning_starts": 1, "policy.normalize_obs": True}
 
 
-@pytest.mark.parametrize(("before", "after"), [("iql", "td3"), ("cql", "sac")])
-def test_a_run_on_data_goes_on_with_the_environment(tmp_path, before, after):
+@pytest.mark.parametrize(
+    ("before", "after", "env"),
+    [
+        ("iql", "td3", "Pendulum-v1"),
+        ("cql", "sac", "Pendulum-v1"),
+        ("discrete-cql", "dqn", "CartPole-v1"),
+        ("iql", "discrete-sac", "CartPole-v1"),
+    ],
+)
+def test_a_run_on_data_goes_on_with_the_environment(tmp_path, before, after, env):
     """The weights are those of the run before, the replay holds the data first, and it resumes bit for bit."""
-    data = stored(tmp_path, "Pendulum-v1", count=3, steps=30)
+    shown = played(env, count=3, steps=30)
+    data = str(write_data(shown, tmp_path / "data"))
     few = {"algo.samples": 2} if before == "cql" else {}
-    first = operant.train(
-        before, "Pendulum-v1", runs=tmp_path, total_steps=40, **QUIETER, **SMALL, **few, **{"data.path": data}
-    )
+    first = operant.train(before, env, runs=tmp_path, total_steps=40, **QUIETER, **SMALL, **few, **{"data.path": data})
     given = ONLINE | {"data.path": data, "init_from": str(first.path), "env.num": 2}
-    job = build(after, "Pendulum-v1", **{k: v for k, v in given.items() if k != "data.path"}, data=data)
+    if after == "dqn":  # whose schedule must not depend on where the run ends
+        given |= {"algo.train_freq": 1, "algo.gradient_steps": 1, "algo.epsilon": 0.3, "algo.epsilon_end": 0.3}
+        given |= {"algo.n": 1}
+    job = build(after, env, **{k: v for k, v in given.items() if k != "data.path"}, data=data)
     job.learned.begin_from(operant.api.find(str(first.path)) / "checkpoints" / "latest")
     assert torch.equal(parts(job.agent.policy), parts(first.policy.policy))
     buffer = job.agent.beside["replay"].replay
-    assert len(buffer) == buffer.taken == 90
-    again = played("Pendulum-v1", count=3, steps=30)
+    assert len(buffer) == buffer.taken == shown.steps
     kept = np.sort(buffer.at("reward", *np.nonzero(buffer.columns["flags"] & 4)))
-    np.testing.assert_allclose(kept, np.sort(np.concatenate([e.rewards for e in again.episodes])), rtol=1e-5)
+    np.testing.assert_allclose(kept, np.sort(np.concatenate([e.rewards for e in shown.episodes])), rtol=1e-5)
     next(job.algorithm)
-    assert len(buffer) > 90
-    assert_resumes(tmp_path, after, "Pendulum-v1", every=80, **given)
+    assert len(buffer) > shown.steps
+    assert_resumes(tmp_path, after, env, every=80, **given)
 
 
 # ---------------------------------------------------------------------------------------------------- refusals
