@@ -29,7 +29,7 @@ CASES = {
         *(Case(f"dqn-CartPole-{k}", "dqn", "CartPole-v1", 50_000, None, settings=x) for k, x in ABLATED.items()),
         Case("reinforce-CartPole", "reinforce", "CartPole-v1", 200_000, None, threshold=475),  # beside DQN's steps
         Case("pqn-CartPole", "pqn", "CartPole-v1", 200_000, None, threshold=475),
-        Case("qr-dqn-CartPole", "qr-dqn", "CartPole-v1", 50_000, None),
+        Case("qr-dqn-CartPole", "qr-dqn", "CartPole-v1", 50_000, 475, threshold=475),
         Case("sac-Pendulum", "sac", "Pendulum-v1", 20_000, -170),
         Case("td3-Pendulum", "td3", "Pendulum-v1", 20_000, None),
         Case("ddpg-Pendulum", "ddpg", "Pendulum-v1", 20_000, None),
