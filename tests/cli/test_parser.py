@@ -39,6 +39,7 @@ VERBS = [
     "sample",
     "chat",
     "serve",
+    "agent",
     "recipe",
     "export",
     "push",

@@ -40,7 +40,7 @@ tunnel: ssh -L 8000:127.0.0.1:8000 HOST
 AGENT_NOTE = """\
   operant agent "make a torch" --world text/quests --model oracle
   operant agent --world text/grid --scenario 3 --model runs/RUN
-  operant agent "what is" --world text/calculator --model http://127.0.0.1:8000/v1
+  operant agent --world text/calculator --model http://127.0.0.1:8000/v1
 
 The task is that of the world whose words are most like yours.
 """
@@ -48,7 +48,7 @@ The task is that of the world whose words are most like yours.
 
 def add_agent(verbs: Any) -> None:
     """Add the verb that lets a model act."""
-    usage = "operant agent [TASK] --world NAME --model MODEL [--split NAME] [--scenario N]"
+    usage = "operant agent [TASK] --world NAME --model MODEL [--scenario N] [--json]"
     agent = verbs.add_parser("agent", help="let a model try a task of many turns", usage=usage)
     agent.description, agent.epilog = "Let any model try a task in a world of many turns, and watch it.", AGENT_NOTE
     agent.add_argument("instruction", metavar="TASK", nargs="?", default="", help="words of the task [the first]")
