@@ -62,6 +62,7 @@ PLACES: dict[str, Place] = {
     "qr-dqn": Place("value", "off"),
     "rainbow": Place("value", "off"),
     "pqn": Place("value", "off"),
+    "alphazero": Place("actor-critic", "off"),
     "dyna-q": Place("value", "off", model=True),
     "dyna-q-plus": Place("value", "off", model=True),
     "prioritised-sweeping": Place("value", "off", model=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -190,7 +191,8 @@ class Run:
         config = self.permitted()
         self._changed(config)
         videos = Path("videos", self.path.name) if is_shipped(self.path) else self.path / "videos"
-        copies = made_copies(config, self.env, 1, render_mode="rgb_array")
+        make = getattr(self._world, "copies", made_copies)
+        copies = make(config, self.env, 1, render_mode="rgb_array")
         fps = copies.fps
         made: list[Path] = []
         try:
@@ -208,6 +210,17 @@ class Run:
         finally:
             copies.close()
         return made
+
+    def against(self, ask: Callable[[str], str], tell: Callable[[str], None], *, games: int = 1) -> None:
+        """Let a person play against the policy of a board: `ask` is given a prompt and returns what they type.
+
+        Raises:
+            ConfigError: if it plays no board.
+        """
+        play = getattr(self._world, "against", None)
+        if play is None:
+            raise ConfigError(f"{self.path.name} plays no board, so there are no turns to take: operant {self.next}")
+        play(self.policy, ask, tell, games=games)
 
     def _traced(self, what: str) -> AbstractContextManager[None]:
         """Keep the traceback of what fails inside, but in an exported policy, which is not written."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from operant.cli.say import say, tell
+from operant.cli.say import asked, say, tell
 from operant.config.errors import ConfigError
 from operant.config.write import json_text
 
@@ -109,7 +109,9 @@ def is_of_turns(run: Run) -> bool:
 
 
 def play(args: argparse.Namespace, run: Run) -> None:
-    """Print episodes of a run, greedily decoded, from the scenario on that --seed names."""
+    """Print episodes of a run, greedily decoded, from the scenario on that --seed names; or let a person play it."""
+    if args.against:
+        return run.against(asked, say, games=args.episodes)
     from operant.agents.watch import Watched
     from operant.language.episodes.played import Asked
     from operant.language.episodes.task_scorer import greedy

@@ -191,7 +191,7 @@ def play(args: argparse.Namespace) -> None:
     """Film a policy, or show it in a window."""
     out = None if args.out is None else absolute_path(args.out)
     run = _open(args)
-    if _module("agent").is_of_turns(run):
+    if args.against or _module("agent").is_of_turns(run):
         return _module("agent").play(args, run)
     from operant.run.progress import working
 

@@ -105,3 +105,11 @@ def cell(value: object, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(clean(value, lines=False), style=style)
+
+
+def asked(prompt: str) -> str:
+    """A line that a person types; EOFError where there is none."""
+    say(prompt)
+    if not (line := sys.stdin.readline()):
+        raise EOFError
+    return line

@@ -18,6 +18,7 @@ from operant.config.suggest import did_you_mean, nearest
 
 CONTROL, TABULAR = "operant.control.settings.runs", "operant.tabular.settings.runs"
 LANGUAGE, IN_WORLDS = "operant.language.settings.runs", "operant.language.settings.worlds"
+GAMES = "operant.games.settings"
 
 ALGORITHMS: dict[str, tuple[str, str]] = {
     "natural-gradient": (CONTROL, "operant.control.natural_gradient"),
@@ -52,6 +53,7 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "discrete-cql": (CONTROL, "operant.control.offline.discrete_cql"),
     "iql": (CONTROL, "operant.control.offline.iql"),
     "decision-transformer": (CONTROL, "operant.control.offline.decision_transformer"),
+    "alphazero": (GAMES, "operant.games.alphazero"),
     "q-learning": (TABULAR, "operant.tabular.online"),
     "sarsa": (TABULAR, "operant.tabular.online"),
     "expected-sarsa": (TABULAR, "operant.tabular.online"),
@@ -103,6 +105,7 @@ POLICIES: dict[str, str] = {
     "table": "operant.tabular.stored",
     "tiles": "operant.tabular.stored",
     "language": "operant.language.stored",
+    "board": "operant.games.stored",
 }
 """Kind of policy → the module that reads it from a folder, and says what can be done with it (`operant.run.world`)."""
 

@@ -8,6 +8,16 @@ if TYPE_CHECKING:
     from operant.games.board import GAMES as GAMES
     from operant.games.board import Board as Board
     from operant.games.board import game as game
+    from operant.games.elo import Pool as Pool
+    from operant.games.elo import Ratings as Ratings
+    from operant.games.elo import ratings as ratings
+    from operant.games.match import alpha_beta_player as alpha_beta_player
+    from operant.games.match import random_player as random_player
+    from operant.games.match import raw_player as raw_player
+    from operant.games.match import versus as versus
+    from operant.games.network import BoardPolicy as BoardPolicy
+    from operant.games.network import BoardSpec as BoardSpec
+    from operant.games.network import model_of as model_of
     from operant.games.solver import Solver as Solver
     from operant.games.solver import alpha_beta as alpha_beta
     from operant.games.solver import best_of as best_of
@@ -15,6 +25,9 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = face(
     {
         "operant.games.board": "GAMES Board game",
+        "operant.games.elo": "Pool Ratings ratings",
+        "operant.games.match": "alpha_beta_player random_player raw_player versus",
+        "operant.games.network": "BoardPolicy BoardSpec model_of",
         "operant.games.solver": "Solver alpha_beta best_of",
     }
 )

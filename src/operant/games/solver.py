@@ -17,7 +17,7 @@ TABLE = 2**22 + 15
 class Solver:
     """Connect-4's exact scores. One that is kept remembers what it has seen, and is faster the more it is asked.
 
-    From ply 20 on a position takes milliseconds, from ply 12 on about a tenth of a second; the empty board takes long.
+    From ply 20 on a position takes milliseconds, from ply 12 on a few tenths of a second; the empty board takes long.
 
     Source: Pons (2015), Solving Connect 4: how to build a perfect AI; Allis (1988), A knowledge-based approach of
     connect-four, for the game's value: who begins in the centre wins.

@@ -18,7 +18,6 @@ from operant.games.kernels import FIRST, OVER, PLY, SECOND
 BOTTOM = sum(1 << (7 * c) for c in range(7))
 BOARD = BOTTOM * 63
 CELLS = 42
-LEAST = -21
 
 
 @inner
@@ -58,38 +57,11 @@ def quiet(p: Any, mask: Any) -> Any:
     return can & ~(threats >> 1)
 
 
-@outer
-def negamax(
-    p: int, mask: int, ply: int, alpha: int, beta: int, keys: NDArray[np.int64], bounds: NDArray[np.int8],
-    stack: NDArray[np.int64],
-) -> int:  # fmt: skip
-    """The score of a position to its mover, who cannot win at once, as far as it lies between alpha and beta.
-
-    A score is 22 less the stones that the winner has set when it wins, negative for a loss, 0 for a draw. `keys` and
-    `bounds` [M, 2] are the table: the least and the most that a position can be worth. `stack` [42, 2, 7] holds
-    the moves.
-    """
-    can = quiet(p, mask)
-    if can == 0:
-        return -((CELLS - ply) // 2)
-    if ply >= CELLS - 2:
-        return 0
-    least, most = -((CELLS - 2 - ply) // 2), (CELLS - 1 - ply) // 2
-    key = p + mask
-    slot = key % keys.shape[0]
-    if keys[slot] == key:
-        least, most = max(least, bounds[slot, 0]), min(most, bounds[slot, 1])
-    if alpha < least:
-        alpha = least
-        if alpha >= beta:
-            return alpha
-    if beta > most:
-        beta = most
-        if alpha >= beta:
-            return beta
-    moves, worth = stack[ply, 0], stack[ply, 1]
+@inner
+def ordered(p: Any, mask: Any, can: Any, moves: Any, worth: Any) -> Any:
+    """Write the moves into `moves` [7], those that make more threats first; how many. From the middle, if equal."""
     count = 0
-    for i in range(7):  # from the middle outward; of equal worth the first stays first
+    for i in range(7):
         column = 3 + (1 - 2 * (i % 2)) * ((i + 1) // 2)
         move = can & (np.int64(63) << (7 * column))
         if move != 0:
@@ -100,19 +72,97 @@ def negamax(
                 at -= 1
             moves[at], worth[at] = move, score
             count += 1
-    for i in range(count):
-        score = -negamax(p ^ mask, mask | moves[i], ply + 1, -beta, -alpha, keys, bounds, stack)
-        if score >= beta:
-            if keys[slot] != key:
-                keys[slot], bounds[slot, 1] = key, most
-            bounds[slot, 0] = score
-            return score
-        if score > alpha:
-            alpha = score
+    return count
+
+
+@inner
+def negamax(p: Any, mask: Any, ply: Any, alpha: Any, beta: Any, keys: Any, bounds: Any, stack: Any, moves: Any) -> Any:
+    """The score of a position to its mover, who cannot win at once, as far as it lies between alpha and beta.
+
+    A score is 22 less the stones that the winner has set when it wins, negative for a loss, 0 for a draw. `keys` and
+    `bounds` [M, 2] are the table: the least and the most that a position can be worth. `stack` [43, 8] and `moves`
+    [43, 2, 7] hold what is under way, a row a ply: Numba's cache does not load functions that call themselves.
+    """
+    level, entering, result = ply, True, np.int64(0)
+    stack[level, 0], stack[level, 1], stack[level, 2], stack[level, 3] = p, mask, alpha, beta
+    while True:
+        leaving = False
+        own, taken = stack[level, 0], stack[level, 1]
+        if entering:
+            entering = False
+            can = quiet(own, taken)
+            if can == 0:
+                result, leaving = -((CELLS - level) // 2), True
+            elif level >= CELLS - 2:
+                result, leaving = np.int64(0), True
+            else:
+                least, most = -((CELLS - 2 - level) // 2), (CELLS - 1 - level) // 2
+                key = own + taken
+                slot = key % keys.shape[0]
+                if keys[slot] == key:
+                    least, most = max(least, bounds[slot, 0]), min(most, bounds[slot, 1])
+                stack[level, 2], stack[level, 3] = max(stack[level, 2], least), min(stack[level, 3], most)
+                if stack[level, 2] >= stack[level, 3]:
+                    result, leaving = (least if stack[level, 2] == least else most), True
+                else:
+                    stack[level, 4], stack[level, 5] = least, most
+                    stack[level, 6], stack[level, 7] = ordered(own, taken, can, moves[level, 0], moves[level, 1]), 0
+        if not leaving:
+            if stack[level, 7] < stack[level, 6]:
+                move = moves[level, 0, stack[level, 7]]
+                stack[level, 7] += 1
+                stack[level + 1, 0], stack[level + 1, 1] = own ^ taken, taken | move
+                stack[level + 1, 2], stack[level + 1, 3] = -stack[level, 3], -stack[level, 2]
+                level, entering = level + 1, True
+            else:
+                result, leaving = stack[level, 2], True
+                remember(stack[level], stack[level, 4], result, keys, bounds, False)
+        while leaving:
+            if level == ply:
+                return result
+            level -= 1
+            leaving = False
+            if -result >= stack[level, 3]:
+                result, leaving = -result, True
+                remember(stack[level], result, stack[level, 5], keys, bounds, True)
+            elif -result > stack[level, 2]:
+                stack[level, 2] = -result
+
+
+@inner
+def remember(row: Any, least: Any, most: Any, keys: Any, bounds: Any, low: Any) -> None:
+    """Write a bound of a position into the table; the other one stays, where the place was its own already."""
+    key = row[0] + row[1]
+    slot = key % keys.shape[0]
     if keys[slot] != key:
-        keys[slot], bounds[slot, 0] = key, least
-    bounds[slot, 1] = alpha
-    return alpha
+        keys[slot], bounds[slot, 0], bounds[slot, 1] = key, least, most
+    elif low:
+        bounds[slot, 0] = least
+    else:
+        bounds[slot, 1] = most
+
+
+@inner
+def whole_score(p: Any, mask: Any, ply: Any, exact: Any, keys: Any, bounds: Any, stack: Any, moves: Any) -> Any:
+    """The score of a position to its mover, or its sign, by windows without width."""
+    if fours(p, mask) & ((mask + BOTTOM) & BOARD) != 0:
+        return np.int64((CELLS + 1 - ply) // 2)
+    least, most = -((CELLS - ply) // 2), (CELLS + 1 - ply) // 2
+    while least < most:
+        middle = least + (most - least) // 2
+        if middle <= 0 and least // 2 < middle:
+            middle = least // 2
+        elif middle >= 0 and most // 2 > middle:
+            middle = most // 2
+        low, high = (middle, middle + 1) if exact else (-1, 1)
+        found = negamax(p, mask, ply, low, high, keys, bounds, stack, moves)
+        if not exact:
+            least = most = found
+        elif found <= middle:
+            most = found
+        else:
+            least = found
+    return np.int64(least)
 
 
 @outer
@@ -121,7 +171,8 @@ def score_rows(
     out: NDArray[np.float64],
 ) -> None:  # fmt: skip
     """Fill `out` [N, 7] with each action's score to the mover, NaN where it is not legal; its sign if not `exact`."""
-    stack = np.empty((CELLS, 2, 7), np.int64)
+    stack = np.empty((CELLS + 1, 8), np.int64)
+    moves = np.empty((CELLS + 1, 2, 7), np.int64)
     for n in range(states.shape[0]):
         out[n] = np.nan
         if states[n, OVER] != 0:
@@ -142,32 +193,9 @@ def score_rows(
             move = can & (np.int64(63) << (7 * c))
             if move == 0:
                 continue
+            score = np.int64(0)
             if wins & move != 0:
-                score = (CELLS + 1 - ply) // 2
-            elif ply + 1 == CELLS:
-                score = 0
-            else:
-                score = -whole_score(p ^ mask, mask | move, ply + 1, exact, keys, bounds, stack)
+                score = np.int64((CELLS + 1 - ply) // 2)
+            elif ply + 1 < CELLS:
+                score = -whole_score(p ^ mask, mask | move, ply + 1, exact, keys, bounds, stack, moves)
             out[n, c] = score if exact else np.sign(score)
-
-
-@inner
-def whole_score(p: Any, mask: Any, ply: Any, exact: Any, keys: Any, bounds: Any, stack: Any) -> Any:
-    """The score of a position to its mover, or its sign, by windows without width."""
-    if fours(p, mask) & ((mask + BOTTOM) & BOARD) != 0:
-        return (CELLS + 1 - ply) // 2
-    if not exact:
-        return negamax(p, mask, ply, -1, 1, keys, bounds, stack)
-    least, most = -((CELLS - ply) // 2), (CELLS + 1 - ply) // 2
-    while least < most:
-        middle = least + (most - least) // 2
-        if middle <= 0 and least // 2 < middle:
-            middle = least // 2
-        elif middle >= 0 and most // 2 > middle:
-            middle = most // 2
-        found = negamax(p, mask, ply, middle, middle + 1, keys, bounds, stack)
-        if found <= middle:
-            most = found
-        else:
-            least = found
-    return least
