@@ -17,8 +17,10 @@ from typing import Any
 from operant.config.errors import ConfigError, DiskError
 from operant.language.model.imitation import imitate
 from operant.language.model.language_model import LanguageModel
+from operant.language.model.seeing_base import imitate_seeing
 from operant.language.settings.runs import BaseConfig
 from operant.language.task.task import Task
+from operant.language.text.pictures import pictures_in
 from operant.run.disk import refusal
 
 RECIPE = 2
@@ -54,7 +56,9 @@ def small_base(
     shown = hashlib.sha256(json.dumps(some).encode()).hexdigest()
     of_task = [shown, len(task.demonstrations), task.max_tokens, *task.stop]
     what = f"the demonstrations of {task.name}"
-    return kept([RECIPE, cfg.model_dump(), dict(about), of_task], what, lambda: imitate(task, cfg, say), say)
+    first = task.demonstrations[0].prompt
+    learn = imitate_seeing if not isinstance(first, str) and pictures_in(first) else imitate
+    return kept([RECIPE, cfg.model_dump(), dict(about), of_task], what, lambda: learn(task, cfg, say), say)
 
 
 def kept(recipe: Sequence[Any], what: str, make: Callable[[], LanguageModel], say: Callable[[str], None]) -> Path:

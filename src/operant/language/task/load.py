@@ -22,6 +22,8 @@ BUILT_IN = {
     "sort": "operant.language.task.text:sort",
 }
 """Tasks that come with the library, by name; "reasoning-gym:NAME" is any of reasoning-gym's."""
+OTHERS = {"vision/count": "operant.vision.tasks:count"}
+"""Those of the rooms above this one."""
 
 
 def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
@@ -45,6 +47,8 @@ def load_task(spec: str, options: Mapping[str, Any] | None = None) -> Task:
         given = {"name": name, **given}
     elif spec in BUILT_IN:
         builder = _find_builder(BUILT_IN[spec], spec)
+    elif spec in OTHERS:
+        builder = _find_builder(OTHERS[spec], spec)
     elif spec.endswith(".py"):
         builder = _find_builder(f"{spec}:task", spec)
     elif colon:

@@ -41,10 +41,14 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demonstration:
-    """One prompt and a completion to imitate, which need not be right."""
+    """One prompt and a completion to imitate, which need not be right.
+
+    `cells`: what each part of its one picture shows, row by row, as a number: a small base that sees is taught them.
+    """
 
     prompt: str | Messages
     completion: str
+    cells: Sequence[int] = ()
 
 
 Made = TypeVar("Made", Example, Demonstration)
