@@ -240,7 +240,7 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_play(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "operant play RUN [--episodes N] [--seed N] [--show] [--out FILE] [--against me]"
+    parser.usage = "operant play RUN [--episodes N] [--show] [--out FILE] [--against me]"
     parser.description = "Record the policy of a run as a video, or watch it in a window."
     flags.add_run(parser)
     parser.add_argument("--episodes", type=flags.count, default=1, metavar="N", help="episodes to play [1]")

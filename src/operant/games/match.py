@@ -72,7 +72,7 @@ def versus(
     ahead, behind = (count + 1) // 2, count // 2
     a, long_a, moves_a = games(board, one, other, ahead, generator)
     b, long_b, moves_b = games(board, other, one, behind, generator) if behind else (a[:0], long_a[:0], [])
-    return np.concatenate([a, -b]), np.concatenate([long_a, long_b]), moves_a + moves_b
+    return np.concatenate([a, 0.0 - b]), np.concatenate([long_a, long_b]), moves_a + moves_b
 
 
 def losing(solver: Solver, policy: BoardPolicy, count: int, generator: np.random.Generator) -> Any:
