@@ -26,7 +26,7 @@ class NetworkConfig(Section):
 
 
 class AlphaZeroConfig(Section):
-    """AlphaZero (Silver et al. 2018): play against oneself by search, learn what it found and who won."""
+    """Games against oneself by search: AlphaZero (Silver et al. 2018)."""
 
     simulations: PositiveInt = Field(default=50, description="walks down the tree for each move of self-play")
     explore: PositiveFloat = Field(default=2.5, description="c of PUCT, for values within -1 and 1")
@@ -50,7 +50,7 @@ class AlphaZeroConfig(Section):
 
 
 class MatchConfig(EvalConfig):
-    """The opponent, how hard the policy thinks, and how its moves are held against the exact ones."""
+    """The opponent, how hard the policy thinks, and moves beside the exact ones."""
 
     opponent: Literal["random", "alpha-beta"] = Field(default="alpha-beta", description="whom it plays, with X and O")
     depth: PositiveInt = Field(default=3, description="plies that alpha-beta looks ahead")
