@@ -2,8 +2,8 @@
 
     python bench/agents_engine.py [--episodes 256] [--slots 256] [--delay 0.02]
 
-Both play the same world with the same model: turns of random length, worlds that answer after a random time, episodes
-of one turn to `--turns`. In flight, the sampler goes on while worlds answer. In lock-step (as in the tool loop of TRL),
+Both play the same world with the same model: turns of random length, worlds that answer after a random time, with
+observations of up to `--observation` tokens behind an instruction of `--instruction`, episodes of one turn to `--turns`. In flight, the sampler goes on while worlds answer. In lock-step (as in the tool loop of TRL),
 every turn is sampled for all episodes that go on, then all of their worlds are awaited together, then the next turn is
 begun. Prints one line of JSON; the target is a ratio of 1.5.
 """
@@ -30,11 +30,12 @@ class Waiting:
 
     name, system, splits = "waiting", "", ("train",)
 
-    def __init__(self, turns: int, delay: float) -> None:
-        self.turns, self.delay = turns, delay
+    def __init__(self, turns: int, delay: float, instruction: int, observation: int) -> None:
+        self.turns, self.delay, self.instruction, self.observation = turns, delay, instruction, observation
 
     def scenarios(self, split: str) -> Sequence[Scenario]:
-        return [Scenario(id=i, template="w", seed=i, instruction=f"task {i}") for i in range(4096)]
+        more = "x" * max(0, self.instruction - 10)
+        return [Scenario(id=i, template="w", seed=i, instruction=f"task {i:04d} {more}") for i in range(4096)]
 
     def open(self, scenario: Scenario) -> Any:
         return _Session(self, random.Random(scenario.seed))
@@ -54,7 +55,7 @@ class _Session:
     async def step(self, action: str) -> Observation:
         await asyncio.sleep(self.rng.random() * self.world.delay)
         self.left -= 1
-        return Observation(text="x" * self.rng.randint(4, 24), terminated=self.left == 0)
+        return Observation(text="x" * self.rng.randint(4, self.world.observation), terminated=self.left == 0)
 
     async def close(self) -> None:
         return
@@ -109,13 +110,18 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--delay", type=float, default=0.02)
+    parser.add_argument("--instruction", type=int, default=300)
+    parser.add_argument("--observation", type=int, default=120)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(2)
-    policy = fresh(BaseConfig(width=160, layers=4, positions=1024, tokenizer="bytes"), ())
+    policy = fresh(BaseConfig(width=160, layers=4, positions=2048, tokenizer="bytes"), ())
     # one token in 15 ends a turn of a model that has learnt nothing: lengths are geometric
     sampling = Sampling(max_tokens=args.tokens, stop=(policy.tokenizer.eos_token_id, *range(60, 76)))
-    world, engine = Waiting(args.turns, args.delay), Engine(policy, seed=1, slots=args.slots)
+    world, engine = (
+        Waiting(args.turns, args.delay, args.instruction, args.observation),
+        Engine(policy, seed=1, slots=args.slots),
+    )
     scenarios = world.scenarios("train")[: args.episodes]
     rates: dict[str, list[float]] = {"in flight": [], "lock-step": []}
     for n in range(args.repeats + 1):

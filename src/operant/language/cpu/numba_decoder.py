@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from operant.language.cpu import decode_kernels as kernels
 from operant.language.cpu.activation_cache import LARGEST as LARGEST_TAPE
@@ -230,6 +231,18 @@ def _with_blocks(old: np.ndarray, blocks: int, held: Sequence[int]) -> np.ndarra
     return new
 
 
+def _keys(cache: np.ndarray, layer: int, row: int, count: int) -> np.ndarray:
+    """[K, count, d] of a row's keys, which lie in blocks [layer, B, row, K, d, LANES]."""
+    some = cache[layer, : -(-count // LANES), row].transpose(1, 0, 3, 2)
+    return some.reshape(some.shape[0], -1, some.shape[3])[:, :count]
+
+
+def _values(cache: np.ndarray, layer: int, row: int, count: int) -> np.ndarray:
+    """[K, count, d] of a row's values, which lie in blocks [layer, B, row, K, LANES, d]."""
+    some = cache[layer, : -(-count // LANES), row].transpose(1, 0, 2, 3)
+    return some.reshape(some.shape[0], -1, some.shape[3])[:, :count]
+
+
 class Compiled(Decoding):
     """Rows decoded by compiled code, a share of them on each of torch's threads.
 
@@ -243,6 +256,8 @@ class Compiled(Decoding):
         record: keep what is computed on the policy's tape, where that is possible. All jobs are expected at once then.
         steady: a row's numbers do not depend, bit for bit, on how many others there are; a product has two rows then.
     """
+
+    feeds = True
 
     def __init__(
         self, policy: LanguageModel, count: int, places: int, ahead: int, *, record: bool = False, steady: bool = False
@@ -364,6 +379,40 @@ class Compiled(Decoding):
                 some, stop = slice(b * LANES, (b + 1) * LANES), min(LANES, width - b * LANES)
                 self.cache.prompt_k[layer, b, places, :, :, :stop] = k[:, :, some].transpose(-1, -2).numpy()
                 self.cache.prompt_v[layer, b, places, :, :stop] = v[:, :, some].numpy()
+
+    def feed(self, slot: int) -> None:
+        """Keys and values of all that a row has and was not fed, but for the last token, in one pass of torch.
+
+        What comes of it depends on the row alone, as where a prompt is computed alone.
+        """
+        slots, place = self.slots, int(self.prompt[slot])
+        first, last, before = int(slots.at[slot]), int(slots.known[slot]) - 1, int(slots.start[slot])
+        if last <= first:
+            return
+        self._reserve(0, last + 1)
+        at = torch.arange(before + first, before + last)[None]
+        seen = torch.ones(last - first, before + last, dtype=torch.bool).tril(before + first)
+        x, at = self.decoder.embed(slots.tokens[slot, first:last][None], at)
+        c = self.cache
+        for layer in range(self.decoder.depth):
+            q, k, v = self.decoder.qkv(layer, x, at)
+            for b in range(first // LANES, -(-last // LANES)):
+                lo, hi = max(first, b * LANES), min(last, (b + 1) * LANES)
+                here, some = slice(lo - b * LANES, hi - b * LANES), slice(lo - first, hi - first)
+                c.k[layer, b, slot, :, :, here] = k[0, :, some].transpose(-1, -2).numpy()
+                c.v[layer, b, slot, :, here] = v[0, :, some].numpy()
+            if layer + 1 == self.decoder.depth:
+                break  # what the last layer would say is not asked for
+            keys, values = (
+                np.concatenate([side(prompts, layer, place, before), side(rows, layer, slot, last)], 1)
+                for prompts, rows, side in ((c.prompt_k, c.k, _keys), (c.prompt_v, c.v, _values))
+            )
+            keys, values = torch.from_numpy(keys), torch.from_numpy(values)
+            y = F.scaled_dot_product_attention(
+                q, keys[None], values[None], seen, scale=self.decoder.scale, enable_gqa=k.shape[1] != q.shape[1]
+            )
+            x = self.decoder.finish(layer, x, y)
+        slots.at[slot] = last
 
     def _scratch(self, rows: int, positions: int) -> Scratch:
         w, vocab = self.weights, self.policy.vocab

@@ -14,7 +14,7 @@ from operant.language.sample.decode_state import Decoding, Job
 from operant.language.sample.engine import Engine, Prompt, Sampling
 
 FED = 4
-"""A prompt whose new tokens are more than one in so many is computed anew at once; fewer are fed one by one."""
+"""Where new tokens can only be fed one by one, a prompt of which they are more than one in so many is computed anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +66,11 @@ class TurnRows:
         slots, whole, before = self.decoding.slots, tuple(tokens), self._fed.get(slot, ())
         seed = self.engine.seed
         new = len(whole) - len(before)
-        if self.keeps and before and 0 < new <= len(whole) // FED and whole[: len(before)] == before:
+        most = len(whole) if self.decoding.feeds else len(whole) // FED
+        if self.keeps and before and 0 < new <= most and whole[: len(before)] == before:
             prompt = Prompt(id=episode, tokens=whole)
             slots.follow(slot, whole[len(before) :], Job(0, 0, prompt, turn, self.sampling, seed))
+            self.decoding.feed(slot)
         else:
             self._release(slot)
             room = self.longest - len(whole) if self.keeps else self.sampling.max_tokens

@@ -205,11 +205,13 @@ class Decoding(ABC):
     Attributes:
         slots: the rows.
         refills: whether a row should begin while others are under way.
+        feeds: whether `feed` does something; else what a row has and was not fed is fed by steps, one by one.
     """
 
     slots: Slots
     last: Tensor  # logits [rows in use, V] of the last step
     refills = True
+    feeds = False
 
     def expect(self, jobs: Sequence[Job]) -> None:
         """Make room for jobs that will begin, each of which is released once."""
@@ -224,6 +226,10 @@ class Decoding(ABC):
     def advance(self, steps: int | None = None) -> None:
         """So many steps of every busy row; if None, as many as are best between two looks."""
         ...
+
+    def feed(self, slot: int) -> None:
+        """Compute at once what a row has and was not fed, but for its last token."""
+        return
 
     def logits(self, slots: Sequence[int]) -> Tensor:
         """Those [n, V] float32 from which the newest tokens of these rows were drawn, if their jobs ask for them."""
