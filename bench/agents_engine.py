@@ -3,9 +3,10 @@
     python bench/agents_engine.py [--episodes 256] [--slots 256] [--delay 0.02]
 
 Both play the same world with the same model: turns of random length, worlds that answer after a random time, with
-observations of up to `--observation` tokens behind an instruction of `--instruction`, episodes of one turn to `--turns`. In flight, the sampler goes on while worlds answer. In lock-step (as in the tool loop of TRL),
-every turn is sampled for all episodes that go on, then all of their worlds are awaited together, then the next turn is
-begun. Prints one line of JSON; the target is a ratio of 1.5.
+observations of up to `--observation` tokens behind an instruction of `--instruction`, episodes of one turn to
+`--turns`. In flight, the sampler goes on while worlds answer. In lock-step (as in the tool loop of TRL), every turn is
+sampled for all episodes that go on, then all of their worlds are awaited together, then the next turn is begun. Prints
+one line of JSON; the target is a ratio of 1.5.
 """
 
 from __future__ import annotations
