@@ -26,7 +26,7 @@ JITTED = re.compile(
 )
 
 ROOMS = {
-    "vision": 850,
+    "vision": 850, "design": 1250,
     "games": 960, "search": 800, "recipes": 600,
     "agents": 4000, "algo": 5,
     "cli": 3520, "config": 1410, "control": 9350, "data": 1010, "env": 3450, "language": 13687, "math": 1350,

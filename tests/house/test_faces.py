@@ -9,6 +9,7 @@ FACES = [
     "operant.agents",
     "operant.tabular",
     "operant.control",
+    "operant.design",
     "operant.games",
     "operant.language",
     "operant.mdp",
