@@ -79,6 +79,7 @@ PLACES: dict[str, Place] = {
     "trpo": Place("actor-critic", "on"),
     "ppo": Place("actor-critic", "on"),
     "ppo-lagrangian": Place("actor-critic", "on"),
+    "adr": Place("actor-critic", "on"),
     "turn-ppo": Place("actor-critic", "on"),
     "impala": Place("actor-critic", "off"),
     "off-policy-actor-critic": Place("actor-critic", "off"),

@@ -216,7 +216,7 @@ def texts():
     return found
 
 
-HARMLESS = {"algorithm", "device", "algo.separator", "env.action_mask", "eval.split"}
+HARMLESS = {"adr.limits", "algorithm", "device", "algo.separator", "env.action_mask", "eval.split"}
 REFUSED_ALREADY = {"policy.network"}
 """By `--trust`, as any code that a run is an algorithm or network of."""
 TEXTS = texts()

@@ -191,6 +191,7 @@ def test_what_is_no_wrapper_is_refused_where_it_is_set(text, words):
 
 def test_every_wrapper_that_is_named_is_taken():
     given = {"clip-reward": "-1 1", "key": "x", "resize": "8 8", "sticky": "0.1", "max-and-skip": "2"}
+    given["randomise"] = "latency 0 3"
     bare = {"episodic-life", "fire-reset", "grey"}
     for name in TAKES:
         assert read(f"{name} {given.get(name, '' if name in bare else '3')}").name == name

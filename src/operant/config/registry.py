@@ -18,7 +18,7 @@ from operant.config.suggest import did_you_mean, nearest
 
 CONTROL, TABULAR = "operant.control.settings.runs", "operant.tabular.settings.runs"
 LANGUAGE, IN_WORLDS = "operant.language.settings.runs", "operant.language.settings.worlds"
-GAMES = "operant.games.settings"
+GAMES, ROBOTS = "operant.games.settings", "operant.robots.settings"
 
 ALGORITHMS: dict[str, tuple[str, str]] = {
     "natural-gradient": (CONTROL, "operant.control.natural_gradient"),
@@ -54,6 +54,7 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "iql": (CONTROL, "operant.control.offline.iql"),
     "decision-transformer": (CONTROL, "operant.control.offline.decision_transformer"),
     "alphazero": (GAMES, "operant.games.alphazero"),
+    "adr": (ROBOTS, "operant.robots.adr"),
     "q-learning": (TABULAR, "operant.tabular.online"),
     "sarsa": (TABULAR, "operant.tabular.online"),
     "expected-sarsa": (TABULAR, "operant.tabular.online"),

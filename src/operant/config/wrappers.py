@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from operant.config.randomise import ranges
+
 ATARI = "atari"
 PRESETS = {
     ATARI: (
@@ -28,6 +30,7 @@ TAKES = {
     "max-and-skip": ("a whole number of frames, 2 or more",),
     "noop-start": ("the most steps, a whole number of 1 or more",),
     "one-hot": ("for each number of the last axis how many values it may have, whole numbers of 1 or more",),
+    "randomise": ("names of parameters, each with its least and largest value",),
     "resize": ("height and width, whole numbers of 1 or more",),
     "sticky": ("a probability, from 0 up to, not including, 1",),
     "time-limit": ("a whole number of steps, 1 or more",),
@@ -39,7 +42,7 @@ _OF_TRAINING = ("episodic-life", "clip-reward")
 
 
 class Wrapper(NamedTuple):
-    """One wrapper: its name, and its numbers, or a word: of a key, or of what a stack is padded with."""
+    """One wrapper: its name, and its numbers, or a word: of a key, of what a stack is padded with, or of ranges."""
 
     name: str
     numbers: tuple[float, ...] = ()
@@ -58,6 +61,12 @@ def read(text: str) -> Wrapper:
     if name not in TAKES:
         raise ValueError(f"there is no wrapper {name!r}: use one of {', '.join([*PRESETS, *TAKES])}")
     if name == "key" and rest:
+        return Wrapper(name, (), rest.strip())
+    if name == "randomise":
+        try:
+            ranges(rest)
+        except ValueError as error:
+            raise ValueError(f"wrapper {text!r}: {error}") from error
         return Wrapper(name, (), rest.strip())
     try:
         numbers = tuple(float(word) for word in rest.split())
@@ -89,4 +98,7 @@ def parsed(wrappers: Sequence[str], *, measured: bool = False) -> list[Wrapper]:
         ValueError: as `read`.
     """
     texts = [part for text in wrappers for part in PRESETS.get(text.strip(), (text,))]
-    return [found for found in map(read, texts) if not (measured and found.name in _OF_TRAINING)]
+    found = [*map(read, texts)]
+    if sum(one.name == "randomise" for one in found) > 1:
+        raise ValueError("randomise stands there twice: give all its parameters to one")
+    return [one for one in found if not (measured and one.name in _OF_TRAINING)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any, cast
 
 import gymnasium
@@ -30,13 +31,13 @@ def wrapped(env: Env, texts: Sequence[str], name: str, *, measured: bool = False
         with user_code(f"{name}: the wrapper {wrapper.name}", EnvError):
             try:
                 env = _MAKERS[wrapper.name](env, wrapper)
-            except _Unfit as error:
+            except Unfit as error:
                 have = f"observes {env.observation_space}" if error.args[0].startswith("an obs") else "has none"
                 raise ConfigError(f"env.wrappers: {wrapper.name} needs {error}; {name} {have}") from error
     return env
 
 
-class _Unfit(Exception):
+class Unfit(Exception):
     """A wrapper that does not fit: what it needs."""
 
 
@@ -114,16 +115,16 @@ def _fire_reset(env: Env, _: Wrapper) -> Env:
 
 
 def _named_actions(env: Env, first: str) -> list[str]:
-    """The names of the actions. Raises _Unfit where there are none, or the first has another."""
+    """The names of the actions. Raises Unfit where there are none, or the first has another."""
     names: list[str] = [*getattr(env.unwrapped, "get_action_meanings", list)()]
     if not names or (first and names[0] != first):
-        raise _Unfit(f"named actions{first and ' of which the first is ' + first}, as Atari has them")
+        raise Unfit(f"named actions{first and ' of which the first is ' + first}, as Atari has them")
     return names
 
 
 def _episodic_life(env: Env, _: Wrapper) -> Env:
     if not hasattr(env.unwrapped, "ale"):
-        raise _Unfit("lives, as Atari has them")
+        raise Unfit("lives, as Atari has them")
     return _EpisodicLife(env)
 
 
@@ -140,11 +141,11 @@ def _resize(env: Env, wrapper: Wrapper) -> Env:
 
 
 def _image(env: Env) -> tuple[int, ...]:
-    """The shape of a picture [H, W] or [H, W, 3] of bytes. Raises _Unfit for another observation."""
+    """The shape of a picture [H, W] or [H, W, 3] of bytes. Raises Unfit for another observation."""
     space = env.observation_space
     shape = tuple(space.shape or ())
     if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or not (len(shape) == 2 or shape[2:] == (3,)):
-        raise _Unfit("an observation of bytes, [H, W] or [H, W, 3]")
+        raise Unfit("an observation of bytes, [H, W] or [H, W, 3]")
     return shape
 
 
@@ -174,7 +175,7 @@ def resized(obs: NDArray[np.uint8], down: Shares, across: Shares) -> NDArray[np.
 def _key(env: Env, wrapper: Wrapper) -> Env:
     space = env.observation_space
     if not isinstance(space, spaces.Dict) or wrapper.word not in space.spaces:
-        raise _Unfit(f"an observation with a key {wrapper.word!r}")
+        raise Unfit(f"an observation with a key {wrapper.word!r}")
     return wrappers.TransformObservation(env, lambda obs: obs[wrapper.word], space[wrapper.word])
 
 
@@ -184,7 +185,7 @@ def _one_hot(env: Env, wrapper: Wrapper) -> Env:
     shape = tuple(space.shape or ())
     kind = (space.dtype or np.dtype(np.float64)).kind if isinstance(space, spaces.Box | spaces.MultiDiscrete) else ""
     if kind not in ("i", "u") or not shape or shape[-1] != len(counts):
-        raise _Unfit(f"an observation of whole numbers whose last axis has {len(counts)}")
+        raise Unfit(f"an observation of whole numbers whose last axis has {len(counts)}")
 
     def planes(obs: NDArray[Any]) -> NDArray[np.uint8]:
         if (wrong := (obs < 0) | (obs >= counts)).any():
@@ -200,7 +201,7 @@ def _one_hot(env: Env, wrapper: Wrapper) -> Env:
 
 def _max_and_skip(env: Env, wrapper: Wrapper) -> Env:
     if not isinstance(env.observation_space, spaces.Box):
-        raise _Unfit("an observation that is one Box")
+        raise Unfit("an observation that is one Box")
     return _MaxAndSkip(env, skip=int(wrapper.numbers[0]))
 
 
@@ -223,6 +224,7 @@ _MAKERS: dict[str, Callable[[Env, Wrapper], Env]] = {
     "max-and-skip": _max_and_skip,
     "noop-start": _noop_start,
     "one-hot": _one_hot,
+    "randomise": lambda env, w: import_module("operant.robots.randomisation").randomised(env, w.word),
     "resize": _resize,
     "sticky": lambda env, w: wrappers.StickyAction(env, w.numbers[0]),
     "time-limit": lambda env, w: wrappers.TimeLimit(env, int(w.numbers[0])),

@@ -9,6 +9,7 @@ from operant.config.suggest import nearest_are
 from operant.recipes.recipe import Recipe
 
 RECIPES: dict[str, str] = {
+    "adr": "domain randomisation whose ranges grow with the policy",
     "general-problem-solver": "means–ends analysis, and where it fails",
     "lqr": "optimal control against reinforcement learning",
     "walk-1k-trials": "a gait of a dozen numbers, searched without derivatives",

@@ -1,0 +1,32 @@
+"""Robots: worlds that are drawn anew in every episode, by hand-set ranges or by ranges that grow with the policy."""
+
+from typing import TYPE_CHECKING
+
+from operant.config.face import face
+
+if TYPE_CHECKING:
+    from operant.config.randomise import PARAMETERS as PARAMETERS
+    from operant.config.randomise import Range as Range
+    from operant.config.randomise import ranges as ranges
+    from operant.robots.adr import ADR as ADR
+    from operant.robots.adr import Drawn as Drawn
+    from operant.robots.bounds import Bounds as Bounds
+    from operant.robots.bounds import Pin as Pin
+    from operant.robots.bounds import replay as replay
+    from operant.robots.randomisation import Randomised as Randomised
+    from operant.robots.randomisation import Source as Source
+    from operant.robots.randomisation import Uniform as Uniform
+    from operant.robots.settings import ADRConfig as ADRConfig
+    from operant.robots.settings import ADRRun as ADRRun
+    from operant.robots.simulator import Simulator as Simulator
+
+__getattr__, __dir__ = face(
+    {
+        "operant.config.randomise": "PARAMETERS Range ranges",
+        "operant.robots.adr": "ADR Drawn",
+        "operant.robots.bounds": "Bounds Pin replay",
+        "operant.robots.randomisation": "Randomised Source Uniform",
+        "operant.robots.settings": "ADRConfig ADRRun",
+        "operant.robots.simulator": "Simulator",
+    }
+)
