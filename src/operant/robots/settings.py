@@ -6,7 +6,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from operant.config.randomise import ranges
 from operant.config.schema import RunConfig, Section
-from operant.control.settings.ppo import PPORun
+from operant.control.settings.ppo import PPOConfig, PPORun
 
 
 class ADRConfig(Section):
@@ -41,10 +41,17 @@ class ADRConfig(Section):
         return value
 
 
+class VariedPPOConfig(PPOConfig):
+    """PPO under automatic domain randomisation (OpenAI 2019, arXiv:1910.07113)."""
+
+
 class ADRRun(PPORun):
     """A run of PPO under automatic domain randomisation."""
 
     algorithm: str = Field(default="adr", description="name of the algorithm")
+    algo: VariedPPOConfig = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default_factory=VariedPPOConfig
+    )
     adr: ADRConfig = Field(default_factory=ADRConfig)
 
 
