@@ -12,6 +12,7 @@ RECIPES: dict[str, str] = {
     "adr": "domain randomisation whose ranges grow with the policy",
     "general-problem-solver": "means–ends analysis, and where it fails",
     "lqr": "optimal control against reinforcement learning",
+    "sim-to-sim": "a policy of one simulator in another, after randomisation or identification",
     "walk-1k-trials": "a gait of a dozen numbers, searched without derivatives",
 }
 """Those that run, by name; each is `operant/recipes/NAME.py`, with underscores, and holds RECIPE."""

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from operant.robots.bounds import Bounds as Bounds
     from operant.robots.bounds import Pin as Pin
     from operant.robots.bounds import replay as replay
+    from operant.robots.identification import Identified as Identified
+    from operant.robots.identification import Window as Window
+    from operant.robots.identification import identify as identify
+    from operant.robots.identification import windows as windows
     from operant.robots.randomisation import Randomised as Randomised
     from operant.robots.randomisation import Source as Source
     from operant.robots.randomisation import Uniform as Uniform
@@ -25,6 +29,7 @@ __getattr__, __dir__ = face(
         "operant.config.randomise": "PARAMETERS Range ranges",
         "operant.robots.adr": "ADR Drawn",
         "operant.robots.bounds": "Bounds Pin replay",
+        "operant.robots.identification": "Identified Window identify windows",
         "operant.robots.randomisation": "Randomised Source Uniform",
         "operant.robots.settings": "ADRConfig ADRRun",
         "operant.robots.simulator": "Simulator",
