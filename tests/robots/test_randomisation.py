@@ -80,6 +80,18 @@ def test_each_factor_writes_what_it_is_called_and_the_model_is_put_back(text, wr
     assert binary(model) == before
 
 
+@pytest.mark.parametrize("name", ["InvertedPendulum-v5", "Hopper-v5", "Ant-v5", "Pusher-v5"])
+def test_models_of_all_kinds_are_put_back_after_everything_was_written(name):
+    env = make_one(name, wrappers=[f"randomise {ALL}"])
+    model, before = env.unwrapped.model, binary(env.unwrapped.model)
+    for seed in range(4):
+        env.reset(seed=seed)
+        env.step(env.action_space.sample())
+        assert binary(model) != before
+    env.close()
+    assert binary(model) == before
+
+
 def test_gravity_is_multiplied_and_a_factor_can_be_of_one_part():
     env = make_one("InvertedPendulum-v5", wrappers=["randomise gravity 0.5 0.5 mass:pole 3 3 damping:slider 0 0"])
     _, info = env.reset(seed=1)

@@ -45,7 +45,9 @@ class Simulator:
         self._mujoco: Any = import_module("mujoco")
         self._made: Any = copy.copy(self.model)
         self._scratch: Any = self._mujoco.MjData(self.model)
-        self._arrays = [(getattr(self.model, name), getattr(self._made, name)) for name in _numbers(self.model)]
+        self._arrays = [
+            (getattr(self.model, name), getattr(self._made, name)) for name in _changed(self._mujoco, self._made)
+        ]
         self._rows = {one.name: self._rows_of(one) for one in parameters if one.kind in WRITES}
 
     def write(self, values: Mapping[str, float]) -> None:
@@ -112,13 +114,13 @@ class Simulator:
         return rows[np.isin(model.geom_type[rows], _SOLID)] if one.kind == "size" else rows
 
 
-def _numbers(model: Any) -> list[str]:
-    """What writing, or MuJoCo's deriving of constants, may change."""
-    derived = ("pos0", "poscom0", "mat0", "dir0", "weight0", "subtreemass", "_M0", "acc0", "length0", "qpos_spring",
-               "lengthspring", "dof_length", "efm0_L")  # fmt: skip
-    written = {array for _, arrays in WRITES.values() for array in arrays}
-    return [
-        name
-        for name in dir(model)
-        if (name in written or name.endswith(derived)) and isinstance(getattr(model, name), np.ndarray)
-    ]
+def _changed(mujoco: Any, made: Any) -> list[str]:
+    """The arrays that writing changes, or MuJoCo's deriving of constants, which are others in other versions."""
+    tried, generator = copy.copy(made), np.random.default_rng(1)  # equal factors would cancel in what is derived
+    for _, arrays in WRITES.values():
+        for array in arrays:
+            held = getattr(tried, array)
+            held[...] *= generator.uniform(1.2, 1.9, held.shape)
+    mujoco.mj_setConst(tried, mujoco.MjData(tried))
+    pairs = ((name, getattr(tried, name), getattr(made, name)) for name in dir(made) if not name.startswith("_"))
+    return [name for name, x, y in pairs if isinstance(x, np.ndarray) and x.tobytes() != y.tobytes()]
