@@ -1,6 +1,7 @@
 """The language of rewards: what it reads comes back, what it does not read is refused, and types hold."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -241,3 +242,13 @@ def test_a_vector_is_brought_to_nought_alone():
     assert "dot(to_target, to_target)" in translate("bring to_target to 0", TASKS["reacher"]).text()
     with pytest.raises(ConfigError, match="to 0 alone"):
         translate("bring to_target to 1", TASKS["reacher"])
+
+
+def test_no_name_of_the_face_is_hidden_by_a_module():
+    """A lazy name is lost once a module of that name is imported."""
+    import operant.design
+    from operant.design import eureka, outcome
+
+    assert not {path.stem for path in Path(eureka.__file__).parent.glob("*.py")} & {*dir(operant.design)}
+    assert callable(operant.design.search)
+    assert outcome.reflection is operant.design.reflection

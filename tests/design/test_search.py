@@ -13,12 +13,12 @@ from operant.data.streams import Streams
 from operant.design import child
 from operant.design.child import Candidate, train_on
 from operant.design.draws import Grammar
+from operant.design.eureka import Search, search
+from operant.design.outcome import FAILED, Outcome, Tip, outcome_of, reflection, tips
 from operant.design.proposers import Feedback, GrammarProposer, LanguageProposer, served
-from operant.design.reflection import FAILED, Outcome, Tip, outcome_of, reflection, tips
 from operant.design.reward import forms, read
 from operant.design.rewarded import logged, make
 from operant.design.sandboxed import REST, CandidateError, Sandboxed, code_in
-from operant.design.search import Search, search
 from operant.design.tasks import TASKS
 
 PENDULUM = TASKS["pendulum"]

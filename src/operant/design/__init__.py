@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from operant.design.child import train_on as train_on
     from operant.design.commands import corrected as corrected
     from operant.design.commands import translate as translate
+    from operant.design.eureka import Found as Found
+    from operant.design.eureka import Search as Search
+    from operant.design.eureka import search as search
+    from operant.design.outcome import Outcome as Outcome
+    from operant.design.outcome import reflection as reflection
+    from operant.design.outcome import tips as tips
     from operant.design.proposers import Feedback as Feedback
     from operant.design.proposers import GrammarProposer as GrammarProposer
     from operant.design.proposers import LanguageProposer as LanguageProposer
     from operant.design.proposers import Proposer as Proposer
     from operant.design.proposers import local as local
     from operant.design.proposers import served as served
-    from operant.design.reflection import Outcome as Outcome
-    from operant.design.reflection import reflection as reflection
-    from operant.design.reflection import tips as tips
     from operant.design.reward import Compiled as Compiled
     from operant.design.reward import Reward as Reward
     from operant.design.reward import read as read
     from operant.design.rewarded import Rewarded as Rewarded
     from operant.design.rewarded import make as make
     from operant.design.sandboxed import Sandboxed as Sandboxed
-    from operant.design.search import Found as Found
-    from operant.design.search import Search as Search
-    from operant.design.search import search as search
     from operant.design.tasks import TASKS as TASKS
     from operant.design.tasks import Quantity as Quantity
     from operant.design.tasks import Task as Task
@@ -42,11 +42,11 @@ __getattr__, __dir__ = face(
         "operant.design.child": "Candidate train_on",
         "operant.design.commands": "corrected translate",
         "operant.design.proposers": "Feedback GrammarProposer LanguageProposer Proposer local served",
-        "operant.design.reflection": "Outcome reflection tips",
+        "operant.design.outcome": "Outcome reflection tips",
         "operant.design.reward": "Compiled Reward read",
         "operant.design.rewarded": "Rewarded make",
         "operant.design.sandboxed": "Sandboxed",
-        "operant.design.search": "Found Search search",
+        "operant.design.eureka": "Found Search search",
         "operant.design.tasks": "TASKS Quantity Task",
     }
 )

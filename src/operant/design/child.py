@@ -24,7 +24,7 @@ from operant.config.errors import DiskError, NonFiniteError, OperantError
 from operant.config.resolve import resolve
 from operant.config.write import json_text
 from operant.design.expression import ExpressionError
-from operant.design.reflection import FAILED, Outcome, outcome_of
+from operant.design.outcome import FAILED, Outcome, outcome_of
 from operant.design.rewarded import Kind, Ledger, Rewarded, logged, rewarding
 from operant.design.sandboxed import CandidateError
 from operant.design.tasks import TASKS, Task, task_of

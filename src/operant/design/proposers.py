@@ -13,7 +13,7 @@ from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.design.commands import corrected
 from operant.design.draws import Grammar, discarded, rescaled
-from operant.design.reflection import Outcome, reflection, tips
+from operant.design.outcome import Outcome, reflection, tips
 from operant.design.reward import Reward, read
 from operant.design.rewarded import Kind
 from operant.design.sandboxed import code_in

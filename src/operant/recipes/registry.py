@@ -10,6 +10,7 @@ from operant.recipes.recipe import Recipe
 
 RECIPES: dict[str, str] = {
     "adr": "domain randomisation whose ranges grow with the policy",
+    "eureka": "rewards that are searched for, against those of experts",
     "general-problem-solver": "means–ends analysis, and where it fails",
     "lqr": "optimal control against reinforcement learning",
     "sim-to-sim": "a policy of one simulator in another, after randomisation or identification",

@@ -25,8 +25,8 @@ from operant.config.bounded import loads, read_bytes
 from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.data.streams import Streams
 from operant.design.child import Candidate, read_outcome, train_on
+from operant.design.outcome import FAILED, Outcome, reflection
 from operant.design.proposers import Feedback, Proposer
-from operant.design.reflection import FAILED, Outcome, reflection
 from operant.design.rewarded import Kind
 from operant.design.tasks import TASKS, Task
 from operant.run.folder import write_json
