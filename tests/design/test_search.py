@@ -15,7 +15,7 @@ from operant.design.child import Candidate, train_on
 from operant.design.draws import Grammar
 from operant.design.eureka import Search, search
 from operant.design.outcome import FAILED, Outcome, Tip, outcome_of, reflection, tips
-from operant.design.proposers import Feedback, GrammarProposer, LanguageProposer, served
+from operant.design.proposers import Feedback, GrammarProposer, LanguageProposer, local, served
 from operant.design.reward import forms, read
 from operant.design.rewarded import logged, make
 from operant.design.sandboxed import REST, CandidateError, Sandboxed, code_in
@@ -342,3 +342,17 @@ def test_nothing_of_a_users_environment_is_imported_by_a_folders_name(tmp_path):
     with pytest.raises(ConfigError):
         make("pendulum", f"a = open('{tmp_path}')")
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_model_of_a_folder_is_asked_and_its_nonsense_is_a_failed_candidate(tmp_path):
+    from operant.language import BaseConfig, fresh
+
+    fresh(BaseConfig(width=32, layers=1, heads=2, positions=8192, tokenizer="bytes"), ()).save(tmp_path / "model")
+    proposer = LanguageProposer(PENDULUM, local(tmp_path / "model", max_tokens=24), "tiny")
+    texts = proposals(proposer, samples=2)
+    assert len(texts) == 2
+    assert texts == proposals(proposer, samples=2)
+    candidate = Candidate(task="pendulum", reward=texts[0], kind="python", total_steps=512, settings=SMALL)
+    assert train_on(candidate, tmp_path / "child").score == FAILED
+    with pytest.raises(ConfigError, match="is no model"):
+        local(tmp_path)
