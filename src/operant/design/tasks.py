@@ -210,7 +210,7 @@ TASKS: dict[str, Task] = {
     "swing-up": Task(
         name="swing-up",
         env=SwingUp,
-        words="swing the hanging pole up by moving the cart, and hold it upright in the middle",
+        words="swing the hanging pole up by moving the cart, and hold it upright near the middle",
         quantities={
             "position": Quantity(about="m of the cart, walls at -2.4 and 2.4", low=-2.4, high=2.4),
             "velocity": Quantity(about="m/s of the cart", low=-3.0, high=3.0),
@@ -220,9 +220,9 @@ TASKS: dict[str, Task] = {
             "force": Quantity(about="-1 to 1", low=-1.0, high=1.0),
         },
         observe=_swing,
-        score="where(both(height > 0.95, abs(position) < 0.3), 1, 0)",
+        score="where(both(height > 0.9, abs(position) < 1), 1, 0)",
         scored="share",
-        sparse="upright = 1 * where(both(height > 0.95, abs(position) < 0.3), 1, 0)",
+        sparse="upright = 1 * where(both(height > 0.9, abs(position) < 1), 1, 0)",
         human="upright = 1 * height\ncentre = -0.1 * square(position)\nspin = -0.01 * square(spin)",
         command="bring height to 1; keep position at 0 weakly",
         settings=PPO,
