@@ -135,6 +135,17 @@ def test_an_action_arrives_so_many_steps_later():
     assert told(env, [0.5]) == [0]  # what was on its way is gone
 
 
+def test_the_mean_of_a_latency_of_no_whole_steps_is_that_latency():
+    env = make_one(Line, wrappers=["randomise latency 1.3 1.3"])
+    env.reset(seed=1)
+    late = []
+    for _ in range(400):
+        env.reset()
+        late.append(told(env, [1, 2, 2]).index(1.0))
+    assert set(late) == {1, 2}
+    assert abs(np.mean(late) - 1.3) < 0.08
+
+
 def test_a_gear_with_play_stands_still_until_the_gap_is_closed():
     env, _, _ = line("backlash 0.25 0.25")  # of half the range: 0.5
     assert told(env, [1, 2, 1.5, 1.0, -2]) == [0.5, 1.5, 1.5, 1.5, -1.5]

@@ -9,7 +9,7 @@ import numpy as np
 
 from operant.api import train
 from operant.config.randomise import ranges
-from operant.recipes.adr import HIGH, LIMITS, LOW, held_out, uniform, world
+from operant.recipes.adr import DELTA, HIGH, LIMITS, LOW, STEPS, held_out, uniform, world
 from operant.recipes.claims import Claim
 from operant.recipes.recipe import Recipe, Trial
 from operant.robots import Randomised, identify, windows
@@ -21,7 +21,7 @@ REAL = (
 """The world that no arm trains in, fixed before any training. Latency, backlash and biased sensors are no parameters
 of the simulator that is identified, and a bias is in nobody's ranges."""
 MODEL = "mass:pole 0.3 3 mass:cart 0.3 3 damping 0.2 5 gravity 0.5 2 gear 0.4 2.5"
-EPISODES, EVALUATIONS, STEPS = 20, 400, 300_000
+EPISODES, EVALUATIONS = 20, 400
 
 
 def identified(t: Trial) -> str:
@@ -43,7 +43,7 @@ def identified(t: Trial) -> str:
 def arm(t: Trial) -> tuple[str, dict[str, Any]]:
     """The algorithm of an arm, and what it is told beside what all are told."""
     if t.arm == "adr":
-        return "adr", {"adr.limits": LIMITS, "adr.high": HIGH, "adr.low": LOW}
+        return "adr", {"adr.limits": LIMITS, "adr.high": HIGH, "adr.low": LOW, "adr.step": DELTA}
     if t.arm == "none":
         return "ppo", {"env.wrappers": [f"randomise {uniform(0.0)}"]}
     text = {"uniform": uniform(0.5), "real": REAL}.get(t.arm) or identified(t)
@@ -56,7 +56,7 @@ def trial(t: Trial) -> Mapping[str, float]:
     algorithm, its = arm(t)
     more: dict[str, Any] = {"policy.normalize_obs": True, "eval.episodes": 1 if t.miniature else 10, "env.num": 8}
     more |= {"save.videos": False, "save.report": False, "algo.horizon": 64 if t.miniature else 256}
-    steps = 1_024 if t.miniature else STEPS
+    steps = 512 if t.miniature else STEPS
     run = train(algorithm, world, seed=t.seed, total_steps=steps, runs=t.folder, quiet=True, **its, **more)
     simulated, real = held_out(run, worlds, uniform(0.0)), held_out(run, worlds, REAL)
     return {"simulated": simulated, "real": real, "drop": 1.0 - real / simulated}
@@ -71,7 +71,7 @@ RECIPE = Recipe(
     "pushed a puck on a robot as well as in simulation.",
     here="From simulator to simulator: MuJoCo's InvertedPendulum as it is made, and one with other masses, damping and "
     "gear, with latency, backlash and biased sensors, fixed before any training, in which no arm trains but the "
-    "control `real`. 300,000 steps of PPO without memory; 50 episodes.",
+    "control `real`. 400,000 steps of PPO without memory; 50 episodes.",
     mechanism="Ranges about the simulator. Without them (`none`) the policy knows one world.",
     arms={
         "none": "the simulator as it was made", "uniform": "half of the way to the limits, set by hand",

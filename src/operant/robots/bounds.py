@@ -57,7 +57,10 @@ class Bounds:
         return {one.name: float(x) for one, x in zip(self.limits, drawn, strict=True)}, pin
 
     def movable(self) -> list[Pin]:
-        """The bounds that a mean of returns may move: all but those that stand at their limit."""
+        """The bounds that episodes are played at: all whose limit is not the calibrated value.
+
+        Without `capped` those that have come to their limit are left out, and stay there whatever the policy does.
+        """
         return [
             pin
             for pin in self.returns

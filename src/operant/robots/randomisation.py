@@ -57,8 +57,9 @@ class Uniform:
 class Randomised(gymnasium.Wrapper[Any, Any, Any, Any]):
     """An environment whose parameters are drawn at each reset; `operant.config.randomise.PARAMETERS` lists them.
 
-    - `latency`: steps, rounded to whole ones, after which an action arrives; until then the neutral one (0, or the
-      action nearest to it; the first that is given where actions are no numbers) is done.
+    - `latency`: steps after which an action arrives: in an episode ⌊x⌋, or one more, with a probability that makes
+      their mean x, so that it grows without a jump; until then the neutral one (0, or the action nearest to
+      it; the first that is given where actions are no numbers) is done.
     - `backlash` b, a share of half the range of actions: y ← min(max(y, u − b), u + b), a gear with play.
     - `adversary` α: (1 − α) u + α tanh(W₂ tanh(W₁ obs)), in the range of actions; the weights are drawn, not trained.
     - `noise`: deviation of normal noise on each number that is observed, at each step; `bias`: of one that stays for
@@ -102,7 +103,7 @@ class Randomised(gymnasium.Wrapper[Any, Any, Any, Any]):
         obs, info = self.env.reset(seed=own, options=options)
         self._noise = streams.numpy("randomise-noise")
         self._queue: deque[Any] = deque()
-        self._waiting, self._out = round(self.values.get("latency", 0.0)), None
+        self._out = None
         self._drawn(streams.numpy("randomise-episode"), obs)
         self._seen = obs
         return self._observed(obs), info | {"randomised": {"seed": own, **self.values}}
@@ -126,6 +127,8 @@ class Randomised(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def _drawn(self, generator: np.random.Generator, obs: Any) -> None:
         """What stays as it is for an episode."""
+        latency = self.values.get("latency", 0.0)
+        self._waiting = int(latency) + int(generator.random() < latency % 1.0)
         self._bias: NDArray[Any] | float = 0.0
         if spread := self.values.get("bias", 0.0):
             self._bias = spread * generator.standard_normal(np.shape(obs))

@@ -25,7 +25,7 @@ class ADRConfig(Section):
         default=0.5, description="p_b, the share of episodes with one parameter at a bound", ge=0.0, le=1.0
     )
     capped: bool = Field(
-        default=False, description="also measure at bounds that are at their limit, so that they can be narrowed again"
+        default=True, description="measure at bounds that are at their limit too, without which none is narrowed again"
     )
 
     @field_validator("limits")
