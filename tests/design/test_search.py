@@ -10,7 +10,7 @@ import pytest
 
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
-from operant.design import child
+from operant.design import child, sandboxed
 from operant.design.child import Candidate, train_on
 from operant.design.draws import Grammar
 from operant.design.eureka import Search, search
@@ -218,7 +218,8 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_a_candidate_that_attacks_fails_and_nothing_happens(name, tmp_path):
+def test_a_candidate_that_attacks_fails_and_nothing_happens(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(sandboxed, "LIMITS", replace(sandboxed.LIMITS, seconds=1.0))
     mark, secret = tmp_path / "mark", _secret(tmp_path)
     begun = time.monotonic()
     with pytest.raises(CandidateError):
@@ -247,8 +248,9 @@ def test_a_child_run_logs_each_component_and_is_not_trained_twice(tmp_path):
     assert all(-1 <= x <= 1 for x in found.components["up"])
     assert all(x < 0 for x in found.components["effort"])
     shutil.rmtree(tmp_path / "a" / "runs")
-    again = train_on(candidate, tmp_path / "a")
-    assert again == found
+    assert train_on(candidate, tmp_path / "a") == found
+    other = train_on(replace(candidate, reward="up = 1 * height", total_steps=512), tmp_path / "a")
+    assert [*other.components] == ["up"]  # what was there is another candidate's
 
 
 def test_a_child_that_was_killed_comes_to_what_it_would_have_come_to(tmp_path, monkeypatch):

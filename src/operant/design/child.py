@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -61,6 +60,8 @@ class Candidate:
 def train_on(candidate: Candidate, folder: Path | str, *, task: Task | None = None) -> Outcome:
     """Train on a candidate, or go on where a run in `folder` stopped; an outcome that is there is read.
 
+    What is there of another candidate, or of the task when it scored or trained otherwise, is removed.
+
     A run that stopped at a checkpoint of its own goes on from there, bit for bit; one that was interrupted between two
     begins anew, so that the outcome is that of a run never stopped.
 
@@ -77,9 +78,9 @@ def train_on(candidate: Candidate, folder: Path | str, *, task: Task | None = No
     folder = Path(folder).resolve()
     its = task_of(candidate.task) if task is None else task
     folder.mkdir(parents=True, exist_ok=True)
+    prepare(candidate, its, folder)
     if (folder / "outcome.json").is_file():
         return read_outcome(folder / "outcome.json")
-    write_json(folder / "candidate.json", asdict(candidate))
     try:
         rewarding(candidate.reward, its, candidate.kind).close()  # what is no reward needs no run
         with logged() as ledger:
@@ -89,6 +90,21 @@ def train_on(candidate: Candidate, folder: Path | str, *, task: Task | None = No
         outcome = Outcome(score=FAILED, error=str(_its_fault(error)))
     write_json(folder / "outcome.json", asdict(outcome))
     return outcome
+
+
+def prepare(candidate: Candidate, task: Task, folder: Path) -> None:
+    """Note what is trained; remove what was trained on something else."""
+    path = folder / "candidate.json"
+    its = {"score": task.score, "scored": task.scored, "settings": dict(task.settings)}
+    whole = loads(json_text({"candidate": asdict(candidate), "task": its}))
+    before = loads(read_bytes(path)) if path.is_file() else {}
+    if before == whole:
+        return
+    if before:
+        shutil.rmtree(folder / "runs", ignore_errors=True)
+        for name in ("outcome.json", "components.jsonl"):
+            (folder / name).unlink(missing_ok=True)
+    write_json(path, whole)
 
 
 def _its_fault(error: OperantError) -> BaseException:
@@ -173,7 +189,7 @@ def main(arguments: Sequence[str]) -> int:
     """Train the candidate of a folder; its exit code is that of the error, whose line stands on standard error."""
     folder = Path(arguments[0])
     try:
-        train_on(Candidate(**json.loads((folder / "candidate.json").read_text(encoding="utf-8"))), folder)
+        train_on(Candidate(**loads(read_bytes(folder / "candidate.json"))["candidate"]), folder)
     except OperantError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

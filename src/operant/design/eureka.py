@@ -24,7 +24,7 @@ from typing import Any
 from operant.config.bounded import loads, read_bytes
 from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.data.streams import Streams
-from operant.design.child import Candidate, read_outcome, train_on
+from operant.design.child import Candidate, prepare, read_outcome, train_on
 from operant.design.outcome import FAILED, Outcome, reflection
 from operant.design.proposers import Feedback, Proposer
 from operant.design.rewarded import Kind
@@ -175,20 +175,21 @@ def _trained(candidates: Sequence[Candidate], there: Path, task: Task, cfg: Sear
     if cfg.workers > 1:
         if TASKS.get(task.name) is not task:
             raise ConfigError(f"{task.name} is a task of your own: processes cannot find it, so leave workers at 1")
-        _together(candidates, folders, cfg.workers)
+        _together(candidates, folders, task, cfg.workers)
     return [train_on(each, folder, task=task) for each, folder in zip(candidates, folders, strict=True)]
 
 
-def _together(candidates: Sequence[Candidate], folders: Sequence[Path], workers: int) -> None:
+def _together(candidates: Sequence[Candidate], folders: Sequence[Path], task: Task, workers: int) -> None:
     """Train in processes of their own, at most so many at once; what fails here fails again where it is read."""
-    waiting = [pair for pair in zip(candidates, folders, strict=True) if not (pair[1] / "outcome.json").is_file()]
+    for each, folder in zip(candidates, folders, strict=True):
+        folder.mkdir(parents=True, exist_ok=True)
+        prepare(each, task, folder)
+    waiting = [folder for folder in folders if not (folder / "outcome.json").is_file()]
     running: list[subprocess.Popen[bytes]] = []
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                each, folder = waiting.pop(0)
-                folder.mkdir(parents=True, exist_ok=True)
-                write_json(folder / "candidate.json", asdict(each))
+                folder = waiting.pop(0)
                 with (folder / "child.log").open("wb") as log:
                     running.append(
                         start_kept(

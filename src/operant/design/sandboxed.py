@@ -20,8 +20,8 @@ from operant.design.expression import State
 from operant.design.reward import MOST
 from operant.workers.sandbox import Limits, Outcome, Refused, Sandbox
 
-LIMITS = Limits(seconds=1.0, grace=0.5, calls=0, output=4_000, cpu=3_600, memory=256 << 20)
-"""Of a reward: a second a step, and an hour of the processor in all."""
+LIMITS = Limits(seconds=5.0, grace=0.5, calls=0, output=4_000, cpu=3_600, memory=256 << 20)
+"""Of a reward: five seconds a step, since a machine may be busy, and an hour of the processor in all."""
 LONGEST = 20_000
 REST = "rest"
 """What of a total its components do not add up to, as a component."""

@@ -70,7 +70,8 @@ def searched(reflects: bool, *, start: bool = False) -> Callable[[Trial, Task, P
         n, k = (2, 1) if t.miniature else (ITERATIONS, SAMPLES)
         cfg = Search(iterations=n, samples=k, seed=t.seed, **_how(t, task.name))
         if t.model is not None and not start:
-            proposer: Any = LanguageProposer(task, local(t.model), t.model)
+            home, ask = home.with_name(f"search-{Path(t.model).name}"), local(t.model)
+            proposer: Any = LanguageProposer(task, ask, t.model)
             cfg = cfg if reflects else Search(iterations=1, samples=n * k, seed=t.seed, **_how(t, task.name))
         else:
             proposer = GrammarProposer(task, reflects=reflects, start=task.human if start else "")
