@@ -90,7 +90,7 @@ def degraded(bounds: Bounds, t: Trial) -> float:
     adr = ADR(bounds.cfg, generator)
     adr.bounds = bounds
     env = Randomised(world(), bounds.limits, Drawn(adr))
-    for k in range(20 if t.miniature else 1_000):
+    for k in range(20 if t.miniature else 2_000):
         episode(env, lambda _: generator.uniform(-3.0, 3.0, 1).astype(np.float32), None if k else t.seed)
     env.close()
     return bounds.share
