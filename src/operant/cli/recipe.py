@@ -26,11 +26,11 @@ def add_recipes(verbs: Any) -> None:
     show = whats.add_parser("show", help="the paper, what is done here, claims and verdicts", usage=usage)
     show.description = "What a recipe does, what it claims, and what became of that."
     show.add_argument("name", metavar="NAME", help="of the recipe; see operant recipe list")
-    usage = "operant recipe run NAME [--arm A ...] [--seeds N] [--verify]"
+    usage = "operant recipe run NAME [--arm A] [--seeds N] [--verify]"
     run = whats.add_parser("run", help="run its arms over its seeds; goes on where it was", usage=usage)
     run.description = "Run what is missing of a recipe, and say what became of its claims."
     run.add_argument("name", metavar="NAME", help="of the recipe; see operant recipe list")
-    run.add_argument("--arm", metavar="A", nargs="+", default=[], help="only these arms")
+    run.add_argument("--arm", metavar="A", action="append", default=[], help="only this arm; may be given again")
     flags.add_seeds(run, None, "the first N of its seeds [all]")
     run.add_argument("--miniature", action="store_true", help="in seconds; says nothing about the claims")
     run.add_argument("--model", metavar="DIR", help="a model in place of the small one, where it takes one")

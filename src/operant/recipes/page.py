@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from operant.config.bounded import load_json
 from operant.data.stats import bootstrap_ci, iqm
 from operant.recipes.claims import Claim, Verdict
 from operant.recipes.recipe import Recipe
@@ -35,7 +35,7 @@ def published(its: Recipe) -> tuple[list[Mapping[str, Any]], bool]:
     file = STORED / f"{its.name}.json"
     if not file.exists():
         return [], False
-    found = json.loads(file.read_text(encoding="utf-8"))
+    found = load_json(file)
     return (found["rows"], False) if found["spec"] == spec_of(its) else ([], True)
 
 
@@ -43,6 +43,8 @@ def interval(estimate: float | None, low: float | None, high: float | None) -> s
     """A number with what it may be."""
     if estimate is None:
         return ""
+    if low == high:
+        return f"{estimate:.6g}"
     digits = 3 if abs(estimate) < 10 else 1
     return f"{estimate:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
@@ -63,11 +65,12 @@ def _arms(its: Recipe, rows: list[Mapping[str, Any]]) -> list[str]:
         cells: list[str] = []
         for metric in metrics:
             values = [x for row in mine if (x := row.get(metric)) is not None]
-            cells.append(interval(iqm(values), *bootstrap_ci(values)) if len(values) > 1 else _one(values))
+            several = len(values) > 1
+            cells.append(interval(iqm(values), *bootstrap_ci(values)) if several else _one(values, bool(mine)))
         control = " (control)" if arm in its.controls else ""
         table.append(f"| {arm}{control} | {what} | {len(mine)} |{''.join(f' {cell} |' for cell in cells)}")
     return table
 
 
-def _one(values: list[float]) -> str:
-    return f"{values[0]:.4g}" if values else "not yet run"
+def _one(values: list[float], measured: bool) -> str:
+    return f"{values[0]:.4g}" if values else "–" if measured else "not yet run"

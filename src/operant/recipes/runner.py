@@ -16,6 +16,7 @@ from typing import Any
 
 from scipy.stats import t as student
 
+from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
 from operant.config.suggest import nearest_are
 from operant.config.write import json_text
@@ -48,7 +49,8 @@ class Result:
         claims = [{"text": c.text, "must": c.must, **asdict(v)} for c, v in zip(its.claims, self.verdicts, strict=True)]
         return {
             "recipe": its.name, "spec": self.spec, "seeds": [*its.seeds], "controls": [*its.controls],
-            "claims": claims, "rows": [*self.rows], "made_with": provenance(),
+            "claims": claims, "rows": [*self.rows],
+            "made_with": {name: what for name, what in provenance().items() if name != "argv"},
         }  # fmt: skip
 
 
@@ -119,7 +121,7 @@ def verify(name: str, *, arm: str | None = None, runs: Path | str = "runs", say:
     file = STORED / f"{its.name}.json"
     if not file.exists():
         raise ConfigError(f"nothing of {its.name} is published yet: operant recipe run {its.name}")
-    published = json.loads(file.read_text(encoding="utf-8"))
+    published = load_json(file)
     if published["spec"] != spec_of(its):
         raise ConfigError(f"the published rows of {its.name} are of another text of it: operant recipe run {its.name}")
     rows = [row["metrics"] for row in published["rows"] if row["arm"] == arm]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from operant.config.bounded import loads
 from operant.config.errors import OperantError
 from operant.language.episodes.rollout_files import read_rollouts
 from operant.run.parquet import Columns
@@ -49,7 +49,7 @@ def read_episodes(path: Path) -> list[dict[str, Any]]:
     """
     rows = read_rollouts(path)
     try:
-        return [row | {"turns": json.loads(row["turns"])} for row in rows]
+        return [row | {"turns": loads(row["turns"])} for row in rows]
     except (ValueError, TypeError, KeyError) as error:
         raise OperantError(f"the episodes in {path} cannot be read ({error}); move it away to go on") from error
 

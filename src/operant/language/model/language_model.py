@@ -66,6 +66,7 @@ class LanguageModel(nn.Module):
                 "each sample, rows that end leave their place empty, packed rows are unpacked.",
                 stacklevel=2,
             )
+        self.sees = isinstance(self.whole, Seeing)  # a row of it may hold pictures
         shape = self._decoder or self.whole
         assert shape is not None
         self.vocab, self.width, self.max_positions = shape.vocab, shape.width, shape.max_positions

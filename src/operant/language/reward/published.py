@@ -6,11 +6,11 @@ copied.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any
 
+from operant.config.bounded import loads
 from operant.language.reward.detection import WHAT, matches, mean_precision
 from operant.language.reward.number import number
 from operant.language.reward.places import box as read_box
@@ -27,8 +27,8 @@ def tagged_or_whole(text: str) -> str:
 
 def _read(trace: Trace) -> Any:
     try:
-        return json.loads(tagged_or_whole(trace.completion)[:20_000])
-    except (ValueError, RecursionError):
+        return loads(tagged_or_whole(trace.completion)[:20_000])
+    except ValueError:
         return None
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from operant.config.errors import ConfigError
 from operant.language.sample.sampling import Completion, Prompt, Sampling, row_key, rule
-from operant.language.text.pictures import FIRST
+from operant.language.text.pictures import FIRST, LAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,20 +244,23 @@ class Decoding(ABC):
         self.slots.used, self.last = 0, torch.zeros(0, 0)
 
 
-def check_tokens(tokens: Sequence[int], vocab: int, what: str) -> None:
-    """Raise a ConfigError for a token that the model does not know: compiled decoding would read beyond its table."""
-    if max(tokens) >= FIRST:  # pictures, which only a model that sees is asked about
-        tokens = [token for token in tokens if token < FIRST] or [0]
+def check_tokens(tokens: Sequence[int], vocab: int, what: str, *, sees: bool = False) -> None:
+    """Raise a ConfigError for a token that the model does not know: compiled decoding would read beyond its table.
+
+    A model that `sees` knows pictures besides.
+    """
+    if sees and max(tokens) >= FIRST:
+        tokens = [token for token in tokens if not FIRST <= token < LAST] or [0]
     if not hasattr(sum(tokens), "__index__") or min(tokens) < 0 or max(tokens) >= vocab:
         raise ConfigError(f"{what}: has a token outside of the model's {vocab}; check the tokenizer")
 
 
-def check(prompts: Sequence[Prompt], sampling: Sampling, vocab: int, positions: int) -> None:
+def check(prompts: Sequence[Prompt], sampling: Sampling, vocab: int, positions: int, *, sees: bool = False) -> None:
     """Raise a ConfigError for a prompt that cannot be gone on from."""
     for prompt in prompts:
         if not prompt.tokens:
             raise ConfigError(f"prompt {prompt.id}: has no token; begin it with one")
-        check_tokens(prompt.tokens, vocab, f"prompt {prompt.id}")
+        check_tokens(prompt.tokens, vocab, f"prompt {prompt.id}", sees=sees)
         if not 0 <= prompt.drawn < min(sampling.max_tokens, len(prompt.tokens)):
             raise ConfigError(
                 f"prompt {prompt.id}: {prompt.drawn} tokens drawn, of {len(prompt.tokens)} and at most "

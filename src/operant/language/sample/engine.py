@@ -82,7 +82,7 @@ class Engine:
             ConfigError: if a prompt is empty, has tokens the model does not know, or has no room for `max_tokens`.
         """
         began = time.perf_counter()
-        check(prompts, sampling, self.policy.vocab, self.policy.max_positions)
+        check(prompts, sampling, self.policy.vocab, self.policy.max_positions, sees=self.policy.sees)
         if not hasattr(samples, "__index__") or samples < 0:
             raise ConfigError(f"samples is {samples!r}: give a whole number, 0 or more.")
         jobs = [
@@ -146,7 +146,8 @@ class Engine:
             for slot, completion in zip(ended, rows.take(ended, [under_way[s] for s in ended], stop), strict=True):
                 more = after(completion) if after is not None and completion.finish == "stop" else None
                 if more:
-                    check_tokens(more, self.policy.vocab, f"what follows a completion of prompt {completion.prompt.id}")
+                    told = f"what follows a completion of prompt {completion.prompt.id}"
+                    check_tokens(more, self.policy.vocab, told, sees=self.policy.sees)
                     rows.force(slot, more)
                     if bool(rows.busy[slot]):
                         continue

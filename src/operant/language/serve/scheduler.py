@@ -1,8 +1,7 @@
 """Completions asked for at any time, written together: one thread owns the model and takes requests between two tokens.
 
 A draw depends on (seed, id, sample, position) alone, as in `operant.language.sample.engine`: the same request has the
-same answer whatever else is being written (but for rounding: a draw within 1e-7 of the border between two tokens may
-tell).
+same answer whatever else is being written (but for a draw within 1e-7, by rounding, of the border between two tokens).
 """
 
 from __future__ import annotations
@@ -147,7 +146,8 @@ class Scheduler:
             ConfigError: if the prompt is empty, has tokens the model does not know, or has no room for `max_tokens`.
             FullError: if too many completions wait.
         """
-        check([Prompt(id=ask.id, tokens=ask.tokens)], ask.sampling, self.policy.vocab, self.length)
+        prompt, its = Prompt(id=ask.id, tokens=ask.tokens), self.policy
+        check([prompt], ask.sampling, its.vocab, self.length, sees=its.sees)
         with self._news:
             if self._closed:
                 raise ConfigError("the scheduler was closed; make another")

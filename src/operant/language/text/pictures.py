@@ -26,6 +26,8 @@ from operant.config.registry import PICTURES
 
 FIRST = 1 << 61
 """No vocabulary comes so far."""
+LAST = FIRST + (1 << 56)
+"""Behind the last number of a picture."""
 KEPT = 2**28
 """Bytes of pixels that are kept."""
 LARGEST = 2**26
@@ -40,7 +42,7 @@ _read: OrderedDict[str, Pixels] = OrderedDict()
 
 def is_picture(token: int) -> bool:
     """Whether a token of a row is a part of a picture."""
-    return token >= FIRST
+    return FIRST <= token < LAST
 
 
 def reference(name: str) -> int:
