@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from operant.recipes import RECIPES, recipe
-from operant.recipes.page import page, published
+from operant.recipes.page import page
+from operant.recipes.published import STORED, published
 from operant.recipes.registry import standing
-from operant.recipes.runner import STORED
 
 PAGES = Path(__file__).resolve().parent / "recipes"
 

@@ -37,19 +37,17 @@ def outcome(**changed):
 
 def test_the_reflection_says_what_the_paper_says():
     said = reflection(outcome(), "hold it still")
-    assert "tracked the values of the individual components in the reward function as well as global policy" in said
+    assert "the values of each of its components, of the task's score and of the length of episodes" in said
     assert "at 10 checkpoints" in said
     assert "up: ['0.00', '0.10', '0.20'," in said
     assert "flat: ['1.00'" in said
     assert "Max: 1.00, Mean: 1.00, Min: 1.00" in said
     assert "task_score: ['0.00'" in said
     assert "episode_lengths: ['200.00'" in said
-    assert "(1) If the success rates are always near zero" in said
-    assert "(c) Discarding the reward component" in said
+    assert "(1) Scores that stay near zero throughout" in said
+    assert "(c) leave it out" in said
     assert said.endswith("\nA person who watched the policy says: hold it still")
-    assert "has the following error: no such thing. Please fix" in reflection(
-        Outcome(score=FAILED, error="no such thing.")
-    )
+    assert "could not be run: no such thing. Mend it" in reflection(Outcome(score=FAILED, error="no such thing."))
 
 
 def test_tips_are_read_from_the_series():

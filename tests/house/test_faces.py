@@ -13,7 +13,9 @@ FACES = [
     "operant.games",
     "operant.language",
     "operant.mdp",
+    "operant.recipes",
     "operant.reward",
+    "operant.robots",
     "operant.task",
     "operant.vision",
 ]

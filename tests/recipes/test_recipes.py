@@ -9,7 +9,7 @@ import pytest
 
 from operant.cli.main import main
 from operant.config.errors import ConfigError
-from operant.recipes import Claim, Recipe, recipe, registry, run, runner, verify
+from operant.recipes import Claim, Recipe, published, recipe, registry, run, runner, verify
 from operant.recipes.page import page
 from operant.recipes.registry import ALIASES, ON_PAPER, RECIPES
 
@@ -63,7 +63,8 @@ def coin(monkeypatch):
         arms={"heads": "a", "tails": "b"}, controls=("tails",), trial=trial,
         claims=(Claim(text="heads are more", metric="x", arm="heads", over="tails", bar=10.0),),
     )  # fmt: skip
-    monkeypatch.setattr(runner, "recipe", lambda name: made)
+    for module in (runner, published):
+        monkeypatch.setattr(module, "recipe", lambda name: made)
     return made, calls
 
 
@@ -86,7 +87,7 @@ def test_rows_are_kept_as_they_come_and_a_run_goes_on(coin, tmp_path, monkeypatc
 
 
 def test_a_seed_that_is_run_again_lands_where_it_should(coin, tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "STORED", tmp_path)
+    monkeypatch.setattr(published, "STORED", tmp_path)
     with pytest.raises(ConfigError, match="nothing of coin is published"):
         verify("coin", runs=tmp_path)
     (tmp_path / "coin.json").write_text(json.dumps(run("coin", runs=tmp_path / "a").plain()))
@@ -101,9 +102,9 @@ def test_a_seed_that_is_run_again_lands_where_it_should(coin, tmp_path, monkeypa
 def test_where_a_new_seed_lands_is_student_s():
     """Of 20,000 draws of n + 1 numbers the last lies within in 99 of 100 cases."""
     rng = np.random.default_rng(0)
-    inside = [low <= x[-1] <= high for x in rng.normal(size=(4000, 4)) for low, high in [runner.expected(x[:3])]]
+    inside = [low <= x[-1] <= high for x in rng.normal(size=(4000, 4)) for low, high in [published.expected(x[:3])]]
     assert np.mean(inside) == pytest.approx(0.99, abs=0.006)
-    assert runner.expected([1.0]) == (-math.inf, math.inf)
+    assert published.expected([1.0]) == (-math.inf, math.inf)
 
 
 def test_a_recipe_speaks_of_arms_that_it_has(coin):

@@ -59,7 +59,8 @@ def _list(args: argparse.Namespace) -> None:
 
 def _show(args: argparse.Namespace) -> None:
     from operant.recipes import recipe
-    from operant.recipes.page import interval, published
+    from operant.recipes.page import line
+    from operant.recipes.published import published
 
     its = recipe(args.name)
     rows, stale = published(its)
@@ -71,9 +72,7 @@ def _show(args: argparse.Namespace) -> None:
         tell(f"  {arm}{' (control)' if arm in its.controls else ''}: {what}")
     tell("Claims:")
     for claim in its.claims:
-        found = claim.verdict(rows, its.seeds)
-        number = interval(found.estimate, found.low, found.high)
-        tell(f"  {found.says}: {claim.text} ({'≤' if claim.most else '≥'} {claim.bar:g}){number and f': {number}'}")
+        tell(f"  {line(claim, claim.verdict(rows, its.seeds))}")
     if stale:
         say("The published rows are of an earlier text of this recipe.")
     say(f"Next: operant recipe run {its.name}")
@@ -81,7 +80,7 @@ def _show(args: argparse.Namespace) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from operant.recipes import run, verify
-    from operant.recipes.page import interval
+    from operant.recipes.page import line
 
     if args.verify:
         if args.miniature or args.model or len(args.arm) > 1:
@@ -99,8 +98,7 @@ def _run(args: argparse.Namespace) -> int:
         tell(json_text(result.plain(), indent=2))
     else:
         for claim, found in zip(result.recipe.claims, result.verdicts, strict=True):
-            number = interval(found.estimate, found.low, found.high)
-            tell(f"{found.says}: {claim.text} ({'≤' if claim.most else '≥'} {claim.bar:g}){number and f': {number}'}")
+            tell(line(claim, found))
     small = " A miniature says nothing about the claims." if args.miniature else ""
     say(f"Rows and verdicts: {result.folder / 'result.json'}.{small}")
     return 0

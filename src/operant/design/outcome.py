@@ -98,23 +98,18 @@ def tips(outcome: Outcome) -> list[Tip]:
     return found
 
 
-_HEAD = """We trained a RL policy using the provided reward function code and tracked the values of the individual \
-components in the reward function as well as global policy metrics such as success rates and episode lengths at \
-{checkpoints} checkpoints and the maximum, mean, minimum values encountered:
+_HEAD = """A policy was trained on that reward. Below are the values of each of its components, of the task's score \
+and of the length of episodes at {checkpoints} checkpoints of training, then the largest, the mean and the smallest:
 """
-_TIPS = """Please carefully analyze the policy feedback and provide a new, improved reward function that can better \
-solve the task. Some helpful tips for analyzing the policy feedback:
-    (1) If the success rates are always near zero, then you must rewrite the entire reward function
-    (2) If the values for a certain reward component are near identical throughout, then this means RL is not able to \
-optimize this component as it is written. You may consider
-        (a) Changing its scale or the value of its temperature parameter
-        (b) Re-writing the reward component
-        (c) Discarding the reward component
-    (3) If some reward components' magnitude is significantly larger, then you must re-scale its value to a proper range
-Please analyze each existing reward component in the suggested manner above first, and then write the reward function \
-code."""
-_ERROR = """Executing the reward function code above has the following error: {error}. Please fix the bug and provide \
-a new, improved reward function!"""
+_TIPS = """Look at each component in turn, then write a better reward for the task. What the numbers may tell:
+    (1) Scores that stay near zero throughout: nothing of this reward leads to the task, so write the whole of it anew
+    (2) A component whose values hardly change: training cannot move it in this form. Either
+        (a) give it another scale, or another temperature
+        (b) write it in another way
+        (c) leave it out
+    (3) A component far larger than the others: scale it down to their range
+Answer with the code of the reward."""
+_ERROR = """That reward could not be run: {error}. Mend it, and answer with a better one."""
 
 
 def reflection(outcome: Outcome, words: str = "") -> str:

@@ -122,24 +122,20 @@ def _told(reward: Reward, words: str, task: Task) -> Reward:
         return reward
 
 
-_SYSTEM = """You are a reward engineer trying to write reward functions to solve reinforcement learning tasks as \
-effective as possible. Your goal is to write a reward function for the environment that will help the agent learn the \
-task described in text. Your reward function should use useful variables from the environment as inputs. It is one \
-function, in plain Python with the module math and nothing else:
+_SYSTEM = """You write reward functions from which a reinforcement learning agent learns a task that is told in words. \
+A reward is one function, in plain Python with the module math and nothing else:
     def compute_reward({signature}):
         ...
         return total, {{"name": component, ...}}
-The total is a float; the dictionary holds each individual component of it. Write it in one code block, as in \
-```python ... ```. You may find it helpful to normalize the reward to a fixed range by applying transformations like \
-math.exp to the overall reward or its components; if you choose to transform a reward component, then you must also \
-introduce a temperature parameter inside the transformation function: it must be a named variable in the reward \
-function and it must not be an input variable. Each transformed reward component should have its own temperature \
-variable. Most importantly, use only the inputs that are listed."""
-_USER = """The Python environment is
+The total is a float, and the dictionary holds each component of it by name. Answer with one block of code, \
+```python ... ```. A component, or the total, may be brought into a fixed range by a function such as math.exp; give \
+each such function a temperature of its own, a named variable inside compute_reward and none of its inputs. Read no \
+input but those that are listed."""
+_USER = """This is the code of the environment:
 {code}
-The inputs that compute_reward may take are
+compute_reward may read these inputs:
 {inputs}
-Write a reward function for the following task: {words}."""
+The task: {words}."""
 
 Message = dict[str, str]
 Ask = Callable[[Sequence[Message], int, int], list[str]]

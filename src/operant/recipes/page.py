@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from operant.config.bounded import load_json
 from operant.data.stats import bootstrap_ci, iqm
 from operant.recipes.claims import Claim, Verdict
+from operant.recipes.published import published
 from operant.recipes.recipe import Recipe
-from operant.recipes.runner import STORED, spec_of
 
 
 def page(its: Recipe) -> str:
@@ -30,15 +29,6 @@ def page(its: Recipe) -> str:
     ])  # fmt: skip
 
 
-def published(its: Recipe) -> tuple[list[Mapping[str, Any]], bool]:
-    """The rows that are published of this text, and whether there are only those of another."""
-    file = STORED / f"{its.name}.json"
-    if not file.exists():
-        return [], False
-    found = load_json(file)
-    return (found["rows"], False) if found["spec"] == spec_of(its) else ([], True)
-
-
 def interval(estimate: float | None, low: float | None, high: float | None) -> str:
     """A number with what it may be."""
     if estimate is None:
@@ -49,11 +39,23 @@ def interval(estimate: float | None, low: float | None, high: float | None) -> s
     return f"{estimate:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
+def line(claim: Claim, verdict: Verdict) -> str:
+    """What became of a claim, in a line."""
+    number = _number(verdict)
+    return f"{verdict.says}: {_bar(claim)}{number and f': {number}'}"
+
+
 def _claim(claim: Claim, verdict: Verdict) -> str:
-    sign = "≤" if claim.most else "≥"
     kind = "must hold" if claim.must else "open"
-    number = interval(verdict.estimate, verdict.low, verdict.high)
-    return f"| {claim.text} ({sign} {claim.bar:g}) | {kind} | {verdict.says} | {number} |"
+    return f"| {_bar(claim)} | {kind} | {verdict.says} | {_number(verdict)} |"
+
+
+def _bar(claim: Claim) -> str:
+    return f"{claim.text} ({'≤' if claim.most else '≥'} {claim.bar:g})"
+
+
+def _number(verdict: Verdict) -> str:
+    return interval(verdict.estimate, verdict.low, verdict.high)
 
 
 def _arms(its: Recipe, rows: list[Mapping[str, Any]]) -> list[str]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from operant.recipes.claims import Claim
-from operant.run.job import Say, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +27,7 @@ class Trial:
     folder: Path
     miniature: bool = False
     model: str | None = None
-    say: Say = silent
+    say: Callable[[str], None] = field(default=lambda _: None)
 
 
 Numbers = Mapping[str, float]
@@ -67,7 +66,7 @@ class Recipe:
     controls: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (1, 2, 3)
     minutes: float = 10.0
-    takes_model: bool = field(default=False)
+    takes_model: bool = False
 
     def __post_init__(self) -> None:
         """Hold its parts against each other: a claim on an arm that is none is a mistake of whoever wrote it."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from operant.config.errors import ConfigError
 from operant.config.suggest import nearest_are
-from operant.recipes.recipe import Recipe
+
+if TYPE_CHECKING:
+    from operant.recipes.recipe import Recipe
 
 RECIPES: dict[str, str] = {
     "adr": "domain randomisation whose ranges grow with the policy",

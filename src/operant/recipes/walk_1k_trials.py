@@ -16,7 +16,7 @@ from operant.search.black_box import CMAES, BlackBox, CrossEntropy, FiniteDiffer
 ANT = "Ant-v5"
 ONLY_FORWARD = {"healthy_reward": 0.0, "ctrl_cost_weight": 0.0, "contact_cost_weight": 0.0}
 STEPS, DT, TRIALS = 100, 0.05, 1000
-LEGS = 4  # 0 front left, 1 front right, 2 back left, 3 back right, as their joints come in qpos
+# legs: 0 front left, 1 front right, 2 back left, 3 back right, as their joints come in qpos
 LIFT = np.array([1.0, -1.0, -1.0, 1.0])  # which way an ankle bends its leg up
 SWING = np.array([1.0, 1.0, -1.0, -1.0])  # which way a hip swings its leg forward; Ant walks along x
 ACTUATORS = [6, 7, 0, 1, 2, 3, 4, 5]  # the joint (hip 0, ankle 0, hip 1, …) of each actuator
@@ -57,17 +57,17 @@ def speed(env: Any, gait: np.ndarray, seed: int) -> float:
 
 def trial(t: Trial) -> Mapping[str, float]:
     """The speed that one way of search comes to in its trials, over ten fresh starts, and that of the gait by hand."""
-    (trials, starts), hand = (15, 1) if t.miniature else (TRIALS, 10), HAND_MADE
+    trials, starts = (15, 1) if t.miniature else (TRIALS, 10)
     env = make_one(ANT, {}, None, (), measured=True)
     try:
-        gait = hand
+        gait = HAND_MADE
         if t.arm in SEARCHES:
-            search = SEARCHES[t.arm](hand, t.seed)
+            search = SEARCHES[t.arm](HAND_MADE, t.seed)
             while search.evaluations < trials:
                 search.tell([speed(env, x, 100_000 * t.seed + search.evaluations) for x in search.ask()])
             gait = search.mean if t.arm != "random" else search.best[0]
         found = learnt(t, trials) if t.arm == "reinforce" else mean_speed(env, gait, starts)
-        return {"speed": found, "by hand": mean_speed(env, hand, starts)}
+        return {"speed": found, "by hand": mean_speed(env, HAND_MADE, starts)}
     finally:
         env.close()
 
