@@ -3,6 +3,7 @@ import os
 import shutil
 import sys
 import tempfile
+from unittest import mock
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read as torch is imported: threads wait asleep
 
@@ -21,6 +22,13 @@ def _one_thread():
     """A run in this process sets its own number, which the tests behind it do not inherit."""
     yield
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _environment():
+    """Nor the variables: which library MuJoCo draws with, say, which its workers would look for."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

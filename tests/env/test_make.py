@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import gymnasium
@@ -244,3 +246,13 @@ def test_a_picture_that_fails_is_told_in_words() -> None:
 
     with pytest.raises(EnvError, match=r"cannot be drawn here: render\(\) raised RuntimeError: no light"):
         make(Blind, render_mode="rgb_array").render()
+
+
+def test_a_drawing_library_that_is_not_there_is_told_in_words() -> None:
+    pytest.importorskip("mujoco")
+    made = subprocess.run(
+        [sys.executable, "-c", "from operant.env.make import make; make('InvertedPendulum-v5')"],
+        env=os.environ | {"MUJOCO_GL": "osmesa", "PYOPENGL_PLATFORM": "none"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "MuJoCo did not load the library that MUJOCO_GL=osmesa asks for: unset MUJOCO_GL" in made.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import os
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -189,6 +190,13 @@ def _mujoco_loading() -> Generator[None]:
     except ImportError:
         yield
         return
+    except Exception as error:
+        chosen = os.environ.get("MUJOCO_GL")
+        if chosen is None:
+            raise
+        raise EnvError(
+            f"MuJoCo did not load the library that MUJOCO_GL={chosen} asks for: unset MUJOCO_GL, or install that library"
+        ) from error
 
     def warn(message: str) -> None:
         warnings.warn(message, DeprecationWarning if "deprecated" in message else UserWarning, stacklevel=2)
