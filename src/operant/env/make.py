@@ -194,9 +194,10 @@ def _mujoco_loading() -> Generator[None]:
         chosen = os.environ.get("MUJOCO_GL")
         if chosen is None:
             raise
-        raise EnvError(
-            f"MuJoCo did not load the library that MUJOCO_GL={chosen} asks for: unset MUJOCO_GL, or install that library"
-        ) from error
+        told = (
+            f"MuJoCo did not load the library that MUJOCO_GL={chosen} asks for: unset MUJOCO_GL or install the library"
+        )
+        raise EnvError(told) from error
 
     def warn(message: str) -> None:
         warnings.warn(message, DeprecationWarning if "deprecated" in message else UserWarning, stacklevel=2)
