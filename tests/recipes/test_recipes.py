@@ -11,7 +11,7 @@ from operant.cli.main import main
 from operant.config.errors import ConfigError
 from operant.recipes import Claim, Recipe, published, recipe, registry, run, runner, verify
 from operant.recipes.page import page
-from operant.recipes.registry import ALIASES, ON_PAPER, RECIPES
+from operant.recipes.registry import ALIASES, ON_PAPER, PLANNED, RECIPES
 
 
 def rows(**numbers):
@@ -117,7 +117,7 @@ def test_names_are_resolved_or_refused_in_words(monkeypatch, capsys):
         recipe("lrq")
     monkeypatch.setitem(registry.ALIASES, "kalman", ("lqr", "the same equation"))
     monkeypatch.setitem(registry.ON_PAPER, "apollo", ("it needs a rocket", "operant recipe run lqr"))
-    assert recipe("kalman").name == "lqr"
+    assert recipe("kalman") is recipe("LQR")
     with pytest.raises(ConfigError, match=r"it needs a rocket\. The nearest thing that runs: operant recipe run lqr"):
         recipe("apollo")
     assert main(["recipe", "list"]) == 0
@@ -149,6 +149,14 @@ def test_every_recipe_runs_in_miniature(name, tmp_path):
 
 
 def test_no_name_stands_twice():
-    names = [*RECIPES, *ALIASES, *ON_PAPER]
+    names = [*RECIPES, *ALIASES, *PLANNED, *ON_PAPER]
     assert len(names) == len({*names})
-    assert all(of in RECIPES for of, _ in ALIASES.values())
+    assert all(of in (*RECIPES, *PLANNED) for of, _ in ALIASES.values())
+    assert {kind for _, kind, _ in registry.standing()} == {"recipe", "alias", "not built yet", "on paper"}
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_what_is_not_built_is_not_claimed(name):
+    for said in (name, *(alias for alias, (of, _) in ALIASES.items() if of == name)):
+        with pytest.raises(ConfigError, match=f"{name} .* is not built yet"):
+            recipe(said)

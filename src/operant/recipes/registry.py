@@ -21,10 +21,62 @@ RECIPES: dict[str, str] = {
 }
 """Those that run, by name; each is `operant/recipes/NAME.py`, with underscores, and holds RECIPE."""
 
-ALIASES: dict[str, tuple[str, str]] = {}
+ALIASES: dict[str, tuple[str, str]] = {
+    "l2r": ("eureka", "rewards by words of a fixed form are an arm of it"),
+    "medvlm-r1": ("med-r1", "the same reward on radiology; 600 samples"),
+    "mulberry": ("llava-cot", "its data come from a tree search in place of a beam"),
+    "no-thinking-rl": ("cls-rl", "its arm without thinking"),
+    "open-llava-video-r1": ("video-r1", "GRPO on films with another model"),
+    "open-r1-multimodal": ("reason-rft", "a cold start on written traces, then GRPO"),
+    "open-r1-video": ("video-r1", "GRPO on films, its arm without shuffled frames"),
+    "r1-onevision": ("reason-rft", "a cold start on written traces, then GRPO"),
+    "r1-vision": ("reason-rft", "a cold start on written traces, then GRPO"),
+    "r1-zero-vsi": ("vsgrpo", "the name of its repository"),
+    "seed-bench-r1": ("video-r1", "a benchmark of GRPO on films, in three degrees of generalisation"),
+    "temporal-r1": ("video-r1", "GRPO on films"),
+    "think-or-not-think": ("cls-rl", "the study's title"),
+}
 """Other names, with the recipe and why it is that."""
 
-ON_PAPER: dict[str, tuple[str, str]] = {}
+PLANNED: dict[str, str] = {
+    "cls-rl": "few-shot classes, with thinking and without",
+    "llava-cot": "answers in tagged stages, and a beam over them",
+    "lmm-r1": "reinforcement on text alone, then on pictures",
+    "med-r1": "what was learnt on one kind of picture, on others",
+    "metaspatial": "rooms laid out over several turns",
+    "mm-eureka": "reinforcement without a divergence, on groups that are neither all right nor all wrong",
+    "mmr1": "prompts drawn by the variance of their outcomes",
+    "ocean-r1": "reasoning first, perception after it, and what is forgotten",
+    "openvlthinker": "cycles of imitation and reinforcement",
+    "othink-mr1": "a divergence whose weight changes",
+    "q-insight": "how spoilt a picture is, and by what",
+    "r1-omni": "a picture and a sound",
+    "r1-v": "counting by reinforcement, and compositions that were never trained on",
+    "r1-vl": "rewards of steps",
+    "reason-rft": "imitation of traces, then reinforcement, on three tasks",
+    "scaling-law": "three forms of the loss in size and data, fitted",
+    "seg-zero": "a box and two points for a segmenter that is not trained",
+    "summarise": "imitation, a reward model and PPO on summaries",
+    "timezero": "when in a film something happens",
+    "ui-r1": "actions on pages",
+    "video-r1": "films with their frames in order, and shuffled",
+    "vision-r1-guided": "criteria for boxes that tighten",
+    "vision-r1-ptst": "a limit on length that rises",
+    "visual-rft": "few-shot detection by verifiable rewards",
+    "visualthinker-r1-zero": "reinforcement on a base that never followed instructions",
+    "vlm-r1": "detection by a reward that long lists of boxes do not raise",
+    "vsgrpo": "numbers of space by their relative error",
+    "web-agent-that-sees": "pages as pictures with marks",
+}
+"""Recipes that are not built yet."""
+
+_MODEL = "operant train grpo TASK.py --model FOLDER --device cuda with the model's folder of the hub"
+_CLOSED = ("its weights are not published", "operant agent TASK --world W --model URL of a server that speaks for it")
+_OPEN = "billions of pretrained parameters: any image-text-to-text model of the hub is trained as it is, on a GPU"
+ON_PAPER: dict[str, tuple[str, str]] = {
+    "claude": _CLOSED, "gemini": _CLOSED, "gpt-4o": _CLOSED,
+    **dict.fromkeys(("internvl2.5", "minicpm-o", "ovis2", "qwen2.5-vl", "vita-1.5"), (_OPEN, _MODEL)),
+}  # fmt: skip
 """Systems that do not run here, with why and the command that would run the nearest thing."""
 
 
@@ -32,22 +84,26 @@ def recipe(name: str) -> Recipe:
     """The recipe of this name, or of the one that it is another name of.
 
     Raises:
-        ConfigError: if there is none, or the system is on paper only.
+        ConfigError: if there is none, it is not built yet, or the system is on paper only.
     """
+    name = "-".join(name.lower().split())  # as papers write it: R1-V, Think or Not Think
     if name in ON_PAPER:
         why, command = ON_PAPER[name]
         raise ConfigError(f"{name} is on paper only: {why}. The nearest thing that runs: {command}")
     name = ALIASES[name][0] if name in ALIASES else name
+    if name in PLANNED:
+        raise ConfigError(f"the recipe {name} ({PLANNED[name]}) is not built yet. Those that are: operant recipe list")
     if name not in RECIPES:
-        known = (*RECIPES, *ALIASES, *ON_PAPER)
+        known = (*RECIPES, *ALIASES, *PLANNED, *ON_PAPER)
         raise ConfigError(f"there is no recipe {name}{nearest_are(name, known)}. All: operant recipe list")
     return import_module(f"operant.recipes.{name.replace('-', '_')}").RECIPE
 
 
 def standing() -> list[tuple[str, str, str]]:
-    """Name, kind (recipe, alias, on paper) and a line about it, of every name."""
+    """Name, kind (recipe, alias, not built yet, on paper) and a line about it, of every name."""
     return [
         *((name, "recipe", line) for name, line in RECIPES.items()),
         *((name, "alias", f"{of}: {why}") for name, (of, why) in ALIASES.items()),
+        *((name, "not built yet", line) for name, line in PLANNED.items()),
         *((name, "on paper", why) for name, (why, _) in ON_PAPER.items()),
     ]
