@@ -6,9 +6,13 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import operant
+from operant.config.errors import ConfigError
+from operant.config.resolve import resolve
 from operant.control.acting import sampler
 from operant.control.agent import Agent
 from operant.control.collector import Collector
+from operant.control.networks.memory import Memory
+from operant.control.setup import on_policy
 from operant.control.spec import AgentSpec
 from operant.env import make
 from operant.env.memory import cartpole_positions
@@ -114,3 +118,38 @@ def test_a_recurrent_run_resumes_bit_for_bit_and_is_measured(memory, tmp_path):
     first = [policy.act(np.array([0.1, 0.2], np.float32)) for _ in range(3)]
     policy.forget()
     assert [policy.act(np.array([0.1, 0.2], np.float32)) for _ in range(3)] == first
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_gates_begin_with_the_span_that_is_to_be_remembered(kind):
+    """What a unit keeps of its state after `span` steps of nothing: none of it with biases of zero, much of it here."""
+    kept = {}
+    for span in (None, 20.0):
+        memory = Memory(kind, 1, 64, torch.Generator().manual_seed(0))
+        for name, weight in memory.cell.named_parameters():
+            if name.startswith("weight"):
+                torch.nn.init.zeros_(weight)
+        if span is not None:
+            memory.reach(span, torch.Generator().manual_seed(1))
+        state = torch.ones(1, memory.state)
+        for _ in range(20):
+            _, state = memory.step(torch.zeros(1, 1), state)
+        kept[span] = state[0, -64:]
+    assert kept[None].max() < 1e-5
+    assert kept[20.0].median() > 0.1
+    assert kept[20.0].min() >= 2.0**-20 * 0.99  # u of 2, the least: half after each step
+    assert kept[20.0].max() <= (1 - 1 / 20) ** 20 * 1.01
+
+
+def test_a_span_is_asked_for_on_the_command_line_and_needs_a_memory():
+    with pytest.raises(ConfigError, match="memory_span is set and there is no memory"):
+        resolve("ppo", "CartPole-v1", overrides={"policy.memory_span": 20.0})
+    with pytest.raises(ConfigError, match="expected a number above 2"):
+        resolve("ppo", "CartPole-v1", overrides={"policy.memory": "lstm", "policy.memory_span": 2.0})
+    few, env = {"env.num": 1, "policy.memory_size": 4, "policy.memory": "gru"}, "operant.env.memory:t_maze"
+    runs = [resolve("ppo", env, overrides=few | more).config for more in ({}, {"policy.memory_span": 20.0})]
+    agents = [on_policy(cfg, env).agent for cfg in runs]
+    plain, spanned = ([p for n, p in agent.named_parameters() if n.endswith("bias_ih_l0")] for agent in agents)
+    assert len(plain) == len(spanned) == 2
+    assert not any(bias.any() for bias in plain)
+    assert all((bias[4:8] > 0).all() and not bias[:4].any() for bias in spanned)

@@ -186,7 +186,7 @@ def test_only_what_is_gymnasiums_own_is_compiled(monkeypatch: pytest.MonkeyPatch
         assert make("OwnPole-v0").backend == "inprocess"
     finally:
         gymnasium.registry.pop("OwnPole-v0")
-    monkeypatch.setattr(classic, "_numba", lambda: "has a compiled form, but Numba cannot be imported (gone)")
+    monkeypatch.setattr(classic, "numba_missing", lambda: "has a compiled form, but Numba cannot be imported (gone)")
     assert (make("CartPole-v1").backend, make("Acrobot-v1").backend) == ("native", "inprocess")
     with pytest.raises(EnvError, match="Numba cannot be imported"):
         make("CartPole-v1", backend="compiled")

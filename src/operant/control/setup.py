@@ -18,6 +18,7 @@ from operant.control.collector import Collector
 from operant.control.collector_compiled import collector
 from operant.control.explore import exploration
 from operant.control.networks.convolutional import CONVOLUTIONAL
+from operant.control.networks.memory import Memory
 from operant.control.settings.policy import ControlRun, PolicyConfig
 from operant.control.spec import AgentSpec, action_sizes
 from operant.control.train_state import Networks
@@ -137,7 +138,12 @@ def _environments(cfg: ControlRun, env: EnvLike, limits: Supervisor | None) -> V
 def make_agent(cfg: ControlRun, made: AgentSpec, spec: Spec | None, streams: Streams) -> Agent:
     """A new agent of that shape, with the fields that the method decides."""
     decided = spec(made.action_kind) if callable(spec) else spec or {}
-    return Agent(replace(made, **decided), streams.torch("init")).to(device_of(cfg.device))
+    generator = streams.torch("init")
+    agent = Agent(replace(made, **decided), generator)
+    if (span := cfg.policy.memory_span) is not None:
+        for memory in (part for part in agent.modules() if isinstance(part, Memory)):
+            memory.reach(span, generator)
+    return agent.to(device_of(cfg.device))
 
 
 def agent_spec(cfg: ControlRun, env: VectorEnv, apart: bool) -> AgentSpec:

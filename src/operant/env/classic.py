@@ -58,7 +58,7 @@ def is_classic(spec: EnvSpec, kwargs: Mapping[str, Any], *beside: object) -> boo
 
 def has_compiled(spec: EnvSpec, kwargs: Mapping[str, Any], *beside: object) -> bool:
     """Whether an id `is_classic` and Numba can be imported."""
-    return is_classic(spec, kwargs, *beside) and _numba() is None
+    return is_classic(spec, kwargs, *beside) and numba_missing() is None
 
 
 class Classic:
@@ -168,11 +168,14 @@ class Classic:
 def _obstacle(spec: EnvSpec) -> str:
     if not is_classic(spec, {}):
         return "has no compiled form"
-    return _numba() or "has a compiled form that takes max_episode_steps, a whole number from 1, and no other setting"
+    return (
+        numba_missing()
+        or "has a compiled form that takes max_episode_steps, a whole number from 1, and no other setting"
+    )
 
 
 @cache
-def _numba() -> str | None:
+def numba_missing() -> str | None:
     """Why nothing can be compiled; None where it can."""
     try:
         import_module("numba")

@@ -9,7 +9,8 @@ import os
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
@@ -23,6 +24,7 @@ from operant.env.envpool import Pool
 from operant.env.gymvector import GymVector
 from operant.env.headless import prepare_mujoco
 from operant.env.inprocess import Env, InProcess, close
+from operant.env.minigrid import MiniGrid, is_level
 from operant.env.process import Processes, Supervisor
 from operant.env.vector import VectorEnv
 from operant.env.wrappers import wrapped
@@ -31,6 +33,7 @@ from operant.workers.resolve import load, needs
 EnvLike = str | Callable[..., object]
 """What names an environment: an id, `module:callable`, `file.py:callable`, or a callable."""
 
+T = TypeVar("T")
 BACKENDS = ("auto", "compiled", "native", "inprocess", "envpool", "process")
 
 
@@ -63,7 +66,8 @@ def make(
     `gymnasium.Env`, or a ready-made `gymnasium.vector.VectorEnv`: its parameter `num_envs`, where it has one, receives
     `num`, and where `num` is 1 it says how many copies there are. `kwargs` go to every copy, `render_mode` to copy 0.
 
-    `backend`: "compiled" is Gymnasium's classic control compiled (`operant.env.classic`), "native" the environment's
+    `backend`: "compiled" is Gymnasium's classic control compiled (`operant.env.classic`), or a level of MiniGrid
+    (`operant.env.minigrid`), "native" the environment's
     own vector form, "inprocess" a loop over copies, "envpool" another implementation of the physics, "process" a loop
     in worker processes that survives, within limits (`supervisor`), an environment which raises, hangs or dies; "auto"
     is the first of compiled, native and in process that there is and that takes `kwargs`. With `wrappers` it is in
@@ -98,6 +102,8 @@ def make(
     builder, name = load(env)
     if not isinstance(builder, EnvSpec):
         return _called(builder, name, num, backend, asked)
+    if backend in ("auto", "compiled") and is_level(builder, asked.kwargs, asked.wrappers, action_mask, render_mode):
+        return _together(num, lambda _: _one(builder, asked, None), builder.id, partial(MiniGrid, wrappers=wrappers))
     if backend == "compiled" or (backend == "auto" and has_compiled(builder, asked.kwargs, action_mask, wrappers)):
         return Classic(builder, num, asked.kwargs, render_mode, action_mask, wrappers)
     if backend != "inprocess" and asked.wrappers == (ATARI,) and atari.expresses(builder, asked.kwargs, measured):
@@ -234,20 +240,21 @@ def _called(builder: Callable[..., Any], name: str, num: int, backend: str, aske
         made = _env(first if index == 0 else _call(builder, name, asked.kwargs), name)
         return wrapped(made, asked.wrappers, name, measured=asked.measured)
 
-    return _together(num, one, name, asked.action_mask)
+    return _together(num, one, name, partial(InProcess, action_mask=asked.action_mask))
 
 
 def _copies(num: int, spec: EnvSpec, asked: _Asked) -> InProcess:
-    return _together(num, lambda i: _one(spec, asked, None if i else asked.render_mode), spec.id, asked.action_mask)
+    its = partial(InProcess, action_mask=asked.action_mask)
+    return _together(num, lambda i: _one(spec, asked, None if i else asked.render_mode), spec.id, its)
 
 
-def _together(num: int, one: Callable[[int], Env], name: str, action_mask: str) -> InProcess:
+def _together(num: int, one: Callable[[int], Env], name: str, stepped: Callable[[list[Env], str], T]) -> T:
     """Copies in this process; where one cannot be made, those before it are closed."""
     made: list[Env] = []
     try:
         for index in range(num):
             made.append(one(index))
-        return InProcess(made, name, action_mask=action_mask)
+        return stepped(made, name)
     except BaseException:
         for env in made:
             close(env, name)

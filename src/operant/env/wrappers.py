@@ -187,16 +187,23 @@ def _one_hot(env: Env, wrapper: Wrapper) -> Env:
     if kind not in ("i", "u") or not shape or shape[-1] != len(counts):
         raise Unfit(f"an observation of whole numbers whose last axis has {len(counts)}")
 
-    def planes(obs: NDArray[Any]) -> NDArray[np.uint8]:
-        if (wrong := (obs < 0) | (obs >= counts)).any():
-            k = int(np.argwhere(wrong)[0][-1])
-            raise EnvError(
-                f"wrapper 'one-hot': number {k} of the last axis is {obs[wrong][0]}, and may have {counts[k]} values, "
-                f"0 to {counts[k] - 1}: give it more"
-            )
-        return np.concatenate([obs[..., k, None] == np.arange(n) for k, n in enumerate(counts)], -1).astype(np.uint8)
+    its = spaces.Box(0, 1, (*shape[:-1], int(counts.sum())), np.uint8)
+    return wrappers.TransformObservation(env, lambda obs: planes(obs, counts), its)
 
-    return wrappers.TransformObservation(env, planes, spaces.Box(0, 1, (*shape[:-1], int(counts.sum())), np.uint8))
+
+def planes(obs: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Symbols [..., K] as planes [..., Σ n] of 0 and 1.
+
+    Raises:
+        EnvError: for a symbol that is none of its n.
+    """
+    if (wrong := (obs < 0) | (obs >= counts)).any():
+        k = int(np.argwhere(wrong)[0][-1])
+        raise EnvError(
+            f"wrapper 'one-hot': number {k} of the last axis is {obs[wrong][0]}, and may have {counts[k]} values, "
+            f"0 to {counts[k] - 1}: give it more"
+        )
+    return np.concatenate([obs[..., k, None] == np.arange(n) for k, n in enumerate(counts)], -1).astype(np.uint8)
 
 
 def _max_and_skip(env: Env, wrapper: Wrapper) -> Env:

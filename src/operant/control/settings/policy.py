@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt
+from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, model_validator
 
 from operant.config.schema import CopiesConfig, RunConfig, Section
 from operant.control.settings.explore import ExploreConfig
@@ -22,6 +22,13 @@ class PolicyConfig(Section):
         default="none", description="a recurrent layer, for what one observation does not show"
     )
     memory_size: PositiveInt = Field(default=128, description="units of the recurrent layer")
+    memory_span: float | None = Field(
+        default=None,
+        gt=2.0,
+        allow_inf_nan=False,
+        description="steps over which it is to remember, with which its gates begin (chrono initialisation); if unset "
+        "half of what it holds is gone after each step at first",
+    )
     shared: bool | None = Field(
         default=None,
         description="whether actor and critic have one trunk; if unset they do where it sees pictures",
@@ -48,6 +55,13 @@ class PolicyConfig(Section):
         description="divide rewards by the running deviation of the discounted return, kept in the policy file",
     )
     reward_clip: PositiveFloat = Field(default=10.0, description="bound on normalised rewards")
+
+    @model_validator(mode="after")
+    def _has_a_memory(self) -> Self:
+        """Refuse a span of nothing."""
+        if self.memory_span is not None and self.memory == "none":
+            raise ValueError("memory_span is set and there is no memory: set memory to lstm or gru")
+        return self
 
 
 class ControlRun(RunConfig):
