@@ -278,7 +278,7 @@ def test_noise_is_let_go_where_an_episode_ends():
     ("algorithm", "env", "settings", "match"),
     [
         ("sac", "CartPole-v1", {}, "discrete-sac"),
-        ("ddpg", PROBE + "identity", {"env.kwargs": {"kind": "multidiscrete"}}, "use ppo"),
+        ("ddpg", PROBE + "identity", {"env.kwargs": {"kind": "multidiscrete"}}, "use sac"),
         ("discrete-sac", "Pendulum-v1", {}, "use sac"),
         ("sac", "Pendulum-v1", {"explore.param_noise": 0.1}, r"explore\.noise|explore\.param_noise"),
         ("sac", "Pendulum-v1", {"policy.shared": True}, "policy.shared"),

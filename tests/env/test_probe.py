@@ -35,6 +35,12 @@ def test_identity_pays_for_the_observed_state(kind):
     assert run(probe.identity(kind), other)[1] == [0.0] * 100
 
 
+def test_identity_of_a_pair_is_paid_where_both_are_met():
+    assert run(probe.identity("hybrid"), lambda pair: (pair[0], pair[1] + 0.04))[1] == [1.0] * 100
+    assert run(probe.identity("hybrid"), lambda pair: ((pair[0] + 1) % 4, pair[1]))[1] == [0.0] * 100
+    assert run(probe.identity("hybrid"), lambda pair: (pair[0], pair[1] + 0.06))[1] == [0.0] * 100
+
+
 def test_identity_on_a_box_is_met_within_a_twentieth():
     assert run(probe.identity("box"), lambda obs: obs - 0.049)[1] == [1.0] * 100
     assert run(probe.identity("box"), lambda obs: obs - 0.051)[1] == [0.0] * 100

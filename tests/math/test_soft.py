@@ -8,7 +8,7 @@ import torch
 
 from operant.math.bellman import ensemble_loss, soft_backup
 from operant.math.logprob import masked_logits, squashed_normal_logp
-from operant.math.soft import expected_soft_value, soft_value, temperature_loss
+from operant.math.soft import expected_soft_value, soft_value, swept_value, temperature_loss
 from reference import distributions as slow
 from reference.rows import close
 
@@ -55,6 +55,31 @@ def test_what_is_ruled_out_has_no_share_and_no_gradient(temperature):
 def test_its_gradient_is_that_of_the_expectation():
     q, logits = normal(6, 1, 3), normal(7, 1, 3).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: expected_soft_value(q, x, 0.7), (logits,))
+
+
+def swept_on_average(estimate):
+    """E Q over choices of 2 and 3, and that of an estimate; with gradients by logits and by what Q depends on."""
+    gen, found = torch.Generator().manual_seed(4), []
+    first = [torch.randn(2, generator=gen, dtype=torch.float64), torch.randn(3, generator=gen, dtype=torch.float64)]
+    table, scale = torch.randn(2, 3, generator=gen, dtype=torch.float64), torch.tensor(0.7, dtype=torch.float64)
+    for swept in (False, True):
+        leaves = [x.clone().requires_grad_() for x in (*first, scale)]
+        one, other, q = leaves[0].softmax(0), leaves[1].softmax(0), (table * leaves[2]).sin()
+        value = (one[:, None] * other * q).sum()
+        if swept:
+            weight = (one[:, None] * other).detach()
+            chance = torch.cat([one, other])
+            value = sum(weight[i, j] * estimate(torch.cat([q[:, j], q[i]]), chance) for i in range(2) for j in range(3))
+        found.append((value.detach(), *torch.autograd.grad(value, leaves)))
+    return found
+
+
+def test_choices_in_turn_are_right_on_average_and_so_are_both_gradients():
+    exact, got = swept_on_average(lambda q, chance: swept_value(q, chance, 2))
+    for one, other in zip(got, exact, strict=True):
+        close(one, other)
+    exact, got = swept_on_average(lambda q, chance: (q * chance).sum() / 2)  # the mean alone: half of the credit
+    assert (got[1] - exact[1]).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("linear", [False, True])

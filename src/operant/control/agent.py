@@ -18,6 +18,7 @@ from operant.config.bounded import load_json
 from operant.config.errors import ConfigError, NonFiniteError
 from operant.config.registry import TRUST
 from operant.control.action_values import GreedyValue
+from operant.control.composite import composed
 from operant.control.distributions import Normal, Parameters
 from operant.control.flow import Flow
 from operant.control.mlp import MLP
@@ -113,7 +114,8 @@ class Agent(Acting, nn.Module):
         spec = self.spec
         trunk = self._trunk(generator) if spec.network or spec.memory else None
         features = self.layout.vector_size if trunk is None else trunk.features
-        chooses, columns = spec.action_kind == "discrete", self.policy.distribution.columns
+        chooses, its = spec.action_kind == "discrete", self.policy.distribution
+        columns = its.columns if spec.action_kind == "box" else composed(its).numbers + sum(composed(its).sizes)
         beside, told = (0, spec.action_sizes[0]) if chooses else (columns, 1)
         sizes = (features + beside, *(spec.hidden if hidden is None else hidden), told)
         made = RenormedMLP if renorm else MLP
@@ -165,7 +167,10 @@ class Agent(Acting, nn.Module):
         distribution, mode = self.policy.distribution, self.policy.distribution.mode(p)
         if isinstance(distribution, Normal):
             return self.q.of(features, mode.tanh()).amin(0)
-        return self.q.of(features).amin(0).gather(-1, mode.unsqueeze(-1)).squeeze(-1)
+        if self.spec.action_kind == "discrete":
+            return self.q.of(features).amin(0).gather(-1, mode.unsqueeze(-1)).squeeze(-1)
+        its = composed(distribution)
+        return self.q.of(features, its.encoded(its.squashed(mode))).amin(0)
 
     @torch.no_grad()
     def decide(self, obs: Any, *, generator: np.random.Generator | None = None) -> np.ndarray:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from operant.control.acting import Acted, Compiled, Sampler, runs, sampler
 from operant.control.action_values import even_choice
 from operant.control.agent import Agent
-from operant.control.distributions import Normal
+from operant.control.composite import Composite, composed
+from operant.control.distributions import Categorical, Normal, Parameters
 from operant.control.policies import Policy
+from operant.math.logprob import categorical_entropy, composite_logp
 
 
 class Noise(Protocol):
@@ -93,6 +95,7 @@ class Explorer(Sampler):
         super().__init__(agent.policy)
         self._acts, self._noise = sampler(agent.policy, agent), noise
         self._normal = agent.policy.distribution if isinstance(agent.policy.distribution, Normal) else None
+        self._parts = agent.policy.distribution if isinstance(agent.policy.distribution, Composite) else None
         known = self._normal is not None and (noise is None or isinstance(noise, Gaussian)) and not agent.remembers
         self._compiled = CompiledSquashed(agent.policy, noise) if known and runs(agent.policy) else None
 
@@ -108,6 +111,8 @@ class Explorer(Sampler):
         action, logp = self._acts(obs, generator)
         if self.evenly:  # what was seen is remembered all the same
             return self._even(obs, generator)
+        if self._parts is not None:
+            return self._parts.squashed(torch.from_numpy(action)).numpy(), logp
         if self._normal is None:
             return action, logp
         unit = np.tanh(action)
@@ -119,7 +124,8 @@ class Explorer(Sampler):
         return None if self.evenly else self._acts.whole() if self._normal is None else self._compiled
 
     def finish(self, action: NDArray[Any]) -> NDArray[Any]:
-        return action if self._normal is None else self._normal.scaled(torch.from_numpy(action)).numpy()
+        its = self._normal or self._parts
+        return action if its is None else its.scaled(torch.from_numpy(action)).numpy()
 
     def begin(self, n: int) -> None:
         self._acts.begin(n)
@@ -138,9 +144,20 @@ class Explorer(Sampler):
             unit = generator.uniform(-1.0, 1.0, (n, its.columns)).astype(np.float32)
             return unit, np.full(n, -its.columns * np.log(2.0), np.float32)
         allowed = self.policy.layout.allowed(torch.from_numpy(obs))
+        if not isinstance(its, Categorical):
+            return self._even_parts(Parameters(torch.zeros(n, its.outputs), None, allowed), generator)
         open_to = np.ones((n, its.choices), np.bool_) if allowed is None else allowed.numpy()
         action, many = even_choice(open_to, generator.random(n))
         return action, -np.log(many).astype(np.float32)
+
+    def _even_parts(self, even: Parameters, generator: np.random.Generator) -> Acted:
+        """The same of several parts, for logits that are all 0."""
+        its = composed(self.policy.distribution)
+        action = self.policy.distribution.sample(even, generator)
+        if self._parts is not None:
+            action = its.changed(action, lambda _, u: torch.from_numpy(generator.uniform(-1, 1, u.shape)).float())
+        logp = -composite_logp([categorical_entropy(x) for x in its.choices_of(even)] or [torch.zeros(len(action))])
+        return action.numpy(), logp.numpy() - np.float32(its.numbers * np.log(2.0))
 
 
 class CompiledSquashed(Compiled):

@@ -176,9 +176,10 @@ class Temperature(Trained):
     Args:
         cfg: the settings.
         agent: whose policy it is of; it is then kept beside that, where it moves.
+        name: of the file that keeps it.
     """
 
-    def __init__(self, cfg: SoftConfig, agent: Agent) -> None:
+    def __init__(self, cfg: SoftConfig, agent: Agent, name: str = "temperature") -> None:
         device = next(agent.parameters()).device
         self.moves, self._log = cfg.temperature == "automatic", cfg.alpha_step == "log"
         self._fixed = cfg.alpha
@@ -187,7 +188,7 @@ class Temperature(Trained):
             nn.ParameterDict({"log": self.log}), np.random.default_rng(0), lr=cfg.alpha_lr or cfg.lr, batch=1
         )
         if self.moves:
-            agent.beside["temperature"] = self
+            agent.beside[name] = self
 
     @property
     def value(self) -> Tensor:
@@ -204,8 +205,8 @@ class Temperature(Trained):
 
 # ---------------------------------------------------------------------------------------------------- parts
 def replay_actor_critic(
-    cfg: ReplayActorCriticRun, env: EnvLike, *, critics: int, chooses: bool = False, noise: Noise | None = None,
-    **spec: Any,
+    cfg: ReplayActorCriticRun, env: EnvLike, *, critics: int, chooses: bool = False, mixed: bool = False,
+    noise: Noise | None = None, **spec: Any,
 ) -> tuple[OffPolicy, Explorer]:  # fmt: skip
     """The parts of a run of one of these methods, with what explores in it.
 
@@ -214,6 +215,7 @@ def replay_actor_critic(
         env: what is acted in.
         critics: how many networks of action values.
         chooses: whether actions are discrete; else continuous ones are squashed into their bounds.
+        mixed: whether they may be several choices, too, and numbers beside choices.
         noise: what is added to actions; none where the policy draws them.
         spec: what else the method decides of the agent.
 
@@ -228,11 +230,11 @@ def replay_actor_critic(
         return made[0]
 
     parts = off_policy(cfg, env, act=act, apart=True, squash=not chooses, critics=critics, **spec)
-    its, kind = parts.collect.env.action_space, "discrete" if chooses else "box"
-    if parts.agent.spec.action_kind != kind:
+    its, kind = parts.collect.env.action_space, parts.agent.spec.action_kind
+    if kind != ("discrete" if chooses else "box") and not (mixed and kind != "discrete"):
         parts.collect.close()
-        known = "a choice (Discrete)" if chooses else "continuous actions (Box)"
-        other = "ppo" if not isinstance(its, spaces.Box | spaces.Discrete) else "sac" if chooses else "discrete-sac"
+        known = "a choice (Discrete)" if chooses else "continuous actions (Box)" + ", or several at once" * mixed
+        other = "discrete-sac" if isinstance(its, spaces.Discrete) else "sac"
         raise ConfigError(f"{cfg.algorithm} learns {known}, and those of {cfg.env.id} are {its}: use {other}")
     explore = parts.collect.explore
     if explore is not None and explore.noise is not None and not chooses:

@@ -181,6 +181,8 @@ def fused_soft(
     optimizer: torch.optim.Optimizer, generator: np.random.Generator,
 ) -> _Soft | str:  # fmt: skip
     """`sac_update` of these modules, or in words why it does not apply."""
+    if not isinstance(agent.policy.distribution, Normal):
+        return "its actions hold choices, or have several parts"
     return _obstacle(agent, optimizer) or _Soft(cfg, agent, q_target, temperature, optimizer, generator)
 
 

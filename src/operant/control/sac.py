@@ -8,7 +8,8 @@
     Q' follows Q; the policy needs no copy
 
 π is a normal distribution squashed into [-1, 1], its deviation given by the network; log π is the density there, with
-the slope of tanh in it. Of sums of n rewards the entropy between is not counted.
+the slope of tanh in it. Of sums of n rewards the entropy between is not counted. Where an action holds choices, beside
+numbers or without, the update is that of `operant.control.sac_hybrid`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from operant.control.replay_actor_critic import (
     store,
 )
 from operant.control.replay_fused import fused_soft
+from operant.control.sac_hybrid import hybrid
 from operant.control.settings.continuous import SACConfig, SACRun
 from operant.control.setup_off_policy import OffPolicy
 from operant.control.target import Target
@@ -103,10 +105,11 @@ def sac_update(
 
 def build(cfg: SACRun, env: EnvLike, say: Say = silent) -> Job:
     """Everything SAC needs, made from a config and one seed."""
-    parts, explorer = replay_actor_critic(cfg, env, std="network", critics=cfg.algo.critics)
+    parts, explorer = replay_actor_critic(cfg, env, std="network", critics=cfg.algo.critics, mixed=True)
     agent, optimizer = parts.agent, adam(cfg.algo, parts.agent)
     target, temperature = Target(agent.q), Temperature(cfg.algo, agent)
     agent.beside["q_target"] = target
     its = (cfg.algo, agent, target, temperature, optimizer, parts.generator)
-    update = by_hand(cfg.algo.fused, lambda: fused_soft(*its)) or partial(sac_update, *its)
+    readable = partial(sac_update, *its) if agent.spec.action_kind == "box" else hybrid(*its)
+    update = by_hand(cfg.algo.fused, lambda: fused_soft(*its)) or readable
     return parts.job(sac(cfg.algo, parts, explorer, optimizer, update), optimizer)

@@ -15,6 +15,7 @@ from torch import Tensor
 from operant.config.errors import ConfigError, said
 from operant.control.action_values import Greedy
 from operant.control.agent import Agent
+from operant.control.composite import Composite
 from operant.control.distributions import Normal, Parameters
 from operant.control.settings.data import DataConfig, DataRun
 from operant.control.setup import Spec, agent_spec, job_of, make_agent
@@ -204,7 +205,7 @@ def segments(data: DataSet, between: Interface, agent: Agent, lanes: int = 1) ->
 def unit_actions(agent: Agent, action: Tensor) -> Tensor:
     """Actions of the environment [..., A] as the agent's policy has them: in [-1, 1] where it squashes them."""
     its = agent.policy.distribution
-    return its.unit(action) if isinstance(its, Normal) else action
+    return its.unit(action) if isinstance(its, Normal | Composite) else action
 
 
 def _together(rows: Sequence[Rows], lanes: int, agent: Agent) -> Trajectory:

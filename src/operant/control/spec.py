@@ -139,7 +139,7 @@ class AgentSpec:
         if not self.head or self.action_kind != "discrete":
             raise ConfigError(
                 f"a network of action values chooses one action of several, a Discrete space, and these are "
-                f"{self.action_kind}: train ppo, which acts in every space, or for a Box sac or td3"
+                f"{self.action_kind}: train ppo or sac"
             )
         atoms = 1 if self.head == "q" else self.atoms
         return Greedy(self.action_sizes[0], self.head, atoms, self.value_min, self.value_max)

@@ -20,7 +20,7 @@ Answer = tuple[Any, float, bool, bool, dict[str, Any]]
 
 
 class Identity(Env):
-    """Reward 1 when the action equals the observed state, else 0 (for Box: within `tolerance` on every component).
+    """Reward 1 when the action equals the observed state, else 0 (numbers of a Box: within `tolerance`, each of them).
 
     The state is drawn anew at every step, whatever the action; the episode is truncated after `length` steps.
     """
@@ -43,7 +43,10 @@ class Identity(Env):
 
     def step(self, action: Any) -> Answer:
         """Compare the action with the observed state, then draw the next state."""
-        distance = np.abs(np.asarray(action, dtype=np.float64) - np.asarray(self._state, dtype=np.float64))
+        pair = action, self._state
+        if isinstance(self.action_space, spaces.Tuple):
+            pair = tuple(spaces.flatten(self.action_space, x) for x in pair)
+        distance = np.abs(np.asarray(pair[0], dtype=np.float64) - np.asarray(pair[1], dtype=np.float64))
         reward = float(np.all(distance <= self.tolerance))
         self._state = self.action_space.sample()
         self._step += 1
@@ -54,7 +57,8 @@ def identity(kind: str = "discrete", size: int = 4, length: int = 100, tolerance
     """Make an `Identity` environment: the best return is `length`.
 
     `kind`: "discrete" (`size` states), "box" (one number in [-1, 1], to be met within `tolerance`), "multidiscrete"
-    (two components of `size` values) or "multibinary" (`size` bits). Raises EnvError for another kind.
+    (two components of `size` values), "multibinary" (`size` bits), or "hybrid", a choice of `size` beside a number in
+    [-1, 1]. Raises EnvError for another kind.
     """
     if kind == "discrete":
         return Identity(spaces.Discrete(size), length)
@@ -64,7 +68,10 @@ def identity(kind: str = "discrete", size: int = 4, length: int = 100, tolerance
         return Identity(spaces.MultiDiscrete([size, size]), length)
     if kind == "multibinary":
         return Identity(spaces.MultiBinary(size), length)
-    raise EnvError(f"there is no identity of kind {kind!r}: use discrete, box, multidiscrete or multibinary")
+    if kind == "hybrid":
+        both = spaces.Tuple([spaces.Discrete(size), spaces.Box(-1.0, 1.0, (1,), np.float32)])
+        return Identity(both, length, tolerance)
+    raise EnvError(f"there is no identity of kind {kind!r}: use discrete, box, multidiscrete, multibinary or hybrid")
 
 
 class FourState(Env):

@@ -70,6 +70,34 @@ def expected_soft_value(q: Tensor, logits: Tensor, temperature: float | Tensor) 
     return (chance * (torch.where(possible, q, 0.0) - temperature * logp)).sum(-1)
 
 
+def swept_value(q: Tensor, chance: Tensor, choices: int) -> Tensor:
+    """(1/M) Σ_k Σ_j π_k(j) Q(s, x, c with c_k = j): E Q over M choices that are independent given the state.
+
+    Every choice is in turn summed over while the others stay as they were drawn, so each term, and their mean, is an
+    estimate of E Q without bias; of one choice it is E Q itself. By what `q` depends on the gradient is that of the
+    mean. By π_k it is that of the k-th term, whole: the others are drawn, and do not depend on π_k's parameters.
+
+    Args:
+        q: [..., S], of several critics their minimum; S options of all M choices.
+        chance: [..., S], π_k(j).
+        choices: M; 1 where there is nothing to choose, and `q` and `chance` 1 are [..., 1].
+
+    Returns:
+        [...].
+
+    Raises:
+        TypeError: `q` or `chance` is not floating-point.
+        ValueError: shapes differ.
+
+    Source: Titsias and Lázaro-Gredilla (2015), Local expectation gradients for black box variational inference,
+        equation 6; with one choice Delalleau et al. (2019), arXiv:1912.11077.
+    """
+    _check.floating(q=q, chance=chance)
+    _check.same_shape(q.shape, chance=chance)
+    credit = (chance * q.detach()).sum(-1)
+    return (chance.detach() * q).sum(-1) / choices + credit - credit.detach()
+
+
 def temperature_loss(price: Tensor, entropy: Tensor, target: float | Tensor) -> Tensor:
     """w (H − H̄), mean: its gradient lowers w where the policy's entropy H is above its target H̄, and raises it below.
 

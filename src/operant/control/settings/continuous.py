@@ -111,6 +111,10 @@ class SACConfig(SoftConfig):
     target_entropy: float | None = Field(
         default=None, description="entropy in nats that α is moved for; minus the numbers of an action if unset"
     )
+    choice_entropy: float = Field(
+        default=0.5, description="the same of choices, a share of that of even ones; they have an α of their own",
+        ge=0.0, le=1.0,
+    )  # fmt: skip
     fused: Literal["auto", "on", "off"] = Field(
         default="auto", description="the hand-written update for perceptrons on a CPU"
     )

@@ -88,7 +88,7 @@ class CQLConfig(SACConfig):
 class CQLRun(OfflineRun):
     """A run of CQL."""
 
-    unused: ClassVar[tuple[str, ...]] = (*OfflineRun.unused, "algo.fused")
+    unused: ClassVar[tuple[str, ...]] = (*OfflineRun.unused, "algo.fused", "algo.choice_entropy")
     algorithm: str = Field(default="cql", description="name of the algorithm")
     algo: CQLConfig = Field(default_factory=CQLConfig)  # pyright: ignore[reportIncompatibleVariableOverride]
 
