@@ -124,7 +124,7 @@ def test_a_template_is_solved_by_its_solution_and_by_no_other_way(which, templat
     world = request.getfixturevalue(which)
     found = [world.case(template, SEED + k, k % 3) for k in range(5)]
     solved = [world._replay(case, case.task.blocks) for case in found]
-    assert [verdict.score for _, verdict in solved] == [1.0] * 5
+    assert [verdict.score for verdict, _ in solved] == [1.0] * 5
     for case in found:
         nothing = world.begin(case)
         nothing.call("desk.complete", [], {})
@@ -132,7 +132,7 @@ def test_a_template_is_solved_by_its_solution_and_by_no_other_way(which, templat
         assert verdict.score == 0.0
         assert not verdict.solved
     assert sum(world.solved_by(found[k], found[k - 1].task.blocks).solved for k in range(5)) <= 1
-    assert sum(solved_by_calls(world, found[k], solved[k - 1][0].calls) for k in range(5)) <= 1
+    assert sum(solved_by_calls(world, found[k], solved[k - 1][1]) for k in range(5)) <= 1
     assert sum(solved_by_calls(world, c, made) for c in found for made in random_calls(world, c, SEED, 16)) <= 1
 
 
@@ -195,8 +195,7 @@ def random_calls(world, case, seed, episodes):
 def test_the_small_desks_solutions_take_six_calls_at_most(calls):
     for name in calls.templates:
         for seed in (SEED, SEED + 1, SEED + 2):
-            desk, _ = calls._replay(case := calls.case(name, seed, seed % 3), case.task.blocks)
-            assert len(desk.calls) <= 6, (name, desk.calls)
+            assert len(made := calls.case(name, seed, seed % 3).calls) <= 6, (name, made)
 
 
 def test_solutions_in_both_forms_earn_one_through_the_contract(full, tiny, calls):
@@ -209,6 +208,28 @@ def test_solutions_in_both_forms_earn_one_through_the_contract(full, tiny, calls
             assert seen[-1].info["success"] is True
             assert all(one.error is None for one in seen)
             assert len(seen) - 1 <= world.turns
+
+
+def test_said_tersely_the_desk_is_the_same(calls):
+    """No system message, answers in tables that hold what the JSON holds, and solutions that earn one."""
+    terse = make("tiny/calls", terse=True)
+    terse._sandbox = calls.sandbox
+    assert terse.system == ""
+    found = calls.scenarios("test")
+    for index in range(0, 3 * len(calls.of("test")), 3):
+        long, short = (play(w, found[index], following(w.oracle(found[index]))) for w in (calls, terse))
+        assert total(short) == total(long) == 1.0
+        for a, b in zip(long[1:], short[1:], strict=True):
+            told = json.loads(a.text)
+            rows = told if isinstance(told, list) else [told]
+            names, *lines = (line.split("\t") for line in b.text.split("\n"))
+            assert names == list(rows[0])
+            assert lines == [[str(x) for x in row.values()] for row in rows]
+    assert codecs.table([]) == "[]"
+    assert codecs.table(12.5) == "12.5"
+    assert codecs.table([{"text": "two\tlines\nof it", "read": True}]) == "text\tread\ntwo lines of it\tTrue"
+    with pytest.raises(ConfigError, match="option terse is"):
+        make("tiny", terse=1.5)
 
 
 # --- the lecture's task ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from operant.language.episodes.runner import Asked, Played, Runner
 from operant.language.episodes.turn_rows import TurnRows
 from operant.language.episodes.world import World, load_world
 from operant.language.episodes.world_rollouts import WorldRollouts, world_batch
+from operant.language.episodes.world_success import evenly
 from operant.language.model.language_model import LanguageModel
 from operant.language.sample.engine import Engine, Sampling
 from operant.language.settings.worlds import EpisodeConfig
@@ -233,6 +235,20 @@ def test_nothing_left_ten_times_in_a_row_says_why():
         pytest.raises(OperantError, match=r"10 times.*the world broke"),
     ):
         WorldRollouts(runner(world, retries=0), seed=1, samples=2).batch(2)
+
+
+@pytest.mark.parametrize(("count", "wanted", "period"), [(6000, 200, 30), (6000, 100, 30), (15_000, 200, 75)])
+def test_what_is_measured_is_from_everywhere_in_a_list_that_repeats_itself(count, wanted, period):
+    """A desk names its templates in turn: at equal distances 200 of 6,000 scenarios were all of the first template."""
+    found = evenly(count, wanted)
+    assert found == sorted({*found})
+    assert 0 <= found[0] < found[-1] < count
+    assert len(found) == wanted
+    seen = Counter(i % period for i in found)
+    assert len(seen) == period
+    assert max(seen.values()) - min(seen.values()) <= 2
+    assert evenly(5, 9) == [0, 1, 2, 3, 4]
+    assert evenly(5, 0) == []
 
 
 def test_rows_become_the_trajectory_that_completions_do():

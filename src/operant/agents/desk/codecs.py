@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from operant.agents.desk.endpoints import Desk
@@ -86,13 +86,22 @@ def written(name: str, arguments: Mapping[str, Any]) -> str:
     return f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
 
 
-def do(desk: Desk, action: str, most: int) -> tuple[str, str | None]:
-    """Do the one call of an action: what it answers, and its error in one line."""
+def table(answer: Any) -> str:
+    """What a call answers as lines of values with tabs between them, below their names: a third of JSON's tokens."""
+    rows = answer if isinstance(answer, list) else [answer]
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        return json.dumps(answer, ensure_ascii=False)
+    lines = [rows[0], *(row.values() for row in rows)]
+    return "\n".join("\t".join(" ".join(str(value).split()) for value in line) for line in lines)
+
+
+def do(desk: Desk, action: str, most: int, shown: Callable[[Any], str]) -> tuple[str, str | None]:
+    """Do the one call of an action: what it answers, as `shown` writes it, and its error in one line."""
     found = call_of(action)
     if found is None:
         return NO_CALL, NO_CALL
     try:
-        text = json.dumps(desk.call(*found), ensure_ascii=False)
+        text = shown(desk.call(*found))
     except Refused as refused:
         return f"ERROR {refused}", f"ERROR {refused}"[:200]
     return (text if len(text) <= most else cut(text, most, len(text))), None

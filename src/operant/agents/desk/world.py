@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, overload
 
@@ -62,10 +63,11 @@ CALLS = "Each turn write one call on a line of its own, like app.name(key=value)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A scenario's world and task."""
+    """A scenario's world and task, and the calls that solve it."""
 
     snapshot: bytes
     task: Task
+    calls: Sequence[tuple[str, dict[str, Any]]] = ()
 
 
 class Scenarios(Sequence[Scenario]):
@@ -102,6 +104,7 @@ class DeskWorld:
         reward: `score` pays what was brought about less what was damaged (`goals.Verdict`), `solved` 1 or 0. Either is
             paid where the policy says that the task is complete; damage costs wherever the episode ends.
         docs: have every call's signature in the system message.
+        terse: for policies that know what to do: no system message but `docs`, and calls answer in tables, not in JSON.
         turns: the most actions of an episode.
         output: characters of an observation.
         seconds: of a block, on the clock.
@@ -116,6 +119,7 @@ class DeskWorld:
         seeds: int = 200,
         reward: Literal["score", "solved"] = "score",
         docs: bool = False,
+        terse: bool = False,
         turns: int | None = None,
         output: int = 3_000,
         seconds: float = 10.0,
@@ -129,7 +133,8 @@ class DeskWorld:
             ("calls", calls, 1, 100_000, True),
         ):
             number(name, value, low, high, whole=whole)
-        for name, value, known in (("reward", reward, ("score", "solved")), ("docs", docs, (True, False))):
+        yes = (True, False)
+        for name, value, known in (("reward", reward, ("score", "solved")), ("docs", docs, yes), ("terse", terse, yes)):
             if value not in known:
                 raise ConfigError(f"option {name} is {value!r}: give one of {', '.join(map(str, known))}")
         self.tiny, self.form, self.seeds, self.reward, self.output = tiny, form, seeds, reward, output
@@ -142,8 +147,9 @@ class DeskWorld:
         self.templates = {name: TEMPLATES[name] for name in sorted(TEMPLATES) if TEMPLATES[name].tiny or not tiny}
         self.splits: Sequence[str] = tuple(s for s in SPLITS if s != "app" or not tiny)
         lines = "\n".join(f"{e.signature}: {e.doc}" for e in self.offered.values()) if docs else ""
-        system = SYSTEM.format(form=BLOCKS if form == "blocks" else CALLS)
-        self.system = f"{system}\nThe calls:\n{lines}" if docs else system
+        system = "" if terse else SYSTEM.format(form=BLOCKS if form == "blocks" else CALLS)
+        self.system = f"{system}\nThe calls:\n{lines}".lstrip() if docs else system
+        self.shown: Callable[[Any], str] = codecs.table if terse else partial(json.dumps, ensure_ascii=False)
         self._limits = Limits(seconds=seconds, calls=calls, output=max(output, 1_000), memory=MEMORY)
         self._sandbox: Sandbox | None = None
         self._cases: OrderedDict[tuple[str, int, int], Case] = OrderedDict()
@@ -191,8 +197,9 @@ class DeskWorld:
                 task = self.templates[template].make(draft)
                 if open_at_start(task, draft.store):
                     found = Case(draft.store.snapshot(), task)
-                    if self.solved_by(found, task.blocks).solved:
-                        return found
+                    solved, calls = self._replay(found, task.blocks)
+                    if solved.solved:
+                        return replace(found, calls=calls)
             except Rejected:
                 pass
             finally:
@@ -205,11 +212,9 @@ class DeskWorld:
         Raises:
             EnvError: if the sandbox ended one of them: that says nothing about the task.
         """
-        desk, verdict = self._replay(case, blocks)
-        desk.store.close()
-        return verdict
+        return self._replay(case, blocks)[0]
 
-    def _replay(self, case: Case, blocks: Sequence[str]) -> tuple[Desk, Verdict]:
+    def _replay(self, case: Case, blocks: Sequence[str]) -> tuple[Verdict, Sequence[tuple[str, dict[str, Any]]]]:
         desk = self.begin(case)
         interpreter = self.sandbox.open(desk.call)
         try:
@@ -217,9 +222,10 @@ class DeskWorld:
                 outcome = interpreter.run(block)
                 if outcome.ended is not None:
                     raise EnvError(f"the sandbox ended a block of {self.name}'s own: {outcome.ended}")
+            return judge(case.task.expected, case.task.answer, desk.store.changes(), desk.answer), desk.calls
         finally:
             interpreter.close()
-        return desk, judge(case.task.expected, case.task.answer, desk.store.changes(), desk.answer)
+            desk.store.close()
 
     def begin(self, case: Case) -> Desk:
         """A scenario's desk at its beginning."""
@@ -234,9 +240,7 @@ class DeskWorld:
         case = self.case(scenario.template, scenario.seed, scenario.variant)
         if self.form == "blocks":
             return [codecs.fenced(block) for block in case.task.blocks]
-        desk, _ = self._replay(case, case.task.blocks)
-        desk.store.close()
-        return [codecs.written(name, arguments) for name, arguments in desk.calls]
+        return [codecs.written(name, arguments) for name, arguments in case.calls]
 
     def close(self) -> None:
         """End the sandbox."""
@@ -278,7 +282,7 @@ class DeskSession:
         assert self.desk is not None, "reset() comes first"
         self._turn += 1
         if self._world.form == "calls":
-            text, error = codecs.do(self.desk, action, self._world.output)
+            text, error = codecs.do(self.desk, action, self._world.output, self._world.shown)
         else:
             text, error = await self._run(action)
         return self._observe(self.desk, text, error)

@@ -126,9 +126,13 @@ class WorldSuccess:
 
 
 def evenly(count: int, wanted: int) -> list[int]:
-    """So many of `count` indices at equal distances; all where there are fewer."""
+    """So many of `count` indices, one from each of as many equal pieces of the list; all where there are fewer.
+
+    Each is one place further in its piece than the one before it. At equal distances a list that repeats itself, as one
+    that names every template in turn, would be seen in one of its places alone.
+    """
     wanted = min(wanted, count)
-    return [i * count // wanted for i in range(wanted)]
+    return [i * count // wanted + i % (count // wanted) for i in range(wanted)]
 
 
 def by_template(played: Sequence[Played]) -> dict[str, dict[str, Any]]:

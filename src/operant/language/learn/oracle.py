@@ -20,8 +20,7 @@ from operant.language.learn.sft import sft
 from operant.language.model.fresh import fresh
 from operant.language.model.language_model import LanguageModel
 from operant.language.model.small_base import kept
-from operant.language.settings.learning import SFTConfig
-from operant.language.settings.worlds import WorldBaseConfig, WorldRun
+from operant.language.settings.worlds import CloneConfig, WorldBaseConfig, WorldRun
 from operant.language.text.conversation import Encoded
 from operant.language.text.epochs import Shuffled
 from operant.run.job import Say
@@ -89,7 +88,7 @@ def world_base(world: World, cfg: WorldRun, say: Say) -> str:
     def make() -> LanguageModel:
         policy = fresh_for(world, base, cfg)
         data = Shuffled(examples(traces_of(policy, world, cfg, base.traces)), Streams(base.seed))
-        settings = SFTConfig(batch=base.batch, length=base.positions, packing=False, lr=base.lr, warmup=0.05)
+        settings = CloneConfig(batch=base.batch, length=base.positions, lr=base.lr, warmup=0.05)
         size = sum(p.numel() for p in policy.parameters())
         say(f"  {size:,} parameters, {len(policy.tokenizer)} tokens, {base.examples:,} of {len(data.items):,} rows")
         learning = sft(settings, data, policy, adamw([policy], base.lr, 0.0), total_steps=base.examples)

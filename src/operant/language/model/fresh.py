@@ -17,11 +17,11 @@ def fresh(cfg: BaseConfig, texts: Iterable[str]) -> LanguageModel:
     so that every byte is a token, where `cfg.tokenizer` is "bytes"."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = train_tokenizer(() if cfg.tokenizer == "bytes" else texts, cfg.positions)
+    tokenizer = train_tokenizer(() if cfg.tokenizer == "bytes" else texts, cfg.positions, cfg.vocabulary)
     shape = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=cfg.width, intermediate_size=8 * cfg.width // 3 // 8 * 8,
         num_hidden_layers=cfg.layers, num_attention_heads=cfg.heads, num_key_value_heads=cfg.heads,
-        max_position_embeddings=cfg.positions, tie_word_embeddings=False,
+        max_position_embeddings=cfg.positions, tie_word_embeddings=cfg.tied,
         bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
@@ -29,8 +29,8 @@ def fresh(cfg: BaseConfig, texts: Iterable[str]) -> LanguageModel:
         return LanguageModel(LlamaForCausalLM(shape).float(), tokenizer)
 
 
-def train_tokenizer(texts: Iterable[str], positions: int) -> Any:
-    """A tokenizer of at most 512 tokens, with `<pad>` apart from `<eos>`."""
+def train_tokenizer(texts: Iterable[str], positions: int, vocabulary: int = 512) -> Any:
+    """A tokenizer of at most so many tokens, with `<pad>` apart from `<eos>`."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -40,7 +40,7 @@ def train_tokenizer(texts: Iterable[str], positions: int) -> Any:
     )
     core.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
     trainer = trainers.BpeTrainer(
-        vocab_size=512,
+        vocab_size=vocabulary,
         special_tokens=["<pad>", "<eos>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,

@@ -167,6 +167,9 @@ class CloneConfig(SFTConfig):
     traces: PositiveInt = Field(default=1_000, description="scenarios whose oracle is shown, the first of train")
     length: PositiveInt = Field(default=2_048, description="longest row, in tokens; what is longer loses its end")
     batch: PositiveInt = Field(default=32, description="rows in a gradient step")
+    tokens: PositiveInt = Field(
+        default=1_536, description="tokens of one forward and backward; those of a gradient step add up exactly"
+    )
     packing: bool = Field(default=False, description="lay several examples into one row of `length` tokens")
     lr: PositiveFloat = Field(default=1e-3, description="AdamW's learning rate after the warm-up")
 
