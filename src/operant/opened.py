@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from operant.config.errors import ConfigError
 from operant.config.schema import LARGEST, RunConfig
 from operant.data.streams import Streams
 from operant.env import EnvLike
-from operant.env.headless import has_screen
+from operant.env.headless import draw_in_memory
 from operant.env.interface import Interface
 from operant.env.live import makers
 from operant.run import checkpoint, exported
@@ -186,8 +185,8 @@ class Run:
             raise ConfigError(seen if is_shipped(self.path) else self._world.NO_FILM.format(path=self.path))
         first = _seed(self.config.eval.seed if seed is None else seed)
         noise = None if self.config.eval.deterministic else Streams(self.config.seed).numpy("play", first)
-        if not show and not has_screen():  # pictures are drawn in memory; SDL need not look for a screen
-            os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        if not show:
+            draw_in_memory()
         config = self.permitted()
         self._changed(config)
         videos = Path("videos", self.path.name) if is_shipped(self.path) else self.path / "videos"
@@ -210,6 +209,12 @@ class Run:
         finally:
             copies.close()
         return made
+
+    def film_pairs(self) -> list[Path]:
+        """Film the pairs of clips that a person was asked about by `preference-ppo`, side by side."""
+        from operant.view.pairs import film_pairs
+
+        return film_pairs(self.path, self.permitted(), self.env)
 
     def against(self, ask: Callable[[str], str], tell: Callable[[str], None], *, games: int = 1) -> None:
         """Let a person play against the policy of a board: `ask` is given a prompt and returns what they type.

@@ -11,6 +11,7 @@ import torch
 from gymnasium import spaces
 
 import operant
+from operant.cli.main import main
 from operant.config.errors import ConfigError, OperantError
 from operant.config.registry import builder_of
 from operant.config.resolve import resolve
@@ -66,12 +67,14 @@ def judge(cfg=None, steps=0, dim=2, seed=0):
 def test_clips_lie_in_one_episode_and_are_short_only_where_it_terminates(seed):
     rng = np.random.default_rng(seed)
     traj, length = segment(rng), 6
-    clips = cut_clips(traj, length, 200, np.random.default_rng(0))
+    clips, starts = cut_clips(traj, length, 200, np.random.default_rng(0))
     seen = traj.obs.numpy()
-    for obs, action, present, value in zip(clips.obs, clips.action, clips.present, clips.returns, strict=True):
+    each = zip(clips.obs, clips.action, clips.present, clips.returns, starts, strict=True)
+    for obs, action, present, value, column in each:
         many = int(present.sum())
         assert present[:many].all()
         row, start = np.argwhere((seen[:, :-1] == obs[0].numpy()).all(-1))[0]
+        assert column == start
         here = slice(start, start + many)
         assert torch.equal(obs[:many], traj.obs[row, here])
         assert torch.equal(action[:many], traj.action[row, here])
@@ -92,7 +95,7 @@ def test_clips_of_episodes_that_are_cut_sooner_are_as_long_as_these():
     acted = torch.ones_like(cut)
     acted[:, 4], acted[:, 9] = False, False
     traj = Trajectory(**{f: getattr(traj, f) for f in traj.__slots__} | {"truncated": cut, "acted": acted})
-    assert cut_clips(traj, 6, 50, rng).present.sum(1).tolist() == [4] * 50
+    assert cut_clips(traj, 6, 50, rng)[0].present.sum(1).tolist() == [4] * 50
 
 
 def test_judgements_by_returns():
@@ -233,6 +236,33 @@ def test_the_environments_reward_is_only_reported(tmp_path):
     done = operant.resume(run, quiet=True)
     assert done.step == 512
     assert done.metrics["preferences/correlation"].iloc[-1] < -0.3
+
+
+def test_a_person_sees_both_clips_of_a_pair_side_by_side(tmp_path, capsys):
+    """Each picture shows the state that the archive holds at that time: the rod points where the pendulum does."""
+    av = pytest.importorskip("av")
+    settings = QUIET | SMALL | {"preferences.labels": str(tmp_path / "labels.jsonl"), "preferences.budget": 2}
+    with pytest.raises(OperantError, match=r"2 pairs of clips wait.*operant play RUN --pairs"):
+        operant.train("preference-ppo", "Pendulum-v1", runs=tmp_path, total_steps=256, **settings)
+    (run,) = (path.parent for path in tmp_path.glob("*/run.json"))
+    assert main(["play", str(run), "--pairs"]) in (0, None)
+    assert capsys.readouterr().out.split() == [str(run / NAME / f"pair-000{k}.mp4") for k in range(2)]
+    for k in range(2):
+        clips = np.load(run / NAME / f"pair-000{k}.npz")
+        with av.open(str(run / NAME / f"pair-000{k}.mp4")) as film:
+            frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in film.decode(video=0)]
+        assert len(frames) == len(clips["obs_first"]) == 5
+        for left, name in ((0, "first"), (512, "second")):
+            for frame, (cosine, sine, _) in zip(frames, clips[f"obs_{name}"], strict=True):
+                red = frame[:500, left : left + 500]
+                y, x = np.nonzero((red[..., 0] > 150) & (red[..., 1] < 120))
+                arm = np.array([x.mean() - 250, 250 - y.mean()])
+                assert arm @ (-sine, cosine) > 0.97 * np.linalg.norm(arm)
+    kept = dict(clips)
+    np.savez(run / NAME / "pair-0001.npz", **kept | {"seed": kept["seed"] + 1})
+    (run / NAME / "pair-0001.mp4").unlink()
+    assert main(["play", str(run), "--pairs"]) == 3
+    assert "does not do again what it did" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_others_is_refused(tmp_path):

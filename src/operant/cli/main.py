@@ -196,7 +196,7 @@ def play(args: argparse.Namespace) -> None:
     from operant.run.progress import working
 
     with working("film", quiet=args.show):
-        made = run.play(episodes=args.episodes, seed=args.seed, show=args.show)
+        made = run.film_pairs() if args.pairs else run.play(episodes=args.episodes, seed=args.seed, show=args.show)
     if out is not None and made:
         if args.episodes > 1:
             raise ConfigError(f"--out names one file, but --episodes is {args.episodes}. Leave one of them out.")

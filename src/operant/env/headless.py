@@ -14,6 +14,12 @@ def has_screen() -> bool:
     return not sys.platform.startswith("linux") or bool(os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"})
 
 
+def draw_in_memory() -> None:
+    """Where there is no screen, pictures are drawn in memory, and SDL need not look for one."""
+    if not has_screen():
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+
 def prepare_mujoco(name: str) -> None:
     """Where there is no screen, choose the library that MuJoCo draws with (`MUJOCO_GL`), unless it is chosen.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from gymnasium import spaces
 
 from operant.config.errors import ConfigError, EnvError
 from operant.env.dataset import DataSet, plain_actions
-from operant.env.headless import has_screen
+from operant.env.headless import draw_in_memory
 from operant.env.leaf import at, drawn, leaves
 from operant.env.spaces import Actions
 from operant.view import charts, page, panels
@@ -96,8 +95,7 @@ def film_best(data: DataSet, env: str, out: Path) -> Path:
     if episode.seed is None:
         raise ConfigError(f"{data.source}: its best episode has no seed, so it cannot be played once more")
     actions = plain_actions(Actions(data.action_space), episode.actions)
-    if not has_screen():  # pictures are drawn in memory; SDL need not look for a screen
-        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    draw_in_memory()
     copies = make(env, 1, backend="inprocess", render_mode="rgb_array", measured=True)
 
     def act(_: Array) -> Array:

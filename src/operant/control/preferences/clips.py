@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -49,11 +50,12 @@ class Clips:
         return Clips(**{name: torch.cat([x, theirs[name]]) for name, x in self.tensors().items()})
 
 
-def cut_clips(traj: Trajectory, length: int, count: int, generator: np.random.Generator) -> Clips:
-    """Clips of a segment that begin at random: each within one episode, and short only where that terminates.
+def cut_clips(traj: Trajectory, length: int, count: int, generator: np.random.Generator) -> tuple[Clips, np.ndarray]:
+    """Clips of a segment that begin at random, and in which columns [C] they do.
 
-    What a segment's edge or a time limit cuts short is not taken, as a sum over fewer steps would be told for a worse
-    one. Where nothing else is there, clips are as long as the longest piece of an episode.
+    Each lies within one episode, and is short only where that terminates. What a segment's edge or a time limit cuts
+    short is not taken, as a sum over fewer steps would be told for a worse one. Where nothing else is there, clips are
+    as long as the longest piece of an episode.
 
     Args:
         traj: N rows.
@@ -79,7 +81,7 @@ def cut_clips(traj: Trajectory, length: int, count: int, generator: np.random.Ge
         return torch.where(present.reshape(*present.shape, *(1,) * (x.ndim - 2)), x, torch.zeros_like(x))
 
     returns = taken(traj.reward).double().sum(1)
-    return Clips(obs=taken(plain(traj.seen)), action=taken(traj.action), present=present, returns=returns)
+    return Clips(obs=taken(plain(traj.seen)), action=taken(traj.action), present=present, returns=returns), start
 
 
 def _remaining(acted: np.ndarray, terminated: np.ndarray, ended: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -130,6 +132,22 @@ class Pairs:
     def waiting(self) -> Tensor:
         """[P] bool; nobody has said anything yet."""
         return self.label.isnan()
+
+    @classmethod
+    def read(cls, tensors: Mapping[str, Tensor], members: int, file: Path) -> Self:
+        """Pairs as they were saved.
+
+        Raises:
+            ConfigError: if they are none.
+        """
+        names = ("obs", "action", "present", "returns")
+        if {*tensors} != {*names, "label", "weight"}:
+            raise ConfigError(f"{file}: these are no pairs of clips. Use another checkpoint.")
+        count, clips = len(tensors["label"]), Clips(**{name: tensors[name] for name in names})
+        fits = all(len(tensors[name]) == 2 * count for name in names)
+        if not fits or tensors["weight"].shape != (count, members) or clips.present.dtype != torch.bool:
+            raise ConfigError(f"{file}: its pairs of clips are not of these networks. Use another checkpoint.")
+        return cls(clips=clips, label=tensors["label"], weight=tensors["weight"])
 
     def tensors(self) -> dict[str, Tensor]:
         """By name."""

@@ -9,16 +9,18 @@ and in evaluations; where no person judges, it judges the clips.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from operant.control.collector import Collector
 from operant.control.ppo import adam, ppo
+from operant.control.preferences.playing import Playing
 from operant.control.preferences.reward import NAME, PreferenceJudge
 from operant.control.settings.ppo import PPOConfig
 from operant.control.settings.preferences import PreferencePPORun
 from operant.control.setup import on_policy
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
-from operant.env import EnvLike
+from operant.env import EnvLike, make
 from operant.run.job import Job, Say, silent
 
 
@@ -47,7 +49,12 @@ def build(cfg: PreferencePPORun, env: EnvLike, say: Say = silent) -> Job:
     """Everything that it needs, made from a config and one seed."""
     parts = on_policy(cfg, env, combines=True)
     agent, collect = parts.agent, parts.collect
-    judge = PreferenceJudge(cfg.preferences, agent, collect.env, Streams(cfg.seed), lambda: collect.steps)
+    alone = partial(
+        make, env, 1, backend="inprocess", kwargs=cfg.env.kwargs, action_mask=cfg.env.action_mask,
+        wrappers=cfg.env.wrappers,
+    )  # fmt: skip
+    playing = Playing(agent, alone) if cfg.preferences.labels else None
+    judge = PreferenceJudge(cfg.preferences, agent, collect.env, Streams(cfg.seed), lambda: collect.steps, playing)
     collect.judge = agent.beside[NAME] = judge
     optimizer = adam(cfg.algo, agent)
     learn = ppo(cfg.algo, collect, agent, optimizer, parts.generator, total_steps=cfg.total_steps)

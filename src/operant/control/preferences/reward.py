@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from operant.config.errors import ConfigError, OperantError
+from operant.config.errors import OperantError
 from operant.control.agent import Agent
 from operant.control.bonus import Trained
 from operant.control.learned_reward import ActionFeatures, Steps, normalizer_of
 from operant.control.networks.trunk import plain
 from operant.control.preferences.clips import WAITING, Clips, Pairs, by_return, cut_clips, read_labels, with_labels
+from operant.control.preferences.playing import Playing
 from operant.control.settings.preferences import PreferencesConfig
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics, Trajectory
@@ -83,15 +84,18 @@ class PreferenceJudge(Trained):
         env: its environment.
         streams: where weights, clips and resamplings come from.
         steps: environment steps done so far.
+        playing: what a person is shown is played by, where one judges.
 
     Attributes:
         pairs: all that were asked for; None before the first.
     """
 
     def __init__(
-        self, cfg: PreferencesConfig, agent: Agent, env: VectorEnv, streams: Streams, steps: Callable[[], int]
-    ) -> None:
-        self.cfg, self._steps = cfg, steps
+        self, cfg: PreferencesConfig, agent: Agent, env: VectorEnv, streams: Streams, steps: Callable[[], int],
+        playing: Playing | None = None,
+    ) -> None:  # fmt: skip
+        self.cfg, self._steps, self._streams, self._playing = cfg, steps, streams, playing
+        self._again: dict[int, dict[str, np.ndarray]] = {}
         self.pairs: Pairs | None = None
         self._features = ActionFeatures(Actions(env.action_space), agent.policy.distribution)
         network = agent.spec.network
@@ -108,6 +112,7 @@ class PreferenceJudge(Trained):
 
     def begin(self, streams: Streams) -> None:
         """Stand at a seam."""
+        self._streams = streams
         streams.rekey(self._generator, NAME)
 
     def settle(self) -> Metrics:
@@ -159,7 +164,11 @@ class PreferenceJudge(Trained):
         if count <= 0:
             return False
         self._refuse_waiting()
-        first, second = self._drawn(traj, count)
+        there, shown = 0 if self.pairs is None else len(self.pairs), self._playing
+        traj = traj if shown is None else shown(2 * count * self.cfg.clip, self._streams, there)
+        first, second, starts = self._drawn(traj, count)
+        if shown is not None:
+            self._again |= {there + k: shown.again(start, self.cfg.clip) for k, start in enumerate(starts)}
         generator, clips = self._generator, first.joined(second)
         order = torch.arange(2 * count).reshape(2, count).T.flatten()  # the two of a pair side by side
         label = torch.full((count,), WAITING)
@@ -170,13 +179,17 @@ class PreferenceJudge(Trained):
         self.pairs = asked if self.pairs is None else self.pairs.joined(asked)
         return not self.cfg.labels
 
-    def _drawn(self, traj: Trajectory, count: int) -> tuple[Clips, Clips]:
-        """Pairs of a clip of this segment and one of it or of those judged before: any, or the most disputed."""
+    def _drawn(self, traj: Trajectory, count: int) -> tuple[Clips, Clips, np.ndarray]:
+        """Pairs of a clip of this segment and one of it or of those judged before: any, or the most disputed.
+
+        With the columns [count, 2] where they begin. A person is shown new ones only.
+        """
         cfg, generator = self.cfg, self._generator
         disputed = cfg.choose == "disagreement" and self.taught
         many = count * (cfg.candidates if disputed else 1)
-        first, other = (cut_clips(traj, cfg.clip, many, generator) for _ in range(2))
-        if self.pairs is not None:
+        (first, start), (other, second) = (cut_clips(traj, cfg.clip, many, generator) for _ in range(2))
+        starts = np.stack([start, second], 1)
+        if self.pairs is not None and self._playing is None:
             old = self.pairs.clips
             again = generator.random(many) < 0.5
             which = torch.from_numpy(generator.integers(0, len(old), many)[again])
@@ -184,11 +197,11 @@ class PreferenceJudge(Trained):
             place = torch.from_numpy(np.flatnonzero(again))
             other = Clips(**{name: x.index_copy(0, place, kept[name]) for name, x in other.tensors().items()})
         if not disputed:
-            return first, other
+            return first, other, starts
         with torch.no_grad():
             likely = (self.scores(first) - self.scores(other)).sigmoid()  # [K, C]
         most = torch.argsort(-likely.var(0, correction=0), stable=True)[:count]
-        return first[most], other[most]
+        return first[most], other[most], starts[most.numpy()]
 
     def _heard(self) -> bool:
         """Take what a person has said meanwhile; returns whether any of it is new."""
@@ -202,13 +215,13 @@ class PreferenceJudge(Trained):
         return bool(changed.any())
 
     def _refuse_waiting(self) -> None:
-        waiting = 0 if self.pairs is None else int(self.pairs.waiting.sum())
+        waiting = [] if self.pairs is None else self.pairs.waiting.nonzero().flatten().tolist()
         if waiting:
-            which = int(self.pairs.waiting.nonzero()[0]) if self.pairs is not None else 0
             raise OperantError(
-                f"{waiting} pairs of clips wait to be judged, the first of them pair {which}: look at preferences/ in "
-                f'the run\'s folder, and write a line {{"pair": {which}, "better": "first"}} (or "second", "equal", '
-                f'"neither") for each into {self.cfg.labels}'
+                f"{len(waiting)} pairs of clips wait to be judged, the first of them pair {waiting[0]}: film them by "
+                f"operant play RUN --pairs, or look at preferences/ in the run's folder, and write a line "
+                f'{{"pair": {waiting[0]}, "better": "first"}} (or "second", "equal", "neither") for each into '
+                f"{self.cfg.labels}"
             )
 
     # ------------------------------------------------------------------------------------------------ learning
@@ -284,7 +297,8 @@ class PreferenceJudge(Trained):
     def keep(self, run: Path, step: int) -> None:
         """Write the clips of each pair that waits for a person, `preferences/pair-0003.npz`, once.
 
-        An archive holds `obs_first`, `obs_second` [T, D] and `action_first`, `action_second` [T, *W], of T steps each.
+        An archive holds `obs_first`, `obs_second` [T, D] and `action_first`, `action_second` [T, *W], of T steps each;
+        and what it takes to see them again, as `Playing.again` says.
         """
         if not self.cfg.labels or self.pairs is None:
             return
@@ -293,7 +307,7 @@ class PreferenceJudge(Trained):
             if file.exists():
                 continue
             file.parent.mkdir(exist_ok=True)
-            arrays: dict[str, np.ndarray] = {}
+            arrays = self._again.pop(pair, {})
             for name, clips in (("first", self.pairs.first), ("second", self.pairs.second)):
                 there = clips.present[pair]
                 arrays[f"obs_{name}"] = clips.obs[pair][there].numpy()
@@ -314,29 +328,13 @@ class PreferenceJudge(Trained):
         """
         fill = super().prepared(tensors, file)
         its = {k.removeprefix("pairs."): x for k, x in tensors.items() if k.startswith("pairs.")}
-        pairs = _pairs(its, self.cfg.members, file) if its else None
+        pairs = Pairs.read(its, self.cfg.members, file) if its else None
 
         def take() -> None:
             fill()
             self.pairs = pairs
 
         return take
-
-
-def _pairs(tensors: Mapping[str, Tensor], members: int, file: Path) -> Pairs:
-    """Pairs as they were saved.
-
-    Raises:
-        ConfigError: if they are none.
-    """
-    names = ("obs", "action", "present", "returns")
-    if {*tensors} != {*names, "label", "weight"}:
-        raise ConfigError(f"{file}: these are no pairs of clips. Use another checkpoint.")
-    count, clips = len(tensors["label"]), Clips(**{name: tensors[name] for name in names})
-    fits = all(len(tensors[name]) == 2 * count for name in names)
-    if not fits or tensors["weight"].shape != (count, members) or clips.present.dtype != torch.bool:
-        raise ConfigError(f"{file}: its pairs of clips are not of these networks. Use another checkpoint.")
-    return Pairs(clips=clips, label=tensors["label"], weight=tensors["weight"])
 
 
 def _weighed(x: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
