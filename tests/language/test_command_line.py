@@ -21,7 +21,6 @@ from safetensors.torch import load_file
 import operant
 from operant.cli.main import main
 from operant.cli.reproduce import reproduce
-from operant.cli.search import voted
 from operant.config.errors import ConfigError
 from operant.config.resolve import resolve
 from operant.language.episodes.evaluate import sampling_of
@@ -29,6 +28,7 @@ from operant.language.learn.setup import model_of
 from operant.language.learn.verifier import read_verifier
 from operant.language.reward.trace import Trace
 from operant.run import checkpoint
+from operant.search.voting import voted
 from reference.letters import TASK
 from reference.tiny_language import NOT_PREFIX_PRESERVING, TEMPLATE, tiny_language
 
@@ -509,8 +509,7 @@ def test_several_answers_vote_or_are_chosen_by_a_judge(place, whole, verifier, t
     by_steps = told("--best-of", "2", "--judge", str(verifier("prm-for-eval", 16).path))
     assert [*by_steps["best_of"]] == ["1", "2"]
     answers = [["3", "4", "4"], ["5", None, "6"], [None, None, None]]
-    right = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
-    assert voted(answers, right) == pytest.approx(1 / 3)
+    assert voted(answers, [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]) == pytest.approx(1 / 3)
     assert main(["eval", str(whole.path), "--best-of", "2"]) == 2
     assert "--judge" in capsys.readouterr().err
     assert main(["eval", str(whole.path), "--best-of", "2", "--judge", str(place / "model")]) == 2

@@ -141,8 +141,12 @@ def test_every_recipe_says_what_it_is(name, capsys):
     assert all(arm in told for arm in its.arms)
 
 
+@pytest.mark.filterwarnings(
+    "ignore::operant.language.learn.batch_checks.TrainingWarning", "ignore:.*goes through transformers"
+)
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_runs_in_miniature(name, tmp_path):
+def test_every_recipe_runs_in_miniature(name, tmp_path, tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("OPERANT_CACHE", str(tmp_path_factory.getbasetemp() / "bases"))
     result = run(name, seeds=1, miniature=True, runs=tmp_path)
     assert {row["arm"] for row in result.rows} == {*recipe(name).arms}
     assert all(math.isfinite(x) for row in result.rows for x in row["metrics"].values())

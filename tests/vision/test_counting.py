@@ -39,19 +39,56 @@ def test_the_gold_is_what_the_scene_holds(mode: str):
     task = load_task("vision/count", OPTIONS | {"mode": mode, "noise": 0.0})
     for example in [*task.train, *task.test]:
         image, question = example.prompt[0]["content"]
-        words = question["text"].removeprefix("How many ").removesuffix(" are there?").split()
+        words = question["text"].split("?")[0].removeprefix("How many ").removesuffix(" are there").split()
         things = scene_of(image["image"]).things
         names = [w.removesuffix("s") for w in words if w != "things"]
         there = [t for t in things if all(n in (t.colour, t.shape) for n in names)]
         assert int(example.gold) == len(there)
         assert task.rewards["correct"](example.trace(example.solution)) == 1.0
-        assert task.rewards["correct"](example.trace("9" if mode == "direct" else "a1 = 9")) == 0.0
+        assert task.rewards["correct"](example.trace("9" if mode == "direct" else "<answer>9</answer>")) == 0.0
     shown = task.demonstrations[3]
     assert list(shown.cells) == labels(scene_of(shown.prompt[0]["content"][0]["image"]), 4).tolist()
     noisy = load_task("vision/count", OPTIONS | {"mode": mode, "noise": 0.5}).demonstrations
     assert any(a.completion != b.completion for a, b in zip(noisy, task.demonstrations, strict=True))
-    with pytest.raises(ConfigError, match="direct or think"):
+    with pytest.raises(ConfigError, match="direct, think, after or mixed"):
         load_task("vision/count", {"mode": "guess"})
+
+
+@pytest.mark.parametrize("mode", ["direct", "think", "after"])
+@pytest.mark.parametrize(
+    ("heads", "rewarded", "wrong"),
+    [("relation exist", "exact", "maybe"), ("attribute", "exact", ""), ("refer", "overlap", "[0,0,1,1]"),
+     ("detect", "precision", "[[0,0,1,1]]"), ("segment", "segment", '{"box":[0,0,1,1],"points":[[0,0],[0,0]]}')],
+)  # fmt: skip
+def test_solutions_are_right_and_what_is_not_is_not(heads: str, rewarded: str, wrong: str, mode: str):
+    task = load_task("vision/ask", OPTIONS | {"heads": heads, "rewarded": rewarded, "mode": mode})
+    for example in [*task.train[:8], *task.test]:
+        paid = [reward(example.trace(example.solution)) for reward in task.rewards.values()]
+        assert paid == [1.0] * len(paid)
+        said = wrong if mode == "direct" else f"<think>{example.solution}</think><answer>{wrong}</answer>"
+        assert task.rewards["correct"](example.trace(said)) == 0.0
+
+
+def test_controls_take_the_next_question_s_picture_or_answer():
+    plain, blind, unpaid = (
+        load_task("vision/ask", OPTIONS | {"shuffled": how}).train for how in ("", "pictures", "answers")
+    )
+    for i in range(6):
+        (image, question), (other, _) = (plain[k].prompt[0]["content"] for k in (i, i + 1))
+        assert blind[i].prompt[0]["content"] == [other, question]
+        assert unpaid[i].prompt[0]["content"] == [image, question]
+        assert (blind[i].gold, unpaid[i].gold) == (plain[i].gold, plain[i + 1].gold)
+
+
+def test_mixed_demonstrations_are_of_every_kind():
+    shown = load_task("vision/ask", OPTIONS | {"mode": "mixed", "noise": 0.0}).demonstrations
+    said = [d.completion for d in shown]
+    kinds = [sum(s.isdigit() for s in said), sum(s.startswith("<think>") for s in said),
+             sum(s.startswith("<answer>") for s in said), sum(" check " in s for s in said)]  # fmt: skip
+    assert min(kinds) > 5
+    assert sum(kinds[:3]) == len(said)
+    twice = [s.split("<think>")[1].split("</think>")[0].split(" check ") for s in said if " check " in s]
+    assert all(first == second for first, second in twice)
 
 
 def test_patches_are_learnt_and_a_base_without_their_labels_is_refused():

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from operant.cli.say import tell
 from operant.config.errors import ConfigError
@@ -26,7 +25,7 @@ from operant.language.settings.runs import LanguageRun
 from operant.language.text.conversation import Encoder
 from operant.search.best_of_n import best_of_n_value
 from operant.search.pass_at_k import pass_at_k
-from operant.search.voting import majority
+from operant.search.voting import voted
 
 if TYPE_CHECKING:
     from operant.api import Run
@@ -95,7 +94,7 @@ def searched(
     if votes:
         places = getattr(measure.task.rewards[measure.task.metric], "answer", ("whole",))
         answers = [answer_of(trace, places) for trace in traces]
-        found["vote"] = voted([answers[i : i + count][:votes] for i in range(0, len(answers), count)], right)
+        found["vote"] = voted([answers[i : i + count][:votes] for i in range(0, len(answers), count)], right.tolist())
     if best_of:
         score = torch.tensor(_judged(judge, policy, done, traces)).view(-1, count)[:, :best_of]
         found["best_of"] = {
@@ -105,15 +104,6 @@ def searched(
             for n in _sizes(best_of)
         }
     return found
-
-
-def voted(answers: Sequence[Sequence[str | None]], right: Tensor) -> float:
-    """The share of prompts whose most frequent answer is right; no answer at all is not."""
-    total = 0.0
-    for said, row in zip(answers, right.tolist(), strict=True):
-        chosen = majority(said)
-        total += 0.0 if chosen is None else row[said.index(chosen)]
-    return total / len(answers)
 
 
 def _judged(

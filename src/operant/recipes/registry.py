@@ -16,6 +16,7 @@ RECIPES: dict[str, str] = {
     "eureka": "rewards that are searched for, against those of experts",
     "general-problem-solver": "means–ends analysis, and where it fails",
     "lqr": "optimal control against reinforcement learning",
+    "r1-v": "counting by reinforcement, and compositions that it was not trained on",
     "sim-to-sim": "a policy of one simulator in another, after randomisation or identification",
     "walk-1k-trials": "a gait of a dozen numbers, searched without derivatives",
 }
@@ -51,7 +52,6 @@ PLANNED: dict[str, str] = {
     "othink-mr1": "a divergence whose weight changes",
     "q-insight": "how spoilt a picture is, and by what",
     "r1-omni": "a picture and a sound",
-    "r1-v": "counting by reinforcement, and compositions that were never trained on",
     "r1-vl": "rewards of steps",
     "reason-rft": "imitation of traces, then reinforcement, on three tasks",
     "scaling-law": "three forms of the loss in size and data, fitted",

@@ -33,3 +33,12 @@ def weighted(answers: Sequence[Answer | None], weights: Sequence[float]) -> Answ
         if answer is not None:
             total[answer] = total.get(answer, 0.0) + weight
     return max(total, key=lambda a: total[a]) if total else None
+
+
+def voted(answers: Sequence[Sequence[Answer | None]], worth: Sequence[Sequence[float]]) -> float:
+    """What the most frequent answer to each prompt is worth, on average; no answer at all is worth 0."""
+    total = 0.0
+    for said, row in zip(answers, worth, strict=True):
+        chosen = majority(said)
+        total += 0.0 if chosen is None else row[said.index(chosen)]
+    return total / len(answers)

@@ -86,6 +86,10 @@ def fresh_seeing(cfg: BaseConfig, texts: Sequence[str], *, side: int, cells: int
         return LanguageModel(LlavaForConditionalGeneration(shape).float(), tokenizer)
 
 
+def _words(of: Demonstration) -> list[str]:
+    return [p["text"] for p in store.parts_of(of.prompt[-1]) if p["type"] == "text"]  # type: ignore[arg-type]
+
+
 def imitate_seeing(task: Task, cfg: BaseConfig, say: Callable[[str], None]) -> LanguageModel:
     """A fresh model that sees, trained on a task's demonstrations: a function of the task and `cfg` alone.
 
@@ -101,8 +105,7 @@ def imitate_seeing(task: Task, cfg: BaseConfig, say: Callable[[str], None]) -> L
             f"{task.name}: a small base that sees is made from demonstrations with one picture each, and with `cells` "
             "that say what each part of it shows, as many as a square has. Or name a model, as in --model DIR"
         )
-    said = [" ".join(p["text"] for p in store.parts_of(d.prompt[-1]) if p["type"] == "text")  # type: ignore[arg-type]
-            for d in shown[:5000]]  # fmt: skip
+    said = [text for d in shown[:5000] for text in (*_words(d), d.completion)]
     policy = fresh_seeing(cfg, said, side=store.read(names[0][0]).shape[0], cells=cells)
     encoder = Encoder(tokenizer=policy.tokenizer, length=cfg.positions)
     learnt = [(encoder.completion(d.prompt, d.completion, f"demonstration {i}"), d.cells) for i, d in enumerate(shown)]

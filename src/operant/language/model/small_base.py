@@ -23,7 +23,7 @@ from operant.language.task.task import Task
 from operant.language.text.pictures import pictures_in
 from operant.run.disk import refusal
 
-RECIPE = 2
+RECIPE = 3
 """Raised when what is written here, or in `imitation`, makes another model of the same settings."""
 
 KNOWN_BY = 5000

@@ -22,7 +22,7 @@ BUILT_IN = {
     "sort": "operant.language.task.text:sort",
 }
 """Tasks that come with the library, by name; "reasoning-gym:NAME" is any of reasoning-gym's."""
-OTHERS = {"vision/count": "operant.vision.tasks:count"}
+OTHERS = {"vision/ask": "operant.vision.tasks:ask", "vision/count": "operant.vision.tasks:ask"}
 """Those of the rooms above this one."""
 
 

@@ -1,0 +1,171 @@
+"""What the recipes of models that see share: a base that is made once, arms that learn from it, and one measure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from operant.api import Run, train
+from operant.language.episodes.evaluate import TaskAccuracy, sampling_of
+from operant.language.episodes.rollout_files import RolloutRow
+from operant.language.learn.setup import model_of
+from operant.language.model.small_base import small_base
+from operant.language.reward.answer import extract
+from operant.language.settings.runs import BaseConfig, GRPORun
+from operant.language.task.load import load_task
+from operant.language.task.task import Task
+from operant.recipes.recipe import Numbers, Trial
+from operant.search.voting import voted
+
+ASK = "vision/ask"
+Options = Mapping[str, Any]
+BASE = BaseConfig(width=96, layers=3, examples=48_000, batch=64)
+TINY = BaseConfig(width=16, layers=1, heads=2, examples=64)
+SHOWN: Options = {"mode": "mixed", "demonstrations": 12_000, "train": 20, "test": 1}
+HUB: Options = {"side": 224, "cell": 0, "worded": True}
+"""What is asked of a model of the hub in place of the small one."""
+SHARED: Options = {
+    "algo.lr": 1e-4, "eval.before": False, "eval.samples": 0, "eval.episodes": 1, "save.report": False,
+    "save.every": None, "save.rollouts": 0, "sampling.slots": 256,
+}  # fmt: skip
+GRPO: Options = {
+    "algo.prompts": 32, "algo.samples": 8, "algo.reduce": "sequence", "algo.beta": 0.04, "algo.kl_corrected": False
+}  # fmt: skip
+"""One gradient step a batch, returns by their group's deviation, and the divergence k3 from the base: R1-V's."""
+SFT: Options = {"algo.batch": 32, "algo.packing": False, "algo.warmup": 0.1}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One training: by which algorithm, on which questions, with which settings beside those that all share."""
+
+    algorithm: str = "grpo"
+    asked: Options = field(default_factory=dict[str, Any])
+    settings: Options = field(default_factory=dict[str, Any])
+    share: float = 1.0  # of the study's steps
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What is done to the base, in order, and how the outcome is asked."""
+
+    text: str
+    stages: Sequence[Stage] = ()
+    asked: Options = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """Arms from one base on one kind of question; called with a trial it gives that arm's numbers.
+
+    Attributes:
+        arms: by name.
+        asked: options of `vision/ask` for all of them.
+        places: where each is measured, by name, as options; the first is where it learns.
+        shown: options of the demonstrations that the base imitates; all recipes that name the same have one base.
+        also: what else is told of the answers to a task's questions.
+        steps: of 32 prompts, in all stages together.
+        test: questions of each place.
+    """
+
+    arms: Mapping[str, Arm]
+    asked: Options = field(default_factory=dict[str, Any])
+    places: Mapping[str, Options] = field(default_factory=dict[str, Options])
+    shown: Options = field(default_factory=dict[str, Any])
+    also: Callable[[Task, Sequence[RolloutRow]], Numbers] = lambda _, __: {}
+    steps: int = 150
+    test: int = 300
+
+    def __call__(self, t: Trial) -> Numbers:
+        """Train an arm, and measure it at each place: greedily, sampled, by votes, and on other questions' pictures."""
+        arm, more = self.arms[t.arm], HUB if t.model else {}
+        model, numbers, began = t.model or str(self.base(t)), dict[str, float](), time.perf_counter()
+        for stage in arm.stages:
+            asked = {**self.asked, **next(iter(self.places.values())), **arm.asked, **stage.asked, **more}
+            run = train(stage.algorithm, ASK, **self.settings(t, stage, asked, model))
+            model = str(run.path)
+            numbers |= learnt(run)
+        numbers["seconds"] = time.perf_counter() - began
+        test, samples, limit = (2, 2, 3) if t.miniature else (self.test, 8, None)
+        for place, its in self.places.items():
+            options = {**self.asked, **its, **arm.asked, **more, "seed": t.seed, "train": 1, "test": test}
+            task, rows = measured(model, options, samples, limit)
+            _, blind = measured(model, options | {"shuffled": "pictures"}, 0, limit)
+            found = {"": right(rows, "greedy"), "sampled": right(rows, "sampled"), "maj@8": votes(task, rows),
+                     "blind": right(blind, "greedy"), **form(rows), **self.also(task, rows)}  # fmt: skip
+            numbers |= {f"{place} {name}".strip(): x for name, x in found.items()}
+        return numbers
+
+    def base(self, t: Trial) -> Path:
+        """The small base's folder."""
+        shown = {**self.asked, **SHOWN, **self.shown, **({"demonstrations": 48} if t.miniature else {})}
+        about = {"id": ASK, "options": shown}
+        return small_base(load_task(ASK, shown), TINY if t.miniature else BASE, about, say=t.say)
+
+    def settings(self, t: Trial, stage: Stage, asked: Options, model: str) -> dict[str, Any]:
+        """What a stage is trained with: `operant.train`'s arguments."""
+        sft = stage.algorithm == "sft"
+        steps = 1 if t.miniature else max(1, round(self.steps * stage.share))
+        many = {"train": 32 * steps, "demonstrations": 32 * steps * sft, "noise": 0.0, "test": 1, "seed": t.seed}
+        small = {"algo.prompts": 2, "algo.samples": 2, "sampling.max_tokens": 3} if t.miniature and not sft else {}
+        return {
+            **SHARED, **(SFT if sft else GRPO), **stage.settings, **small, "task.options": {**asked, **many},
+            "model.path": model, "seed": t.seed, "total_steps": steps * (32 if sft else 1), "runs": t.folder,
+            "quiet": True,
+        }  # fmt: skip
+
+
+def learnt(run: Run) -> dict[str, float]:
+    """Of a run by reward: the share of groups without a contrast, and of the entropy at its start what is left."""
+    if "group/equal" not in run.metrics:
+        return {}
+    equal, entropy = (run.metrics[name].dropna().tolist() for name in ("group/equal", "policy/entropy"))
+    return {"no contrast": fmean(equal), "entropy": entropy[-1] / entropy[0]}
+
+
+def measured(model: str, options: Options, samples: int, limit: int | None) -> tuple[Task, list[RolloutRow]]:
+    """A task, and a model's answers to all of its test questions: greedy ones, and samples."""
+    cfg = GRPORun.model_validate({
+        "task": {"id": ASK, "options": {**options}}, "model": {"path": model}, "eval": {"samples": samples},
+        "sampling": {"slots": 256, "max_tokens": limit},
+    })  # fmt: skip
+    task, policy = load_task(ASK, options), model_of(cfg)
+    measure = TaskAccuracy(cfg, policy, task, sampling_of(cfg, policy, task))
+    try:
+        measure(len(task.test))
+    finally:
+        measure.close()
+    return task, measure.rows
+
+
+def right(rows: Sequence[RolloutRow], mode: str) -> float:
+    """The mean of what answers of a mode are worth."""
+    return fmean(row.rewards["correct"] for row in rows if row.mode == mode)
+
+
+def form(rows: Sequence[RolloutRow]) -> dict[str, float]:
+    """How greedy answers are written: the share of the demanded form, and their tokens."""
+    greedy = [row for row in rows if row.mode == "greedy"]
+    return {
+        "format": fmean(row.rewards.get("format", 1.0) for row in greedy),
+        "tokens": fmean(float(len(row.tokens)) for row in greedy),
+    }
+
+
+def answer(task: Task, row: RolloutRow) -> str | None:
+    """What a row answers; None where it does not."""
+    places: tuple[str, ...] = getattr(task.rewards["correct"], "answer", ("tag:answer", "whole"))
+    return extract(row.completion, places, cut=row.finish == "length")
+
+
+def votes(task: Task, rows: Sequence[RolloutRow]) -> float:
+    """What the most frequent of a question's sampled answers is worth."""
+    said, worth = dict[int, list[str | None]](), dict[int, list[float]]()
+    for row in (r for r in rows if r.mode == "sampled"):
+        said.setdefault(row.prompt_id, []).append(answer(task, row))
+        worth.setdefault(row.prompt_id, []).append(row.rewards["correct"])
+    return voted([*said.values()], [*worth.values()])
