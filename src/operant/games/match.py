@@ -38,6 +38,16 @@ def raw_player(policy: BoardPolicy) -> Player:
     return lambda states, generator: policy.evaluate(states)[0].argmax(1)
 
 
+def sampled_player(policy: BoardPolicy) -> Player:
+    """Actions as likely as the network says, without search."""
+
+    def drawn(states: States, generator: np.random.Generator) -> NDArray[np.int64]:
+        log = np.log(np.maximum(policy.evaluate(states)[0], 1e-300))
+        return (log + generator.gumbel(size=log.shape)).argmax(1)
+
+    return drawn
+
+
 def opponent(cfg: BoardRun, board: Board) -> Player:
     """Whom the protocol of a run names."""
     its = cfg.eval
@@ -82,11 +92,7 @@ def losing(solver: Solver, policy: BoardPolicy, count: int, generator: np.random
         Positions [P, S], and the exact value of each action there [P, 7].
     """
     board, states, values = policy.board, list[States](), list[NDArray[np.float64]]()
-
-    def drawn(at: States, generator: np.random.Generator) -> NDArray[np.int64]:
-        log = np.log(np.maximum(policy.evaluate(at)[0], 1e-300))
-        return (log + generator.gumbel(size=log.shape)).argmax(1)
-
+    drawn = sampled_player(policy)
     while len(states) < count:
         _, _, moves = games(board, drawn, drawn, count, generator)
         for game_ in moves:

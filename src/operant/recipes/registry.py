@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 RECIPES: dict[str, str] = {
     "adr": "domain randomisation whose ranges grow with the policy",
+    "alphago": "imitation, a pool, values and search, stage by stage",
     "eureka": "rewards that are searched for, against those of experts",
     "general-problem-solver": "means–ends analysis, and where it fails",
     "lqr": "optimal control against reinforcement learning",
