@@ -160,6 +160,13 @@ def _thresholds(cases: Mapping[str, Case], rows: list[dict[str, Any]]) -> list[s
     return ["", said, "", "| case | threshold | steps |", "|---|--:|---|", *lines]
 
 
+def stands(row: Mapping[str, Any], cases: Mapping[str, Case]) -> bool:
+    """Whether a row was measured as its case is now: one of other settings or steps is no evidence for it."""
+    case, asked = cases.get(row["case"]), row["protocol"]
+    now: dict[str, Any] = {} if case is None else json.loads(json.dumps(asdict(case)))
+    return case is not None and all(asked[k] == now[k] for k in ("algorithm", "env", "total_steps", "settings"))
+
+
 def main(
     script: str, title: str, cases: Mapping[str, Case], *, after: After | None = None,
     more: Callable[[list[dict[str, Any]]], list[str]] | None = None,
@@ -181,13 +188,15 @@ def main(
     parser.add_argument("--again", action="store_true", help="measure again what is there")
     args = parser.parse_args()
     file, page = HERE / f"{script}.jsonl", HERE / f"{script}.md"
-    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    there = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    rows = [row for row in there if stands(row, cases)]
 
     def write() -> None:
         page.write_text(table(title, script, cases, rows) + "\n".join([*(more(rows) if more else ()), ""]))
 
     if args.again:
         rows = [r for r in rows if r["case"] not in args.case]
+    if len(rows) < len(there):
         file.write_text("".join(json.dumps(r) + "\n" for r in rows))
     with tempfile.TemporaryDirectory() as temporary:
         for name in args.case:
