@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from operant.recipes.claims import Claim
 from operant.recipes.recipe import Numbers, Recipe, Trial
-from operant.recipes.seeing import Arm, Stage, Study
+from operant.recipes.seeing import SHUFFLED, THINK, Arm, Stage, Study
 
 STUDY = Study(
     places={"in": {"split": "cogent-a"}, "out": {"split": "cogent-b"}},
     arms={
-        "base": Arm(text="the small base, asked to think", asked={"mode": "think"}),
+        "base": Arm(text="the small base, asked to think", asked=THINK),
         "sft-answer": Arm(text="imitates right answers", stages=[Stage("sft")]),
-        "sft-trace": Arm(text="imitates right traces", stages=[Stage("sft")], asked={"mode": "think"}),
-        "rl-think": Arm(text="GRPO, thinks first", stages=[Stage()], asked={"mode": "think"}),
+        "sft-trace": Arm(text="imitates right traces", stages=[Stage("sft")], asked=THINK),
+        "rl-think": Arm(text="GRPO, thinks first", stages=[Stage()], asked=THINK),
         "rl-direct": Arm(text="GRPO, the answer alone", stages=[Stage()]),
         "rl-shuffled": Arm(
-            text="GRPO, thinks first, paid for other questions' answers", stages=[Stage(asked={"shuffled": "answers"})],
-            asked={"mode": "think"},
+            text="GRPO, thinks first, paid for other questions' answers", stages=[Stage(asked=SHUFFLED)],
+            asked=THINK,
         ),
     },
     shown={"heads": "count", "split": "cogent-a cogent-b"},

@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 RECIPES: dict[str, str] = {
     "adr": "domain randomisation whose ranges grow with the policy",
     "alphago": "imitation, a pool, values and search, stage by stage",
+    "cls-rl": "few-shot classes by reinforcement, with thinking, without, and after the answer",
     "eureka": "rewards that are searched for, against those of experts",
     "general-problem-solver": "means–ends analysis, and where it fails",
     "lqr": "optimal control against reinforcement learning",
+    "mm-eureka": "reinforcement without a divergence, on groups that are neither all right nor all wrong",
     "r1-v": "counting by reinforcement, and compositions that it was not trained on",
+    "seg-zero": "a box and two points for a segmenter that is not trained",
     "sim-to-sim": "a policy of one simulator in another, after randomisation or identification",
+    "visualthinker-r1-zero": "reinforcement on a bare base, and traces that look again",
+    "vlm-r1": "detection by a reward that long lists of boxes do not raise",
     "walk-1k-trials": "a gait of a dozen numbers, searched without derivatives",
 }
 """Those that run, by name; each is `operant/recipes/NAME.py`, with underscores, and holds RECIPE."""
@@ -41,12 +46,10 @@ ALIASES: dict[str, tuple[str, str]] = {
 """Other names, with the recipe and why it is that."""
 
 PLANNED: dict[str, str] = {
-    "cls-rl": "few-shot classes, with thinking and without",
     "llava-cot": "answers in tagged stages, and a beam over them",
     "lmm-r1": "reinforcement on text alone, then on pictures",
     "med-r1": "what was learnt on one kind of picture, on others",
     "metaspatial": "rooms laid out over several turns",
-    "mm-eureka": "reinforcement without a divergence, on groups that are neither all right nor all wrong",
     "mmr1": "prompts drawn by the variance of their outcomes",
     "ocean-r1": "reasoning first, perception after it, and what is forgotten",
     "openvlthinker": "cycles of imitation and reinforcement",
@@ -56,7 +59,6 @@ PLANNED: dict[str, str] = {
     "r1-vl": "rewards of steps",
     "reason-rft": "imitation of traces, then reinforcement, on three tasks",
     "scaling-law": "three forms of the loss in size and data, fitted",
-    "seg-zero": "a box and two points for a segmenter that is not trained",
     "summarise": "imitation, a reward model and PPO on summaries",
     "timezero": "when in a film something happens",
     "ui-r1": "actions on pages",
@@ -64,8 +66,6 @@ PLANNED: dict[str, str] = {
     "vision-r1-guided": "criteria for boxes that tighten",
     "vision-r1-ptst": "a limit on length that rises",
     "visual-rft": "few-shot detection by verifiable rewards",
-    "visualthinker-r1-zero": "reinforcement on a base that never followed instructions",
-    "vlm-r1": "detection by a reward that long lists of boxes do not raise",
     "vsgrpo": "numbers of space by their relative error",
     "web-agent-that-sees": "pages as pictures with marks",
 }

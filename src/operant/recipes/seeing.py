@@ -36,6 +36,8 @@ GRPO: Options = {
     "algo.prompts": 32, "algo.samples": 8, "algo.reduce": "sequence", "algo.beta": 0.04, "algo.kl_corrected": False
 }  # fmt: skip
 """One gradient step a batch, returns by their group's deviation, and the divergence k3 from the base: R1-V's."""
+THINK: dict[str, Any] = {"mode": "think"}
+SHUFFLED: dict[str, Any] = {"shuffled": "answers"}
 SFT: Options = {"algo.batch": 32, "algo.packing": False, "algo.warmup": 0.1}
 
 
@@ -46,7 +48,6 @@ class Stage:
     algorithm: str = "grpo"
     asked: Options = field(default_factory=dict[str, Any])
     settings: Options = field(default_factory=dict[str, Any])
-    share: float = 1.0  # of the study's steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Study:
         places: where each is measured, by name, as options; the first is where it learns.
         shown: options of the demonstrations that the base imitates; all recipes that name the same have one base.
         also: what else is told of the answers to a task's questions.
-        steps: of 32 prompts, in all stages together.
+        steps: of 32 prompts, in each stage.
         test: questions of each place.
     """
 
@@ -91,7 +92,7 @@ class Study:
             numbers |= learnt(run)
         numbers["seconds"] = time.perf_counter() - began
         test, samples, limit = (2, 2, 3) if t.miniature else (self.test, 8, None)
-        for place, its in self.places.items():
+        for place, its in [*self.places.items()][: 1 if t.miniature else None]:
             options = {**self.asked, **its, **arm.asked, **more, "seed": t.seed, "train": 1, "test": test}
             task, rows = measured(model, options, samples, limit)
             _, blind = measured(model, options | {"shuffled": "pictures"}, 0, limit)
@@ -102,18 +103,24 @@ class Study:
 
     def base(self, t: Trial) -> Path:
         """The small base's folder."""
-        shown = {**self.asked, **SHOWN, **self.shown, **({"demonstrations": 48} if t.miniature else {})}
+        shown = {**SHOWN, **self.shown, **({"demonstrations": 48} if t.miniature else {})}
         about = {"id": ASK, "options": shown}
         return small_base(load_task(ASK, shown), TINY if t.miniature else BASE, about, say=t.say)
 
     def settings(self, t: Trial, stage: Stage, asked: Options, model: str) -> dict[str, Any]:
         """What a stage is trained with: `operant.train`'s arguments."""
         sft = stage.algorithm == "sft"
-        steps = 1 if t.miniature else max(1, round(self.steps * stage.share))
-        many = {"train": 32 * steps, "demonstrations": 32 * steps * sft, "noise": 0.0, "test": 1, "seed": t.seed}
+        steps = 1 if t.miniature else self.steps
+        many: dict[str, Any] = {
+            "train": 32 * steps,
+            "demonstrations": 32 * steps * sft,
+            "noise": 0.0,
+            "test": 1,
+            "seed": t.seed,
+        }
         small = {"algo.prompts": 2, "algo.samples": 2, "sampling.max_tokens": 3} if t.miniature and not sft else {}
         return {
-            **SHARED, **(SFT if sft else GRPO), **stage.settings, **small, "task.options": {**asked, **many},
+            **SHARED, **(SFT if sft else GRPO), **stage.settings, **small, "task.options": {**many, **asked},
             "model.path": model, "seed": t.seed, "total_steps": steps * (32 if sft else 1), "runs": t.folder,
             "quiet": True,
         }  # fmt: skip

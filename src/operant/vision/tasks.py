@@ -32,6 +32,8 @@ HOW: Mapping[str, tuple[str, str]] = {
 }
 """What a question ends with, by mode: to a small base, which learns what that means, and to a model of the hub."""
 TAGS: Mapping[str, tuple[str, ...]] = {"think": ("think", "answer"), "after": ("answer", "think")}
+OTHER = 10**9
+"""So many scenes further on is one that is asked about where nothing can be asked about a scene."""
 LOOK = " check "
 """Between the two lists of a trace that looks again."""
 REWARDS: Mapping[str, Callable[[tuple[str, ...]], Reward]] = {
@@ -105,7 +107,7 @@ def ask(
         rewards={"correct": REWARDS[rewarded](places), **({"format": Format(tags=TAGS[mode])} if mode in TAGS else {})},
         weights={"format": form} if mode in TAGS else {},
         demonstrations=Lazy(demonstrations, lambda i: its.demonstration(split, train + i, noise, looks)),
-        max_tokens=64 if mode != "direct" or rewarded != "exact" else 4,
+        max_tokens=128 if rewarded != "exact" else 8 if mode == "direct" else 64,
     )  # fmt: skip
 
 
@@ -127,10 +129,13 @@ class _Questions:
 
     def asked(self, kind: str, part: Part, of: str, index: int) -> tuple[str, Scene, Question, np.random.Generator]:
         """The name of a scene, the scene, and a question about it."""
-        splits = of.split()
-        name = name_of(self.streams.seed, index, split=splits[index % len(splits)], part=part, style=self.style)
-        random, scene = self.streams.numpy(f"vision/ask/{kind}", index), scene_of(name)
-        return name, scene, _question(random, scene, self.heads), random
+        splits, random = of.split(), self.streams.numpy(f"vision/ask/{kind}", index)
+        while True:
+            name = name_of(self.streams.seed, index, split=splits[index % len(splits)], part=part, style=self.style)
+            scene = scene_of(name)
+            if (question := _question(random, scene, self.heads)) is not None:
+                return name, scene, question, random
+            index += OTHER
 
     def example(self, kind: str, part: Part, of: str, index: int) -> Example:
         """A question with its answer, or with another picture or answer."""
@@ -158,14 +163,14 @@ class _Questions:
         return Demonstration(prompt=prompt, completion=_written(way, told, how), cells=seen)
 
 
-def _question(random: np.random.Generator, scene: Scene, heads: Sequence[str]) -> Question:
-    """A question about colours and shapes; a count where a scene has no other."""
+def _question(random: np.random.Generator, scene: Scene, heads: Sequence[str]) -> Question | None:
+    """A question about colours and shapes; None where none was found."""
     for _ in range(200):
         head = heads[int(random.integers(len(heads)))]
         found = draw_question(random, scene, "refer" if head == "segment" else head, hops=0)
         if found is not None and all(_of_what(step) <= SEEN for step in found.program):
             return replace(found, head=head)
-    return _question(random, scene, ["count"])
+    return None
 
 
 def _of_what(step: Sequence[Any]) -> set[str]:

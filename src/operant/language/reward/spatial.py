@@ -112,7 +112,8 @@ class BoxAndPoints:
 
     def __call__(self, trace: Trace) -> float:
         what = 'a table {"box": [x0, y0, x1, y1], "points": [[x, y], [x, y]]}'
-        (place, ours), found = golden(trace, _box_and_points, what), answered(trace, self.answer, _box_and_points)
+        read = read_box_and_points
+        (place, ours), found = golden(trace, read, what), answered(trace, self.answer, read)
         if found is None:
             return 0.0
         (where, points), scale = found, self.side / 840
@@ -223,7 +224,8 @@ def inside(of: Pair, place: Box) -> bool:
     return place[0] <= of[0] < place[2] and place[1] <= of[1] < place[3]
 
 
-def _box_and_points(value: object) -> tuple[Box, list[Pair]] | None:
+def read_box_and_points(value: object) -> tuple[Box, list[Pair]] | None:
+    """A box and two points from what JSON held; None where it is anything else."""
     told: Mapping[str, Any] = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
     given: object = told.get("points")
     place, points = (
