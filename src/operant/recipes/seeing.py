@@ -30,9 +30,10 @@ HUB: Options = {"side": 224, "cell": 0, "worded": True}
 """What is asked of a model of the hub in place of the small one."""
 SHARED: Options = {
     "algo.lr": 1e-4, "eval.before": False, "eval.samples": 0, "eval.episodes": 1, "save.report": False,
-    "save.every": None, "save.rollouts": 0, "sampling.slots": 256,
+    "save.every": None, "sampling.slots": 256,
 }  # fmt: skip
 GRPO: Options = {
+    "save.rollouts": 0,
     "algo.prompts": 32, "algo.samples": 8, "algo.reduce": "sequence", "algo.beta": 0.04, "algo.kl_corrected": False
 }  # fmt: skip
 """One gradient step a batch, returns by their group's deviation, and the divergence k3 from the base: R1-V's."""
