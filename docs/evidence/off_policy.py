@@ -31,6 +31,7 @@ CASES = {
         Case("pqn-CartPole", "pqn", "CartPole-v1", 200_000, None, threshold=475),
         Case("qr-dqn-CartPole", "qr-dqn", "CartPole-v1", 50_000, 475, threshold=475),
         Case("sac-Pendulum", "sac", "Pendulum-v1", 20_000, -170),
+        Case("crossq-Pendulum", "crossq", "Pendulum-v1", 20_000, -170),  # the bar of SAC
         Case("td3-Pendulum", "td3", "Pendulum-v1", 20_000, None),
         Case("ddpg-Pendulum", "ddpg", "Pendulum-v1", 20_000, None),
         Case("double-per-LunarLander", "dqn", "LunarLander-v3", 300_000, 250, (1, 2, 3), published=SLM.format(266)),
