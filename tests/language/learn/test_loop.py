@@ -313,6 +313,7 @@ def test_an_oracle_is_cloned_turn_by_turn_and_nothing_of_the_world_is_learnt():
         learnt = [t for t, own in zip(e.tokens[1:], e.acted, strict=True) if own]
         said = [t for a in world.oracle(p.asked.scenario) for t in collect.runner.dialogue.answer(a)]
         assert learnt == said
+    assert all(all(e.acted) for e in examples(traces, everything=True))
 
 
 class Simple(Choice):

@@ -27,10 +27,12 @@ from operant.run.job import Say
 
 TEXTS = 400
 """Scenarios whose oracle is played to make a tokenizer of what is said."""
+PART = 256
+"""Scenarios that are drawn and played at a time: worlds keep the newest ones, and need not draw them twice."""
 
 
-def oracle_traces(runner: Runner, scenarios: Sequence[Scenario]) -> list[Played]:
-    """What a world's oracle does in some scenarios, as episodes that succeeded; a warning counts the others.
+def oracle_traces(runner: Runner, scenarios: Sequence[Scenario], count: int | None = None) -> list[Played]:
+    """What a world's oracle does in the first scenarios, as episodes that succeeded; a warning counts the others.
 
     Raises:
         ConfigError: if there is no oracle, or it succeeds nowhere.
@@ -38,8 +40,11 @@ def oracle_traces(runner: Runner, scenarios: Sequence[Scenario]) -> list[Played]
     world = runner.world
     if world.oracle(scenarios[0]) is None:
         raise ConfigError(f"{world.name} has no oracle to clone: name a model, as in --model DIR")
-    asked = [Asked(id=i, group=i, member=0, scenario=s) for i, s in enumerate(scenarios)]
-    played = runner.play(asked, script=world.oracle)
+    played = list[Played]()
+    for first in range(0, min(count or len(scenarios), len(scenarios)), PART):
+        part = enumerate(scenarios[first : min(first + PART, count or len(scenarios))], first)
+        asked = [Asked(id=i, group=i, member=0, scenario=s) for i, s in part]
+        played += runner.play(asked, script=world.oracle)
     good = [p for p in played if p.success]
     if not good:
         p = played[0]
@@ -55,22 +60,23 @@ def oracle_traces(runner: Runner, scenarios: Sequence[Scenario]) -> list[Played]
     return good
 
 
-def examples(played: Sequence[Played]) -> list[Encoded]:
-    """The rows of episodes, to be imitated where the policy chose."""
+def examples(played: Sequence[Played], *, everything: bool = False) -> list[Encoded]:
+    """The rows of episodes, to be imitated where the policy chose; with `everything`, where the world spoke too."""
     return [
-        Encoded(tokens=row.prompt + row.tokens, acted=(False,) * (len(row.prompt) - 1) + row.sampled,
+        Encoded(tokens=row.prompt + row.tokens,
+                acted=tuple(everything or own for own in ((False,) * (len(row.prompt) - 1) + row.sampled)),
                 where=f"scenario {p.asked.scenario.id}")
         for p in played
         for row in p.graph.rows()
     ]  # fmt: skip
 
 
-def fresh_for(world: World, base: WorldBaseConfig, cfg: WorldRun) -> LanguageModel:
+def fresh_for(world: World, base: WorldBaseConfig, cfg: WorldRun, texts: int = TEXTS) -> LanguageModel:
     """A model with random weights, whose tokenizer is made from what the oracle and the world say."""
     reader = base.model_copy(update={"tokenizer": "bytes", "positions": 2**20, "layers": 1, "width": 8, "heads": 1})
     sampling = cfg.sampling.model_copy(update={"max_tokens": 2**18})  # no text is cut where a byte is a token
     policy = fresh(reader, ())
-    played = traces_of(policy, world, cfg.model_copy(update={"sampling": sampling}), TEXTS)
+    played = traces_of(policy, world, cfg.model_copy(update={"sampling": sampling}), texts)
     return fresh(base, (policy.tokenizer.decode(e.tokens, skip_special_tokens=True) for e in examples(played)))
 
 
@@ -82,12 +88,14 @@ def world_base(world: World, cfg: WorldRun, say: Say) -> str:
         DiskError: if the cache cannot be written.
     """
     base = cfg.base
-    shown = [[s.instruction, *(world.oracle(s) or ())] for s in scenarios_of(world, "train")[:TEXTS]]
+    texts = min(TEXTS, base.traces)
+    shown = [[s.instruction, *(world.oracle(s) or ())] for s in scenarios_of(world, "train")[:texts]]
     about = [cfg.task.id, cfg.task.options, cfg.episode.model_dump(), world.system]
 
     def make() -> LanguageModel:
-        policy = fresh_for(world, base, cfg)
-        data = Shuffled(examples(traces_of(policy, world, cfg, base.traces)), Streams(base.seed))
+        policy = fresh_for(world, base, cfg, texts)
+        played = traces_of(policy, world, cfg, base.traces)
+        data = Shuffled(examples(played, everything=base.learn == "all"), Streams(base.seed))
         settings = CloneConfig(batch=base.batch, length=base.positions, lr=base.lr, warmup=0.05)
         size = sum(p.numel() for p in policy.parameters())
         say(f"  {size:,} parameters, {len(policy.tokenizer)} tokens, {base.examples:,} of {len(data.items):,} rows")
@@ -107,6 +115,6 @@ def traces_of(policy: LanguageModel, world: World, cfg: WorldRun, count: int) ->
     """The oracle's episodes in the first scenarios of train."""
     runner = runner_of(cfg, policy, world, seed=0)
     try:
-        return oracle_traces(runner, scenarios_of(world, "train")[:count])
+        return oracle_traces(runner, scenarios_of(world, "train"), count)
     finally:
         runner.close()

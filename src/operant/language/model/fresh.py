@@ -17,11 +17,13 @@ def fresh(cfg: BaseConfig, texts: Iterable[str]) -> LanguageModel:
     so that every byte is a token, where `cfg.tokenizer` is "bytes"."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = train_tokenizer(() if cfg.tokenizer == "bytes" else texts, cfg.positions, cfg.vocabulary)
+    tokenizer = train_tokenizer(
+        () if cfg.tokenizer == "bytes" else texts, cfg.positions, cfg.vocabulary, cfg.tokenizer == "words"
+    )
     shape = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=cfg.width, intermediate_size=8 * cfg.width // 3 // 8 * 8,
         num_hidden_layers=cfg.layers, num_attention_heads=cfg.heads, num_key_value_heads=cfg.heads,
-        max_position_embeddings=cfg.positions, tie_word_embeddings=cfg.tied,
+        max_position_embeddings=cfg.positions, tie_word_embeddings=cfg.tied, initializer_range=cfg.init,
         bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
@@ -29,15 +31,15 @@ def fresh(cfg: BaseConfig, texts: Iterable[str]) -> LanguageModel:
         return LanguageModel(LlamaForCausalLM(shape).float(), tokenizer)
 
 
-def train_tokenizer(texts: Iterable[str], positions: int, vocabulary: int = 512) -> Any:
-    """A tokenizer of at most so many tokens, with `<pad>` apart from `<eos>`."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+def train_tokenizer(texts: Iterable[str], positions: int, vocabulary: int = 512, apart: bool = False) -> Any:
+    """A tokenizer of at most so many tokens, with `<pad>` apart from `<eos>`, and where `apart` spaces from words."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore[reportAttributeAccessIssue]
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
+    parts: list[Any] = [pre_tokenizers.Split(Regex(r"\s+"), "isolated")] if apart else []
+    parts += [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    core.pre_tokenizer = pre_tokenizers.Sequence(parts)  # pyright: ignore[reportAttributeAccessIssue]
     core.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,

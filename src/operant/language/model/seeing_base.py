@@ -58,7 +58,9 @@ def fresh_seeing(cfg: BaseConfig, texts: Sequence[str], *, side: int, cells: int
 
     if side % cells:
         raise ConfigError(f"{cells} patches a side do not divide a picture of {side} pixels")
-    tokenizer = train_tokenizer(() if cfg.tokenizer == "bytes" else texts, cfg.positions, cfg.vocabulary)
+    tokenizer = train_tokenizer(
+        () if cfg.tokenizer == "bytes" else texts, cfg.positions, cfg.vocabulary, cfg.tokenizer == "words"
+    )
     tokenizer.add_special_tokens({"additional_special_tokens": ["<image>", "<say>"]})
     tokenizer.chat_template = TEMPLATE
     patch = side // cells

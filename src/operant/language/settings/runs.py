@@ -67,13 +67,15 @@ class BaseConfig(Section):
         ge=0.0,
         le=0.5,
     )
-    tokenizer: Literal["auto", "bytes", "bpe"] = Field(
+    tokenizer: Literal["auto", "bytes", "bpe", "words"] = Field(
         default="auto",
-        description="a token for each byte, or byte-level BPE made from the demonstrations; auto: bytes for a small "
-        "base where prompt and completion fit half of its positions, and solutions what the task allows",
+        description="a token for each byte, or byte-level BPE made from the demonstrations, with words: spaces apart, "
+        "so that a word is the same tokens wherever it stands; auto: bytes for a small base where prompt and "
+        "completion fit half of its positions, and solutions what the task allows",
     )
     vocabulary: PositiveInt = Field(default=512, description="tokens of byte-level BPE at most, 258 of them bytes")
     tied: bool = Field(default=False, description="one table of tokens for what is read and said")
+    init: PositiveFloat = Field(default=0.02, description="deviation of the random weights")
     batch: PositiveInt = Field(default=32, description="worked examples in a gradient step")
     lr: PositiveFloat = Field(default=1e-3, description="AdamW's learning rate after the warm-up")
     seed: int = Field(default=0, description="of its weights and of the order of its examples", ge=0)

@@ -161,9 +161,13 @@ class TurnPPOConfig(Section):
     )
 
 
+LEARN = "assistant: what the oracle says; all: what the world says too, from which a model from nothing learns to copy"
+
+
 class CloneConfig(SFTConfig):
     """Behaviour cloning of a world's oracle: maximum likelihood of what it says, turn by turn."""
 
+    learn: Literal["assistant", "all"] = Field(default="assistant", description=LEARN)  # pyright: ignore[reportIncompatibleVariableOverride]
     traces: PositiveInt = Field(default=1_000, description="scenarios whose oracle is shown, the first of train")
     length: PositiveInt = Field(default=2_048, description="longest row, in tokens; what is longer loses its end")
     batch: PositiveInt = Field(default=32, description="rows in a gradient step")
@@ -182,6 +186,7 @@ class WorldBaseConfig(BaseConfig):
     positions: PositiveInt = Field(default=2_048, description="the longest row, in tokens")
     examples: PositiveInt = Field(default=8_000, description="rows of oracle traces it is trained on, repeats counted")
     traces: PositiveInt = Field(default=1_000, description="scenarios whose oracle is shown, the first of train")
+    learn: Literal["assistant", "all"] = Field(default="assistant", description=LEARN)
 
 
 class WorldEvalConfig(LanguageEvalConfig):
@@ -226,8 +231,8 @@ class CloneRun(WorldRun):
     """A run of behaviour cloning from a world's oracle."""
 
     unused: ClassVar[tuple[str, ...]] = (
-        *WorldRun.unused, "stop_at", "save.rollouts", "algo.learn", "base.examples", "base.batch", "base.lr",
-        "base.traces",
+        *WorldRun.unused, "stop_at", "save.rollouts", "base.examples", "base.batch", "base.lr",
+        "base.traces", "base.learn",
     )  # fmt: skip
     algorithm: str = Field(default="clone", description="name of the algorithm")
     total_steps: PositiveInt = Field(default=8_000, description="rows to learn from, repeats counted")
