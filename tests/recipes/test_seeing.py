@@ -52,7 +52,7 @@ def test_a_model_of_the_hub_is_asked_in_words_and_needs_no_base(tmp_path, monkey
     monkeypatch.setattr(seeing, "small_base", lambda *_, **__: pytest.fail("a base is made"))
     found = recipe("r1-v").trial(Trial(arm="rl-think", seed=1, folder=tmp_path, miniature=True, model="DIR"))
     assert found["in"] == 1.0
-    assert told[0]["model.path"] == "DIR"
+    assert (told[0]["model.path"], told[0]["algo.lr"]) == ("DIR", 1e-6)
     question = load_task(ASK, told[0]["task.options"]).train[0]
     assert "<think>" in question.prompt[0]["content"][1]["text"]
     assert "/224-0-" in question.prompt[0]["content"][0]["image"]

@@ -28,6 +28,8 @@ TINY = BaseConfig(width=16, layers=1, heads=2, examples=64)
 SHOWN: Options = {"mode": "mixed", "demonstrations": 12_000, "train": 20, "test": 1}
 HUB: Options = {"side": 224, "cell": 0, "worded": True}
 """What is asked of a model of the hub in place of the small one."""
+GENTLY: Options = {"algo.lr": 1e-6, "sampling.max_tokens": 512}
+"""How one learns."""
 SHARED: Options = {
     "algo.lr": 1e-4, "eval.before": False, "eval.samples": 0, "eval.episodes": 1, "save.report": False,
     "save.every": None, "sampling.slots": 256,
@@ -92,7 +94,8 @@ class Study:
             model = str(run.path)
             numbers |= learnt(run)
         numbers["seconds"] = time.perf_counter() - began
-        test, samples, limit = (2, 2, 3) if t.miniature else (self.test, 8, None)
+        long = GENTLY["sampling.max_tokens"] if t.model else None
+        test, samples, limit = (2, 2, 3) if t.miniature else (self.test, 8, long)
         for place, its in [*self.places.items()][: 1 if t.miniature else None]:
             options = {**self.asked, **its, **arm.asked, **more, "seed": t.seed, "train": 1, "test": test}
             task, rows = measured(model, options, samples, limit)
@@ -119,9 +122,10 @@ class Study:
             "test": 1,
             "seed": t.seed,
         }
+        apart = GENTLY if t.model else {}
         small = {"algo.prompts": 2, "algo.samples": 2, "sampling.max_tokens": 3} if t.miniature and not sft else {}
         return {
-            **SHARED, **(SFT if sft else GRPO), **stage.settings, **small, "task.options": {**many, **asked},
+            **SHARED, **(SFT if sft else GRPO), **apart, **stage.settings, **small, "task.options": {**many, **asked},
             "model.path": model, "seed": t.seed, "total_steps": steps * (32 if sft else 1), "runs": t.folder,
             "quiet": True,
         }  # fmt: skip
