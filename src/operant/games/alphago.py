@@ -196,7 +196,8 @@ class Mixed:
         value: gives v.
         rollout: plays a game out, which gives z.
         share: λ: 0 asks the value network alone, 1 games alone.
-        search: how.
+        search: how; the paper's c is 5.
+        soften: priors are ∝ p^soften; the paper's is 0.67.
     """
 
     prior: BoardPolicy
@@ -204,6 +205,7 @@ class Mixed:
     rollout: BoardPolicy
     share: float
     search: Search
+    soften: float = 0.67
 
     def __call__(self, states: States, generator: np.random.Generator) -> NDArray[np.int64]:
         """[N] the action that was visited most."""
@@ -220,7 +222,8 @@ class Mixed:
             seen += (1.0 - self.share) * self.value.evaluate(states)[1]
         if self.share > 0.0:
             seen += self.share * played_out(self.rollout, states, generator)
-        return self.prior.evaluate(states)[0], seen
+        prior = self.prior.evaluate(states)[0] ** self.soften
+        return prior / np.maximum(prior.sum(1, keepdims=True), 1e-300), seen
 
 
 def expert(depth: int, board: Board, slip: float) -> Player:

@@ -56,9 +56,8 @@ def trial(t: Trial) -> Mapping[str, float]:
         pass
     told["RL over SL"] = score(sampled_player(strong), sampled_player(imitator), 8 if small else 400, draws)
     t.say(f"{t.arm}, seed {t.seed}: the policy of the pool takes {told['RL over SL']:.1%} from the imitator")
-    if t.arm == "shuffled":
-        return told
-    return told | values(t, imitator, fast, strong, (net("value", 256, 256), net("value", 256, 256)), draws)
+    nets = net("value", 256, 256), net("value", 256, 256)
+    return told if t.arm == "shuffled" else told | values(t, imitator, fast, strong, nets, draws)
 
 
 def values(
@@ -67,27 +66,27 @@ def values(
 ) -> dict[str, float]:  # fmt: skip
     """The value network from one position of a game and from all, and searches with and without each part."""
     small = t.miniature
-    size, steps = (40, 20) if small else (30_000, 6_000)
+    size, steps = (40, 20) if small else (100_000, 4_000)
     one, test = (go.value_positions(imitator, strong, n, draws) for n in (size, size // 8))
-    many = go.value_positions(imitator, strong, size // 4, draws, every=True)
+    many = go.value_positions(imitator, strong, size // 8, draws, every=True)
     count = min(len(one.actions), len(many.actions))
     gap, err = list[float](), list[float]()
     for net, record in zip(nets, (one, many), strict=True):
         part = record.at(np.arange(count))  # as many positions of the one as of the other
         go.fit(net, part, go.foresees, steps=steps, batch=256, lr=2e-3, generator=draws)
-        err.append(error(net.evaluate(test.states)[1], test))
-        gap.append(err[-1] - error(net.evaluate(part.states)[1], part))
-    played = error(go.played_out(fast, test.states, draws), test)
-    told = {"error": err[0], "error, all positions": err[1], "error, a game played out": played}
-    told |= {"gap": gap[0], "gap, all positions": gap[1], "gap, all over one": gap[1] - gap[0]}
-    told["error over a game's"], value = err[0] / max(played, 1e-9), nets[0]
+        err.append(mse(net.evaluate(test.states)[1], test.outcome))
+        gap.append(err[-1] - mse(net.evaluate(part.states)[1], part.outcome))
+    played = mse(go.played_out(fast, test.states, draws), test.outcome)
+    told = {"error": err[0], "error, all positions": err[1], "error over a game's": err[0] / max(played, 1e-9)}
+    told, value = told | {"gap": gap[0], "gap, all over one": gap[1] - gap[0]}, nets[0]
     t.say(f"seed {t.seed}: the value network errs by {err[0]:.3f}, a game played out by {played:.3f}")
-    search, count = Search(simulations=8 if small else 64, explore=2.5), 4 if small else 200
+    search, count = Search(simulations=8 if small else 128, explore=5.0), 4 if small else 200
     whole = Mixed(imitator, value, fast, 0.5, search)
     for name, other in {
         "value alone": Mixed(imitator, value, fast, 0.0, search),
         "games alone": Mixed(imitator, value, fast, 1.0, search),
         "RL priors": Mixed(strong, value, fast, 0.5, search),
+        "SL": sampled_player(imitator),
         "RL": sampled_player(strong),
     }.items():
         told[f"search over {name}"] = score(whole, other, count, draws)
@@ -100,9 +99,9 @@ def agreement(policy: BoardPolicy, record: Record, truth: np.ndarray) -> float:
     return float((policy.evaluate(record.states)[0].argmax(1) == truth).mean())
 
 
-def error(seen: np.ndarray, record: Record) -> float:
+def mse(a: np.ndarray, b: np.ndarray) -> float:
     """Mean squared error."""
-    return float(np.square(seen - record.outcome).mean())
+    return float(np.square(a - b).mean())
 
 
 def score(one: Player, other: Player, count: int, draws: np.random.Generator) -> float:
@@ -123,7 +122,7 @@ RECIPE = Recipe(
     "10,000 updates of 128 games against past selves, and beat the first in 80 % of games. A value network learnt one "
     "position of each of 30 million games. Search with both, and games played out, beat a human champion 5 to 0.",
     here="Connect-4. The experts are alpha-beta players of four plies, not people, who slip in 15 % of moves: 3,000 "
-    "games. Perceptrons of two layers, 400 updates of 128 games, 30,000 games for values, 64 simulations a move.",
+    "games. Perceptrons of two layers, 400 updates of 128 games, 100,000 games for values, 128 simulations a move.",
     mechanism="Outcomes weigh what was played: shuffled among moves they teach nothing. Values and games played out "
     "are mixed at each leaf, and each is taken away.",
     arms={"alphago": "all stages", "shuffled": "outcomes shuffled among the moves that REINFORCE learns from"},
@@ -143,7 +142,8 @@ RECIPE = Recipe(
               metric="search over RL priors", arm="alphago", bar=0.5, must=False),
         Claim(text="learning from all positions of a game overfits more", metric="gap, all over one", arm="alphago",
               bar=0.0, must=False),
-        Claim(text="search beats the policy it is guided by, in 60 %", metric="search over RL", arm="alphago", bar=0.6),
+        Claim(text="search takes 60 % from the policy that guides it", metric="search over SL", arm="alphago", bar=0.6),
+        Claim(text="and from the stronger policy", metric="search over RL", arm="alphago", bar=0.6, must=False),
     ),
     trial=trial,
     minutes=30.0,
