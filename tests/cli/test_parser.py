@@ -162,13 +162,14 @@ def test_every_setting_is_a_flag_that_resolve_takes(leaf):
     given = {"integer": "3", "number": "0.5", "boolean": "true", "array": "3", "object": "{a=1}", "string": "text"}
     given |= {"array": "atari"} if leaf.key == "env.wrappers" else {}
     given |= {"number": "1.5"} if leaf.key == "explore.param_noise_rate" else {}  # above 1
+    given |= {"number": "20.0"} if leaf.key == "policy.memory_span" else {}  # above 2
     value = leaf.choices[-1] if leaf.choices else given[leaf.kind]
     found = read(f"train ppo @c.toml {flag} {value}")
     assert found.overrides == {leaf.key: value}
     config = resolve("ppo", "" if leaf.path == ("env", "id") else "X-v0", overrides=found.overrides).config
     for name in leaf.path:
         config = getattr(config, name)
-    assert config in (value, (3,), ("atari",), 3, 0.5, 1.5, True, {"a": 1})
+    assert config in (value, (3,), ("atari",), 3, 0.5, 1.5, 20.0, True, {"a": 1})
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_gates_begin_with_the_span_that_is_to_be_remembered(kind):
 
 def test_a_span_is_asked_for_on_the_command_line_and_needs_a_memory():
     with pytest.raises(ConfigError, match="memory_span is set and there is no memory"):
-        resolve("ppo", "CartPole-v1", overrides={"policy.memory_span": 20.0})
+        on_policy(resolve("ppo", "CartPole-v1", overrides={"policy.memory_span": 20.0}).config, "CartPole-v1")
     with pytest.raises(ConfigError, match="expected a number above 2"):
         resolve("ppo", "CartPole-v1", overrides={"policy.memory": "lstm", "policy.memory_span": 2.0})
     few, env = {"env.num": 1, "policy.memory_size": 4, "policy.memory": "gru"}, "operant.env.memory:t_maze"

@@ -136,12 +136,19 @@ def _environments(cfg: ControlRun, env: EnvLike, limits: Supervisor | None) -> V
 
 
 def make_agent(cfg: ControlRun, made: AgentSpec, spec: Spec | None, streams: Streams) -> Agent:
-    """A new agent of that shape, with the fields that the method decides."""
+    """A new agent of that shape, with the fields that the method decides.
+
+    Raises:
+        ConfigError: if a span is to be remembered and there is no memory.
+    """
     decided = spec(made.action_kind) if callable(spec) else spec or {}
     generator = streams.torch("init")
     agent = Agent(replace(made, **decided), generator)
     if (span := cfg.policy.memory_span) is not None:
-        for memory in (part for part in agent.modules() if isinstance(part, Memory)):
+        memories = [part for part in agent.modules() if isinstance(part, Memory)]
+        if not memories:
+            raise ConfigError("policy.memory_span is set and there is no memory: set policy.memory to lstm or gru")
+        for memory in memories:
             memory.reach(span, generator)
     return agent.to(device_of(cfg.device))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt
 
 from operant.config.schema import CopiesConfig, RunConfig, Section
 from operant.control.settings.explore import ExploreConfig
@@ -55,13 +55,6 @@ class PolicyConfig(Section):
         description="divide rewards by the running deviation of the discounted return, kept in the policy file",
     )
     reward_clip: PositiveFloat = Field(default=10.0, description="bound on normalised rewards")
-
-    @model_validator(mode="after")
-    def _has_a_memory(self) -> Self:
-        """Refuse a span of nothing."""
-        if self.memory_span is not None and self.memory == "none":
-            raise ValueError("memory_span is set and there is no memory: set memory to lstm or gru")
-        return self
 
 
 class ControlRun(RunConfig):
