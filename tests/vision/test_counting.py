@@ -126,3 +126,14 @@ def test_grpo_trains_on_pictures_end_to_end(tmp_path: Path, monkeypatch: Any):
     before = LanguageModel.load(base)
     assert again.tokenizer.chat_template == before.tokenizer.chat_template
     assert any(not torch.equal(p, q) for p, q in zip(again.parameters(), before.parameters(), strict=True))
+
+
+def test_pictures_are_kept_up_to_so_many_bytes():
+    kept = pictures.Kept(10, len)
+    for name in "abc":
+        kept.keep(name, 4 * name)
+    assert (dict(kept), kept.held) == ({"b": "bbbb", "c": "cccc"}, 8)
+    kept.keep("long", "x" * 20)  # the last in any case
+    assert (dict(kept), kept.held) == ({"long": "x" * 20}, 20)
+    kept.keep("d", "d")
+    assert (dict(kept), kept.held) == ({"d": "d"}, 1)

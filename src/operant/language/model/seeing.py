@@ -8,7 +8,6 @@ family does with them (tiles, grids, three-dimensional positions) is its own aff
 from __future__ import annotations
 
 import inspect
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,7 @@ class Pictures:
         spare = processor.tokenizer.pad_token_id
         self.blank = int(processor.tokenizer.eos_token_id if spare is None else spare)
         self._files = {n: (folder / n).read_bytes() for n in FILES if folder and (folder / n).is_file()}
-        self._made: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
+        self._made = store.Kept(KEPT, _bytes)
         self._places: dict[int, int] = {}
 
     def tokens(self, name: str) -> list[int]:
@@ -80,9 +79,7 @@ class Pictures:
                 )
             except Exception as error:  # a processor raises what it likes
                 raise ConfigError(f"{name:.80}: the model's processor refuses this picture: {error}") from error
-            self._made[name] = {k: v for k, v in made.items() if isinstance(v, Tensor)}
-            while len(self._made) > 1 and sum(_bytes(x) for x in self._made.values()) > KEPT:
-                self._made.popitem(last=False)
+            self._made.keep(name, {k: v for k, v in made.items() if isinstance(v, Tensor)})
         self._made.move_to_end(name)
         return self._made[name]
 

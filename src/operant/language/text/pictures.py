@@ -13,7 +13,7 @@ import binascii
 import hashlib
 import io
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,29 @@ TYPES = ("image", "image_url", "input_image")
 Pixels = NDArray[np.uint8]
 _names: dict[int, str] = {}
 _put: dict[str, Pixels] = {}
-_read: OrderedDict[str, Pixels] = OrderedDict()
+
+
+class Kept(OrderedDict[str, Any]):
+    """What was made last, of so many bytes in all; the very last in any case.
+
+    Args:
+        most: bytes.
+        size: of one, in bytes.
+    """
+
+    def __init__(self, most: int, size: Callable[[Any], int]) -> None:
+        super().__init__()
+        self.most, self.size, self.held = most, size, 0
+
+    def keep(self, name: str, made: Any) -> None:
+        """Keep one under a new name, and no longer those that were asked for least lately."""
+        self[name] = made
+        self.held += self.size(made)
+        while len(self) > 1 and self.held > self.most:
+            self.held -= self.size(self.popitem(last=False)[1])
+
+
+_read = Kept(KEPT, lambda pixels: pixels.nbytes)
 
 
 def is_picture(token: int) -> bool:
@@ -78,9 +100,7 @@ def read(name: str) -> Pixels:
     if name in _put:
         return _put[name]
     if name not in _read:
-        _read[name] = _pixels(name)
-        while len(_read) > 1 and sum(x.nbytes for x in _read.values()) > KEPT:
-            _read.popitem(last=False)
+        _read.keep(name, _pixels(name))
     _read.move_to_end(name)
     return _read[name]
 
