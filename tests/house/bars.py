@@ -185,6 +185,7 @@ def places(algorithm: str) -> list[str]:
     """The files besides its own in which an algorithm's name stands as text.
 
     Its own is the one that the registry names; of tabular algorithms, which one loop runs, one of `tabular/algorithms`.
+    Recipes use algorithms, and no new one touches them.
     """
     from operant.config.registry import ALGORITHMS
 
@@ -195,7 +196,8 @@ def places(algorithm: str) -> list[str]:
         if path.name != "__init__.py"
         and any(isinstance(n, ast.Constant) and n.value == algorithm for n in ast.walk(parsed(path)))
     ]
-    return sorted(str(path.relative_to(SRC)) for path in named if path != own and path.parent.name != "algorithms")
+    elsewhere = ("algorithms", "recipes")
+    return sorted(str(path.relative_to(SRC)) for path in named if path != own and path.parent.name not in elsewhere)
 
 
 def crossed(work: Callable[[], object]) -> list[str]:

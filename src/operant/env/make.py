@@ -102,13 +102,19 @@ def make(
     builder, name = load(env)
     if not isinstance(builder, EnvSpec):
         return _called(builder, name, num, backend, asked)
-    if backend in ("auto", "compiled") and is_level(builder, asked.kwargs, asked.wrappers, action_mask, render_mode):
+    return _registered(builder, num, backend, asked)
+
+
+def _registered(builder: EnvSpec, num: int, backend: str, asked: _Asked) -> VectorEnv:
+    """Copies of what is registered with Gymnasium, as fast as there is a form of it."""
+    action_mask, render_mode, wrappers, measured = asked.action_mask, asked.render_mode, asked.wrappers, asked.measured
+    if backend in ("auto", "compiled") and is_level(builder, asked.kwargs, wrappers, action_mask, render_mode):
         return _together(num, lambda _: _one(builder, asked, None), builder.id, partial(MiniGrid, wrappers=wrappers))
     if backend == "compiled" or (backend == "auto" and has_compiled(builder, asked.kwargs, action_mask, wrappers)):
         return Classic(builder, num, asked.kwargs, render_mode, action_mask, wrappers)
-    if backend != "inprocess" and asked.wrappers == (ATARI,) and atari.expresses(builder, asked.kwargs, measured):
+    if backend != "inprocess" and wrappers == (ATARI,) and atari.expresses(builder, asked.kwargs, measured):
         return atari.AtariVector(builder, num, asked.kwargs) if render_mode is None else _copies(num, builder, asked)
-    if backend == "native" or (backend == "auto" and not asked.wrappers and has_native(builder, asked.kwargs)):
+    if backend == "native" or (backend == "auto" and not wrappers and has_native(builder, asked.kwargs)):
         return _native(builder, num, asked)
     return _copies(num, builder, asked)
 

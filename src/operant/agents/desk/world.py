@@ -112,19 +112,10 @@ class DeskWorld:
     """
 
     def __init__(
-        self,
-        tiny: bool = False,
-        form: Literal["blocks", "calls"] = "blocks",
-        *,
-        seeds: int = 200,
-        reward: Literal["score", "solved"] = "score",
-        docs: bool = False,
-        terse: bool = False,
-        turns: int | None = None,
-        output: int = 3_000,
-        seconds: float = 10.0,
-        calls: int = 1_000,
-    ) -> None:
+        self, tiny: bool = False, form: Literal["blocks", "calls"] = "blocks", *, seeds: int = 200,
+        reward: Literal["score", "solved"] = "score", docs: bool = False, terse: bool = False, turns: int | None = None,
+        output: int = 3_000, seconds: float = 10.0, calls: int = 1_000,
+    ) -> None:  # fmt: skip
         for name, value, low, high, whole in (
             ("seeds", seeds, 1, 100_000, True),
             ("turns", 1 if turns is None else turns, 1, 10_000, True),
