@@ -318,3 +318,16 @@ def test_a_simulator_that_cannot_draw_here_does_not_stop_the_export(run, tmp_pat
         out = export(run.path, out=tmp_path / "out")
     assert not (out / "replay.mp4").exists()
     assert "There is no video" in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--out", "film.mp4", "--episodes", "2"], "--out names one file, but --episodes is 2"),
+        (["--pairs", "--show"], "leave --show and --out out"),
+        (["--pairs", "--out", "film.mp4"], "leave --show and --out out"),
+    ],
+)
+def test_flags_of_films_that_do_not_go_together_are_refused_before_anything_is_played(flags, words, capsys):
+    assert main(["play", "no such run", *flags]) == 2
+    assert words in capsys.readouterr().err

@@ -190,6 +190,10 @@ def evaluate(args: argparse.Namespace) -> None:
 def play(args: argparse.Namespace) -> None:
     """Film a policy, or show it in a window."""
     out = None if args.out is None else absolute_path(args.out)
+    if args.pairs and (args.show or out is not None):
+        raise ConfigError("--pairs films each pair into the run folder: leave --show and --out out.")
+    if out is not None and args.episodes > 1:
+        raise ConfigError(f"--out names one file, but --episodes is {args.episodes}. Leave one of them out.")
     run = _open(args)
     if args.against or _module("agent").is_of_turns(run):
         return _module("agent").play(args, run)
@@ -198,8 +202,6 @@ def play(args: argparse.Namespace) -> None:
     with working("film", quiet=args.show):
         made = run.film_pairs() if args.pairs else run.play(episodes=args.episodes, seed=args.seed, show=args.show)
     if out is not None and made:
-        if args.episodes > 1:
-            raise ConfigError(f"--out names one file, but --episodes is {args.episodes}. Leave one of them out.")
         import shutil
 
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -240,15 +240,14 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_play(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "operant play RUN [--episodes N] [--show | --out FILE | --pairs] [--against me]"
+    parser.usage = "operant play RUN [--show] [--out FILE] [--pairs] [--against me]"
     parser.description = "Record the policy of a run as a video, or watch it in a window."
     flags.add_run(parser)
     parser.add_argument("--episodes", type=flags.count, default=1, metavar="N", help="episodes to play [1]")
     flags.add_seed(parser, None, "seed of the first episode [the run's eval.seed]")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--show", action="store_true", help="open a window instead of writing a file")
-    where.add_argument("--out", type=Path, metavar="FILE", help="the mp4 to write; in the run folder if not given")
-    where.add_argument("--pairs", action="store_true", help="film the clips that wait to be judged, in pairs")
+    parser.add_argument("--show", action="store_true", help="open a window instead of writing a file")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the mp4 to write; in the run folder if not given")
+    parser.add_argument("--pairs", action="store_true", help="film the clips that wait to be judged, in pairs")
     parser.add_argument("--against", choices=["me"], help="boards: play against it, typing moves")
     flags.add_checkpoint(parser)
     flags.add_env(parser)
