@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import shutil
 import shlex
 import sys
 import time
@@ -202,8 +203,6 @@ def play(args: argparse.Namespace) -> None:
     with working("film", quiet=args.show):
         made = run.film_pairs() if args.pairs else run.play(episodes=args.episodes, seed=args.seed, show=args.show)
     if out is not None and made:
-        import shutil
-
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(made[0], out)
         for beside in (".json", ".jpg"):
