@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import shutil
 import shlex
+import shutil
 import sys
 import time
 import warnings
