@@ -11,24 +11,17 @@ with neighbours `--clock cpu --threads 1` counts the time of these processes alo
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import statistics
-import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
-from _interleave import emit, interleave, quiet, say
+from _steps import compare_steps
 
 VOCABULARY, PROMPTS, GROUP, PROMPT, LIMIT = 512, 8, 8, 16, 64
 SIZES: dict[str, dict[str, int]] = {
     "0.8M": {"hidden_size": 128, "intermediate_size": 320, "num_hidden_layers": 4, "num_attention_heads": 4},
     "4.7M": {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 6, "num_attention_heads": 8},
 }
-
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def model(case: str, seed: int) -> Any:
@@ -156,49 +149,6 @@ def trl(case: str, seed: int, steps: int, clock: Callable[[], float]) -> dict[st
     return {"seconds": seconds, "phases": phases, "length": lengths[-1]}
 
 
-def main() -> None:
-    """The comparison, or with --side one of its processes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=6, help="measured steps of a process")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--case", nargs="+", choices=list(SIZES), default=list(SIZES))
-    parser.add_argument("--clock", choices=CLOCKS, default="wall")
-    parser.add_argument("--side", choices=["ours", "trl"], help=argparse.SUPPRESS)
-    parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.side is None and args.clock == "wall":
-        quiet()
-    os.environ |= {"OMP_NUM_THREADS": str(args.threads), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-    if args.side is not None:
-        import torch
-
-        torch.set_num_threads(args.threads)
-        found = (ours if args.side == "ours" else trl)(args.case[0], args.seed, args.steps + 2, CLOCKS[args.clock])
-        median = {name: statistics.median(x[2:]) for name, x in found["phases"].items()}
-        step = statistics.median(found["seconds"][2:])
-        print(json.dumps({"value": 1.0 / step, "seconds": step, "length": found["length"]} | median))
-        return
-    import torch
-    import transformers
-    import trl as peer
-
-    for case in args.case:
-        say(f"{case}:")
-        command = [__file__, "--case", case, "--steps", str(args.steps), "--threads", str(args.threads)]
-        command += ["--clock", args.clock, "--side"]
-        sides = interleave([*command, "ours"], [*command, "trl"], args.rounds)
-        middle = [
-            {k: round(statistics.median(m[k] for m in side), 4) for k in ("seconds", "sample", "train", "length")}
-            for side in sides
-        ]
-        emit(
-            f"grpo_step_{case}", *sides, peer_name="trl", peer_version=peer.__version__, unit="steps/s",
-            ours_median=middle[0], peer_median=middle[1], threads=args.threads, clock=args.clock,
-            completions=PROMPTS * GROUP,
-            versions={"torch": torch.__version__, "transformers": transformers.__version__, "python": sys.version[:6]},
-        )  # fmt: skip
-
-
 if __name__ == "__main__":
-    main()
+    lines = {case: {"completions": PROMPTS * GROUP} for case in SIZES}
+    compare_steps(__file__, __doc__, ours, trl, name="grpo_step", peer="trl", cases=lines, versions=("transformers",))

@@ -12,23 +12,14 @@ both phases: how cost grows with visual tokens and with the batch.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-import sys
-import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
-from _interleave import emit, interleave, quiet, say
+from _steps import Clock, compare_steps
 
 GROUP, LIMIT = 8, 24
 CASES = {"16x256": (32, 4, 32), "64x256": (64, 8, 32), "16x64": (32, 4, 8)}
 """Pixels of a picture, patches a side, questions a step."""
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-Clock = Callable[[], float]
 
 
 def made(case: str, seed: int, steps: int) -> tuple[Any, list[Any]]:
@@ -141,50 +132,7 @@ def plain(case: str, seed: int, steps: int, clock: Clock) -> dict[str, Any]:
     return {"seconds": seconds, "phases": phases, "length": length}
 
 
-def main() -> None:
-    """The comparison, or with --side one of its processes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=6, help="measured steps of a process")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--case", nargs="+", choices=list(CASES), default=list(CASES))
-    parser.add_argument("--clock", choices=CLOCKS, default="wall")
-    parser.add_argument("--side", choices=["ours", "plain"], help=argparse.SUPPRESS)
-    parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.side is None and args.clock == "wall":
-        quiet()
-    os.environ |= {"OMP_NUM_THREADS": str(args.threads), "HF_HUB_OFFLINE": "1"}
-    warnings.filterwarnings("ignore", ".*goes through transformers")
-    if args.side is not None:
-        import torch
-
-        torch.set_num_threads(args.threads)
-        side = ours if args.side == "ours" else plain
-        found = side(args.case[0], args.seed, args.steps + 2, CLOCKS[args.clock])
-        median = {name: statistics.median(x[2:]) for name, x in found["phases"].items()}
-        step = statistics.median(found["seconds"][2:])
-        print(json.dumps({"value": 1.0 / step, "seconds": step, "length": found["length"]} | median))
-        return
-    import torch
-    import transformers
-
-    for case in args.case:
-        say(f"{case}:")
-        command = [__file__, "--case", case, "--steps", str(args.steps), "--threads", str(args.threads)]
-        command += ["--clock", args.clock, "--side"]
-        sides = interleave([*command, "ours"], [*command, "plain"], args.rounds)
-        middle = [
-            {k: round(statistics.median(m[k] for m in side), 4) for k in ("seconds", "sample", "train", "length")}
-            for side in sides
-        ]
-        emit(
-            f"vision_grpo_step_{case}", *sides, peer_name="transformers", peer_version=transformers.__version__,
-            unit="steps/s", ours_median=middle[0], peer_median=middle[1], threads=args.threads, clock=args.clock,
-            completions=CASES[case][2] * GROUP, visual_tokens=CASES[case][1] ** 2,
-            versions={"torch": torch.__version__, "python": sys.version[:6]},
-        )  # fmt: skip
-
-
 if __name__ == "__main__":
-    main()
+    warnings.filterwarnings("ignore", ".*goes through transformers")
+    lines = {case: {"completions": asked * GROUP, "visual_tokens": side**2} for case, (_, side, asked) in CASES.items()}
+    compare_steps(__file__, __doc__, ours, plain, name="vision_grpo_step", peer="transformers", cases=lines)

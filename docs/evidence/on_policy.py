@@ -51,6 +51,11 @@ REMEMBERING = [  # the same settings with an LSTM, a GRU and without memory, whi
     )
     for memory in ("lstm", "gru", "none")
 ]  # fmt: skip
+UNSPANNED = [  # gates that begin with biases of zero, all else equal
+    Case(case.name.replace("lstm", "lstm-unspanned"), "ppo", case.env, case.total_steps, None, case.seeds,
+         {name: its for name, its in case.settings.items() if name != "policy.memory_span"})
+    for case in REMEMBERING if case.name == "lstm-t_maze"
+]  # fmt: skip
 THEIRS = NORMALISED | {  # CleanRL's ppo_continuous_action.py
     "env.num": 1, "algo.horizon": 2048, "algo.batch": 64, "algo.epochs": 10, "algo.discount": 0.99, "algo.lam": 0.95,
     "algo.lr": 3e-4, "algo.lr_schedule": "linear", "algo.clip": 0.2, "algo.value_clip": 0.2, "algo.value_coef": 0.5,
@@ -74,6 +79,7 @@ CASES = {
         Case("ppo-DoorKey-5x5", "ppo", "MiniGrid-DoorKey-5x5-v0", 100_000, 0.95, (1, 2, 3)),
         Case("ppo-LunarLander", "ppo", "LunarLander-v3", 1_000_000, 230, (1, 2, 3)),
         *REMEMBERING,
+        *UNSPANNED,
         *CLEANRL,
         *COMPARED,
     )

@@ -164,3 +164,15 @@ def test_what_is_not_built_is_not_claimed(name):
     for said in (name, *(alias for alias, (of, _) in ALIASES.items() if of == name)):
         with pytest.raises(ConfigError, match=f"{name} .* is not built yet"):
             recipe(said)
+
+
+@pytest.mark.parametrize(("name", "shares"), [("r1-v", True), ("vlm-r1", True), ("lqr", False)])
+def test_rows_are_of_the_text_that_recipes_share_as_well(name, shares, monkeypatch):
+    its, read = recipe(name), runner.inspect.getsource
+    before = runner.spec_of(its)
+    for of in ("seeing", "answers", "claims"):
+        changed = f"operant.recipes.{of}"
+        monkeypatch.setattr(
+            runner.inspect, "getsource", lambda m, at=changed: read(m) + ("# other" if m.__name__ == at else "")
+        )
+        assert (runner.spec_of(its) != before) is (shares and of != "claims")

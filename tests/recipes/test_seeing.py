@@ -5,8 +5,8 @@ import pytest
 from operant.language.episodes.rollout_files import RolloutRow
 from operant.language.task.load import load_task
 from operant.recipes import Trial, cls_rl, mm_eureka, recipe, seeing, seg_zero, visualthinker_r1_zero, vlm_r1
+from operant.recipes.answers import ASK, answer, form, right, votes
 from operant.recipes.r1_v import STUDY
-from operant.recipes.seeing import ASK, answer, form, right, votes
 from operant.vision.drawing import masks, render
 from operant.vision.names import scene_of
 

@@ -196,7 +196,7 @@ def play(args: argparse.Namespace) -> None:
     if out is not None and args.episodes > 1:
         raise ConfigError(f"--out names one file, but --episodes is {args.episodes}. Leave one of them out.")
     run = _open(args)
-    if args.against or _module("agent").is_of_turns(run):
+    if not args.pairs and (args.against or _module("agent").is_of_turns(run)):
         return _module("agent").play(args, run)
     from operant.run.progress import working
 

@@ -26,8 +26,6 @@ from operant.env.wrappers import planes
 _RULES = ("step", "reset", "_reward", "gen_obs", "gen_obs_grid", "get_view_exts")
 """What a level must leave as it is to be stepped here; BabyAI's, which follow an instruction, do not."""
 _THINGS = ("Wall", "Floor", "Door", "Key", "Ball", "Box", "Goal", "Lava")
-EMPTY, HELD = 1, 12
-"""A cell in which nothing is; bits below what a box holds."""
 
 
 def is_level(spec: EnvSpec, kwargs: Mapping[str, Any], wrappers: Sequence[str], *beside: object) -> bool:
@@ -75,8 +73,8 @@ class MiniGrid:
         self._known = {getattr(things, thing) for thing in _THINGS}
         grid: Any = envs[0].unwrapped
         self._limit, self._sees_through, self._view = grid.max_steps, grid.see_through_walls, grid.agent_view_size
-        self._cells = np.full((self.num, grid.width, grid.height), EMPTY, np.int32)
-        self._agent, self._carried = np.zeros((self.num, 3), np.int64), np.full(self.num, EMPTY, np.int32)
+        self._cells = np.zeros((self.num, grid.width, grid.height), np.int32)
+        self._agent, self._carried = np.zeros((self.num, 3), np.int64), np.zeros(self.num, np.int32)
         self._elapsed = np.zeros(self.num, np.int64)
         self.steps = 0
 
@@ -134,18 +132,19 @@ class MiniGrid:
             level: Any = self._envs[i].unwrapped
             self._cells[i] = np.array([*map(self._code, level.grid.grid)]).reshape(level.height, level.width).T
             self._agent[i] = *level.agent_pos, level.agent_dir
-        self._carried[i], self._elapsed[i] = EMPTY, 0
+        self._carried[i], self._elapsed[i] = self._kernels.EMPTY, 0
 
     def _code(self, thing: Any) -> int:
+        its = self._kernels
         if thing is None:
-            return EMPTY
+            return its.EMPTY
         if type(thing) not in self._known:
             raise EnvError(f'{self.name} holds a {type(thing).__name__}: use the backend "inprocess"')
         what, colour, state = thing.encode()
         held = self._code(thing.contains)
-        if held >> HELD > EMPTY:
+        if held >> its.HELD > its.EMPTY:
             raise EnvError(f'{self.name} holds a box that holds a box: use the backend "inprocess"')
-        return what | colour << 4 | state << 8 | held << HELD
+        return what | colour << 4 | state << 8 | held << its.HELD
 
     def _images(self, n: int) -> NDArray[np.uint8]:
         return np.empty((n, self._view, self._view, 3), np.uint8)

@@ -5,8 +5,8 @@ REINFORCE against a pool of its past selves. A network then learns who will win 
 asks the imitator for its priors, and of each new leaf the value network and a game played out.
 
 Each stage is a function of a `BoardPolicy`; `operant.recipes.alphago` puts them together and takes parts away. What
-differs from the paper: a leaf is expanded at its first visit, planes hold stones alone, and the pool is drawn from
-evenly while the policy is updated after every batch of games.
+differs from the paper: a leaf is expanded at its first visit, planes hold stones alone, and REINFORCE has no baseline,
+which there is the value network in a second pass.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor
 from operant.games.board import Board
 from operant.games.elo import Pool
 from operant.games.kernels import PLY, States
-from operant.games.match import Player, games, sampled_player
+from operant.games.match import Player, games, random_player, sampled_player
 from operant.games.network import BoardPolicy, model_of
 from operant.games.solver import alpha_beta
 from operant.math.objective import nll, policy_gradient, value_loss
@@ -153,14 +153,13 @@ def value_positions(
     """
     board = policy.board
     when = generator.integers(1, board.limit, size=count)
-    ahead, behind = sampled_player(imitator), sampled_player(policy)
+    ahead, chance, behind = sampled_player(imitator), random_player(board), sampled_player(policy)
     states = board.start(count)
     for ply in range(int(when.max())):
         at = np.flatnonzero((when > ply) & ~board.over(states))
         if len(at) == 0:
             break
-        legal = board.legal(states[at])
-        drawn = np.where(when[at] == ply + 1, _even(legal, generator), ahead(states[at], generator))
+        drawn = np.where(when[at] == ply + 1, chance(states[at], generator), ahead(states[at], generator))
         states[at] = board.play(states[at], drawn)
     states = states[~board.over(states)]
     kept, game, open_, end = [states], [np.arange(len(states))], np.arange(len(states)), states.copy()
@@ -173,10 +172,6 @@ def value_positions(
     seen, whose = np.concatenate(kept), np.concatenate(game)
     outcome = (board.outcome(end)[whose] * board.mover(seen)).astype(np.float32)
     return Record(seen, np.full(len(seen), -1), outcome, whose)
-
-
-def _even(legal: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.int64]:
-    return np.where(legal, generator.random(legal.shape), -1.0).argmax(1)
 
 
 def played_out(policy: BoardPolicy, states: States, generator: np.random.Generator) -> NDArray[np.float64]:
@@ -231,11 +226,12 @@ def expert(depth: int, board: Board, slip: float) -> Player:
 
     Without slips its games would be few and alike.
     """
+    chance = random_player(board)
     middle = -np.abs(np.arange(board.actions) % board.columns - (board.columns - 1) / 2)
 
     def player(states: States, generator: np.random.Generator) -> NDArray[np.int64]:
         best = alpha_beta(board, states, depth) + 1e-6 * middle
         chosen = np.where(np.isnan(best), -np.inf, best).argmax(1)
-        return np.where(generator.random(len(states)) < slip, _even(board.legal(states), generator), chosen)
+        return np.where(generator.random(len(states)) < slip, chance(states, generator), chosen)
 
     return player

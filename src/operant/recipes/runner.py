@@ -22,6 +22,10 @@ from operant.recipes.registry import recipe
 from operant.run.folder import provenance, write_json
 from operant.run.job import Say, silent
 
+ROOM = "operant.recipes."
+FORM = (f"{ROOM}claims", f"{ROOM}recipe")
+"""What every recipe is written in: it says nothing about how one runs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
@@ -93,9 +97,19 @@ def run(
 
 
 def spec_of(its: Recipe, *, miniature: bool = False, model: str | None = None) -> str:
-    """A hash of all that a row depends on but the library: the recipe's own text, its size and its model."""
-    text = inspect.getsource(sys.modules[its.trial.__module__])
+    """A hash of all that a row depends on but the library: the recipe's own text and what it shares with other recipes,
+    its size and its model."""
+    text = "".join(inspect.getsource(sys.modules[name]) for name in _texts(its.trial.__module__))
     return hashlib.sha256(json.dumps([text, miniature, model]).encode()).hexdigest()[:12]
+
+
+def _texts(module: str) -> list[str]:
+    """A recipe's module, and those of this room that it takes settings and parts from, but for the form of recipes."""
+    found = [module]
+    for name in found:
+        parts = {str(getattr(part, "__module__", "")) for part in vars(sys.modules[name]).values()}
+        found += sorted(p for p in parts if p.startswith(ROOM) and p not in (*FORM, *found))
+    return found
 
 
 def told(metrics: Mapping[str, Any]) -> str:

@@ -13,9 +13,10 @@ from operant.config.bounded import loads
 from operant.language.episodes.rollout_files import RolloutRow
 from operant.language.reward.spatial import read_box_and_points
 from operant.language.task.task import Task
+from operant.recipes.answers import answer
 from operant.recipes.claims import Claim
 from operant.recipes.recipe import Numbers, Recipe, Trial
-from operant.recipes.seeing import SHUFFLED, THINK, Arm, Stage, Study, answer
+from operant.recipes.seeing import SHUFFLED, THINK, Arm, Stage, Study
 from operant.vision.drawing import GROUND, masks, render
 from operant.vision.names import scene_of
 

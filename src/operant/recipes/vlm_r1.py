@@ -9,9 +9,10 @@ from operant.language.episodes.rollout_files import RolloutRow
 from operant.language.reward.detection import mean_precision
 from operant.language.reward.places import Found, detections
 from operant.language.task.task import Task
+from operant.recipes.answers import answer
 from operant.recipes.claims import Claim
 from operant.recipes.recipe import Numbers, Recipe, Trial
-from operant.recipes.seeing import SHUFFLED, Arm, Stage, Study, answer
+from operant.recipes.seeing import SHUFFLED, Arm, Stage, Study
 
 
 def listed(task: Task, rows: Sequence[RolloutRow]) -> Numbers:

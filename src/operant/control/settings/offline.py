@@ -178,8 +178,8 @@ class DecisionTransformerRun(DataRun):
     """A run of the decision transformer."""
 
     unused: ClassVar[tuple[str, ...]] = (
-        *DataRun.unused, *POLICY, "policy.memory", "policy.memory_size", "policy.hidden", "policy.activation",
-        "data.test", "data.test_share",
+        *DataRun.unused, *POLICY, "policy.memory", "policy.memory_size", "policy.memory_span", "policy.hidden",
+        "policy.activation", "data.test", "data.test_share",
     )  # fmt: skip
     algorithm: str = Field(default="decision-transformer", description="name of the algorithm")
     total_steps: PositiveInt = Field(default=30_000, description="gradient steps of training")

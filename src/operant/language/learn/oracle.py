@@ -40,9 +40,9 @@ def oracle_traces(runner: Runner, scenarios: Sequence[Scenario], count: int | No
     world = runner.world
     if world.oracle(scenarios[0]) is None:
         raise ConfigError(f"{world.name} has no oracle to clone: name a model, as in --model DIR")
-    played = list[Played]()
-    for first in range(0, min(count or len(scenarios), len(scenarios)), PART):
-        part = enumerate(scenarios[first : min(first + PART, count or len(scenarios))], first)
+    played, many = list[Played](), min(count or len(scenarios), len(scenarios))
+    for first in range(0, many, PART):
+        part = enumerate(scenarios[first : min(first + PART, many)], first)
         asked = [Asked(id=i, group=i, member=0, scenario=s) for i, s in part]
         played += runner.play(asked, script=world.oracle)
     good = [p for p in played if p.success]

@@ -17,9 +17,7 @@ def fresh(cfg: BaseConfig, texts: Iterable[str]) -> LanguageModel:
     so that every byte is a token, where `cfg.tokenizer` is "bytes"."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = train_tokenizer(
-        () if cfg.tokenizer == "bytes" else texts, cfg.positions, cfg.vocabulary, cfg.tokenizer == "words"
-    )
+    tokenizer = tokenizer_for(cfg, texts)
     shape = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=cfg.width, intermediate_size=8 * cfg.width // 3 // 8 * 8,
         num_hidden_layers=cfg.layers, num_attention_heads=cfg.heads, num_key_value_heads=cfg.heads,
@@ -29,6 +27,12 @@ def fresh(cfg: BaseConfig, texts: Iterable[str]) -> LanguageModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(Streams(cfg.seed).integer("init"))
         return LanguageModel(LlamaForCausalLM(shape).float(), tokenizer)
+
+
+def tokenizer_for(cfg: BaseConfig, texts: Iterable[str]) -> Any:
+    """The tokenizer that a small base's settings ask for."""
+    shown = () if cfg.tokenizer == "bytes" else texts
+    return train_tokenizer(shown, cfg.positions, cfg.vocabulary, cfg.tokenizer == "words")
 
 
 def train_tokenizer(texts: Iterable[str], positions: int, vocabulary: int = 512, apart: bool = False) -> Any:

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
 from operant.language.learn.optim_step import learning_rate
-from operant.language.model.fresh import train_tokenizer
+from operant.language.model.fresh import tokenizer_for
 from operant.language.model.language_model import LanguageModel
 from operant.language.model.seeing import Pictures, Seeing
 from operant.language.settings.learning import SFTConfig
@@ -58,9 +58,7 @@ def fresh_seeing(cfg: BaseConfig, texts: Sequence[str], *, side: int, cells: int
 
     if side % cells:
         raise ConfigError(f"{cells} patches a side do not divide a picture of {side} pixels")
-    tokenizer = train_tokenizer(
-        () if cfg.tokenizer == "bytes" else texts, cfg.positions, cfg.vocabulary, cfg.tokenizer == "words"
-    )
+    tokenizer = tokenizer_for(cfg, texts)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<image>", "<say>"]})
     tokenizer.chat_template = TEMPLATE
     patch = side // cells
