@@ -11,7 +11,6 @@ FEW = 44
 LEARN = Stage(asked={"train": FEW}, settings={"algo.samples": 4})
 STUDY = Study(
     asked={"heads": "attribute"},
-    places={"in": {"split": "cogent-a"}, "out": {"split": "cogent-b"}},
     arms={
         "base-think": Arm("the small base, asked to think", asked=THINK),
         "base-direct": Arm("the small base, asked for the answer"),

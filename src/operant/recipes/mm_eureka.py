@@ -12,7 +12,6 @@ FROZEN = FILTER | {"model.tower": "frozen"}
 RLOO = {"algo.baseline": "leave_one_out", "algo.scale": "none", "algo.objective": "reinforce"}
 STUDY = Study(
     asked={"heads": "count relation", "mode": "think", "form": 0.5},
-    places={"in": {"split": "cogent-a"}, "out": {"split": "cogent-b"}},
     arms={
         "base": Arm("the small base"),
         "filtered": Arm("groups without a contrast are replaced", [Stage(settings=FILTER)]),

@@ -7,7 +7,6 @@ from operant.recipes.recipe import Numbers, Recipe, Trial
 from operant.recipes.seeing import SHUFFLED, THINK, Arm, Stage, Study
 
 STUDY = Study(
-    places={"in": {"split": "cogent-a"}, "out": {"split": "cogent-b"}},
     arms={
         "base": Arm(text="the small base, asked to think", asked=THINK),
         "sft-answer": Arm(text="imitates right answers", stages=[Stage("sft")]),

@@ -34,6 +34,7 @@ GRPO: Options = {
     "algo.prompts": 32, "algo.samples": 8, "algo.reduce": "sequence", "algo.beta": 0.04, "algo.kl_corrected": False
 }  # fmt: skip
 """One gradient step a batch, returns by their group's deviation, and the divergence k3 from the base: R1-V's."""
+SPLITS: Mapping[str, Options] = {"in": {"split": "cogent-a"}, "out": {"split": "cogent-b"}}
 THINK: dict[str, Any] = {"mode": "think"}
 SHUFFLED: dict[str, Any] = {"shuffled": "answers"}
 SFT: Options = {"algo.batch": 32, "algo.packing": False, "algo.warmup": 0.1}
@@ -64,7 +65,7 @@ class Study:
     Attributes:
         arms: by name.
         asked: options of `vision/ask` for all of them.
-        places: where each is measured, by name, as options; the first is where it learns.
+        places: where each is measured, by name, as options; the first is where it learns; CoGenT's splits A and B.
         shown: options of the demonstrations that the base imitates; all recipes that name the same have one base.
         also: what else is told of the answers to a task's questions.
         steps: of 32 prompts, in each stage.
@@ -73,7 +74,7 @@ class Study:
 
     arms: Mapping[str, Arm]
     asked: Options = field(default_factory=dict[str, Any])
-    places: Mapping[str, Options] = field(default_factory=dict[str, Options])
+    places: Mapping[str, Options] = field(default_factory=lambda: SPLITS)
     shown: Options = field(default_factory=dict[str, Any])
     also: Callable[[Task, Sequence[RolloutRow]], Numbers] = lambda _, __: {}
     steps: int = 150
@@ -110,19 +111,13 @@ class Study:
         """What a stage is trained with: `operant.train`'s arguments."""
         sft = stage.algorithm == "sft"
         steps = 1 if t.miniature else self.steps
-        many: dict[str, Any] = {
-            "train": 32 * steps,
-            "demonstrations": 32 * steps * sft,
-            "noise": 0.0,
-            "test": 1,
-            "seed": t.seed,
-        }
+        many: dict[str, Any] = {"train": 32 * steps, "demonstrations": 32 * steps * sft, "noise": 0.0, "test": 1}
         apart = GENTLY if t.model else {}
         small = {"algo.prompts": 2, "algo.samples": 2, "sampling.max_tokens": 3} if t.miniature and not sft else {}
         return {
-            **SHARED, **(SFT if sft else GRPO), **apart, **stage.settings, **small, "task.options": {**many, **asked},
-            "model.path": model, "seed": t.seed, "total_steps": steps * (32 if sft else 1), "runs": t.folder,
-            "quiet": True,
+            **SHARED, **(SFT if sft else GRPO), **apart, **stage.settings, **small, "model.path": model,
+            "task.options": {**many, "seed": t.seed, **asked}, "seed": t.seed, "runs": t.folder, "quiet": True,
+            "total_steps": steps * (32 if sft else 1),
         }  # fmt: skip
 
 

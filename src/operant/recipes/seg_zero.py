@@ -59,7 +59,6 @@ def read(text: str | None) -> Any:
 
 STUDY = Study(
     asked={"heads": "segment", "rewarded": "segment"},
-    places={"in": {"split": "cogent-a"}, "out": {"split": "cogent-b"}},
     arms={
         "base": Arm("the small base, asked to think", asked=THINK),
         "sft": Arm("imitates right boxes and points", [Stage("sft")]),

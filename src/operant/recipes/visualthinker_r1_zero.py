@@ -22,7 +22,6 @@ def looks(_: Task, rows: Sequence[RolloutRow]) -> Numbers:
 
 STUDY = Study(
     asked={"heads": "count exist relation depth"},
-    places={"in": {"split": "cogent-a"}, "out": {"split": "cogent-b"}},
     arms={
         "base": Arm("the small base, asked to think", asked=THINK),
         "sft": Arm("imitates right traces", [Stage("sft")], THINK),

@@ -38,7 +38,6 @@ def boxes(text: str | None) -> list[Found]:
 FIND = {"heads": "detect", "rewarded": "precision"}
 REFER = {"heads": "refer", "rewarded": "overlap"}
 STUDY = Study(
-    places={"in": {"split": "cogent-a"}, "out": {"split": "cogent-b"}},
     arms={
         "base": Arm("the small base lists boxes", asked=FIND),
         "sft": Arm("imitates right lists", [Stage("sft")], FIND),
