@@ -39,7 +39,9 @@ def written(case: dict[str, Any], out: Path) -> Path:
 def settings(name: str, case: dict[str, Any]) -> dict[str, Any]:
     """The setting of a case, every key that matters."""
     found: dict[str, Any] = {"policy.hidden": case["hidden"], "policy.activation": case.get("activation", "relu")}
-    found |= {"data.test_share": 0.0} if name == "bc" else {"policy.normalize_obs": True}
+    found |= {"policy.normalize_obs": name != "bc"}
+    if name == "bc":
+        found |= {"data.test_share": 0.0, "algo.likelihood": "gaussian"}
     found |= {f"algo.{key}": case[key] for key in ("batch", "discount", "tau", "lr", "critic_lr") if key in case}
     if name == "td3-bc":
         found |= {"algo.alpha": case["alpha"], "algo.delay": case["policy_every"]}

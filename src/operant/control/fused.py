@@ -1,4 +1,4 @@
-"""Updates written by hand, for small networks on a CPU: the numbers of PPO's and A2C's readable ones, sooner.
+"""Updates written by hand, for small networks on a CPU: the numbers of the readable ones, sooner (PPO, A2C, cloning).
 
 They work on the memory of the torch modules and of the optimiser, so either path can go on where the other stopped.
 """
@@ -22,6 +22,7 @@ from operant.control.mlp import MLP
 from operant.control.perceptrons import FlatState, is_plain, side_by_side
 from operant.control.policies import Critic, Policy
 from operant.control.settings.gradients import SegmentConfig
+from operant.control.settings.imitation import CloningConfig
 from operant.control.settings.ppo import PPOConfig
 from operant.control.updates import weighed
 from operant.data.trajectory import Batch, Metrics, Obs, Trajectory, shuffled
@@ -48,19 +49,18 @@ class Fused:
     The parameters move into one flat tensor; they stay the same objects with the same numbers.
 
     Attributes:
-        parameters: those of policy and critic, in the optimiser's order; `split` numbers of them are the policy's.
+        parameters: those of policy and critic (if any), in the optimiser's order; `split` numbers are the policy's.
         sizes: [L+1] widths of the policy, then of the critic.
         relu, normal: else tanh and categorical.
         grad: scratch of the gradient.
         rule: how many moments the optimiser keeps.
     """
 
-    def __init__(self, agent: Agent, optimizer: torch.optim.Optimizer) -> None:
-        policy, critic = agent.policy, agent.critic
+    def __init__(self, policy: Policy, critic: Critic | None, optimizer: torch.optim.Optimizer) -> None:
         self.policy, self.optimizer = policy, optimizer
-        self.parameters = [*policy.parameters(), *critic.parameters()]
+        self.parameters = _parameters(policy, critic)
         self.split = sum(p.numel() for p in policy.parameters())
-        self.sizes = _sizes(policy), _sizes(cast(Critic, critic))  # `obstacle` has seen that it is one
+        self.sizes = _sizes(policy), np.empty(0, np.int64) if critic is None else _sizes(critic)
         self.relu = cast(MLP, policy.net).activation == "relu"
         self.normal = isinstance(policy.distribution, Normal)
         self.grad = np.empty(sum(p.numel() for p in self.parameters), np.float32)
@@ -127,16 +127,16 @@ class Fused:
         return self._theta, *none, *(x.numpy() for x in moments), count.numpy()
 
 
-def obstacle(agent: Agent, optimizer: torch.optim.Optimizer, *known: type[torch.optim.Optimizer]) -> str | None:
+def obstacle(
+    policy: Policy, critic: Critic | None, optimizer: torch.optim.Optimizer, *known: type[torch.optim.Optimizer]
+) -> str | None:
     """Why updates by hand do not apply; None where they do.
 
     They apply to float32 perceptrons on a CPU with at most 65536 weights in a layer, a categorical or normal policy and
     one of the `known` optimisers, without extras.
     """
-    policy, critic = agent.policy, agent.critic
-    parameters = [*policy.parameters(), *critic.parameters()]
-    groups = optimizer.param_groups
-    nets: list[Any] = [policy.net, critic.net]
+    parameters, groups = _parameters(policy, critic), optimizer.param_groups
+    nets: list[Any] = [policy.net, policy.net if critic is None else critic.net]
     if any(p.device.type != "cpu" or p.dtype != torch.float32 for p in parameters):
         return "a parameter is not float32 on the CPU"
     if not all(map(is_plain, nets)) or nets[0].activation != nets[1].activation:
@@ -145,7 +145,7 @@ def obstacle(agent: Agent, optimizer: torch.optim.Optimizer, *known: type[torch.
         return f"the policy is a {type(policy.distribution).__name__} one, neither categorical nor normal"
     if max(p.numel() for p in parameters) > LARGEST:
         return f"a layer has more than {LARGEST} weights"
-    if policy.normalizer is not critic.normalizer:
+    if critic is not None and policy.normalizer is not critic.normalizer:
         return "policy and critic normalise observations differently"
     if type(optimizer) not in known or len(groups) != 1:
         return f"the optimiser is not torch.optim.{' or '.join(kind.__name__ for kind in known)} with one group"
@@ -160,6 +160,14 @@ def obstacle(agent: Agent, optimizer: torch.optim.Optimizer, *known: type[torch.
     except ImportError as error:
         return f"Numba cannot be imported ({error})"
     return None
+
+
+def _both(agent: Agent) -> tuple[Policy, Critic]:
+    return agent.policy, cast(Critic, agent.critic)  # `obstacle` sees whether it is one
+
+
+def _parameters(policy: Policy, critic: Critic | None) -> list[torch.nn.Parameter]:
+    return [*policy.parameters(), *(() if critic is None else critic.parameters())]
 
 
 def _sizes(module: Policy | Critic) -> np.ndarray:
@@ -177,14 +185,14 @@ def fused_update(agent: Agent, optimizer: torch.optim.Optimizer, cfg: PPOConfig)
         optimizer: `torch.optim.Adam` over the parameters of the policy, then those of the critic.
         cfg: batch size, coefficients and bounds of the loss.
     """
-    return obstacle(agent, optimizer, torch.optim.Adam) or FusedPPO(agent, optimizer, cfg)
+    return obstacle(*_both(agent), optimizer, torch.optim.Adam) or FusedPPO(agent, optimizer, cfg)
 
 
 class FusedPPO(Fused):
     """Calling it makes one pass over a segment; `fused_update` says where it applies."""
 
     def __init__(self, agent: Agent, optimizer: torch.optim.Optimizer, cfg: PPOConfig) -> None:
-        super().__init__(agent, optimizer)
+        super().__init__(*_both(agent), optimizer)
         self.cfg = cfg
         self._segment: Batch | None = None
         self._arrays: Arrays | None = None
@@ -241,7 +249,7 @@ def fused_step(agent: Agent, optimizer: torch.optim.Optimizer, cfg: SegmentConfi
         cfg: coefficients and bounds of the loss.
         weigh: what weighs the decisions.
     """
-    return obstacle(agent, optimizer, *MOMENTS) or FusedA2C(agent, optimizer, cfg, weigh)
+    return obstacle(*_both(agent), optimizer, *MOMENTS) or FusedA2C(agent, optimizer, cfg, weigh)
 
 
 class FusedA2C(Fused):
@@ -250,7 +258,7 @@ class FusedA2C(Fused):
     def __init__(self, agent: Agent, optimizer: torch.optim.Optimizer, cfg: SegmentConfig, weigh: Weigh) -> None:
         from operant.control import kernels
 
-        super().__init__(agent, optimizer)
+        super().__init__(*_both(agent), optimizer)
         self._kernels, self._cfg, self._weigh = kernels, cfg, weigh
         bound = inf if cfg.max_grad_norm is None else cfg.max_grad_norm
         self._loss = np.array([0.0, inf, cfg.entropy_coef, cfg.value_coef, -1.0, bound], np.float32)
@@ -287,3 +295,44 @@ class FusedA2C(Fused):
         count += 1
         policy, entropy, _, _, critic, norm = torch.from_numpy(row[0]).float().unbind()
         return {"loss/policy": policy, "loss/value": critic, "policy/entropy": entropy, "grad/norm": norm}
+
+
+# ---------------------------------------------------------------------------------------------------- cloning
+def fused_clone(policy: Policy, optimizer: torch.optim.Optimizer, cfg: CloningConfig) -> FusedClone | str:
+    """The gradient steps of cloning, or in words why they do not apply; see `obstacle`.
+
+    Args:
+        policy: categorical or normal, learnt by its likelihood.
+        optimizer: `torch.optim.Adam` over its parameters.
+        cfg: the likelihood, the size of a batch, the bound of the gradient.
+    """
+    if cfg.likelihood == "mse":
+        return "the likelihood is mse"
+    return obstacle(policy, None, optimizer, torch.optim.Adam) or FusedClone(policy, optimizer, cfg)
+
+
+class FusedClone(Fused):
+    """Calling it takes the gradient steps of several batches; `fused_clone` says where it applies."""
+
+    def __init__(self, policy: Policy, optimizer: torch.optim.Optimizer, cfg: CloningConfig) -> None:
+        super().__init__(policy, None, optimizer)
+        self._batch, bound = cfg.batch, inf if cfg.max_grad_norm is None else cfg.max_grad_norm
+        self._loss = np.array([0.0, inf, 0.0, 0.0, -1.0, bound], np.float32)
+
+    def __call__(self, obs: Tensor, action: Tensor) -> list[Metrics]:
+        """A step up mean log π(a|s) for each batch of the decisions obs [S, D], action [S, ...], in their order."""
+        from operant.control.kernels import epoch
+
+        theta, first, second, count = self.memory()
+        states, allowed = self.states(obs)
+        past = np.zeros((4, len(obs)), np.float32)
+        past[1] = 1.0  # every decision weighs as much as the others
+        metrics = np.empty((-(-len(obs) // self._batch), len(NAMES)))
+        epoch(
+            theta, self.grad, first, second, int(count[0]), *self.sizes, self.relu, self.normal, False, states,
+            self.actions(action, len(obs)), past, allowed, np.arange(len(obs)), self._batch, False, self._loss,
+            self.rule, self.rates(), metrics,
+        )  # fmt: skip
+        count += len(metrics)
+        told = torch.from_numpy(metrics[:, [0, 5]]).float()
+        return [{"loss/policy": loss, "grad/norm": norm} for loss, norm in told]

@@ -641,7 +641,7 @@ def epoch(
     Args:
         theta, grad: [P] float32, flat (policy, then critic): parameters, scratch. `first`, `second`: [P] or empty,
             moments of the optimiser: both Adam's, `second` RMSprop's; `step` counts its steps so far.
-        actor, critic: [L+1] int64 widths; `relu`, else tanh; `normal`, else categorical.
+        actor, critic: [L+1] int64 widths, of no critic none; `relu`, else tanh; `normal`, else categorical.
         obs: [S, D] float32, normalised; `action` [S, A] float32 (A = 1: the index of a categorical).
         past: [4, S] float32: log-probability, advantage, target and value as collected.
         allowed: [S, K] float32, 0 where an action is masked; without rows where none is.
@@ -665,7 +665,8 @@ def epoch(
             theta[:split], grad[:split], actor, relu, normal, ratios, obs, action, past, allowed, index, whiten,
             loss[:2], loss[2], row[:4],
         )  # fmt: skip
-        _critic(theta[split:], grad[split:], critic, relu, obs, past, index, loss[4], loss[3], row[4:5])
+        if critic.size > 0:
+            _critic(theta[split:], grad[split:], critic, relu, obs, past, index, loss[4], loss[3], row[4:5])
         row[5] = math.sqrt(_square(grad[:split]) + _square(grad[split:]))
         bound = loss[5] / (row[5] + 1e-6)
         scale = np.float32(1.0 if bound > 1.0 else bound)

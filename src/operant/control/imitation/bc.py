@@ -9,8 +9,9 @@ cross-entropy, the loss and the gradient of supervised fine-tuning. The order of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,11 +19,12 @@ from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.control.agent import Agent
+from operant.control.fused import fused_clone
 from operant.control.imitation.departure import Watched
 from operant.control.imitation.likelihood import LogLikelihood, distance, learnt, likelihood_of, objective_of, spec_of
 from operant.control.settings.imitation import BCConfig, BCRun, CloningConfig
 from operant.control.setup_data import FromData, from_data
-from operant.control.updates import row_of, take_step
+from operant.control.updates import by_hand, row_of, take_step
 from operant.data.replay import Replay
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics, Obs, Trajectory
@@ -46,6 +48,8 @@ class Decisions:
 
 Draw = Callable[[int], Decisions]
 """What the gradient step of that number learns from."""
+Ascent = Callable[[Iterable[Decisions]], list[Metrics]]
+"""Takes a gradient step up the likelihood of each batch of decisions; gives the metrics of each."""
 
 
 def bc(
@@ -63,16 +67,30 @@ def bc(
         held_out: metrics of the episodes that are not learnt from.
         total_steps: where the run ends.
     """
-    counter = parts.counter
+    counter, steps = parts.counter, ascent(cfg, parts.agent, optimizer, logp_of)
     while True:
+        end = counter.steps + max(1, min(cfg.updates, total_steps - counter.steps))
+        seen = steps(draw(k) for k in range(counter.steps, end))
+        counter.steps = end
+        yield row_of(seen, optimizer) | parts.agent.stats() | held_out()
+
+
+def ascent(cfg: CloningConfig, agent: Agent, optimizer: torch.optim.Optimizer, logp_of: LogLikelihood) -> Ascent:
+    """The gradient steps of cloning; for small networks on a CPU by hand (`operant.control.fused`), equal to 1e-5."""
+    fused = by_hand(cfg.fused, lambda: fused_clone(agent.policy, optimizer, cfg))
+
+    def steps(drawn: Iterable[Decisions]) -> list[Metrics]:
+        if fused is not None:
+            obs, action = zip(*((b.obs, b.action) for b in drawn), strict=True)
+            return fused(torch.cat(obs), torch.cat(action))
         seen: list[Metrics] = []
-        for _ in range(max(1, min(cfg.updates, total_steps - counter.steps))):
-            b = draw(counter.steps)
+        for b in drawn:
             loss, _ = nll(logp_of(b.obs, b.action), b.acted)
             norm = take_step(optimizer, loss, cfg.max_grad_norm)
-            counter.steps += 1
             seen.append({"loss/policy": loss.detach(), "grad/norm": norm})
-        yield row_of(seen, optimizer) | parts.agent.stats() | held_out()
+        return seen
+
+    return steps
 
 
 # ---------------------------------------------------------------------------------------------------- what is learnt
@@ -109,13 +127,12 @@ def drawing(cfg: CloningConfig, parts: FromData) -> Draw:
         if cfg.length >= len(parts.train) + parts.train.steps:
             raise ConfigError(f"algo.length is {cfg.length}, and the data have {parts.train.steps} steps: give fewer")
         return lambda step: pieces(cfg, buffer, parts.generator)
-    every = [_flat(traj) for traj in parts.segments(parts.train)]
-    obs, action = (torch.cat([getattr(d, name) for d in every]) for name in ("obs", "action"))
-    passes, true = Passes(len(action), Streams(parts.cfg.seed)), torch.ones(cfg.batch, dtype=torch.bool)
+    obs, action = _flat(parts.segments(parts.train))
+    passes, true = Passes(len(action), Streams(parts.cfg.seed)), action.new_ones(cfg.batch, dtype=torch.bool)
 
     def draw(step: int) -> Decisions:
         index = passes(step * cfg.batch, cfg.batch).to(action.device)
-        return Decisions(obs[index], action[index], true.to(action.device))
+        return Decisions(obs[index], action[index], true)
 
     return draw
 
@@ -126,14 +143,12 @@ def pieces(cfg: CloningConfig, buffer: Replay, generator: np.random.Generator) -
     return Decisions(traj.seen, traj.action, traj.acted)
 
 
-def _flat(traj: Trajectory) -> Decisions:
-    """The decisions of a trajectory, one by one."""
-    assert isinstance(traj.seen, Tensor)
-    keep = traj.acted
-    return Decisions(traj.seen[keep], traj.action[keep], keep[keep])
+def _flat(episodes: Iterable[Trajectory]) -> tuple[Tensor, Tensor]:
+    """Their decisions, one by one: observations and actions."""
+    obs, action = zip(*((cast(Tensor, x.seen)[x.acted], x.action[x.acted]) for x in episodes), strict=True)
+    return torch.cat(obs), torch.cat(action)
 
 
-# ---------------------------------------------------------------------------------------------------- what is not
 def testing(parts: FromData, logp_of: LogLikelihood) -> Callable[[], Metrics]:
     """What gives the loss on the episodes that are held out, and how far the policy's mode is from their actions."""
     if parts.test is None:
@@ -142,9 +157,7 @@ def testing(parts: FromData, logp_of: LogLikelihood) -> Callable[[], Metrics]:
     if agent.remembers:
         each = [_whole(agent, traj) for traj in parts.segments(parts.test)]
     else:
-        flat = [_flat(traj) for traj in parts.segments(parts.test)]
-        obs, action = (torch.cat([getattr(d, name) for d in flat]) for name in ("obs", "action"))
-        pairs = zip(obs.split(CHUNK), action.split(CHUNK), strict=True)
+        pairs = zip(*(x.split(CHUNK) for x in _flat(parts.segments(parts.test))), strict=True)
         each = [Decisions(o, a, torch.ones(len(a), dtype=torch.bool, device=a.device)) for o, a in pairs]
     count = sum(d.acted.sum() for d in each)
 

@@ -22,7 +22,7 @@ import torch
 from operant.config.errors import ConfigError, said
 from operant.control.agent import Agent
 from operant.control.distributions import Normal
-from operant.control.imitation.bc import Decisions, pieces
+from operant.control.imitation.bc import Ascent, Decisions, ascent, pieces
 from operant.control.imitation.expert import Supervised, apart_of, expert_of
 from operant.control.imitation.likelihood import LogLikelihood, distance, learnt, objective_of, spec_of
 from operant.control.replay_actor_critic import steps_taken
@@ -30,13 +30,12 @@ from operant.control.replay_files import ReplayFiles
 from operant.control.settings.imitation import DAggerConfig, DAggerRun
 from operant.control.setup import OnPolicy, on_policy
 from operant.control.setup_data import chosen, load_data, segments
-from operant.control.updates import row_of, settled, take_step
+from operant.control.updates import row_of, settled
 from operant.data.memory import allow
 from operant.data.replay import Replay
 from operant.data.trajectory import Metrics, Trajectory
 from operant.env import Actions, EnvLike
 from operant.env.spaces import action_dtype
-from operant.math.objective import nll
 from operant.math.reduce import token_mean
 from operant.run.job import Job, Position, Say, silent
 
@@ -58,9 +57,9 @@ def dagger(
         optimizer: holds the policy's parameters.
         logp_of: how likely the policy says actions are.
     """
-    agent, collect = parts.agent, parts.collect
+    agent, collect, steps = parts.agent, parts.collect, ascent(cfg, parts.agent, optimizer, logp_of)
     if labels.taken and steps_taken(optimizer, agent.policy.net) == 0:  # it begins with demonstrations
-        learn(cfg, parts, labels, optimizer, logp_of)
+        learn(cfg, parts, labels, steps)
     while True:
         done = steps_taken(optimizer, agent.policy.net) // cfg.gradient_steps  # rounds behind it
         supervised.beta = cfg.beta_decay**done if cfg.corrections == "dagger" else float(done == 0)
@@ -69,22 +68,14 @@ def dagger(
         labels.extend(replace(traj, acted=drove) if cfg.corrections == "takeover" else traj)
         settled(collect, agent, traj)
         told = {"imitation/error": off(agent, traj), "imitation/expert_share": token_mean(drove.float(), traj.acted)}
-        seen = learn(cfg, parts, labels, optimizer, logp_of)
+        seen = learn(cfg, parts, labels, steps)
         told |= {"imitation/labels": torch.tensor(float(labels.taken))}
         yield row_of(seen, optimizer) | told | agent.stats() | collect.stats()
 
 
-def learn(
-    cfg: DAggerConfig, parts: OnPolicy, labels: Replay, optimizer: torch.optim.Optimizer, logp_of: LogLikelihood
-) -> list[Metrics]:
+def learn(cfg: DAggerConfig, parts: OnPolicy, labels: Replay, steps: Ascent) -> list[Metrics]:
     """The gradient steps of a round, on all that the expert said; metrics of each."""
-    seen: list[Metrics] = []
-    for _ in range(cfg.gradient_steps):
-        b = draw(cfg, parts.agent, labels, parts)
-        loss, _ = nll(logp_of(b.obs, b.action), b.acted)
-        norm = take_step(optimizer, loss, cfg.max_grad_norm)
-        seen.append({"loss/policy": loss.detach(), "grad/norm": norm})
-    return seen
+    return steps(draw(cfg, parts.agent, labels, parts) for _ in range(cfg.gradient_steps))
 
 
 def draw(cfg: DAggerConfig, agent: Agent, labels: Replay, parts: OnPolicy) -> Decisions:

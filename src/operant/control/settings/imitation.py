@@ -32,6 +32,9 @@ class CloningConfig(Section):
         default=None, description="bound on the global gradient norm; none if unset"
     )
     length: PositiveInt = Field(default=32, description="steps of a piece that a policy with memory learns from")
+    fused: Literal["auto", "on", "off"] = Field(
+        default="auto", description="the hand-written update for small networks on a CPU"
+    )
 
 
 class BCConfig(CloningConfig):
