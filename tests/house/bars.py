@@ -29,7 +29,7 @@ ROOMS = {
     "vision": 1000, "design": 1250, "robots": 560,
     "games": 1040, "search": 800, "recipes": 1580,
     "agents": 4000, "algo": 5,
-    "cli": 3520, "config": 1480, "control": 9550, "data": 1010, "env": 3570, "language": 13760, "math": 1350,
+    "cli": 3520, "config": 1480, "control": 9550, "data": 1010, "env": 3570, "language": 13825, "math": 1350,
     "run": 2960, "tabular": 1690, "view": 3545, "workers": 1080, "": 420,
 }  # fmt: skip
 """The most code lines of each room outside kernels; an issue that needs more raises its own rooms, and says so."""

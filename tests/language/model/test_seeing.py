@@ -22,6 +22,7 @@ from operant.language.learn.optim_step import check_examples
 from operant.language.learn.reference import pairs_with_reference
 from operant.language.model.lora import LoraSpec
 from operant.language.model.seeing import tower
+from operant.language.model.shared_prefix import evaluate_groups
 from operant.language.settings.learning import SFTConfig
 from operant.language.text import pictures
 from operant.language.text.packing import packed, padded
@@ -61,6 +62,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {kind: seeing(kind, tmp_path_factory.mktemp(kind)) for kind in FAMILIES}
 
 
+def logits(policy: LanguageModel, tokens: torch.Tensor) -> torch.Tensor:
+    if policy.whole is not None:
+        return policy.whole.logits(tokens, torch.arange(tokens.shape[1]).expand_as(tokens))
+    return policy.decoder.head(policy.hidden(tokens))
+
+
 def rows_of(policy: LanguageModel, given: list[list[dict[str, Any]]]) -> tuple[torch.Tensor, list[list[int]]]:
     rows = [rendering_of(policy.tokenizer).prompt(talk) for talk in given]
     width = max(map(len, rows))
@@ -78,7 +85,7 @@ def test_logits_are_those_of_transformers_for_pictures_of_unequal_size(folders: 
     given = processor(text=written, images=[[a], [b, b, a]], return_tensors="pt", padding=True)
     with torch.no_grad():
         want = policy.base(**given).logits
-        found = policy.whole.logits(tokens, torch.arange(tokens.shape[1]).expand_as(tokens))  # type: ignore[union-attr]
+        found = logits(policy, tokens)
         there = given["attention_mask"].bool()
         assert (found - want)[there].abs().max() < 1e-5
         states = policy.hidden(tokens)
@@ -86,10 +93,9 @@ def test_logits_are_those_of_transformers_for_pictures_of_unequal_size(folders: 
         # the same row alone, and with another picture of the same size
         other = [{"role": "user", "content": [image(pictures.put(OTHER)), text("what is it?")]}]
         alone, changed = (rows_of(policy, [talk])[0] for talk in (talks()[0], other))
-        place = torch.arange(alone.shape[1])[None]
-        single = policy.whole.logits(alone, place)  # type: ignore[union-attr]
+        single = logits(policy, alone)
         assert (single - found[:1, : alone.shape[1]]).abs().max() < 1e-5
-        assert (policy.whole.logits(changed, place) - single).abs().max() > 1e-3  # type: ignore[union-attr]
+        assert (logits(policy, changed) - single).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
@@ -172,21 +178,70 @@ def _streams() -> Any:
 
 
 @pytest.mark.parametrize("kind", ["qwen2_vl", "idefics3"])
-def test_a_placeholder_that_the_model_wrote_is_no_picture(folders: dict[str, Path], kind: str):
+@pytest.mark.parametrize("given", [talks()[0], [{"role": "user", "content": "no picture"}]], ids=["picture", "words"])
+def test_a_placeholder_that_the_model_wrote_is_no_picture(folders: dict[str, Path], kind: str, given: Any):
     policy = LanguageModel.load(folders[kind])
-    sight = policy.tokenizer.pictures
-    for talk in (talks()[0], [{"role": "user", "content": "no picture"}]):
-        start = rendering_of(policy.tokenizer).prompt(talk)
-        tokens = torch.tensor([[*start, 70, sight.token, 71, 72]])
-        acted = torch.zeros(1, tokens.shape[1] - 1, dtype=torch.bool)
-        acted[:, -3:] = True
-        whole, prompt = policy.whole, torch.tensor([start])
-        logits, cache = whole.step(prompt, torch.arange(len(start))[None], None)  # type: ignore[union-attr]
-        stepped = []
-        for i in range(len(start), tokens.shape[1] - 1):
-            logits, cache = whole.step(tokens[:, i : i + 1], torch.tensor([[i]]), cache)  # type: ignore[union-attr]
-            stepped.append(float(logits[0, -1].log_softmax(-1)[tokens[0, i + 1]]))
-        assert policy.evaluate(tokens, acted)[0][acted].tolist() == pytest.approx(stepped, abs=1e-5)
+    start = rendering_of(policy.tokenizer).prompt(given)
+    prompt = Prompt(id=0, tokens=(*start, 70, policy.tokenizer.pictures.token, 71))
+    (c,) = Engine(policy, seed=7).generate([prompt], Sampling(max_tokens=3))
+    tokens = torch.tensor([[*prompt.tokens, *c.tokens]])
+    acted = torch.zeros(1, tokens.shape[1] - 1, dtype=torch.bool)
+    acted[:, -3:] = True
+    assert policy.evaluate(tokens, acted)[0][acted].tolist() == pytest.approx(c.logp, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["llava", "idefics3", "smolvlm"])
+def test_a_group_shares_its_pictures_in_sampling_and_in_learning(folders: dict[str, Path], kind: str):
+    policy = LanguageModel.load(folders[kind])
+    _, rows = rows_of(policy, talks())
+    engine = Engine(policy, seed=7)
+    assert engine.compiles
+    seen, eyes = [], policy.decoder.eyes  # type: ignore[attr-defined]
+    policy.decoder.eyes = lambda **given: seen.append(len(given["pixel_values"])) or eyes(**given)  # type: ignore[attr-defined]
+    engine.record = True
+    done = engine.generate(
+        [Prompt(id=i, tokens=tuple(row)) for i, row in enumerate(rows)], Sampling(max_tokens=5), samples=4
+    )
+    assert seen == [2]
+    width = max(len(c.prompt.tokens) for c in done) + 5
+    tokens = torch.zeros(len(done), width, dtype=torch.int64)
+    acted = torch.zeros(len(done), width - 1, dtype=torch.bool)
+    for row, to, c in zip(tokens, acted, done, strict=True):
+        whole = (*c.prompt.tokens, *c.tokens)
+        row[: len(whole)] = torch.tensor(whole)
+        to[len(c.prompt.tokens) - 1 : len(whole) - 1] = True
+    prompt = torch.tensor([len(c.prompt.tokens) for c in done])
+    weight = torch.randn(acted.shape, generator=torch.Generator().manual_seed(0))
+    found = []
+    for way in ("tape", "groups", "rows"):
+        policy.zero_grad()
+        if way == "groups":
+            policy.tape = None
+        group = prompt if way != "rows" else torch.arange(len(done))
+        logp = (
+            evaluate_groups(policy, tokens, acted, prompt, group)
+            if way != "rows"
+            else policy.evaluate(tokens, acted)[0]
+        )
+        (logp * weight).sum().backward()
+        found.append((logp.detach(), {n: p.grad for n, p in policy.base.named_parameters() if p.grad is not None}))
+    assert any("vision" in name for name in found[0][1])
+    for logp, grads in found[1:]:
+        assert (logp - found[0][0]).abs().max() < 1e-5
+        assert grads.keys() == found[0][1].keys()
+        for name, grad in grads.items():
+            assert (grad - found[0][1][name]).abs().max() < 1e-4 * max(1.0, float(grad.abs().max())), name
+
+
+def test_pictures_stand_in_prompts_and_have_words_behind_them(folders: dict[str, Path]):
+    policy = LanguageModel.load(folders["llava"])
+    a = pictures.reference(pictures.put(WIDE))
+    with pytest.raises(ConfigError, match="prompt 3: ends with a picture"):
+        Prompt(id=3, tokens=(5, a))
+    start = tuple(rendering_of(policy.tokenizer).prompt(talks()[0]))
+    sampling = Sampling(max_tokens=40, stop=tuple(range(policy.vocab)))
+    with pytest.raises(ConfigError, match="in prompts alone"):
+        Engine(policy, seed=1).generate([Prompt(id=0, tokens=start)], sampling, after=lambda _: (a,) * 16)
 
 
 def test_a_conversation_is_cut_before_a_picture_and_not_within(folders: dict[str, Path], file: str):
@@ -291,8 +346,9 @@ def task():
 """
 
 
+@pytest.mark.parametrize("kind", ["qwen2_vl", "llava"])
 def test_grpo_on_pictures_resumes_bit_for_bit(
-    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folders: dict[str, Path], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     import operant
 
@@ -301,7 +357,7 @@ def test_grpo_on_pictures_resumes_bit_for_bit(
     (tmp_path / "mine.py").write_text(TASK.replace("FOLDER", str(tmp_path)))
     monkeypatch.chdir(tmp_path)
     common: dict[str, Any] = {
-        "model.path": str(folders["qwen2_vl"]), "algo.prompts": 2, "algo.samples": 4, "algo.lr": 1e-3, "quiet": True,
+        "model.path": str(folders[kind]), "algo.prompts": 2, "algo.samples": 4, "algo.lr": 1e-3, "quiet": True,
         "eval.episodes": 2, "eval.samples": 0, "save.every": 2, "save.report": False, "threads": 1, "algo.beta": 0.01,
     }  # fmt: skip
     whole = operant.train("grpo", "mine.py", total_steps=4, runs=tmp_path / "whole", **common)
@@ -309,7 +365,7 @@ def test_grpo_on_pictures_resumes_bit_for_bit(
     cut = operant.resume(cut.path, to=4, quiet=True)
     for part in ("checkpoints/latest/model.safetensors", "checkpoints/latest/optim.safetensors"):
         assert (whole.path / part).read_bytes() == (cut.path / part).read_bytes()
-    before = (folders["qwen2_vl"] / "model.safetensors").read_bytes()
+    before = (folders[kind] / "model.safetensors").read_bytes()
     assert (whole.path / "checkpoints/latest/model.safetensors").read_bytes() != before
     from operant.language.episodes.rollout_files import read_rollouts
 

@@ -88,6 +88,12 @@ class Tape:
     def __deepcopy__(self, memo: Any) -> None:
         """A copy of a model begins without one."""
 
+    @property
+    def trained(self) -> list[Tensor]:
+        """The decoder's parameters that are trained, whose gradients are computed by hand."""
+        own = {id(p) for part in (self.decoder.model, self.decoder.lm_head) for p in part.parameters()}
+        return [p for p in self.parameters if p.requires_grad and id(p) in own]
+
     def bytes(self, tokens: int) -> int:
         """What so many tokens take."""
         return 4 * tokens * sum(layers * width for layers, width in self.shapes.values())

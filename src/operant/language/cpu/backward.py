@@ -12,7 +12,7 @@ chunks of whole groups, so that what a layer needs stays in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +27,8 @@ from torch.nn import functional as F
 
 from operant.language.cpu import backward_kernels as kernels
 from operant.language.cpu.activation_cache import ACTIVATIONS, Held, Tape
+from operant.language.model.seeing import Sighted
+from operant.language.text.pictures import FIRST
 
 CHUNK = 256
 """Tokens of a chunk, at least, where there are as many."""
@@ -61,42 +63,55 @@ def tape_logp(tape: Tape, held: Sequence[Held], acted: Tensor) -> Tensor:
     columns = np.split(t.numpy(), ends[1:-1])
     found = [np.array(one.logp, np.float32)[c - one.start] for one, c in zip(held, columns, strict=True)]
     logp = torch.from_numpy(np.concatenate(found))
-    trained = [p for p in tape.parameters if p.requires_grad]
-    if not trained or not torch.is_grad_enabled():
+    if not torch.is_grad_enabled():
         return logp
-    scored: Any = _TapeLogp.apply(tape, held, row, t, logp, *trained)
+    seen, first = _seen(tape, held)
+    scored: Any = _TapeLogp.apply(tape, held, row, t, logp, first, seen, *tape.trained)
     return scored
+
+
+def _seen(tape: Tape, held: Sequence[Held]) -> tuple[Tensor, dict[int, int]]:
+    """What the decoder reads of the rows' pictures, [P, D] with its graph, and the row at which each begins."""
+    prompts = dict.fromkeys(one.tokens[: one.start] for one in held)
+    tokens = torch.tensor([t for prompt in prompts for t in prompt if t >= FIRST], dtype=torch.int64)
+    if not isinstance(tape.decoder, Sighted) or not len(tokens):
+        return torch.zeros(0, tape.decoder.width), {}
+    return tape.decoder.features(tape.decoder.pictures.listed(tokens))
 
 
 class _TapeLogp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor, logp: Tensor, *_: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx.of = tape, held, row, t
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor, logp: Tensor, first: dict[int, int],
+        seen: Tensor, *_: Tensor,
+    ) -> Tensor:  # fmt: skip
+        ctx.of, ctx.seen = (tape, held, row, t), (seen, first)
         return logp
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dlogp: Tensor) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        tape, held, row, t = ctx.of
-        trained = [p for p in tape.parameters if p.requires_grad]
-        found = gradients(tape, held, row, t, dlogp)
-        return None, None, None, None, None, *(found[p] for p in trained)
+        (tape, held, row, t), (seen, first) = ctx.of, ctx.seen
+        found = gradients(tape, held, row, t, dlogp, seen, first)
+        return None, None, None, None, None, None, found[seen], *(found[p] for p in tape.trained)
 
 
 @torch.no_grad()
-def gradients(tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor, dlogp: Tensor) -> Gradients:
-    """Σ dlogp ∂ log π for each trained parameter, of decisions at columns t [A] of rows [A].
+def gradients(
+    tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor, dlogp: Tensor, seen: Tensor, first: Mapping[int, int]
+) -> Gradients:
+    """Σ dlogp ∂ log π for each trained parameter, and for what was `seen`, of decisions at columns t [A] of rows [A].
 
     Each of torch's threads goes through a share of the chunks by itself, with products on one thread: those of a chunk
     are too small to be shared. The shares are the same in every run, and are added up in their order.
     """
-    chunks = _chunks(tape, held, row, t)
+    chunks = _chunks(tape, held, row, t, first)
     threads = torch.get_num_threads()
     shares = _shares(chunks, threads)
     if len(shares) == 1:
-        return _backward(tape, chunks, dlogp)
+        return _backward(tape, chunks, dlogp, seen)
     with ThreadPoolExecutor(len(shares), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        found, *others = pool.map(partial(_backward, tape, dlogp=dlogp), shares)
+        found, *others = pool.map(partial(_backward, tape, dlogp=dlogp, seen=seen), shares)
     torch.set_num_threads(threads)  # the count of this thread never changed, but that of threads to come did
     for other in others:
         for p, x in other.items():
@@ -116,10 +131,10 @@ def _shares(chunks: Sequence[Chunk], count: int) -> list[list[Chunk]]:
 
 
 @torch.no_grad()
-def _backward(tape: Tape, chunks: Sequence[Chunk], dlogp: Tensor) -> Gradients:
+def _backward(tape: Tape, chunks: Sequence[Chunk], dlogp: Tensor, seen: Tensor) -> Gradients:
     """The gradients of some chunks."""
     decoder = tape.decoder
-    grads: Gradients = {p: torch.zeros_like(p) for p in tape.parameters if p.requires_grad}
+    grads: Gradients = {x: torch.zeros_like(x) for x in (*tape.trained, seen)}
     blocks: list[Any] = [decoder.layers[i] for i in range(decoder.depth)]
     up = [_Joined((b.mlp.gate_proj, b.mlp.up_proj), grads) for b in blocks]
     qkv = [_Joined([getattr(b.self_attn, f"{n}_proj") for n in "qkv"], grads) for b in blocks]
@@ -136,6 +151,10 @@ def _backward(tape: Tape, chunks: Sequence[Chunk], dlogp: Tensor) -> Gradients:
             _mlp_backward(tape, layer, chunk, dx, here, grads, up[layer])
             _attention_backward(tape, layer, chunk, dx, here, grads, qkv[layer], scratch)
         table: Any = decoder.model.embed_tokens
+        if len(seen):
+            at = chunk.token >= FIRST
+            grads[seen].index_add_(0, chunk.token[at] - FIRST, dx[at])
+            chunk.token[at], dx[at] = 0, 0.0
         if table.weight in grads:
             stretch = decoder.stretch if decoder.stretch is not None else float(getattr(table, "embed_scale", 1.0))
             if table.padding_idx is not None:  # whose row is not trained from here
@@ -271,8 +290,8 @@ def _attention_backward(
 
 
 # ---------------------------------------------------------------------------------------------------- the tokens
-def _chunks(tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor) -> list[Chunk]:
-    """Groups of equal prompts, each whole in one chunk."""
+def _chunks(tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor, first: Mapping[int, int]) -> list[Chunk]:
+    """Groups of equal prompts, each whole in one chunk; a picture's tokens are `FIRST` and the rows it has of all."""
     ends = np.searchsorted(row.numpy(), np.arange(len(held) + 1))  # decisions come row by row
     outputs = [np.arange(a, b) for a, b in pairwise(ends.tolist())]
     columns = t.numpy()
@@ -286,7 +305,7 @@ def _chunks(tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor) -> list[Ch
     chunks: list[Chunk] = []
     made = _Maker()
     for prompt, members in groups.items():
-        made.prompt(prompt, tape.places[prompt])
+        made.prompt(_numbered(tape.decoder, prompt, first) if first else prompt, tape.places[prompt])
         for i in members:
             made.row(held[i], outputs[i], columns[outputs[i]])
         if made.count >= CHUNK:
@@ -295,6 +314,11 @@ def _chunks(tape: Tape, held: Sequence[Held], row: Tensor, t: Tensor) -> list[Ch
     if made.count:
         chunks.append(made.chunk(turns))
     return chunks
+
+
+def _numbered(decoder: Any, prompt: tuple[int, ...], first: Mapping[int, int]) -> tuple[int, ...]:
+    rows = iter(decoder.rows(decoder.pictures.listed(torch.tensor(prompt)), first))
+    return tuple(token if token < FIRST else FIRST + next(rows) for token in prompt)
 
 
 class _Maker:

@@ -52,7 +52,7 @@ ACTIVATIONS = {
 
 def obstacle(policy: LanguageModel) -> str | None:
     """Why the compiled decoding does not serve this model, in words; None where it does."""
-    decoder = policy.decoder
+    decoder: Any = policy.decoder
     parameters = list(policy.parameters())
     if any(p.device.type != "cpu" or p.dtype != torch.float32 for p in parameters):
         return "not all parameters are float32 on the CPU"
@@ -63,7 +63,10 @@ def obstacle(policy: LanguageModel) -> str | None:
     block = decoder.layers[0]
     if type(_activation(block)).__name__ not in ACTIVATIONS:
         return f"the activation is {type(_activation(block)).__name__}"
-    for name, module in policy.base.named_modules():
+    for name, module in (
+        *decoder.model.named_modules(prefix="model"),
+        *decoder.lm_head.named_modules(prefix="lm_head"),
+    ):
         inner = module.get_base_layer() if hasattr(module, "get_base_layer") else module
         known = isinstance(inner, nn.Linear | nn.Embedding | nn.LayerNorm)
         if hasattr(inner, "weight") and not known and not type(inner).__name__.endswith(("RMSNorm", "Conv1D")):
@@ -133,7 +136,7 @@ def weights(policy: LanguageModel) -> Weights:
 
     def norm(module: Any) -> Tensor:
         shift = getattr(module, "bias", None)
-        scale = 1.0 + module.weight if policy.base.config.model_type == "gemma" else module.weight
+        scale = 1.0 + module.weight if policy.base.config.get_text_config().model_type == "gemma" else module.weight
         return torch.stack([scale, torch.zeros_like(scale) if shift is None else shift])
 
     if absolute:

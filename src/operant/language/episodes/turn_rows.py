@@ -43,7 +43,9 @@ class TurnRows:
 
     def __init__(self, engine: Engine, count: int, sampling: Sampling, longest: int) -> None:
         self.engine, self.count, self.sampling, self.longest = engine, count, sampling, longest
-        self.keeps = engine.policy.whole is None  # else its rows step together, and could not wait
+        policy = engine.policy
+        # else rows step together and could not wait, or would be fed pictures place by place
+        self.keeps = policy.whole is None and (engine.compiles or not policy.sees)
         self.free = list(range(count))[::-1]
         self._numbers = itertools.count()
         self._orders: dict[tuple[int, ...], int] = {}

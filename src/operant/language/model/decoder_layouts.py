@@ -12,6 +12,7 @@ is refused by `reader`, and goes through transformers instead (`operant.language
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, Protocol, cast
 
 import torch
@@ -153,8 +154,19 @@ FAMILIES: dict[str, Callable[[Any], Decoder]] = {
 }
 """From `config.model_type` to the reader of its layout."""
 
+SEEING = ("llava", "idefics3", "smolvlm")
+"""Models that see whose decoder reads a picture's features where it stands, in one order of positions, and causally."""
+
 STEADY = ("default", "linear", "llama3", "yarn")
 """Rotations that depend on a token's own position alone, not on the longest row beside it."""
+
+
+def words(model: Any) -> Any:
+    """What of a model that sees reads and writes words, as a model of words alone has it; any other model as it is."""
+    if model.config.model_type not in SEEING or FAMILIES.get(model.config.text_config.model_type) is not Rotary:
+        return model
+    head = model.get_output_embeddings()
+    return SimpleNamespace(config=model.config.text_config, model=model.get_decoder(), lm_head=head)
 
 
 def obstacle(model: Any) -> str | None:

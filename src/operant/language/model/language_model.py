@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +20,7 @@ from operant.language.model import lora as adapters
 from operant.language.model.hf_forward import Whole
 from operant.language.model.lora import LoraSpec
 from operant.language.model.model_files import read_model
-from operant.language.model.seeing import Pictures, Seeing, tower
+from operant.language.model.seeing import Pictures, Seeing, Sighted, tower
 from operant.language.text.rendering import rendering_of
 from operant.math.logprob import categorical_entropy, categorical_logp
 from operant.run.disk import share
@@ -56,9 +57,12 @@ class LanguageModel(nn.Module):
         self.adapted = hasattr(model, "disable_adapter")
         base = model.get_base_model() if self.adapted else model
         self.tape: Tape | None = None
-        found = slim.obstacle(base)
-        self._decoder = slim.reader(base) if found is None else None
+        found = self._obstacle = slim.obstacle(slim.words(base))
+        self._decoder: slim.Decoder | None = None
         sight: Pictures | None = getattr(tokenizer, "pictures", None)
+        self.sees = sight is not None  # a row of it may hold pictures
+        if found is None:
+            self._decoder = slim.reader(base) if sight is None else Sighted(base, sight)
         self.whole = None if found is None else Whole(base) if sight is None else Seeing(base, sight)
         if found is not None:
             warnings.warn(
@@ -66,7 +70,6 @@ class LanguageModel(nn.Module):
                 "each sample, rows that end leave their place empty, packed rows are unpacked.",
                 stacklevel=2,
             )
-        self.sees = isinstance(self.whole, Seeing)  # a row of it may hold pictures
         shape = self._decoder or self.whole
         assert shape is not None
         self.vocab, self.width, self.max_positions = shape.vocab, shape.width, shape.max_positions
@@ -80,7 +83,7 @@ class LanguageModel(nn.Module):
             ConfigError: if the model goes through transformers.
         """
         if self._decoder is None:
-            raise ConfigError(f"{slim.obstacle(self.base)}: there is no slim forward of this model")
+            raise ConfigError(f"{self._obstacle}: there is no slim forward of this model")
         return self._decoder
 
     @property
@@ -131,8 +134,8 @@ class LanguageModel(nn.Module):
         else:
             self.model.save_pretrained(folder, safe_serialization=True)
         self.tokenizer.save_pretrained(folder)
-        if isinstance(self.whole, Seeing):
-            self.whole.pictures.save(folder)
+        if self.sees:
+            self.tokenizer.pictures.save(folder)
         share(*folder.glob("*.safetensors"))
 
     def save_adapter(self, folder: Path) -> None:
@@ -163,10 +166,15 @@ class LanguageModel(nn.Module):
         Raises:
             ConfigError: if the model does not see.
         """
-        if not isinstance(self.whole, Seeing):
+        if not self.sees:
             raise ConfigError("model.tower = frozen is of models that see, and this one does not: leave it out")
         for _, p in tower(self.base):
             p.requires_grad_(False)
+
+    def without_gradients(self) -> AbstractContextManager[None]:
+        """Within it nothing is kept for a backward pass."""
+        # modules of transformers may keep what they compute, which must not be an inference tensor
+        return torch.inference_mode() if self.whole is None and not self.sees else torch.no_grad()
 
     @contextlib.contextmanager
     def reference(self) -> Generator[None]:

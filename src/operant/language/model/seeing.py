@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch.nn import functional as F
 
 from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
+from operant.language.model.decoder_layouts import Rotary, words
 from operant.language.model.hf_forward import Whole
 from operant.language.text import pictures as store
 
@@ -83,21 +85,25 @@ class Pictures:
         self._made.move_to_end(name)
         return self._made[name]
 
-    def inputs(self, tokens: Tensor) -> dict[str, Tensor]:
-        """What a model is given of the pictures that tokens [N, L] refer to, each as often as it stands there.
+    def listed(self, tokens: Tensor) -> list[int]:
+        """The pictures that tokens [N, L] refer to, one reference for each time that one stands there.
 
         Raises:
             ConfigError: if a row holds a part of a picture.
         """
         seen: list[int] = tokens[tokens >= store.FIRST].tolist()
-        names, at = list[str](), 0
+        found, at = list[int](), 0
         while at < len(seen):
             count = self.places(seen[at])
             if seen[at : at + count] != [seen[at]] * count:
                 raise ConfigError(f"a row holds a part of the picture {store.name_of(seen[at]):.80}: give all of it")
-            names.append(store.name_of(seen[at]))
+            found.append(seen[at])
             at += count
-        made = [self.made(name) for name in names]
+        return found
+
+    def inputs(self, references: Sequence[int]) -> dict[str, Tensor]:
+        """What a model is given of pictures, one behind the other."""
+        made = [self.made(store.name_of(r)) for r in references]
         keys = [k for k, v in made[0].items() if k != "attention_mask" and v.shape != made[0]["input_ids"].shape]
         return {k: _joined([m[k] for m in made]) for k in keys}
 
@@ -153,7 +159,7 @@ class Seeing(Whole):
         if not bool(seen.any()):
             return super()._given(tokens, position)
         ids, types = torch.where(seen, self.pictures.token, tokens), seen.int()
-        there = {k: self._there(v) for k, v in self.pictures.inputs(tokens).items()}
+        there = {k: _there(self.model, v) for k, v in self.pictures.inputs(self.pictures.listed(tokens)).items()}
         given: dict[str, Any] = {"input_ids": ids, "use_cache": False, **there}
         given |= {name: types for name in ("mm_token_type_ids", "token_type_ids") if name in self.named}
         if self.rope is not None:
@@ -165,9 +171,49 @@ class Seeing(Whole):
             given["position_ids"] = position
         return given
 
-    def _there(self, x: Tensor) -> Tensor:
-        """On the model's device, numbers in its type."""
-        return x.to(self.model.device, self.model.dtype if x.is_floating_point() else None)
+
+class Sighted(Rotary):
+    """The slim forward of a model that sees: its decoder reads, where a picture stands, what tower and projector say.
+
+    These are transformers', and read each picture of a call once, however many rows refer to it.
+
+    Args:
+        model: of transformers, of a family in `decoder_layouts.SEEING`.
+        pictures: its processor.
+    """
+
+    def __init__(self, model: Any, pictures: Pictures) -> None:
+        super().__init__(words(model))
+        self.eyes, self.pictures = model.get_image_features, pictures
+        self.there = partial(_there, model)
+
+    def embed(self, tokens: Tensor, position: Tensor) -> tuple[Tensor, Any]:
+        seen = tokens >= store.FIRST
+        if not bool(seen.any()):
+            return super().embed(tokens, position)
+        x, at = super().embed(tokens.masked_fill(seen, 0), position)
+        listed = self.pictures.listed(tokens)
+        features, first = self.features(listed)
+        return x.index_put((seen,), features[self.rows(listed, first)]), at
+
+    def features(self, listed: Sequence[int]) -> tuple[Tensor, dict[int, int]]:
+        """[P, D] of the pictures that are listed, each once, and the row at which each begins."""
+        first, count = dict[int, int](), 0
+        for reference in listed:
+            if reference not in first:
+                first[reference] = count
+                count += self.pictures.places(reference)
+        given = {k: self.there(v) for k, v in self.pictures.inputs([*first]).items()}
+        return torch.cat([*self.eyes(**given).pooler_output]), first
+
+    def rows(self, listed: Sequence[int], first: Mapping[int, int]) -> list[int]:
+        """Those of all features that pictures have, one behind the other."""
+        return [row for r in listed for row in range(first[r], first[r] + self.pictures.places(r))]
+
+
+def _there(model: Any, x: Tensor) -> Tensor:
+    """On a model's device, numbers in its type."""
+    return x.to(model.device, model.dtype if x.is_floating_point() else None)
 
 
 def tower(model: Any) -> list[tuple[str, Any]]:

@@ -19,7 +19,7 @@ from operant.data.streams import Streams
 from operant.language.learn.optim_step import learning_rate
 from operant.language.model.fresh import tokenizer_for
 from operant.language.model.language_model import LanguageModel
-from operant.language.model.seeing import Pictures, Seeing
+from operant.language.model.seeing import Pictures
 from operant.language.settings.learning import SFTConfig
 from operant.language.settings.runs import BaseConfig
 from operant.language.task.task import Demonstration, Task
@@ -116,14 +116,13 @@ def imitate_seeing(task: Task, cfg: BaseConfig, say: Callable[[str], None]) -> L
     nn.init.zeros_(head.bias)
     optimizer = torch.optim.AdamW([*policy.parameters(), *head.parameters()], lr=cfg.lr, weight_decay=0.0)
     data, schedule = Shuffled(learnt, Streams(cfg.seed)), SFTConfig(lr=cfg.lr, warmup=0.05)
-    seeing, reported = policy.whole, 0
-    assert isinstance(seeing, Seeing)
+    reported = 0
     while data.steps < cfg.examples:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(schedule, data.steps / cfg.examples)
         batch = data(cfg.batch)
         rows = padded([e for e, _ in batch], policy.tokenizer.pad_token_id)
-        states = seeing.hidden(rows.tokens, torch.arange(rows.tokens.shape[1]).expand_as(rows.tokens))
+        states = policy.hidden(rows.tokens)
         words = F.cross_entropy(policy.base.lm_head(states[:, :-1][rows.acted]), rows.tokens[:, 1:][rows.acted])
         eyes = F.cross_entropy(head(states[rows.tokens >= store.FIRST]), torch.tensor([c for _, x in batch for c in x]))
         optimizer.zero_grad()

@@ -39,7 +39,7 @@ SHARE = 0.8
 
 def serves(policy: LanguageModel) -> bool:
     """Whether this is the way to decode the model where it is."""
-    return policy.device.type == "cuda"
+    return policy.device.type == "cuda" and not policy.sees
 
 
 def bucket(count: int, least: int, most: int) -> int:

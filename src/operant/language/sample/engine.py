@@ -24,6 +24,7 @@ from operant.language.sample.decode_state import Decoding, Job, check, check_tok
 from operant.language.sample.hf_decoder import Through
 from operant.language.sample.sampling import Completion, Prompt, Sampling, draw, keep, uniform
 from operant.language.sample.torch_decoder import Eager
+from operant.language.text.pictures import is_picture
 
 __all__ = ["After", "Completion", "Engine", "Prompt", "Sampling", "draw", "keep", "uniform"]
 
@@ -37,7 +38,7 @@ class Engine:
     A row that ends is filled with the next completion; a prompt's keys and values are computed once for all its
     samples. Tiny float32 models on a CPU are decoded by compiled code (its first call on a machine compiles for about
     twenty seconds, later processes read what it left on disk), others by torch; models that the slim forward does not
-    read by transformers, without refilling.
+    read by transformers, without refilling. What a model that sees reads of a picture is computed once a prompt.
 
     Args:
         policy: the model; its own parameters are read, so that it samples as it is at each call.
@@ -103,8 +104,7 @@ class Engine:
         if training:
             self.policy.eval()
         try:
-            # modules of transformers may keep what they compute, which must not be an inference tensor
-            with torch.inference_mode() if self.policy.whole is None else torch.no_grad():
+            with self.policy.without_gradients():
                 yield
         finally:
             if training:
@@ -147,6 +147,8 @@ class Engine:
                 more = after(completion) if after is not None and completion.finish == "stop" else None
                 if more:
                     told = f"what follows a completion of prompt {completion.prompt.id}"
+                    if self.policy.whole is None and any(map(is_picture, more)):
+                        raise ConfigError(f"{told} has a picture, which this model takes in prompts alone: begin one")
                     check_tokens(more, self.policy.vocab, told, sees=self.policy.sees)
                     rows.force(slot, more)
                     if bool(rows.busy[slot]):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
+from operant.language.text.pictures import FIRST
 from operant.math.logprob import categorical_sample
 
 
@@ -67,6 +68,10 @@ class Prompt:
     tokens: tuple[int, ...]
     sample: int = 0  # index of the first sample
     drawn: int = 0  # how many of the tokens, at the end, belong to the completion
+
+    def __post_init__(self) -> None:
+        if self.tokens and self.tokens[-1] >= FIRST:
+            raise ConfigError(f"prompt {self.id}: ends with a picture; put words behind it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

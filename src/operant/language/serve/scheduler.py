@@ -172,8 +172,7 @@ class Scheduler:
 
     def _work(self) -> None:
         try:
-            # modules of transformers may keep what they compute, which must not be an inference tensor
-            with torch.inference_mode() if self.policy.whole is None else torch.no_grad():
+            with self.policy.without_gradients():
                 while self._next():
                     try:
                         self._admit()
