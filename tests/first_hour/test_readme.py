@@ -36,7 +36,7 @@ SHORT = {
     "train dagger LunarLander-v3": "--total-steps 600 --eval.episodes 2 --no-save.videos",
     "train grpo larger.py --algo.lr": "--total-steps 1 --base.examples 64",
     "train loop desk/tiny": "--total-steps 1 --algo.scenarios 2 --sampling.max_tokens 8 --eval.episodes 2 "
-    "--base.examples 16 --base.width 32 --base.layers 1",
+    "--base.examples 16 --base.traces 16 --base.width 32 --base.layers 1",
     "recipe run lqr": "--miniature --seeds 1 --arm lqr",
     "resume last": "--to 22000",
     "sweep": "--trials 2 --seeds 1",

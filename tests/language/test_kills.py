@@ -1,9 +1,9 @@
-"""GRPO killed at every step, in each phase of it, and resumed: the run that was never stopped, bit for bit.
+"""GRPO and LOOP killed at every step, in each phase of it, and resumed: the run never stopped, bit for bit.
 
 The kills are real (SIGKILL to itself), so each needs a process. One process trains once and then forks: this
 file, run as a script. A phase is counted in calls of Python functions, and the kill is at half of those of the
-uninterrupted run: between tokens of the window that is being sampled, between micro-batches or inside the optimizer,
-between files of a checkpoint.
+uninterrupted run: between tokens of the window that is being sampled or of episodes that are being played, between
+micro-batches or inside the optimizer, between files of a checkpoint.
 """
 
 from __future__ import annotations
@@ -26,16 +26,24 @@ from reference.letters import TASK
 
 COMMON: dict[str, Any] = {
     "quiet": True, "eval.episodes": 2, "eval.samples": 0, "save.report": False, "threads": 1, "sampling.max_tokens": 6,
-    "sampling.slots": 5, "algo.prompts": 2, "algo.samples": 4, "algo.lr": 1e-2,
+    "sampling.slots": 5, "algo.samples": 4, "algo.lr": 1e-2,
 }  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
-    "one gradient step, through the pass that the sampler kept": {"total_steps": 4, "save.every": 1},
+    "one gradient step, through the pass that the sampler kept": {
+        "algorithm": "grpo", "total_steps": 4, "save.every": 1, "algo.prompts": 2,
+    },
     "minibatches, a steered penalty, a reference that moves, rewards apart": {
-        "total_steps": 6, "save.every": 2, "algo.batch": 4, "algo.tokens": 40, "algo.epochs": 2, "algo.beta": 0.01,
-        "algo.kl_target": 0.1, "algo.beta_schedule": "adaptive", "algo.reference_every": 3,
-        "algo.aggregation": "normalise_then_sum",
+        "algorithm": "grpo", "total_steps": 6, "save.every": 2, "algo.prompts": 2, "algo.batch": 4, "algo.tokens": 40,
+        "algo.epochs": 2, "algo.beta": 0.01, "algo.kl_target": 0.1, "algo.beta_schedule": "adaptive",
+        "algo.reference_every": 3, "algo.aggregation": "normalise_then_sum",
+    },
+    "episodes of many turns, compared with the others of their group": {
+        "algorithm": "loop", "total_steps": 4, "save.every": 2, "algo.scenarios": 2, "algo.batch": 3,
+        "algo.tokens": 200, "algo.epochs": 2,
     },
 }  # fmt: skip
+FILES = {"grpo": ("mine.py", TASK), "loop": ("mine.py:make", "from reference.tiny_worlds import Counting as make\n")}
+"""What is learnt by each algorithm, and the text of its file."""
 PHASES = ("sample", "learn", "save")
 Place = tuple[str, int]  # phase and step
 
@@ -46,7 +54,7 @@ def test_killed_at_every_step_in_every_phase_a_run_ends_as_if_it_had_not_been(tm
     pytest.importorskip("transformers")
     total, interval = SETTINGS[which]["total_steps"], SETTINGS[which]["save.every"]
     (tmp_path / "settings.json").write_text(json.dumps(COMMON | SETTINGS[which]))
-    (tmp_path / "mine.py").write_text(TASK)
+    (tmp_path / "mine.py").write_text(FILES[SETTINGS[which]["algorithm"]][1])
     command = [sys.executable, __file__, str(tmp_path)]
     paths = os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
@@ -88,12 +96,26 @@ def forked(work: Callable[[], Any], told: Path) -> tuple[int, Any]:
     return os.waitstatus_to_exitcode(status), json.loads(told.read_text()) if told.exists() else None
 
 
-def phases(kill: tuple[Place, int] | None, told: Path) -> Counter[Place]:
+def parts(algorithm: str) -> tuple[Any, str, Any, str, Any]:
+    """What collects, and its method; what samples in it, and its method; and the module of the algorithm."""
+    if algorithm == "grpo":
+        import operant.language.learn.grpo as module
+        from operant.language.episodes.episodes import Rollouts
+        from operant.language.sample.engine import Engine
+
+        return Rollouts, "__call__", Engine, "generate", module
+    import operant.language.learn.loop as module
+    from operant.language.episodes.runner import Runner
+    from operant.language.episodes.world_rollouts import WorldRollouts
+
+    return WorldRollouts, "batch", Runner, "play", module
+
+
+def phases(algorithm: str, kill: tuple[Place, int] | None, told: Path) -> Counter[Place]:
     """Count the calls in each phase of each step, or kill this process at the n-th of one."""
-    import operant.language.learn.grpo as loop
-    from operant.language.episodes.episodes import Rollouts
-    from operant.language.sample.engine import Engine
     from operant.run import drain as run
+
+    rollouts, calls, sampler, samples, loop = parts(algorithm)
 
     count: Counter[Place] = Counter()
     now: list[Any] = [None, 0]  # the rollouts under way, and the step
@@ -114,18 +136,19 @@ def phases(kill: tuple[Place, int] | None, told: Path) -> Counter[Place]:
         finally:
             sys.setprofile(None)
 
-    def collect(self: Rollouts, n: int) -> Any:
+    def collect(self: Any, n: int) -> Any:
         now[:] = [self, self.steps + 1]
         try:
             return sampled(self, n)
         finally:
             now[0] = None
 
-    def generate(self: Engine, *args: Any, **rest: Any) -> Any:
+    def sample(self: Any, *args: Any, **rest: Any) -> Any:
         return within("sample", drawn, self, *args, **rest) if now[0] else drawn(self, *args, **rest)
 
-    sampled, drawn, learnt, saved = Rollouts.__call__, Engine.generate, loop._update, run.snapshot
-    Rollouts.__call__, Engine.generate = collect, generate
+    sampled, drawn, learnt, saved = getattr(rollouts, calls), getattr(sampler, samples), loop._update, run.snapshot
+    setattr(rollouts, calls, collect)
+    setattr(sampler, samples, sample)
     loop._update = lambda *args: within("learn", learnt, *args)
     run.snapshot = lambda *args: within("save", saved, *args)
     return count
@@ -157,10 +180,12 @@ def main(place: Path) -> None:
     torch.set_num_threads(1)
     told, settings = place / "told.json", json.loads((place / "settings.json").read_text())
     settings["model.path"] = str(place / "model")
+    algorithm = settings.pop("algorithm")
+    task = str(place / FILES[algorithm][0])
 
     def train(name: str, kill: tuple[Place, int] | None = None) -> Any:
-        count = phases(kill, told)
-        done = operant.train("grpo", str(place / "mine.py"), runs=place / name, **settings)
+        count = phases(algorithm, kill, told)
+        done = operant.train(algorithm, task, runs=place / name, **settings)
         return outcome(done) | {"count": [[*where, n] for where, n in count.items()]}
 
     def resumed(run: Path) -> Any:
@@ -173,7 +198,7 @@ def main(place: Path) -> None:
 
     warnings.simplefilter("ignore")
     tiny_language("llama").save(place / "model")
-    first = outcome(operant.train("grpo", str(place / "mine.py"), runs=place / "first", **settings))  # imports, kernels
+    first = outcome(operant.train(algorithm, task, runs=place / "first", **settings))  # imports, kernels
     code, whole = forked(lambda: train("whole"), told)
     assert code == 0
     assert whole["files"] == first["files"]

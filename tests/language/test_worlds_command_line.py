@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip("transformers")
 
 import pyarrow.parquet as pq
+import torch
+from safetensors.torch import load_file
 
 import operant
 from operant.cli.main import main
@@ -109,6 +111,21 @@ def test_a_small_base_is_made_once_where_no_model_is_named(place, monkeypatch):
         told.append(newest(run))
     assert told[0] == told[1]
     assert len([*(place / "cache").iterdir()]) == 1
+
+
+def test_the_small_base_is_the_clone_of_equal_settings(place, monkeypatch):
+    """What a preset says of both is said of one model."""
+    monkeypatch.setenv("OPERANT_CACHE", str(place / "same"))
+    base = {"batch": 4, "lr": 2e-3, "traces": 9, "learn": "all"}
+    of = {"seed": 5, "base.seed": 5}
+    learnt(place, type("", (), {"path": ""}), "loop", 1, **LOOP, **of, **{f"base.{k}": v for k, v in base.items()},
+           **{"base.examples": 24})  # fmt: skip
+    made = learnt(place, type("", (), {"path": ""}), "clone", 24, **of, **{f"algo.{k}": v for k, v in base.items()},
+                  **{"algo.length": 128, "algo.warmup": 0.05})  # fmt: skip
+    (folder,) = (place / "same").iterdir()
+    one, other = (load_file(f / "model.safetensors") for f in (folder, newest_checkpoint(made.path)[0]))
+    assert all(torch.equal(x, other[name]) for name, x in one.items())
+    assert one.keys() == other.keys()
 
 
 @pytest.mark.parametrize(

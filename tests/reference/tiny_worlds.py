@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from operant.language.episodes.world import Observation, Scenario
@@ -95,6 +96,21 @@ class _Adding:
     async def close(self) -> None:
         self.world.open_now -= 1
         self.world.closed += 1
+
+
+class Counting(Sum):
+    """Rewards what is said by its length, so that episodes differ."""
+
+    def open(self, scenario: Scenario) -> Any:
+        session = super().open(scenario)
+        step = session.step
+
+        async def counted(action: str) -> Observation:
+            obs = await step(action)
+            return replace(obs, reward=len(action) / 10)
+
+        session.step = counted
+        return session
 
 
 def make(digits: int = 1, turns: int = 4) -> Sum:

@@ -17,6 +17,7 @@ RECIPES: dict[str, str] = {
     "cls-rl": "few-shot classes by reinforcement, with thinking, without, and after the answer",
     "eureka": "rewards that are searched for, against those of experts",
     "general-problem-solver": "means–ends analysis, and where it fails",
+    "loop": "agents of many turns that learn by reward, from a clone that succeeds half the time",
     "lqr": "optimal control against reinforcement learning",
     "mm-eureka": "reinforcement without a divergence, on groups that are neither all right nor all wrong",
     "r1-v": "counting by reinforcement, and compositions that it was not trained on",

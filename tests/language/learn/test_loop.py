@@ -27,7 +27,7 @@ from operant.language.model.language_model import LanguageModel
 from operant.language.sample.engine import Engine, Sampling
 from operant.language.settings.worlds import LOOP_PRESETS, EpisodeConfig, LoopConfig, TurnPPOConfig
 from reference.tiny_language import tiny_model, tiny_tokenizer
-from reference.tiny_worlds import Sum
+from reference.tiny_worlds import Counting, Sum
 
 
 def played(group: int, member: int, rewards: list[float], states: list[str | None], cut: bool = False) -> Played:
@@ -117,21 +117,6 @@ def parts(
     engine = Engine(policy, seed=seed, slots=slots)
     runner = Runner(world, engine, EpisodeConfig(rows=rows), Sampling(max_tokens=tokens, stop=(1,)))  # type: ignore[arg-type]
     return policy, WorldRollouts(runner, seed=1, samples=samples)
-
-
-class Counting(Sum):
-    """Rewards what is said by its length, so that episodes differ."""
-
-    def open(self, scenario: Scenario) -> Any:
-        session, step = super().open(scenario), None
-        step = session.step
-
-        async def counted(action: str) -> Observation:
-            obs = await step(action)
-            return replace(obs, reward=len(action) / 10)
-
-        session.step = counted
-        return session
 
 
 def gradient(cfg: LoopConfig, world: Any, *, apart: bool = False, **options: Any) -> tuple[Tensor, dict[str, float]]:
