@@ -1,4 +1,5 @@
-"""Write docs/recipes/: a page for each recipe from what it says of itself and its published rows, and their index.
+"""Write docs/recipes/: a page for each recipe from what it says of itself and its published rows, their index, and a
+summary of those of models that see.
 
     python docs/recipes.py [FOLDER ...]
 
@@ -9,14 +10,22 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
+from html import escape
+from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 
 from operant.recipes import RECIPES, recipe
-from operant.recipes.page import page
+from operant.recipes.claims import Claim, Verdict
+from operant.recipes.page import interval, page
 from operant.recipes.published import STORED, published
+from operant.recipes.recipe import Recipe
 from operant.recipes.registry import standing
+from operant.recipes.seeing import Arm, Study
 
 PAGES = Path(__file__).resolve().parent / "recipes"
+SUMMARY = "models-that-see"
 
 
 def index() -> str:
@@ -27,7 +36,8 @@ def index() -> str:
         "The named systems of the literature, each one readable file: what it claims, and what became",
     ]
     lines += [
-        "of that here. `operant recipe run NAME` runs one.",
+        "of that here. `operant recipe run NAME` runs one. Those of models that see are",
+        "[on one page](models-that-see.md), paper by paper.",
         "",
         "| recipe | claims that must hold | open questions |",
         "|---|---|---|",
@@ -47,13 +57,102 @@ def index() -> str:
             "|---|---|---|",
             *(f"| {name} | {kind} | {about} |" for name, kind, about in others),
         ]
-    lines += ["", "```{toctree}", ":hidden:", "", *RECIPES, "```", ""]
+    lines += ["", "```{toctree}", ":hidden:", "", SUMMARY, *RECIPES, "```", ""]
     return "\n".join(lines)
 
 
+Row = tuple[Recipe, Study, Claim, Verdict]
+"""A claim of a recipe of models that see."""
+
+
+def seen() -> Iterator[Row]:
+    """Every claim of every recipe of models that see, and what became of it."""
+    for name in RECIPES:
+        its = recipe(name)
+        study = getattr(import_module(its.trial.__module__), "STUDY", None)
+        if isinstance(study, Study):
+            rows, _ = published(its)
+            yield from ((its, study, claim, claim.verdict(rows, its.seeds)) for claim in its.claims)
+
+
+def rewarded(arm: Arm) -> bool:
+    """Whether an arm ends by learning from rewards."""
+    return bool(arm.stages) and arm.stages[-1].algorithm != "sft"
+
+
+def thinking(row: Row) -> bool:
+    """Whether a claim holds an arm that thinks first against one that does not, both rewarded."""
+    _, study, claim, _ = row
+    pair = [study.arms[name] for name in (claim.arm, claim.over) if name is not None]
+    return len({arm.asked.get("mode", "direct") for arm in pair}) == 2 and all(map(rewarded, pair))
+
+
+def against_imitation(row: Row) -> bool:
+    """Whether a claim holds rewards against imitation out of the split that both learnt from."""
+    _, study, claim, _ = row
+    over = study.arms[claim.over] if claim.over is not None else Arm("")
+    imitates = bool(over.stages) and not rewarded(over)
+    return claim.metric.startswith("out") and imitates and rewarded(study.arms[claim.arm])
+
+
+def summary() -> dict[str, str]:
+    """The page of models that see, and its picture."""
+    found = [*seen()]
+    lines = [
+        "# Models that see: what each paper claims, and what became of it here",
+        "",
+        "The papers' models have billions of parameters and were taught by the web; these have half a million, and",
+        "see pictures of 32 pixels. What is said here is said of that scale. Claims were fixed before the runs; an",
+        "open question is answered where its whole interval lies on one side of the bar, and null where it crosses it.",
+    ]
+    ran = any(verdict.estimate is not None for *_, verdict in found)
+    if ran:
+        lines += ["", f"![Claims that have run, each with its bar and its interval]({SUMMARY}.svg)"]
+    for title, chosen in (
+        ("When does thinking help?", [row for row in found if thinking(row)]),
+        ("When does learning from rewards beat imitation, out of its split?", [*filter(against_imitation, found)]),
+    ):
+        lines += ["", f"## {title}", "", "| recipe | question | answer | difference [95 %] |", "|---|---|---|--:|"]
+        lines += [f"| [{its.name}]({its.name}.md) {_cells(claim, verdict)}" for its, _, claim, verdict in chosen]
+    lines += ["", "## Paper by paper"]
+    for its, claims in groupby(found, key=lambda row: row[0]):
+        lines += ["", f"### [{its.title}]({its.name}.md)", "", its.paper, ""]
+        lines += ["| here | kind | verdict | estimate [95 %] |", "|---|---|---|--:|"]
+        for _, _, claim, verdict in claims:
+            text, *rest = _cells(claim, verdict).removeprefix("| ").split(" | ")
+            lines.append(" | ".join([f"| {text}", "must hold" if claim.must else "open", *rest]))
+    return {f"{SUMMARY}.md": "\n".join([*lines, ""])} | ({f"{SUMMARY}.svg": picture(found)} if ran else {})
+
+
+def _cells(claim: Claim, verdict: Verdict) -> str:
+    number = interval(verdict.estimate, verdict.low, verdict.high)
+    return f"| {claim.text} ({'≤' if claim.most else '≥'} {claim.bar:g}) | {verdict.says} | {number} |"
+
+
+def picture(found: list[Row]) -> str:
+    """A line for each claim that has run: its interval, and its bar in the middle; one unit is half the width."""
+    ran = [(its, claim, v) for its, _, claim, v in found if v.estimate is not None]
+    left, wide, high = 560, 300, 22
+    size = f'width="{left + wide + 20}" height="{high * (len(ran) + 1)}"'
+    lines = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">']
+    for i, (its, claim, verdict) in enumerate(ran):
+        y, colour = high * (i + 1), {"holds": "#1b7837", "fails": "#b2182b"}.get(verdict.says, "#666666")
+        low, middle, up = (
+            left + wide / 2 * (1 + max(-1.0, min(1.0, (x or 0.0) - claim.bar)))
+            for x in (verdict.low, verdict.estimate, verdict.high)
+        )
+        lines += [
+            f'<text x="4" y="{y + 4}">{escape(its.name)}: {escape(claim.text)}</text>',
+            f'<path d="M{left + wide / 2:.1f} {y - 9}v18" stroke="#bbbbbb"/>',
+            f'<path d="M{low:.1f} {y}H{up:.1f}" stroke="{colour}" stroke-width="3"/>',
+            f'<circle cx="{middle:.1f}" cy="{y}" r="4" fill="{colour}"/>',
+        ]
+    return "\n".join([*lines, "</svg>", ""])
+
+
 def pages() -> dict[str, str]:
-    """Every page by its file's name."""
-    return {"index.md": index()} | {f"{name}.md": page(recipe(name)) for name in RECIPES}
+    """Every page, and the picture, by its file's name."""
+    return {"index.md": index()} | {f"{name}.md": page(recipe(name)) for name in RECIPES} | summary()
 
 
 if __name__ == "__main__":
