@@ -12,6 +12,7 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
+from operant.control import replay_kernels
 from operant.control.agent import Agent
 from operant.control.ddpg import ddpg_update
 from operant.control.offline.td3_bc import td3_bc_update
@@ -118,6 +119,33 @@ def test_equals_autograd(
         for key, value in readable.items():
             torch.testing.assert_close(metrics[key], value, atol=1e-4, rtol=1e-4, check_dtype=False, msg=key)
         torch.testing.assert_close(a.numbers(), b.numbers(), atol=close, rtol=0, msg=f"update {k}")
+
+
+def test_where_two_critics_are_equal_each_has_its_part() -> None:
+    a, b = (Side("sac", {}, {}, torch.float64) for _ in range(2))
+    for side in (a, b):
+        first, second = side.agent.q.net
+        second.load_state_dict(first.state_dict())
+    batch = batch_of(0, 33, torch.float64)
+    (_, metrics), (_, readable) = b.fused(batch), a.readable(batch)
+    torch.testing.assert_close(metrics["loss/policy"], readable["loss/policy"], check_dtype=False)
+    torch.testing.assert_close(a.numbers(), b.numbers(), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_lowest_critic_of_each_row(seed: int) -> None:
+    q = np.random.default_rng(seed).standard_normal((3, 50)).astype(np.float32)
+    order, ends, least, tied = replay_kernels.lowest(q)
+    assert not tied
+    assert least == pytest.approx(q.min(0).mean(), abs=1e-6)
+    assert sorted(order) == [*range(50)]
+    for k, (begin, end) in enumerate(zip((0, *ends), ends, strict=False)):
+        assert (q[:, order[begin:end]].argmin(0) == k).all()
+    q[1, 7] = q[:, 7].min() - 1.0
+    q[2, 7] = q[1, 7]
+    assert replay_kernels.lowest(q)[3]
+    q[2, 7] = np.nan
+    assert replay_kernels.lowest(q)[3]
 
 
 @pytest.mark.parametrize("name", CONFIGS)

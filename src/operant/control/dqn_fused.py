@@ -19,6 +19,7 @@ from operant.control.mlp import MLP
 from operant.control.perceptrons import FlatAdam, is_plain, side_by_side
 from operant.control.policies import Policy
 from operant.control.settings.values import DQNConfig
+from operant.control.updates import uncompiled
 from operant.data.replay import Transitions
 from operant.data.trajectory import Metrics
 
@@ -94,8 +95,4 @@ def fused_values(cfg: DQNConfig, policy: Policy, judge: Policy, optimizer: torch
         return "the optimiser is not torch.optim.Adam with one group"
     if groups[0]["weight_decay"] or groups[0]["amsgrad"] or groups[0]["maximize"]:
         return "Adam is set to weight decay, AMSGrad or maximisation"
-    try:
-        import_module("operant.control.value_kernels")
-    except ImportError as error:
-        return f"Numba cannot be imported ({error})"
-    return FusedValues(cfg, policy, judge, optimizer)
+    return uncompiled("operant.control.value_kernels") or FusedValues(cfg, policy, judge, optimizer)

@@ -6,7 +6,6 @@ They work on the memory of the torch modules and of the optimiser, so either pat
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from math import inf
 from typing import Any, cast
 
@@ -24,7 +23,7 @@ from operant.control.policies import Critic, Policy
 from operant.control.settings.gradients import SegmentConfig
 from operant.control.settings.imitation import CloningConfig
 from operant.control.settings.ppo import PPOConfig
-from operant.control.updates import weighed
+from operant.control.updates import uncompiled, weighed
 from operant.data.trajectory import Batch, Metrics, Obs, Trajectory, shuffled
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -155,11 +154,7 @@ def obstacle(
         return "the optimiser does not hold the parameters of the policy, then those of the critic"
     if any(groups[0].get(name) for name in UNKNOWN):
         return f"{type(optimizer).__name__} is set to weight decay, momentum, AMSGrad, centring or maximisation"
-    try:
-        import_module("operant.control.kernels")
-    except ImportError as error:
-        return f"Numba cannot be imported ({error})"
-    return None
+    return uncompiled("operant.control.kernels")
 
 
 def _both(agent: Agent) -> tuple[Policy, Critic]:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import sqrt
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
 from operant.control.mlp import MLP
 
+Layer = tuple[Tensor, Tensor]
+"""Weights [N, out, in] and biases [N, 1, out], or their gradients."""
 NARROW = 16
 """Products of so few columns are computed the other way round, as rows: MKL takes a sixth of the time."""
 
@@ -85,9 +88,9 @@ class Perceptrons:
         self.theta, self._at = side_by_side(self.parameters), self.parameters[0].data_ptr()
         self._own = self._views(self.theta)
 
-    def _views(self, flat: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def _views(self, flat: Tensor) -> list[Layer]:
         """By layer: [N, out, in] and [N, 1, out]."""
-        found: list[tuple[Tensor, Tensor]] = []
+        found: list[Layer] = []
         for i, o in pairwise(self.sizes):
             weight, bias, flat = flat.split([self.count * i * o, self.count * o, len(flat) - self.count * (i + 1) * o])
             found.append((weight.view(self.count, o, i), bias.view(self.count, 1, o)))
@@ -103,12 +106,13 @@ class Perceptrons:
             self._ones = x.new_ones(self.count, 1, x.shape[-2])
         self._input = x = x.expand(self.count, *x.shape[-2:])
         for (weight, bias), y in zip(self._used, self._acts, strict=True):
-            x = torch.baddbmm(bias, x, weight.mT, out=y)
+            torch.baddbmm(bias, x, weight.mT, out=y)
             if y is not self._acts[-1]:
                 (torch.relu_ if self._relu else torch.tanh_)(y)
+            x = y
         return x
 
-    def _weights(self) -> list[tuple[Tensor, Tensor]]:
+    def _weights(self) -> list[Layer]:
         if self.parameters[0].data_ptr() != self._at:  # somebody moved them
             self._place()
         return self._own
@@ -118,7 +122,7 @@ class Perceptrons:
 
         With `first` the loss is of the rows from there on alone, and so is `delta`.
         """
-        ones = self._ones[..., first:]
+        ones = self._ones[..., first:] if first else self._ones
         for (weight, bias), x, back in self._back(delta, first):
             if x.shape[-1] < NARROW:
                 weight.copy_((x.mT @ back).mT)
@@ -132,20 +136,28 @@ class Perceptrons:
         *_, (_, _, back) = self._back(delta, 0)
         return _before(back, self._used[0][0])
 
-    def to_input_of(self, chosen: Tensor, delta: Tensor) -> Tensor:
-        """As `to_input`, to [B, D], of the output of one network in each row: [B] int64 which, and dLoss/dy [B].
+    def to_input_of(self, order: Tensor, ends: Sequence[int], slope: float) -> Tensor:
+        """As `to_input`, to [B, D], of the output of one network in each row, whose dLoss/dy is `slope`.
 
         A row costs the products of its own network alone.
+
+        Args:
+            order: [B] int64, the rows of the first network, then those of the second, and so on.
+            ends: [N], where the rows of each end.
+            slope: the same for every row.
         """
-        order = chosen.argsort()
-        ends = torch.bincount(chosen, minlength=self.count).cumsum(0).tolist()
         parts = [slice(*pair) for pair in pairwise((0, *ends))]
-        rows, back = chosen[order] * len(order) + order, delta[order].unsqueeze(-1)
+        back = self._input.new_full((len(order), 1), slope)
         for l in range(len(self._used) - 1, 0, -1):
             weight, behind = self._used[l][0], self._deltas[l - 1][0]
-            for net, part in zip(weight, parts, strict=True):
-                torch.mm(back[part], net, out=behind[part])
-            self._slope(behind, self._acts[l - 1].flatten(0, 1).index_select(0, rows))
+            y = self._deltas[l - 1][1] if self.count > 1 else torch.empty_like(behind)
+            for k, part in enumerate(parts):
+                if weight.shape[1] == 1:
+                    torch.mul(back[part], weight[k], out=behind[part])
+                else:
+                    torch.mm(back[part], weight[k], out=behind[part])
+                torch.index_select(self._acts[l - 1][k], 0, order[part], out=y[part])
+            self._slope(behind, y)
             back = behind
         first = self._used[0][0]
         found = torch.cat([_before(back[part], net) for net, part in zip(first, parts, strict=True)])
@@ -153,11 +165,12 @@ class Perceptrons:
 
     def _back(self, delta: Tensor, first: int) -> Any:
         """From the last layer to the first: where its gradient belongs, its input, and dLoss/d(its sums)."""
-        inputs = [x[:, first:] for x in (self._input, *self._acts[:-1])]
+        inputs = [x[:, first:] if first else x for x in (self._input, *self._acts[:-1])]
         for l in range(len(inputs) - 1, -1, -1):
             yield self._grads[l], inputs[l], delta
             if l > 0:
-                weight, behind = self._used[l][0], self._deltas[l - 1][:, first:]
+                weight, behind = self._used[l][0], self._deltas[l - 1]
+                behind = behind[:, first:] if first else behind
                 torch.mul(delta, weight, out=behind) if weight.shape[1] == 1 else torch.bmm(delta, weight, out=behind)
                 self._slope(behind, inputs[l])
                 delta = behind
@@ -178,7 +191,7 @@ class _Only(Perceptrons):
         self.theta, self.grad, self._grads, self._own = whole.theta, whole.grad, whole._grads, whole._own
         self._begun()
 
-    def _weights(self) -> list[tuple[Tensor, Tensor]]:
+    def _weights(self) -> list[Layer]:
         return [(weight[self._n], bias[self._n]) for weight, bias in self._whole._weights()]
 
 
@@ -241,13 +254,14 @@ class FlatAdam(FlatState):
 
     def step(self, theta: Tensor, grad: Tensor) -> None:
         """One step of the parameters, whose memory is `theta` [P], along `grad` [P]."""
+        from operant.control.replay_kernels import adam
+
         group, (first, second, count) = self.group, self.memory()
-        beta1, beta2 = group["betas"]
-        adam(
-            [theta], [grad], [first], [second], [], [count[0]], fused=True, amsgrad=False, beta1=beta1, beta2=beta2,
-            lr=group["lr"], weight_decay=0.0, eps=group["eps"], maximize=False,
-        )  # fmt: skip
-        count[1:] = count[0]
+        count += 1
+        (beta1, beta2), t = group["betas"], int(count[0])
+        rates = (group["lr"] / (1 - beta1**t), sqrt(1 - beta2**t), 1 - beta1, beta2, 1 - beta2, group["eps"])
+        its = theta.numpy()
+        adam(its, grad.numpy(), first.numpy(), second.numpy(), np.array(rates, its.dtype))
 
 
 def bounded(grad: Tensor, norm: Tensor, most: float | None) -> None:

@@ -6,7 +6,9 @@ on where the other stopped. With g = dLoss/d(output) known, all that is left is 
 
 from __future__ import annotations
 
-from typing import cast
+from importlib import import_module
+from math import log, pi
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,11 +23,9 @@ from operant.control.replay_actor_critic import Drawn, Temperature
 from operant.control.settings.continuous import DDPGConfig, ReplayActorCriticConfig, SACConfig, TD3Config
 from operant.control.settings.offline import TD3BCConfig
 from operant.control.target import Target
+from operant.control.updates import uncompiled
 from operant.data.trajectory import Metrics
-from operant.math.bellman import backup
-from operant.math.logprob import squashed_normal_logp
 from operant.math.offline import value_scale
-from operant.math.soft import soft_value
 
 
 class _ByHand:
@@ -39,20 +39,25 @@ class _ByHand:
         self.policy, self.q, self.q_target = (_of(x) for x in (agent.policy, agent.q, q_target.module))
         self.policy_adam, self.q_adam = (FlatAdam(optimizer, x.parameters) for x in (self.policy, self.q))
         self.max_grad_norm = cfg.max_grad_norm
+        self.kernels: Any = import_module("operant.control.replay_kernels")
+        self.none = np.empty(0, self.q.theta.numpy().dtype)
 
     def values(self, q: Perceptrons, features: Tensor, action: Tensor) -> Tensor:
         """Q_k(s, a) [N, B]."""
         return q.forward(torch.cat([features, action], -1)).squeeze(-1)
 
-    def step_critics(self, b: Drawn, features: Tensor, y: Tensor) -> tuple[Tensor, Metrics]:
-        """One step down Σ_k mean w ½ (Q_k − y)²: |δ| of each decision, and metrics."""
+    def step_critics(
+        self, b: Drawn, features: Tensor, next_q: Tensor, next_cost: np.ndarray | None = None
+    ) -> tuple[Tensor, Metrics]:
+        """One step down Σ_k mean w ½ (Q_k − y)²: |δ| of each decision, and metrics. Of y see `kernels.judged`."""
         q = self.values(self.q, features, b.action)
-        off = q - y
-        weighed = off * b.weight
-        norm = self.q.backward((weighed / off.shape[-1]).unsqueeze(-1))
-        loss = 0.5 * (weighed * off).mean(-1).sum()
+        delta, error = torch.empty_like(q), torch.empty_like(b.reward)
+        cost = self.none if next_cost is None else next_cost
+        arrays = (x.numpy() for x in (b.reward, b.discount, b.terminated, b.weight, delta, error))
+        loss, mean = self.kernels.judged(q.numpy(), next_q.numpy(), cost, *arrays)
+        norm = self.q.backward(delta.unsqueeze(-1))
         self.descend(self.q, self.q_adam, norm)
-        return off.abs_().mean(0), {"loss/value": loss, "value/q": q.mean(), "grad/norm": norm}
+        return error, {"loss/value": q.new_tensor(loss), "value/q": q.new_tensor(mean), "grad/norm": norm}
 
     def step_policy(self, delta: Tensor, first: int = 0) -> None:
         """One step from dLoss/d(output) [B, K], of the rows from `first` on that it looked at."""
@@ -86,8 +91,7 @@ class _Deterministic(_ByHand):
         if self.smoothing:
             noise = self.smoothing * standard_normal(self.generator, tuple(next_action.shape), next_action.device)
             next_action = (next_action + noise.clamp_(-self.bound, self.bound)).clamp_(-1.0, 1.0)
-        y = backup(b.reward, self.values(self.q_target, after, next_action).amin(0), b.terminated, b.discount)
-        error, metrics = self.step_critics(b, features, y)
+        error, metrics = self.step_critics(b, features, self.values(self.q_target, after, next_action))
         if self.q_adam.steps % self.delay:
             return error, metrics
 
@@ -118,53 +122,45 @@ class _Soft(_ByHand):
     ) -> None:  # fmt: skip
         super().__init__(cfg, agent, q_target, optimizer, generator)
         self.temperature, its = temperature, cast(Normal, agent.policy.distribution)
-        self.first = its.log_std_init
+        self.known = np.array([its.log_std_init, *LOG_STD, log(2.0), 0.5 * log(2.0 * pi)], self.none.dtype)
         self.target_entropy = -float(its.columns) if cfg.target_entropy is None else cfg.target_entropy
-        self.by_log, log = cfg.alpha_step == "log", temperature.log
-        self.price, self.price_adam = log.detach().view(1), FlatAdam(temperature.optimizer, [log])
+        self.by_log, its = cfg.alpha_step == "log", temperature.log
+        self.price, self.price_adam = its.detach().view(1), FlatAdam(temperature.optimizer, [its])
 
     @torch.no_grad()
     def __call__(self, b: Drawn) -> tuple[Tensor, Metrics]:
         """One update from a batch."""
         features, after, alpha = self.agent.q.features(b.obs), self.agent.q.features(b.next_obs), self.temperature.value
-        size, both = len(features), self._drawn(torch.cat([after, features]))  # between which the policy stays
-        (next_action, next_logp, *_), (action, logp, free, spread) = zip(*(x.split(size) for x in both), strict=True)
-        next_value = soft_value(self.values(self.q_target, after, next_action).amin(0), next_logp, alpha)
-        y = backup(b.reward, next_value, b.terminated, b.discount)
-        error, metrics = self.step_critics(b, features, y)
+        size, out = len(features), self.policy.forward(torch.cat([after, features]))[0]  # the policy stays between
+        noise = self.generator.standard_normal((2 * size, out.shape[1] // 2), np.float32)
+        action, logp, spread, free = self.kernels.drawn(
+            out.numpy(), noise.astype(self.known.dtype, copy=False), self.known
+        )
+        both, price = torch.from_numpy(action), logp.dtype.type(alpha.item())
+        next_q = self.values(self.q_target, after, both[:size])
+        error, metrics = self.step_critics(b, features, next_q, price * logp[:size])
 
-        q = self.values(self.q, features, action)
-        least, chosen = q.min(0)
-        slope = self._slope(q, least, chosen)[:, features.shape[-1] :]
-        price = alpha.to(q.dtype) / size
-        # log π = log N − Σ log(1 − tanh² u), u = mean + spread: by u it is 2 tanh u, by log deviation −1 besides
-        by_u = 2.0 * price * action + slope * (1.0 - action.square())
-        self.step_policy(torch.cat([by_u, (by_u * spread - price) * free], -1), size)
-        entropy = -logp.mean()
+        least, slope = self._slope(self.values(self.q, features, both[size:]))
+        delta, slope = torch.empty_like(out[size:]), slope[:, features.shape[-1] :]
+        own = (x[size:] for x in (action, spread, free))
+        self.kernels.climbed(slope.numpy(), *own, logp.dtype.type(price / size), delta.numpy())
+        self.step_policy(delta, size)
+        entropy = torch.from_numpy(-logp[size:].mean(keepdims=True))[0]
         if self.temperature.moves:
-            slope = (entropy - self.target_entropy).to(self.price.dtype)
-            self.price_adam.step(self.price, (slope if self.by_log else slope * alpha).view(1))
+            by = (entropy - self.target_entropy).to(self.price.dtype)
+            self.price_adam.step(self.price, (by if self.by_log else by * alpha).view(1))
         self.q_target.theta.lerp_(self.q.theta, self.tau)
-        policy = {"loss/policy": -soft_value(least, logp, alpha).mean(), "policy/entropy": entropy}
+        policy = {"loss/policy": -least - alpha * entropy, "policy/entropy": entropy}
         return error, metrics | policy | {"schedule/temperature": alpha}
 
-    def _slope(self, q: Tensor, least: Tensor, chosen: Tensor) -> Tensor:
-        """The slope [B, D] of the mean of −min_k Q_k by what the critics read."""
-        lowest, size = q == least, len(least)
-        if int(lowest.sum()) == size:
-            return self.q.to_input_of(chosen, torch.full_like(least, -1.0 / size))
-        share = lowest.to(q.dtype)  # where two are equal each has its part
-        return self.q.to_input((share / (share.sum(0) * -size)).unsqueeze(-1)).sum(0)
-
-    def _drawn(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """a = tanh u [B, A], log π(a|s) [B], where the log deviation is not at a bound, and deviation times noise."""
-        mean, raw = self.policy.forward(features)[0].chunk(2, -1)
-        raw = raw + self.first
-        log_std = raw.clamp(*LOG_STD)
-        noise = standard_normal(self.generator, tuple(mean.shape), mean.device)
-        spread = log_std.exp() * noise
-        u = mean + spread
-        return u.tanh(), squashed_normal_logp(mean, log_std, u), (raw == log_std).to(raw.dtype), spread
+    def _slope(self, q: Tensor) -> tuple[float, Tensor]:
+        """The mean of min_k Q_k, and the slope [B, D] of minus it by what the critics read."""
+        size = q.shape[1]
+        order, ends, least, tied = self.kernels.lowest(q.numpy())
+        if not tied:
+            return least, self.q.to_input_of(torch.from_numpy(order), ends.tolist(), -1.0 / size)
+        share = (q == q.amin(0)).to(q.dtype)  # where two are equal each has its part
+        return least, self.q.to_input((share / (share.sum(0) * -size)).unsqueeze(-1)).sum(0)
 
 
 def fused_deterministic(
@@ -199,7 +195,7 @@ def _obstacle(agent: Agent, optimizer: torch.optim.Optimizer) -> str | None:
         return "the optimiser is not torch.optim.Adam with one group for the policy and one for the critics"
     if any(g[name] for g in optimizer.param_groups for name in ("weight_decay", "amsgrad", "maximize")):
         return "Adam is set to weight decay, AMSGrad or maximisation"
-    return None
+    return uncompiled("operant.control.replay_kernels")
 
 
 def _nets(module: Policy | ActionValues) -> list[nn.Module]:

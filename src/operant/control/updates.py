@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Protocol, TypeVar
 
 import torch
@@ -80,6 +81,15 @@ def by_hand(setting: str, made: Callable[[], T | str]) -> T | None:
         return found
     if setting == "on":
         raise ConfigError(f"algo.fused is on, but the hand-written update does not apply: {found}")
+    return None
+
+
+def uncompiled(kernels: str) -> str | None:
+    """Why this module of kernels cannot be had; None where it can."""
+    try:
+        import_module(kernels)
+    except ImportError as error:
+        return f"Numba cannot be imported ({error})"
     return None
 
 
