@@ -245,6 +245,9 @@ def test_the_card_tells_where_each_number_of_an_observation_comes_from():
         {"a": spaces.Discrete(3, start=5), "b": spaces.Box(0, 1, (2, 2)), "c": spaces.Tuple([spaces.MultiBinary(2)])}
     )
     table = layout(Observations(space))
+    said = layout(Observations(spaces.Dict({"said": spaces.Text(5)})))
+    assert "| 0 to 4 | `['said']" in said
+    assert "a code for each" in said
     for row in ("| 0 to 2 | `['a']", "one-hot, from 5", "| 3 to 6 | `['b']", "row-major", "| 7 to 8 | `['c'][0]"):
         assert row in table
 
@@ -253,6 +256,8 @@ POLICIES = """
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+
+from operant.env.text import Words
 
 
 class Seen(gymnasium.Env):
@@ -277,6 +282,10 @@ def picture():
     return Seen(spaces.Box(0, 255, (8, 8), np.uint8))
 
 
+def told():
+    return Seen(spaces.Dict({"a": Words(("go", "left", "right"), 3), "b": spaces.Box(0, 1, (5, 5), np.float32)}))
+
+
 def mixed():
     return Seen(spaces.Dict({"a": spaces.Box(0, 255, (8, 8), np.uint8), "b": spaces.Box(0, 1, (2,), np.float32)}))
 """
@@ -288,6 +297,9 @@ def mixed():
         ("Seen", {"env.action_mask": "info"}, ""),
         ("picture", {"policy.network": "minatar-cnn"}, ""),
         ("picture", {"policy.network": "minatar-cnn", "env.action_mask": "info"}, ""),
+        ("told", {}, ""),
+        ("told", {"policy.text": "transformer", "policy.join": "cross-attention"}, ""),
+        ("told", {"policy.join": "gated", "policy.network": "grid-cnn"}, ""),
         ("Seen", {"policy.memory": "gru"}, "it remembers from step to step"),
         ("mixed", {"policy.network": "minatar-cnn"}, "pictures and numbers"),
     ],

@@ -11,6 +11,7 @@ from operant.config.registry import ALGORITHMS, CONTROL, settings_of
 from operant.control.settings.adversarial import AdversaryRun
 from operant.control.settings.data import DataRun
 from operant.env import record_data, write_data
+from operant.env.text import Words
 
 FILE = """
 import gymnasium
@@ -81,6 +82,58 @@ def shown(algorithm, env, folder):
     data = record_data(env, lambda obs, info: int(info["action_mask"].argmax()), episodes=4)
     length = {"algo.length": 4} if "length" in model.model_fields["algo"].annotation.model_fields else {}
     return {"data.path": str(write_data(data, folder / "shown"))} | length
+
+
+class Spoken(gymnasium.Env):
+    """A sentence, and numbers beside it."""
+
+    observation_space = spaces.Dict({"said": Words(("go", "left", "right"), 3), "speed": spaces.Box(-1, 1, (2,))})
+
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._seen(), {}
+
+    def step(self, action):
+        self.steps += 1
+        return self._seen(), 1.0, False, self.steps == 6, {"cost": 0.0}
+
+    def _seen(self):
+        said = ("go left", "Go right!", "")[self.np_random.integers(3)]
+        return {"said": said, "speed": self.np_random.uniform(-1, 1, 2).astype(np.float32)}
+
+
+class Steered(Spoken):
+    """The same, by two numbers."""
+
+    action_space = spaces.Box(np.array([-1.0, 0.0], np.float32), np.array([3.0, 0.5], np.float32))
+
+
+SHOWN = [n for n in CHOOSING if "expert" in settings_of(n).model_fields["algo"].annotation.model_fields
+         or issubclass(settings_of(n), DataRun | AdversaryRun)]  # fmt: skip
+
+
+@pytest.mark.parametrize("algorithm", [n for n in (*CHOOSING, *CONTINUOUS) if n not in SHOWN])
+def test_what_is_said_is_read_by_every_method(algorithm, tmp_path):
+    env = Steered if algorithm in CONTINUOUS else Spoken
+    settings = {
+        "total_steps": 32, "env.num": 2, "policy.join": "gated", "policy.text_size": 4, "policy.hidden": (16,),
+        "eval.episodes": 1, "save.videos": False, "save.report": False,
+    }  # fmt: skip
+    fields = settings_of(algorithm).model_fields["algo"].annotation.model_fields
+    few = FEW if "learning_starts" in fields else {"horizon": 8}
+    settings |= {f"algo.{name}": value for name, value in few.items() if name in fields}
+
+    if algorithm == "q-actor-critic":
+        with pytest.raises(ConfigError, match="reads no text"):
+            operant.train(algorithm, env, runs=tmp_path, quiet=True, **settings)
+        return
+    run = operant.train(algorithm, env, runs=tmp_path, quiet=True, **settings)
+    policy = operant.Run(run.path, env=env).policy
+    assert env.action_space.contains(policy.act({"said": "go where?", "speed": np.zeros(2, np.float32)}))
+    assert any(".reader." in name for name in policy.state_dict())
 
 
 class Sight(gymnasium.Env):

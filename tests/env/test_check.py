@@ -88,11 +88,11 @@ class ActionSpaceIsANumber(Sound):
         self.action_space = 2
 
 
-@broken("error", "the observation space is a Text, which has no fixed length", "observation_space")
+@broken("error", "the observation space is a Sequence, which has no fixed length", "observation_space")
 class Speaks(Sound):
     def __init__(self):
         super().__init__()
-        self.observation_space = spaces.Text(8)
+        self.observation_space = spaces.Sequence(spaces.Discrete(8))
 
 
 @broken("error", "the action space at ['a'] is a Text", "action_space")

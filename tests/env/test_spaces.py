@@ -56,10 +56,9 @@ def test_a_batch_is_never_the_array_it_was_given():
     ("space", "words"),
     [
         (spaces.Sequence(spaces.Discrete(2)), "the observation space is a Sequence"),
-        (spaces.Text(5), "the observation space is a Text"),
         (spaces.Graph(spaces.Box(-1, 1, (2,)), None), "the observation space is a Graph"),
         (spaces.OneOf([spaces.Discrete(2), spaces.Discrete(3)]), "the observation space is a OneOf"),
-        (spaces.Dict({"said": spaces.Tuple([spaces.Text(5)])}), "at ['said'][0] is a Text"),
+        (spaces.Dict({"said": spaces.Tuple([spaces.Sequence(spaces.Text(5))])}), "at ['said'][0] is a Sequence"),
     ],
     ids=lambda value: type(value).__name__,
 )

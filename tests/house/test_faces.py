@@ -11,6 +11,7 @@ FACES = [
     "operant.control",
     "operant.design",
     "operant.games",
+    "operant.grounded",
     "operant.language",
     "operant.mdp",
     "operant.recipes",

@@ -26,7 +26,7 @@ TAKES = {
         "a whole number of frames, 1 or more, then perhaps `zero`: what an episode begins with in their place",
     ),
     "grey": (),
-    "key": ("the name of a key of the observation",),
+    "key": ("the name of a key of the observation, or the names of several",),
     "max-and-skip": ("a whole number of frames, 2 or more",),
     "noop-start": ("the most steps, a whole number of 1 or more",),
     "one-hot": ("for each number of the last axis how many values it may have, whole numbers of 1 or more",),
@@ -34,6 +34,10 @@ TAKES = {
     "resize": ("height and width, whole numbers of 1 or more",),
     "sticky": ("a probability, from 0 up to, not including, 1",),
     "time-limit": ("a whole number of steps, 1 or more",),
+    "words": (
+        "a key of the observation that is a text, then perhaps how many words it has at most, then perhaps the words "
+        "that have codes of their own",
+    ),
 }
 """Every wrapper and what it takes."""
 _LEAST = {"max-and-skip": 2}
@@ -42,7 +46,7 @@ _OF_TRAINING = ("episodic-life", "clip-reward")
 
 
 class Wrapper(NamedTuple):
-    """One wrapper: its name, and its numbers, or a word: of a key, of what a stack is padded with, or of ranges."""
+    """One wrapper: its name, and its numbers, or words: of keys, of a padding, of ranges, or of a text."""
 
     name: str
     numbers: tuple[float, ...] = ()
@@ -62,6 +66,11 @@ def read(text: str) -> Wrapper:
         raise ValueError(f"there is no wrapper {name!r}: use one of {', '.join([*PRESETS, *TAKES])}")
     if name == "key" and rest:
         return Wrapper(name, (), rest.strip())
+    if name == "words" and rest.strip():
+        key, *more = rest.split()
+        if more and not (more[0].isdecimal() and 0 < int(more[0]) < 2**15):
+            raise ValueError(f"wrapper {text!r}: behind the key stands how many words it has at most, 1 or more")
+        return Wrapper(name, tuple(float(n) for n in more[:1]), " ".join((key, *more[1:])))
     if name == "randomise":
         try:
             ranges(rest)
@@ -82,7 +91,7 @@ def read(text: str) -> Wrapper:
     elif name == "clip-reward":
         sound = not rest or (len(numbers) == 2 and abs(numbers[0]) < float("inf") and numbers[0] < numbers[1])
     else:
-        sound = name != "key" and not rest
+        sound = name not in ("key", "words") and not rest
     if not sound:
         raise ValueError(f"wrapper {text!r}: {name} takes {', '.join(TAKES[name]) or 'nothing'}")
     return Wrapper(name, numbers, padding)

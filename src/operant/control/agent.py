@@ -24,7 +24,8 @@ from operant.control.flow import Flow
 from operant.control.mlp import MLP
 from operant.control.network import OwnFeatures, OwnNetwork
 from operant.control.networks.renorm import RenormedMLP
-from operant.control.networks.trunk import Headed, Trunk, plain
+from operant.control.networks.text import Reading
+from operant.control.networks.trunk import READING, Headed, Trunk, plain
 from operant.control.networks.value import ValueHead
 from operant.control.normalizer import ObsNormalizer, RewardScale
 from operant.control.policies import ActionValues, Critic, Policy
@@ -112,7 +113,7 @@ class Agent(Acting, nn.Module):
         Above a trunk they have hidden layers, where features and action meet.
         """
         spec = self.spec
-        trunk = self._trunk(generator) if spec.network or spec.memory else None
+        trunk = self._trunk(generator) if spec.deep else None
         features = self.layout.vector_size if trunk is None else trunk.features
         chooses, its = spec.action_kind == "discrete", self.policy.distribution
         columns = its.columns if spec.action_kind == "box" else composed(its).numbers + sum(composed(its).sizes)
@@ -304,21 +305,26 @@ class Agent(Acting, nn.Module):
     def _trunk(self, generator: torch.Generator) -> Trunk:
         spec = self.spec
         own = OwnFeatures(spec.network, self.layout.vector_size, generator) if spec.own else None
-        return Trunk(self.layout, spec.network or "mlp", own, self.normalizer, spec.memory, spec.memory_size, generator)
+        reads = Reading(spec.text, spec.text_size, spec.join) if spec.text and spec.join else READING
+        return Trunk(
+            self.layout, spec.network or "mlp", own, self.normalizer, spec.memory, spec.memory_size, generator, reads
+        )
 
     def _net(self, outputs: int, out_gain: float, generator: torch.Generator, trunk: Trunk | None) -> nn.Module:
         """What gives so many numbers: a perceptron, or hidden layers above a trunk, where there is more to it.
 
-        Above convolutions alone there are no hidden layers: they end in some of their own.
+        Above convolutions alone there are no hidden layers: they end in some of their own. A text beside them needs
+        some.
         """
         spec = self.spec
-        if trunk is None and not (spec.network or spec.memory):
+        if trunk is None and not spec.deep:
             return self._head((self.layout.vector_size, *spec.hidden), outputs, out_gain, generator, behind=False)
-        if trunk is None and spec.own and not (spec.memory or spec.head):
+        if trunk is None and spec.own and not (spec.memory or spec.head or spec.text):
             own = OwnFeatures(spec.network, self.layout.vector_size, generator)
             return OwnNetwork(own, outputs, out_gain=out_gain, generator=generator)
         trunk = trunk or self._trunk(generator)
-        hidden = () if spec.own or not self.layout.vector_size else spec.hidden
+        beside = spec.join == "concat"  # what only stands side by side has to meet yet
+        hidden = spec.hidden if beside or (self.layout.vector_size and not spec.own) else ()
         return Headed(trunk, self._head((trunk.features, *hidden), outputs, out_gain, generator, behind=True))
 
     def _head(

@@ -140,6 +140,8 @@ def exploration(
     order, second, noise = generators = [streams.numpy(name) for name in names]
     flat = Layout(env.observations, env.obs_dim, sees=False)
     dim = flat.vector_size
+    if cfg.bonus != "none":
+        flat.refuse_text(f"explore.bonus {cfg.bonus}")
     bonus: CountBonus | RandomDistillation | None = None
     if cfg.bonus == "count":
         bonus = CountBonus(_cells(env.observation_space, cfg.cell))

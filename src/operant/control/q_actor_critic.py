@@ -44,6 +44,7 @@ class ActionValue(Trained):
         spec = agent.spec
         between = agent.interface
         self._flat = Layout(None if between is None else between.observations, spec.obs_dim, sees=False)
+        self._flat.refuse_text("the critic of actions of this method")
         sizes = (self._flat.vector_size + sum(spec.action_sizes), *spec.hidden, 1)
         net = MLP(sizes, spec.activation, out_gain=0.01, generator=generator).to(next(agent.parameters()).device)
         super().__init__(net, np.random.default_rng(0), lr=cfg.lr, batch=1)

@@ -19,6 +19,7 @@ from operant.control.collector_compiled import collector
 from operant.control.explore import exploration
 from operant.control.networks.convolutional import CONVOLUTIONAL
 from operant.control.networks.memory import Memory
+from operant.control.networks.text import HEADS
 from operant.control.settings.policy import ControlRun, PolicyConfig
 from operant.control.spec import AgentSpec, action_sizes
 from operant.control.train_state import Networks
@@ -26,6 +27,7 @@ from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.env import ActionKind, EnvLike, Supervisor, VectorEnv, make
 from operant.env.interface import Interface, pixels
+from operant.env.text import TEXT
 from operant.run.device import device_of
 from operant.run.evaluate import Evaluator, supervisor
 from operant.run.job import Counter, Job, Position
@@ -177,8 +179,10 @@ def agent_spec(cfg: ControlRun, env: VectorEnv, apart: bool) -> AgentSpec:
         raise ConfigError(
             f"policy.network is {network!r}, expected {known}, or file.py:make for a network of your own.{guess}"
         )
+    reads = _reading(cfg, env)
     spec = AgentSpec(
         **between.encoded(),
+        **reads,
         obs_dim=env.obs_dim,
         action_kind=between.actions.kind,
         action_sizes=action_sizes(env.action_space),
@@ -186,7 +190,7 @@ def agent_spec(cfg: ControlRun, env: VectorEnv, apart: bool) -> AgentSpec:
         network="" if network == "mlp" else network,
         memory="" if its.memory == "none" else its.memory,
         memory_size=0 if its.memory == "none" else its.memory_size,
-        shared=shared(its, cfg.algorithm if apart else ""),
+        shared=shared(its, cfg.algorithm if apart else "", reads=bool(reads)),
         std=its.std,
         squash=its.squash,
         activation=its.activation,
@@ -194,14 +198,37 @@ def agent_spec(cfg: ControlRun, env: VectorEnv, apart: bool) -> AgentSpec:
         obs_clip=its.obs_clip if its.normalize_obs else None,
         reward_clip=its.reward_clip if its.normalize_reward else None,
     )
-    if spec.observation_space is None and (spec.network or env.observations.mask or spec.action_kind == "composite"):
+    if spec.observation_space is None and (
+        spec.network or reads or env.observations.mask or spec.action_kind == "composite"
+    ):
         raise ConfigError(f"{cfg.env.id} has a Dict space with keys that are neither text nor whole numbers")
     if network in CONVOLUTIONAL and not spec.layout(between).pictures:
         raise ConfigError(f"{cfg.env.id} observes no picture for policy.network {network}: --policy.network mlp")
     return spec
 
 
-def shared(policy: PolicyConfig, apart: str) -> bool:
+def _reading(cfg: ControlRun, env: VectorEnv) -> dict[str, Any]:
+    """Of the spec, how a text is read; nothing where there is none.
+
+    Raises:
+        ConfigError: if it cannot be read like that, or there is nothing to read.
+    """
+    its, seen = cfg.policy, [part.space for part in env.observations.parts]
+    chosen = [
+        name for name in ("text", "text_size", "join") if getattr(its, name) != PolicyConfig.model_fields[name].default
+    ]
+    if not any(isinstance(space, TEXT) for space in seen):
+        if chosen:
+            raise ConfigError(f"policy.{chosen[0]} is set and {cfg.env.id} observes no text: leave it out")
+        return {}
+    if its.text == "transformer" and its.text_size % HEADS:
+        raise ConfigError(f"policy.text_size is {its.text_size}, and a transformer needs a multiple of {HEADS}")
+    if its.join != "concat" and all(isinstance(space, TEXT) for space in seen):
+        raise ConfigError(f"policy.join is {its.join} and {cfg.env.id} observes nothing but text: leave it out")
+    return {"text": its.text, "text_size": its.text_size, "join": its.join}
+
+
+def shared(policy: PolicyConfig, apart: str, *, reads: bool = False) -> bool:
     """Whether policy and critic have one trunk: as set, or where it sees pictures, which costs most.
 
     A memory is not shared by itself: the critic's errors, which are as large as returns, would saturate it.
@@ -217,7 +244,7 @@ def shared(policy: PolicyConfig, apart: str) -> bool:
         return False
     if policy.shared is None:
         return policy.network in CONVOLUTIONAL
-    if policy.shared and policy.network == "mlp" and policy.memory == "none":
+    if policy.shared and policy.network == "mlp" and policy.memory == "none" and not reads:
         raise ConfigError(
             "policy.shared is on, but a perceptron without memory has no trunk to share: leave it out, or give "
             "policy.memory or a network that sees"

@@ -28,13 +28,14 @@ from operant.control.mlp import ACTIVATIONS
 from operant.control.multimodal import Discretised, Mixture
 from operant.control.networks.convolutional import CONVOLUTIONAL, refuse_small
 from operant.control.networks.layout import Layout
+from operant.control.networks.text import JOINS
 from operant.env.interface import Interface
 from operant.env.spaces import ActionKind, Actions
 
 OPTIONAL = (
     "network", "memory", "memory_size", "shared", "std", "squash", "critics", "observation_space", "action_space",
     "action_mask", "head", "atoms", "value_min", "value_max", "dueling", "noisy", "layer_norm", "batch_renorm",
-    "components", "bins", "flow",
+    "components", "bins", "flow", "text", "text_size", "join",
 )  # fmt: skip
 """Of a spec, what `policy.json` leaves out where it is as in a perceptron that sees a vector."""
 
@@ -73,6 +74,9 @@ class AgentSpec:
     components: int = 0  # of a mixture of normal distributions for continuous actions; 0: one
     bins: int = 0  # into which each number of a continuous action falls; 0: it has a density
     flow: int = 0  # steps from noise to a continuous action; 0: it does not flow
+    text: Literal["", "gru", "transformer"] = ""  # by what it reads; "" where nothing is said
+    text_size: int = 0  # numbers for a word
+    join: Literal["", "concat", "film", "gated", "cross-attention"] = ""  # how what is said meets what is seen
 
     def as_json(self) -> dict[str, Any]:
         """What `policy.json` holds: what is not beyond a perceptron that sees a vector is left out."""
@@ -83,6 +87,11 @@ class AgentSpec:
     def own(self) -> bool:
         """Whether its network is a person's own code."""
         return bool(self.network) and self.network not in CONVOLUTIONAL
+
+    @property
+    def deep(self) -> bool:
+        """Whether there is a trunk: something that sees, reads or remembers."""
+        return bool(self.network or self.memory or self.text)
 
     def interface(self) -> Interface | None:
         """What stands between the environment's spaces and the agent; None where the spaces are not known.
@@ -214,8 +223,8 @@ def weights(spec: AgentSpec) -> int:
     if type(spec.memory_size) is not int or spec.memory_size < (1 if spec.memory else 0):
         raise ValueError("policy.json: memory_size is not a positive whole number")
     _check_values(spec)
-    if spec.network or spec.memory:
-        return _recurrent(spec) + (_convolutional(spec) if spec.network in CONVOLUTIONAL else 0)
+    if spec.deep:
+        return _recurrent(spec) + _reading(spec) + (_convolutional(spec) if spec.network in CONVOLUTIONAL else 0)
     outputs = sum(spec.action_sizes) * max(1, spec.atoms)
     inputs = spec.layout(spec.interface()).vector_size
     widths = (inputs, *spec.hidden)
@@ -249,6 +258,20 @@ def _check_values(spec: AgentSpec) -> None:
 def _recurrent(spec: AgentSpec) -> int:
     gates = {"": 0, "lstm": 4, "gru": 3}[spec.memory]
     return gates * spec.memory_size**2 * _trunks(spec)
+
+
+def _reading(spec: AgentSpec) -> int:
+    """Weights of what reads, at least.
+
+    Raises:
+        ValueError: if its settings are none, or nothing is said in its observations.
+    """
+    scripts = spec.layout(spec.interface()).scripts
+    known = spec.text in ("gru", "transformer") and (spec.join == "concat" or spec.join in JOINS)
+    fits = known and type(spec.text_size) is int and spec.text_size >= 1
+    if bool(scripts) != fits or not (fits or (spec.text, spec.text_size, spec.join) == ("", 0, "")):
+        raise ValueError("policy.json: unknown text, text_size or join, or none where there is text to read")
+    return sum((script.count + spec.text_size) * spec.text_size for script in scripts) * _trunks(spec)
 
 
 def _trunks(spec: AgentSpec) -> int:

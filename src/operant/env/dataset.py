@@ -18,6 +18,7 @@ from operant.env.interface import Interface
 from operant.env.leaf import FLOAT, at, leaves
 from operant.env.masks import INFO, KEY
 from operant.env.spaces import Actions, Observations, action_dtype
+from operant.env.text import TEXT, Codes
 
 Array = NDArray[Any]
 
@@ -255,7 +256,10 @@ def raw_observations(seen: Observations, rows: Array) -> list[Any]:
 
 
 def _decoded(space: Any, x: Array) -> Array:
-    """The values [N, *shape] of a plain space, for its columns."""
+    """The values [N, *shape] of a plain space, or the texts [N], for its columns."""
+    if isinstance(space, TEXT):
+        codes = Codes(space)
+        return np.array([codes.text(row) for row in x])
     if isinstance(space, spaces.Box | spaces.MultiBinary):
         return x.reshape(len(x), *space.shape).astype(space.dtype)
     counts = np.atleast_1d(np.asarray(space.n if isinstance(space, spaces.Discrete) else space.nvec)).ravel()

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from operant.config.errors import EnvError
+from operant.env.text import Words
 
 LARGEST = 10_000_000
 """Numbers of a space that is read from a file."""
@@ -33,6 +34,11 @@ def encode_space(space: gymnasium.Space[Any]) -> dict[str, Any]:
             return {"is": "multidiscrete", "n": space.nvec.tolist(), "start": start, "dtype": str(space.dtype)}
         case spaces.MultiBinary():
             return {"is": "multibinary", "n": np.asarray(space.n).tolist()}
+        case Words():
+            return {"is": "words", "words": [*space.words], "length": space.length}
+        case spaces.Text():
+            least, most = int(space.min_length), int(space.max_length)
+            return {"is": "text", "least": least, "most": most, "characters": "".join(sorted(space.character_set))}
         case spaces.Dict():
             return {"is": "dict", "parts": [[_key(key), encode_space(inner)] for key, inner in space.spaces.items()]}
         case spaces.Tuple():
@@ -56,12 +62,22 @@ def decode_space(code: dict[str, Any]) -> gymnasium.Space[Any]:
             return spaces.MultiDiscrete(code["n"], np.dtype(code["dtype"]).type, start=code["start"])
         case "multibinary":
             return spaces.MultiBinary(code["n"])
+        case "words":
+            return Words(code["words"], _length(code["length"]))
+        case "text":
+            return spaces.Text(_length(code["most"]), min_length=code["least"], charset=str(code["characters"]))
         case "dict":
             return spaces.Dict([(_unkey(key), decode_space(inner)) for key, inner in code["parts"]])
         case "tuple":
             return spaces.Tuple([decode_space(inner) for inner in code["parts"]])
         case other:
             raise ValueError(f"there is no space {other!r}")
+
+
+def _length(length: Any) -> int:
+    if type(length) is not int or length > LARGEST:
+        raise ValueError(f"a text of {length} is none, or too long")
+    return length
 
 
 def _bounds(bound: NDArray[Any]) -> list[Any]:

@@ -10,7 +10,10 @@ from typing import Any, cast
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.spaces.utils import flatdim
 from numpy.typing import NDArray
+
+from operant.env.text import TEXT, Codes
 
 PLAIN = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 FLOAT = np.dtype("<f4")
@@ -69,12 +72,18 @@ def is_picture(space: gymnasium.Space[Any]) -> bool:
     return drawn(space) and len(space.shape or ()) <= 4
 
 
+def width(space: gymnasium.Space[Any]) -> int:
+    """How many numbers stand for a plain space or a text: Gymnasium's, and of text its most codes."""
+    return Codes(space).length if isinstance(space, TEXT) else int(flatdim(space))
+
+
 class Leaf:
-    """A plain space inside the observations: writes what it holds into its columns of a row."""
+    """A plain space or a text inside the observations: writes what it holds into its columns of a row."""
 
     def __init__(self, path: str, space: gymnasium.Space[Any], part: Part) -> None:
         self.part, self.space, self.shape = part, space, tuple(space.shape or ())
         self.name = f"the observation{path and ' at ' + path}"
+        self._codes = Codes(space) if isinstance(space, TEXT) else None
         self._least = self._count = self._first = np.zeros(0, np.int64)  # of numbered spaces, by component
         if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
             counts: Any = space.n if isinstance(space, spaces.Discrete) else space.nvec
@@ -87,7 +96,7 @@ class Leaf:
         if values.shape[1:] != self.shape:
             said = f"{self.name} has shape {values.shape[1:]}"
             raise ValueError(f"{said}, the observation space says {self.shape}")
-        if values.dtype.kind not in "fiub":
+        if values.dtype.kind not in ("U" if self._codes else "fiub"):
             raise ValueError(f"{self.name} is of type {values.dtype}, the observation space says {self.space.dtype}")
         flat, out = values.reshape(len(values), math.prod(self.shape)), rows[:, self.part.columns]
         if self.part.picture:
@@ -97,6 +106,14 @@ class Leaf:
             return
         if rows.dtype == np.uint8:
             out = out.view(FLOAT)
+        if self._codes:
+            for row, text in zip(out, values.tolist(), strict=True):
+                try:
+                    row[:] = self._codes.of(text)
+                except ValueError as error:
+                    said = f"{self.name} is {text!r:.200}, {error}"
+                    raise ValueError(f"{said}, the observation space says {self.space}") from error
+            return
         if isinstance(self.space, spaces.Box | spaces.MultiBinary):
             if isinstance(self.space, spaces.MultiBinary):
                 self._refuse(flat, (flat == 0) | (flat == 1))

@@ -2,6 +2,7 @@
 
 Every episode is the one that the package itself would play: grids come from its own generators and seeds, and a step
 gives its observation, reward and end to the last bit. So it does not matter to a run which of the two it is played by.
+The mission stands beside the grid where it is asked for.
 """
 
 from __future__ import annotations
@@ -25,18 +26,24 @@ from operant.env.wrappers import planes
 
 _RULES = ("step", "reset", "_reward", "gen_obs", "gen_obs_grid", "get_view_exts")
 """What a level must leave as it is to be stepped here; BabyAI's, which follow an instruction, do not."""
+_SHOWN = {
+    "key image": ([], ["one-hot"]),
+    "key image mission": (["words"], ["words", "one-hot"], ["one-hot", "words"]),
+}
+"""What is looked at, and what may be done to it."""
 _THINGS = ("Wall", "Floor", "Door", "Key", "Ball", "Box", "Goal", "Lava")
 
 
 def is_level(spec: EnvSpec, kwargs: Mapping[str, Any], wrappers: Sequence[str], *beside: object) -> bool:
     """Whether an id is a level of MiniGrid with no rules of its own, and its symbols are all that is looked at.
 
-    `wrappers` are "key image", or these and "one-hot …"; nothing `beside` may be set.
+    `wrappers` are "key image", or "key image mission" and "words mission …", and then perhaps "one-hot …"; nothing
+    `beside` may be set.
     """
     if not str(spec.entry_point).startswith("minigrid.envs:") or spec.additional_wrappers or any(beside):
         return False
     names = [text.split()[0] for text in wrappers if text.split()]
-    if names not in (["key"], ["key", "one-hot"]) or wrappers[0].split() != ["key", "image"]:
+    if not names or names[1:] not in _SHOWN.get(" ".join(wrappers[0].split()), ()):
         return False
     if {"max_episode_steps", "render_mode"} & {*kwargs, *spec.kwargs} or spec.max_episode_steps or numba_missing():
         return False
@@ -76,6 +83,8 @@ class MiniGrid:
         self._cells = np.zeros((self.num, grid.width, grid.height), np.int32)
         self._agent, self._carried = np.zeros((self.num, 3), np.int64), np.zeros(self.num, np.int32)
         self._elapsed = np.zeros(self.num, np.int64)
+        self._parts = {part.keys: part.columns for part in self.observations.parts}
+        self._said = np.zeros((self.num, self.obs_dim), self.observations.dtype)  # the missions, in their columns
         self.steps = 0
 
     def reset(self, seed: int) -> NDArray[Any]:
@@ -132,6 +141,10 @@ class MiniGrid:
             level: Any = self._envs[i].unwrapped
             self._cells[i] = np.array([*map(self._code, level.grid.grid)]).reshape(level.height, level.width).T
             self._agent[i] = *level.agent_pos, level.agent_dir
+            if ("mission",) in self._parts:
+                seen: Any = self._envs[i].observation_space
+                blank = np.zeros_like(seen["image"].low)
+                self.observations.write({"image": blank, "mission": level.mission}, self._said[i])
         self._carried[i], self._elapsed[i] = self._kernels.EMPTY, 0
 
     def _code(self, thing: Any) -> int:
@@ -152,9 +165,14 @@ class MiniGrid:
     def _look(self, copies: NDArray[np.int64]) -> NDArray[Any]:
         image = self._images(self.num)
         self._kernels.observe(self._cells, self._agent, self._carried, self._sees_through, copies, image)
-        return self._rows(image[copies])
+        return self._rows(image[copies], copies)
 
-    def _rows(self, image: NDArray[np.uint8]) -> NDArray[Any]:
+    def _rows(self, image: NDArray[np.uint8], copies: NDArray[np.int64] | None = None) -> NDArray[Any]:
         for counts in self._counts:
             image = planes(image, counts)
-        return image.reshape(len(image), -1).astype(self.observations.dtype)
+        flat = image.reshape(len(image), -1)
+        if ("mission",) not in self._parts:
+            return flat.astype(self.observations.dtype)
+        rows = self._said.copy() if copies is None else self._said[copies]
+        rows[:, self._parts[("image",)]] = flat
+        return rows

@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium import spaces
 
 from operant.config.errors import EnvError
+from operant.env.text import Words
 
 Env = gymnasium.Env[Any, Any]
 Answer = tuple[Any, float, bool, bool, dict[str, Any]]
@@ -146,6 +147,36 @@ class Probe(Env):
         return self._observe(), reward if last else 0.0, last, False, {}
 
 
+class Told(Env):
+    """One decision: things of `colours` stand in places by chance, "take the red one" says which is paid 1, the rest 0.
+
+    Where it is `misled`, the sentence is of a colour drawn anew: whoever follows it is paid by chance.
+    """
+
+    COLOURS = ("red", "green", "blue", "grey")
+
+    def __init__(self, misled: bool = False) -> None:
+        n, self.misled = len(self.COLOURS), misled
+        words = Words(("take", "the", "one", *self.COLOURS), 4)
+        self.observation_space = spaces.Dict({"said": words, "seen": spaces.MultiDiscrete([n] * n)})
+        self.action_space = spaces.Discrete(n)
+        self._seen, self._wanted = np.arange(n), 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Draw places and a colour."""
+        super().reset(seed=seed)
+        self._seen = self.np_random.permutation(len(self.COLOURS))
+        self._wanted = said = int(self.np_random.integers(len(self._seen)))
+        if self.misled:
+            said = int(self.np_random.integers(len(self._seen)))
+        return {"said": f"Take the {self.COLOURS[said]} one", "seen": self._seen}, {}
+
+    def step(self, action: Any) -> Answer:
+        """Pay, and end."""
+        paid = float(self._seen[int(action)] == self._wanted)
+        return {"said": "", "seen": self._seen}, paid, True, False, {}
+
+
 def constant() -> Env:
     """Make probe 1: one decision, one state, reward 1. The value must become 1; if not, look at the value loss."""
     return Probe()
@@ -169,3 +200,8 @@ def chosen() -> Env:
 def matched() -> Env:
     """Make probe 5: one decision, reward 1 for action 1 in state 1 and action 0 in state -1, else -1: both at once."""
     return Probe(tossed=True, by_state=True, by_action=True)
+
+
+def told(misled: bool = False) -> Env:
+    """Make a `Told` environment: 1 by reading, 0.25 by chance, and where it is `misled`."""
+    return Told(misled)

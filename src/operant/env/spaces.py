@@ -8,12 +8,12 @@ from typing import Any, Literal, cast
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.spaces.utils import flatdim
 from numpy.typing import NDArray
 
 from operant.config.errors import EnvError
-from operant.env.leaf import FLOAT, PLAIN, Leaf, Part, array, at, fits, is_picture, leaves
+from operant.env.leaf import FLOAT, PLAIN, Leaf, Part, array, at, fits, is_picture, leaves, width
 from operant.env.masks import INFO, KEY, Masks
+from operant.env.text import TEXT
 
 ActionKind = Literal["discrete", "multidiscrete", "multibinary", "box", "composite"]
 
@@ -55,10 +55,11 @@ def action_dtype(space: gymnasium.Space[Any]) -> type[np.int64] | type[np.float3
 class Observations:
     """Turns observations of `space` into rows of D numbers, and refuses what lies outside it.
 
-    Box is ravelled, Discrete and MultiDiscrete become one-hot, MultiBinary is ravelled, Dict and Tuple are their parts
-    one after the other (the order of `gymnasium.spaces.utils.flatten`). Every part is held against its own space: keys
-    and lengths, shapes, types, whole numbers within their range. The bounds of a Box of fractions are not looked at, as
-    sound environments overstep them by rounding (`check_env` tells of it), nor are those of a Box that stands alone.
+    Box is ravelled, Discrete and MultiDiscrete become one-hot, MultiBinary is ravelled, a text its codes, Dict and
+    Tuple their parts one after the other (in the order of `gymnasium.spaces.utils.flatten`). Every part is held against
+    its space: keys and lengths, shapes, types, whole numbers within their range. The bounds of a Box of fractions are
+    not looked at, as sound environments overstep them by rounding (`check_env` tells of it), nor are those of a Box
+    that stands alone.
 
     Rows are float32. Where the space holds a picture (`is_picture`: bytes from 0 to 255 over a plane) they are uint8:
     a picture takes its bytes, every other part those of its float32 numbers, four each, little-endian.
@@ -79,7 +80,7 @@ class Observations:
         numbers: F, how many numbers `floats` gives.
         parts: what stands in the features, in order, so that a row can be cut up without knowing more.
 
-    Raises EnvError for a space that holds one without a fixed length (Sequence, Graph, Text), or if there is no mask.
+    Raises EnvError for a space that holds one without a fixed length (Sequence, Graph), or if there is no mask.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Observations:
             self._seen = spaces.Dict({k: s for k, s in cast("spaces.Dict", space).items() if k != self._key})
         found = [*leaves(self._seen)]
         for path, _, inner in found:
-            if not isinstance(inner, PLAIN):
+            if not isinstance(inner, (*PLAIN, *TEXT)):
                 raise EnvError(
                     f"the observation space{path and ' at ' + path} is a {type(inner).__name__}, which has no fixed "
                     f"length: {_instead(space)}"
@@ -105,12 +106,12 @@ class Observations:
         self.features = 0
         for path, keys, inner in found:
             picture = is_picture(inner)
-            size = flatdim(inner) * (FLOAT.itemsize if packed and not picture else 1)
+            size = width(inner) * (FLOAT.itemsize if packed and not picture else 1)
             part = Part(keys, inner, slice(self.features, self.features + size), picture)
             self._leaves.append(Leaf(path, inner, part))
             self.features += size
         self.parts = tuple(leaf.part for leaf in self._leaves)
-        self.numbers = flatdim(self._seen)
+        self.numbers = sum(width(inner) for _, _, inner in found)
         self.dim = self.features + self.mask
         self._alone = self._key is None and isinstance(space, spaces.Box)
         self._start = int(space.start) if isinstance(space, spaces.Discrete) else 0
@@ -249,7 +250,7 @@ class Observations:
 
 def _instead(space: gymnasium.Space[Any]) -> str:
     wrap = "wrap the environment with gymnasium.wrappers.TransformObservation so that it is a Box"
-    alone = """take another key of the observation alone, --env.wrappers '["key NAME"]', or """
+    alone = """take another key of the observation alone, --env.wrappers '["key NAME"]', of a text "words NAME", or """
     return (alone if isinstance(space, spaces.Dict) else "") + wrap
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from operant.config.errors import ConfigError, EnvError, user_code
 from operant.config.wrappers import Wrapper, parsed
+from operant.env.text import Words, words_in
 
 Env = gymnasium.Env[Any, Any]
 
@@ -173,22 +174,57 @@ def resized(obs: NDArray[np.uint8], down: Shares, across: Shares) -> NDArray[np.
 
 
 def _key(env: Env, wrapper: Wrapper) -> Env:
-    space = env.observation_space
-    if not isinstance(space, spaces.Dict) or wrapper.word not in space.spaces:
-        raise Unfit(f"an observation with a key {wrapper.word!r}")
-    return wrappers.TransformObservation(env, lambda obs: obs[wrapper.word], space[wrapper.word])
+    space, keys = env.observation_space, wrapper.word.split()
+    has: Any = space.spaces if isinstance(space, spaces.Dict) else {}
+    if wrapper.word in has:
+        return wrappers.TransformObservation(env, lambda obs: obs[wrapper.word], has[wrapper.word])
+    if missing := [key for key in keys if key not in has]:
+        raise Unfit(f"an observation with a key {missing[0]!r}")
+    its = spaces.Dict({key: has[key] for key in keys})
+    return wrappers.TransformObservation(env, lambda obs: {key: obs[key] for key in its}, its)
+
+
+def _words(env: Env, wrapper: Wrapper) -> Env:
+    """A text is read by words: those that its space tells, or those that are named."""
+    space, (key, *named) = env.observation_space, wrapper.word.split()
+    inner = space.spaces.get(key) if isinstance(space, spaces.Dict) else None
+    if not isinstance(space, spaces.Dict) or inner is None or getattr(inner.dtype, "kind", "") != "U":
+        raise Unfit(f"an observation with a text at a key {key!r}")
+    its = words_in(inner)
+    if named:
+        its = Words(named, int(wrapper.numbers[0]))
+    elif its is None:
+        raise Unfit(f"an observation that tells its words, or to be told them: words {key} LENGTH WORD WORD …")
+    elif wrapper.numbers:
+        its = Words(its.words, int(wrapper.numbers[0]))
+    return wrappers.TransformObservation(env, lambda obs: obs, spaces.Dict({**space.spaces, key: its}))
 
 
 def _one_hot(env: Env, wrapper: Wrapper) -> Env:
-    """Symbols [..., K] as planes [..., Σ n] of 0 and 1: what a symbol is called says nothing of how large it is."""
-    space, counts = env.observation_space, np.array(wrapper.numbers, np.int64)
-    shape = tuple(space.shape or ())
-    kind = (space.dtype or np.dtype(np.float64)).kind if isinstance(space, spaces.Box | spaces.MultiDiscrete) else ""
-    if kind not in ("i", "u") or not shape or shape[-1] != len(counts):
-        raise Unfit(f"an observation of whole numbers whose last axis has {len(counts)}")
+    """Symbols [..., K] as planes [..., Σ n] of 0 and 1: what a symbol is called says nothing of how large it is.
 
-    its = spaces.Box(0, 1, (*shape[:-1], int(counts.sum())), np.uint8)
-    return wrappers.TransformObservation(env, lambda obs: planes(obs, counts), its)
+    Of a Dict that is its one part of such symbols.
+    """
+    space, counts = env.observation_space, np.array(wrapper.numbers, np.int64)
+    if not isinstance(space, spaces.Dict):
+        if not _symbols(space, len(counts)):
+            raise Unfit(f"an observation of whole numbers whose last axis has {len(counts)}")
+        return wrappers.TransformObservation(env, lambda obs: planes(obs, counts), _planes_of(space, counts))
+    fitting = [key for key, inner in space.spaces.items() if _symbols(inner, len(counts))]
+    if len(fitting) != 1:
+        raise Unfit(f"an observation with one part of whole numbers whose last axis has {len(counts)}")
+    its = spaces.Dict({**space.spaces, fitting[0]: _planes_of(space[fitting[0]], counts)})
+    return wrappers.TransformObservation(env, lambda obs: {**obs, fitting[0]: planes(obs[fitting[0]], counts)}, its)
+
+
+def _symbols(space: gymnasium.Space[Any], last: int) -> bool:
+    """Whether a space is of whole numbers whose last axis is so long."""
+    plain = isinstance(space, spaces.Box | spaces.MultiDiscrete) and (space.dtype or np.dtype(float)).kind in ("i", "u")
+    return plain and (space.shape or ())[-1:] == (last,)
+
+
+def _planes_of(space: gymnasium.Space[Any], counts: NDArray[np.int64]) -> spaces.Box:
+    return spaces.Box(0, 1, (*(space.shape or ())[:-1], int(counts.sum())), np.uint8)
 
 
 def planes(obs: NDArray[Any], counts: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -235,4 +271,5 @@ _MAKERS: dict[str, Callable[[Env, Wrapper], Env]] = {
     "resize": _resize,
     "sticky": lambda env, w: wrappers.StickyAction(env, w.numbers[0]),
     "time-limit": lambda env, w: wrappers.TimeLimit(env, int(w.numbers[0])),
+    "words": _words,
 }

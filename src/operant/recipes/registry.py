@@ -16,6 +16,7 @@ RECIPES: dict[str, str] = {
     "alphago": "imitation, a pool, values and search, stage by stage",
     "cls-rl": "few-shot classes by reinforcement, with thinking, without, and after the answer",
     "eureka": "rewards that are searched for, against those of experts",
+    "gated-attention": "instructions that open and shut channels of what is seen",
     "general-problem-solver": "means–ends analysis, and where it fails",
     "loop": "agents of many turns that learn by reward, from a clone that succeeds half the time",
     "lqr": "optimal control against reinforcement learning",

@@ -13,7 +13,10 @@ from gymnasium import spaces
 from operant.config.text import clean
 from operant.env.masks import INFO
 from operant.env.spaces import Observations
+from operant.env.text import TEXT
 from operant.view.page import environment
+
+SAID = "a code for each of its words or characters: 0 behind the end, 1 if unknown, then by their place in policy.json"
 
 
 def card(
@@ -65,7 +68,15 @@ def layout(observations: Observations) -> str:
         leaf, path = part.space, "".join(f"[{key!r}]" for key in part.keys)
         hot = isinstance(leaf, spaces.Discrete | spaces.MultiDiscrete)
         start = f", from {leaf.start}" if isinstance(leaf, spaces.Discrete) and leaf.start else ""
-        how = f"one-hot{start}" if hot else "row-major" if len(leaf.shape or ()) > 1 else "as it is"
+        how = (
+            SAID
+            if isinstance(leaf, TEXT)
+            else f"one-hot{start}"
+            if hot
+            else "row-major"
+            if len(leaf.shape or ()) > 1
+            else "as it is"
+        )
         how += ", four bytes a float32" if packed and not part.picture else ""
         ends = f"{part.columns.start} to {part.columns.stop - 1}"
         rows.append(f"| {ends} | `{path or 'observation'}`: `{_one_line(leaf)}` | {how} |")

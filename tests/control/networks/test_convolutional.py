@@ -12,12 +12,13 @@ SIZES = {  # of 84×84×4 (MinAtar 10×10×4): parameters, by hand from the pape
         9 * a * b + b + 4 * (9 * b * b + b) for a, b in [(4, 16), (16, 32), (32, 32)]
     ) + 11 * 11 * 32 * 256 + 256,
     "minatar-cnn": (3 * 3 * 4 * 16 + 16) + (8 * 8 * 16 * 128 + 128),
+    "grid-cnn": (3 * 3 * 4 * 32 + 32) + (10 * 10 * 32 * 128 + 128),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_it_has_the_layers_of_its_paper(name):
-    side = 10 if name == "minatar-cnn" else 84
+    side = 10 if name in ("minatar-cnn", "grid-cnn") else 84
     net = CONVOLUTIONAL[name](4, side, side, torch.Generator().manual_seed(0))
     assert sum(p.numel() for p in net.parameters()) == SIZES[name]
     out = net(torch.rand(3, 4, side, side))

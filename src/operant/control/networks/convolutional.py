@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
-from math import sqrt
+from math import prod, sqrt
 from typing import Any, TypeVar, cast
 
 import torch
@@ -11,11 +12,37 @@ from torch import Tensor, nn
 
 from operant.config.errors import ConfigError
 
-LEAST = {"nature-cnn": 36, "impala-resnet": 8, "minatar-cnn": 3}
+LEAST = {"nature-cnn": 36, "impala-resnet": 8, "minatar-cnn": 3, "grid-cnn": 1}
 """The shorter side of a picture that each network can take, in pixels."""
 
 
-class NatureCNN(nn.Module):
+class Convolutional(nn.Module):
+    """Layers that see, from a picture to maps, and one above them that gives features.
+
+    Attributes:
+        features: F.
+        maps: C, H and W of what the last convolution gives.
+    """
+
+    features: int
+    layers: nn.Sequential
+    dense: nn.Linear
+    maps: tuple[int, int, int]
+
+    def forward(self, picture: Tensor, between: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """[B, C, H, W] → [B, F]; what stands `between` goes from maps to maps of the same size."""
+        maps = self.layers(_laid(picture))
+        return self.dense((maps if between is None else between(maps)).flatten(1)).relu()
+
+    def _above(self, channels: int, height: int, width: int, features: int, generator: torch.Generator) -> None:
+        with torch.no_grad():
+            self.maps = cast(
+                "tuple[int, int, int]", tuple(self.layers(torch.zeros(1, channels, height, width)).shape[1:])
+            )
+        self.features, self.dense = features, _dense(prod(self.maps), features, generator)
+
+
+class NatureCNN(Convolutional):
     """Three convolutions, 32 of 8×8 by 4, 64 of 4×4 by 2, 64 of 3×3, and 512 units (Mnih et al. 2015)."""
 
     def __init__(self, channels: int, height: int, width: int, generator: torch.Generator) -> None:
@@ -23,31 +50,32 @@ class NatureCNN(nn.Module):
         self.layers = nn.Sequential(
             _conv(channels, 32, 8, generator, stride=4), nn.ReLU(),
             _conv(32, 64, 4, generator, stride=2), nn.ReLU(),
-            _conv(64, 64, 3, generator), nn.ReLU(), nn.Flatten(),
+            _conv(64, 64, 3, generator), nn.ReLU(),
         )  # fmt: skip
-        self.dense = _dense(_flat(self.layers, channels, height, width), 512, generator)
-        self.features = 512
-
-    def forward(self, picture: Tensor) -> Tensor:
-        """[B, C, H, W] → [B, 512]."""
-        return self.dense(self.layers(_laid(picture))).relu()
+        self._above(channels, height, width, 512, generator)
 
 
-class MinAtarCNN(nn.Module):
+class MinAtarCNN(Convolutional):
     """One convolution, 16 of 3×3, and 128 units, for boards of ten by ten (Young and Tian 2019)."""
 
     def __init__(self, channels: int, height: int, width: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.layers = nn.Sequential(_conv(channels, 16, 3, generator), nn.ReLU(), nn.Flatten())
-        self.dense = _dense(_flat(self.layers, channels, height, width), 128, generator)
-        self.features = 128
-
-    def forward(self, picture: Tensor) -> Tensor:
-        """[B, C, H, W] → [B, 128]."""
-        return self.dense(self.layers(_laid(picture))).relu()
+        self.layers = nn.Sequential(_conv(channels, 16, 3, generator), nn.ReLU())
+        self._above(channels, height, width, 128, generator)
 
 
-class ImpalaResNet(nn.Module):
+class GridCNN(Convolutional):
+    """One convolution, 32 of 3×3 that keep the size, and 128 units: for rooms of a few cells whose things have several
+    properties each.
+    """
+
+    def __init__(self, channels: int, height: int, width: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(_conv(channels, 32, 3, generator, padding=1), nn.ReLU())
+        self._above(channels, height, width, 128, generator)
+
+
+class ImpalaResNet(Convolutional):
     """Three times a convolution, a maximum over 3×3 by 2 and two residual blocks, of 16, 32 and 32 channels, and 256
     units (Espeholt et al. 2018, figure 3, right).
     """
@@ -56,16 +84,13 @@ class ImpalaResNet(nn.Module):
         super().__init__()
         widths = (channels, 16, 32, 32)
         stages = [_Stage(a, b, generator) for a, b in pairwise(widths)]
-        self.layers = nn.Sequential(*stages, nn.ReLU(), nn.Flatten())
-        self.dense = _dense(_flat(self.layers, channels, height, width), 256, generator)
-        self.features = 256
-
-    def forward(self, picture: Tensor) -> Tensor:
-        """[B, C, H, W] → [B, 256]."""
-        return self.dense(self.layers(_laid(picture))).relu()
+        self.layers = nn.Sequential(*stages, nn.ReLU())
+        self._above(channels, height, width, 256, generator)
 
 
-CONVOLUTIONAL = {"nature-cnn": NatureCNN, "impala-resnet": ImpalaResNet, "minatar-cnn": MinAtarCNN}
+CONVOLUTIONAL = {
+    "nature-cnn": NatureCNN, "impala-resnet": ImpalaResNet, "minatar-cnn": MinAtarCNN, "grid-cnn": GridCNN,
+}  # fmt: skip
 """Networks that see, by name: from channels, height, width and a generator to a module [B, C, H, W] → [B, features]."""
 
 
@@ -138,8 +163,3 @@ def _initialised(layer: Layer, generator: torch.Generator) -> Layer:
 def _device() -> torch.device:
     """Where new tensors go: "meta" where only shapes are asked for."""
     return torch.get_default_device()
-
-
-@torch.no_grad()
-def _flat(layers: nn.Module, channels: int, height: int, width: int) -> int:
-    return int(layers(torch.zeros(1, channels, height, width)).shape[1])

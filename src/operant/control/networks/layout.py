@@ -1,4 +1,4 @@
-"""What the numbers of a row of observations are: a vector, pictures, and what is allowed."""
+"""What the numbers of a row of observations are: a vector, pictures, texts, and what is allowed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from operant.config.errors import ConfigError
 from operant.env.spaces import Observations
+from operant.env.text import TEXT, Codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,20 @@ class Picture:
         return x.reshape(-1, *self.size).float() * self.scale
 
 
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A text in a row: where its codes stand, and how many there are to choose from."""
+
+    columns: slice
+    packed: bool  # whether four bytes make a code
+    length: int
+    count: int
+
+    def read(self, rows: Tensor) -> Tensor:
+        """[B, D] → [B, L] int64, 0 behind the end."""
+        return _numbers(rows[:, self.columns], self.packed).long().clamp(0, self.count - 1)
+
+
 class Layout:
     """The columns of rows [..., D], as `operant.env.spaces.Observations` writes them.
 
@@ -68,6 +84,7 @@ class Layout:
     Attributes:
         vector_size: V, numbers of the vector.
         pictures: in the order of the space.
+        scripts: texts, likewise.
         bytes: whether rows are uint8.
         packed: whether some of these bytes are of float32 numbers.
         choices: C, the last columns of a row, that say what is allowed; 0 without a mask.
@@ -75,23 +92,28 @@ class Layout:
 
     def __init__(self, observations: Observations | None, dim: int, *, sees: bool) -> None:
         self.pictures: list[Picture] = []
+        self.scripts: list[Script] = []
         self.choices = 0 if observations is None else observations.mask
         self.dim, self._features = dim, dim - self.choices
         self.bytes = observations is not None and observations.dtype == np.uint8
         self.packed = False
         self._vector: list[tuple[slice, bool]] = []  # columns, and whether four bytes make a number
         self.vector_size = self._features
-        if observations is None or not (self.bytes or sees):
+        said = observations is not None and any(isinstance(part.space, TEXT) for part in observations.parts)
+        if observations is None or not (self.bytes or sees or said):
             return
         self.vector_size = 0
         for part in observations.parts:
-            shape = tuple(part.space.shape or ())
-            if sees and _is_picture(part.space):
+            shape, packed = tuple(part.space.shape or ()), self.bytes and not part.picture
+            if isinstance(part.space, TEXT):
+                codes = Codes(part.space)
+                self.scripts.append(Script(part.columns, packed, codes.length, codes.count))
+                self.packed |= packed
+            elif sees and _is_picture(part.space):
                 top = float(np.max(part.space.high)) if isinstance(part.space, spaces.Box) else 1.0
                 scale = 1.0 / 255.0 if part.picture or top == 255.0 else 1.0
                 self.pictures.append(Picture("".join(f"[{key!r}]" for key in part.keys), part.columns, shape, scale))
             else:
-                packed = self.bytes and not part.picture
                 self._vector.append((part.columns, packed))
                 self.packed |= packed
                 width = part.columns.stop - part.columns.start
@@ -99,10 +121,15 @@ class Layout:
 
     def vector(self, rows: Tensor) -> Tensor:
         """[..., D] → [..., V] float32."""
-        if not self._vector and not self.pictures:
+        if not self._vector and not self.pictures and not self.scripts:
             return rows if self.choices == 0 else rows[..., : self._features]
         parts = [_numbers(rows[..., columns], packed) for columns, packed in self._vector]
         return torch.cat(parts, -1) if parts else rows.new_empty((*rows.shape[:-1], 0), dtype=torch.float32)
+
+    def refuse_text(self, what: str) -> None:
+        """Raises ConfigError where there is a text, which `what` would not read."""
+        if self.scripts:
+            raise ConfigError(f"{what} reads no text, and the environment says one: leave it out with the wrapper key")
 
     def allowed(self, rows: Tensor) -> Tensor | None:
         """[..., D] → [..., C] bool, or None where nothing is ruled out."""

@@ -1,19 +1,25 @@
-"""From rows of observations to features: pictures through convolutions, numbers as they are, then perhaps memory."""
+"""From rows of observations to features: pictures through convolutions, texts read, numbers as they are, then perhaps
+memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from math import sqrt
 
 import torch
 from torch import Tensor, nn
 
+from operant.control.mlp import MLP
 from operant.control.network import OwnFeatures
 from operant.control.networks.convolutional import CONVOLUTIONAL, refuse_small
 from operant.control.networks.layout import Layout
 from operant.control.networks.memory import Memory
+from operant.control.networks.text import JOINS, Reader, Reading
 from operant.control.normalizer import ObsNormalizer
 from operant.data.trajectory import Obs
 
+READING = Reading()
 TOGETHER = 1024
 """Pictures that pass through convolutions at a time where there is no gradient."""
 
@@ -32,6 +38,8 @@ class Trunk(nn.Module):
         memory: "lstm", "gru" or "".
         memory_size: H.
         generator: where the weights come from.
+        reading: of texts, where there are some. They meet the maps of pictures, or, where there are none, one layer
+            above the vector; or, by "concat", stand beside all features.
 
     Attributes:
         features: F, numbers that it gives.
@@ -44,7 +52,7 @@ class Trunk(nn.Module):
 
     def __init__(
         self, layout: Layout, network: str, own: OwnFeatures | None, normalizer: ObsNormalizer | None, memory: str,
-        memory_size: int, generator: torch.Generator,
+        memory_size: int, generator: torch.Generator, reading: Reading = READING,
     ) -> None:  # fmt: skip
         super().__init__()
         self.layout, self.normalizer, self.own = layout, normalizer, own
@@ -55,10 +63,25 @@ class Trunk(nn.Module):
             refuse_small(network, f"the observation{picture.name}", height, width)
             self.convolutions.append(CONVOLUTIONAL[network](channels, height, width, generator))
         self.features += sum(int(module.features) for module in self.convolutions)  # pyright: ignore[reportArgumentType]
+        self.reader: Reader | None = None
+        if layout.scripts:
+            self._reads(reading, generator)
         self.memory, self.state, self.offset = None, 0, 0
         if memory:
             self.memory = Memory("lstm" if memory == "lstm" else "gru", self.features, memory_size, generator)
             self.features, self.state = memory_size, self.memory.state
+
+    def _reads(self, reading: Reading, generator: torch.Generator) -> None:
+        """Layers for texts, and for how they meet the rest."""
+        self.reader, self.joins, self.lift = Reader(self.layout.scripts, reading, generator), nn.ModuleList(), None
+        if reading.join == "concat":
+            self.features += self.reader.size
+            return
+        channels = [int(module.maps[0]) for module in self.convolutions]  # pyright: ignore[reportIndexIssue]
+        if not channels:
+            self.lift = MLP((self.features, reading.size), "relu", out_gain=sqrt(2.0), generator=generator)
+            self.features, channels = reading.size, [reading.size]
+        self.joins.extend(JOINS[reading.join](n, self.reader, generator) for n in channels)
 
     def forward(self, obs: Obs) -> Tensor:
         """[..., D] → [..., F]; with memory whole rows, [B, T, …] → [B, T, F]."""
@@ -88,8 +111,17 @@ class Trunk(nn.Module):
         vector = self.layout.vector(rows)
         vector = vector if self.normalizer is None else self.normalizer(vector)
         seen = [vector if self.own is None else self.own(vector)] if self.layout.vector_size else []
-        pairs = zip(self.layout.pictures, self.convolutions, strict=True)
-        parts = [*seen, *(module(picture.read(rows)) for picture, module in pairs)]
+        pictures = [picture.read(rows) for picture in self.layout.pictures]
+        if self.reader is None or not self.joins:
+            said = [] if self.reader is None else [self.reader(rows).whole]
+            parts = [*seen, *(module(x) for x, module in zip(pictures, self.convolutions, strict=True)), *said]
+        else:
+            read = self.reader(rows)
+            ways = [partial(join, read=read) for join in self.joins]
+            if self.lift is not None:
+                return ways[0](self.lift(seen[0]).relu().unsqueeze(-1)).squeeze(-1)
+            each = zip(pictures, self.convolutions, ways, strict=True)
+            parts = [*seen, *(module(x, way) for x, module, way in each)]
         return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
 

@@ -15,8 +15,15 @@ class PolicyConfig(Section):
 
     network: str = Field(
         default="mlp",
-        description="mlp; for pictures nature-cnn, impala-resnet or minatar-cnn; or file.py:make: your make(obs_dim) "
-        "returns a torch module from observations to features",
+        description="mlp; for pictures nature-cnn, impala-resnet, minatar-cnn or grid-cnn; or file.py:make: your "
+        "make(obs_dim) returns a torch module from observations to features",
+    )
+    text: Literal["gru", "transformer"] = Field(default="gru", description="what reads a text that is observed")
+    text_size: PositiveInt = Field(default=64, description="numbers for each of its words or characters")
+    join: Literal["concat", "film", "gated", "cross-attention"] = Field(
+        default="concat",
+        description="how a text meets what is seen: beside its features, or, in the maps of pictures, by a scale and a "
+        "shift for each channel, a gate for each, or by attention of each place to the words",
     )
     memory: Literal["none", "lstm", "gru"] = Field(
         default="none", description="a recurrent layer, for what one observation does not show"
