@@ -17,6 +17,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,7 @@ def phases(algorithm: str, kill: tuple[Place, int] | None, told: Path) -> Counte
     sampled, drawn, learnt, saved = getattr(rollouts, calls), getattr(sampler, samples), loop._update, run.snapshot
     setattr(rollouts, calls, collect)
     setattr(sampler, samples, sample)
-    loop._update = lambda *args: within("learn", learnt, *args)
-    run.snapshot = lambda *args: within("save", saved, *args)
+    loop._update, run.snapshot = partial(within, "learn", learnt), partial(within, "save", saved)
     return count
 
 
