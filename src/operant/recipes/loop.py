@@ -30,7 +30,7 @@ HOW: dict[str, tuple[str, dict[str, Any]]] = {
 """What each way of learning is told beside the settings of its world."""
 MINIATURE: dict[str, Any] = {
     "total_steps": 1, "algo.scenarios": 2, "algo.samples": 2, "eval.episodes": 2, "sampling.max_tokens": 4,
-    "base.width": 16, "base.layers": 1, "base.traces": 4, "base.examples": 4, "base.batch": 2,
+    "base.width": 16, "base.layers": 1, "base.traces": 4, "base.examples": 4, "base.batch": 2, "save.report": False,
 }  # fmt: skip
 
 
