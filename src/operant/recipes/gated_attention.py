@@ -33,7 +33,7 @@ def trial(t: Trial) -> Mapping[str, float]:
     if words == "vizdoom" and "OPERANT_DATA" not in os.environ:
         t.say(f"{t.arm}: the paper's instructions are not at hand (OPERANT_DATA); templates have rows of their own")
         return {}
-    its = SETTINGS | {"policy.join": join, "env.kwargs": ROOMS | {"words": words, "misled": misled}}
+    its: dict[str, Any] = SETTINGS | {"policy.join": join, "env.kwargs": ROOMS | {"words": words, "misled": misled}}
     if t.miniature:
         its |= {"env.num": 8, "algo.horizon": 16, "eval.episodes": 8}
     run = train("ppo", ROOM, seed=t.seed, total_steps=512 if t.miniature else STEPS, runs=t.folder, quiet=True, **its)

@@ -128,8 +128,8 @@ class CrossAttention(nn.Module):
         first = torch.arange(read.there.shape[1], device=maps.device) == 0  # of no words one is looked at
         mask = (read.there | first).unsqueeze(1)
         places = maps.flatten(2).transpose(1, 2)
-        three = (x.unsqueeze(1) for x in (self.asks(places), keys, values, mask))  # one head
-        found = self.told(functional.scaled_dot_product_attention(*three).squeeze(1))
+        asked, keys, values, mask = (x.unsqueeze(1) for x in (self.asks(places), keys, values, mask))  # one head
+        found = self.told(functional.scaled_dot_product_attention(asked, keys, values, mask).squeeze(1))
         return maps + found.transpose(1, 2).reshape(maps.shape)
 
 
