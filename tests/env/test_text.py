@@ -72,6 +72,11 @@ def test_what_does_not_fit_is_told():
             Words(words, length)
 
 
+def test_a_text_without_an_end_in_sight_is_refused():
+    with pytest.raises(EnvError, match="of up to 10,000,000 codes, and 16,384 are read at most"):
+        Observations(spaces.Dict(mission=spaces.Text(10_000_000)))
+
+
 def test_the_table_is_part_of_the_space_wherever_it_is_written():
     for space in (SPACE, spaces.Text(7, min_length=0)):
         assert decode_space(json.loads(json.dumps(encode_space(space)))) == space

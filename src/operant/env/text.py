@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 NOTHING, UNKNOWN = 0, 1
 """Codes of a place behind the last word, and of a word that is not in the table; those of the table follow."""
+LONGEST = 2**14
+"""Codes of the longest text that is read: a policy reads all places of a row."""
 KEPT = 2**16
 """Texts whose codes are kept at hand."""
 _LANGUAGE = """
