@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_told():
 
 
 def test_a_text_without_an_end_in_sight_is_refused():
-    with pytest.raises(EnvError, match="of up to 10,000,000 codes, and 16,384 are read at most"):
+    with pytest.raises(EnvError, match="of up to 10,000,000 codes is observed, at most 16,384"):
         Observations(spaces.Dict(mission=spaces.Text(10_000_000)))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from operant.config.errors import EnvError
 from operant.env.leaf import FLOAT, PLAIN, Leaf, Part, array, at, fits, is_picture, leaves, width
 from operant.env.masks import INFO, KEY, Masks
-from operant.env.text import LONGEST, TEXT, Codes
+from operant.env.text import TEXT
 
 ActionKind = Literal["discrete", "multidiscrete", "multibinary", "box", "composite"]
 
@@ -99,11 +99,6 @@ class Observations:
                 raise EnvError(
                     f"the observation space{path and ' at ' + path} is a {type(inner).__name__}, which has no fixed "
                     f"length: {_instead(space)}"
-                )
-            if isinstance(inner, TEXT) and Codes(inner).length > LONGEST:
-                raise EnvError(
-                    f"the observation space{path and ' at ' + path} is a {type(inner).__name__} of up to "
-                    f"{Codes(inner).length:,} codes, and {LONGEST:,} are read at most: give its longest text"
                 )
         packed = any(is_picture(inner) for _, _, inner in found)
         self.dtype: type[np.float32] | type[np.uint8] = np.uint8 if packed else np.float32

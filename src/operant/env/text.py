@@ -15,6 +15,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from operant.config.errors import EnvError
+
 NOTHING, UNKNOWN = 0, 1
 """Codes of a place behind the last word, and of a word that is not in the table; those of the table follow."""
 LONGEST = 2**14
@@ -88,6 +90,8 @@ class Codes:
         self._by_word = isinstance(space, Words)
         table = space.words if isinstance(space, Words) else sorted(space.character_set)
         self.length = space.length if isinstance(space, Words) else int(space.max_length)
+        if self.length > LONGEST:
+            raise EnvError(f"a text of up to {self.length:,} codes is observed, at most {LONGEST:,}: say its length")
         self.count = len(table) + 2
         self._table, self._code = table, {part: k + 2 for k, part in enumerate(table)}
         self._kept: dict[str, NDArray[np.float32]] = {}
