@@ -1,12 +1,11 @@
 """PPO against GRPO on one task: for each row of the usual table of the two, what is measured and whether it holds.
 
-    python bench/ppo_vs_grpo.py [--rounds 3] [--steps 60] [--threads 1] [--case demo 17M] [--clock wall]
+    python bench/ppo_vs_grpo.py [--rounds 3] [--steps 60] [--threads 1] [--clock wall]
 
 Both begin with one base, made once, and see as many answers: 32 prompts of `arithmetic` a step, 8 answers each, one
 AdamW at the same rate, no reference. GRPO takes one step on them; PPO, with a critic of its own body, as many passes as
-`--epochs` says. Sides take turns, each in a process of its own. `demo` learns (0.46 M parameters, accuracy on 200
-problems held out); `17M` takes a few steps, for memory and seconds. A line of JSON a case, with a verdict a row. On a
-machine with neighbours `--clock cpu` counts the time of these processes alone.
+`--epochs` says. Sides take turns, each in a process of its own; accuracy is on 200 problems held out. One line of JSON,
+with a verdict a row. On a machine with neighbours `--clock cpu` counts the time of these processes alone.
 """
 
 from __future__ import annotations
@@ -21,24 +20,20 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from _interleave import interleave, quiet, say
+from _interleave import interleave, quiet
 from _steps import CLOCKS
 
 SAME: dict[str, Any] = {
+    "task.options": {"forgets_carry": 0.65}, "eval.every": 10, "eval.during": 200,
     "algo.prompts": 32, "algo.samples": 8, "algo.lr_schedule": "linear", "algo.beta": 0.0, "save.rollouts": 0,
     "save.report": False, "quiet": True,
 }  # fmt: skip
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {"grpo": ("grpo", {}), "ppo": ("rlhf", {})}
-CASES: dict[str, dict[str, Any]] = {
-    "demo": {"task.options": {"forgets_carry": 0.65}, "eval.every": 10, "eval.during": 200},
-    "17M": {"base.width": 384, "base.layers": 9, "base.heads": 6, "base.examples": 512, "base.passes": 1,
-            "eval.before": False, "eval.episodes": 8, "total_steps": 6},
-}  # fmt: skip
 REACHED = 0.8
 """The greedy accuracy whose first time is told."""
 
 
-def trained(case: str, method: str, given: argparse.Namespace) -> dict[str, Any]:
+def trained(method: str, given: argparse.Namespace) -> dict[str, Any]:
     """A training, seen step by step."""
     import operant
 
@@ -49,7 +44,7 @@ def trained(case: str, method: str, given: argparse.Namespace) -> dict[str, Any]
         times.append(clock())
 
     algorithm, own = METHODS[method]
-    setting = {"total_steps": given.steps} | CASES[case] | SAME | own | {"algo.lr": given.lr, "threads": given.threads}
+    setting = {"total_steps": given.steps} | SAME | own | {"algo.lr": given.lr, "threads": given.threads}
     setting |= {"algo.epochs": given.epochs} if method == "ppo" else {}
     with tempfile.TemporaryDirectory() as runs:
         run = operant.train(algorithm, "arithmetic", runs=runs, seed=given.seed, on_metrics=watch, **setting)
@@ -75,7 +70,7 @@ def _numbers(path: Path) -> int:
         return sum(file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118
 
 
-def verdicts(case: str, ppo: list[dict[str, Any]], grpo: list[dict[str, Any]]) -> dict[str, str]:
+def verdicts(ppo: list[dict[str, Any]], grpo: list[dict[str, Any]]) -> dict[str, str]:
     """Of each row, in words with numbers, whether it holds here."""
     from operant.data.stats import bootstrap_ci
 
@@ -84,20 +79,16 @@ def verdicts(case: str, ppo: list[dict[str, Any]], grpo: list[dict[str, Any]]) -
 
     slower = middle(ppo, "seconds") / middle(grpo, "seconds")
     larger = middle(ppo, "peak_memory_mb") / middle(grpo, "peak_memory_mb")
-    found = {
+    gained = [g["greedy"] - p["greedy"] for p, g in zip(ppo, grpo, strict=True)]
+    low, high = bootstrap_ci(gained)
+    better = "holds" if low > 0 else "does not hold" if high < 0 else "null"
+    first = {name: [m["reached"] for m in side] for name, side in (("PPO", ppo), ("GRPO", grpo))}
+    return {
         "models trained": f"holds: PPO {ppo[0]['models']} ({ppo[0]['trained']:,} numbers), GRPO {grpo[0]['models']} "
         f"({grpo[0]['trained']:,})",
         "training method": "holds by construction: an answer is weighed by a critic, or against its group",
         "computational cost": f"{_word(slower)}: a step of PPO takes {slower:.2f} times as long and {larger:.2f} times "
         "the peak memory of the process",
-    }
-    if case != "demo":
-        return found
-    gained = [g["greedy"] - p["greedy"] for p, g in zip(ppo, grpo, strict=True)]
-    low, high = bootstrap_ci(gained)
-    better = "holds" if low > 0 else "does not hold" if high < 0 else "null"
-    first = {name: [m["reached"] for m in side] for name, side in (("PPO", ppo), ("GRPO", grpo))}
-    return found | {
         "training speed": f"{REACHED:.0%} greedy at step " + "; ".join(f"{n} {x}" for n, x in first.items()),
         "self-verification": f"{better}, as accuracy at equal samples: GRPO less PPO, greedy, "
         f"{100 * statistics.mean(gained):.1f} points [{100 * low:.1f}, {100 * high:.1f}]",
@@ -115,25 +106,22 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--epochs", type=int, default=4, help="passes of PPO over the answers of a step")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--side", choices=METHODS, help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=1, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side is not None:
-        print(json.dumps(trained(given.case[0], given.side, given)))
+        print(json.dumps(trained(given.side, given)))
         return
     if given.clock == "wall":
         quiet()
-    for case in given.case:
-        say(f"{case}:")
-        words = [f"--{name}={getattr(given, name)}" for name in ("steps", "lr", "epochs", "threads", "clock")]
-        command = [__file__, "--case", case, *words, "--side"]
-        ppo, grpo = interleave([*command, "ppo"], [*command, "grpo"], given.rounds)
-        setting = {"clock": given.clock, "threads": given.threads, "epochs": given.epochs, "lr": given.lr}
-        packages = {name: version(name) for name in ("operant", "torch", "transformers")}
-        line = {"case": f"ppo_vs_grpo_{case}", "ppo": ppo, "grpo": grpo, "verdicts": verdicts(case, ppo, grpo)}
-        print(json.dumps(line | setting | {"versions": packages | {"python": python_version()}}), flush=True)
+    words = [f"--{name}={getattr(given, name)}" for name in ("steps", "lr", "epochs", "threads", "clock")]
+    command = [__file__, *words, "--side"]
+    ppo, grpo = interleave([*command, "ppo"], [*command, "grpo"], given.rounds)
+    setting = {"clock": given.clock, "threads": given.threads, "epochs": given.epochs, "lr": given.lr}
+    packages = {name: version(name) for name in ("operant", "torch", "transformers")}
+    line = {"case": "ppo_vs_grpo", "ppo": ppo, "grpo": grpo, "verdicts": verdicts(ppo, grpo)}
+    print(json.dumps(line | setting | {"versions": packages | {"python": python_version()}}), flush=True)
 
 
 if __name__ == "__main__":
