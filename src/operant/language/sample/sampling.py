@@ -16,7 +16,7 @@ from torch import Tensor
 
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
-from operant.language.text.pictures import FIRST
+from operant.language.text.pictures import FIRST, LAST
 from operant.math.logprob import categorical_sample
 
 
@@ -70,8 +70,8 @@ class Prompt:
     drawn: int = 0  # how many of the tokens, at the end, belong to the completion
 
     def __post_init__(self) -> None:
-        if self.tokens and self.tokens[-1] >= FIRST:
-            raise ConfigError(f"prompt {self.id}: ends with a picture; put words behind it")
+        if self.tokens and FIRST <= self.tokens[-1] < LAST:
+            raise ConfigError(f"prompt {self.id}: ends with a picture, or a token that is none; put words behind it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
