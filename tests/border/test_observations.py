@@ -1,12 +1,15 @@
 """Observations outside their space: every part is held against it wherever observations come in"""
 
+from functools import partial
+
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
 
 import operant
-from operant.config.errors import EnvError, OperantError
+from operant.config.errors import ConfigError, EnvError, OperantError
+from operant.data import memory
 from operant.env import check_env, make
 
 B = spaces
@@ -202,3 +205,36 @@ def test_a_network_of_ones_own_may_see_pictures(tmp_path):
         "ppo", lambda: Fixed(space, ...), **{"env.num": 1, "policy.network": f"{tmp_path}/net.py:make"}
     )
     assert agent.act(space.sample()) in (0, 1)
+
+
+class Wide(gym.Env):
+    """Says one of many numbers."""
+
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, count):
+        self.observation_space = spaces.Discrete(count)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action):
+        return 0, 1.0, True, False, {}
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_what_is_too_wide_is_refused_in_words(algorithm, tmp_path):
+    with pytest.raises(EnvError, match="a Discrete of 1,000,000,000 numbers is observed, at most 10,000,000"):
+        operant.train(algorithm, lambda: Wide(10**9), total_steps=8, runs=tmp_path, quiet=True)
+
+
+def test_networks_and_segments_that_do_not_fit_are_refused(tmp_path, monkeypatch):
+    train = partial(operant.train, "ppo", lambda: Wide(100_000), total_steps=8, runs=tmp_path, quiet=True)
+    monkeypatch.setattr(memory, "SMALL", 0)
+    monkeypatch.setattr(memory, "usable", lambda: 10**7)
+    with pytest.raises(ConfigError, match="observes 100,000 numbers: networks of such widths"):
+        train()
+    monkeypatch.setattr(memory, "usable", lambda: 3 * 10**8)
+    with pytest.raises(ConfigError, match="a segment of 1024 steps of 8 copies: so many observations take"):
+        train(**{"algo.horizon": 1024, "env.num": 8})

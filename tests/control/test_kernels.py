@@ -16,6 +16,7 @@ from operant.control.distributions import Categorical, Normal
 from operant.control.mlp import MLP
 from operant.control.networks.layout import Layout
 from operant.control.normalizer import ObsNormalizer
+from operant.control.perceptrons import side_by_side
 from operant.control.policies import Policy
 from operant.math.logprob import categorical_logp, normal_logp
 
@@ -35,7 +36,7 @@ def net(sizes: list[int], activation: str, seed: int) -> MLP:
 
 
 def flat(module: torch.nn.Module) -> np.ndarray:
-    return kernels.side_by_side([*module.parameters()]).numpy()
+    return side_by_side([*module.parameters()]).numpy()
 
 
 def test_tanh() -> None:
@@ -154,13 +155,13 @@ def test_side_by_side_moves_once_and_keeps_everything() -> None:
     module = net([3, 5, 2], "tanh", 0)
     parameters = [*module.parameters()]
     before = [p.detach().clone() for p in parameters]
-    whole = kernels.side_by_side(parameters)
+    whole = side_by_side(parameters)
     assert whole.shape == (sum(p.numel() for p in parameters),)
     assert all(torch.equal(a, b) for a, b in zip(before, parameters, strict=True))
-    assert kernels.side_by_side(parameters).data_ptr() == whole.data_ptr()
-    part = kernels.side_by_side(parameters[2:])  # a run inside of the whole is left where it is
+    assert side_by_side(parameters).data_ptr() == whole.data_ptr()
+    part = side_by_side(parameters[2:])  # a run inside of the whole is left where it is
     assert part.data_ptr() == parameters[2].data_ptr()
     assert len(part) == sum(p.numel() for p in parameters[2:])
     whole.zero_()
     assert all((p == 0).all() for p in parameters)
-    assert kernels.side_by_side([parameters[1], parameters[0]]).data_ptr() != whole.data_ptr()
+    assert side_by_side([parameters[1], parameters[0]]).data_ptr() != whole.data_ptr()

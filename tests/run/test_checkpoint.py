@@ -161,7 +161,7 @@ def test_a_loaded_optimiser_goes_on_bit_for_bit(run, stepped):
 
 
 def test_loading_keeps_the_flat_memory(run):
-    from operant.control.kernels import side_by_side
+    from operant.control.perceptrons import side_by_side
 
     agent, optimizer = fresh(1)
     walk(agent, optimizer, 2, seed=1)

@@ -15,6 +15,7 @@ from operant.control.distributions import Categorical, Normal, Parameters
 from operant.control.mlp import MLP
 from operant.control.networks.trunk import Headed
 from operant.control.networks.value import noised, noisy_layers
+from operant.control.perceptrons import side_by_side
 from operant.control.policies import Policy
 
 Acted = tuple[NDArray[Any], NDArray[Any]]
@@ -208,7 +209,7 @@ class Compiled(Sampler):
     def network(self) -> tuple[NDArray[Any], NDArray[Any], bool]:
         """Weights, widths and whether it is of rectified units, as the kernels take them."""
         if self._first.data_ptr() != self._at:  # the parameters moved, as into the memory of an optimiser
-            self._theta = self._kernels.side_by_side(self._parameters).numpy()
+            self._theta = side_by_side(self._parameters).numpy()
             self._at = self._first.data_ptr()
         return self._theta, self._sizes, self._relu
 

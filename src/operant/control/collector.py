@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from operant.config.errors import EnvError, NonFiniteError
+from operant.config.errors import ConfigError, EnvError, NonFiniteError
 from operant.config.undisturbed import undisturbed
 from operant.control.acting import Acted, Sampler
 from operant.control.explore import Exploration
 from operant.control.learned_reward import Judge
+from operant.data.memory import allow
 from operant.data.trajectory import Metrics, Trajectory
 from operant.env import Processes, VectorEnv
 
@@ -92,13 +93,18 @@ class Collector:
         padded on the right with `acted` False.
 
         Raises:
+            ConfigError: if the segment would not fit in memory.
             NonFiniteError: if an observation, action, log-probability or reward is NaN or infinite; names the copy and
                 the step, and holds the segment.
         """
-        start = time.perf_counter()
+        start, env = time.perf_counter(), self.env
+        try:
+            allow((horizon + 1) * env.num * env.obs_dim * np.dtype(self._dtype).itemsize, "so many observations take")
+        except ValueError as error:
+            raise ConfigError(f"a segment of {horizon} steps of {env.num} copies: {error}; take fewer steps") from error
         if self.explore is not None:
             self.explore.perturb()
-        with undisturbed() if getattr(self.env, "foreign", True) else nullcontext():
+        with undisturbed() if getattr(env, "foreign", True) else nullcontext():
             traj = self._collected(horizon)
         if self.judge is not None:
             traj = self.judge(traj)

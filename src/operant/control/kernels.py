@@ -4,7 +4,7 @@ Inside, a matrix has one row per unit and one column ("lane") per sample, so tha
 it, and tanh, softmax and losses run along contiguous lanes that the compiler vectorises. The products go to the BLAS of
 SciPy in pieces so small that it never starts a thread of its own.
 
-Parameters, gradients and Adam's moments are flat: [log_std?, W_1, b_1, …, W_L, b_L] (`side_by_side`).
+Parameters, gradients and Adam's moments are flat: [log_std?, W_1, b_1, …, W_L, b_L] (`perceptrons.side_by_side`).
 Floating-point flags leave NaN and infinity alone: what breaks in training shows in the metrics.
 """
 
@@ -18,7 +18,6 @@ import numpy as np
 from numba import types
 
 from operant.control.distributions import LOG_STD
-from operant.control.perceptrons import side_by_side as side_by_side
 from operant.data.compiled import compiled, inner, inner_counted, outer
 from operant.env.classic_kernels import step_all
 
@@ -57,6 +56,12 @@ def tanh(x: Real) -> Real:
     q = q * s + np.float32(2.26843463243900e-03)
     q = q * s + np.float32(4.89352518554385e-03)
     return x * p / q
+
+
+@inner
+def log_slope(u: Real, log_two: Real) -> Real:
+    """log(1 − tanh² u) = 2 (log 2 − |u| − log(1 + e^−2|u|)), exact for any u, in the type of both."""
+    return np.float32(2.0) * (log_two - abs(u) - np.log(np.float32(1.0) + np.exp(np.float32(-2.0) * abs(u))))
 
 
 @inner
@@ -315,9 +320,8 @@ def act_squashed(
                     log_std = np.float32(_LOG_STD[0]) if log_std < np.float32(_LOG_STD[0]) else log_std
                     log_std = np.float32(_LOG_STD[1]) if log_std > np.float32(_LOG_STD[1]) else log_std
                     u += np.exp(log_std) * drawn[a]
-                    far = np.exp(np.float32(-2.0) * abs(u))  # log(1 − tanh² u) = 2 (log 2 − |u| − log(1 + e^−2|u|))
-                    slope = np.float32(2.0) * (np.float32(_LOG_TWO) - abs(u) - np.log(np.float32(1.0) + far))
-                    value -= np.float32(0.5) * drawn[a] * drawn[a] + log_std + np.float32(_HALF_LOG_TWO_PI) + slope
+                    value -= np.float32(0.5) * drawn[a] * drawn[a] + log_std + np.float32(_HALF_LOG_TWO_PI)
+                    value -= log_slope(u, np.float32(_LOG_TWO))
                 unit = np.float32(math.tanh(u)) + drawn[count + a]
                 unit = np.float32(-1.0) if unit < np.float32(-1.0) else unit
                 action[start + p, a] = np.float32(1.0) if unit > np.float32(1.0) else unit
@@ -591,11 +595,11 @@ def _moments(past: Array, index: Array) -> tuple[Real, Real]:
 
 @inner
 def _adam(theta: Array, grad: Array, first: Array, second: Array, scale: Real, rates: Array, step: int) -> None:
-    """One step of `torch.optim.Adam` on flat arrays, with gradient `scale` · grad; rates = (lr, β1, β2, ε)."""
-    rate = np.float32(rates[0] / (1.0 - rates[1] ** step))
-    root = np.float32(math.sqrt(1.0 - rates[2] ** step))
-    keep, mix1, mix2 = np.float32(rates[2]), np.float32(1.0 - rates[1]), np.float32(1.0 - rates[2])
-    eps = np.float32(rates[3])
+    """One step of `torch.optim.Adam` on flat arrays of one type, gradient `scale` · grad; rates = (lr, β1, β2, ε)."""
+    rate = theta.dtype.type(rates[0] / (1.0 - rates[1] ** step))
+    root = theta.dtype.type(math.sqrt(1.0 - rates[2] ** step))
+    keep, mix1, mix2 = theta.dtype.type(rates[2]), theta.dtype.type(1.0 - rates[1]), theta.dtype.type(1.0 - rates[2])
+    eps = theta.dtype.type(rates[3])
     for k in range(theta.size):
         g = scale * grad[k]
         first[k] += mix1 * (g - first[k])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -150,6 +149,7 @@ class Perceptrons:
         back = self._input.new_full((len(order), 1), slope)
         for l in range(len(self._used) - 1, 0, -1):
             weight, behind = self._used[l][0], self._deltas[l - 1][0]
+            # rows of every network are laid where one alone would have its own: the second's memory is free
             y = self._deltas[l - 1][1] if self.count > 1 else torch.empty_like(behind)
             for k, part in enumerate(parts):
                 if weight.shape[1] == 1:
@@ -258,10 +258,8 @@ class FlatAdam(FlatState):
 
         group, (first, second, count) = self.group, self.memory()
         count += 1
-        (beta1, beta2), t = group["betas"], int(count[0])
-        rates = (group["lr"] / (1 - beta1**t), sqrt(1 - beta2**t), 1 - beta1, beta2, 1 - beta2, group["eps"])
-        its = theta.numpy()
-        adam(its, grad.numpy(), first.numpy(), second.numpy(), np.array(rates, its.dtype))
+        rates = np.array([group["lr"], *group["betas"], group["eps"]])
+        adam(theta.numpy(), grad.numpy(), first.numpy(), second.numpy(), rates, int(count[0]))
 
 
 def bounded(grad: Tensor, norm: Tensor, most: float | None) -> None:

@@ -124,8 +124,8 @@ class _Soft(_ByHand):
         self.temperature, its = temperature, cast(Normal, agent.policy.distribution)
         self.known = np.array([its.log_std_init, *LOG_STD, log(2.0), 0.5 * log(2.0 * pi)], self.none.dtype)
         self.target_entropy = -float(its.columns) if cfg.target_entropy is None else cfg.target_entropy
-        self.by_log, its = cfg.alpha_step == "log", temperature.log
-        self.price, self.price_adam = its.detach().view(1), FlatAdam(temperature.optimizer, [its])
+        self.by_log, log_alpha = cfg.alpha_step == "log", temperature.log
+        self.price, self.price_adam = log_alpha.detach().view(1), FlatAdam(temperature.optimizer, [log_alpha])
 
     @torch.no_grad()
     def __call__(self, b: Drawn) -> tuple[Tensor, Metrics]:

@@ -10,6 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from operant.control.kernels import (
+    _adam,  # pyright: ignore[reportPrivateUsage]
+    log_slope,
+)
 from operant.data.compiled import outer
 
 Array = np.ndarray
@@ -31,7 +35,7 @@ def drawn(out: Array, noise: Array, known: Array) -> tuple[Array, Array, Array, 
     size, count = noise.shape
     action, spread, free = np.empty((size, count), out.dtype), np.empty((size, count), out.dtype), np.ones_like(noise)
     logp = np.zeros(size, out.dtype)
-    half, one, two = np.float32(0.5), np.float32(1.0), np.float32(2.0)
+    half = np.float32(0.5)
     for p in range(size):
         for a in range(count):
             log_std = out[p, count + a] + known[0]
@@ -40,9 +44,7 @@ def drawn(out: Array, noise: Array, known: Array) -> tuple[Array, Array, Array, 
             spread[p, a] = np.exp(log_std) * noise[p, a]
             u = out[p, a] + spread[p, a]
             action[p, a] = np.tanh(u)
-            # log(1 − tanh² u) = 2 (log 2 − |u| − log(1 + e^−2|u|)), exact for any u
-            slope = two * (known[3] - abs(u) - np.log(one + np.exp(-two * abs(u))))
-            logp[p] -= half * noise[p, a] * noise[p, a] + log_std + known[4] + slope
+            logp[p] -= half * noise[p, a] * noise[p, a] + log_std + known[4] + log_slope(u, known[3])
     return action, logp, spread, free
 
 
@@ -123,14 +125,6 @@ def climbed(slope: Array, action: Array, spread: Array, free: Array, price: Real
 
 
 @outer
-def adam(theta: Array, grad: Array, first: Array, second: Array, rates: Array) -> None:
-    """One step of `torch.optim.Adam` on flat arrays [P].
-
-    `rates` [6] are of their type: lr/(1 − β1^t), √(1 − β2^t), 1 − β1, β2, 1 − β2, ε.
-    """
-    rate, root, mix1, keep, mix2, eps = rates[0], rates[1], rates[2], rates[3], rates[4], rates[5]
-    for k in range(theta.size):
-        g = grad[k]
-        first[k] += mix1 * (g - first[k])
-        second[k] = keep * second[k] + mix2 * g * g
-        theta[k] -= rate * (first[k] / (np.sqrt(second[k]) / root + eps))
+def adam(theta: Array, grad: Array, first: Array, second: Array, rates: Array, step: int) -> None:
+    """One step of `torch.optim.Adam` on flat arrays [P], the `step`-th from 1 on; rates = (lr, β1, β2, ε)."""
+    _adam(theta, grad, first, second, theta.dtype.type(1.0), rates, step)

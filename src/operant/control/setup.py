@@ -21,8 +21,9 @@ from operant.control.networks.convolutional import CONVOLUTIONAL
 from operant.control.networks.memory import Memory
 from operant.control.networks.text import HEADS
 from operant.control.settings.policy import ControlRun, PolicyConfig
-from operant.control.spec import AgentSpec, action_sizes
+from operant.control.spec import AgentSpec, action_sizes, weights
 from operant.control.train_state import Networks
+from operant.data.memory import allow
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
 from operant.env import ActionKind, EnvLike, Supervisor, VectorEnv, make
@@ -202,6 +203,10 @@ def agent_spec(cfg: ControlRun, env: VectorEnv, apart: bool) -> AgentSpec:
         spec.network or reads or env.observations.mask or spec.action_kind == "composite"
     ):
         raise ConfigError(f"{cfg.env.id} has a Dict space with keys that are neither text nor whole numbers")
+    try:
+        allow(16 * weights(spec), "networks of such widths, their slopes and Adam's moments take")
+    except ValueError as error:
+        raise ConfigError(f"{cfg.env.id} observes {env.obs_dim:,} numbers: {error}; observe fewer") from error
     if network in CONVOLUTIONAL and not spec.layout(between).pictures:
         raise ConfigError(f"{cfg.env.id} observes no picture for policy.network {network}: --policy.network mlp")
     return spec

@@ -13,6 +13,8 @@ from gymnasium import spaces
 from gymnasium.spaces.utils import flatdim
 from numpy.typing import NDArray
 
+from operant.config.errors import EnvError
+from operant.env.encoded import LARGEST
 from operant.env.text import TEXT, Codes
 
 PLAIN = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
@@ -73,8 +75,15 @@ def is_picture(space: gymnasium.Space[Any]) -> bool:
 
 
 def width(space: gymnasium.Space[Any]) -> int:
-    """How many numbers stand for a plain space or a text: Gymnasium's, and of text its most codes."""
-    return Codes(space).length if isinstance(space, TEXT) else int(flatdim(space))
+    """How many numbers stand for a plain space or a text: Gymnasium's, and of text its most codes.
+
+    Raises:
+        EnvError: for more than `LARGEST`, which no policy could be read with again.
+    """
+    found = Codes(space).length if isinstance(space, TEXT) else int(flatdim(space))
+    if found > LARGEST:
+        raise EnvError(f"a {type(space).__name__} of {found:,} numbers is observed, at most {LARGEST:,}: observe fewer")
+    return found
 
 
 class Leaf:

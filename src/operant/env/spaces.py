@@ -103,15 +103,15 @@ class Observations:
         packed = any(is_picture(inner) for _, _, inner in found)
         self.dtype: type[np.float32] | type[np.uint8] = np.uint8 if packed else np.float32
         self._leaves: list[Leaf] = []
-        self.features = 0
+        self.features = self.numbers = 0
         for path, keys, inner in found:
             picture = is_picture(inner)
-            size = width(inner) * (FLOAT.itemsize if packed and not picture else 1)
+            numbers = width(inner)
+            size = numbers * (FLOAT.itemsize if packed and not picture else 1)
             part = Part(keys, inner, slice(self.features, self.features + size), picture)
             self._leaves.append(Leaf(path, inner, part))
-            self.features += size
+            self.features, self.numbers = self.features + size, self.numbers + numbers
         self.parts = tuple(leaf.part for leaf in self._leaves)
-        self.numbers = sum(width(inner) for _, _, inner in found)
         self.dim = self.features + self.mask
         self._alone = self._key is None and isinstance(space, spaces.Box)
         self._start = int(space.start) if isinstance(space, spaces.Discrete) else 0

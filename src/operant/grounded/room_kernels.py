@@ -101,14 +101,20 @@ def oversee(i: int, cells: Array, agent: Array, properties: Array, view: Array) 
     view[i, agent[i, 1], agent[i, 0], kinds + agent[i, 2]] = 1.0
 
 
+@inner
+def see(i: int, cells: Array, agent: Array, properties: Array, whole: bool, view: Array) -> None:
+    """view[i]: the whole room, or what lies ahead."""
+    if whole:
+        oversee(i, cells, agent, properties, view)
+    else:
+        look(i, cells, agent, properties, view)
+
+
 @exact
 def observe(cells: Array, agent: Array, properties: Array, whole: bool, view: Array) -> None:
     """Write what every copy sees."""
     for i in range(len(cells)):
-        if whole:
-            oversee(i, cells, agent, properties, view)
-        else:
-            look(i, cells, agent, properties, view)
+        see(i, cells, agent, properties, whole, view)
 
 
 @exact
@@ -149,14 +155,8 @@ def step(
                     reward[i] = 1.0 if cells[i, x, y] == meant[i, 2] else wrong
         truncated[i] = not terminated[i] and elapsed[i] >= limit
         if terminated[i] or truncated[i]:
-            if whole:
-                oversee(i, cells, agent, properties, last)
-            else:
-                look(i, cells, agent, properties, last)
+            see(i, cells, agent, properties, whole, last)
             elapsed[i] = 0
             episode[i] += np.uint64(1)
             lay(i, cells, agent, meant, seed, episode, targets, alike, order, size, number, misled, allowed, free)
-        if whole:
-            oversee(i, cells, agent, properties, view)
-        else:
-            look(i, cells, agent, properties, view)
+        see(i, cells, agent, properties, whole, view)

@@ -66,17 +66,7 @@ def layout(observations: Observations) -> str:
     rows, packed = ["| columns | what | how |", "|---|---|---|"], observations.dtype is np.uint8
     for part in observations.parts:
         leaf, path = part.space, "".join(f"[{key!r}]" for key in part.keys)
-        hot = isinstance(leaf, spaces.Discrete | spaces.MultiDiscrete)
-        start = f", from {leaf.start}" if isinstance(leaf, spaces.Discrete) and leaf.start else ""
-        how = (
-            SAID
-            if isinstance(leaf, TEXT)
-            else f"one-hot{start}"
-            if hot
-            else "row-major"
-            if len(leaf.shape or ()) > 1
-            else "as it is"
-        )
+        how = _written(leaf)
         how += ", four bytes a float32" if packed and not part.picture else ""
         ends = f"{part.columns.start} to {part.columns.stop - 1}"
         rows.append(f"| {ends} | `{path or 'observation'}`: `{_one_line(leaf)}` | {how} |")
@@ -111,3 +101,12 @@ def _versions(packages: Mapping[str, str]) -> str:
 
 def _one_line(space: gymnasium.Space[Any]) -> str:
     return " ".join(str(space).split())
+
+
+def _written(leaf: Any) -> str:
+    """How what a plain space or a text holds stands in a row."""
+    if isinstance(leaf, TEXT):
+        return SAID
+    if isinstance(leaf, spaces.Discrete | spaces.MultiDiscrete):
+        return f"one-hot, from {leaf.start}" if isinstance(leaf, spaces.Discrete) and leaf.start else "one-hot"
+    return "row-major" if len(leaf.shape or ()) > 1 else "as it is"
