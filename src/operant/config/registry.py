@@ -16,43 +16,49 @@ from operant.config.errors import ConfigError
 from operant.config.schema import RunConfig
 from operant.config.suggest import did_you_mean, nearest
 
-CONTROL, TABULAR = "operant.control.settings.runs", "operant.tabular.settings.runs"
+CONTROL, TABULAR = "operant.control.settings.", "operant.tabular.settings.runs"
 LANGUAGE, IN_WORLDS = "operant.language.settings.runs", "operant.language.settings.worlds"
 GAMES, ROBOTS = "operant.games.settings", "operant.robots.settings"
 
 ALGORITHMS: dict[str, tuple[str, str]] = {
-    "natural-gradient": (CONTROL, "operant.control.natural_gradient"),
-    "trpo": (CONTROL, "operant.control.trpo"),
-    "ppo": (CONTROL, "operant.control.ppo"),
-    "ppo-lagrangian": (CONTROL, "operant.control.ppo_lagrangian"),
-    "gail": (CONTROL, "operant.control.imitation.gail"),
-    "airl": (CONTROL, "operant.control.imitation.airl"),
-    "preference-ppo": (CONTROL, "operant.control.preferences.preference_ppo"),
-    "reinforce": (CONTROL, "operant.control.reinforce"),
-    "actor-critic": (CONTROL, "operant.control.actor_critic"),
-    "online-actor-critic": (CONTROL, "operant.control.online_actor_critic"),
-    "q-actor-critic": (CONTROL, "operant.control.q_actor_critic"),
-    "a2c": (CONTROL, "operant.control.a2c"),
-    "a3c": (CONTROL, "operant.control.a3c"),
-    "impala": (CONTROL, "operant.control.impala"),
-    "off-policy-actor-critic": (CONTROL, "operant.control.off_policy_actor_critic"),
-    "ddpg": (CONTROL, "operant.control.ddpg"),
-    "td3": (CONTROL, "operant.control.td3"),
-    "sac": (CONTROL, "operant.control.sac"),
-    "crossq": (CONTROL, "operant.control.crossq"),
-    "discrete-sac": (CONTROL, "operant.control.discrete_sac"),
-    "dqn": (CONTROL, "operant.control.dqn"),
-    "c51": (CONTROL, "operant.control.dqn"),
-    "qr-dqn": (CONTROL, "operant.control.dqn"),
-    "rainbow": (CONTROL, "operant.control.dqn"),
-    "pqn": (CONTROL, "operant.control.pqn"),
-    "bc": (CONTROL, "operant.control.imitation.bc"),
-    "dagger": (CONTROL, "operant.control.imitation.dagger"),
-    "td3-bc": (CONTROL, "operant.control.offline.td3_bc"),
-    "cql": (CONTROL, "operant.control.offline.cql"),
-    "discrete-cql": (CONTROL, "operant.control.offline.discrete_cql"),
-    "iql": (CONTROL, "operant.control.offline.iql"),
-    "decision-transformer": (CONTROL, "operant.control.offline.decision_transformer"),
+    "natural-gradient": (CONTROL + "trust_region:NaturalGradientRun", "operant.control.natural_gradient"),
+    "trpo": (CONTROL + "trust_region:TRPORun", "operant.control.trpo"),
+    "ppo": (CONTROL + "ppo:PPORun", "operant.control.ppo"),
+    "ppo-lagrangian": (CONTROL + "trust_region:LagrangianRun", "operant.control.ppo_lagrangian"),
+    "gail": (CONTROL + "adversarial:GAILRun", "operant.control.imitation.gail"),
+    "airl": (CONTROL + "adversarial:AIRLRun", "operant.control.imitation.airl"),
+    "preference-ppo": (CONTROL + "preferences:PreferencePPORun", "operant.control.preferences.preference_ppo"),
+    "reinforce": (CONTROL + "gradients:ReinforceRun", "operant.control.reinforce"),
+    "actor-critic": (CONTROL + "gradients:ActorCriticRun", "operant.control.actor_critic"),
+    "online-actor-critic": (CONTROL + "gradients:OnlineActorCriticRun", "operant.control.online_actor_critic"),
+    "q-actor-critic": (CONTROL + "gradients:QActorCriticRun", "operant.control.q_actor_critic"),
+    "a2c": (CONTROL + "gradients:A2CRun", "operant.control.a2c"),
+    "a3c": (CONTROL + "gradients:A3CRun", "operant.control.a3c"),
+    "impala": (CONTROL + "off_policy:ImpalaRun", "operant.control.impala"),
+    "off-policy-actor-critic": (
+        CONTROL + "off_policy:OffPolicyActorCriticRun",
+        "operant.control.off_policy_actor_critic",
+    ),
+    "ddpg": (CONTROL + "continuous:DDPGRun", "operant.control.ddpg"),
+    "td3": (CONTROL + "continuous:TD3Run", "operant.control.td3"),
+    "sac": (CONTROL + "continuous:SACRun", "operant.control.sac"),
+    "crossq": (CONTROL + "continuous:CrossQRun", "operant.control.crossq"),
+    "discrete-sac": (CONTROL + "continuous:DiscreteSACRun", "operant.control.discrete_sac"),
+    "dqn": (CONTROL + "values:DQNRun", "operant.control.dqn"),
+    "c51": (CONTROL + "values:C51Run", "operant.control.dqn"),
+    "qr-dqn": (CONTROL + "values:QRDQNRun", "operant.control.dqn"),
+    "rainbow": (CONTROL + "values:RainbowRun", "operant.control.dqn"),
+    "pqn": (CONTROL + "values:PQNRun", "operant.control.pqn"),
+    "bc": (CONTROL + "imitation:BCRun", "operant.control.imitation.bc"),
+    "dagger": (CONTROL + "imitation:DAggerRun", "operant.control.imitation.dagger"),
+    "td3-bc": (CONTROL + "offline:TD3BCRun", "operant.control.offline.td3_bc"),
+    "cql": (CONTROL + "offline:CQLRun", "operant.control.offline.cql"),
+    "discrete-cql": (CONTROL + "offline:DiscreteCQLRun", "operant.control.offline.discrete_cql"),
+    "iql": (CONTROL + "offline:IQLRun", "operant.control.offline.iql"),
+    "decision-transformer": (
+        CONTROL + "offline:DecisionTransformerRun",
+        "operant.control.offline.decision_transformer",
+    ),
     "alphazero": (GAMES, "operant.games.alphazero"),
     "adr": (ROBOTS, "operant.robots.adr"),
     "q-learning": (TABULAR, "operant.tabular.online"),
@@ -85,7 +91,8 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "clone": (IN_WORLDS, "operant.language.learn.clone"),
     "filtered-clone": (IN_WORLDS, "operant.language.learn.clone:build_filtered"),
 }
-"""Name → the module whose `RUNS` has the settings of its run, and the module with `build(settings, env, say) → Job`."""
+"""Name → the class of the settings of its run, or the module whose `RUNS` has it, and the module with
+`build(settings, env, say) → Job`."""
 
 WORLDS: dict[str, str] = {
     "appworld": "operant.agents.adapters.appworld:make",
@@ -147,7 +154,8 @@ def settings_of(algorithm: object) -> type[RunConfig]:
         ConfigError: if there is none of that name; the nearest is suggested.
     """
     if isinstance(algorithm, str) and algorithm in ALGORITHMS:
-        return import_module(ALGORITHMS[algorithm][0]).RUNS[algorithm]
+        module, _, name = ALGORITHMS[algorithm][0].partition(":")
+        return getattr(import_module(module), name) if name else import_module(module).RUNS[algorithm]
     if isinstance(algorithm, str) and is_code(algorithm):
         return _own_settings(algorithm)
     guess = did_you_mean(nearest(str(algorithm), ALGORITHMS))

@@ -9,6 +9,8 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
+from operant.math.quick_start import undrawn
+
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 
 
@@ -28,7 +30,7 @@ class MLP(nn.Module):
     def __init__(self, sizes: Sequence[int], activation: str, *, out_gain: float, generator: torch.Generator) -> None:
         super().__init__()
         self.activation = activation
-        self.layers = nn.ModuleList(nn.utils.skip_init(nn.Linear, i, o) for i, o in pairwise(sizes))
+        self.layers = nn.ModuleList(undrawn(nn.Linear, i, o) for i, o in pairwise(sizes))
         for k, layer in enumerate(self.layers):
             assert isinstance(layer, nn.Linear)
             gain = out_gain if k == len(self.layers) - 1 else sqrt(2.0)

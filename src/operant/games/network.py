@@ -20,6 +20,7 @@ from operant.config.errors import ConfigError
 from operant.control.mlp import MLP
 from operant.games.board import Board, game
 from operant.games.kernels import States
+from operant.math.quick_start import undrawn
 from operant.run.disk import fits_memory, save_tensors
 from operant.search.tree import Found, Reply, Root, Search, tree_search
 
@@ -47,11 +48,10 @@ class Residual(nn.Module):
 
     def __init__(self, planes: int, rows: int, columns: int, out: int, spec: BoardSpec) -> None:
         super().__init__()
-        conv = nn.utils.skip_init
         c = spec.channels
-        self.first = conv(nn.Conv2d, planes, c, 3, padding=1)
-        self.pairs = nn.ModuleList(conv(nn.Conv2d, c, c, 3, padding=1) for _ in range(2 * spec.blocks))
-        self.last = conv(nn.Linear, c * rows * columns, out)
+        self.first = undrawn(nn.Conv2d, planes, c, 3, padding=1)
+        self.pairs = nn.ModuleList(undrawn(nn.Conv2d, c, c, 3, padding=1) for _ in range(2 * spec.blocks))
+        self.last = undrawn(nn.Linear, c * rows * columns, out)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, P, R, C] → [N, out]."""

@@ -4,3 +4,7 @@
 losses, `comparison` and `preference` those on judged answers, `reduce` what counts as one, `divergence` and `logprob`
 distributions, `bellman` one-step targets.
 """
+
+from operant.math.quick_start import spare_compiler
+
+spare_compiler()

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from operant.math.quick_start import undrawn
+
 
 class Block(nn.Module):
     """x + attention(norm(x)), then x + perceptron(norm(x)) (Radford et al. 2019).
@@ -19,9 +21,9 @@ class Block(nn.Module):
         super().__init__()
         self.heads = heads
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.asked, self.told = (nn.utils.skip_init(nn.Linear, width, n) for n in (3 * width, width))
-        self.wide = nn.utils.skip_init(nn.Linear, width, 4 * width)
-        self.narrow = nn.utils.skip_init(nn.Linear, 4 * width, width)
+        self.asked, self.told = (undrawn(nn.Linear, width, n) for n in (3 * width, width))
+        self.wide = undrawn(nn.Linear, width, 4 * width)
+        self.narrow = undrawn(nn.Linear, 4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, L, H] → [B, L, H]."""

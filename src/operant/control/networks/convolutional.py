@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 from math import prod, sqrt
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from operant.config.errors import ConfigError
+from operant.math.quick_start import undrawn
 
 LEAST = {"nature-cnn": 36, "impala-resnet": 8, "minatar-cnn": 3, "grid-cnn": 1}
 """The shorter side of a picture that each network can take, in pixels."""
@@ -139,13 +140,11 @@ def _laid(picture: Tensor) -> Tensor:
 def _conv(
     channels: int, out: int, kernel: int, generator: torch.Generator, *, stride: int = 1, padding: int = 0
 ) -> nn.Conv2d:
-    layer: Any = nn.utils.skip_init(nn.Conv2d, channels, out, kernel, stride, padding, device=_device())
-    return _initialised(cast(nn.Conv2d, layer), generator)
+    return _initialised(undrawn(nn.Conv2d, channels, out, kernel, stride, padding, device=_device()), generator)
 
 
 def _dense(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
-    layer: Any = nn.utils.skip_init(nn.Linear, inputs, outputs, device=_device())
-    return _initialised(cast(nn.Linear, layer), generator)
+    return _initialised(undrawn(nn.Linear, inputs, outputs, device=_device()), generator)
 
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn import functional
 from operant.control.networks.causal import Causal, begin
 from operant.control.networks.layout import Script
 from operant.control.networks.memory import Memory
+from operant.math.quick_start import undrawn
 
 HEADS, BLOCKS = 4, 2
 
@@ -50,7 +51,7 @@ class Reader(nn.Module):
         self.tables, self.layers = nn.ModuleList(), nn.ModuleList()
         self.places = nn.ParameterList()  # of a transformer
         for script in scripts:
-            table = cast(nn.Embedding, nn.utils.skip_init(nn.Embedding, script.count, size))
+            table = undrawn(nn.Embedding, script.count, size)
             if reading.by == "gru":
                 nn.init.normal_(table.weight, 0.0, 1.0, generator=generator)
                 layers: nn.Module = Memory("gru", size, size, generator)
@@ -143,7 +144,7 @@ def _over(x: Tensor, maps: Tensor) -> Tensor:
 
 
 def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
-    layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, inputs, outputs))
+    layer = undrawn(nn.Linear, inputs, outputs)
     nn.init.orthogonal_(layer.weight, 1.0, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

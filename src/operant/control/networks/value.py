@@ -6,7 +6,6 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from math import sqrt
-from typing import cast
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 
 from operant.control.mlp import ACTIVATIONS
+from operant.math.quick_start import undrawn
 
 
 class NoisyLinear(nn.Module):
@@ -136,7 +136,7 @@ class ValueHead(nn.Module):
     def _layer(self, inputs: int, outputs: int, gain: float) -> nn.Module:
         if self._noisy:
             return NoisyLinear(inputs, outputs, self._noisy, self._generator)
-        layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, inputs, outputs))
+        layer = undrawn(nn.Linear, inputs, outputs)
         nn.init.orthogonal_(layer.weight, gain, generator=self._generator)
         nn.init.zeros_(layer.bias)
         return layer

@@ -17,6 +17,7 @@ from operant.control.networks.causal import Causal, begin
 from operant.control.networks.trunk import Trunk
 from operant.control.spec import AgentSpec, weights
 from operant.env.spaces import Actions
+from operant.math.quick_start import undrawn
 
 KIND = "return-conditioned"
 
@@ -70,11 +71,11 @@ class Sequence(nn.Module):
         super().__init__()
         self.longest = spec.longest
         inputs = {"to_go": 1, "state": trunk.features, "action": features}
-        self.embed = nn.ModuleDict({k: nn.utils.skip_init(nn.Linear, n, spec.width) for k, n in inputs.items()})
-        self.time = nn.utils.skip_init(nn.Embedding, spec.longest, spec.width)
+        self.embed = nn.ModuleDict({k: undrawn(nn.Linear, n, spec.width) for k, n in inputs.items()})
+        self.time = undrawn(nn.Embedding, spec.longest, spec.width)
         self.norm = nn.LayerNorm(spec.width)
         self.body = Causal(spec.width, spec.layers, spec.heads)
-        self.head = nn.utils.skip_init(nn.Linear, spec.width, outputs)
+        self.head = undrawn(nn.Linear, spec.width, outputs)
         begin(self, generator)
         self.below = trunk
 
