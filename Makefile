@@ -4,12 +4,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo demo-language test lint type layers house border numerics differential bench docs site evidence setup clean
+.PHONY: help demo demo-language test test-all lint type layers house border numerics differential bench docs site evidence setup clean
 
 help:
 	@echo "make demo     train PPO on CartPole, film it and write its report"
 	@echo "make demo-language     teach a small language model arithmetic by reward: GRPO, before and after"
-	@echo "make test     the whole suite, with lint, types and layers"
+	@echo "make test     the suite, with lint, types and layers"
+	@echo "make test-all every case of it, as continuous integration runs it"
 	@echo "make lint | type | layers | house | border | numerics | differential | bench | docs | site | evidence"
 
 # The package with its core dependencies, pinned.
@@ -71,6 +72,10 @@ house: $(BIN)/.dev
 
 test: $(BIN)/.dev lint type layers
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15
+
+# Every case of the tests of which `make test` runs some.
+test-all: $(BIN)/.dev lint type layers
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 15 --every-case
 
 # The documentation as a site with search, from the pages and the docstrings; a link that leads nowhere is an error.
 site: $(BIN)/.dev

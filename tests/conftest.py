@@ -45,8 +45,31 @@ def _folders_of_imports(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
 
 
-def pytest_collection_modifyitems(items):
-    """A test's name is the same in every process, or two workers cannot share the suite."""
+def pytest_addoption(parser):
+    parser.addoption("--every-case", action="store_true", help="run every case of the tests that are marked spread")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Names are the same in every process, or two workers cannot share the suite; of many cases some are run."""
     named = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if named:
         raise pytest.UsageError(f"tests named by where an object lies in memory, leave out ids=str: {named}")
+    if not config.getoption("every_case") and not any("::" in word for word in config.args):
+        left = _left_out(items)
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
+def _left_out(items):
+    """Of the cases of a test that is marked `spread(n)` all but n, as far from one another as they can stand."""
+    cases = {}
+    for item in items:
+        mark = item.get_closest_marker("spread")
+        if mark is not None:
+            cases.setdefault((item.path, item.originalname, *mark.args), []).append(item)
+    return {
+        item
+        for (*_, n), mine in cases.items()
+        for place, item in enumerate(mine)
+        if place not in {round(k * (len(mine) - 1) / max(n - 1, 1)) for k in range(n)}
+    }

@@ -23,6 +23,7 @@ def test_each_script_is_run_here():
     assert sorted(SHORT) == sorted(p.name for p in EXAMPLES.glob("*.py"))
 
 
+@pytest.mark.spread(3)
 @pytest.mark.parametrize("name", SHORT)
 def test_script(name, tmp_path):
     if name in ("own_task.py", "reverse.py"):
@@ -33,6 +34,7 @@ def test_script(name, tmp_path):
     assert done.stdout.strip()
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda p: p.stem)
 def test_notebook(path, tmp_path):
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")

@@ -145,6 +145,7 @@ def train(home, tmp_path, monkeypatch, capsys):
     return run
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("entry", sorted(ALGORITHMS))
 def test_a_step_in_which_nothing_is_judged_is_passed_over_and_told(entry, train):
     """The judge is away for some of the calls between."""

@@ -134,6 +134,7 @@ def test_a_counter_that_is_none_is_named(entry, runs, tmp_path, capsys):
             assert re.search(rf"policy\.json: counters\.{name} is ", said), said
 
 
+@pytest.mark.spread(3)
 @pytest.mark.parametrize("entry", sorted(RUNS))
 def test_a_position_that_is_none_is_named(entry, runs, tmp_path, capsys):
     run = runs(entry)

@@ -160,6 +160,7 @@ total_steps = 100_000_000
 """
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("entry", ["train --seeds", "sweep"])
 def test_a_fleet_ends_when_its_parent_is_killed(entry, tmp_path):
     if entry == "sweep":

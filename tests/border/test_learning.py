@@ -34,6 +34,7 @@ OWN = {
 }
 
 
+@pytest.mark.spread(4)
 @pytest.mark.parametrize("entry", [*OPTIMAL, *ON_POLICY, *PREDICTION])
 def test_the_mean_of_runs_comes_to_what_is_exact(entry):
     given = {"seeds": 10, "episodes": 8_000} | OWN.get(entry, {})

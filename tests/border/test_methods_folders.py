@@ -120,6 +120,7 @@ def jobs(runs):
 
 
 # ---------------------------------------------------------------------------------------------------- a stranger's
+@pytest.mark.spread(2)
 @pytest.mark.parametrize("entry", METHODS)
 def test_a_strangers_run_is_measured(entry, copied, capsys):
     """What names code is believed where a person says so; all else opens as it is."""

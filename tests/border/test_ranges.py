@@ -357,6 +357,7 @@ def recorded(state, following):
     )  # fmt: skip
 
 
+@pytest.mark.spread(3)
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_out_of_range_is_refused(entry):
     each_wrong(*ENTRIES[entry])

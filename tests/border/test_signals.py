@@ -128,6 +128,7 @@ def saved(run):
     return any(run.glob("checkpoints/step-*"))
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("entry", SMALL)
 def test_in_training_what_was_learnt_is_saved_and_goes_on(entry, forks, place, tmp_path):
     name, code = one(SMALL, entry, 0)
@@ -147,6 +148,7 @@ def test_in_training_what_was_learnt_is_saved_and_goes_on(entry, forks, place, t
     assert info(run)["status"] == "finished"
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("entry", SMALL)
 def test_in_the_final_evaluation_training_is_done_and_kept(entry, forks, place, tmp_path):
     name, code = one(SMALL, entry, 1)
@@ -169,6 +171,7 @@ def test_in_the_final_evaluation_training_is_done_and_kept(entry, forks, place, 
         assert info(run)["error"] is None
 
 
+@pytest.mark.spread(2)
 @pytest.mark.parametrize("stage", ["film", "report"])
 @pytest.mark.parametrize("entry", SMALL)
 def test_in_what_follows_the_result_stands(entry, stage, forks, place, tmp_path):
@@ -249,6 +252,7 @@ COMMANDS = {
 HALVES = {"list", "config", "doctor", "env check", "report", "solve FILE"}
 
 
+@pytest.mark.spread(4)
 @pytest.mark.parametrize("entry", COMMANDS)
 def test_every_command_ends_with_the_code_of_its_signal(entry, forks, place, done, tmp_path):
     words, stall = COMMANDS[entry]
@@ -267,6 +271,7 @@ def test_every_command_ends_with_the_code_of_its_signal(entry, forks, place, don
     assert info(done["ppo"])["status"] == "finished"
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("entry", ["env.backend process", "--seeds 2", "sweep"])
 def test_workers_and_what_they_started_end_too(entry, forks, place, tmp_path):
     if entry == "sweep":
@@ -306,6 +311,7 @@ def killed(forks, place, tmp_path_factory):
     return run
 
 
+@pytest.mark.spread(2)
 @pytest.mark.parametrize("entry", ["list", "report", "compare", "reproduce"])
 def test_a_killed_run_is_known_as_one(entry, forks, place, killed, tmp_path):
     words = {"list": ["list", "runs", "--runs", killed.parent], "compare": ["compare", killed, "--out", tmp_path]}
@@ -316,6 +322,7 @@ def test_a_killed_run_is_known_as_one(entry, forks, place, killed, tmp_path):
     assert "still going" not in said
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("entry", ["list", "report"])
 def test_one_that_goes_on_is_not_taken_for_killed(entry, forks, place, tmp_path):
     words = train("q-learning", tmp_path, steps=1_000_000, slow=0.0005)

@@ -47,6 +47,7 @@ def file(entry, tmp_path, monkeypatch):
     return path
 
 
+@pytest.mark.spread(3)
 @pytest.mark.parametrize("entry", TASKS)
 def test_the_plan_is_said_with_its_time_before_a_base_is_trained(entry, file):
     said = []
@@ -61,6 +62,7 @@ def test_the_plan_is_said_with_its_time_before_a_base_is_trained(entry, file):
     assert ("Stopped after" in said[-1]) == bool(held)
 
 
+@pytest.mark.spread(3)
 @pytest.mark.parametrize("entry", TASKS)
 def test_pieces_of_words_are_the_same_wherever_they_stand(entry, file):
     policy = LanguageModel.load(small_base(load_task(str(file), {}), BaseConfig(**TINY), {}))

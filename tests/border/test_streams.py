@@ -82,6 +82,7 @@ def sound(command):
 CLOSED = {"stdout": ("in", None, "err"), "stderr": ("in", "out", None), "all": (None, None, None)}
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("entry", TRAIN)
 def test_a_run_needs_no_streams(entry, ask, tmp_path):
     closed = [*CLOSED][[*TRAIN].index(entry) % 3]
@@ -95,6 +96,7 @@ def test_a_run_needs_no_streams(entry, ask, tmp_path):
         json.loads(file.read_text())  # nothing that was said ended up in a file
 
 
+@pytest.mark.spread(4)
 @pytest.mark.parametrize("entry", TELL)
 def test_what_is_told_needs_no_streams(entry, ask):
     closed = [*CLOSED][[*TELL].index(entry) % 3]
@@ -103,6 +105,7 @@ def test_what_is_told_needs_no_streams(entry, ask):
     assert sound(command).strip() or closed == "all"
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("entry", TRAIN)
 def test_a_full_standard_error_ends_no_run(entry, ask, tmp_path):
     command = ask(entry, streams=("in", "out", "/dev/full"))
@@ -112,6 +115,7 @@ def test_a_full_standard_error_ends_no_run(entry, ask, tmp_path):
     assert info["evaluation"]["episodes"] > 0
 
 
+@pytest.mark.spread(4)
 @pytest.mark.parametrize("entry", TELL)
 def test_a_full_standard_output_is_said(entry, ask):
     command = ask(entry, streams=("in", "/dev/full", "err"))
@@ -119,6 +123,7 @@ def test_a_full_standard_output_is_said(entry, ask):
     assert "standard output cannot be written: No space left" in sound(command)
 
 
+@pytest.mark.spread(4)
 @pytest.mark.parametrize("entry", [*TRAIN, *TELL])
 def test_few_letters_are_enough(entry, ask, tmp_path):
     command = ask(entry, env={"PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
@@ -173,6 +178,7 @@ TERMINALS = {
 }
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("entry", TERMINALS)
 def test_a_run_in_a_terminal(entry, tmp_path):
     size, env = TERMINALS[entry]
@@ -193,6 +199,7 @@ def test_a_run_in_a_terminal(entry, tmp_path):
     os.close(main)
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("entry", ["that is ignored", "that is heard"])
 def test_a_terminal_that_dies(entry, tmp_path):
     main, side = pty.openpty()
@@ -252,6 +259,7 @@ HOMES = {
 }
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("entry", HOMES)
 def test_a_home_that_nobody_may_write(entry, tmp_path):
     process = real(TRAIN["train q-learning"], tmp_path, env=HOMES[entry], stdout=-1, stderr=-1)

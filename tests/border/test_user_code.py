@@ -203,6 +203,7 @@ def stepped(cfg: ControlRun, env, say) -> Job:
     assert "Traceback (" not in said
 
 
+@pytest.mark.spread(3)
 @pytest.mark.parametrize("entry", [*TRAINED, "check"])
 @pytest.mark.parametrize("answer", ["reward huge", "reward odd", "obs odd", "over odd", "cut odd", "all"])
 def test_answers_that_cannot_be_read_are_told_with_their_line(entry, answer, tmp_path, capfd):
@@ -260,6 +261,7 @@ def test_what_a_module_sets_is_put_back(entry, tmp_path, capfd):
     assert state() == before
 
 
+@pytest.mark.spread(2)
 @pytest.mark.parametrize("entry", ["eval", "env check", "play", "train"])
 def test_what_it_prints_stands_apart_from_results(entry, trained, tmp_path):
     (tmp_path / "e.py").write_text(CODE + "def make(render_mode=None): return E('reset', 'prints', "
@@ -333,6 +335,7 @@ def test_what_lies_beside_a_file_hides_no_module_of_python(tmp_path):
         sys.modules["random"] = kept
 
 
+@pytest.mark.spread(2)
 @pytest.mark.parametrize("entry", ["ppo", "q-learning", "monte-carlo", "own"])
 def test_a_loop_that_is_left_says_nothing_when_python_ends(entry, tmp_path):
     (tmp_path / "mine.py").write_text(

@@ -291,6 +291,7 @@ def mixed():
 """
 
 
+@pytest.mark.spread(3)
 @pytest.mark.parametrize(
     ("env", "settings", "why"),
     [

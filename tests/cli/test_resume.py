@@ -41,7 +41,7 @@ def rows(run):
     return frame.drop(columns=[c for c in frame if c in ("time", "attempt") or c.split("/")[0] in ("phase", "speed")])
 
 
-@pytest.mark.slow
+@pytest.mark.spread(0)
 def test_twenty_kills_change_nothing():
     command = [sys.executable, ROOT / "bench" / "kill_resume.py", "--kills", "20", "--seed", "11"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)

@@ -148,6 +148,7 @@ def test_ctrl_c_ends_all_with_130_and_each_is_saved(tmp_path):
         assert Path(path / "checkpoints" / "latest" / "MANIFEST.json").is_file()
 
 
+@pytest.mark.spread(0)
 def test_several_environments_side_by_side_end_in_a_comparison(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     runs = str(tmp_path / "runs")

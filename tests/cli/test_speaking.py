@@ -275,7 +275,6 @@ def test_a_conversation_that_is_too_long_says_so(capsys, monkeypatch, folder):
     assert found.out.count("\n") == 1, "what was too long is not part of the conversation"
 
 
-@pytest.mark.slow
 def test_a_terminal(folder, policy):
     argv = ["-m", "operant.cli.main", "chat", folder, "--threads", "1", "--seed", "5", "--max-tokens", "8"]
     pid, terminal = pty.fork()
@@ -325,7 +324,6 @@ def test_a_terminal(folder, policy):
         os.close(terminal)
 
 
-@pytest.mark.slow
 def test_a_server_until_it_is_interrupted(folder):
     pytest.importorskip("starlette")
     command = [sys.executable, "-m", "operant.cli.main", "serve", folder, "--port", "0", "--threads", "1"]

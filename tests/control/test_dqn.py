@@ -119,6 +119,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.spread(3)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_reaches_the_optimal_values(variant):
     """Distributions by their means. Sums of n rewards are of what acted, so that what acted is then the best."""

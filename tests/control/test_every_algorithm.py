@@ -48,6 +48,7 @@ CHOOSING = [n for n, (where, _) in ALGORITHMS.items() if where == CONTROL and n 
 FEW = {"horizon": 8, "length": 4, "burn_in": 1, "learning_starts": 16, "batch": 8, "updates": 4}
 
 
+@pytest.mark.spread(5)
 @pytest.mark.parametrize("algorithm", CHOOSING)
 def test_masked_recurrent_on_pictures_of_ones_own(algorithm, tmp_path):
     (tmp_path / "doors.py").write_text(FILE)
@@ -115,6 +116,7 @@ SHOWN = [n for n in CHOOSING if "expert" in settings_of(n).model_fields["algo"].
          or issubclass(settings_of(n), DataRun | AdversaryRun)]  # fmt: skip
 
 
+@pytest.mark.spread(5)
 @pytest.mark.parametrize("algorithm", [n for n in (*CHOOSING, *CONTINUOUS) if n not in SHOWN])
 def test_what_is_said_is_read_by_every_method(algorithm, tmp_path):
     env = Steered if algorithm in CONTINUOUS else Spoken

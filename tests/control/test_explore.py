@@ -279,6 +279,7 @@ def test_contradictions_are_refused_in_words():
 ACTING = [n for n, (where, _) in ALGORITHMS.items() if where == CONTROL and "explore" not in settings_of(n).unused]
 
 
+@pytest.mark.spread(3)
 @pytest.mark.parametrize("algorithm", sorted(ACTING))
 def test_every_method_explores_or_says_why_not(algorithm, tmp_path):
     env = "Pendulum-v1" if algorithm in ("ddpg", "td3", "sac", "crossq") else "CartPole-v1"

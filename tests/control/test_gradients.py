@@ -58,6 +58,7 @@ def parameters(agent):
 
 
 # ---------------------------------------------------------------------------------------------------- learns
+@pytest.mark.spread(4)
 @pytest.mark.parametrize("algorithm", list(LEARN))
 @pytest.mark.parametrize("kwargs", KINDS, ids=lambda kwargs: kwargs["kind"])
 def test_identity_is_learnt_in_5000_steps(algorithm, kwargs):
@@ -70,6 +71,7 @@ def test_identity_is_learnt_in_5000_steps(algorithm, kwargs):
     assert got >= 0.9, got
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize(
     "kwargs", [{"kind": k, "size": s} for k, s in (("discrete", 4), ("multidiscrete", 2), ("multibinary", 2))]
 )
@@ -113,6 +115,7 @@ VALUES = {
 }  # fmt: skip
 
 
+@pytest.mark.spread(2)
 @pytest.mark.parametrize("algorithm", list(VALUES))
 def test_a_time_limit_is_not_a_termination(algorithm):
     """Reward 1 for ever, cut after 8 steps: V = 1/(1 − γ) wherever there is a critic."""
@@ -351,6 +354,7 @@ def tensors(path):
     return {f"{file.stem}/{k}": x for file in latest.glob("*.safetensors") for k, x in load_file(file).items()}
 
 
+@pytest.mark.spread(2)
 @pytest.mark.parametrize("algorithm", list(RESUMED))
 def test_a_killed_run_goes_on_bit_for_bit(algorithm, tmp_path):
     """The newest checkpoints are taken away, as if the run had been killed before them."""
@@ -385,6 +389,7 @@ def test_the_same_seed_gives_the_same_run(algorithm):
 
 
 # ---------------------------------------------------------------------------------------------------- A3C
+@pytest.mark.spread(0)
 def test_asynchronous_workers_share_what_they_learn_and_say_that_they_are_not_exact(tmp_path):
     settings = {"total_steps": 400, "save.every": 200, "algo.workers": 2, "algo.updates": 10, "eval.episodes": 1}
     settings |= {"save.videos": False, "save.report": False, "quiet": True}

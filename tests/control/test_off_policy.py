@@ -46,6 +46,7 @@ def parameters(agent):
 
 
 # ---------------------------------------------------------------------------------------------------- learns
+@pytest.mark.spread(3)
 @pytest.mark.parametrize("algorithm", NAMES)
 @pytest.mark.parametrize("kwargs", KINDS, ids=lambda kwargs: kwargs["kind"])
 def test_identity_is_learnt_in_5000_steps(algorithm, kwargs):

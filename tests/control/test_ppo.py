@@ -42,6 +42,7 @@ def parameters(agent):
     return torch.cat([p.detach().ravel() for p in agent.parameters()])
 
 
+@pytest.mark.spread(3)
 @pytest.mark.parametrize("fused", ["off", "auto"])
 @pytest.mark.parametrize(
     "kwargs",
@@ -176,7 +177,7 @@ def test_continuous_policies_report_their_deviation():
     assert float(metrics["policy/std"]) == pytest.approx(math.exp(-1), rel=0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_cartpole_is_solved_within_100k_steps(seed):
     job = build("CartPole-v1", seed=seed)

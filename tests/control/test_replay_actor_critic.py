@@ -301,6 +301,7 @@ def test_actions_without_bounds_are_refused(high):
 
 
 # ---------------------------------------------------------------------------------------------------- goes on
+@pytest.mark.spread(2)
 @pytest.mark.parametrize(
     ("algorithm", "settings"),
     [

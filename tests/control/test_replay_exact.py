@@ -125,6 +125,7 @@ def quadratic(gen, size):
 TEMPERATURE = 0.01
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("name", ["ddpg", "td3", "sac"])
 def test_the_gain_of_a_linear_quadratic_problem(name):
     """From uniformly drawn states and actions alone; SAC's deviation is √(α/2 (R + γBᵀPB)⁻¹), the soft optimum's."""

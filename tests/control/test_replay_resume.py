@@ -57,6 +57,7 @@ def _small_pieces(monkeypatch):
     monkeypatch.setattr(replay_files, "LEAST", 16)
 
 
+@pytest.mark.spread(4)
 @pytest.mark.parametrize("lanes", [1, 8])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_goes_on_bit_for_bit(tmp_path, kind, lanes):

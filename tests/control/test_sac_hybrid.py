@@ -274,6 +274,7 @@ def test_masks_pictures_and_memory(memory, tmp_path):
     assert np.isfinite(policy.value(seen))
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("kind", ["hybrid", "multidiscrete"])
 def test_it_goes_on_bit_for_bit(tmp_path, kind):
     kwargs = {"kind": kind, "length": 7}

@@ -43,6 +43,7 @@ def in_double(traj):
     return replace(traj, **{n: x.double() for n in names if (x := getattr(traj, n)).is_floating_point()})
 
 
+@pytest.mark.spread(3)
 @pytest.mark.parametrize("algorithm", ["natural-gradient", "trpo"])
 @pytest.mark.parametrize("kwargs", KINDS, ids=lambda kwargs: kwargs["kind"])
 def test_identity_is_learnt_in_5000_steps(algorithm, kwargs):

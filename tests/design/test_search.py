@@ -323,6 +323,7 @@ def test_python_that_fails_is_a_score_and_where_all_fail_the_next_iteration_asks
     assert failing.told == [None, None]
 
 
+@pytest.mark.spread(0)
 def test_processes_side_by_side_come_to_the_same(tmp_path):
     cfg = Search(iterations=1, samples=2, total_steps=512, seed=101, settings=SMALL)
     its = GrammarProposer(PENDULUM)

@@ -123,7 +123,10 @@ def desk(tmp_path):
     return where
 
 
-@pytest.mark.parametrize("section", [title for title, commands in COMMANDS.items() if commands])
+LONG = {"Train": pytest.mark.spread(0)}  # minutes
+
+
+@pytest.mark.parametrize("section", [pytest.param(k, marks=LONG.get(k, ())) for k, its in COMMANDS.items() if its])
 def test_every_command_ends_well(desk, section):
     path = os.pathsep.join((str(desk), os.environ.get("PYTHONPATH", "")))
     for command in COMMANDS[section]:

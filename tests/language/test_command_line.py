@@ -184,7 +184,7 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(place, whole):
         assert ours.equals(theirs)
 
 
-@pytest.mark.slow
+@pytest.mark.spread(0)
 def test_a_process_that_compiles_gives_the_bits_of_one_that_reads_what_was_compiled(place, tmp_path):
     """On a fresh machine the first process compiles the kernels, and the one that resumes its run finds them."""
     found = []

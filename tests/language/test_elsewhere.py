@@ -41,6 +41,7 @@ def pairs(found, on):
         yield loop, here, there
 
 
+@pytest.mark.spread(0)
 def test_on_another_device_every_loop_computes_what_it_does_on_a_cpu(found):
     for loop, here, there in pairs(found, "elsewhere:float32"):
         for name in here.keys() - {"loop", "on"}:

@@ -49,7 +49,7 @@ PHASES = ("sample", "learn", "save")
 Place = tuple[str, int]  # phase and step
 
 
-@pytest.mark.slow
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("which", list(SETTINGS))
 def test_killed_at_every_step_in_every_phase_a_run_ends_as_if_it_had_not_been(tmp_path: Path, which: str) -> None:
     pytest.importorskip("transformers")

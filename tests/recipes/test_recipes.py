@@ -141,6 +141,7 @@ def test_every_recipe_says_what_it_is(name, capsys):
     assert all(arm in told for arm in its.arms)
 
 
+@pytest.mark.spread(4)
 @pytest.mark.filterwarnings(
     "ignore::operant.language.learn.batch_checks.TrainingWarning", "ignore:.*goes through transformers"
 )

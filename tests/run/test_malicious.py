@@ -293,6 +293,7 @@ def test_there_are_payloads_enough():
     assert len(KINDS) >= 100
 
 
+@pytest.mark.spread(15)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_executed_and_every_answer_is_clean(good, tmp_path, monkeypatch, capsys, kind):

@@ -130,6 +130,7 @@ def accuracy(run, misled=False, permute=None):
     return np.mean(np.array(chosen) == wanted)
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize(("by", "join"), [("gru", "concat"), ("gru", "gated"), ("transformer", "cross-attention")])
 def test_an_instruction_is_followed_and_permuted_words_fall_to_chance(by, join, tmp_path):
     its = FAST | {"policy.text": by, "policy.join": join}

@@ -58,6 +58,7 @@ def both(policy: LanguageModel, made: Episodes, temperature: float = 1.0) -> tup
     return ours, plain
 
 
+@pytest.mark.spread(1)
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gemma"])
 def test_values_and_gradients_are_those_of_autograd(family: str, temperature: float) -> None:

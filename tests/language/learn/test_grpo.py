@@ -358,6 +358,7 @@ def shared_step() -> list[float]:
     return [*told, sum(float(p.detach().double().abs().sum()) for p in policy.parameters())]
 
 
+@pytest.mark.spread(0)
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     tests = Path(__file__).parents[2]
     env = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONWARNINGS": "ignore"}

@@ -307,6 +307,7 @@ class Simple(Choice):
     table = ((1.0, 0.0, 0.0), (0.4, 0.0, 0.0), (0.4, 0.0, 0.0))
 
 
+@pytest.mark.spread(2)
 @pytest.mark.parametrize("method", [*LOOP_PRESETS, "turn-ppo"])
 def test_it_learns(method):
     policy, collect = parts(Simple(), tokens=1, samples=32, seed=101)

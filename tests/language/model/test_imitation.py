@@ -129,6 +129,7 @@ def test_the_held_out_loss_is_that_of_the_average_and_training_goes_on_from_the_
     assert loss < 1.0  # nats a token; 258 of them begin at 5.5
 
 
+@pytest.mark.spread(0)
 def test_a_base_is_the_same_bit_for_bit_after_a_kill(tmp_path):
     script = textwrap.dedent("""
         import sys, torch

@@ -207,6 +207,7 @@ CUTS = {
 }
 
 
+@pytest.mark.spread(5)
 @pytest.mark.parametrize("cut", CUTS)
 def test_fifty_thousand_draws_follow_the_softmax(way, cut, request):
     """Chi-square of the first token against the softmax, cut as told; the second token has other numbers."""

@@ -174,7 +174,6 @@ def test_our_own_server(policy):
         assert reply.logp == pytest.approx(logp.tolist(), abs=1e-4)
 
 
-@pytest.mark.slow
 def test_transformers_serve(policy, tmp_path):
     for package in ("fastapi", "uvicorn", "openai", "typer"):
         pytest.importorskip(package)
