@@ -1,13 +1,11 @@
-"""Episodes that are looked at as they go, and models elsewhere that play them."""
-
-import asyncio
+"""Episodes that are looked at as they go, and the task that is meant."""
 
 import pytest
 
-from agents.played import following, play, total
-from operant.agents import Calculator, Grid, Quests
+from agents.played import following, play
+from operant.agents import Grid, Quests
 from operant.agents.spoken import block, line, parts
-from operant.agents.watch import Watched, chosen, success, visit
+from operant.agents.watch import Watched, chosen
 from operant.config.errors import ConfigError
 from operant.language import World
 
@@ -36,47 +34,6 @@ def test_a_watched_world_is_the_world_and_tells_of_every_turn():
     assert [step.number for step in steps] == list(range(len(seen)))
     assert [step.action for step in steps[1:]] == list(world.oracle(scenario))
     assert {step.thought for step in steps[1:]} == {"I see."}
-
-
-def test_a_model_elsewhere_is_given_the_whole_conversation():
-    world = Calculator(train=3)
-    scenario, heard = world.scenarios("train")[0], []
-
-    def speak(messages):
-        heard.append(messages)
-        return world.oracle(scenario)[len(heard) - 1]
-
-    seen = visit(world, scenario, speak)
-    assert success(seen)
-    assert total(seen) == 1.0
-    assert [m["role"] for m in heard[1]] == ["system", "user", "assistant", "user"]
-    assert heard[1][0]["content"] == world.system
-    assert heard[1][1]["content"].count(scenario.instruction) == 1
-    assert heard[1][2]["content"] == world.oracle(scenario)[0]
-    assert heard[1][3]["content"].startswith("= ")
-
-
-def test_what_a_model_elsewhere_raises_closes_the_session():
-    closed = []
-
-    class World(Calculator):
-        def open(self, scenario):
-            session = super().open(scenario)
-
-            async def close():
-                closed.append(scenario)
-
-            session.close = close
-            return session
-
-    def speak(messages):
-        raise OSError("gone")
-
-    world = World(train=1)
-    with pytest.raises(OSError, match="gone"):
-        visit(world, world.scenarios("train")[0], speak)
-    assert len(closed) == 1
-    assert asyncio.run(world.open(world.scenarios("train")[0]).close()) is None
 
 
 def test_a_task_is_found_by_its_words_or_its_number():

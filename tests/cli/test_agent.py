@@ -50,6 +50,52 @@ def test_a_server_tries_and_what_it_gets_wrong_is_counted(capsys):
     assert first["temperature"] == 0.0
 
 
+def test_react_on_the_desk_is_shown_as_thought_action_and_result_kept_done_again_and_branched(capsys, tmp_path):
+    server, kept = Script(), str(tmp_path / "trace.jsonl")
+    said = ["What time is it?\n```python\nprint(desk.now())\n```", "I am done.\n```python\ndesk.complete()\n```"]
+    server.answers = [chat(text) for text in said]
+    argv = ["--world", "desk", "--model", server.url, "--name", "m", "--agent", "react", "--scenario", "0"]
+    code, out, _ = run(capsys, *argv, "--out", kept)
+    assert code == 0
+    assert "\n1\nthought  What time is it?\naction   print(desk.now())\nresult   " in out
+    assert "thought  I am done.\naction   desk.complete()" in out
+    system = server.asked[0][1]["messages"][0]["content"]
+    assert system.endswith("first write in a line or two what you think, then, last, the action.")
+    code, out, _ = run(capsys, "--replay", kept)
+    assert code == 0
+    assert "; the replay is exact" in out
+    assert "What time is it?" in out
+    server.answers = [chat("Something else.\n```python\nprint(1 + 1)\n```"), chat(said[1])]
+    code, out, _ = run(capsys, "--replay", kept, "--branch", "1", *argv[2:8])
+    assert code == 0
+    assert "action   print(1 + 1)\nresult   2" in out
+    assert [m["role"] for m in server.asked[2][1]["messages"]] == ["system", "user", "assistant", "user"]
+
+
+def test_what_an_agent_asks_besides_is_shown_and_its_calls_are_limited(capsys):
+    server = Script()
+    server.answers = [chat("Go north, then east."), chat("go north")]
+    argv = ["--world", "text/grid", "--model", server.url, "--name", "m", "--agent", "plan-act-reflect", "--calls", "2"]
+    code, out, _ = run(capsys, *argv, "--scenario", "0")
+    assert code == 0
+    assert "plan     Go north, then east." in out
+    assert "the calls are spent after 1 turn" in out
+
+
+def test_a_trace_that_names_code_or_a_turn_it_has_not_is_refused(capsys, tmp_path):
+    kept = tmp_path / "trace.jsonl"
+    lines = [{"trace": 1, "world": "mine.py:make", "options": {}, "split": "test", "scenario": 0},
+             {"step": 0, "said": "", "result": "", "reward": 0.0, "error": None}]  # fmt: skip
+    kept.write_text("\n".join(map(json.dumps, lines)))
+    code, _, err = run(capsys, "--replay", str(kept))
+    assert code == 2
+    assert "is of a world that is code; to run it, give --world mine.py:make" in err
+    kept.write_text("\n".join(map(json.dumps, [lines[0] | {"world": "text/grid"}, lines[1]])))
+    code, _, err = run(capsys, "--replay", str(kept), "--branch", "4", "--model", "oracle")
+    assert code == 2
+    assert "from 0 to 0" in err
+
+
 def test_json_has_every_turn(capsys):
     argv = ["--world", "text/grid", "--model", "oracle", "--scenario", "1", "--task.options.size", "5", "--json"]
     code, out, _ = run(capsys, *argv)
@@ -64,6 +110,8 @@ def test_json_has_every_turn(capsys):
     ("argv", "why"),
     [
         (["--world", "text/quest", "--model", "oracle"], "no world text/quest; nearest: quests"),
+        (["--world", "text/grid"], "give --world NAME and --model MODEL, or --replay FILE"),
+        (["--replay", "nowhere.jsonl"], "there is no file nowhere.jsonl"),
         (["--world", "nowhere", "--model", "oracle"], "no world 'nowhere'"),
         (["--world", "text/grid", "--model", "oracle", "--split", "tset"], "no split 'tset'; nearest: test"),
         (["--world", "text/grid", "--model", "oracle", "--task.options.walls", "3"], "no option 'walls'"),

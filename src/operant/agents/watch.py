@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from operant.agents.spoken import parts
 from operant.config.errors import ConfigError
-from operant.language.episodes.history import Past, messages_of
 from operant.language.episodes.world import Observation, Scenario, Session, World
-from operant.language.text.rendering import Message
 
 LOOKED = 128
 """Scenarios among which a task is looked for by its words."""
-
-Speak = Callable[[Sequence[Message]], str]
-"""What a model says to messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +22,8 @@ class Step:
     thought: str
     action: str
     seen: Observation
+    said: str = ""  # all of it
+    again: bool = False  # done again, to stand where it led
 
 
 Tell = Callable[[Step], None]
@@ -71,36 +67,11 @@ class _WatchedSession:
         seen = await self.session.step(action)
         self.number += 1
         thought, act = parts(action)
-        self.tell(Step(number=self.number, thought=thought, action=act, seen=seen))
+        self.tell(Step(number=self.number, thought=thought, action=act, seen=seen, said=action))
         return seen
 
     async def close(self) -> None:
         await self.session.close()
-
-
-def visit(world: World, scenario: Scenario, speak: Speak) -> list[Observation]:
-    """Play an episode with whatever speaks; returns what was seen, the beginning first.
-
-    Args:
-        world, scenario: what is played.
-        speak: is given the whole conversation each time.
-    """
-
-    async def run() -> list[Observation]:
-        session = world.open(scenario)
-        past: list[Past] = []
-        try:
-            seen = [await session.reset()]
-            while len(past) < world.turns and not (seen[-1].terminated or seen[-1].truncated):
-                messages = messages_of("full", world.system, scenario.instruction, past, seen[-1].text)
-                said = await asyncio.to_thread(speak, messages)
-                seen.append(await session.step(said))
-                past.append(Past(seen[-2].text, said, seen[-1].text))
-            return seen
-        finally:
-            await session.close()
-
-    return asyncio.run(run())
 
 
 def success(seen: Sequence[Observation]) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from operant.cli.say import asked, say, tell
@@ -13,33 +13,79 @@ from operant.config.errors import ConfigError
 from operant.config.write import json_text
 
 if TYPE_CHECKING:
-    from operant.agents.watch import Step, Watched
+    from operant.agents.harness.episode import Call, Episode, Model
+    from operant.agents.harness.traces import Trace
+    from operant.agents.watch import Step
     from operant.language.episodes.world import Scenario, World
     from operant.opened import Run
 
 ORACLE = "oracle"
 """In place of a model: the world's own solution."""
+WHY = {"calls": "the calls are spent", "context": "the next prompt does not fit into the model"}
 
 
 def verb(args: argparse.Namespace) -> None:
-    """Let a model try."""
-    from operant.agents.watch import Watched, chosen
+    """Let a model try; or do a stored episode again, and go on from one of its turns."""
+    import asyncio
+
+    from operant.agents.harness.agents import AGENTS, played
+    from operant.agents.harness.episode import Episode
+    from operant.agents.harness.traces import read, write
+
+    stored = None if args.replay is None else read(args.replay)
+    head = _head(args, stored)
+    world, scenario = _place(args, head)
+    said = [] if stored is None else stored.said[: args.branch]
+    shown = Shown(world, head["split"], scenario, quiet=args.json)
+    agent, form = AGENTS[args.agent]
+    with _model(args, world, scenario, len(said)) as model:
+        episode = Episode(world, scenario, model, form=form, calls=args.calls, tell=shown.tell)
+        why = asyncio.run(played(agent if stored is None or args.model else _ended, episode, said))
+    shown.end(WHY.get(why, why), stored and _compared(episode, stored, len(said)))
+    if args.out is not None:
+        write(args.out, episode, head | {"scenario": scenario.id, "agent": args.agent, "model": args.model})
+
+
+def _head(args: argparse.Namespace, stored: Trace | None) -> dict[str, Any]:
+    """World, options, split and scenario: a trace's, or those that are asked for.
+
+    Raises:
+        ConfigError: if there is none, flags contradict one another, or a trace is of a world that is somebody's code.
+    """
+    if stored is None:
+        if args.world is None or args.model is None or args.branch is not None:
+            raise ConfigError("give --world NAME and --model MODEL, or --replay FILE (--branch N is of a FILE)")
+        return {"world": args.world, "options": args.overrides, "split": args.split, "scenario": args.scenario}
+    head = {name: stored.head[name] for name in ("world", "options", "split", "scenario")}
+    if ":" in str(head["world"]) and args.world != head["world"]:
+        raise ConfigError(f"{args.replay} is of a world that is code; to run it, give --world {head['world']}")
+    if args.branch is not None and (args.branch > len(stored.said) or args.model is None):
+        raise ConfigError(f"--branch is a turn of {args.replay}, from 0 to {len(stored.said)}, and needs --model MODEL")
+    return head
+
+
+def _place(args: argparse.Namespace, head: dict[str, Any]) -> tuple[World, Scenario]:
+    """The world and the scenario; `head` gets its split where it has none."""
+    from operant.agents.watch import chosen
     from operant.config.resolve import resolve
     from operant.language.episodes.world import load_world
 
-    cfg = resolve("grpo", args.world, overrides={"model.path": "none", **args.overrides}).config
-    world = load_world(args.world, cfg.model_dump()["task"]["options"])
-    split = args.split or world.splits[-1 if "test" not in world.splits else list(world.splits).index("test")]
-    scenario = chosen(world, split, args.instruction, args.scenario)
-    shown = Shown(world, split, scenario, quiet=args.json)
-    watched = Watched(world, shown.step)
-    if args.model == ORACLE:
-        _follow(watched, scenario)
-    elif args.model.startswith(("http://", "https://")):
-        _server(args, watched, scenario)
-    else:
-        _local(args, watched, scenario)
-    shown.end()
+    cfg = resolve("grpo", head["world"], overrides={"model.path": "none", **head["options"]}).config
+    world = load_world(head["world"], cfg.model_dump()["task"]["options"])
+    head["split"] = head["split"] or ("test" if "test" in world.splits else world.splits[-1])
+    return world, chosen(world, head["split"], args.instruction, head["scenario"])
+
+
+async def _ended(episode: Episode) -> None:
+    """Leave an episode where it stands."""
+
+
+def _compared(episode: Episode, stored: Trace, turns: int) -> str:
+    """Whether what was done again came to the same."""
+    from operant.agents.harness.traces import parted
+
+    turn = parted(episode.steps[: turns + 1], stored)
+    return "; the replay is exact" if turn is None else f"; the replay differs from turn {turn} on"
 
 
 class Shown:
@@ -55,13 +101,24 @@ class Shown:
         self.steps: list[Step] = []
         self._say(f"{world.name} · split {split} · scenario {scenario.id} · template {scenario.template}")
 
+    def tell(self, what: Step | Call) -> None:
+        """Show a turn, or what a model answers where it does not act."""
+        from operant.agents.watch import Step
+
+        if isinstance(what, Step):
+            self.step(what)
+        elif what.purpose != "act":
+            self._say(f"\n{_block(what.purpose, what.said)}")
+
     def step(self, step: Step) -> None:
-        """Show a turn; the first begins the episode, again where its world broke."""
+        """Show a turn; the first begins the episode, again where its world broke or an agent tries once more."""
         if step.number == 0:
             self.steps = []
             asked = self.scenario.instruction
             begin = step.seen.text if asked in step.seen.text else f"{asked}\n{step.seen.text}"
-            self._say(f"\n{_block('begin', begin)}")
+            self._say(f"\n{_block('begin', begin)}" if not step.again else "\nbegun anew")
+        elif step.again:
+            self._say(f"{step.number:<8} {step.action}")
         else:
             said = [_block("thought", step.thought)] if step.thought else []
             said += [_block("action", step.action or "(none)"), _block("result", step.seen.text or "(nothing)")]
@@ -70,8 +127,8 @@ class Shown:
             self._say(f"\n{step.number}\n" + "\n".join(said))
         self.steps.append(step)
 
-    def end(self, why: str = "") -> None:
-        """Say how it ended, and how many actions were no actions."""
+    def end(self, why: str = "", more: str | None = None) -> None:
+        """Say how it ended, how many actions were no actions, and what else there is."""
         from operant.agents.watch import success
 
         if not self.steps:
@@ -92,7 +149,7 @@ class Shown:
             return
         ended = "success" if done else why or ("failed" if seen[-1].terminated else "not done")
         wrong = f"; {bad} action{'s' * (bad != 1)} with an error" if bad else ""
-        self._say(f"\n{ended} after {len(turns)} turn{'s' * (len(turns) != 1)}, return {ret:g}{wrong}")
+        self._say(f"\n{ended} after {len(turns)} turn{'s' * (len(turns) != 1)}, return {ret:g}{wrong}{more or ''}")
 
     def _say(self, text: str) -> None:
         if not self.quiet:
@@ -142,51 +199,29 @@ def _block(name: str, text: str) -> str:
     return textwrap.indent(text, " " * 9).replace(" " * 9, f"{name:<8} ", 1) if text.strip() else f"{name:<8} {text}"
 
 
-def _follow(world: Watched, scenario: Scenario) -> None:
-    """Do what the world's own solution does."""
-    from operant.agents.watch import visit
-
-    actions = world.oracle(scenario)
-    if actions is None:
-        raise ConfigError(f"{world.name} tells no solution: give a model's folder, its run, or a server's address")
-    left = iter(actions)
-    visit(world, scenario, lambda _: next(left, ""))
-
-
-def _server(args: argparse.Namespace, world: Watched, scenario: Scenario) -> None:
-    """Ask a server that speaks OpenAI's protocol."""
-    from operant.agents.watch import visit
-    from operant.language.serve.client import Client
+@contextmanager
+def _model(args: argparse.Namespace, world: World, scenario: Scenario, turns: int) -> Generator[Model]:
+    """Who answers: the world's own solution from a turn on, a server, or a model of this machine."""
+    from operant.agents.harness.models import Local, Read, Served
     from operant.language.serve.speaker import seed_of
 
-    with Client(args.model, args.name, key=args.key) as client:
-        visit(world, scenario, partial(_said, client, args, seed_of(args)))
+    if args.model is None:
+        yield Read(())
+    elif args.model == ORACLE:
+        actions = world.oracle(scenario)
+        if actions is None:
+            raise ConfigError(f"{world.name} tells no solution: give a model's folder, its run, or a server's address")
+        yield Read(actions[turns:])
+    elif args.model.startswith(("http://", "https://")):
+        from operant.language.serve.client import Client
 
+        with Client(args.model, args.name, key=args.key) as client:
+            tokens = args.max_tokens or 1024
+            yield Served(client=client, temperature=args.temperature, max_tokens=tokens, seed=seed_of(args))
+    else:
+        from operant.language.serve.speaker import compile_ahead, speaker
 
-def _said(client: Any, args: argparse.Namespace, seed: int, messages: Sequence[Any]) -> str:
-    how = {"temperature": args.temperature, "max_tokens": args.max_tokens or 1024, "seed": seed + len(messages)}
-    (reply,) = client.generate([messages], **how)
-    return reply.text
-
-
-def _local(args: argparse.Namespace, world: Watched, scenario: Scenario) -> None:
-    """Play with a model of this machine, its turns sampled as in learning."""
-    from operant.language.episodes.dialogue import Dialogue
-    from operant.language.episodes.played import Asked
-    from operant.language.episodes.runner import Runner
-    from operant.language.sample.engine import Engine, Sampling
-    from operant.language.serve.speaker import compile_ahead, seed_of, speaker
-    from operant.language.settings.worlds import EpisodeConfig
-
-    name, policy = speaker(args)
-    say(f"{name} tries.")
-    compile_ahead(policy)
-    limit = args.max_tokens or min(1024, policy.max_positions // 4)
-    sampling = Sampling(temperature=args.temperature, max_tokens=limit, stop=Dialogue(policy).stop)
-    runner = Runner(world, Engine(policy, seed=seed_of(args), slots=1), EpisodeConfig(), sampling)
-    try:
-        (played,) = runner.play([Asked(id=scenario.id, group=0, member=0, scenario=scenario)])
-    finally:
-        runner.close()
-    if played.note or played.cause == "context":
-        say(f"The episode ended early: {played.note or 'the next prompt does not fit into the model'}.")
+        name, policy = speaker(args)
+        say(f"{name} tries.")
+        compile_ahead(policy)
+        yield Local(policy, seed=seed_of(args), temperature=args.temperature, max_tokens=args.max_tokens, slots=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from operant.cli import flags
@@ -40,21 +41,34 @@ tunnel: ssh -L 8000:127.0.0.1:8000 HOST
 AGENT_NOTE = """\
   operant agent "make a torch" --world text/quests --model oracle
   operant agent --world text/grid --scenario 3 --model runs/RUN
-  operant agent --world text/calculator --model http://127.0.0.1:8000/v1
+  operant agent --world desk --model http://127.0.0.1:8000/v1 --agent react
+  operant agent --world text/quests --model oracle --out trace.jsonl
+  operant agent --replay trace.jsonl --branch 3 --model oracle
 
-The task is that of the world whose words are most like yours.
+The task is that of the world whose words are most like yours. Agents: act (the
+world's own words are all the model is told), react (it thinks before), and
+plan-act-reflect, reflexion, tree-search, majority, which ask it more.
 """
+
+
+AGENTS = ("act", "react", "plan-act-reflect", "reflexion", "tree-search", "majority")
+"""Those of `operant.agents.harness.agents`, which help does not wait for."""
 
 
 def add_agent(verbs: Any) -> None:
     """Add the verb that lets a model act."""
-    usage = "operant agent [TASK] --world NAME --model MODEL [--scenario N] [--json]"
+    usage = "operant agent [TASK] --world NAME --model MODEL [--agent NAME] [--json]"
     agent = verbs.add_parser("agent", help="let a model try a task of many turns", usage=usage)
     agent.description, agent.epilog = "Let any model try a task in a world of many turns, and watch it.", AGENT_NOTE
     agent.add_argument("instruction", metavar="TASK", nargs="?", default="", help="words of the task [the first]")
-    agent.add_argument("--world", required=True, metavar="NAME", help="a world, as text/quests, or FILE.py:make")
+    agent.add_argument("--world", metavar="NAME", help="a world, as text/quests, or FILE.py:make")
     text = "a server (http://...), a folder, a run, or oracle"
-    agent.add_argument("--model", required=True, metavar="MODEL", help=text)
+    agent.add_argument("--model", metavar="MODEL", help=text)
+    agent.add_argument("--agent", choices=AGENTS, default="act", metavar="NAME", help="what is made of the model [act]")
+    agent.add_argument("--calls", type=flags.count, metavar="N", help="of the model, at most")
+    agent.add_argument("--out", type=Path, metavar="FILE", help="write the trace: calls, messages, steps")
+    agent.add_argument("--replay", type=Path, metavar="FILE", help="do what a trace did again, and compare")
+    agent.add_argument("--branch", type=flags.seed, metavar="N", help="go on from turn N of the replay, with --model")
     agent.add_argument("--split", metavar="NAME", help="of the scenarios [test]")
     agent.add_argument("--scenario", type=flags.seed, metavar="N", help="the number of the task in its split")
     agent.add_argument("--name", metavar="TEXT", help="what the server calls its model [the first it lists]")

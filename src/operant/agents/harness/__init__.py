@@ -1,0 +1,1 @@
+"""What stands around a model that nobody trained: one harness, and the agents that are made of it."""
