@@ -27,8 +27,8 @@ JITTED = re.compile(
 
 ROOMS = {
     "grounded": 220, "vision": 1000, "design": 1250, "robots": 560,
-    "games": 1040, "search": 800, "recipes": 1735,
-    "agents": 4325,
+    "games": 1040, "search": 800, "recipes": 1820,
+    "agents": 4635,
     "algo": 5,
     "cli": 3520, "config": 1495, "control": 9790, "data": 1010, "env": 3740, "language": 13825, "math": 1365,
     "run": 2960, "tabular": 1690, "view": 3555, "workers": 1080, "": 420,

@@ -15,6 +15,7 @@ RECIPES: dict[str, str] = {
     "adr": "domain randomisation whose ranges grow with the policy",
     "alphago": "imitation, a pool, values and search, stage by stage",
     "cls-rl": "few-shot classes by reinforcement, with thinking, without, and after the answer",
+    "cognitive-architecture": "a mind in ten modules, each taken out in turn",
     "eureka": "rewards that are searched for, against those of experts",
     "gated-attention": "instructions that open and shut channels of what is seen",
     "general-problem-solver": "means–ends analysis, and where it fails",
