@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from operant.design.reward import read as read
     from operant.design.rewarded import Rewarded as Rewarded
     from operant.design.rewarded import make as make
+    from operant.design.sampling_control import Planning as Planning
+    from operant.design.sampling_control import controlled as controlled
     from operant.design.sandboxed import Sandboxed as Sandboxed
     from operant.design.tasks import TASKS as TASKS
     from operant.design.tasks import Quantity as Quantity
@@ -45,6 +47,7 @@ __getattr__, __dir__ = face(
         "operant.design.outcome": "Outcome reflection tips",
         "operant.design.reward": "Compiled Reward read",
         "operant.design.rewarded": "Rewarded make",
+        "operant.design.sampling_control": "Planning controlled",
         "operant.design.sandboxed": "Sandboxed",
         "operant.design.eureka": "Found Search search",
         "operant.design.tasks": "TASKS Quantity Task",

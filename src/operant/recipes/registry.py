@@ -13,16 +13,22 @@ if TYPE_CHECKING:
 
 RECIPES: dict[str, str] = {
     "adr": "domain randomisation whose ranges grow with the policy",
+    "agile": "a reward learnt from states in which an instruction is fulfilled",
     "alphago": "imitation, a pool, values and search, stage by stage",
     "cls-rl": "few-shot classes by reinforcement, with thinking, without, and after the answer",
     "cognitive-architecture": "a mind in ten modules, each taken out in turn",
     "eureka": "rewards that are searched for, against those of experts",
     "gated-attention": "instructions that open and shut channels of what is seen",
     "general-problem-solver": "means–ends analysis, and where it fails",
+    "l2r": "a sentence sets the parameters of a reward, and planning does what is asked for",
+    "lc-rl": "rewards that sentences name, learnt from demonstrations and planned for",
+    "learn": "sentences that shape a sparse reward by potentials of what was done",
     "loop": "agents of many turns that learn by reward, from a clone that succeeds half the time",
     "lqr": "optimal control against reinforcement learning",
+    "misra-2017": "block moves by instructions, from the reward of each step alone",
     "mm-eureka": "reinforcement without a divergence, on groups that are neither all right nor all wrong",
     "r1-v": "counting by reinforcement, and compositions that it was not trained on",
+    "rewards-from-words": "what somebody wants of a flight, from what is said of three of them",
     "seg-zero": "a box and two points for a segmenter that is not trained",
     "sim-to-sim": "a policy of one simulator in another, after randomisation or identification",
     "visualthinker-r1-zero": "reinforcement on a bare base, and traces that look again",
@@ -32,7 +38,7 @@ RECIPES: dict[str, str] = {
 """Those that run, by name; each is `operant/recipes/NAME.py`, with underscores, and holds RECIPE."""
 
 ALIASES: dict[str, tuple[str, str]] = {
-    "l2r": ("eureka", "rewards by words of a fixed form are an arm of it"),
+    "rewards-in-context": ("rewards-from-words", "the paper's title"),
     "medvlm-r1": ("med-r1", "the same reward on radiology; 600 samples"),
     "mulberry": ("llava-cot", "its data come from a tree search in place of a beam"),
     "no-thinking-rl": ("cls-rl", "its arm without thinking"),

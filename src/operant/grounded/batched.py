@@ -1,0 +1,78 @@
+"""What worlds of arrays have in common: N copies stepped together, each begun anew inside the step that ends it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+Rows = NDArray[np.intp]
+Seen = dict[str, Any]
+"""By name: an array [N, ...], or N texts."""
+
+
+class Batched(gymnasium.vector.VectorEnv[Any, Any, Any], ABC):
+    """N copies of a world whose states are arrays; a subclass says how they begin, go on and look.
+
+    Args:
+        num_envs: N.
+        seen: the spaces of what one copy observes.
+        actions: how many there are to choose from.
+        limit: steps of an episode.
+    """
+
+    def __init__(
+        self, num_envs: int, seen: Mapping[str, gymnasium.Space[Any]], actions: int, limit: int
+    ) -> None:  # fmt: skip
+        self.metadata = {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP, "render_fps": 4}
+        self.num_envs, self.limit, self.render_mode = num_envs, limit, None
+        self.single_observation_space, self.single_action_space = spaces.Dict(dict(seen)), spaces.Discrete(actions)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.elapsed, self.all = np.zeros(num_envs, np.int64), np.arange(num_envs)
+        self.rng = np.random.default_rng(0)
+
+    @abstractmethod
+    def begin(self, rows: Rows) -> None:
+        """Draw a new episode in these copies, by `self.rng`."""
+
+    @abstractmethod
+    def move(self, actions: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """What was paid, [N], and which episodes are over, [N]."""
+
+    @abstractmethod
+    def see(self) -> Seen:
+        """What every copy observes; arrays are fresh."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Seen, dict[str, Any]]:
+        """Begin an episode in every copy; all that is drawn later follows from `seed`."""
+        if seed is not None:
+            self.rng = np.random.default_rng(seed)
+        self.elapsed[:] = 0
+        self.begin(self.all)
+        return self.see(), {}
+
+    def step(self, actions: Any) -> Any:
+        """One step of every copy; of those that ended, what was last seen stands in `final_obs`."""
+        reward, terminated = self.move(np.asarray(actions, np.int64))
+        self.elapsed += 1
+        truncated = ~terminated & (self.elapsed >= self.limit)
+        infos: dict[str, Any] = {}
+        if (ended := np.flatnonzero(terminated | truncated)).size:
+            last, infos["final_obs"] = self.see(), np.full(self.num_envs, None, object)
+            for i in ended:
+                infos["final_obs"][i] = {name: x[i] for name, x in last.items()}
+            self.elapsed[ended] = 0
+            self.begin(ended)
+        return self.see(), np.asarray(reward, np.float32), terminated, truncated, infos
+
+
+def one_hot(index: NDArray[Any], size: int) -> NDArray[np.float32]:
+    """[...] → [..., size]; all 0 where the index lies outside."""
+    return (index[..., None] == np.arange(size)).astype(np.float32)
