@@ -26,7 +26,7 @@ JITTED = re.compile(
 )
 
 ROOMS = {
-    "grounded": 220, "vision": 1000, "design": 1250, "robots": 560,
+    "grounded": 1160, "vision": 1000, "design": 1320, "robots": 560,
     "games": 1040, "search": 800, "recipes": 1820,
     "agents": 4635,
     "algo": 5,
