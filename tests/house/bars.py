@@ -27,7 +27,7 @@ JITTED = re.compile(
 
 ROOMS = {
     "grounded": 1160, "vision": 1000, "design": 1320, "robots": 560,
-    "games": 1040, "search": 800, "recipes": 1820,
+    "games": 1040, "search": 800, "recipes": 2440,
     "agents": 4635,
     "algo": 5,
     "cli": 3520, "config": 1495, "control": 9790, "data": 1010, "env": 3740, "language": 13825, "math": 1365,

@@ -72,9 +72,9 @@ class Blocks(Batched):
     def begin(self, rows: Rows) -> None:
         """Draw an instruction, blocks, and where they and the agent are, until the blocks do not lie as they should."""
         for i in rows:
-            self._draw(i)
+            self._draw(int(i))
             while self.lies()[i]:
-                self._draw(i)
+                self._draw(int(i))
 
     def _draw(self, i: int) -> None:
         self.order[i], self.carried[i] = self.rng.choice(self.orders), -1
@@ -125,7 +125,7 @@ def goal_states(n: int, split: str, rng: np.random.Generator) -> Seen:
     table.begin(table.all)
     while (wrong := np.flatnonzero(~table.lies())).size:
         for i in wrong:
-            table._draw(i)  # pyright: ignore[reportPrivateUsage]
+            table._draw(int(i))  # pyright: ignore[reportPrivateUsage]
             to = table.at[i, 1] + WAYS[ORDERS[table.order[i]][2]]
             if ((to >= 0) & (to < SIDE)).all() and not (table.at[i, 1:] == to).all(1).any():
                 table.at[i, 0] = to

@@ -29,8 +29,9 @@ class House(NamedTuple):
 
     def seen(self, state: int) -> NDArray[np.float32]:
         """[P + 2, S, S], with who walks in a state."""
-        seen = self.picture.copy()
-        seen[-1][self.task.mdp.states[state]] = 1.0
+        seen, where = self.picture.copy(), self.task.mdp.states
+        assert where is not None
+        seen[-1][where[state]] = 1.0
         return seen
 
     def after(self, state: int, action: int) -> int:

@@ -19,7 +19,6 @@ from operant.control.setup import OnPolicy, on_policy
 from operant.control.updates import take_step
 from operant.data.streams import Streams
 from operant.env import EnvLike, make
-from operant.run.actor import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ def cloned(
     return float(np.mean(told[-max(1, steps // 10) :]))
 
 
-def ends_well(policy: Agent | Policy, env: EnvLike, episodes: int, seed: int, *, num: int = 64, **kwargs: Any) -> float:
+def ends_well(policy: Agent, env: EnvLike, episodes: int, seed: int, *, num: int = 64, **kwargs: Any) -> float:
     """The share of so many episodes whose last reward is above 0, actions drawn by the policy."""
     copies = make(env, num, kwargs=kwargs)
     noise, ends, well = Streams(seed).numpy("ends-well"), 0, 0

@@ -85,7 +85,9 @@ def grammar(split: str, number: int = 6, tasks: int = 4_000) -> Tasks:
         to = at[other] + 1.2 * LENGTH * np.array(SIDES[side], np.float32)
         away = np.hypot(*(at[:number, None] - at[:number]).T) + 9 * np.eye(number)
         if (abs(to) < 1).all() and away.min() > LENGTH:
-            found.append((at, int(block), to, str(rng.choice(frames)).format(block + 1, side, other + 1)))
+            found.append(
+                (at, int(block), to.astype(np.float32), str(rng.choice(frames)).format(block + 1, side, other + 1))
+            )
     return _tasks(found)
 
 

@@ -39,6 +39,11 @@ def norm(name: str) -> Callable[[Step], float]:
     return lambda step: float(np.linalg.norm(step[name]))
 
 
+def plus(a: Callable[[Step], float], b: Callable[[Step], float], share: float) -> Callable[[Step], float]:
+    """One value and a share of another."""
+    return lambda step: a(step) + share * b(step)
+
+
 COMMANDS = (
     Command("pendulum", "swing it up and hold it there", of("height"), 0.95),
     Command("pendulum", "whirl it to the left as fast as you can", of("spin"), 4.0),
@@ -48,14 +53,12 @@ COMMANDS = (
     Command("swing-up", "park at 1.5 metres", of("position"), 1.3, 1.7),
     Command("swing-up", "park at -1 metres", of("position"), -1.2, -0.8),
     Command("swing-up", "whirl the pole to the left as fast as you can", of("spin"), 4.0),
-    Command("swing-up", "hang still at 1 metres", lambda s: abs(s["position"] - 1) + abs(s["spin"]) / 5, high=0.3),
+    Command("swing-up", "hang still at 1 metres", of("position"), 0.8, 1.2),
     Command("swing-up", "park at 1.5 metres", of("position"), -1.2, -0.8, then="at -1 metres"),
     Command("reacher", "touch the target", norm("to_target"), high=0.04),
     Command("reacher", "stay away from the target", norm("to_target"), 0.15),
     Command("reacher", "whirl the arm", norm("joint_speed"), 6.0),
-    Command(
-        "reacher", "touch the target gently", lambda s: norm("to_target")(s) + norm("joint_speed")(s) / 25, high=0.08
-    ),
+    Command("reacher", "touch the target gently", plus(norm("to_target"), norm("joint_speed"), 0.04), high=0.08),
 )
 MOTIONS = (
     (r"swing it up and hold it there", "bring height to 1; keep spin at 0 weakly"),

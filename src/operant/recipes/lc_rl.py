@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ class Cloned(nn.Module):
     def forward(self, pictures: Tensor, codes: Tensor) -> Tensor:
         """[B, P + 2, S, S], [B, L] → [B, 4]."""
         said = self.read(codes)
-        return self.out(self.see(pictures, lambda maps: self.gate(maps, said)))
+        return self.out(self.see(pictures, partial(self.gate, read=said)))
 
 
 def cloned(houses: Sequence[House], language: Language, steps: int, streams: Streams) -> Act:
