@@ -49,6 +49,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sac-gru": ("Pendulum-v1", {"policy.memory": "gru", "policy.memory_size": 8, "algo.length": 16}),
     "crossq": ("Pendulum-v1", {}),
     "discrete-sac": ("CartPole-v1", {}),
+    "pets": ("Pendulum-v1", {"algo.models": 2, "algo.particles": 2, "algo.population": 8, "algo.elites": 2}),
     "her": ("operant.env.reach:point", {"algo.hindsight": "future"}),
     "pqn": ("CartPole-v1", {"env.num": 4, "algo.horizon": 32, "policy.hidden": (16,)}),
     "linear": ("MountainCar-v0", {}),
@@ -80,6 +81,7 @@ ALGORITHMS: dict[str, tuple[str, dict[str, Any]]] = {
     "sac-gru": ("sac", PLAIN | {"total_steps": 1500, "save.every": 400}),
     "crossq": ("crossq", PLAIN | {"total_steps": 2000}),
     "discrete-sac": ("discrete-sac", PLAIN),
+    "pets": ("pets", PLAIN | {"algo.horizon": 3, "algo.iterations": 1, "total_steps": 1500, "save.every": 400}),
     "her": ("sac", PLAIN),
     "pqn": ("pqn", {"total_steps": 4000, "save.every": 700}),
     "linear": ("linear-sarsa", {"total_steps": 3000, "save.every": 500}),
@@ -104,7 +106,19 @@ FROM_DATA = (
     "online", "bc", "flow", "dagger", "gail", "airl", "td3-bc", "cql", "discrete-cql", "iql", "decision-transformer"
 )  # fmt: skip
 """Those that begin with a data set, of somebody who acts at random."""
-WITH_REPLAY = ("replay", "dqn", "rainbow", "sac", "sac-gru", "crossq", "discrete-sac", "her", "online", "dagger")
+WITH_REPLAY = (
+    "replay",
+    "dqn",
+    "rainbow",
+    "sac",
+    "sac-gru",
+    "crossq",
+    "discrete-sac",
+    "pets",
+    "her",
+    "online",
+    "dagger",
+)
 DATA: dict[str, Path] = {}
 """The data sets by their environments."""
 NEEDS = {"mujoco": "mujoco", "envpool": "envpool"}

@@ -16,7 +16,7 @@ from operant.config.registry import ALGORITHMS, settings_of
 
 PAGE = Path(__file__).resolve().parent / "map.md"
 
-Branch = Literal["demonstrations", "preferences", "value", "policy", "actor-critic"]
+Branch = Literal["demonstrations", "preferences", "value", "policy", "actor-critic", "plan"]
 Data = Literal["on", "off", "fixed"]
 
 
@@ -88,6 +88,7 @@ PLACES: dict[str, Place] = {
     "sac": Place("actor-critic", "off"),
     "discrete-sac": Place("actor-critic", "off"),
     "crossq": Place("actor-critic", "off"),
+    "pets": Place("plan", "off", model=True),
     "td3-bc": Place("actor-critic", "fixed"),
     "cql": Place("actor-critic", "fixed"),
     "iql": Place("actor-critic", "fixed"),
@@ -102,6 +103,7 @@ BRANCHES: dict[Branch, str] = {
     "value": "From rewards, by value: what each action is worth, acted on greedily",
     "policy": "From rewards, by policy: the gradient of the return itself",
     "actor-critic": "From rewards, by both: an actor whose steps a critic weighs",
+    "plan": "From rewards, by planning: neither value nor policy is learnt, what follows an action is",
 }
 DATA: dict[Data, str] = {"on": "on policy", "off": "off policy", "fixed": "on a fixed data set"}
 

@@ -45,6 +45,7 @@ METHODS = {
     "dqn": ("dqn", "CartPole-v1", *STORED, "--algo.priority", "proportional"),
     "sac": ("sac", "Pendulum-v1", *STORED),
     "crossq": ("crossq", "Pendulum-v1", *STORED),
+    "pets": ("pets", "Pendulum-v1", *STORED, "--algo.population", "8", "--algo.elites", "2", "--algo.horizon", "3"),
     "off-policy-actor-critic": ("off-policy-actor-critic", "CartPole-v1", *SEGMENTS, "--algo.updates", "2"),
     "recurrent": ("ppo", "CartPole-v1", *PPO, "--policy.memory", "gru", "--policy.memory-size", "4"),
     "masked": ("ppo", "own.py:Env", *PPO, "--env.action-mask", "info"),
@@ -223,6 +224,10 @@ FIELDS = {
     "composite": {"action_sizes": [[], [2**60], ["a"]], "action_kind": ["box", 3]},
     "own network": {"network": [3, "nature-cnn", "own.py:missing", "own.py"]},
     "crossq": {"batch_renorm": [1, "yes"], "critics": [0, -2, 1.5, 2**40]},
+    "pets": {
+        "models": [0, 2**60, "5"], "wide": [[0], [2**50], "x"], "horizon": [0, True], "elites": [9], "particles": [7],
+        "method": ["none", 1], "temperature": [0, "x", float("nan")], "action_kind": ["discrete"],
+    },
     "dqn": {"head": ["z", 1], "atoms": [-1, "x"], "dueling": [1]},
     "sac": {"std": ["nowhere"], "squash": [1]},
     "linear-sarsa": {

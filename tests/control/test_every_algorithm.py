@@ -43,8 +43,8 @@ def say(obs, mask):
     return int(mask.argmax())
 """
 CONTINUOUS = ("ddpg", "td3", "sac", "crossq")
-FIXED = ("td3-bc", "cql")  # of numbers, from data alone: tests/control/test_offline_runs.py
-CHOOSING = [n for n, (where, _) in ALGORITHMS.items() if where == CONTROL and n not in (*CONTINUOUS, *FIXED)]
+FIXED = ("td3-bc", "cql", "pets")  # of numbers alone: test_offline_runs.py and test_pets.py
+CHOOSING = [n for n, (where, _) in ALGORITHMS.items() if where.startswith(CONTROL) and n not in (*CONTINUOUS, *FIXED)]
 FEW = {"horizon": 8, "length": 4, "burn_in": 1, "learning_starts": 16, "batch": 8, "updates": 4}
 
 

@@ -44,6 +44,7 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
     "sac": (CONTROL + "continuous:SACRun", "operant.control.sac"),
     "crossq": (CONTROL + "continuous:CrossQRun", "operant.control.crossq"),
     "discrete-sac": (CONTROL + "continuous:DiscreteSACRun", "operant.control.discrete_sac"),
+    "pets": (CONTROL + "model_based:PETSRun", "operant.control.pets"),
     "dqn": (CONTROL + "values:DQNRun", "operant.control.dqn"),
     "c51": (CONTROL + "values:C51Run", "operant.control.dqn"),
     "qr-dqn": (CONTROL + "values:QRDQNRun", "operant.control.dqn"),
@@ -110,6 +111,7 @@ PICTURES: dict[str, str] = {"scene": "operant.vision.names:picture"}
 POLICIES: dict[str, str] = {
     "networks": "operant.control.stored",
     "return-conditioned": "operant.control.stored",
+    "planner": "operant.control.stored",
     "table": "operant.tabular.stored",
     "tiles": "operant.tabular.stored",
     "language": "operant.language.stored",

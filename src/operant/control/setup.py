@@ -35,6 +35,8 @@ from operant.run.job import Counter, Job, Position
 
 Spec = Mapping[str, Any] | Callable[[ActionKind], Mapping[str, Any]]
 """Fields of an `AgentSpec` that a method decides, or what gives them for a kind of actions."""
+Make = Callable[[AgentSpec, Streams], Agent]
+"""Makes an agent of another kind than `Agent`, from the shape that fits the environment."""
 
 
 @dataclass(kw_only=True)
@@ -101,13 +103,13 @@ def job_of(
 
 def on_policy(
     cfg: ControlRun, env: EnvLike, *, combines: bool = False, apart: bool = False,
-    act: Callable[[Agent], Sampler] | None = None, spec: Spec | None = None,
+    act: Callable[[Agent], Sampler] | None = None, spec: Spec | None = None, make: Make | None = None,
 ) -> OnPolicy:  # fmt: skip
     """Everything but the loop and its optimiser, made from a config and its one seed.
 
     A method that weighs its steps by `agent.combined` says so: it can have a bonus with its own critic. One that moves
     the policy by a rule of its own asks for a critic `apart` from it. `act` makes what draws actions, the policy's own
-    sampler if not given; `spec` are fields of the agent's that the method decides, or what gives them for a kind of
+    sampler if not given. `spec` are fields of the agent's that the method decides, or what gives them for a kind of
     actions.
 
     Raises:
@@ -117,7 +119,8 @@ def on_policy(
     torch.set_num_threads(cfg.threads)
     streams, limits = Streams(cfg.seed), supervisor(cfg.env)
     copies = _environments(cfg, env, limits)
-    agent = make_agent(cfg, agent_spec(cfg, copies, apart), spec, streams)
+    made = agent_spec(cfg, copies, apart)
+    agent = make_agent(cfg, made, spec, streams) if make is None else make(made, streams)
     evaluate = Evaluator(cfg, env, agent, limits)
     noise, seed = streams.numpy("policy"), streams.integer("env")
     drawn = sampler(agent.policy, agent) if act is None else act(agent)

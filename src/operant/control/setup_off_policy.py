@@ -20,7 +20,7 @@ from operant.control.agent import Agent
 from operant.control.hindsight import hindsight
 from operant.control.replay_files import ReplayFiles
 from operant.control.settings.replay import ReplayRun
-from operant.control.setup import OnPolicy, on_policy
+from operant.control.setup import Make, OnPolicy, on_policy
 from operant.control.setup_data import load_data, segments
 from operant.control.updates import scaled_reward
 from operant.data.memory import allow
@@ -73,8 +73,9 @@ class OffPolicy(OnPolicy):
 
 
 def off_policy(
-    cfg: ReplayRun, env: EnvLike, *, act: Callable[[Agent], Sampler] | None = None, apart: bool = False, **spec: Any
-) -> OffPolicy:
+    cfg: ReplayRun, env: EnvLike, *, act: Callable[[Agent], Sampler] | None = None, apart: bool = False,
+    make: Make | None = None, **spec: Any,
+) -> OffPolicy:  # fmt: skip
     """Everything but the loop and its optimiser, made from a config and its one seed.
 
     Args:
@@ -82,13 +83,14 @@ def off_policy(
         env: what is acted in.
         act: what explores with an agent; its policy's own sampler if not given.
         apart: for a critic apart from the policy, whatever they see.
+        make: makes an agent of another kind.
         spec: fields of the agent's `AgentSpec` that the method decides.
 
     Raises:
         EnvError: if the environment cannot be made.
         ConfigError: if the device, the network or the exploration cannot be used.
     """
-    parts = on_policy(cfg, env, apart=apart, act=act, spec=spec)
+    parts = on_policy(cfg, env, apart=apart, act=act, spec=spec, make=make)
     buffer = _replay(cfg, env, parts.agent, parts.collect.env)
     if cfg.algo.keep_replay:
         parts.agent.beside[NAME] = ReplayFiles(buffer, cfg.total_steps)

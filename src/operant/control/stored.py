@@ -7,7 +7,8 @@ from pathlib import Path
 
 from operant.config.schema import RunConfig
 from operant.control.agent import Agent
-from operant.control.offline.conditioned import KIND, Conditioned
+from operant.control.offline.conditioned import Conditioned
+from operant.control.planner import Planner
 from operant.env import EnvLike
 from operant.run.actor import Actor
 from operant.run.evaluate import Evaluator
@@ -15,11 +16,12 @@ from operant.run.world import kind_of
 
 NO_FILM = NO_EXPORT = ""
 NEXT = "play {path}"
+KINDS: dict[str, type[Agent]] = {kind.kind: kind for kind in (Agent, Conditioned, Planner)}
 
 
 def read(folder: Path, *, trust: bool = False) -> Agent:
     """The agent in a folder. Raises ConfigError if it cannot be read, or names code and is not trusted."""
-    return (Conditioned if kind_of(folder) == KIND else Agent).load(folder, trust=trust)
+    return KINDS.get(kind_of(folder), Agent).load(folder, trust=trust)
 
 
 def measure(cfg: RunConfig, policy: Actor, env: EnvLike) -> Evaluator:
