@@ -1,11 +1,15 @@
 """Rewards: plain functions of a trace. Every one ships with tests of what must not score."""
 
 from operant.language.reward import (
+    Acted,
     BoxAndPoints,
     BoxOverlap,
+    ByKind,
     Calls,
     CosineLength,
+    Criteria,
     Detection,
+    Every,
     Exact,
     ExactSteps,
     Format,
@@ -34,11 +38,15 @@ from operant.language.reward import (
 )
 
 __all__ = [
+    "Acted",
     "BoxAndPoints",
     "BoxOverlap",
+    "ByKind",
     "Calls",
     "CosineLength",
+    "Criteria",
     "Detection",
+    "Every",
     "Exact",
     "ExactSteps",
     "Format",

@@ -2,20 +2,14 @@
 
 import pytest
 
-from operant.language.episodes.rollout_files import RolloutRow
 from operant.language.task.load import load_task
 from operant.recipes import Trial, cls_rl, mm_eureka, recipe, seeing, seg_zero, visualthinker_r1_zero, vlm_r1
 from operant.recipes.answers import ASK, answer, form, right, votes
+from operant.recipes.boxes import listed
 from operant.recipes.r1_v import STUDY
 from operant.vision.drawing import masks, render
 from operant.vision.names import scene_of
-
-
-def row(completion, worth, *, prompt=0, mode="sampled", finish="stop", tokens=3):
-    return RolloutRow(
-        prompt_id=prompt, sample=0, prompt="", completion=completion, finish=finish, mode=mode, reward=worth,
-        rewards={"correct": worth, "format": worth}, advantage=None, tokens=[0] * tokens, logp=[],
-    )  # fmt: skip
+from reference.said import row
 
 
 def test_answers_are_voted_on_by_question():
@@ -81,7 +75,7 @@ def test_a_box_after_the_last_right_one_costs_nothing_without_the_factor():
     paid = {name: task.rewards["correct"](example.trace(guesses)) for name, task in loads.items()}
     assert paid == {"plain": 1.0, "length-aware": 0.5}
     at = loads["plain"].test.index(example)
-    told = vlm_r1.listed(loads["plain"], [row(guesses, 1.0, prompt=at), row("[[", 0.0, prompt=at),
+    told = listed(loads["plain"], [row(guesses, 1.0, prompt=at), row("[[", 0.0, prompt=at),
                                           row(example.solution, 1.0, prompt=at, mode="greedy")])  # fmt: skip
     assert told == {"boxes": 1.0, "precision": 1.0}
 

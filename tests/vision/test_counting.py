@@ -50,7 +50,7 @@ def test_the_gold_is_what_the_scene_holds(mode: str):
     assert list(shown.cells) == labels(scene_of(shown.prompt[0]["content"][0]["image"]), 4).tolist()
     noisy = load_task("vision/count", OPTIONS | {"mode": mode, "noise": 0.5}).demonstrations
     assert any(a.completion != b.completion for a, b in zip(noisy, task.demonstrations, strict=True))
-    with pytest.raises(ConfigError, match="direct, think, after or mixed"):
+    with pytest.raises(ConfigError, match="mode 'guess': take of direct, think, after"):
         load_task("vision/count", {"mode": "guess"})
 
 

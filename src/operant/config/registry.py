@@ -105,7 +105,14 @@ WORLDS: dict[str, str] = {
 """Worlds of many turns: name, or what stands before its first slash, → `module:make`, called with what stands behind
 (`make(variant, **options)` returns an `operant.language.World`)."""
 
-PICTURES: dict[str, str] = {"scene": "operant.vision.names:picture"}
+PICTURES: dict[str, str] = {
+    "scene": "operant.vision.names:picture",
+    "changed": "operant.vision.names:changed",
+    "film": "operant.vision.names:frame",
+    "seen": "operant.vision.names:seen",
+    "figure": "operant.vision.names:figure",
+    "screen": "operant.vision.names:screen",
+}
 """Pictures that are made from their name: what stands before its colon → `module:function` of what stands behind."""
 
 POLICIES: dict[str, str] = {

@@ -10,12 +10,14 @@ from statistics import fmean
 from typing import Any
 
 from operant.api import Run, train
+from operant.config.write import json_text
+from operant.data.jsonl import lines
 from operant.language.episodes.rollout_files import RolloutRow
 from operant.language.model.small_base import small_base
 from operant.language.settings.runs import BaseConfig
 from operant.language.task.load import load_task
 from operant.language.task.task import Task
-from operant.recipes.answers import ASK, Options, form, measured, right, votes
+from operant.recipes.answers import ASK, Options, form, measured, rewritten, right, votes
 from operant.recipes.recipe import Numbers, Trial
 
 BASE = BaseConfig(width=96, layers=3, examples=48_000, batch=64)
@@ -36,17 +38,26 @@ GRPO: Options = {
 """One gradient step a batch, returns by their group's deviation, and the divergence k3 from the base: R1-V's."""
 SPLITS: Mapping[str, Options] = {"in": {"split": "cogent-a"}, "out": {"split": "cogent-b"}}
 THINK: dict[str, Any] = {"mode": "think"}
+FILMS: dict[str, Any] = {"side": 16, "least": 2, "most": 3}
+"""Their frames are small, so that eight of them are as many patches as two pictures."""
 SHUFFLED: dict[str, Any] = {"shuffled": "answers"}
 SFT: Options = {"algo.batch": 32, "algo.packing": False, "algo.warmup": 0.1}
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One training: by which algorithm, on which questions, with which settings beside those that all share."""
+    """One training: by which algorithm, on which questions, with which settings beside those that all share.
+
+    Attributes:
+        share: of the study's steps.
+        rewritten: whether the base begins anew, and imitates what the last model answered rightly to these questions.
+    """
 
     algorithm: str = "grpo"
     asked: Options = field(default_factory=dict[str, Any])
     settings: Options = field(default_factory=dict[str, Any])
+    share: float = 1.0
+    rewritten: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,7 @@ class Study:
         places: where each is measured, by name, as options; the first is where it learns; CoGenT's splits A and B.
         shown: options of the demonstrations that the base imitates; all recipes that name the same have one base.
         also: what else is told of the answers to a task's questions.
+        told: what else follows from the numbers of all places.
         steps: of 32 prompts, in each stage.
         test: questions of each place.
     """
@@ -77,19 +89,14 @@ class Study:
     places: Mapping[str, Options] = field(default_factory=lambda: SPLITS)
     shown: Options = field(default_factory=dict[str, Any])
     also: Callable[[Task, Sequence[RolloutRow]], Numbers] = lambda _, __: {}
+    told: Callable[[Numbers], Numbers] = lambda _: {}
     steps: int = 150
     test: int = 300
 
     def __call__(self, t: Trial) -> Numbers:
         """Train an arm, and measure it at each place: greedily, sampled, by votes, and on other questions' pictures."""
         arm, more = self.arms[t.arm], HUB if t.model else {}
-        model, numbers, began = t.model or str(self.base(t)), dict[str, float](), time.perf_counter()
-        for stage in arm.stages:
-            asked = {**self.asked, **next(iter(self.places.values())), **arm.asked, **stage.asked, **more}
-            run = train(stage.algorithm, ASK, **self.settings(t, stage, asked, model))
-            model = str(run.path)
-            numbers |= learnt(run)
-        numbers["seconds"] = time.perf_counter() - began
+        model, numbers = self.learn(t, t.model or str(self.base(t)))
         long = GENTLY["sampling.max_tokens"] if t.model else None
         test, samples, limit = (2, 2, 3) if t.miniature else (self.test, 8, long)
         for place, its in [*self.places.items()][: 1 if t.miniature else None]:
@@ -99,7 +106,38 @@ class Study:
             found = {"": right(rows, "greedy"), "sampled": right(rows, "sampled"), "maj@8": votes(task, rows),
                      "blind": right(blind, "greedy"), **form(rows), **self.also(task, rows)}  # fmt: skip
             numbers |= {f"{place} {name}".strip(): x for name, x in found.items()}
-        return numbers
+        return {**numbers, **self.told(numbers)}
+
+    def learn(self, t: Trial, base: str) -> tuple[str, dict[str, float]]:
+        """The stages of an arm, one after the other: the last one's model, and the numbers of all.
+
+        What is finished is noted in `stages.jsonl`; an arm that was stopped goes on behind its last note, and comes to
+        the same: a stage is a function of the seed and of the model that it begins from.
+        """
+        noted, model, numbers = t.folder / "stages.jsonl", base, dict[str, float]()
+        done = [note for _, note in lines(noted)] if noted.exists() else []
+        for number, stage in enumerate(self.arms[t.arm].stages):
+            if number >= len(done):
+                began, run = time.perf_counter(), self.stage(t, stage, number, base, model)
+                note = {"model": str(run.path), "seconds": time.perf_counter() - began, **learnt(run)}
+                with noted.open("a", encoding="utf-8") as file:
+                    file.write(json_text(note) + "\n")
+                done.append(note)
+            told = dict(done[number])
+            model, seconds = str(told.pop("model")), numbers.get("seconds", 0.0) + told.pop("seconds")
+            numbers |= told | {"seconds": seconds}
+        return model, {"seconds": 0.0} | numbers
+
+    def stage(self, t: Trial, stage: Stage, number: int, base: str, model: str) -> Run:
+        """One training."""
+        first = next(iter(self.places.values()))
+        asked = {**self.asked, **first, **self.arms[t.arm].asked, **stage.asked, **(HUB if t.model else {})}
+        if not stage.rewritten:
+            return train(stage.algorithm, ASK, **self.settings(t, stage, asked, model))
+        told = self.settings(t, stage, asked, base)
+        options = told.pop("task.options") | {"seed": t.seed + 1000 * (number + 1)}  # questions of its own
+        file = rewritten(model, options, t.folder / f"traces-{number}.jsonl")
+        return train(stage.algorithm, str(file), **told)
 
     def base(self, t: Trial) -> Path:
         """The small base's folder."""
@@ -110,7 +148,7 @@ class Study:
     def settings(self, t: Trial, stage: Stage, asked: Options, model: str) -> dict[str, Any]:
         """What a stage is trained with: `operant.train`'s arguments."""
         sft = stage.algorithm == "sft"
-        steps = 1 if t.miniature else self.steps
+        steps = 1 if t.miniature else max(1, round(self.steps * stage.share))
         many: dict[str, Any] = {"train": 32 * steps, "demonstrations": 32 * steps * sft, "noise": 0.0, "test": 1}
         apart = GENTLY if t.model else {}
         small = {"algo.prompts": 2, "algo.samples": 2, "sampling.max_tokens": 3} if t.miniature and not sft else {}

@@ -2,38 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from operant.config.bounded import loads
-from operant.language.episodes.rollout_files import RolloutRow
-from operant.language.reward.detection import mean_precision
-from operant.language.reward.places import Found, detections
-from operant.language.task.task import Task
-from operant.recipes.answers import answer
+from operant.recipes.boxes import listed
 from operant.recipes.claims import Claim
 from operant.recipes.recipe import Numbers, Recipe, Trial
 from operant.recipes.seeing import SHUFFLED, Arm, Stage, Study
-
-
-def listed(task: Task, rows: Sequence[RolloutRow]) -> Numbers:
-    """Boxes said for each that is there, over all sampled answers, and the precision alone of greedy ones."""
-    said, there, plain = 0, 0, list[float]()
-    for row in rows:
-        gold, found = task.test[row.prompt_id].gold, boxes(answer(task, row))
-        if row.mode == "sampled":
-            said, there = said + len(found), there + len(gold)
-        elif gold:
-            plain.append(mean_precision(found, detections(gold) or []) if found else 0.0)
-    return {"boxes": said / max(there, 1), "precision": sum(plain) / max(len(plain), 1)}
-
-
-def boxes(text: str | None) -> list[Found]:
-    """The boxes of an answer; none where it is none."""
-    try:
-        return detections(loads(text or "")) or []
-    except ValueError:
-        return []
-
 
 FIND = {"heads": "detect", "rewarded": "precision"}
 REFER = {"heads": "refer", "rewarded": "overlap"}

@@ -14,6 +14,8 @@ from operant.vision.scene import COLOURS, SHAPES, Scene
 Picture = NDArray[np.uint8]
 GROUND = (24, 24, 28)
 DEGRADATIONS = ("blur", "noise", "jpeg", "dark")
+APPARATUS = ("inverted", "edges", "speckle")
+"""Other ways to take a picture of the same things."""
 LABELS = 1 + len(SHAPES) * len(COLOURS)
 """What a cell may show: nothing, or a shape in a colour."""
 _NAMES = list(COLOURS)
@@ -105,13 +107,15 @@ def labels(scene: Scene, cells: int) -> NDArray[np.int64]:
 
 
 def degraded(picture: Picture, kind: str, level: int, seed: int = 0) -> Picture:
-    """A picture that was blurred, has noise, went through JPEG, or is dark; levels 1 (slight) to 5.
+    """A picture that was blurred, has noise, went through JPEG, or is dark; levels 1 (slight) to 5. Or one taken by
+    another apparatus, at any level: a negative, edges, or with noise that grows with what it falls on.
 
     Raises:
         ConfigError: for another kind or level.
     """
-    if kind not in DEGRADATIONS or level not in range(1, 6):
-        raise ConfigError(f"{kind!r} of level {level}: take {', '.join(DEGRADATIONS)}, and a level of 1 to 5")
+    known = (*DEGRADATIONS, *APPARATUS)
+    if kind not in known or level not in range(1, 6):
+        raise ConfigError(f"{kind!r} of level {level}: take {', '.join(known)}, and a level of 1 to 5")
     match kind:
         case "blur":
             from scipy.ndimage import gaussian_filter
@@ -125,6 +129,13 @@ def degraded(picture: Picture, kind: str, level: int, seed: int = 0) -> Picture:
             held = io.BytesIO()
             Image.fromarray(picture).save(held, "JPEG", quality=(40, 20, 10, 5, 2)[level - 1])
             spoilt = np.asarray(Image.open(held))
+        case "inverted":
+            spoilt = 255 - picture
+        case "edges":
+            light = np.pad(picture.astype(np.float32), ((1, 1), (1, 1), (0, 0)), "edge")
+            spoilt = np.hypot(light[2:, 1:-1] - light[:-2, 1:-1], light[1:-1, 2:] - light[1:-1, :-2])
+        case "speckle":
+            spoilt = picture * np.random.default_rng(seed).gamma(4.0, 0.25, picture.shape[:2])[:, :, None]
         case _:
             spoilt = picture * (0.75, 0.55, 0.38, 0.24, 0.14)[level - 1]
     return np.clip(np.rint(spoilt), 0, 255).astype(np.uint8)

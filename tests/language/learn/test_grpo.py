@@ -180,6 +180,10 @@ def test_dapo_clips_later_above_than_below() -> None:
 def test_penalties_fall_and_are_steered() -> None:
     assert KLController(0.1).begin(0.3) == 0.1
     assert KLController(0.1, "linear").begin(0.3) == pytest.approx(0.03)
+    rising, cosine = ([KLController(0.1, how).begin(left) for left in (1.0, 0.5, 0.25, 0.0)] for how in
+                      ("rising", "cosine"))  # fmt: skip
+    assert rising == pytest.approx([0.0, 0.05, 0.075, 0.1])
+    assert cosine == pytest.approx([0.0, 0.05, 0.1 * (0.5 + 0.5 * 2**-0.5), 0.1])
     adaptive = KLController(0.1, "adaptive", target=2.0, horizon=100)
     adaptive.end(4.0, 10)
     assert adaptive.begin(0.5) == pytest.approx(0.1 * 1.02)

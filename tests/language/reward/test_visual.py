@@ -12,10 +12,16 @@ import pytest
 from operant.config.errors import ConfigError
 from operant.language.reward import published
 from operant.reward import (
+    Acted,
     BoxAndPoints,
     BoxOverlap,
+    ByKind,
     Calls,
+    Criteria,
     Detection,
+    Every,
+    Exact,
+    Format,
     GoldError,
     MeanPrecision,
     PointInBox,
@@ -34,6 +40,9 @@ SEEN: dict[str, tuple[Reward, object, str]] = {
     "box": (BoxOverlap(answer=TAG), BOX, json.dumps(BOX)),
     "box, at a threshold": (BoxOverlap(answer=TAG, threshold=0.5), BOX, json.dumps(BOX)),
     "span": (SpanOverlap(answer=TAG), [2, 7], "[2, 7]"),
+    "span, at a threshold": (SpanOverlap(answer=TAG, threshold=0.9), [2, 7], "[2, 7]"),
+    "action": (Acted(answer=TAG), {"action": "click", "box": BOX}, '{"action": "click", "point": [12, 12]}'),
+    "criteria": (Criteria(answer=TAG), [BOX, [40, 40, 50, 50]], json.dumps([[40, 40, 50, 50], BOX])),
     "point": (PointInBox(answer=TAG), BOX, "[12, 29.5]"),
     "detection": (Detection(answer=TAG), [BOX, [40, 40, 50, 50]], json.dumps([[40, 40, 50, 50], BOX])),
     "boxes alone": (Detection(answer=TAG, confidence=False), [BOX], json.dumps([BOX])),
@@ -273,3 +282,53 @@ def test_settings_that_mean_nothing_are_refused():
     ):  # fmt: skip
         with pytest.raises(ConfigError):
             make()
+
+
+def test_an_action_is_paid_for_its_place_and_a_place_for_its_action():
+    gold = {"action": "click", "box": BOX}
+    said = {"click": [12, 12], "write": [12, 12], "click ": [12, 12]}
+    paid = [Acted()(given(json.dumps({"action": a, "point": p}), gold)) for a, p in said.items()]
+    assert paid == [1.0, 0.0, 0.0]
+    beside, none = json.dumps({"action": "click", "point": [40, 12]}), json.dumps({"action": "click"})
+    assert [Acted()(given(x, gold)) for x in (beside, none)] == [0.5, 0.0]
+    scroll = {"action": "scroll"}
+    assert Acted()(given(json.dumps(scroll), scroll)) == 1.0
+    pointed = json.dumps({"action": "scroll", "point": [1, 1]})
+    assert Acted()(given(pointed, scroll)) == 0.0  # nothing is pointed at
+    for guesses in (f"[{none}, {beside}]", json.dumps(scroll | {"other": 1}), '{"action": 3}', "", "click"):
+        assert Acted()(given(guesses, gold)) == 0.0
+    elsewhere = json.dumps({"action": "write", "point": [12, 12]})
+    assert published.type_pays_alone(given(elsewhere, gold)) == 1.0  # a place is paid at which another thing is done
+    assert published.type_pays_alone(given("[1]", gold)) == 0.0
+
+
+def test_criteria_count_what_is_matched_and_what_is_made_up():
+    gold = [BOX, [40, 40, 60, 60]]
+    shifted = [10, 10, 30, 28]  # IoU 0.9
+    assert Criteria()(given(json.dumps([shifted]), gold)) == pytest.approx(1 / 2 * (1 + 0.9) / 2)
+    assert Criteria(threshold=0.95)(given(json.dumps([shifted]), gold)) == 0.0
+    made_up = [*gold, [1, 1, 5, 5], [1, 50, 5, 60]]
+    assert Criteria()(given(json.dumps(made_up), gold)) == pytest.approx(1 / 2)
+    assert Criteria()(given(json.dumps([BOX, BOX, BOX, BOX]), gold)) < 0.5
+    assert Criteria()(given("[]", gold)) == 0.0
+    spray = [[x, y, x + 20, y + 20] for x in range(0, 60, 10) for y in range(0, 60, 10)]
+    assert Criteria()(given(json.dumps(spray), gold)) < 0.1
+    assert published.criteria_summed(given(json.dumps(spray), gold)) > 0.35  # its recall is paid
+    with pytest.raises(ConfigError, match="threshold"):
+        Criteria(threshold=1.0)
+
+
+def test_every_reward_counts_and_each_kind_has_its_own():
+    hard = Every(rewards=(Format(), Exact(answer=TAG)))
+    right = "<think>a</think><answer>3</answer>"
+    said = (right, "<answer>3</answer>", right.replace("3", "4"), "")
+    assert [hard(given(x, "3")) for x in said] == [1.0, 0.0, 0.0, 0.0]
+    assert (hard.pure, hard.best) == (True, 1.0)
+    by = ByKind(rewards={"box": BoxOverlap(), "word": Exact()})
+    assert by(given(json.dumps(BOX), BOX, metadata={"kind": "box"})) == 1.0
+    assert by(given("red", "red", metadata={"kind": "word"})) == 1.0
+    assert (by.pure, by.best) == (True, 1.0)
+    with pytest.raises(GoldError, match="kind"):
+        by(given("red", "red"))
+    with pytest.raises(ConfigError, match="two rewards"):
+        Every(rewards=(Format(),))

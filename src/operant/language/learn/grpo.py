@@ -29,10 +29,14 @@ from operant.language.learn.minibatch import Minibatch, micro_batches, with_adva
 from operant.language.learn.multi_reward import RewardMatrixOf, reward_matrix_of
 from operant.language.learn.on_policy import on_policy
 from operant.language.learn.optim_step import PartLoss, optim_step
+from operant.language.learn.order_bonus import OrderBonus
 from operant.language.learn.setup import adamw
+from operant.language.learn.variance_sampling import VarianceSampler
 from operant.language.learn.verifier import read_verifier
 from operant.language.model.language_model import LanguageModel
 from operant.language.model.train_state import LanguageTrainState
+from operant.language.sample.engine import Engine
+from operant.language.sample.sampling import Prompts
 from operant.language.settings.grpo import GRPOConfig
 from operant.language.settings.runs import GRPORun
 from operant.math.advantage import gae
@@ -157,21 +161,32 @@ def build(cfg: GRPORun, env: object, say: Say = silent) -> Job:
         verifier = read_verifier(cfg.process.model, str(device_of(cfg.device)))
     run = on_policy(
         cfg, say, samples=own.samples, resample=own.resample, overlong=own.overlong, supervision=own.supervision,
-        steps=verifier,
+        steps=verifier, draw=partial(VarianceSampler, share=own.variance_share) if own.variance_share else Prompts,
     )  # fmt: skip
     reference, prompts = run.reference(own.beta), run.collect.prompts
+    if own.order_bonus:
+        second = Engine(run.policy, seed=cfg.seed, slots=cfg.sampling.slots)
+        run.collect.score = OrderBonus(run.scorer, second, run.collect.sampling, bonus=own.order_bonus)
+    if isinstance(prompts, VarianceSampler):
+        run.collect.score = prompts.noting(run.collect.score)
     optimizer = adamw([run.policy], own.lr, own.weight_decay)
     controller = KLController(own.beta, own.beta_schedule, own.kl_target, own.kl_horizon)
 
     def restore(counters: Mapping[str, Any]) -> None:
         prompts.drawn, controller.value = int(counters["drawn"]), float(counters["beta"])
+        if isinstance(prompts, VarianceSampler):
+            prompts.restore(counters["variance"])
+
+    def counters() -> dict[str, Any]:
+        known = {"variance": prompts.state()} if isinstance(prompts, VarianceSampler) else {}
+        return {"drawn": prompts.drawn, "beta": controller.value, **known}
 
     loop = grpo(
         own, run.collect, run.policy, optimizer, run.generator, total_steps=cfg.total_steps, reference=reference,
         controller=controller, reward_matrix=reward_matrix_of(own, run.scorer),
     )  # fmt: skip
     learned = LanguageTrainState(
-        run.policy, optimizer, counters=lambda: {"drawn": prompts.drawn, "beta": controller.value}, restore=restore,
+        run.policy, optimizer, counters=counters, restore=restore,
         reference=reference if own.reference_every else None,
     )  # fmt: skip
     return run.job(loop, learned, prompts=own.prompts)

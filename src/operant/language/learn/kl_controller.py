@@ -1,10 +1,10 @@
-"""What leaving the reference costs: log π_ref, and the weight of the divergence: constant, falling, or steered."""
+"""What leaving the reference costs: log π_ref, and the weight of the divergence: constant, falling, rising, steered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,26 +14,32 @@ from operant.data.trajectory import Metrics
 from operant.language.episodes.episodes import Episodes
 from operant.language.learn.logprobs import reference_logp
 from operant.language.model.language_model import LanguageModel
-from operant.language.settings.grpo import GRPOConfig
+from operant.language.settings.grpo import GRPOConfig, KLSchedule
 from operant.language.settings.rlhf import RLHFConfig
 from operant.math.divergence import k1, steered
 
-Schedule = Literal["constant", "linear", "adaptive"]
+SHAPES: Mapping[str, Callable[[float], float]] = {
+    "linear": lambda left: left,
+    "rising": lambda left: 1.0 - left,
+    "cosine": lambda left: 0.5 + 0.5 * math.cos(math.pi * left),
+}
+"""By schedule, from the share of training that is still to come, the share of β; the last two rise from 0."""
 
 
 @dataclass
 class KLController:
-    """β and how it moves. `value` is the whole state; `start` gives a linear one its slope.
+    """β and how it moves. `value` is the whole state; `start` is what the shapes scale.
 
     Args:
-        start: β at the beginning.
-        schedule: linear falls to 0 as `left` does; adaptive is `operant.math.divergence.steered`.
+        start: β at the beginning, or at the end of one that rises.
+        schedule: linear falls to 0 as `left` does, rising and cosine rise from 0 (weak at first, for exploration: Liu
+            et al. 2025, OThink-MR1, arXiv:2503.16081); adaptive is `operant.math.divergence.steered`.
         target: nats per completion, of an adaptive one.
         horizon: completions, of an adaptive one.
     """
 
     start: float
-    schedule: Schedule = "constant"
+    schedule: KLSchedule = "constant"
     target: float = 6.0
     horizon: int = 10_000
 
@@ -42,8 +48,8 @@ class KLController:
 
     def begin(self, left: float) -> float:
         """β of a step, `left` the share of training that is still to come."""
-        if self.schedule == "linear":
-            self.value = self.start * left
+        if self.schedule in SHAPES:
+            self.value = self.start * SHAPES[self.schedule](left)
         return self.value
 
     def end(self, kl: float, completions: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,7 @@ def on_policy(
     overlong: float = 0.0,
     supervision: Supervision = "outcome",
     steps: StepScorer | None = None,
+    draw: Callable[..., Prompts] = Prompts,
 ) -> OnPolicy:
     """Everything but the loop and its optimiser, made from a config and its one seed.
 
@@ -111,6 +112,7 @@ def on_policy(
         say: given a line for the person who waits.
         samples, resample, overlong: as in `Rollouts`.
         supervision, steps: as in `TaskScorer`.
+        draw: makes, of the prompts' tokens and the seed, what they are drawn by.
 
     Raises:
         ConfigError: if the task or the model cannot be used.
@@ -118,7 +120,7 @@ def on_policy(
     task, policy = checked_task(cfg, say)
     Encoder(tokenizer=policy.tokenizer, length=policy.max_positions).prompt(task.train[0].prompt)  # warns, if need be
     train, name = task.train, f"{task.name}, train"
-    prompts = Prompts(_Prompts(train, name, policy.tokenizer), seed=cfg.seed)
+    prompts = draw(_Prompts(train, name, policy.tokenizer), seed=cfg.seed)
     scorer = TaskScorer(
         task,
         policy.tokenizer,

@@ -94,24 +94,24 @@ def imitate_seeing(task: Task, cfg: BaseConfig, say: Callable[[str], None]) -> L
     """A fresh model that sees, trained on a task's demonstrations: a function of the task and `cfg` alone.
 
     Raises:
-        ConfigError: if a demonstration does not say what the cells of its one picture show.
+        ConfigError: if a demonstration does not say what the cells of its pictures show.
     """
     shown: list[Demonstration] = list(task.demonstrations)
     names = [store.pictures_in(d.prompt) if not isinstance(d.prompt, str) else [] for d in shown]
-    sizes = {(len(n), len(d.cells)) for n, d in zip(names, shown, strict=True)}
-    cells = math.isqrt(max(len(d.cells) for d in shown))
-    if sizes != {(1, cells * cells)} or not cells:
+    sizes = {len(d.cells) / len(n) if n else -len(d.cells) for n, d in zip(names, shown, strict=True)} - {0}
+    cells = math.isqrt(int(max(sizes, default=0)))
+    if sizes != {cells * cells} or not cells:
         raise ConfigError(
-            f"{task.name}: a small base that sees is made from demonstrations with one picture each, and with `cells` "
-            "that say what each part of it shows, as many as a square has. Or name a model, as in --model DIR"
+            f"{task.name}: a small base that sees is made from demonstrations with `cells` that say what each part of "
+            "their pictures shows, as many for each picture as a square has. Or name a model, as in --model DIR"
         )
     said = [text for d in shown[:5000] for text in (*_words(d), d.completion)]
-    policy = fresh_seeing(cfg, said, side=store.read(names[0][0]).shape[0], cells=cells)
+    policy = fresh_seeing(cfg, said, side=store.read(next(n[0] for n in names if n)).shape[0], cells=cells)
     encoder = Encoder(tokenizer=policy.tokenizer, length=cfg.positions)
     learnt = [(encoder.completion(d.prompt, d.completion, f"demonstration {i}"), d.cells) for i, d in enumerate(shown)]
     size = sum(p.numel() for p in policy.parameters())
     say(f"  {size:,} parameters, {cells * cells} patches, {cfg.examples / len(shown):.1f} passes over {len(shown):,}")
-    head = nn.Linear(policy.width, 1 + max(max(d.cells) for d in shown))
+    head = nn.Linear(policy.width, 1 + max(x for d in shown for x in d.cells))
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     optimizer = torch.optim.AdamW([*policy.parameters(), *head.parameters()], lr=cfg.lr, weight_decay=0.0)

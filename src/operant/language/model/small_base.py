@@ -56,8 +56,8 @@ def small_base(
     shown = hashlib.sha256(json.dumps(some).encode()).hexdigest()
     of_task = [shown, len(task.demonstrations), task.max_tokens, *task.stop]
     what = f"the demonstrations of {task.name}"
-    first = task.demonstrations[0].prompt
-    learn = imitate_seeing if not isinstance(first, str) and pictures_in(first) else imitate
+    sees = any(not isinstance(prompt, str) and pictures_in(prompt) for prompt, _ in some)
+    learn = imitate_seeing if sees else imitate
     return kept([RECIPE, cfg.model_dump(), dict(about), of_task], what, lambda: learn(task, cfg, say), say)
 
 

@@ -62,6 +62,40 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Criteria:
+    """A list of boxes by three criteria: recall · ½ (precision + fit).
+
+    A box counts where it is matched by an IoU above `threshold`: recall is matched / there, precision matched / found,
+    the fit Σ IoU over those that are matched / found. Nothing found where nothing is: 1. (Vision-R1, arXiv:2503.18013,
+    which raises the threshold while it learns, and sums the criteria, so that boxes everywhere are paid their recall.)
+
+    Args:
+        answer: where the answer stands, a JSON list; see `operant.language.reward.answer`.
+        threshold: IoU that a match exceeds.
+    """
+
+    answer: tuple[str, ...] = ("whole",)
+    threshold: float = 0.5
+
+    pure: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_places(self.answer)
+        if not 0 <= self.threshold < 1:
+            raise ConfigError(f"Criteria needs 0 ≤ threshold < 1, not {self.threshold}")
+
+    def __call__(self, trace: Trace) -> float:
+        gold, found = golden(trace, detections, WHAT), answered(trace, self.answer, detections)
+        if found is None:
+            return 0.0
+        if not gold or not found:
+            return float(len(gold) == len(found))
+        matched = matches(found, gold, self.threshold)
+        hit = sum(m > 0 for m in matched)
+        return hit / len(gold) * (hit + sum(matched)) / len(found) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeanPrecision:
     """mAP · min(1, number there / number found): precision that no list of guesses raises.
 

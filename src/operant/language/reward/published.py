@@ -120,3 +120,27 @@ def calls_paid_again(trace: Trace) -> float:
     gold = calls_of(trace.gold) or []
     found = calls_of([c for c in re.split(r"[;\n]", tagged_or_whole(trace.completion)) if c.strip()]) or []
     return sum(max(call_worth(f, g) for g in gold) for f in found) / max(len(gold), 1)
+
+
+@reward(best=None, pure=True)
+def type_pays_alone(trace: Trace) -> float:
+    """UI-R1's sum without its form: 1 for the action, 1 for a point in the box, each whatever the other is, so that a
+    wrong action is paid for its place, and any place for its action. Here: `Acted`."""
+    told, gold = _read(trace), trace.gold
+    if not isinstance(told, dict):
+        return 0.0
+    at = point(told.get("point"))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    acted = float(told.get("action") == gold["action"])  # pyright: ignore[reportUnknownMemberType]
+    return acted + float("box" not in gold or (at is not None and inside(at, tuple(gold["box"]))))
+
+
+@reward(pure=True)
+def criteria_summed(trace: Trace) -> float:
+    """Vision-R1's criteria as a mean of recall, precision and fit at a threshold of ½: boxes everywhere are paid their
+    recall. Here: `Criteria`."""
+    gold, found = golden(trace, detections, WHAT), detections(_read(trace))
+    if not gold or not found:
+        return float(not gold and found == [])
+    matched = matches(found, gold, 0.5)
+    hit = sum(m > 0 for m in matched)
+    return (hit / len(gold) + hit / len(found) + sum(matched) / len(found)) / 3

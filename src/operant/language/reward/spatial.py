@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, cast
 
 from operant.config.errors import ConfigError
@@ -51,20 +52,25 @@ class SpanOverlap:
 
     Args:
         answer: where the answer stands; see `operant.language.reward.answer`.
+        threshold: where given, 1 for an IoU above it, else 0.
     """
 
     answer: tuple[str, ...] = ("whole",)
+    threshold: float | None = None
 
     pure: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_places(self.answer)
+        if self.threshold is not None and not 0 <= self.threshold < 1:
+            raise ConfigError(f"SpanOverlap needs 0 ≤ threshold < 1, not {self.threshold}")
 
     def __call__(self, trace: Trace) -> float:
         gold, found = golden(trace, span, "a span [start, end]"), answered(trace, self.answer, span)
         if found is None:
             return 0.0
-        return iou((found[0], 0.0, found[1], 1.0), (gold[0], 0.0, gold[1], 1.0))
+        overlap = iou((found[0], 0.0, found[1], 1.0), (gold[0], 0.0, gold[1], 1.0))
+        return overlap if self.threshold is None else float(overlap > self.threshold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +91,45 @@ class PointInBox:
     def __call__(self, trace: Trace) -> float:
         gold, found = golden(trace, box, "a box [x0, y0, x1, y1]"), answered(trace, self.answer, point)
         return float(found is not None and inside(found, gold))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acted:
+    """What is done on a screen, and where: 1 for the action in its place, ½ for the action beside it, else 0.
+
+    The answer is a table {"action": name, "point": [x, y]}, the gold {"action": name, "box": [x0, y0, x1, y1]}, whose
+    box is left out where nothing is pointed at: then a point is one too many, and the value 0. (UI-R1,
+    arXiv:2503.21620, pays the action and the place apart, so that a place is paid that another action is done at, and
+    an action without a place is paid as much as one in the wrong place.)
+
+    Args:
+        answer: where the answer stands; see `operant.language.reward.answer`.
+    """
+
+    answer: tuple[str, ...] = ("whole",)
+
+    pure: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_places(self.answer)
+
+    def __call__(self, trace: Trace) -> float:
+        what = 'a table {"action": name, "box": [x0, y0, x1, y1]}'
+        (action, place), found = golden(trace, partial(_action, "box", box), what), answered(
+            trace, self.answer, partial(_action, "point", point)
+        )  # fmt: skip
+        if found is None or found[0] != action or (place is None) != (found[1] is None):
+            return 0.0
+        return 1.0 if place is None or inside(cast(Pair, found[1]), cast(Box, place)) else 0.5
+
+
+def _action(name: str, read: Callable[[object], Any], value: object) -> tuple[str, Any] | None:
+    """An action and where it is done, if anywhere, from what JSON held; None where it is anything else."""
+    told: Mapping[str, Any] = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+    where = read(told[name]) if name in told else None
+    if not isinstance(told.get("action"), str) or {*told} - {"action", name} or (name in told and where is None):
+        return None
+    return told["action"], where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

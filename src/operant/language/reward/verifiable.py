@@ -6,14 +6,16 @@ for the gold or the gold for the completion.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from math import prod
 from typing import Any, ClassVar
 
 from operant.config.errors import ConfigError
 from operant.language.reward.answer import answer_of, check_places
 from operant.language.reward.number import number
-from operant.language.reward.trace import GoldError, Trace
+from operant.language.reward.trace import GoldError, Reward, Trace, best, is_pure, prepare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,73 @@ class RelativeAccuracy:
             return float(value == 0)
         off = abs(value - gold) / abs(gold)
         return sum(off <= 1 - Fraction(percent, 100) for percent in range(50, 100, 5)) / 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Every:
+    """The product of rewards: of 1 or 0 each, 1 where all are. (Vision-R1's hard reward, arXiv:2503.06749.)
+
+    Args:
+        rewards: two or more.
+    """
+
+    rewards: tuple[Reward, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.rewards) < 2:
+            raise ConfigError(f"Every needs two rewards or more, not {len(self.rewards)}")
+
+    @property
+    def pure(self) -> bool:
+        """Whether all of them are."""
+        return all(map(is_pure, self.rewards))
+
+    @property
+    def best(self) -> float | None:
+        """The product of theirs; None where one has none."""
+        tops = [best(each) for each in self.rewards]
+        return None if None in tops else prod(top for top in tops if top is not None)
+
+    def prepare(self) -> None:
+        """Have them load what they need."""
+        for each in self.rewards:
+            prepare(each)
+
+    def __call__(self, trace: Trace) -> float:
+        return prod(each(trace) for each in self.rewards)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByKind:
+    """Of several rewards the one of the example's kind, `metadata["kind"]`: a task of questions of several kinds.
+
+    Args:
+        rewards: by kind.
+    """
+
+    rewards: Mapping[str, Reward]
+
+    @property
+    def pure(self) -> bool:
+        """Whether all of them are."""
+        return all(map(is_pure, self.rewards.values()))
+
+    @property
+    def best(self) -> float | None:
+        """What all of them give a right solution; None where they differ."""
+        tops = {best(each) for each in self.rewards.values()}
+        return tops.pop() if len(tops) == 1 else None
+
+    def prepare(self) -> None:
+        """Have them load what they need."""
+        for each in self.rewards.values():
+            prepare(each)
+
+    def __call__(self, trace: Trace) -> float:
+        kind = str(trace.metadata.get("kind"))
+        if kind not in self.rewards:
+            raise GoldError(f'the example\'s metadata["kind"] is {kind!r:.40}: give one of {", ".join(self.rewards)}')
+        return self.rewards[kind](trace)
 
 
 def gold_of(trace: Trace) -> Any:

@@ -10,6 +10,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from operant.config.schema import Section
 
+KLSchedule = Literal["constant", "linear", "rising", "cosine", "adaptive"]
+
 
 class GRPOConfig(Section):
     """Group relative policy optimisation (Shao et al. 2024, arXiv:2402.03300) and its relatives."""
@@ -74,8 +76,10 @@ class GRPOConfig(Section):
     beta: NonNegativeFloat = Field(
         default=0.0, description="β, weight of the divergence from the reference, at the start; 0 holds no reference"
     )
-    beta_schedule: Literal["constant", "linear", "adaptive"] = Field(
-        default="constant", description="linear falls to 0 at total_steps; adaptive steers towards kl_target"
+    beta_schedule: KLSchedule = Field(
+        default="constant",
+        description="linear falls to 0 at total_steps; rising and cosine rise from 0 to beta there; adaptive steers "
+        "towards kl_target",
     )
     kl_target: PositiveFloat = Field(default=6.0, description="nats per completion that an adaptive β steers towards")
     kl_horizon: PositiveInt = Field(default=10_000, description="completions over which an adaptive β changes")
@@ -100,6 +104,17 @@ class GRPOConfig(Section):
     )
     resample: NonNegativeInt = Field(
         default=0, description="rounds in which prompts whose completions all score the same are replaced by others"
+    )
+    variance_share: float = Field(
+        default=0.0,
+        description="share of the prompts that is drawn in proportion to how much their last answers differed (MMR1)",
+        ge=0.0,
+        lt=1.0,
+    )
+    order_bonus: NonNegativeFloat = Field(
+        default=0.0,
+        description="added to what is right, of prompts with several pictures that are answered as well in their order "
+        "as in another (T-GRPO); samples half as many completions again",
     )
     correction: Literal["none", "step_truncate", "step_mask", "sequence_truncate", "sequence_mask"] = Field(
         default="none",

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from operant.config.schema import Section
+from operant.language.settings.grpo import KLSchedule
 
 
 class RLHFConfig(Section):
@@ -42,8 +43,10 @@ class RLHFConfig(Section):
     beta: NonNegativeFloat = Field(
         default=0.05, description="β, weight of the divergence from the reference, at the start; 0 holds no reference"
     )
-    beta_schedule: Literal["constant", "linear", "adaptive"] = Field(
-        default="constant", description="linear falls to 0 at total_steps; adaptive steers towards kl_target"
+    beta_schedule: KLSchedule = Field(
+        default="constant",
+        description="linear falls to 0 at total_steps; rising and cosine rise from 0 to beta there; adaptive steers "
+        "towards kl_target",
     )
     kl_target: PositiveFloat = Field(default=6.0, description="nats per completion that an adaptive β steers towards")
     kl_horizon: PositiveInt = Field(default=10_000, description="completions over which an adaptive β changes")

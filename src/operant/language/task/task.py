@@ -43,7 +43,7 @@ class Example:
 class Demonstration:
     """One prompt and a completion to imitate, which need not be right.
 
-    `cells`: what each part of its one picture shows, row by row, as a number: a small base that sees is taught them.
+    `cells`: what each part of its pictures shows, row by row, as a number: a small base that sees is taught them.
     """
 
     prompt: str | Messages
