@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
+from typing import Any
 
 FENCE = re.compile(r"```[ \t]*([\w+-]*)[ \t]*\n(.*?)(?:\n[ \t]*)?```", re.DOTALL)
 MARK = re.compile(r"^(?:>+|(?:action|command)\s*:)\s*", re.IGNORECASE)
 """What may stand before a command."""
+LONGEST = 20_000
+"""Characters of a text that are read."""
+LONGEST_CALL = 4_000
 
 
 def line(text: str) -> tuple[str, str]:
@@ -29,3 +35,28 @@ def parts(text: str) -> tuple[str, str]:
     """(thought, action) of a text whose world is not known: a fenced block of code, else the last line."""
     thought, code = block(text)
     return line(text) if code is None else (thought, code)
+
+
+def call_of(action: str) -> tuple[str, list[Any], dict[str, Any]] | None:
+    """The name and arguments of the one call that a text is, None where it is anything else.
+
+    The last line that says something is read; what stands before it is thought. It is parsed, and its values are
+    literals: nothing is evaluated.
+    """
+    command = line(action[-LONGEST:])[1]
+    if len(command) > LONGEST_CALL:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of signs that Python thinks odd
+            tree = ast.parse(command, mode="eval").body
+        if not isinstance(tree, ast.Call):
+            return None
+        name = ast.unparse(tree.func)
+        if not all(part.isidentifier() for part in name.split(".")) or any(k.arg is None for k in tree.keywords):
+            return None
+        args = [ast.literal_eval(value) for value in tree.args]
+        kwargs = {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords}
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return None
+    return name, args, kwargs

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from operant.agents.desk.endpoints import Desk
-from operant.agents.spoken import block, line
+from operant.agents.spoken import LONGEST, block, call_of
 from operant.workers.sandbox import Outcome, Refused
-
-LONGEST = 20_000
-"""Characters of an action that is read."""
-LONGEST_CALL = 4_000
 
 NO_BLOCK = "PARSE no code block: write one block that begins with ```python and ends with ```"
 NO_CALL = "PARSE no call: write one line like app.name(key=value), with plain values"
@@ -54,31 +48,6 @@ def cut(text: str, most: int, total: int) -> str:
     head = text[:most]
     head = head[: head.rfind("\n")] if "\n" in head else head
     return f"{head}\n[{total - len(head):,} more characters were cut off]"
-
-
-def call_of(action: str) -> tuple[str, list[Any], dict[str, Any]] | None:
-    """The name and arguments of the one call that a text is, None where it is anything else.
-
-    The last line that says something is read; what stands before it is thought. It is parsed, and its values are
-    literals: nothing is evaluated.
-    """
-    command = line(action[-LONGEST:])[1]
-    if len(command) > LONGEST_CALL:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of signs that Python thinks odd
-            tree = ast.parse(command, mode="eval").body
-        if not isinstance(tree, ast.Call):
-            return None
-        name = ast.unparse(tree.func)
-        if not all(part.isidentifier() for part in name.split(".")) or any(k.arg is None for k in tree.keywords):
-            return None
-        args = [ast.literal_eval(value) for value in tree.args]
-        kwargs = {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords}
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
-        return None
-    return name, args, kwargs
 
 
 def written(name: str, arguments: Mapping[str, Any]) -> str:
