@@ -1,5 +1,5 @@
-"""Write docs/recipes/: a page for each recipe from what it says of itself and its published rows, their index, and a
-summary of those of models that see.
+"""Write docs/recipes/: a page for each recipe from what it says of itself and its published rows, their index, a
+summary of those of models that see, and a taxonomy of those of language.
 
     python docs/recipes.py [FOLDER ...]
 
@@ -21,11 +21,11 @@ from operant.recipes.claims import Claim, Verdict
 from operant.recipes.page import interval, page
 from operant.recipes.published import STORED, published
 from operant.recipes.recipe import Recipe
-from operant.recipes.registry import standing
+from operant.recipes.registry import LANGUAGE, standing
 from operant.recipes.seeing import Arm, Study
 
 PAGES = Path(__file__).resolve().parent / "recipes"
-SUMMARY = "models-that-see"
+SUMMARY, TAXONOMY = "models-that-see", "language-in-rl"
 
 
 def index() -> str:
@@ -37,7 +37,8 @@ def index() -> str:
     ]
     lines += [
         "of that here. `operant recipe run NAME` runs one. Those of models that see are",
-        "[on one page](models-that-see.md), paper by paper.",
+        "[on one page](models-that-see.md), paper by paper; those of language",
+        "[on another](language-in-rl.md), by what language does there.",
         "",
         "| recipe | claims that must hold | open questions |",
         "|---|---|---|",
@@ -57,7 +58,7 @@ def index() -> str:
             "|---|---|---|",
             *(f"| {name} | {kind} | {about} |" for name, kind, about in others),
         ]
-    lines += ["", "```{toctree}", ":hidden:", "", SUMMARY, *RECIPES, "```", ""]
+    lines += ["", "```{toctree}", ":hidden:", "", SUMMARY, TAXONOMY, *RECIPES, "```", ""]
     return "\n".join(lines)
 
 
@@ -150,9 +151,49 @@ def picture(found: list[Row]) -> str:
     return "\n".join([*lines, "</svg>", ""])
 
 
+SECTIONS = {
+    "instructions": ("Language-conditional: instructions", "The text says what the task is, and a policy follows it."),
+    "rewards": ("Language-conditional: rewards from language", "The text says what is good, and something learns, or "
+                "plans, for what it says."),
+    "interface": ("Language-conditional: language in observations and actions", "Words are part of what is seen, or of "
+                  "what is done."),
+    "knowledge": ("Language-assisted: what is known of a domain", "The text says how a world works; the task could be "
+                  "done without it, by trying."),
+    "beside": ("Beside language", "Named with these systems in the lectures; nothing is said there."),
+}  # fmt: skip
+
+
+def taxonomy() -> str:
+    """Recipes of language by what language does in them."""
+    lines = [
+        "# Language in reinforcement learning: what it does",
+        "",
+        "A survey (Luketina et al. 2019, A survey of reinforcement learning informed by natural language,",
+        "arXiv:1906.03926) asks of each system whether language is part of the task (conditional) or helps with it",
+        "(assisted), and whether the text is about the task or about the world. Here each recipe has its place.",
+    ]
+    for section, (title, what) in SECTIONS.items():
+        lines += ["", f"## {title}", "", what, "", "| recipe | text | how it enters | must hold |", "|---|---|---|---|"]
+        for name in (name for name, (where, *_) in LANGUAGE.items() if where == section):
+            _, text, how = LANGUAGE[name]
+            if name not in RECIPES:
+                lines.append(f"| {name} | {text} | {how} | not built yet |")
+                continue
+            its = recipe(name)
+            says = [claim.verdict(published(its)[0], its.seeds).says for claim in its.claims if claim.must]
+            held = "not yet run" if "not yet run" in says else f"{says.count('holds')} of {len(says)}"
+            lines.append(f"| [{its.title}]({name}.md) | {text} | {how} | {held} |")
+    return "\n".join([*lines, ""])
+
+
 def pages() -> dict[str, str]:
     """Every page, and the picture, by its file's name."""
-    return {"index.md": index()} | {f"{name}.md": page(recipe(name)) for name in RECIPES} | summary()
+    return (
+        {"index.md": index()}
+        | {f"{name}.md": page(recipe(name)) for name in RECIPES}
+        | {f"{TAXONOMY}.md": taxonomy()}
+        | summary()
+    )
 
 
 if __name__ == "__main__":

@@ -48,8 +48,8 @@ def controlled(
     plan, seen = np.zeros((cfg.knots, *low.shape)) + (low + high) / 2, list[Mapping[str, Any]]()
 
     def worth(points: Array) -> float:
-        copy = restore(env, here, task.name)
-        return sum(sum(pays(task.observe(copy.unwrapped, copy.step(a)[0], a)).values()) for a in spread(points, cfg))
+        there = restore(env, here, task.name)  # a copy, or the same one set back
+        return sum(sum(pays(task.observe(there.unwrapped, there.step(a)[0], a)).values()) for a in spread(points, cfg))
 
     width = cfg.noise * (0.25 ** (np.arange(cfg.samples) % 4)).reshape(-1, *[1] * plan.ndim)
     for _ in range(steps):
@@ -58,7 +58,7 @@ def controlled(
         guesses[0] = plan
         guesses = guesses.clip(low, high)
         plan = guesses[int(np.argmax([worth(points) for points in guesses]))]
-        action = spread(plan, cfg)[0]
+        env, action = restore(env, here, task.name), spread(plan, cfg)[0]
         obs, _, over, cut, _ = env.step(action)
         seen.append(task.observe(env.unwrapped, obs, action))
         plan = shifted(plan, cfg)

@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from operant.grounded.language_reward import fit as fit
     from operant.grounded.language_reward import planned as planned
     from operant.grounded.language_reward import slopes as slopes
+    from operant.grounded.messenger import Messenger as Messenger
     from operant.grounded.moves import Moves as Moves
     from operant.grounded.pragmatic import Grounding as Grounding
     from operant.grounded.pragmatic import Posterior as Posterior
     from operant.grounded.pragmatic import pragmatic_speaker as pragmatic_speaker
     from operant.grounded.pragmatic import prior as prior
     from operant.grounded.pragmatic import teach as teach
+    from operant.grounded.quest import Manual as Manual
     from operant.grounded.reading import reader as reader
     from operant.grounded.relatedness import Relatedness as Relatedness
     from operant.grounded.relatedness import Shaped as Shaped
@@ -56,8 +58,10 @@ __getattr__, __dir__ = face(
         "operant.grounded.instructions": "Instruction Language Thing templates vizdoom",
         "operant.grounded.judging": "Trained cloned ends_well judged prepared",
         "operant.grounded.language_reward": "LanguageReward Task fit planned slopes",
+        "operant.grounded.messenger": "Messenger",
         "operant.grounded.moves": "Moves",
         "operant.grounded.pragmatic": "Grounding Posterior pragmatic_speaker prior teach",
+        "operant.grounded.quest": "Manual",
         "operant.grounded.reading": "reader",
         "operant.grounded.relatedness": "Relatedness Shaped auc fit_relatedness",
         "operant.grounded.rooms": "Rooms room",

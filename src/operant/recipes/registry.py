@@ -31,8 +31,11 @@ RECIPES: dict[str, str] = {
     "q-insight": "how spoilt a picture is, and by what",
     "r1-v": "counting by reinforcement, and compositions that it was not trained on",
     "reason-rft": "imitation of traces, then reinforcement, on three tasks",
+    "noisy-manual": "people's descriptions of who is the enemy, and sentences about absent things",
+    "reading-manuals": "a goal, and a manual of rules that are new in every episode",
     "rewards-from-words": "what somebody wants of a flight, from what is said of three of them",
     "seg-zero": "a box and two points for a segmenter that is not trained",
+    "silg": "one interface and one network for worlds that are played by reading",
     "sim-to-sim": "a policy of one simulator in another, after randomisation or identification",
     "timezero": "when in a film something happens",
     "ui-r1": "actions on pages",
@@ -62,14 +65,17 @@ ALIASES: dict[str, tuple[str, str]] = {
 
 PLANNED: dict[str, str] = {
     "llava-cot": "answers in tagged stages, and a beam over them",
+    "embodied-qa": "walk, look and answer",
     "med-r1": "what was learnt on one kind of picture, on others",
     "metaspatial": "rooms laid out over several turns",
+    "mineclip": "a reward of how well a clip fits a caption",
     "mmr1": "prompts drawn by the variance of their outcomes",
     "ocean-r1": "reasoning first, perception after it, and what is forgotten",
     "openvlthinker": "cycles of imitation and reinforcement",
     "othink-mr1": "a divergence whose weight changes",
     "r1-omni": "a picture and a sound",
     "r1-vl": "rewards of steps",
+    "rearrangement": "things to their places, by skills and a plan",
     "scaling-law": "three forms of the loss in size and data, fitted",
     "summarise": "imitation, a reward model and PPO on summaries",
     "video-r1": "films with their frames in order, and shuffled",
@@ -79,6 +85,24 @@ PLANNED: dict[str, str] = {
     "web-agent-that-sees": "pages as pictures with marks",
 }
 """Recipes that are not built yet."""
+
+LANGUAGE: dict[str, tuple[str, str, str]] = {
+    "gated-attention": ("instructions", "task-dependent", "a sentence gates channels of what is seen"),
+    "misra-2017": ("instructions", "task-dependent", "a sentence beside where blocks are; shaped rewards"),
+    "embodied-qa": ("interface", "task-dependent", "a question beside what is seen, and words as answers"),
+    "agile": ("rewards", "task-dependent", "a classifier of pairs of sentence and state"),
+    "learn": ("rewards", "task-dependent", "a classifier of sentence and actions so far shapes a sparse reward"),
+    "lc-rl": ("rewards", "task-dependent", "a reward of sentence and cell, learnt from demonstrations, planned for"),
+    "mineclip": ("rewards", "task-dependent", "how well a clip fits a caption, learnt by contrast"),
+    "rewards-from-words": ("rewards", "task-dependent", "a posterior over weights from what somebody says"),
+    "l2r": ("rewards", "task-dependent", "a sentence sets residuals of a reward"),
+    "eureka": ("rewards", "task-dependent", "a reward that is written, and rewritten by a reflection in words"),
+    "reading-manuals": ("knowledge", "task-independent", "a manual of rules, and a goal, scale and shift maps"),
+    "noisy-manual": ("knowledge", "task-independent", "each place attends to people's descriptions"),
+    "silg": ("knowledge", "both", "one reader for manuals and instructions"),
+    "rearrangement": ("beside", "none", "goals are coordinates; a plan of skills stands where a sentence might"),
+}
+"""Of recipes of language: where the survey has them, whether the text is of the task, and how it enters."""
 
 _MODEL = "operant train grpo TASK.py --model FOLDER --device cuda with the model's folder of the hub"
 _CLOSED = ("its weights are not published", "operant agent TASK --world W --model URL of a server that speaks for it")
