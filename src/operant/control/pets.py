@@ -93,13 +93,15 @@ def made_for(cfg: PETSRun, made: AgentSpec, streams: Streams) -> Agent:
     """The agent that fits an environment.
 
     Raises:
-        ConfigError: if its actions are no numbers.
+        ConfigError: if its actions are no numbers, or it is to see, read or remember.
     """
     its = cfg.algo
     if made.action_kind != "box":
         raise ConfigError(
             f"{cfg.algorithm} plans numbers (Box), and the actions of {cfg.env.id} are not: use dqn or ppo"
         )
+    if made.deep:
+        raise ConfigError(f"{cfg.algorithm} plans on vectors: leave out policy.network, policy.memory and policy.text")
     fields = {f.name: getattr(made, f.name) for f in dataclasses.fields(made)}
     fields |= {"std": "none", "squash": True, "hidden": (1,)}  # of a policy and a critic that nobody asks
     shape = PlannerSpec(
