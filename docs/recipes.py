@@ -25,7 +25,9 @@ from operant.recipes.registry import LANGUAGE, standing
 from operant.recipes.seeing import Arm, Study
 
 PAGES = Path(__file__).resolve().parent / "recipes"
-SUMMARY, TAXONOMY = "models-that-see", "language-in-rl"
+SUMMARY, TAXONOMY, LIMITS = "models-that-see", "language-in-rl", "agents-without-training"
+ADDED = ("react", "plan-act-reflect", "reflexion", "web-search-tree")
+"""Recipes of agents without training."""
 
 
 def index() -> str:
@@ -58,7 +60,7 @@ def index() -> str:
             "|---|---|---|",
             *(f"| {name} | {kind} | {about} |" for name, kind, about in others),
         ]
-    lines += ["", "```{toctree}", ":hidden:", "", SUMMARY, TAXONOMY, *RECIPES, "```", ""]
+    lines += ["", "```{toctree}", ":hidden:", "", SUMMARY, TAXONOMY, LIMITS, *RECIPES, "```", ""]
     return "\n".join(lines)
 
 
@@ -186,12 +188,33 @@ def taxonomy() -> str:
     return "\n".join([*lines, ""])
 
 
+def limits() -> str:
+    """What agents add to a model without training, and what training adds: the differences that are published."""
+    lines = [
+        "# Agents without training: what they add, and where training begins",
+        "",
+        "Small models, cloned to think, act, plan, reflect and judge; what an agent makes of such a model against what",
+        "acting alone makes of one at equal calls, then with the agent's own mechanism off. Differences of success",
+        "with 95 % intervals over seeds. The last rows are what learning by reward makes of a clone.",
+        "",
+        "| recipe | question | answer | difference [95 %] |",
+        "|---|---|---|--:|",
+    ]
+    asked = [(name, lambda claim: claim.metric == "success") for name in ADDED]
+    for name, wanted in [*asked, ("loop", lambda claim: claim.metric == "gain")]:
+        its = recipe(name)
+        rows, _ = published(its)
+        told = [claim for claim in its.claims if wanted(claim)]
+        lines += [f"| [{its.title}]({name}.md) {_cells(claim, claim.verdict(rows, its.seeds))}" for claim in told]
+    return "\n".join([*lines, ""])
+
+
 def pages() -> dict[str, str]:
     """Every page, and the picture, by its file's name."""
     return (
         {"index.md": index()}
         | {f"{name}.md": page(recipe(name)) for name in RECIPES}
-        | {f"{TAXONOMY}.md": taxonomy()}
+        | {f"{TAXONOMY}.md": taxonomy(), f"{LIMITS}.md": limits()}
         | summary()
     )
 

@@ -28,11 +28,14 @@ RECIPES: dict[str, str] = {
     "lqr": "optimal control against reinforcement learning",
     "misra-2017": "block moves by instructions, from the reward of each step alone",
     "mm-eureka": "reinforcement without a divergence, on groups that are neither all right nor all wrong",
+    "plan-act-reflect": "a plan, and whether it still holds",
     "q-insight": "how spoilt a picture is, and by what",
     "r1-v": "counting by reinforcement, and compositions that it was not trained on",
+    "react": "a thought before each action",
     "reason-rft": "imitation of traces, then reinforcement, on three tasks",
     "noisy-manual": "people's descriptions of who is the enemy, and sentences about absent things",
     "reading-manuals": "a goal, and a manual of rules that are new in every episode",
+    "reflexion": "what failed in words, and another attempt",
     "rewards-from-words": "what somebody wants of a flight, from what is said of three of them",
     "seg-zero": "a box and two points for a segmenter that is not trained",
     "silg": "one interface and one network for worlds that are played by reading",
@@ -43,6 +46,7 @@ RECIPES: dict[str, str] = {
     "visualthinker-r1-zero": "reinforcement on a bare base, and traces that look again",
     "vlm-r1": "detection by a reward that long lists of boxes do not raise",
     "walk-1k-trials": "a gait of a dozen numbers, searched without derivatives",
+    "web-search-tree": "agents that search in their world, and undo by replay",
 }
 """Those that run, by name; each is `operant/recipes/NAME.py`, with underscores, and holds RECIPE."""
 

@@ -42,6 +42,11 @@ def stumbled(episode: Episode) -> bool:
     return episode.steps[-1].seen.error is not None
 
 
+def every(turns: int) -> Callable[[Episode], bool]:
+    """Whether so many turns have passed again."""
+    return lambda episode: (len(episode.steps) - 1) % turns == 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanActReflect:
     """A plan first; where it is time to, the question whether it still holds; and another plan where it does not.

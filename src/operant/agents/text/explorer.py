@@ -6,7 +6,7 @@ So its traces can be learnt from: a policy that remembers its episode can do as 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from operant.agents.text.house import BOOK, KEY, SAFE, House, Room
 
@@ -26,20 +26,23 @@ class Explorer:
 
     Args:
         house: as it stands; it is looked at only where one has been.
+        rooms: known of before one was there.
+        lies: the rooms of things, as one was told.
     """
 
-    def __init__(self, house: House) -> None:
-        self.house, self.seen = house, [house.here]
+    def __init__(self, house: House, rooms: Iterable[str] = (), lies: Mapping[str, str] | None = None) -> None:
+        self.house, self.seen, self.lies = house, [*dict.fromkeys((house.here, *rooms))], dict(lies or {})
         self.knows = "book" not in house.asked
 
     def choose(self) -> str:
         """The next command: finish, use what is here, fetch what was seen, open what is locked, explore."""
         if (chosen := self._finish() or self._use()) is not None:
             return chosen
-        wanted = (name for name in self.seen if self._wanted(self._things(name)))
+        wanted = (name for name in self.seen if self._wanted([*self._things(name), *self._told(name)]))
         locks = (n for n in self.seen if KEY in self.house.held and self._locked(n))
         doors = (name for name in self.seen if self._doors(name))
-        for places in (wanted, locks, doors):
+        shut = (name for name in self.seen if self._shut(name))
+        for places in (wanted, locks, doors, shut):
             targets = set(places)
             if targets:
                 return self._towards(targets)
@@ -80,6 +83,14 @@ class Explorer:
     def _things(self, name: str) -> list[str]:
         room = self.house.rooms[name]
         return room.floor + [x for c, inside in room.containers.items() if c in self.house.opened for x in inside]
+
+    def _told(self, name: str) -> list[str]:
+        """What one was told lies in a room, where it is not seen that it does not."""
+        return [thing for thing, room in self.lies.items() if room == name and self._shut(name)]
+
+    def _shut(self, name: str) -> bool:
+        """Whether something in a room is still closed: of one where one has been, nothing is."""
+        return any(c not in self.house.opened for c in self.house.rooms[name].containers)
 
     def _locked(self, name: str) -> bool:
         return any(there in self.house.locked for there in self.house.rooms[name].exits.values())
