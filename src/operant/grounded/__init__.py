@@ -7,6 +7,12 @@ from operant.config.face import face
 if TYPE_CHECKING:
     from operant.grounded.blocks import Blocks as Blocks
     from operant.grounded.blocks import goal_states as goal_states
+    from operant.grounded.clips import CaptionReward as CaptionReward
+    from operant.grounded.clips import ClipModel as ClipModel
+    from operant.grounded.clips import contrastive as contrastive
+    from operant.grounded.clips import fit_clips as fit_clips
+    from operant.grounded.field import Field as Field
+    from operant.grounded.field import field_clips as field_clips
     from operant.grounded.flights import Game as Game
     from operant.grounded.flights import Round as Round
     from operant.grounded.flights import grammar as grammar
@@ -52,6 +58,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = face(
     {
         "operant.grounded.blocks": "Blocks goal_states",
+        "operant.grounded.clips": "CaptionReward ClipModel contrastive fit_clips",
+        "operant.grounded.field": "Field field_clips",
         "operant.grounded.flights": "Game Round grammar people",
         "operant.grounded.goal_reward": "GoalNetwork GoalReward",
         "operant.grounded.houses": "House house",
