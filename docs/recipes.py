@@ -87,7 +87,8 @@ def thinking(row: Row) -> bool:
     """Whether a claim holds an arm that thinks first against one that does not, both rewarded."""
     _, study, claim, _ = row
     pair = [study.arms[name] for name in (claim.arm, claim.over) if name is not None]
-    return len({arm.asked.get("mode", "direct") for arm in pair}) == 2 and all(map(rewarded, pair))
+    modes = {{**study.asked, **arm.asked}.get("mode", "direct") for arm in pair}
+    return len(modes) == 2 and all(map(rewarded, pair))
 
 
 def against_imitation(row: Row) -> bool:

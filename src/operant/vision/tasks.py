@@ -64,7 +64,7 @@ def _steps(asked: Asked, _: str, answer: str) -> str:
 
 def _staged(asked: Asked, way: str, answer: str) -> str:
     said = (asked.head, way.partition(" / ")[0], way, answer)
-    return "".join(f"<{tag}>{text}</{tag}>" for tag, text in zip(STAGES, said, strict=True))
+    return "\n".join(f"<{tag}>{text}</{tag}>" for tag, text in zip(STAGES, said, strict=True))
 
 
 MODES: Mapping[str, Mode] = {

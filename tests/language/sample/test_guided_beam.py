@@ -10,7 +10,7 @@ pytest.importorskip("transformers")
 from operant.language.learn.verifier import Verifier
 from operant.language.model.language_model import Scalar
 from operant.language.sample.engine import Engine, Prompt, Sampling
-from operant.language.sample.guided_beam import by_reward, by_steps, guided
+from operant.language.sample.guided_beam import by_likelihood, by_reward, by_steps, guided
 from reference.rlhf import token_policy
 from reference.tiny_language import tiny_language
 
@@ -82,3 +82,10 @@ def test_a_reward_model_and_a_process_reward_model_guide() -> None:
         p = model(torch.tensor([[token for part in encoded for token in part]]))[0].sigmoid()
     first = len(encoded[0]) + len(encoded[1]) - 1
     assert found[0] == pytest.approx(float(p[first] * p[-1]), rel=1e-5)
+
+
+def test_the_likelihood_is_the_mean_of_what_the_model_gives_its_own_tokens(engine: Engine) -> None:
+    """Scores are those of the sampler, whatever else stands in the batch."""
+    done = engine.generate([Prompt(id=3, tokens=(4, 5))], Sampling(max_tokens=6, stop=(1,)), samples=4)
+    sure = by_likelihood(engine.policy, (4, 5))([c.tokens for c in done])
+    assert sure == pytest.approx([sum(c.logp) / len(c.logp) for c in done], abs=1e-5)

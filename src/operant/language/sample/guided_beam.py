@@ -6,12 +6,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import torch
+
 from operant.language.learn.reward_scorer import RewardScorer
 from operant.language.learn.verifier import Verifier
-from operant.language.model.language_model import Scalar
+from operant.language.model.language_model import LanguageModel, Scalar
 from operant.language.reward.trace import Trace
 from operant.language.sample.engine import Engine, Prompt, Sampling
-from operant.language.text.conversation import Text
+from operant.language.text.conversation import Encoded, Text
+from operant.language.text.packing import padded
 from operant.search.beam import Beginning, beam
 
 Tokens = tuple[int, ...]
@@ -66,6 +69,20 @@ def by_reward(model: Scalar, prompt: Sequence[int]) -> Promising:
     """A reward model's score of the prompt's tokens and the beginning."""
     judge = RewardScorer(model)
     return lambda states: judge.rows([(*prompt, *state) for state in states])
+
+
+def by_likelihood(policy: LanguageModel, prompt: Sequence[int]) -> Promising:
+    """How sure the model is of what it wrote itself: the mean log π of a beginning's tokens."""
+
+    def promising(states: Sequence[Tokens]) -> list[float]:
+        first = (False,) * (len(prompt) - 1)
+        rows = [Encoded(tokens=(*prompt, *s), acted=first + (True,) * len(s), where="a beginning") for s in states]
+        batch = padded(rows, policy.tokenizer.pad_token_id).to(policy.device)
+        with torch.no_grad():
+            logp, _ = policy.evaluate(batch.tokens, batch.acted)
+        return [float(x) for x in logp.sum(-1) / batch.acted.sum(-1).clamp(min=1)]
+
+    return promising
 
 
 def by_steps(judge: Verifier, prompt: Text, decode: Callable[[Sequence[int]], str]) -> Promising:
