@@ -281,3 +281,7 @@ def test_a_model_of_this_machine_answers_alike_alone_and_beside_others():
     assert len({tuple(e.said) for e in many}) > 1
     small = play(agents.turns, world, world.scenarios("test")[:1], Local(policy, seed=1, max_tokens=390), Form())
     assert small[0].asked == 0
+    broken = Local(policy, seed=1, max_tokens=4)
+    broken.engine.generate = lambda *_: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        play(agents.turns, world, world.scenarios("test"), broken, Form())

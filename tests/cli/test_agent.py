@@ -96,6 +96,13 @@ def test_a_trace_that_names_code_or_a_turn_it_has_not_is_refused(capsys, tmp_pat
     assert "from 0 to 0" in err
 
 
+def test_the_agents_of_the_command_line_are_those_there_are():
+    from operant.agents import AGENTS
+    from operant.cli import speaking
+
+    assert tuple(AGENTS) == speaking.AGENTS
+
+
 def test_json_has_every_turn(capsys):
     argv = ["--world", "text/grid", "--model", "oracle", "--scenario", "1", "--task.options.size", "5", "--json"]
     code, out, _ = run(capsys, *argv)

@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from operant.agents.desk.goals import judge as judge
     from operant.agents.desk.store import Change as Change
     from operant.agents.desk.world import DeskWorld as DeskWorld
+    from operant.agents.harness.agents import AGENTS as AGENTS
+    from operant.agents.harness.agents import Majority as Majority
+    from operant.agents.harness.agents import PlanActReflect as PlanActReflect
+    from operant.agents.harness.agents import Reflexion as Reflexion
+    from operant.agents.harness.agents import TreeSearch as TreeSearch
+    from operant.agents.harness.agents import play as play
+    from operant.agents.harness.agents import turns as turns
+    from operant.agents.harness.episode import Episode as Episode
+    from operant.agents.harness.episode import Form as Form
+    from operant.agents.harness.models import Local as Local
+    from operant.agents.harness.models import Read as Read
+    from operant.agents.harness.models import Served as Served
     from operant.agents.text.calculator import Calculator as Calculator
     from operant.agents.text.grid import Grid as Grid
     from operant.agents.text.quests import Quests as Quests
@@ -27,6 +39,9 @@ __getattr__, __dir__ = face(
         "operant.agents.desk.goals": "completion judge",
         "operant.agents.desk.store": "Change",
         "operant.agents.desk.world": "DeskWorld",
+        "operant.agents.harness.agents": "AGENTS Majority PlanActReflect Reflexion TreeSearch play turns",
+        "operant.agents.harness.episode": "Episode Form",
+        "operant.agents.harness.models": "Local Read Served",
         "operant.agents.text.calculator": "Calculator",
         "operant.agents.text.grid": "Grid",
         "operant.agents.text.quests": "Quests",

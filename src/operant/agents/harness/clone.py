@@ -64,19 +64,20 @@ def rows(policy: LanguageModel, shown: Sequence[tuple[Episode, Taught]]) -> list
 
 
 def shuffled(shown: Sequence[tuple[Episode, Taught]], seed: int) -> None:
-    """The control: each thought becomes that of another turn of another episode, in what is learnt and read alike."""
+    """The control, for an agent of one call a turn: each thought becomes that of another turn, where it is learnt and
+    where it is read."""
     calls = [line for episode, _ in shown for line in episode.log if line.get("call") == "act"]
     thoughts = [line["said"].rpartition("\n")[0] for line in calls]
     random.Random(seed).shuffle(thoughts)
     for episode, _ in shown:
-        became = dict[str, str]()
+        told = list[str]()
         for line in (line for line in episode.log if line.get("call") == "act"):
+            before = iter(told)
             line["messages"] = [
-                {"role": m["role"], "content": became.get(m["content"], m["content"])} for m in line["messages"]
+                {**m, "content": next(before)} if m["role"] == "assistant" else m for m in line["messages"]
             ]
-            before = line["said"]
-            line["said"] = f"{thoughts.pop()}\n{before.rpartition(chr(10))[2]}"
-            became[before] = line["said"]
+            told.append(f"{thoughts.pop()}\n{line['said'].rpartition(chr(10))[2]}")
+            line["said"] = told[-1]
 
 
 def clone(

@@ -97,10 +97,14 @@ class Local:
         asked, self._waiting = self._waiting, []
         for hot in (False, True):
             part = [each for each in asked if each[2] == hot]
-            if not part:
-                continue
             prompts = [Prompt(id=e, tokens=tokens, sample=call) for tokens, (e, call), _, _ in part]
             sampling = replace(self.sampling, temperature=1.0) if hot else self.sampling
-            for completion, (_, _, _, answer) in zip(self.engine.generate(prompts, sampling), part, strict=True):
+            try:
+                found = self.engine.generate(prompts, sampling) if prompts else []
+            except Exception as error:  # told to those who wait
+                for *_, answer in part:
+                    answer.set_exception(error)
+                continue
+            for completion, (*_, answer) in zip(found, part, strict=True):
                 if not answer.done():
                     answer.set_result(self.dialogue.text(completion.tokens))
