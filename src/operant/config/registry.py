@@ -131,7 +131,9 @@ TRUST = "If it is code of your own: --trust (in Python, trust=True)."
 """What to do where a folder names code."""
 
 
-OURS = ("operant.env.probe:", "operant.env.memory:", "operant.env.reach:", "operant.env.imitated:")
+OURS = (
+    "operant.env.probe:", "operant.env.memory:", "operant.env.reach:", "operant.env.imitated:", "operant.env.minatar:",
+)  # fmt: skip
 """What the names of environments begin with that are code, and ours."""
 
 
