@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from operant.grounded.screens import Screens as Screens
     from operant.grounded.screens import clip as clip
     from operant.grounded.screens import told as told
+    from operant.grounded.tidy import Errand as Errand
+    from operant.grounded.tidy import Tidied as Tidied
+    from operant.grounded.tidy import errand_view as errand_view
 
 __getattr__, __dir__ = face(
     {
@@ -74,5 +77,6 @@ __getattr__, __dir__ = face(
         "operant.grounded.relatedness": "Relatedness Shaped auc fit_relatedness",
         "operant.grounded.rooms": "Rooms room",
         "operant.grounded.screens": "Screens clip told",
+        "operant.grounded.tidy": "Errand Tidied errand_view",
     }
 )

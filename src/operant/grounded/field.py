@@ -17,8 +17,11 @@ _WORKS = ("someone starts to {} the {}", "a player wants to {} the {}")
 PROMPT = "going to {} the {}"
 """A sentence that no clip has, of words that some have."""
 _IDLE = "someone wanders about"
-_SAID = [s.format(t) for s in _WALKS for t in THINGS] + [_IDLE]
-_SAID += [s.format(d, t) for s in _WORKS for d, t in zip(DEEDS, THINGS, strict=True)]
+_SAID = [
+    _IDLE,
+    *(s.format(t) for s in _WALKS for t in THINGS),
+    *(s.format(d, t) for s in _WORKS for d, t in zip(DEEDS, THINGS, strict=True)),
+]
 WORDS = Words(sorted({w for s in _SAID for w in words_of(s)}), 8)
 
 

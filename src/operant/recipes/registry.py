@@ -42,6 +42,7 @@ RECIPES: dict[str, str] = {
     "r1-vl": "rewards of steps",
     "react": "a thought before each action",
     "reading-manuals": "a goal, and a manual of rules that are new in every episode",
+    "rearrangement": "things to their places, by skills and a plan",
     "reason-rft": "imitation of traces, then reinforcement, on three tasks",
     "reflexion": "what failed in words, and another attempt",
     "rewards-from-words": "what somebody wants of a flight, from what is said of three of them",
@@ -85,7 +86,6 @@ ALIASES: dict[str, tuple[str, str]] = {
 PLANNED: dict[str, str] = {
     "embodied-qa": "walk, look and answer",
     "metaspatial": "rooms laid out over several turns",
-    "rearrangement": "things to their places, by skills and a plan",
     "scaling-law": "three forms of the loss in size and data, fitted",
     "summarise": "imitation, a reward model and PPO on summaries",
     "web-agent-that-sees": "pages as pictures with marks",
