@@ -109,4 +109,6 @@ def test_a_clone_is_made_once_and_found_again(tmp_path, monkeypatch):
     for _ in range(2):
         made = clone(Grid(train=8), agents.turns, Form(), base, about=["grid"], say=lines.append)
     assert len([*tmp_path.iterdir()]) == 1
+    clone(Grid(train=8), agents.turns, Form(thinks=False), base, about=["grid"], say=lines.append)
+    assert len([*tmp_path.iterdir()]) == 2
     assert len(made.tokenizer) > 100

@@ -28,6 +28,9 @@ from operant.language.settings.worlds import CloneConfig, WorldBaseConfig
 from operant.language.text.epochs import Shuffled
 from operant.run.job import Say
 
+KNOWN_BY = 16
+"""Episodes by which a clone is found again: another agent, or another teacher, says something else in them."""
+
 
 def demonstrations(
     world: World, scenarios: Sequence[Scenario], agent: Agent, form: Form, *, slip: float = 0.1, seed: int = 0
@@ -95,7 +98,7 @@ def clone(
     Args:
         world, agent, form: of the demonstrations, in the first scenarios of train.
         base: the model, and how it is trained.
-        about: names of the world, its options and the agent, under which it is kept.
+        about: the world's name and options, under which it is kept, beside what the teacher said in its first episodes.
         say: given a line for the person who waits.
         mixed: thoughts are shuffled: the control.
     """
@@ -113,7 +116,9 @@ def clone(
                 break
         return policy
 
-    where = kept(["agent", 1, base.model_dump(), *about, form.thinks, mixed], "a teacher of agents", make, say)
+    first = demonstrations(world, world.scenarios("train")[: min(KNOWN_BY, base.traces)], agent, form, seed=base.seed)
+    known = [episode.log for episode, _ in first]
+    where = kept(["agent", 1, base.model_dump(), *about, known, mixed], "a teacher of agents", make, say)
     return LanguageModel.load(str(where))
 
 
