@@ -139,8 +139,9 @@ def test_it_is_trained_on_by_its_name(tmp_path):
     env = make("operant.env.minatar:breakout", 3)
     assert env.obs_dim == 400
     env.close()
-    few = {"algo.horizon": 16, "algo.epochs": 1, "eval.episodes": 1, "save.videos": False, "env.num": 4}
+    few = {"algo.horizon": 16, "algo.epochs": 1, "eval.episodes": 1, "env.num": 4}
     few |= {"policy.network": "minatar-cnn", "total_steps": 128}
     run = operant.train("ppo", "operant.env.minatar:breakout", runs=tmp_path, quiet=True, **few)
     assert run.step == 128
+    assert [*run.path.glob("videos/*.mp4")]
     assert operant.Run(run.path).evaluate(episodes=1)["mean"] >= 0.0  # its name is ours, and needs no trust

@@ -118,8 +118,8 @@ class MinAtar(gymnasium.vector.VectorEnv[Any, Any, Any]):
         return np.zeros((self.num_envs, 10, 10, self._kernels.CHANNELS[self._game]), np.uint8)
 
 
-def _made(game: str, num_envs: int = 1, **kwargs: Any) -> MinAtar:
-    return MinAtar(num_envs, game, **kwargs)
+def _made(game: str, num_envs: int = 1, render_mode: str | None = None, **kwargs: Any) -> MinAtar:
+    return MinAtar(num_envs, game, render_mode=render_mode, **kwargs)
 
 
 asterix, breakout, freeway, seaquest, space_invaders = (partial(_made, game) for game in GAMES)

@@ -60,7 +60,9 @@ class Rooms(gymnasium.vector.VectorEnv[Any, Any, Any]):
             raise EnvError(f"{things} things, a side of {side}, a view of {view} and {limit} steps: things and one who "
                            "moves need room, and a view is odd, or 0 for all")  # fmt: skip
         said, its = language.splits[split], language.things
-        self.metadata = {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP, "render_fps": 4}
+        self.metadata = {
+            "autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP, "render_modes": ["rgb_array"], "render_fps": 4,
+        }  # fmt: skip
         self.num_envs, self.render_mode, self.language = num_envs, render_mode, language
         self.texts = [each.text for each in said]
         properties, planes = language.properties, (view or side, view or side)
@@ -129,7 +131,9 @@ class Rooms(gymnasium.vector.VectorEnv[Any, Any, Any]):
         return tuple(self.texts[k] for k in self._meant[:, 1].tolist())
 
 
-def room(num_envs: int = 1, words: str = "templates", **settings: Any) -> Rooms:
+def room(
+    num_envs: int = 1, words: str = "templates", render_mode: str | None = None, **settings: Any
+) -> Rooms:  # fmt: skip
     """Rooms with the instructions of `templates`, or of "vizdoom"; `settings` as `Rooms` takes them.
 
     Raises:
@@ -137,7 +141,7 @@ def room(num_envs: int = 1, words: str = "templates", **settings: Any) -> Rooms:
     """
     if words not in (known := {"templates": templates, "vizdoom": vizdoom}):
         raise EnvError(f"there are no words {words}: use {' or '.join(known)}")
-    return Rooms(num_envs, known[words](), **settings)
+    return Rooms(num_envs, known[words](), render_mode=render_mode, **settings)
 
 
 def _shape(kind: int, half: int) -> NDArray[np.bool_]:
