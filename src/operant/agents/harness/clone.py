@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from copy import copy
+from functools import lru_cache
 
 from operant.agents.harness.agents import Agent, played
 from operant.agents.harness.episode import Episode, Form
@@ -52,6 +54,8 @@ def demonstrations(
 def rows(policy: LanguageModel, shown: Sequence[tuple[Episode, Taught]]) -> list[Played]:
     """The calls of demonstrations as episodes to imitate; slips are read, and not learnt."""
     dialogue, found = Dialogue(policy), list[Played]()
+    dialogue.rendering = its = copy(dialogue.rendering)
+    its.following = lru_cache(1_000)(its.following)  # each call says again what all before it said
     for episode, taught in shown:
         graph = MessageGraph()
         for number, call in enumerate(line for line in episode.log if "call" in line):
