@@ -108,30 +108,12 @@ REWARDS: Mapping[str, Callable[[tuple[str, ...]], Reward]] = {
 
 
 def ask(
-    *,
-    heads: str = "count",
-    hops: int = 0,
-    split: str = "cogent-a",
-    test_split: str = "",
-    mode: str = "direct",
-    rewarded: str = "exact",
-    shuffled: Literal["", "pictures", "answers", "frames"] = "",
-    shown: str = "photo",
-    sure: bool = False,
-    worded: bool = False,
-    side: int = 32,
-    cell: int = 8,
-    least: int = 3,
-    most: int = 8,
-    train: int = 20_000,
-    test: int = 500,
-    demonstrations: int = 6_000,
-    noise: float = 0.15,
-    lossy: float = 0.0,
-    looks: float = 0.5,
-    form: float = 1.0,
-    seed: int = 0,
-) -> Task:
+    *, heads: str = "count", hops: int = 0, split: str = "cogent-a", test_split: str = "", mode: str = "direct",
+    rewarded: str = "exact", shuffled: Literal["", "pictures", "answers", "frames"] = "", shown: str = "photo",
+    sure: bool = False, worded: bool = False, side: int = 32, cell: int = 8, least: int = 3, most: int = 8,
+    train: int = 20_000, test: int = 500, demonstrations: int = 6_000, noise: float = 0.15, lossy: float = 0.0,
+    looks: float = 0.5, form: float = 1.0, seed: int = 0,
+) -> Task:  # fmt: skip
     """How many red squares are there? (R1-V's question, on scenes; other heads of `operant.vision.asked`, too.)
 
     Args:
@@ -161,8 +143,27 @@ def ask(
         ConfigError: for settings that are none.
     """
     kinds, modes, paid = heads.split(), (MIXED if mode == "mixed" else mode).split(), rewarded.split()
+    _check(kinds, modes, paid, shown.split(), noise)
+    style, how = Style(side=side, cell=cell, least=least, most=most), MODES[modes[0]]
+    its = _Questions(kinds, hops, style, Streams(seed), modes, shuffled, worded, shown.split(), sure)
+    long = rewarded != "exact" or modes[0] in ("steps", "staged")
+    return Task(
+        name="vision/ask",
+        train=Lazy(train, lambda i: its.example("train", "train", split, i)),
+        test=[its.example("test", "test", test_split or split, i) for i in range(test)],
+        rewards={"correct": _verdict(kinds, paid, how.places), **({} if how.form is None else {"format": how.form})},
+        weights={} if how.form is None else {"format": form},
+        demonstrations=Lazy(demonstrations, lambda i: its.demonstration(split, train + i, noise, lossy, looks)),
+        max_tokens=128 if long else 8 if how.form is None else 64,
+    )  # fmt: skip
+
+
+def _check(
+    kinds: Sequence[str], modes: Sequence[str], paid: Sequence[str], shown: Sequence[str], noise: float
+) -> None:  # fmt: skip
+    """Raise ConfigError for settings that are none."""
     for name, given, known in (("heads", kinds, ALL), ("mode", modes, MODES), ("rewarded", paid, REWARDS),
-                               ("shown", shown.split(), SHOWN)):  # fmt: skip
+                               ("shown", shown, SHOWN)):  # fmt: skip
         if not given or not {*given} <= {*known}:
             raise ConfigError(f"vision/ask: {name} {' '.join(given)!r}: take of {', '.join(known)}"
                               f"{'; or mixed' * (name == 'mode')}")  # fmt: skip
@@ -171,22 +172,12 @@ def ask(
             f"vision/ask: noise {noise}, {len(paid)} rewards of {len(kinds)} heads: give a share below 1, and one "
             "reward, or one for each head"
         )
-    style = Style(side=side, cell=cell, least=least, most=most)
-    its = _Questions(kinds, hops, style, Streams(seed), modes, shuffled, worded, shown.split(), sure)
-    how, several = MODES[modes[0]], len(paid) > 1
-    verdicts = [REWARDS[name](how.places) for name in paid]
-    return Task(
-        name="vision/ask",
-        train=Lazy(train, lambda i: its.example("train", "train", split, i)),
-        test=[its.example("test", "test", test_split or split, i) for i in range(test)],
-        rewards={
-            "correct": ByKind(rewards=dict(zip(kinds, verdicts, strict=True))) if several else verdicts[0],
-            **({} if how.form is None else {"format": how.form}),
-        },
-        weights={} if how.form is None else {"format": form},
-        demonstrations=Lazy(demonstrations, lambda i: its.demonstration(split, train + i, noise, lossy, looks)),
-        max_tokens=128 if rewarded != "exact" or modes[0] in ("steps", "staged") else 8 if how.form is None else 64,
-    )  # fmt: skip
+
+
+def _verdict(kinds: Sequence[str], paid: Sequence[str], places: tuple[str, ...]) -> Reward:
+    """What is paid for an answer: by one reward, or by that of its head."""
+    verdicts = [REWARDS[name](places) for name in paid]
+    return verdicts[0] if len(paid) == 1 else ByKind(rewards=dict(zip(kinds, verdicts, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
