@@ -24,7 +24,7 @@ EXTRAS = {
     "hub": ("huggingface-hub", "operant push"),
     "language": ("transformers", "language models"),
     "serve": ("starlette", "operant serve, and asking servers"),
-    "agents": ("playwright", "web agents"),
+    "web": ("playwright", "agents in a browser"),
 }
 
 MUJOCO = ("mujoco", "mujoco-core", "mujoco-studio")
@@ -62,7 +62,15 @@ def examine() -> list[dict[str, Any]]:
             rows.append(_row(f"[{extra}]", False, f"not installed; for {what}", f'pip install "operant[{extra}]"'))
             continue
         rows.append(_fault(extra, package, version) or _row(f"[{extra}]", True, f"{package} {version}"))
-    return rows
+    return [*rows, _browser()]
+
+
+def _browser() -> dict[str, Any]:
+    """Where a browser is that worlds of the web can start; none is started."""
+    from operant.agents.web.browser import FIX, browser_path
+
+    path = browser_path()
+    return _row("browser", path is not None, str(path or "none; for agents in a browser"), None if path else FIX)
 
 
 def _threads() -> dict[str, Any]:

@@ -99,6 +99,7 @@ WORLDS: dict[str, str] = {
     "appworld": "operant.agents.adapters.appworld:make",
     "openenv": "operant.agents.adapters.openenv:make",
     "desk": "operant.agents.desk.world:make",
+    "miniwob": "operant.agents.web.miniwob:make",
     "text": "operant.agents.text.world:make",
     "verifiers": "operant.agents.adapters.verifiers:make",
 }
