@@ -183,7 +183,8 @@ def _ours(pid):
 def test_a_page_of_ten_megabytes_is_looked_at():
     class Large(Site):
         def answer(self, method, path, body):
-            grow = "const p = document.createElement('p'); p.title = 'word '.repeat(500); p.append('and'); document.body.append(p)"
+            grow = "const p = document.createElement('p'); p.title = 'word '.repeat(500); p.append('and');"
+            grow += " document.body.append(p)"
             return 200, "text/html", f"<body><script>for (let k = 0; k < 4000; k++) {{ {grow} }}</script>".encode()
 
     async def play(tabs, act, site):

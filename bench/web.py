@@ -1,0 +1,111 @@
+"""Agents in a browser: episodes a second, steps a second of a context, and memory of eight contexts.
+
+Scripts that know what to do play seven tasks of MiniWoB++ through the contract of worlds (`reset`, `step`, `close`),
+`--flight` episodes at a time. Memory is the proportional share (PSS) of the browser's processes.
+
+Prints one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from _interleave import quiet, say
+from operant.language import load_world
+from operant.language.episodes.world import Scenario
+
+IDLE = "```scroll [down]```"
+
+
+def memory() -> float:
+    """MB of the browser's processes: those whose command is the browser and whose ancestor this process is."""
+    import os
+
+    found, parents = dict[int, Path](), dict[int, int]()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            if b"chrom" in (folder / "cmdline").read_bytes():
+                found[int(folder.name)] = folder
+        except OSError:
+            continue
+
+    def ours(pid: int) -> bool:
+        while pid in parents and pid != os.getpid():
+            pid = parents[pid]
+        return pid == os.getpid()
+
+    rollups = [(folder / "smaps_rollup").read_text() for pid, folder in found.items() if ours(pid)]
+    return sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")) / 1e3
+
+
+async def _episode(world: Any, scenario: Scenario, actions: list[str]) -> float:
+    session = world.open(scenario)
+    try:
+        seen = [await session.reset()]
+        for action in actions:
+            seen.append(await session.step(action))
+        return sum(one.reward for one in seen)
+    finally:
+        await session.close()
+
+
+async def _episodes(world: Any, played: list[tuple[Scenario, list[str]]], flight: int, seconds: float) -> float:
+    """Episodes a second; raises SystemExit if one is not solved."""
+    done, number, deadline = 0, 0, time.perf_counter() + seconds
+
+    async def play() -> None:
+        nonlocal done, number
+        while time.perf_counter() < deadline:
+            scenario, actions = played[number % len(played)]
+            number += 1
+            if await _episode(world, scenario, actions) != 1.0:
+                raise SystemExit(f"{world.name}: the script of {scenario.template} fails on seed {scenario.seed}")
+            done += 1
+
+    start = time.perf_counter()
+    await asyncio.gather(*(play() for _ in range(flight)))
+    return done / (time.perf_counter() - start)
+
+
+async def _steps(world: Any, scenario: Scenario, seconds: float) -> float:
+    """Steps a second of one context."""
+    session, count = world.open(scenario), 0
+    await session.reset()
+    start = time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        await session.step(IDLE)
+        count += 1
+    taken = time.perf_counter() - start
+    await session.close()
+    return count / taken
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--flight", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    quiet()
+    world: Any = load_world("miniwob/scripted", {"train": 4, "turns": 1000})
+    played = [(scenario, list(world.oracle(scenario))) for scenario in world.scenarios("train")]
+    asyncio.run(_episodes(world, played, args.flight, 1.0))  # warm: contexts are made
+    rates = [asyncio.run(_episodes(world, played, args.flight, args.seconds)) for _ in range(args.rounds)]
+    steps = [asyncio.run(_steps(world, played[0][0], args.seconds)) for _ in range(args.rounds)]
+    contexts = sum(map(len, world.idle.values()))
+    found = {"episodes_per_s": statistics.median(rates), "steps_per_s": statistics.median(steps),
+             "memory_mb": memory(), "contexts": contexts, "rounds": rates}  # fmt: skip
+    say(f"  miniwob: {found['episodes_per_s']:,.0f} episodes/s, {found['steps_per_s']:,.0f} steps/s of a context")
+    print(json.dumps({"bench": "web", "case": "miniwob", "flight": args.flight} | found))
+
+
+if __name__ == "__main__":
+    main()
