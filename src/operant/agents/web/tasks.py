@@ -11,9 +11,9 @@ from operant.config.errors import ConfigError
 from operant.config.suggest import nearest_are
 
 _DRAG = (
-    "daily-calendar drag-box drag-circle drag-cube drag-items drag-items-grid drag-shapes drag-shapes-2 drag-single-shape "
-    "drag-sort-numbers draw-circle draw-line highlight-text highlight-text-2 resize-textarea use-colorwheel "
-    "use-colorwheel-2 use-slider use-slider-2"
+    "daily-calendar drag-box drag-circle drag-cube drag-items drag-items-grid drag-shapes drag-shapes-2 "
+    "drag-single-shape drag-sort-numbers draw-circle draw-line highlight-text highlight-text-2 resize-textarea "
+    "use-colorwheel use-colorwheel-2 use-slider use-slider-2"
 )
 _POINTER = (
     "ascending-numbers bisect-angle circle-center click-color click-pie click-pie-nodelay click-shades click-shape "
