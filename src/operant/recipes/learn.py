@@ -7,6 +7,7 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from operant.data.streams import Streams
@@ -25,6 +26,7 @@ SETTINGS: dict[str, Any] = {
 @cache
 def related(seed: int, small: bool) -> tuple[Relatedness, float]:
     """A classifier taught by clips of other screens, and its area under the curve on clips that it has not seen."""
+    torch.set_num_threads(1)  # layers this small do not gain by more
     streams = Streams(seed)
     rng = streams.numpy("clips")
     clips = [clip(rng) for _ in range(60 if small else CLIPS)]

@@ -28,6 +28,7 @@ SETTINGS: dict[str, Any] = {
 @cache
 def model(seed: int, small: bool) -> tuple[ClipModel, float]:
     """A model of clips and captions, and how often it finds which of four prompts a new clip of a walk fits."""
+    torch.set_num_threads(1)  # layers this small do not gain by more
     streams = Streams(seed)
     seen, rng = Observations(Field().single_observation_space), streams.numpy("clips")
     made = ClipModel(seen, WORDS, FRAMES, 16 if small else 64, streams.torch("clip-model"))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
+import torch
 
 from operant.data.streams import Streams
 from operant.env.text import Words, words_of
@@ -67,6 +68,7 @@ def right(theta: np.ndarray, game: Game, others: Sequence[Round]) -> float:
 
 def trial(t: Trial) -> Mapping[str, float]:
     """How often the option that is best for a speaker is chosen of others, after one sentence of his and after all."""
+    torch.set_num_threads(1)  # layers this small do not gain by more
     found = data(t)
     if found is None:
         return {}
