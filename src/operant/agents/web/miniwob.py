@@ -30,6 +30,8 @@ SIZE = (332, 260)
 """Pixels: a task is 160 wide and 210 high; some open lists beyond."""
 SKIP = "#query, #reward-display, #sync-task-cover, #click-canvas"
 DONE = ("WOB_DONE_GLOBAL", "WOB_RAW_REWARD_GLOBAL")
+SCRIPTED = 10
+"""Actions of a script at most: one that has not ended then fails."""
 RECYCLED = 200
 """Episodes after which a context is made anew."""
 FIRST_SEED = {"train": 0, "test": 1_000_000}
@@ -142,7 +144,7 @@ class MiniWoB:
         script = SCRIPTS[scenario.template]
         try:
             await session.begin()
-            for action in (script(session.goal, session.seen.nodes, k) for k in range(self.turns)):
+            for action in (script(session.goal, session.seen.nodes, k) for k in range(min(self.turns, SCRIPTED))):
                 said.append(self.codec.write(action))
                 if (await session.do(action)).terminated:
                     break
