@@ -36,8 +36,6 @@ VARIABLE = "OPERANT_BROWSER"
 FIX = f"install Debian's chromium-headless-shell, or playwright install chromium, or name one in {VARIABLE}"
 FLAGS = (
     "--proxy-server=http://127.0.0.1:9",  # nobody listens there
-    "--disable-frame-rate-limit",  # a frame is waited for after each action
-    "--disable-gpu-vsync",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
