@@ -598,14 +598,18 @@ def invaders(s: Array, n: int, action: int, ramping: bool) -> tuple[float, bool]
     if s[n, VOLLEY_IN] == 0:
         s[n, VOLLEY_IN] = 10
         _aliens_shoot(s, n)
+    left = 0
     for k in range(100):
-        if s[n, ALIENS + k] and s[n, UPWARD + k]:
-            s[n, ALIENS + k], s[n, UPWARD + k] = 0, 0
-            reward += 1.0
+        if s[n, ALIENS + k]:
+            if s[n, UPWARD + k]:
+                s[n, ALIENS + k], s[n, UPWARD + k] = 0, 0
+                reward += 1.0
+            else:
+                left += 1
     s[n, COOL_IN] -= s[n, COOL_IN] > 0
     s[n, MARCH_IN] -= 1
     s[n, VOLLEY_IN] -= 1
-    if _count(s, n, ALIENS, 1, 100) == 0:
+    if left == 0:
         if ramping and s[n, MARCH_EVERY] > 6:
             s[n, MARCH_EVERY] -= 1
         invaders_land(s, n)
@@ -665,11 +669,7 @@ def act(game: int, s: Array, n: int, key: np.uint64, action: int, ramping: bool)
 
 @exact
 def see(game: int, s: Array, n: int, picture: Array) -> None:
-    """picture[n], [10, 10, C] uint8, of row n."""
-    for y in range(10):
-        for x in range(10):
-            for c in range(picture.shape[3]):
-                picture[n, y, x, c] = 0
+    """picture[n], [10, 10, C] uint8 of zeros, of row n."""
     if game == ASTERIX:
         asterix_see(s, n, picture)
     elif game == BREAKOUT:
@@ -695,7 +695,7 @@ def _step(
         ramping: whether it gets harder.
         limit: steps of an episode; 0 for no end but the game's.
         action: [N] int64, 0 to 5: nothing, left, up, right, down, fire.
-        picture: [N, 10, 10, C] uint8, filled; of copies that ended with the first picture of the next episode.
+        picture: [N, 10, 10, C] uint8 of zeros, filled; of copies that ended with the first of the next episode.
         final: the same; filled with the last picture of those that ended.
         reward, terminated, truncated: [N], filled.
 
