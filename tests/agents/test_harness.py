@@ -202,6 +202,59 @@ def test_most_episodes_decide_where_it_ends():
     assert (why, episode.success) == ("calls", False)
 
 
+class Breaking(Corridor):
+    """A corridor in which so many steps or beginnings raise, from one on."""
+
+    def __init__(self, first, times):
+        self.count, self.first, self.times = 0, first, times
+
+    def open(self, scenario):
+        return Broken(self)
+
+
+class Broken(Walk):
+    def __init__(self, world):
+        super().__init__()
+        self.world = world
+
+    def fault(self):
+        self.world.count += 1
+        if self.world.first <= self.world.count < self.world.first + self.world.times:
+            raise KeyError("boom")
+
+    async def reset(self):
+        self.fault()
+        return await super().reset()
+
+    async def step(self, action):
+        self.fault()
+        return await super().step(action)
+
+
+@pytest.mark.parametrize(("first", "times"), [(1, 2), (2, 1), (3, 1), (3, 2)])
+def test_a_world_that_breaks_is_begun_anew_and_no_call_is_made_twice(first, times):
+    tools = {"say": ("says it", str.upper)}
+    said = ["right", "tool say ho", "jump"]
+    whole, broken = (
+        Episode(world, Scenario(id=0, template="corridor", seed=0, instruction="Go to 3."), Recorded(*said),
+                form=Form(tools=tools), calls=3)
+        for world in (Corridor(), Breaking(first, times))
+    )  # fmt: skip
+    for episode in (whole, broken):
+        assert asyncio.run(played(agents.turns, episode)) == ""
+    assert broken.success
+    assert broken.log == whole.log
+    assert broken.asked == 3
+
+
+def test_one_that_breaks_again_and_again_raises_what_it_raises():
+    world = Breaking(2, 99)
+    episode = Episode(world, world.scenarios("test")[0], Recorded("right"))
+    with pytest.raises(KeyError, match="boom"):
+        asyncio.run(played(agents.turns, episode))
+    assert world.count == 4  # begun, broken; then what begins it breaks, too
+
+
 def test_a_tool_answers_in_place_of_the_world_and_a_wrong_one_is_told_so():
     form = Form(thinks=False, tools={"length": ("letters of a text", lambda text: str(len(text)))})
     said = ("tool length abc", "tool width abc", "right", "jump")

@@ -50,6 +50,7 @@ THINGS = OWN + 8  # of rows 1 to 8: column, whether it goes right, whether it is
 
 @exact
 def asterix_begin(s: Array, n: int) -> None:
+    """One stands in the middle of an empty field."""
     s[n, X], s[n, Y] = 5, 5
     s[n, SPAWN_EVERY], s[n, SPAWN_IN], s[n, MOVE_EVERY], s[n, MOVE_IN] = 10, 10, 5, 5
     s[n, RAMP_IN], s[n, RAMPED] = 100, 0
@@ -88,6 +89,7 @@ def _asterix_met(s: Array, n: int, k: int) -> tuple[float, bool]:
 
 @exact
 def asterix(s: Array, n: int, key: np.uint64, action: int, ramping: bool) -> tuple[float, bool]:
+    """Things cross in eight rows: gold is worth 1, anything else is the end; they come and go ever faster."""
     reward, over = 0.0, False
     if s[n, SPAWN_IN] == 0:
         _asterix_spawn(s, n, key)
@@ -138,6 +140,7 @@ def _walk(s: Array, n: int, action: int, top: int) -> None:
 
 @exact
 def asterix_see(s: Array, n: int, picture: Array) -> None:
+    """Channels: who moves, enemies, where things come from, gold."""
     picture[n, s[n, Y], s[n, X], 0] = 1
     for k in range(8):
         x = s[n, THINGS + 3 * k]
@@ -155,6 +158,7 @@ BRICKS = OWN + 7  # of rows 1 to 3, ten each
 
 @exact
 def breakout_begin(s: Array, n: int, key: np.uint64) -> None:
+    """The ball comes from one side or the other, and all bricks stand."""
     right = one_of(s, n, key, 2)
     s[n, BALL_X], s[n, BALL_Y], s[n, WAY] = 9 if right else 0, 3, 3 if right else 2
     s[n, PADDLE], s[n, STRUCK] = 4, 0
@@ -207,6 +211,7 @@ def breakout(s: Array, n: int, action: int) -> tuple[float, bool]:
 
 @exact
 def breakout_see(s: Array, n: int, picture: Array) -> None:
+    """Channels: paddle, ball, where it was, bricks."""
     picture[n, 9, s[n, PADDLE], 0] = 1
     picture[n, s[n, BALL_Y], s[n, BALL_X], 1] = 1
     picture[n, s[n, WAS_Y], s[n, WAS_X], 2] = 1
@@ -234,12 +239,14 @@ def _freeway_cars(s: Array, n: int, key: np.uint64, first: bool) -> None:
 
 @exact
 def freeway_begin(s: Array, n: int, key: np.uint64) -> None:
+    """All cars begin at the left."""
     _freeway_cars(s, n, key, True)
     s[n, CHICKEN], s[n, REST], s[n, LEFT_STEPS] = 9, STRIDE, JOURNEY
 
 
 @exact
 def freeway(s: Array, n: int, key: np.uint64, action: int) -> tuple[float, bool]:
+    """Up the road is worth 1, and the cars change; a car sends one back to the start. 2,500 steps."""
     reward = 0.0
     if s[n, REST] == 0 and action in (UP, DOWN):
         s[n, REST] = STRIDE
@@ -266,6 +273,7 @@ def freeway(s: Array, n: int, key: np.uint64, action: int) -> tuple[float, bool]
 
 @exact
 def freeway_see(s: Array, n: int, picture: Array) -> None:
+    """Channels: who crosses, cars, and where a car comes from, one for each speed."""
     picture[n, s[n, CHICKEN], ROAD, 0] = 1
     for k in range(8):
         at = CARS + 3 * k
@@ -287,6 +295,7 @@ SEAQUEST_SIZE = OWN + 12 + 5 * (1 + MOST * WIDE)
 
 @exact
 def seaquest_begin(s: Array, n: int) -> None:
+    """The boat is at the surface, full of air."""
     for k in range(OWN, SEAQUEST_SIZE):
         s[n, k] = 0
     s[n, X], s[n, Y], s[n, AIR], s[n, AFLOAT] = 5, 0, 200, 1
@@ -445,6 +454,7 @@ def _seaquest_surface(s: Array, n: int, ramping: bool) -> float:
 
 @exact
 def seaquest(s: Array, n: int, key: np.uint64, action: int, ramping: bool) -> tuple[float, bool]:
+    """Shot fish and boats are worth 1, six divers brought up the air that is left; it gets harder with each dive."""
     if s[n, ENEMY_IN] == 0:
         _seaquest_spawn(s, n, key)
         s[n, ENEMY_IN] = s[n, ENEMY_EVERY]
@@ -487,6 +497,7 @@ def _trail(s: Array, n: int, at: int, picture: Array, channel: int) -> None:
 
 @exact
 def seaquest_see(s: Array, n: int, picture: Array) -> None:
+    """Channels: bow, stern, shots, wakes, bullets, fish, boats, air, divers aboard, divers."""
     picture[n, s[n, Y], s[n, X], 0] = 1
     behind = s[n, X] - 1 if s[n, FACES] else s[n, X] + 1
     if 0 <= behind <= 9:
@@ -517,6 +528,7 @@ def invaders_land(s: Array, n: int) -> None:
 
 @exact
 def invaders_begin(s: Array, n: int) -> None:
+    """Four rows of six come from the right."""
     s[n, CANNON], s[n, MARCH], s[n, MARCH_EVERY], s[n, MARCH_IN], s[n, VOLLEY_IN], s[n, COOL_IN] = 5, -1, 12, 12, 10, 0
     for k in range(100):
         s[n, UPWARD + k], s[n, DOWNWARD + k] = 0, 0
@@ -577,6 +589,7 @@ def _aliens_shoot(s: Array, n: int) -> None:
 
 @exact
 def invaders(s: Array, n: int, action: int, ramping: bool) -> tuple[float, bool]:
+    """Aliens march, ever faster the fewer they are, and shoot; each is worth 1, and new ones land, faster."""
     reward = 0.0
     if action == FIRE and s[n, COOL_IN] == 0:
         s[n, UPWARD + 90 + s[n, CANNON]] = 1
@@ -618,6 +631,7 @@ def invaders(s: Array, n: int, action: int, ramping: bool) -> tuple[float, bool]
 
 @exact
 def invaders_see(s: Array, n: int, picture: Array) -> None:
+    """Channels: cannon, aliens, and of these those that go left and right, shots, bullets."""
     picture[n, 9, s[n, CANNON], 0] = 1
     for k in range(100):
         y, x = k // 10, k % 10
@@ -634,6 +648,7 @@ SIZES = (THINGS + 24, BRICKS + 30, CARS + 24, SEAQUEST_SIZE, OWN + 306)
 
 @exact
 def key_of(seed: np.uint64, episode: np.uint64) -> np.uint64:
+    """Of the draws of an episode."""
     return mix(mix(seed * GOLDEN) + episode * GOLDEN)
 
 

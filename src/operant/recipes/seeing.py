@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from operant.api import Run, train
-from operant.config.write import json_text
-from operant.data.jsonl import lines
 from operant.language.episodes.rollout_files import RolloutRow
 from operant.language.model.small_base import small_base
 from operant.language.settings.runs import BaseConfig
@@ -19,6 +15,7 @@ from operant.language.task.load import load_task
 from operant.language.task.task import Task
 from operant.recipes.answers import ASK, Options, form, measured, rewritten, right, votes
 from operant.recipes.recipe import Numbers, Trial
+from operant.recipes.stages import in_stages
 
 BASE = BaseConfig(width=96, layers=3, examples=48_000, batch=64)
 TINY = BaseConfig(width=16, layers=1, heads=2, examples=64)
@@ -109,24 +106,13 @@ class Study:
         return {**numbers, **self.told(numbers)}
 
     def learn(self, t: Trial, base: str) -> tuple[str, dict[str, float]]:
-        """The stages of an arm, one after the other: the last one's model, and the numbers of all.
+        """The stages of an arm, one after the other: the last one's model, and the numbers of all."""
+        stages = self.arms[t.arm].stages
 
-        What is finished is noted in `stages.jsonl`; an arm that was stopped goes on behind its last note, and comes to
-        the same: a stage is a function of the seed and of the model that it begins from.
-        """
-        noted, model, numbers = t.folder / "stages.jsonl", base, dict[str, float]()
-        done = [note for _, note in lines(noted)] if noted.exists() else []
-        for number, stage in enumerate(self.arms[t.arm].stages):
-            if number >= len(done):
-                began, run = time.perf_counter(), self.stage(t, stage, number, base, model)
-                note = {"model": str(run.path), "seconds": time.perf_counter() - began, **learnt(run)}
-                with noted.open("a", encoding="utf-8") as file:
-                    file.write(json_text(note) + "\n")
-                done.append(note)
-            told = dict(done[number])
-            model, seconds = str(told.pop("model")), numbers.get("seconds", 0.0) + told.pop("seconds")
-            numbers |= told | {"seconds": seconds}
-        return model, {"seconds": 0.0} | numbers
+        def one(number: int, model: str) -> Run:
+            return self.stage(t, stages[number], number, base, model)
+
+        return in_stages(t.folder / "stages.jsonl", len(stages), base, one)
 
     def stage(self, t: Trial, stage: Stage, number: int, base: str, model: str) -> Run:
         """One training."""
@@ -157,11 +143,3 @@ class Study:
             "task.options": {**many, "seed": t.seed, **asked}, "seed": t.seed, "runs": t.folder, "quiet": True,
             "total_steps": steps * (32 if sft else 1),
         }  # fmt: skip
-
-
-def learnt(run: Run) -> dict[str, float]:
-    """Of a run by reward: the share of groups without a contrast, and of the entropy at its start what is left."""
-    if "group/equal" not in run.metrics:
-        return {}
-    equal, entropy = (run.metrics[name].dropna().tolist() for name in ("group/equal", "policy/entropy"))
-    return {"no contrast": fmean(equal), "entropy": entropy[-1] / entropy[0]}

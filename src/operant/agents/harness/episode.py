@@ -3,7 +3,8 @@
     observation → formatter → messages → model → parser → tool or world → observation
 
 An action that cannot be read is answered in words and counted, and ends nothing. A world is taken back to an earlier
-turn by beginning anew and doing the same again, which is exact where its scenarios are deterministic.
+turn by beginning anew and doing the same again, which is exact where its scenarios are deterministic; so is one that
+broke, to the turn in which it did, and no call is made twice.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from operant.language.text.rendering import Message
 THINK = "Each turn first write in a line or two what you think, then, last, the action."
 TOOLS = "In place of an action you may call a tool, on a last line of its own: tool NAME TEXT. The tools:"
 TOOL = "tool "
+RETRIES = 2
+"""Times that a world is begun anew in a turn, after it broke."""
 UNREADABLE = "PARSE"
 """How the errors of actions begin that could not be read."""
 
@@ -75,9 +78,13 @@ class Form:
         """An observation as it is shown."""
         return seen.text if len(seen.text) <= self.most else seen.text[: self.most] + LEFT_OUT
 
+    def calls(self, action: str) -> bool:
+        """Whether an action is for a tool, and not for the world."""
+        return bool(self.tools) and action.startswith(TOOL)
+
     def used(self, action: str) -> Observation | None:
         """What a tool says to an action; None where it calls none."""
-        if not self.tools or not action.startswith(TOOL):
+        if not self.calls(action):
             return None
         name, _, text = action[len(TOOL) :].partition(" ")
         if name not in self.tools:
@@ -147,10 +154,8 @@ class Episode:
 
     async def begin(self, said: Sequence[str] = (), *, again: bool = False) -> None:
         """Begin, or begin anew, and do what was said; `again` says that it is not the first time."""
-        await self.close()
-        self._session = self.world.open(self.scenario)
         self.steps = []
-        self._stepped(Step(number=0, thought="", action="", seen=await self._session.reset(), again=again))
+        self._stepped(Step(number=0, thought="", action="", seen=await self._answer(None), again=again))
         for each in said:
             await self.do(each, again=again)
 
@@ -166,9 +171,8 @@ class Episode:
 
     async def do(self, said: str, *, again: bool = False) -> Observation:
         """Act on an answer: a tool's, or the world's."""
-        assert self._session is not None, "begin() comes first"
         thought, action = parts(said)
-        seen = self.form.used(action) or await self._session.step(said)
+        seen = self.form.used(action) or await self._answer(said)
         self._done.add((*self.said, said))
         self.malformed += not again and (seen.error or "").startswith(UNREADABLE)
         self._stepped(
@@ -205,6 +209,32 @@ class Episode:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    async def _answer(self, said: str | None) -> Observation:
+        """What the world says to an answer, or, to None, where it begins; the last thing it raises where it breaks."""
+        faults = 0
+        while True:
+            try:
+                if said is None:
+                    return await self._open()
+                if faults or self._session is None:
+                    await self._open()
+                assert self._session is not None
+                return await self._session.step(said)
+            except Exception:
+                faults += 1
+                if faults > RETRIES:
+                    raise
+
+    async def _open(self) -> Observation:
+        """Begin a session, and do what was done; returns what is seen there."""
+        await self.close()
+        self._session = self.world.open(self.scenario)
+        seen = await self._session.reset()
+        for each in self.said:
+            if not self.form.calls(parts(each)[1]):
+                seen = await self._session.step(each)
+        return seen
 
     def _stepped(self, step: Step) -> None:
         self.steps.append(step)

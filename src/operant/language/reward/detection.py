@@ -5,6 +5,7 @@ The published forms stand in `operant.language.reward.published`, so that what t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,7 +20,41 @@ WHAT = "a list of boxes [x0, y0, x1, y1], or of tables with box, label and confi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Detection:
+class _Lists(ABC):
+    """A list of boxes against the gold one: unreadable is worth 0, nothing found where nothing is 1."""
+
+    answer: tuple[str, ...] = ("whole",)
+
+    pure: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_places(self.answer)
+
+    def __call__(self, trace: Trace) -> float:
+        gold, found = golden(trace, detections, WHAT), answered(trace, self.answer, detections)
+        if found is None:
+            return 0.0
+        return self.value(found, gold) if gold and found else float(len(gold) == len(found))
+
+    @abstractmethod
+    def value(self, found: Sequence[Found], gold: Sequence[Found]) -> float:
+        """Of lists that are not empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Matched(_Lists):
+    """One whose boxes are matched by an IoU above `threshold`."""
+
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        _Lists.__post_init__(self)  # a dataclass with slots is a class anew, which `super()` does not know
+        if not 0 <= self.threshold < 1:
+            raise ConfigError(f"{type(self).__name__} needs 0 ≤ threshold < 1, not {self.threshold}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection(_Matched):
     """Matched boxes and honest confidence: ½ (Σ IoU + max(0, Σ b)) / max(number found, number there).
 
     Boxes are matched in the order of their confidence, each to the gold of its label that it covers best, if by more
@@ -33,23 +68,9 @@ class Detection:
         confidence: whether it counts; else the value is Σ IoU / max(number found, number there).
     """
 
-    answer: tuple[str, ...] = ("whole",)
-    threshold: float = 0.5
     confidence: bool = True
 
-    pure: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_places(self.answer)
-        if not 0 <= self.threshold < 1:
-            raise ConfigError(f"Detection needs 0 ≤ threshold < 1, not {self.threshold}")
-
-    def __call__(self, trace: Trace) -> float:
-        gold, found = golden(trace, detections, WHAT), answered(trace, self.answer, detections)
-        if found is None:
-            return 0.0
-        if not gold or not found:
-            return float(len(gold) == len(found))
+    def value(self, found: Sequence[Found], gold: Sequence[Found]) -> float:
         matched, most = matches(found, gold, self.threshold), max(len(found), len(gold))
         covered = sum(matched) / most
         if not self.confidence:
@@ -62,7 +83,7 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Criteria:
+class Criteria(_Matched):
     """A list of boxes by three criteria: recall · ½ (precision + fit).
 
     A box counts where it is matched by an IoU above `threshold`: recall is matched / there, precision matched / found,
@@ -74,29 +95,14 @@ class Criteria:
         threshold: IoU that a match exceeds.
     """
 
-    answer: tuple[str, ...] = ("whole",)
-    threshold: float = 0.5
-
-    pure: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_places(self.answer)
-        if not 0 <= self.threshold < 1:
-            raise ConfigError(f"Criteria needs 0 ≤ threshold < 1, not {self.threshold}")
-
-    def __call__(self, trace: Trace) -> float:
-        gold, found = golden(trace, detections, WHAT), answered(trace, self.answer, detections)
-        if found is None:
-            return 0.0
-        if not gold or not found:
-            return float(len(gold) == len(found))
+    def value(self, found: Sequence[Found], gold: Sequence[Found]) -> float:
         matched = matches(found, gold, self.threshold)
         hit = sum(m > 0 for m in matched)
         return hit / len(gold) * (hit + sum(matched)) / len(found) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MeanPrecision:
+class MeanPrecision(_Lists):
     """mAP · min(1, number there / number found): precision that no list of guesses raises.
 
     mAP is COCO's on one picture: over the labels that are there and IoU of 0.50, 0.55 … 0.95, the mean at 101 recalls
@@ -107,19 +113,7 @@ class MeanPrecision:
         answer: where the answer stands, a JSON list; see `operant.language.reward.answer`.
     """
 
-    answer: tuple[str, ...] = ("whole",)
-
-    pure: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_places(self.answer)
-
-    def __call__(self, trace: Trace) -> float:
-        gold, found = golden(trace, detections, WHAT), answered(trace, self.answer, detections)
-        if found is None:
-            return 0.0
-        if not gold or not found:
-            return float(len(gold) == len(found))
+    def value(self, found: Sequence[Found], gold: Sequence[Found]) -> float:
         return mean_precision(found, gold) * min(1.0, len(gold) / len(found))
 
 
