@@ -15,44 +15,12 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from _interleave import quiet, say
+from _scripts import rate
 from operant.agents.desk.world import make
-from operant.language.episodes.world import Scenario, World
-
-
-async def _episode(world: World, scenario: Scenario, actions: Sequence[str]) -> float:
-    """One episode by its script; returns the sum of its rewards."""
-    session = world.open(scenario)
-    try:
-        observation = await session.reset()
-        total = observation.reward
-        for action in actions:
-            observation = await session.step(action)
-            total += observation.reward
-        return total
-    finally:
-        await session.close()
-
-
-async def _rate(world: World, played: Sequence[tuple[Scenario, Sequence[str]]], flight: int, seconds: float) -> float:
-    """Episodes a second; raises SystemExit if one is not solved."""
-    done, number, deadline = 0, 0, time.perf_counter() + seconds
-
-    async def play() -> None:
-        nonlocal done, number
-        while time.perf_counter() < deadline:
-            scenario, actions = played[number % len(played)]
-            number += 1
-            if await _episode(world, scenario, actions) != 1.0:
-                raise SystemExit(f"{world.name}: the solution of scenario {scenario.id} ({scenario.template}) fails")
-            done += 1
-
-    start = time.perf_counter()
-    await asyncio.gather(*(play() for _ in range(flight)))
-    return done / (time.perf_counter() - start)
 
 
 def desk(variant: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -67,8 +35,8 @@ def desk(variant: str, args: argparse.Namespace) -> dict[str, Any]:
         drawn = (size - 1) / (time.perf_counter() - start)
         played = [(scenario, world.oracle(scenario)) for scenario in scenarios]
         turns = sum(len(actions) for _, actions in played) / len(played)
-        asyncio.run(_rate(world, played, args.flight, 0.5))  # warm
-        rates = [asyncio.run(_rate(world, played, args.flight, args.seconds)) for _ in range(args.rounds)]
+        asyncio.run(rate(world, played, args.flight, 0.5))  # warm
+        rates = [asyncio.run(rate(world, played, args.flight, args.seconds)) for _ in range(args.rounds)]
     finally:
         world.close()
     return {"episodes_per_s": statistics.median(rates), "rounds": rates, "turns": turns, "drawn_per_s": drawn}

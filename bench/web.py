@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from _interleave import quiet, say
+from _scripts import rate
 from operant.language import load_world
 from operant.language.episodes.world import Scenario
 
@@ -45,35 +46,6 @@ def memory() -> float:
     return sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")) / 1e3
 
 
-async def _episode(world: Any, scenario: Scenario, actions: list[str]) -> float:
-    session = world.open(scenario)
-    try:
-        seen = [await session.reset()]
-        for action in actions:
-            seen.append(await session.step(action))
-        return sum(one.reward for one in seen)
-    finally:
-        await session.close()
-
-
-async def _episodes(world: Any, played: list[tuple[Scenario, list[str]]], flight: int, seconds: float) -> float:
-    """Episodes a second; raises SystemExit if one is not solved."""
-    done, number, deadline = 0, 0, time.perf_counter() + seconds
-
-    async def play() -> None:
-        nonlocal done, number
-        while time.perf_counter() < deadline:
-            scenario, actions = played[number % len(played)]
-            number += 1
-            if await _episode(world, scenario, actions) != 1.0:
-                raise SystemExit(f"{world.name}: the script of {scenario.template} fails on seed {scenario.seed}")
-            done += 1
-
-    start = time.perf_counter()
-    await asyncio.gather(*(play() for _ in range(flight)))
-    return done / (time.perf_counter() - start)
-
-
 async def _steps(world: Any, scenario: Scenario, seconds: float) -> float:
     """Steps a second of one context."""
     session, count = world.open(scenario), 0
@@ -97,8 +69,8 @@ def main() -> None:
     quiet()
     world: Any = load_world("miniwob/scripted", {"train": 4, "turns": 1000})
     played = [(scenario, list(world.oracle(scenario))) for scenario in world.scenarios("train")]
-    asyncio.run(_episodes(world, played, args.flight, 1.0))  # warm: contexts are made
-    rates = [asyncio.run(_episodes(world, played, args.flight, args.seconds)) for _ in range(args.rounds)]
+    asyncio.run(rate(world, played, args.flight, 1.0))  # warm: contexts are made
+    rates = [asyncio.run(rate(world, played, args.flight, args.seconds)) for _ in range(args.rounds)]
     steps = [asyncio.run(_steps(world, played[0][0], args.seconds)) for _ in range(args.rounds)]
     contexts = sum(map(len, world.idle.values()))
     found = {"episodes_per_s": statistics.median(rates), "steps_per_s": statistics.median(steps),

@@ -27,7 +27,7 @@ from operant.search.trajectory import cross_entropy, path_integral
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannerSpec(AgentSpec):
-    """The shape of such an agent; `hidden` are the model's layers."""
+    """The shape of such an agent; `hidden`, of a policy and a critic that nobody asks, is as small as can be."""
 
     models: int = 5  # B, networks of the model
     wide: tuple[int, ...] = (200, 200, 200)  # their hidden layers

@@ -10,13 +10,12 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from operant.config.errors import EnvError
+from operant.env.batched import BatchedEnv
 
 GAMES: dict[str, tuple[int, ...]] = {
     "asterix": (0, 1, 2, 3, 4), "breakout": (0, 1, 3), "freeway": (0, 2, 4), "seaquest": (0, 1, 2, 3, 4, 5),
@@ -32,7 +31,7 @@ CELL = 24
 """Points of a cell's side."""
 
 
-class MinAtar(gymnasium.vector.VectorEnv[Any, Any, Any]):
+class MinAtar(BatchedEnv):
     """N copies of a game. One sees [10, 10, C] bytes, 0 or 1, a plane for each kind of thing.
 
     Copy i draws from a stream of its own, that of `seed + i`: an episode depends on that and on its number alone.
@@ -56,17 +55,12 @@ class MinAtar(gymnasium.vector.VectorEnv[Any, Any, Any]):
     ) -> None:  # fmt: skip
         if not 0.0 <= sticky <= 1.0 or limit < 0:
             raise EnvError(f"sticky {sticky} and limit {limit}: give a chance from 0 to 1, and a limit of 0 or more")
-        self.metadata = {
-            "autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP, "render_modes": ["rgb_array"], "render_fps": 10,
-        }  # fmt: skip
-        self.num_envs, self.render_mode, self.game = num_envs, render_mode, game
+        self.game = game
         self._kernels: Any = import_module("operant.env.minatar_kernels")
         self._game, actions = [*GAMES].index(game), GAMES[game] if minimal else (0, 1, 2, 3, 4, 5)
         self._rules, self._actions = (float(sticky), bool(ramping), int(limit)), np.array(actions, np.int64)
-        self.single_observation_space = spaces.Box(0, 1, (10, 10, self._kernels.CHANNELS[self._game]), np.uint8)
-        self.single_action_space = spaces.Discrete(len(actions))
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
+        seen = spaces.Box(0, 1, (10, 10, self._kernels.CHANNELS[self._game]), np.uint8)
+        super().__init__(num_envs, seen, spaces.Discrete(len(actions)), fps=10, render_mode=render_mode)
         self.state = np.zeros((num_envs, self._kernels.SIZES[self._game]), np.int64)
         self.seed, self.episode = np.zeros((2, num_envs), np.uint64)
         self.elapsed = np.zeros(num_envs, np.int64)
@@ -77,7 +71,7 @@ class MinAtar(gymnasium.vector.VectorEnv[Any, Any, Any]):
     ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """Begin every copy anew, copy i with `seed + i`."""
         first = int(np.random.SeedSequence().generate_state(1)[0] if seed is None else seed)
-        self.seed[:] = np.arange(self.num_envs, dtype=np.uint64) + np.uint64(first % 2**64)
+        self.seed[:] = self.seeds(first)
         self.episode[:], self.elapsed[:] = 0, 0
         obs = self._blank()
         self._kernels.reset(self._game, self.state, self.seed, obs)
@@ -95,15 +89,11 @@ class MinAtar(gymnasium.vector.VectorEnv[Any, Any, Any]):
             raise EnvError(f"{self.game}: actions {chosen.tolist()} are none of 0 to {count - 1}, one for each copy")
         obs, final, reward = self._blank(), self._blank(), np.empty(self.num_envs, np.float32)
         terminated, truncated = np.empty((2, self.num_envs), np.bool_)
-        ended = self._kernels.step(
+        self._kernels.step(
             self._game, self.state, self.elapsed, self.seed, self.episode, *self._rules, self._actions[chosen], obs,
             final, reward, terminated, truncated,
         )  # fmt: skip
-        infos: dict[str, Any] = {}
-        if ended:
-            infos["final_obs"] = np.full(self.num_envs, None, object)
-            for i in np.flatnonzero(terminated | truncated):
-                infos["final_obs"][i] = final[i]
+        infos = self.last_seen(terminated | truncated, final.__getitem__)
         self._shown = final[0] if terminated[0] or truncated[0] else obs[0]
         return obs, reward, terminated, truncated, infos
 

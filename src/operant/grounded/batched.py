@@ -1,4 +1,4 @@
-"""What worlds of arrays have in common: N copies stepped together, each begun anew inside the step that ends it."""
+"""What worlds of arrays have in common that draw their episodes by one generator."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
+
+from operant.env.batched import BatchedEnv
 
 Rows = NDArray[np.intp]
 Seen = dict[str, Any]
 """By name: an array [N, ...], or N texts."""
 
 
-class Batched(gymnasium.vector.VectorEnv[Any, Any, Any], ABC):
+class Batched(BatchedEnv, ABC):
     """N copies of a world whose states are arrays; a subclass says how they begin, go on and look.
 
     Args:
@@ -30,11 +31,8 @@ class Batched(gymnasium.vector.VectorEnv[Any, Any, Any], ABC):
     def __init__(
         self, num_envs: int, seen: Mapping[str, gymnasium.Space[Any]], actions: int, limit: int
     ) -> None:  # fmt: skip
-        self.metadata = {"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP, "render_fps": 4}
-        self.num_envs, self.limit, self.render_mode = num_envs, limit, None
-        self.single_observation_space, self.single_action_space = spaces.Dict(dict(seen)), spaces.Discrete(actions)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
+        super().__init__(num_envs, spaces.Dict(dict(seen)), spaces.Discrete(actions))
+        self.limit = limit
         self.elapsed, self.all = np.zeros(num_envs, np.int64), np.arange(num_envs)
         self.rng = np.random.default_rng(0)
 
@@ -63,11 +61,10 @@ class Batched(gymnasium.vector.VectorEnv[Any, Any, Any], ABC):
         reward, terminated = self.move(np.asarray(actions, np.int64))
         self.elapsed += 1
         truncated = ~terminated & (self.elapsed >= self.limit)
-        infos: dict[str, Any] = {}
-        if (ended := np.flatnonzero(terminated | truncated)).size:
-            last, infos["final_obs"] = self.see(), np.full(self.num_envs, None, object)
-            for i in ended:
-                infos["final_obs"][i] = {name: x[i] for name, x in last.items()}
+        infos, over = dict[str, Any](), terminated | truncated
+        if over.any():
+            last, ended = self.see(), np.flatnonzero(over)
+            infos = self.last_seen(over, lambda i: {name: x[i] for name, x in last.items()})
             self.elapsed[ended] = 0
             self.begin(ended)
         return self.see(), np.asarray(reward, np.float32), terminated, truncated, infos

@@ -8,14 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from operant.config.errors import EnvError
 from operant.config.suggest import nearest_are
+from operant.env.batched import BatchedEnv
 from operant.grounded.instructions import Language, templates, vizdoom
 
 PAINT = {"red": (220, 50, 47), "green": (60, 160, 60), "blue": (38, 120, 220), "yellow": (230, 190, 40),
@@ -24,7 +23,7 @@ CELL = 16
 """Points of a cell's side."""
 
 
-class Rooms(gymnasium.vector.VectorEnv[Any, Any, Any]):
+class Rooms(BatchedEnv):
     """N rooms of side S: turn left, turn right, go ahead; an episode ends at a thing, or after `limit` steps.
 
     Reward 1 at the thing that is meant, `wrong` at another one. One sees the `instruction`, a sentence, and the `view`:
@@ -60,19 +59,12 @@ class Rooms(gymnasium.vector.VectorEnv[Any, Any, Any]):
             raise EnvError(f"{things} things, a side of {side}, a view of {view} and {limit} steps: things and one who "
                            "moves need room, and a view is odd, or 0 for all")  # fmt: skip
         said, its = language.splits[split], language.things
-        self.metadata = {
-            "autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP, "render_modes": ["rgb_array"], "render_fps": 4,
-        }  # fmt: skip
-        self.num_envs, self.render_mode, self.language = num_envs, render_mode, language
+        self.language = language
         self.texts = [each.text for each in said]
         properties, planes = language.properties, (view or side, view or side)
         shape = (*planes, properties.shape[1] + (1 if view else 4))
-        self.single_observation_space = spaces.Dict(
-            {"instruction": language.words, "view": spaces.Box(0.0, 1.0, shape, np.float32)}
-        )
-        self.single_action_space = spaces.Discrete(3)
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
+        seen = spaces.Dict({"instruction": language.words, "view": spaces.Box(0.0, 1.0, shape, np.float32)})
+        super().__init__(num_envs, seen, spaces.Discrete(3), render_mode=render_mode)
         self._kernels: Any = import_module("operant.grounded.room_kernels")
         self._seed, self._episode = np.zeros((2, num_envs), np.uint64)
         self._cells, self._agent = np.zeros((num_envs, side, side), np.int64), np.zeros((num_envs, 3), np.int64)
@@ -89,7 +81,7 @@ class Rooms(gymnasium.vector.VectorEnv[Any, Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode in every room, that of number 0; without a seed the same rooms as the last time."""
         if seed is not None:
-            self._seed[:] = np.arange(self.num_envs, dtype=np.uint64) + np.uint64(seed % 2**64)
+            self._seed[:] = self.seeds(seed)
         self._kernels.begin(*self._drawn)
         view = self._blank()
         self._kernels.observe(self._cells, self._agent, *self._seen, view)
@@ -101,11 +93,7 @@ class Rooms(gymnasium.vector.VectorEnv[Any, Any, Any]):
         reward, (terminated, truncated) = np.empty(n, np.float32), np.empty((2, n), np.bool_)
         self._kernels.step(*self._drawn, *self._seen, *self._paid, np.asarray(actions, np.int64), view, last, reward,
                            terminated, truncated)  # fmt: skip
-        infos: dict[str, Any] = {}
-        if (ended := terminated | truncated).any():
-            infos["final_obs"] = np.full(n, None, object)
-            for i in np.flatnonzero(ended):
-                infos["final_obs"][i] = {"instruction": said[i], "view": last[i]}
+        infos = self.last_seen(terminated | truncated, lambda i: {"instruction": said[i], "view": last[i]})
         return {"instruction": self._said(), "view": view}, reward, terminated, truncated, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from operant.config.errors import ConfigError
 from operant.data.trajectory import Metrics
 from operant.language.episodes.episodes import Episodes
 from operant.language.learn.logprobs import reference_logp
+from operant.language.learn.optim_step import half_cosine
 from operant.language.model.language_model import LanguageModel
 from operant.language.settings.grpo import GRPOConfig, KLSchedule
 from operant.language.settings.rlhf import RLHFConfig
@@ -21,7 +21,7 @@ from operant.math.divergence import k1, steered
 SHAPES: Mapping[str, Callable[[float], float]] = {
     "linear": lambda left: left,
     "rising": lambda left: 1.0 - left,
-    "cosine": lambda left: 0.5 + 0.5 * math.cos(math.pi * left),
+    "cosine": lambda left: 1.0 - half_cosine(left),
 }
 """By schedule, from the share of training that is still to come, the share of β; the last two rise from 0."""
 

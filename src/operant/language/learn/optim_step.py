@@ -17,12 +17,17 @@ from operant.language.text.conversation import Encoded
 from operant.language.text.special_tokens import check_known
 
 
+def half_cosine(left: float) -> float:
+    """½ (1 − cos πx): 1 at the start, x = 1, and 0 at the end."""
+    return 0.5 - 0.5 * math.cos(math.pi * left)
+
+
 def learning_rate(cfg: LearningConfig, done: float) -> float:
     """The learning rate after a share `done` of the steps: up to `lr` over the warm-up, then constant or down to 0."""
     if done < cfg.warmup:
         return cfg.lr * done / cfg.warmup
     left = min(1.0, max(0.0, (1.0 - done) / (1.0 - cfg.warmup)))
-    factor = {"constant": 1.0, "linear": left, "cosine": 0.5 - 0.5 * math.cos(math.pi * left)}[cfg.lr_schedule]
+    factor = {"constant": 1.0, "linear": left, "cosine": half_cosine(left)}[cfg.lr_schedule]
     return cfg.lr * factor
 
 
