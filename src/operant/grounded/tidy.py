@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import shortest_path
 
 from operant.grounded.batched import Batched, Rows, Seen
 
@@ -22,18 +21,9 @@ Array = NDArray[np.int64]
 
 def _distances() -> Array:
     """[S², S²], steps from each cell to each, through the doors."""
-    found = np.full((SIDE**2, SIDE**2), SIDE**2)
-    for start in FLOOR:
-        queue, away = deque([tuple(start.tolist())]), {tuple(start.tolist()): 0}
-        while queue:
-            at = queue.popleft()
-            for dx, dy in WAYS.tolist():
-                to = (at[0] + dx, at[1] + dy)
-                if max(to) < SIDE and min(to) >= 0 and not WALLS[to] and to not in away:
-                    away[to] = away[at] + 1
-                    queue.append(to)
-        for (x, y), steps in away.items():
-            found[start[0] * SIDE + start[1], x * SIDE + y] = steps
+    beside = np.abs(FLOOR[:, None] - FLOOR).sum(-1) == 1
+    found, cells = np.full((SIDE**2, SIDE**2), SIDE**2), FLOOR @ (SIDE, 1)
+    found[np.ix_(cells, cells)] = shortest_path(beside, unweighted=True)
     return found
 
 
