@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from operant.config.face import face
 
 if TYPE_CHECKING:
+    from operant.grounded.asked import Asked as Asked
     from operant.grounded.blocks import Blocks as Blocks
     from operant.grounded.blocks import goal_states as goal_states
     from operant.grounded.clips import CaptionReward as CaptionReward
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
     from operant.grounded.language_reward import slopes as slopes
     from operant.grounded.messenger import Messenger as Messenger
     from operant.grounded.moves import Moves as Moves
+    from operant.grounded.pacman import Pacman as Pacman
+    from operant.grounded.pacman import imitate as imitate
+    from operant.grounded.pacman import reinforce as reinforce
+    from operant.grounded.pacman import walk as walk
     from operant.grounded.pragmatic import Grounding as Grounding
     from operant.grounded.pragmatic import Posterior as Posterior
     from operant.grounded.pragmatic import pragmatic_speaker as pragmatic_speaker
@@ -60,6 +65,7 @@ if TYPE_CHECKING:
 
 __getattr__, __dir__ = face(
     {
+        "operant.grounded.asked": "Asked",
         "operant.grounded.blocks": "Blocks goal_states",
         "operant.grounded.clips": "CaptionReward ClipModel contrastive fit_clips",
         "operant.grounded.field": "Field field_clips",
@@ -71,6 +77,7 @@ __getattr__, __dir__ = face(
         "operant.grounded.language_reward": "LanguageReward Task fit planned slopes",
         "operant.grounded.messenger": "Messenger",
         "operant.grounded.moves": "Moves",
+        "operant.grounded.pacman": "Pacman imitate reinforce walk",
         "operant.grounded.pragmatic": "Grounding Posterior pragmatic_speaker prior teach",
         "operant.grounded.quest": "Manual",
         "operant.grounded.reading": "reader",

@@ -17,6 +17,7 @@ RECIPES: dict[str, str] = {
     "alphago": "imitation, a pool, values and search, stage by stage",
     "cls-rl": "few-shot classes by reinforcement, with thinking, without, and after the answer",
     "cognitive-architecture": "a mind in ten modules, each taken out in turn",
+    "embodied-qa": "walk, look and answer",
     "eureka": "rewards that are searched for, against those of experts",
     "gated-attention": "instructions that open and shut channels of what is seen",
     "general-problem-solver": "means–ends analysis, and where it fails",
@@ -84,7 +85,6 @@ ALIASES: dict[str, tuple[str, str]] = {
 """Other names, with the recipe and why it is that."""
 
 PLANNED: dict[str, str] = {
-    "embodied-qa": "walk, look and answer",
     "metaspatial": "rooms laid out over several turns",
     "scaling-law": "three forms of the loss in size and data, fitted",
     "summarise": "imitation, a reward model and PPO on summaries",
