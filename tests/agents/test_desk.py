@@ -15,14 +15,16 @@ from datetime import date
 import pytest
 
 from agents.played import following, play, total
+from operant.agents.cases import Rejected, Task
 from operant.agents.desk import codecs
-from operant.agents.desk.draft import FULL, TINY, Draft, Rejected, base
+from operant.agents.desk.draft import FULL, TINY, Draft, base
 from operant.agents.desk.endpoints import ENDPOINTS, ApiError
-from operant.agents.desk.goals import Expected, Holds, answers, completion, judge
 from operant.agents.desk.pools import CHAT
-from operant.agents.desk.store import SCHEMA, Change, Store
-from operant.agents.desk.tasks.template import TEMPLATES, Task, Template
+from operant.agents.desk.schema import SCHEMA
+from operant.agents.desk.tasks.template import TEMPLATES, Template
 from operant.agents.desk.world import DeskWorld, make
+from operant.agents.goals import Expected, Holds, answers, completion, judge
+from operant.agents.store import Change, Store
 from operant.config.errors import ConfigError, EnvError
 from operant.language import load_world
 from operant.language.episodes.world import World
@@ -123,7 +125,7 @@ def test_a_template_is_solved_by_its_solution_and_by_no_other_way(which, templat
     """Five worlds: the solution 1, nothing 0, the solution of another world at most one in five, 80 at random none."""
     world = request.getfixturevalue(which)
     found = [world.case(template, SEED + k, k % 3) for k in range(5)]
-    solved = [world._replay(case, case.task.blocks) for case in found]
+    solved = [world._replay(case, case.task.steps) for case in found]
     assert [verdict.score for verdict, _ in solved] == [1.0] * 5
     for case in found:
         nothing = world.begin(case)
@@ -131,7 +133,7 @@ def test_a_template_is_solved_by_its_solution_and_by_no_other_way(which, templat
         verdict = judge(case.task.expected, case.task.answer, nothing.store.changes(), nothing.answer)
         assert verdict.score == 0.0
         assert not verdict.solved
-    assert sum(world.solved_by(found[k], found[k - 1].task.blocks).solved for k in range(5)) <= 1
+    assert sum(world.solved_by(found[k], found[k - 1].task.steps).solved for k in range(5)) <= 1
     assert sum(solved_by_calls(world, found[k], solved[k - 1][1]) for k in range(5)) <= 1
     assert sum(solved_by_calls(world, c, made) for c in found for made in random_calls(world, c, SEED, 16)) <= 1
 
@@ -466,11 +468,11 @@ def test_a_judge_that_forgets_damage_would_be_seen(monkeypatch, tiny):
     scenario = tiny.scenarios("train")[0]
     case = tiny.case(scenario.template, scenario.seed, scenario.variant)
     harm = f"messages.delete(id={first_message(tiny, scenario)})"
-    assert not tiny.solved_by(case, [harm, *case.task.blocks]).solved
-    monkeypatch.setattr("operant.agents.desk.store.Store._note", lambda self, table, id, before: None)
-    assert not tiny.solved_by(case, case.task.blocks).solved  # without its log nothing is seen to be brought about
+    assert not tiny.solved_by(case, [harm, *case.task.steps]).solved
+    monkeypatch.setattr("operant.agents.store.Store._note", lambda self, table, id, before: None)
+    assert not tiny.solved_by(case, case.task.steps).solved  # without its log nothing is seen to be brought about
     monkeypatch.undo()
-    forgetful = [r for r in tiny.solved_by(case, [harm, *case.task.blocks]).requirements if r.label == "no_op_fail"]
+    forgetful = [r for r in tiny.solved_by(case, [harm, *case.task.steps]).requirements if r.label == "no_op_fail"]
     assert all(r.passed for r in forgetful)  # so a judge of these alone would pay it
 
 

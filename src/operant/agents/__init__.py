@@ -8,10 +8,9 @@ if TYPE_CHECKING:
     from operant.agents.adapters.appworld import AppWorld as AppWorld
     from operant.agents.adapters.openenv import OpenEnv as OpenEnv
     from operant.agents.adapters.verifiers import Verifiers as Verifiers
-    from operant.agents.desk.goals import completion as completion
-    from operant.agents.desk.goals import judge as judge
-    from operant.agents.desk.store import Change as Change
     from operant.agents.desk.world import DeskWorld as DeskWorld
+    from operant.agents.goals import completion as completion
+    from operant.agents.goals import judge as judge
     from operant.agents.harness.agents import AGENTS as AGENTS
     from operant.agents.harness.agents import Majority as Majority
     from operant.agents.harness.agents import PlanActReflect as PlanActReflect
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from operant.agents.harness.models import Local as Local
     from operant.agents.harness.models import Read as Read
     from operant.agents.harness.models import Served as Served
+    from operant.agents.store import Change as Change
     from operant.agents.text.calculator import Calculator as Calculator
     from operant.agents.text.grid import Grid as Grid
     from operant.agents.text.quests import Quests as Quests
@@ -36,8 +36,8 @@ __getattr__, __dir__ = face(
         "operant.agents.adapters.appworld": "AppWorld",
         "operant.agents.adapters.openenv": "OpenEnv",
         "operant.agents.adapters.verifiers": "Verifiers",
-        "operant.agents.desk.goals": "completion judge",
-        "operant.agents.desk.store": "Change",
+        "operant.agents.goals": "completion judge",
+        "operant.agents.store": "Change",
         "operant.agents.desk.world": "DeskWorld",
         "operant.agents.harness.agents": "AGENTS Majority PlanActReflect Reflexion TreeSearch play turns",
         "operant.agents.harness.episode": "Episode Form",

@@ -111,7 +111,14 @@ def test_a_history_tells_all_or_the_last_turns_or_a_line_for_each_or_what_was_no
     assert [m["content"] for m in lines] == ["task\ndo 0 → effect 0 more\ndo 1 → effect 1 more\nnow"]
     memory = messages_of("memory", "", "task", PAST, "now", memory="key under mat")
     assert [m["content"] for m in memory] == ["task\nMemory: key under mat\nnow"]
-    assert messages_of("full", "", "task", [], "the task: task")[0]["content"] == "the task: task"
+    for shown in ("the task: task", "task\nroom", "Goal: task\npage"):
+        assert messages_of("full", "", "task", [], shown)[0]["content"] == shown
+
+
+def test_a_page_that_repeats_the_instruction_does_not_hide_that_it_is_the_users():
+    for page in ('Page:\n[1] link "Pay Bo"', "Page:\nPay Bo", "Pay Bob", "a page: b Goal: Pay Bo", "x\nGoal: Pay Bo"):
+        for kind in ("full", "last", "lines", "memory"):
+            assert messages_of(kind, "", "Pay Bo", [], page)[0]["content"].startswith("Pay Bo\n"), (kind, page)
 
 
 def test_a_note_is_taken_out_of_an_action_and_the_last_one_stays():

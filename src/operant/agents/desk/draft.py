@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any
 
-from operant.agents.desk.goals import Expected, Holds
+from operant.agents import cases
 from operant.agents.desk.pools import (
     CATEGORIES,
     CHAT,
@@ -25,14 +25,12 @@ from operant.agents.desk.pools import (
     REASONS,
     RELATIONS,
 )  # fmt: skip
-from operant.agents.desk.store import MINUTE, Store, Value
+from operant.agents.desk.schema import SCHEMA
+from operant.agents.goals import Expected, Holds
+from operant.agents.store import MINUTE, Store, Value
 
 NOW = "2026-05-18 09:00"
 TODAY = date(2026, 5, 18)
-
-
-class Rejected(Exception):
-    """These draws make no task: say, two people fit. Other draws are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ def _people(rng: random.Random, n: int) -> list[Person]:
 @lru_cache(maxsize=64)
 def base(seed: int, sizes: Sizes) -> Base:
     """The world of a seed."""
-    rng, store = random.Random(f"desk/{seed}"), Store()
+    rng, store = random.Random(f"desk/{seed}"), Store(SCHEMA)
     owner, *people = _people(rng, sizes.people)
     store.begin()
     me: dict[str, Value] = {"name": owner.name, "number": owner.number, "email": owner.email}
@@ -206,22 +204,16 @@ def _ids(rng: random.Random, n: int) -> list[int]:
     return rng.sample(range(100, 1000), n)
 
 
-class Draft:
-    """A world to which a task adds its rows, and from which it draws its slots.
+class Draft(cases.Draft):
+    """A world of the desk to which a task adds its rows.
 
     Attributes:
-        rng: the task's draws.
-        store: the database, to add to with `fill`.
         locks: whether apps ask for passwords.
     """
 
     def __init__(self, base: Base, rng: random.Random, *, locks: bool) -> None:
-        self.owner, self.people, self.rng, self.locks = base.owner, base.people, rng, locks
-        self.store = Store(base.snapshot)
-
-    def refuse(self, why: str) -> NoReturn:
-        """Say that these draws make no task."""
-        raise Rejected(why)
+        super().__init__(Store(base.snapshot), rng)
+        self.owner, self.people, self.locks = base.owner, base.people, locks
 
     def pick(self, n: int) -> list[Person]:
         """n people with different first names."""
@@ -239,10 +231,6 @@ class Draft:
         pairs = [(a, b) for a in self.people for b in self.people if a.first == b.first and a.id != b.id]
         return self.rng.choice(pairs)
 
-    def say(self, *forms: str) -> str:
-        """One of several ways to say it."""
-        return self.rng.choice(forms)
-
     def login(self, *apps: str) -> str:
         """The line of code that logs in, for the beginning of an oracle's block."""
         return "".join(f"{app}.login(password=desk.passwords()[{app!r}])\n" for app in apps) if self.locks else ""
@@ -258,12 +246,6 @@ class Draft:
     def dollars(self, least: int, most: int, *, multiple: int = 1) -> int:
         """An amount in cents, of whole units."""
         return 100 * multiple * self.rng.randrange(-(-least // multiple), most // multiple + 1)
-
-    def add(self, table: str, **values: Value) -> int:
-        """Add a row to the world; returns its id."""
-        id = next(i for i in iter(lambda: self.rng.randrange(100, 1000), None) if self.store.get(table, i) is None)
-        self.store.fill(table, [{"id": id, **values}])
-        return id
 
     def text(self, person: Person, text: str, at: str | None = None) -> int:
         """A text message from somebody."""
@@ -309,7 +291,3 @@ class Draft:
     def mails(self, email: str, subject: str, body: str) -> Expected:
         """The owner writes a mail."""
         return Expected("mails", "added", {"folder": "sent", "recipient": email, "subject": subject, "body": body})
-
-    def changes(self, table: str, id: int, **values: Value) -> Expected:
-        """A row gets these values."""
-        return Expected(table, "changed", values, id)

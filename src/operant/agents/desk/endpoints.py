@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args, get_type_hints
 
-from operant.agents.desk.store import Row, Store, Value
+from operant.agents.store import Row, Store, Value
 from operant.workers.sandbox import Refused
 
 LONGEST, LARGEST = 2_000, 1 << 53

@@ -12,24 +12,24 @@ import asyncio
 import hashlib
 import json
 import random
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
+from operant.agents.cases import FIRST_SEED, Cases, Scenarios, Task, open_at_start
 from operant.agents.desk import codecs
 from operant.agents.desk.apps import calendar, contacts, desk, mail, messages, notes, payments, shop
-from operant.agents.desk.draft import FULL, NOW, TINY, Draft, Rejected, base
+from operant.agents.desk.draft import FULL, NOW, TINY, Draft, base
 from operant.agents.desk.endpoints import ENDPOINTS, Desk, Endpoint
-from operant.agents.desk.goals import Expected, Verdict, judge
-from operant.agents.desk.store import Store
 from operant.agents.desk.tasks import calendar as of_calendar
 from operant.agents.desk.tasks import office, phone
 from operant.agents.desk.tasks import payments as of_payments
 from operant.agents.desk.tasks import shop as of_shop
-from operant.agents.desk.tasks.template import TEMPLATES, Task, Template
+from operant.agents.desk.tasks.template import TEMPLATES, Template
+from operant.agents.goals import Verdict, judge
 from operant.agents.options import made, number
+from operant.agents.store import Store
 from operant.config.errors import ConfigError, EnvError
 from operant.config.suggest import nearest_are
 from operant.language.episodes.world import Observation, Scenario
@@ -44,10 +44,6 @@ TINY_CALLS = (
     "payments.transactions payments.requests payments.approve payments.decline"
 )
 SPLITS = ("train", "test", "template", "app")
-FIRST_SEED = {"train": 0, "test": 1_000_000, "template": 2_000_000, "app": 3_000_000}
-KEPT = 512
-"""Scenarios whose databases are kept, so that a group's episodes share one."""
-ATTEMPTS = 50
 MEMORY = 256 << 20
 """Bytes of an episode's process: hundreds may be in flight."""
 PRELOAD = ("math", "json", "re", "datetime", "time", "collections", "itertools", "functools", "string")
@@ -68,30 +64,6 @@ class Case:
     snapshot: bytes
     task: Task
     calls: Sequence[tuple[str, dict[str, Any]]] = ()
-
-
-class Scenarios(Sequence[Scenario]):
-    """Scenarios that are made when they are asked for."""
-
-    def __init__(self, size: int, make: Callable[[int], Scenario]) -> None:
-        self._size, self._make = size, make
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[Scenario]:
-        return (self[i] for i in range(self._size))
-
-    @overload
-    def __getitem__(self, index: int) -> Scenario: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Scenario]: ...
-    def __getitem__(self, index: int | slice) -> Scenario | Sequence[Scenario]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._size))]
-        if not -self._size <= index < self._size:
-            raise IndexError(f"there are {self._size:,} scenarios")
-        return self._make(index % self._size)
 
 
 class DeskWorld:
@@ -143,7 +115,7 @@ class DeskWorld:
         self.shown: Callable[[Any], str] = codecs.table if terse else partial(json.dumps, ensure_ascii=False)
         self._limits = Limits(seconds=seconds, calls=calls, output=max(output, 1_000), memory=MEMORY)
         self._sandbox: Sandbox | None = None
-        self._cases: OrderedDict[tuple[str, int, int], Case] = OrderedDict()
+        self.case = Cases(self._draw)
 
     @property
     def sandbox(self) -> Sandbox:
@@ -160,42 +132,24 @@ class DeskWorld:
 
     def scenarios(self, split: str) -> Sequence[Scenario]:
         """Three variants of every template in every world: what stands at 3k, 3k + 1, 3k + 2 is one scenario's."""
-        found = self.of(split)
+        names = [t.name for t in self.of(split)]
+        return Scenarios(names, self.seeds, FIRST_SEED[split], self._asked)
 
-        def make(index: int) -> Scenario:
-            (world, number), variant = divmod(index // 3, len(found)), index % 3
-            name, seed = found[number].name, FIRST_SEED[split] + world
-            task = self.case(name, seed, variant).task
-            return Scenario(id=index, template=name, seed=seed, variant=variant, instruction=task.instruction)
+    def _asked(self, template: str, seed: int, variant: int) -> str:
+        return self.case(template, seed, variant).task.instruction
 
-        return Scenarios(3 * len(found) * self.seeds, make)
-
-    def case(self, template: str, seed: int, variant: int) -> Case:
-        """World and task of a scenario: the first draws that make a task which its oracle solves."""
-        key = (template, seed, variant)
-        if key not in self._cases:
-            self._cases[key] = self._draw(*key)
-            while len(self._cases) > KEPT:
-                self._cases.popitem(last=False)
-        self._cases.move_to_end(key)
-        return self._cases[key]
-
-    def _draw(self, template: str, seed: int, variant: int) -> Case:
-        world = base(seed, TINY if self.tiny else FULL)
-        for attempt in range(ATTEMPTS):
-            draft = Draft(world, random.Random(f"{template}/{seed}/{variant}/{attempt}"), locks=not self.tiny)
-            try:
-                task = self.templates[template].make(draft)
-                if open_at_start(task, draft.store):
-                    found = Case(draft.store.snapshot(), task)
-                    solved, calls = self._replay(found, task.blocks)
-                    if solved.solved:
-                        return replace(found, calls=calls)
-            except Rejected:
-                pass
-            finally:
-                draft.store.close()
-        raise EnvError(f"template {template} makes no task in world {seed}: all {ATTEMPTS} draws were rejected")
+    def _draw(self, template: str, seed: int, rng: random.Random) -> Case | None:
+        """World and task of draws, if there is all to do and the oracle does it."""
+        draft = Draft(base(seed, TINY if self.tiny else FULL), rng, locks=not self.tiny)
+        try:
+            task = self.templates[template].make(draft)
+            if not open_at_start(task.expected, draft.store):
+                return None
+            found = Case(draft.store.snapshot(), task)
+        finally:
+            draft.store.close()
+        solved, calls = self._replay(found, task.steps)
+        return replace(found, calls=calls) if solved.solved else None
 
     def solved_by(self, case: Case, blocks: Sequence[str]) -> Verdict:
         """What blocks of Python make of a task, run here and now.
@@ -230,7 +184,7 @@ class DeskWorld:
         """Actions that solve it; in the form of calls, those that its blocks make."""
         case = self.case(scenario.template, scenario.seed, scenario.variant)
         if self.form == "blocks":
-            return [codecs.fenced(block) for block in case.task.blocks]
+            return [codecs.fenced(block) for block in case.task.steps]
         return [codecs.written(name, arguments) for name, arguments in case.calls]
 
     def close(self) -> None:
@@ -238,18 +192,6 @@ class DeskWorld:
         if self._sandbox is not None:
             self._sandbox.close()
             self._sandbox = None
-
-
-def open_at_start(task: Task, store: Store) -> bool:
-    """Whether all that a task asks for is still to be done: no row that is to change is so already."""
-    return all(not _is_so(expected, store) for expected in task.expected)
-
-
-def _is_so(expected: Expected, store: Store) -> bool:
-    if expected.kind == "added" or expected.id is None:
-        return False
-    row = store.get(expected.table, expected.id)
-    return row is None or (expected.kind == "changed" and all(row[k] == v for k, v in expected.values.items()))
 
 
 class DeskSession:
@@ -303,11 +245,8 @@ class DeskSession:
         if desk.completed or truncated:
             task = self._case.task
             verdict = judge(task.expected, task.answer, desk.store.changes(), desk.answer)
-            success = verdict.solved and desk.completed
-            score = verdict.score if desk.completed else min(verdict.score, 0.0)
-            reward = score if self._world.reward == "score" else float(success)
-            failed = "; ".join(r.what for r in verdict.requirements if not r.passed)
-            info |= {"success": success, "score": score, "failed": failed[:1_000]}
+            reward, told = verdict.paid(desk.completed, self._world.reward)
+            info |= told
         return Observation(
             text=text, reward=reward, terminated=desk.completed, truncated=truncated, error=error, info=info,
             state=state_of(desk),

@@ -151,7 +151,7 @@ def pruned_html(nodes: Sequence[Node]) -> list[str]:
         while open_ and open_[-1][0] >= n.depth:
             found[-1] += f"</{open_.pop()[1]}>"
         if not n.ref:
-            found.append(" " * n.depth + html.escape(n.name, quote=False))
+            found.append(" " * n.depth + f"<text>{html.escape(n.name, quote=False)}</text>")
             continue
         tag = n.tag or FORMS.get(n.role, "div")
         about = {"ref": n.ref, "value": n.value} | ({"name": n.name} if tag in (*VOID, "select", "textarea") else {})

@@ -46,7 +46,7 @@ def messages_of(
 
     Args:
         kind: what is told of the past.
-        system, instruction: what stands first; the instruction not again where the first observation has it.
+        system, instruction: what stands first; the instruction not again where the first line shown is it.
         past: turns that are over.
         now: what is shown.
         memory: what the model noted, where `kind` is memory.
@@ -106,7 +106,12 @@ def _user(text: str) -> Message:
 
 
 def _asked(instruction: str, shown: str) -> str:
-    return shown if instruction in shown else f"{instruction}\n{shown}".rstrip("\n")
+    """What is shown, behind the instruction unless it begins with it, as a world's own first line does.
+
+    One that stands further down may be the words of a page, which must not take the place of the user's.
+    """
+    own = re.match(rf"([\w ]{{1,20}}: )?{re.escape(instruction)}(\s|$)", shown)
+    return shown if own or not instruction else f"{instruction}\n{shown}".rstrip("\n")
 
 
 def _line(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from operant.agents.desk.endpoints import ApiError, Desk, endpoint, filled, like
-from operant.agents.desk.store import Row
+from operant.agents.store import Row
 
 ALL = "SELECT id, title, day, start, minutes, place, status FROM events"
 SOONEST = "ORDER BY day, start, id"

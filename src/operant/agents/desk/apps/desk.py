@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from operant.agents.desk.endpoints import ApiError, Desk, Endpoint, endpoint
-from operant.agents.desk.store import Row
+from operant.agents.store import Row
 
 DOES = {
     "desk": "the owner's profile, passwords and clock, and the end of the task",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operant.agents.desk.endpoints import ApiError, Desk, endpoint, filled, like
-from operant.agents.desk.store import Row
+from operant.agents.store import Row
 
 ALL = "SELECT id, folder, sender, recipient, subject, at, unread, flagged FROM mails"
 NEWEST = "ORDER BY at DESC, id DESC"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operant.agents.desk.endpoints import ApiError, Desk, endpoint, filled, like
-from operant.agents.desk.store import Row
+from operant.agents.store import Row
 
 ALL = "SELECT id, title, at, pinned FROM notes"
 FULL = 20_000

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+from operant.agents.cases import Task, money
 from operant.agents.desk.draft import TODAY, Draft
-from operant.agents.desk.goals import Expected
 from operant.agents.desk.pools import PROJECTS, THINGS
-from operant.agents.desk.tasks.template import PAGES, Task, money, template, turns
+from operant.agents.desk.tasks.template import PAGES, template, turns
+from operant.agents.goals import Expected
 
 
 def _time(d: Draft) -> str:

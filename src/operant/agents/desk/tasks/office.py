@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from operant.agents.cases import Task
 from operant.agents.desk.draft import Draft
-from operant.agents.desk.goals import Expected
 from operant.agents.desk.pools import ITEMS, PROJECTS, THINGS, TRIPS
-from operant.agents.desk.tasks.template import PAGES, Task, template, turns
+from operant.agents.desk.tasks.template import PAGES, template, turns
+from operant.agents.goals import Expected
 
 
 @template("contacts mail")

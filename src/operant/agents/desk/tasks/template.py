@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from operant.agents.cases import Task
 from operant.agents.desk.draft import Draft
-from operant.agents.desk.goals import Expected
 
 HELD_OUT_APP = "calendar"
 """No task of the split `train` touches it."""
@@ -23,16 +22,6 @@ def pages(call, **given):
         page += 1
 """
 """What oracles go through pages with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is asked, how it can be done, and what must be true then."""
-
-    instruction: str
-    blocks: Sequence[str]  # Python, one a turn; the last one completes the task
-    expected: Sequence[Expected] = ()
-    answer: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +63,6 @@ def template(apps: str, *, tiny: bool = False, held: bool = False) -> Callable[.
 def turns(code: str) -> list[str]:
     """Blocks of code, which lines of three dashes part."""
     return code.split("\n---\n")
-
-
-def money(cents: int) -> str:
-    """`$25` or `$12.50`."""
-    return f"${cents // 100}" if cents % 100 == 0 else f"${cents / 100:.2f}"
 
 
 def listed(words: Sequence[str]) -> str:

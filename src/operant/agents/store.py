@@ -1,4 +1,4 @@
-"""The desk's database: SQLite in memory, copied from a snapshot, with a log of every write.
+"""A world's database: SQLite in memory, copied from a snapshot, with a log of every write.
 
 All writes go through `insert`, `update` and `delete`, so that what an episode changed is known without comparing
 databases: `changes` costs as much as there are writes.
@@ -15,34 +15,6 @@ from typing import Any, TypeAlias
 Value: TypeAlias = str | int | float | None
 Row: TypeAlias = dict[str, Any]
 
-SCHEMA = """
-CREATE TABLE me (id INTEGER PRIMARY KEY, name TEXT, number TEXT, email TEXT, username TEXT, balance INTEGER);
-CREATE TABLE passwords (id INTEGER PRIMARY KEY, app TEXT, password TEXT);
-CREATE TABLE contacts (id INTEGER PRIMARY KEY, name TEXT, number TEXT, email TEXT, relation TEXT, birthday TEXT);
-CREATE TABLE members (id INTEGER PRIMARY KEY, label TEXT, contact_id INTEGER);
-CREATE TABLE messages (id INTEGER PRIMARY KEY, number TEXT, direction TEXT, text TEXT, at TEXT,
-  unread INTEGER DEFAULT 0, starred INTEGER DEFAULT 0);
-CREATE TABLE users (id INTEGER PRIMARY KEY, username TEXT, name TEXT, number TEXT, friend INTEGER DEFAULT 0);
-CREATE TABLE transactions (id INTEGER PRIMARY KEY, sender TEXT, receiver TEXT, amount INTEGER, note TEXT, at TEXT,
-  liked INTEGER DEFAULT 0);
-CREATE TABLE requests (id INTEGER PRIMARY KEY, sender TEXT, payer TEXT, amount INTEGER, note TEXT, at TEXT,
-  status TEXT DEFAULT 'open');
-CREATE TABLE cards (id INTEGER PRIMARY KEY, kind TEXT, last4 TEXT, limit_ INTEGER);
-CREATE TABLE notes (id INTEGER PRIMARY KEY, title TEXT, body TEXT, at TEXT, pinned INTEGER DEFAULT 0);
-CREATE TABLE tags (id INTEGER PRIMARY KEY, note_id INTEGER, tag TEXT);
-CREATE TABLE mails (id INTEGER PRIMARY KEY, folder TEXT, sender TEXT, recipient TEXT, subject TEXT, body TEXT, at TEXT,
-  unread INTEGER DEFAULT 0, flagged INTEGER DEFAULT 0);
-CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT, category TEXT, price INTEGER, rating REAL, stock INTEGER);
-CREATE TABLE cart (id INTEGER PRIMARY KEY, product_id INTEGER, quantity INTEGER);
-CREATE TABLE orders (id INTEGER PRIMARY KEY, at TEXT, status TEXT, total INTEGER, card_id INTEGER);
-CREATE TABLE items (id INTEGER PRIMARY KEY, order_id INTEGER, product_id INTEGER, quantity INTEGER, price INTEGER,
-  returned INTEGER DEFAULT 0);
-CREATE TABLE reviews (id INTEGER PRIMARY KEY, product_id INTEGER, author TEXT, stars INTEGER, text TEXT);
-CREATE TABLE wishes (id INTEGER PRIMARY KEY, product_id INTEGER);
-CREATE TABLE events (id INTEGER PRIMARY KEY, title TEXT, day TEXT, start TEXT, minutes INTEGER, place TEXT,
-  status TEXT DEFAULT 'accepted');
-CREATE TABLE guests (id INTEGER PRIMARY KEY, event_id INTEGER, email TEXT);
-"""
 MINUTE = "%Y-%m-%d %H:%M"
 
 
@@ -60,18 +32,18 @@ class Store:
     """One episode's database and clock.
 
     Args:
-        snapshot: another store's `snapshot()`; an empty one if None.
+        source: another store's `snapshot()`, or the statements that make an empty one.
         now: the minute at which the clock of the world stands; every write moves it on by one.
     """
 
-    def __init__(self, snapshot: bytes | None = None, now: str = "2026-05-18 09:00") -> None:
+    def __init__(self, source: bytes | str, now: str = "2026-05-18 09:00") -> None:
         self._connection = sqlite3.connect(
             ":memory:", isolation_level=None, cached_statements=256, check_same_thread=False
         )  # one thread at a time uses it, not always the same
-        if snapshot is None:
-            self._connection.executescript("PRAGMA journal_mode=OFF; PRAGMA page_size=1024;" + SCHEMA)
+        if isinstance(source, str):
+            self._connection.executescript("PRAGMA journal_mode=OFF; PRAGMA page_size=1024;" + source)
         else:
-            self._connection.deserialize(snapshot)
+            self._connection.deserialize(source)
         self._start, self._moved = now, 0
         self._before: dict[tuple[str, int], Row | None] = {}
 

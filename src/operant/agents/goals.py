@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
-from operant.agents.desk.store import Change
+from operant.agents.store import Change
 from operant.config.errors import ConfigError
 from operant.language.reward.number import number
 
@@ -84,6 +84,18 @@ class Verdict:
         """What was brought about less what was damaged; 1 if all are met, 0 for doing nothing."""
         kept = sum(r.label == "no_op_pass" for r in self.requirements)
         return (sum(r.passed for r in self.requirements) - kept) / (len(self.requirements) - kept)
+
+    def paid(self, completed: bool, kind: str) -> tuple[float, dict[str, float | str | bool]]:
+        """Reward at an episode's end and what is told of it; where nobody said that all is done, damage alone counts.
+
+        Args:
+            completed: whether the policy said so.
+            kind: `score` pays that, `solved` 1 or 0.
+        """
+        success, score = self.solved and completed, self.score if completed else min(self.score, 0.0)
+        failed = "; ".join(r.what for r in self.requirements if not r.passed)[:1_000]
+        told: dict[str, float | str | bool] = {"success": success, "score": score, "failed": failed}
+        return score if kind == "score" else float(success), told
 
 
 def judge(expected: Sequence[Expected], answer: Any, changes: Sequence[Change], given: Any) -> Verdict:
