@@ -47,6 +47,7 @@ RECIPES: dict[str, str] = {
     "reason-rft": "imitation of traces, then reinforcement, on three tasks",
     "reflexion": "what failed in words, and another attempt",
     "rewards-from-words": "what somebody wants of a flight, from what is said of three of them",
+    "scaling-law": "three forms of the loss in size and data, fitted to a grid of small models",
     "seg-zero": "a box and two points for a segmenter that is not trained",
     "silg": "one interface and one network for worlds that are played by reading",
     "sim-to-sim": "a policy of one simulator in another, after randomisation or identification",
@@ -86,7 +87,6 @@ ALIASES: dict[str, tuple[str, str]] = {
 
 PLANNED: dict[str, str] = {
     "metaspatial": "rooms laid out over several turns",
-    "scaling-law": "three forms of the loss in size and data, fitted",
     "summarise": "imitation, a reward model and PPO on summaries",
     "web-agent-that-sees": "pages as pictures with marks",
 }
