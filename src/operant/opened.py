@@ -201,9 +201,9 @@ class Run:
                     copies, lambda obs: self.policy.decide(obs, generator=noise), short(self.config.env.id), first + k,
                     told=self.policy.told,
                 )  # fmt: skip
-                with self._traced("play"):
+                with self._traced("play"), self.policy.attention() as episode.looked:
                     if show:
-                        show_frames(episode.frames(), fps, episode.caption)
+                        show_frames(episode.frames(), fps, episode.caption, reads=episode.reads)
                     else:
                         made.append(film(episode, videos, step=self.step, number=k + 1, fps=fps))
         finally:

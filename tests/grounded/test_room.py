@@ -162,7 +162,7 @@ def test_a_picture_shows_things_and_where_one_looks():
     pictures = []
     for _ in range(4):
         picture = its.render()[0]
-        assert picture.shape == (64, 64, 3)
+        assert picture.shape == (480, 480, 3)
         pictures.append(picture)
         its.step(np.array([0]))
     assert len({picture.tobytes() for picture in pictures}) == 4

@@ -26,10 +26,10 @@ JITTED = re.compile(
 )
 
 ROOMS = {
-    "grounded": 1800, "vision": 1390, "design": 1320, "robots": 560, "games": 1040, "search": 835,
-    "recipes": 4295, "agents": 5900, "algo": 5, "cli": 3520, "config": 1510, "control": 10070,
-    "data": 1072, "env": 3860, "language": 14070, "math": 1385,
-    "run": 2960, "tabular": 1690, "view": 3555, "workers": 1080, "": 420,
+    "grounded": 1910, "vision": 1390, "design": 1320, "robots": 560, "games": 1040, "search": 835,
+    "recipes": 4295, "agents": 5900, "algo": 5, "cli": 3520, "config": 1510, "control": 10090,
+    "data": 1072, "env": 3870, "language": 14070, "math": 1385, "run": 2960, "tabular": 1690,
+    "view": 3630, "workers": 1080, "": 420,
 }  # fmt: skip
 """The most code lines of each room outside kernels; an issue that needs more raises its own rooms, and says so."""
 TOTAL = 19_500

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -24,7 +25,7 @@ from operant.control.flow import Flow
 from operant.control.mlp import MLP
 from operant.control.network import OwnFeatures, OwnNetwork
 from operant.control.networks.renorm import RenormedMLP
-from operant.control.networks.text import Reading
+from operant.control.networks.text import Reading, attention
 from operant.control.networks.trunk import READING, Headed, Trunk, plain
 from operant.control.networks.value import ValueHead
 from operant.control.normalizer import ObsNormalizer, RewardScale
@@ -192,6 +193,10 @@ class Agent(Acting, nn.Module):
         action = distribution.mode(p) if generator is None else distribution.sample(p, generator)
         action = distribution.finish(action)
         return action.reshape((*x.shape[:-1], *action.shape[1:])).cpu().numpy()
+
+    def attention(self) -> AbstractContextManager[Callable[[], np.ndarray | None]]:
+        """What the policy looks at: [L] by the first row that it last acted on, over all its texts."""
+        return attention(self.policy)
 
     def forget(self, rows: np.ndarray | None = None) -> None:
         """Begin new episodes in the rows where `rows` [N] is True; in all of them without."""

@@ -255,6 +255,16 @@ def raw_observations(seen: Observations, rows: Array) -> list[Any]:
     return [_picked(seen.space, held, (), k) for k in range(len(rows))]
 
 
+def texts(seen: Observations, row: Array) -> list[tuple[list[str], int]]:
+    """Of each text in a row [D] its pieces, words with a blank behind each or characters, and how many there may be."""
+    found = list[tuple[list[str], int]]()
+    for part in seen.parts:
+        if isinstance(part.space, TEXT):
+            codes, x = Codes(part.space), row[part.columns]
+            found.append((codes.pieces(x if row.dtype != np.uint8 else x.view(FLOAT)), codes.length))
+    return found
+
+
 def _decoded(space: Any, x: Array) -> Array:
     """The values [N, *shape] of a plain space, or the texts [N], for its columns."""
     if isinstance(space, TEXT):

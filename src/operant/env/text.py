@@ -112,8 +112,12 @@ class Codes:
 
     def text(self, row: NDArray[Any]) -> str:
         """A text with these codes, [L]; "?" where it was no known word."""
-        parts = ["?" if code == UNKNOWN else self._table[int(code) - 2] for code in row if code != NOTHING]
-        return (" " if self._by_word else "").join(parts)
+        return "".join(self.pieces(row)).rstrip(" " if self._by_word else "")
+
+    def pieces(self, row: NDArray[Any]) -> list[str]:
+        """What each code of [L] stands for until the text ends: a word and a blank, or a character."""
+        behind = " " if self._by_word else ""
+        return [("?" if code == UNKNOWN else self._table[int(code) - 2]) + behind for code in row if code != NOTHING]
 
 
 def words_of(text: str) -> list[str]:

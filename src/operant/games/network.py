@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -112,6 +113,10 @@ class BoardPolicy(nn.Module):
 
     def told(self, reward: Any) -> None:
         """What was paid does not matter."""
+
+    def attention(self) -> AbstractContextManager[Callable[[], None]]:
+        """It reads nothing."""
+        return nullcontext(lambda: None)
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `policy.json` into `folder`."""

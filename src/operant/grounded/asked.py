@@ -17,6 +17,7 @@ from operant.config.errors import EnvError
 from operant.config.suggest import nearest_are
 from operant.env.text import Words
 from operant.grounded.batched import Batched, Rows, Seen, one_hot
+from operant.grounded.pictures import Mark
 
 SIDE, VIEW = 9, 7
 FORWARD, LEFT, RIGHT, STOP = range(4)
@@ -83,6 +84,7 @@ class Asked(Batched):
         split: "train" or "test", which houses.
         limit: steps of an episode.
         nearest, farthest: how many steps of a shortest way an episode begins away.
+        render_mode: "rgb_array" for pictures of the first house.
 
     Attributes:
         answer: [N], the colour that is asked for.
@@ -96,13 +98,15 @@ class Asked(Batched):
     """
 
     def __init__(
-        self, num_envs: int = 1, split: str = "train", limit: int = 40, nearest: int = 1, farthest: int = 99
+        self, num_envs: int = 1, split: str = "train", limit: int = 40, nearest: int = 1, farthest: int = 99, *,
+        render_mode: str | None = None,
     ) -> None:  # fmt: skip
         if split not in HOUSES:
             raise EnvError(f"there is no split {split}{nearest_are(split, HOUSES)}")
         planes = len(KINDS) + len(COLOURS) + 1
         view = spaces.Box(0.0, 1.0, (VIEW, VIEW, planes), np.float32)
-        super().__init__(num_envs, {"question": WORDS, "view": view}, STOP + 1, limit)
+        seen = {"question": WORDS, "view": view}
+        super().__init__(num_envs, seen, STOP + 1, limit, side=SIDE, render_mode=render_mode)
         self.split, self.nearest, self.farthest = split, nearest, farthest
         self._kernels: Any = import_module("operant.env.minigrid_kernels")
         self.cells = np.zeros((num_envs, SIDE, SIDE), np.int32)
@@ -156,6 +160,18 @@ class Asked(Batched):
         x, y = np.divmod(self.state // 4, SIDE)
         middle = SIDE // 2
         return np.where((x == middle) | (y == middle), -1, 2 * (x > middle) + (y > middle))
+
+    def marks(self) -> list[Mark]:
+        """Walls, things in their colours, and where one looks."""
+        named, lie = {number: name for name, number in KINDS.items()}, list[Mark]()
+        for (x, y), cell in np.ndenumerate(self.cells[0]):
+            name = named.get(int(cell) & 15, "")
+            if name == "wall":
+                lie.append(Mark((y, x), kind="wall"))
+            elif name:
+                lie.append(Mark((y, x), name, "circle", COLOURS[int(cell) >> 4]))
+        (x, y), looks = divmod(int(self.state[0]) // 4, SIDE), int(self.state[0]) % 4
+        return [*lie, Mark((y, x), kind="me", looks=looks)]
 
     def see(self) -> Seen:
         """The question, and of each cell ahead what stands there, its colour, and whether it is seen at all."""

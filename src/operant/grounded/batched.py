@@ -12,6 +12,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from operant.env.batched import BatchedEnv
+from operant.grounded.pictures import Mark, drawn
 
 Rows = NDArray[np.intp]
 Seen = dict[str, Any]
@@ -26,12 +27,16 @@ class Batched(BatchedEnv, ABC):
         seen: the spaces of what one copy observes.
         actions: how many there are to choose from.
         limit: steps of an episode.
+        side: cells of a picture's side.
+        render_mode: "rgb_array" for pictures of the first copy.
     """
 
     def __init__(
-        self, num_envs: int, seen: Mapping[str, gymnasium.Space[Any]], actions: int, limit: int
+        self, num_envs: int, seen: Mapping[str, gymnasium.Space[Any]], actions: int, limit: int, *, side: int,
+        render_mode: str | None,
     ) -> None:  # fmt: skip
-        super().__init__(num_envs, spaces.Dict(dict(seen)), spaces.Discrete(actions))
+        super().__init__(num_envs, spaces.Dict(dict(seen)), spaces.Discrete(actions), render_mode=render_mode)
+        self.side = side
         self.limit = limit
         self.elapsed, self.all = np.zeros(num_envs, np.int64), np.arange(num_envs)
         self.rng = np.random.default_rng(0)
@@ -47,6 +52,14 @@ class Batched(BatchedEnv, ABC):
     @abstractmethod
     def see(self) -> Seen:
         """What every copy observes; arrays are fresh."""
+
+    @abstractmethod
+    def marks(self) -> list[Mark]:
+        """What a picture of the first copy shows."""
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """A picture of the first copy alone, or None."""
+        return None if self.render_mode is None else (drawn(self.side, self.marks()),)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Seen, dict[str, Any]]:
         """Begin an episode in every copy; all that is drawn later follows from `seed`."""

@@ -12,6 +12,7 @@ from operant.config.errors import EnvError
 from operant.config.suggest import nearest_are
 from operant.env.text import Words
 from operant.grounded.batched import Batched, Rows, Seen, one_hot
+from operant.grounded.pictures import Mark
 
 COLOURS, SHAPES, SIDES = ("red", "green", "blue"), ("circle", "square"), ("north", "east", "south", "west")
 WAYS = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])
@@ -47,6 +48,7 @@ class Blocks(Batched):
         split: which instructions are said.
         limit: steps of an episode.
         fixed: a colour whose blocks cannot be taken; such blocks are then named once at most.
+        render_mode: "rgb_array" for pictures of the first table.
 
     Raises:
         EnvError: for a split that there is not.
@@ -55,12 +57,15 @@ class Blocks(Batched):
     (GridLU-Relations).
     """
 
-    def __init__(self, num_envs: int = 1, split: str = "train", limit: int = 30, fixed: str = "") -> None:
+    def __init__(
+        self, num_envs: int = 1, split: str = "train", limit: int = 30, fixed: str = "", *,
+        render_mode: str | None = None,
+    ) -> None:  # fmt: skip
         if split not in SPLITS:
             raise EnvError(f"there is no split {split}{nearest_are(split, SPLITS)}")
         planes = len(COLOURS) + len(SHAPES)
         seen = {"instruction": WORDS, "view": spaces.Box(0.0, 1.0, (SIDE, SIDE, 2 * planes + 1), np.float32)}
-        super().__init__(num_envs, seen, INTERACT + 1, limit)
+        super().__init__(num_envs, seen, INTERACT + 1, limit, side=SIDE, render_mode=render_mode)
         self.fixed = COLOURS.index(fixed) if fixed else -1
         orders = np.array(ORDERS)
         colour = np.array(KINDS)[orders[:, :2], 0]
@@ -102,6 +107,14 @@ class Blocks(Batched):
         held = np.flatnonzero(self.carried >= 0)
         self.at[held, self.carried[held]] = self.here[held]
         return self.lies(), np.zeros(self.num_envs, np.bool_)
+
+    def marks(self) -> list[Mark]:
+        """Blocks, and who walks with what is carried."""
+        kinds = [(COLOURS[colour], SHAPES[shape]) for colour, shape in np.array(KINDS)[self.kind[0]]]
+        held = int(self.carried[0])
+        lie = [Mark(tuple(self.at[0, b].tolist()), "", "circle" if shape == "circle" else "square", colour)
+               for b, (colour, shape) in enumerate(kinds) if b != held]  # fmt: skip
+        return [*lie, Mark(tuple(self.here[0].tolist()), " ".join(kinds[held]) if held >= 0 else "", "me")]
 
     def see(self) -> Seen:
         """The instruction; of each cell the colour and the shape that lie there, who walks, and what is carried."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from operant.env.text import Words, words_of
 from operant.grounded.batched import Batched, Rows, Seen
+from operant.grounded.pictures import Mark
 
 THINGS, DEEDS = ("cow", "sheep", "tree", "pond"), ("milk", "shear", "cut", "fish in")
 WAYS = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])
@@ -35,11 +36,14 @@ class Field(Batched):
         task: which of the four things.
         limit: steps of an episode.
         dense: what each step nearer to the thing pays, and each use of it; 0 for the task alone.
+        render_mode: "rgb_array" for pictures of the first field.
     """
 
-    def __init__(self, num_envs: int = 1, task: int = 0, limit: int = 50, dense: float = 0.0) -> None:
+    def __init__(
+        self, num_envs: int = 1, task: int = 0, limit: int = 50, dense: float = 0.0, *, render_mode: str | None = None
+    ) -> None:  # fmt: skip
         view = spaces.Box(0.0, 1.0, (SIDE, SIDE, len(THINGS) + 2), np.float32)
-        super().__init__(num_envs, {"view": view}, USE + 1, limit)
+        super().__init__(num_envs, {"view": view}, USE + 1, limit, side=SIDE, render_mode=render_mode)
         self.task, self.dense = task, dense
         self.at, self.here = np.zeros((num_envs, len(THINGS), 2), np.int64), np.zeros((num_envs, 2), np.int64)
         self.uses = np.zeros((num_envs, len(THINGS)), np.int64)
@@ -69,6 +73,11 @@ class Field(Batched):
         x, y = (self.at[:, self.task] - self.here).T
         walks = np.where(abs(x) >= abs(y), np.where(x > 0, 2, 0), np.where(y > 0, 1, 3))
         return np.where((x == 0) & (y == 0), USE, walks)
+
+    def marks(self) -> list[Mark]:
+        """Things, and who walks."""
+        lie = [Mark((x, y), name, "circle") for (x, y), name in zip(self.at[0].tolist(), THINGS, strict=True)]
+        return [*lie, Mark(tuple(self.here[0].tolist()), "", "me")]
 
     def see(self) -> Seen:
         """Things, who walks, and everywhere how often in a row something was used."""

@@ -81,6 +81,7 @@ class Messenger(Quest):
         split: "train" or "test".
         noise: sentences about things that are not there, among the others.
         blind: whether the manual is that of another game.
+        render_mode: "rgb_array" for pictures of the first board.
 
     Raises:
         EnvError: for other words or splits.
@@ -91,7 +92,8 @@ class Messenger(Quest):
     """
 
     def __init__(
-        self, num_envs: int = 1, words: str = "grammar", split: str = "train", *, noise: int = 0, blind: bool = False
+        self, num_envs: int = 1, words: str = "grammar", split: str = "train", *, noise: int = 0, blind: bool = False,
+        render_mode: str | None = None,
     ) -> None:  # fmt: skip
         books = {"people": people, "grammar": grammar}
         if words not in books or split not in ("train", "test"):
@@ -100,7 +102,8 @@ class Messenger(Quest):
         lengths = [len(words_of(s)) for book in (self.book, taught) for each in book.said.values() for s in each]
         said = {word for each in taught.said.values() for text in each for word in words_of(text)}
         manual = Words(sorted(said | {"."}), (max(lengths) + 1) * (3 + noise))
-        super().__init__(num_envs, {"manual": manual}, side=5, things=3, features=len(NAMES), has=1, limit=8)
+        super().__init__(num_envs, {"manual": manual}, side=5, things=3, features=len(NAMES), has=1, limit=8,
+                         render_mode=render_mode)  # fmt: skip
         self.noise, self.blind = noise, blind
 
     def begin(self, rows: Rows) -> None:
@@ -118,6 +121,14 @@ class Messenger(Quest):
             self.features[i] = [[name == each for each in NAMES] for name in game]
             self.here[i], self.has[i] = 2, self.rng.integers(2)
             self.at[i] = 2 + 2 * WAYS[self.rng.permutation(4)[:3]]
+
+    def called(self, features: NDArray[np.bool_]) -> str:
+        """A thing's name."""
+        return NAMES[int(features.argmax())]
+
+    def holds(self, has: NDArray[np.bool_]) -> str:
+        """The message."""
+        return "message" * bool(has[0])
 
     def touch(self, rows: Rows, things: NDArray[np.int64]) -> NDArray[np.float64]:
         """Thing 1 is the message, 2 the goal."""

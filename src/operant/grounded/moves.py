@@ -17,10 +17,13 @@ from operant.config.errors import ConfigError, EnvError
 from operant.config.suggest import nearest_are
 from operant.env.text import Words, words_of
 from operant.grounded.batched import Batched, Rows, Seen
+from operant.grounded.pictures import Mark
 
 BLOCKS, LONGEST, LENGTH, STEP = 20, 40, 0.1524, 0.1524
 """Blocks of a table, words of a sentence, a block's side, and how far a move goes, in units of half a table."""
 WAYS = np.array([(0.0, STEP), (STEP, 0.0), (0.0, -STEP), (-STEP, 0.0)])
+CELLS = 15
+"""Blocks that a picture of a table is wide."""
 STOP, ACTIONS = 4 * BLOCKS, 4 * BLOCKS + 1
 SIDES = {"north": (0, 1), "east": (1, 0), "south": (0, -1), "west": (-1, 0)}
 FILES = {"train": "trainset", "dev": "devset", "test": "testset"}
@@ -111,6 +114,7 @@ class Moves(Batched):
         limit: steps of an episode.
         distance, trajectory: whether rewards are shaped by them.
         blind: whether sentences are those of other tasks.
+        render_mode: "rgb_array" for pictures of the first table.
 
     Attributes:
         error: [N], how far the block is from where it should be after the last step, in blocks.
@@ -122,16 +126,15 @@ class Moves(Batched):
 
     def __init__(
         self, num_envs: int = 1, words: str = "grammar", split: str = "train", *, limit: int = 30,
-        distance: bool = True, trajectory: bool = True, blind: bool = False,
+        distance: bool = True, trajectory: bool = True, blind: bool = False, render_mode: str | None = None,
     ) -> None:  # fmt: skip
         kinds = {"people": people, "grammar": grammar}
         if words not in kinds or split not in FILES:
             raise EnvError(f"there are no words {words}, {split}{nearest_are(words, kinds)}")
         self.tasks, taught = kinds[words](split), kinds[words]("train")
         table = Words(sorted({word for text in taught.texts for word in words_of(text)}), LONGEST)
-        super().__init__(
-            num_envs, {"blocks": spaces.Box(-1.2, 1.2, (3 * BLOCKS,), np.float32), "instruction": table}, ACTIONS, limit
-        )
+        seen = {"blocks": spaces.Box(-1.2, 1.2, (3 * BLOCKS,), np.float32), "instruction": table}
+        super().__init__(num_envs, seen, ACTIONS, limit, side=CELLS, render_mode=render_mode)
         self.distance, self.trajectory, self.blind = distance, trajectory, blind
         self.task, self.said = np.zeros((2, num_envs), np.int64)
         self.at, self.error = np.zeros((num_envs, BLOCKS, 2), np.float32), np.zeros(num_envs)
@@ -168,6 +171,13 @@ class Moves(Batched):
         paid += self.distance * (before - after) + self.trajectory * (hint - self.hinted)
         self.hinted = hint
         return paid, stops
+
+    def marks(self) -> list[Mark]:
+        """Blocks by their numbers, and where the one that is meant should be."""
+        x, y = (CELLS - 1) / 2 + np.stack([self.at[0, :, 0], -self.at[0, :, 1]]) / LENGTH  # columns, rows
+        to = (CELLS - 1) / 2 + self.tasks.to[self.task[0]] * (1, -1) / LENGTH
+        lie = [Mark((float(y[b]), float(x[b])), str(b + 1)) for b in np.flatnonzero(~np.isnan(x)).tolist()]
+        return [Mark((float(to[1]), float(to[0])), "", "place", "green"), *lie]
 
     def see(self) -> Seen:
         """Where the blocks are, and what is said."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from operant.env.text import Words, words_of
 from operant.grounded.batched import Batched, Rows, Seen, one_hot
+from operant.grounded.pictures import Mark
 
 WAYS = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])
 NOWHERE = -1
@@ -40,15 +41,16 @@ class Quest(Batched):
         things: K.
         features, has: F and H.
         limit: steps of an episode.
+        render_mode: "rgb_array" for pictures of the first board.
     """
 
     def __init__(
-        self, num_envs: int, texts: Mapping[str, Words], *, side: int, things: int, features: int, has: int, limit: int
+        self, num_envs: int, texts: Mapping[str, Words], *, side: int, things: int, features: int, has: int, limit: int,
+        render_mode: str | None,
     ) -> None:  # fmt: skip
         view = spaces.Box(0.0, 1.0, (side, side, features + has + 1), np.float32)
         seen: dict[str, gymnasium.Space[Any]] = {**texts, "view": view}
-        super().__init__(num_envs, seen, 4, limit)
-        self.side = side
+        super().__init__(num_envs, seen, 4, limit, side=side, render_mode=render_mode)
         self.features = np.zeros((num_envs, things, features), np.float32)
         self.at, self.here = np.zeros((num_envs, things, 2), np.int64), np.zeros((num_envs, 2), np.int64)
         self.has = np.zeros((num_envs, has), np.float32)
@@ -78,6 +80,20 @@ class Quest(Batched):
         view[self.all, self.here[:, 0], self.here[:, 1], size] = 1.0
         return {name: tuple(each.tolist()) for name, each in self.texts.items()} | {"view": view}
 
+    def marks(self) -> list[Mark]:
+        """Things by their names, and who walks with what one has."""
+        named = zip(self.at[0].tolist(), self.features[0] > 0, strict=True)
+        things = [Mark((x, y), self.called(what)) for (x, y), what in named if x != NOWHERE]
+        return [*things, Mark(tuple(self.here[0].tolist()), self.holds(self.has[0] > 0), "me")]
+
+    def called(self, features: NDArray[np.bool_]) -> str:
+        """The name of a thing with these features [F]."""
+        raise NotImplementedError
+
+    def holds(self, has: NDArray[np.bool_]) -> str:
+        """The name of what one has, [H]."""
+        raise NotImplementedError
+
     def placed(self, i: int) -> None:
         """Things and who walks on cells of their own."""
         cells = self.rng.permutation(self.side**2)[: self.at.shape[1] + 1]
@@ -103,13 +119,15 @@ class Manual(Quest):
         side: S.
         blind: whether the manual is that of another episode.
         armed: whether weapons count; without them the goal's monster is all that is to be found.
+        render_mode: "rgb_array" for pictures of the first board.
 
     Source: Zhong, Rocktäschel and Grefenstette (2020), RTFM: generalising to novel environment dynamics via reading,
     section 3; monsters that do not move.
     """
 
     def __init__(
-        self, num_envs: int = 1, split: str = "train", *, side: int = 6, blind: bool = False, armed: bool = True
+        self, num_envs: int = 1, split: str = "train", *, side: int = 6, blind: bool = False, armed: bool = True,
+        render_mode: str | None = None,
     ) -> None:  # fmt: skip
         sentences = [f"{m} is {t} ." for m in MONSTERS for t in TEAMS]
         sentences += [f"{b} beats {e} ." for b in BLADES for e in ELEMENTS]
@@ -117,7 +135,7 @@ class Manual(Quest):
         words = table(texts)
         words["manual"] = Words(words["manual"].words, 4 * (len(MONSTERS) + len(BLADES)))
         super().__init__(num_envs, words, side=side, things=4, features=len(MONSTERS) + len(ELEMENTS) + len(BLADES),
-                         has=len(BLADES), limit=40)  # fmt: skip
+                         has=len(BLADES), limit=40, render_mode=render_mode)  # fmt: skip
         self.split, self.blind, self.armed = split, blind, armed
         self.beats = np.zeros(num_envs, np.int64)  # the weapon that is right
         self.monster, self.blade = np.zeros((2, num_envs, 2), np.int64)
@@ -149,6 +167,15 @@ class Manual(Quest):
                 self.features[i, 2 + k, len(MONSTERS) + len(ELEMENTS) + self.blade[i, k]] = 1.0
             self.has[i] = 0.0
             self.placed(i)
+
+    def called(self, features: NDArray[np.bool_]) -> str:
+        """A monster by its element and kind, or a weapon."""
+        names = (*MONSTERS, *ELEMENTS, *BLADES)
+        return " ".join(names[k] for k in np.flatnonzero(features)[::-1])
+
+    def holds(self, has: NDArray[np.bool_]) -> str:
+        """The weapon."""
+        return " ".join(BLADES[k] for k in np.flatnonzero(has))
 
     def _is(self, monster: np.int64, element: np.int64) -> NDArray[np.float32]:
         made = np.zeros(self.features.shape[-1], np.float32)

@@ -16,11 +16,7 @@ from operant.config.errors import EnvError
 from operant.config.suggest import nearest_are
 from operant.env.batched import BatchedEnv
 from operant.grounded.instructions import Language, templates, vizdoom
-
-PAINT = {"red": (220, 50, 47), "green": (60, 160, 60), "blue": (38, 120, 220), "yellow": (230, 190, 40),
-         "purple": (150, 80, 190)}  # fmt: skip
-CELL = 16
-"""Points of a cell's side."""
+from operant.grounded.pictures import Mark, drawn
 
 
 class Rooms(BatchedEnv):
@@ -97,20 +93,14 @@ class Rooms(BatchedEnv):
         return {"instruction": self._said(), "view": view}, reward, terminated, truncated, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """Pictures of the first room alone, [S · 16, S · 16, 3], or None."""
+        """A picture of the first room alone, or None."""
         if self.render_mode is None:
             return None
-        side = self._cells.shape[1]
-        picture = np.full((side, CELL, side, CELL, 3), 235, np.uint8)
-        kinds = sorted({thing.kind for thing in self.language.things})
-        for x, y in np.argwhere(self._cells[0] != self._kernels.EMPTY):
-            thing = self.language.things[self._cells[0, x, y]]
-            half = 6 if thing.height not in ("small", "short") else 4
-            picture[y, :, x][_shape(kinds.index(thing.kind), half)] = PAINT[thing.colour]
-        x, y, looks = self._agent[0]
-        body = _shape(-1, 6)
-        picture[y, :, x][np.rot90(body, -looks % 4)] = 0
-        return (picture.reshape(side * CELL, side * CELL, 3),)
+        there = np.argwhere(self._cells[0] != self._kernels.EMPTY).tolist()
+        things = [(x, y, self.language.things[self._cells[0, x, y]]) for x, y in there]
+        marks = [Mark((y, x), f"{thing.height} {thing.kind}".strip(), "circle", thing.colour) for x, y, thing in things]
+        x, y, looks = self._agent[0].tolist()
+        return (drawn(self._cells.shape[1], [*marks, Mark((y, x), kind="me", looks=looks)]),)
 
     def _blank(self) -> NDArray[np.float32]:
         return np.empty(self._shape, np.float32)
@@ -130,12 +120,3 @@ def room(
     if words not in (known := {"templates": templates, "vizdoom": vizdoom}):
         raise EnvError(f"there are no words {words}: use {' or '.join(known)}")
     return Rooms(num_envs, known[words](), render_mode=render_mode, **settings)
-
-
-def _shape(kind: int, half: int) -> NDArray[np.bool_]:
-    """Points of a cell that belong to a thing: a disc, a square, a cross, a diamond, a bar; last a pointer."""
-    y, x = np.mgrid[:CELL, :CELL] - (CELL - 1) / 2
-    far, near = np.maximum(abs(x), abs(y)), np.minimum(abs(x), abs(y))
-    shapes = (np.hypot(x, y) <= half, far <= half * 0.85, (far <= half) & (near <= half / 3), abs(x) + abs(y) <= half,
-              (abs(x) <= half / 2) & (abs(y) <= half), (abs(y) <= (half - x) / 2) & (abs(x) <= half))  # fmt: skip
-    return shapes[min(kind, 4)]

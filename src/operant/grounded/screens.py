@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from operant.env.text import Words, words_of
 from operant.grounded.batched import Batched, Rows, Seen, one_hot
+from operant.grounded.pictures import Mark
 
 MOVES = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])
 TAKE, OPEN, ACTIONS = 4, 5, 6
@@ -110,10 +111,14 @@ class Screens(Batched):
         task: of which screen, by the number that it is drawn from.
         piece: 0 to the key, 1 to the door, 2 to the goal.
         limit: steps of an episode.
+        render_mode: "rgb_array" for pictures of the first screen.
     """
 
-    def __init__(self, num_envs: int = 1, task: int = 0, piece: int = 0, limit: int = 60) -> None:
-        super().__init__(num_envs, {"state": spaces.Box(0.0, 1.0, (SIDE**2 + 2,), np.float32)}, ACTIONS, limit)
+    def __init__(
+        self, num_envs: int = 1, task: int = 0, piece: int = 0, limit: int = 60, *, render_mode: str | None = None
+    ) -> None:  # fmt: skip
+        state = spaces.Box(0.0, 1.0, (SIDE**2 + 2,), np.float32)
+        super().__init__(num_envs, {"state": state}, ACTIONS, limit, side=SIDE, render_mode=render_mode)
         self.screen, self.piece = screen(np.random.default_rng(task)), piece
         self.at, self.has, self.open = np.zeros((num_envs, 2), np.int64), *np.zeros((2, num_envs), np.bool_)
 
@@ -135,6 +140,15 @@ class Screens(Batched):
         self.open |= (actions == OPEN) & self.has & (np.abs(self.at - door).sum(1) == 1)
         done = (self.has, self.open, (self.at == goal).all(1))[self.piece].copy()
         return done, done
+
+    def marks(self) -> list[Mark]:
+        """Walls, key, door and goal, and who walks."""
+        key, door, goal = self.screen.at[1:].tolist()
+        walls = [Mark((x, y), "", "wall") for x, y in np.argwhere(self.screen.walls).tolist()]
+        lie = [Mark((key[0], key[1]), "key", "circle", "yellow")] * (not self.has[0])
+        lie += [Mark((door[0], door[1]), "door", "place" if self.open[0] else "square", "red")]
+        lie += [Mark((goal[0], goal[1]), "goal", "square", "green")]
+        return [*walls, *lie, Mark(tuple(self.at[0].tolist()), "key" * bool(self.has[0]), "me")]
 
     def see(self) -> Seen:
         """Where one stands, and the two bits."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import shortest_path
 
 from operant.grounded.batched import Batched, Rows, Seen
+from operant.grounded.pictures import Mark
 
 SIDE, INTERACT = 9, 4
 WAYS = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)])
@@ -16,6 +17,7 @@ WALLS[SIDE // 2], WALLS[:, SIDE // 2] = True, True
 for door in ((4, 1), (4, 7), (1, 4), (7, 4)):
     WALLS[door] = False
 FLOOR = np.argwhere(~WALLS)
+HOUSE = [Mark((x, y), "", "wall") for x, y in np.argwhere(WALLS).tolist()]
 Array = NDArray[np.int64]
 
 
@@ -46,13 +48,16 @@ class Tidied(Batched):
         num_envs: N.
         things: how many.
         limit: steps of an episode.
+        render_mode: "rgb_array" for pictures of the first house.
 
     Source: Szot et al. (2022), The Habitat rearrangement challenge; success is all things within a cell of theirs.
     """
 
-    def __init__(self, num_envs: int = 1, things: int = 2, limit: int = 120) -> None:
+    def __init__(
+        self, num_envs: int = 1, things: int = 2, limit: int = 120, *, render_mode: str | None = None
+    ) -> None:  # fmt: skip
         view = spaces.Box(0.0, 1.0, (SIDE, SIDE, 2 + 3 * things), np.float32)
-        super().__init__(num_envs, {"view": view}, INTERACT + 1, limit)
+        super().__init__(num_envs, {"view": view}, INTERACT + 1, limit, side=SIDE, render_mode=render_mode)
         self.here = np.zeros((num_envs, 2), np.int64)
         self.at, self.to = np.zeros((2, num_envs, things, 2), np.int64)
         self.has = np.full(num_envs, -1)
@@ -95,6 +100,13 @@ class Tidied(Batched):
         done = (self.at == self.to).all((1, 2)) & (self.has < 0)
         return np.where(done, 1.0, np.minimum(paid, 0.9) - (self.elapsed + 1 >= self.limit)), done
 
+    def marks(self) -> list[Mark]:
+        """Walls, where things belong and lie, and who walks with what is in hand."""
+        names, held = [f"thing {k + 1}" for k in range(self.at.shape[1])], int(self.has[0])
+        belong = [Mark((x, y), name, "place") for (x, y), name in zip(self.to[0].tolist(), names, strict=True)]
+        lie = [Mark((x, y), names[k]) for k, (x, y) in enumerate(self.at[0].tolist()) if k != held]
+        return [*HOUSE, *belong, *lie, Mark(tuple(self.here[0].tolist()), names[held] if held >= 0 else "", "me")]
+
     def see(self) -> Seen:
         """The house."""
         k = self.at.shape[1]
@@ -114,8 +126,9 @@ class Errand(Batched):
     Seen are walls, who walks, and the cell.
     """
 
-    def __init__(self, num_envs: int = 1, limit: int = 40) -> None:
-        super().__init__(num_envs, {"view": spaces.Box(0.0, 1.0, (SIDE, SIDE, 3), np.float32)}, INTERACT + 1, limit)
+    def __init__(self, num_envs: int = 1, limit: int = 40, *, render_mode: str | None = None) -> None:
+        view = spaces.Box(0.0, 1.0, (SIDE, SIDE, 3), np.float32)
+        super().__init__(num_envs, {"view": view}, INTERACT + 1, limit, side=SIDE, render_mode=render_mode)
         self.here, self.cell = np.zeros((2, num_envs, 2), np.int64)
 
     def begin(self, rows: Rows) -> None:
@@ -130,6 +143,14 @@ class Errand(Batched):
         hands, there = actions == INTERACT, (self.here == self.cell).all(1)
         paid = 0.02 * (before - away(self.here, self.cell)) - 0.05 * (hands & ~there)
         return np.where(hands & there, 1.0, paid - (self.elapsed + 1 >= self.limit)), hands & there
+
+    def marks(self) -> list[Mark]:
+        """Walls, the cell, and who walks."""
+        return [
+            *HOUSE,
+            Mark(tuple(self.cell[0].tolist()), "here", "place"),
+            Mark(tuple(self.here[0].tolist()), "", "me"),
+        ]
 
     def see(self) -> Seen:
         """The house and the cell."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,6 +39,10 @@ class Actor(Policy, Protocol):
         """So much was paid in each row [N] for its last decision; most policies do not care."""
         ...
 
+    def attention(self) -> AbstractContextManager[Callable[[], np.ndarray | None]]:
+        """Inside it, what tells how much each place of its texts the policy looked at as it last acted; or nothing."""
+        ...
+
     def value(self, obs: Any) -> np.ndarray:
         """V of one raw observation or of a batch of them, in the units of the environment's reward."""
         ...
@@ -62,6 +67,10 @@ class Acting:
 
     def told(self, reward: np.ndarray) -> None:
         """So much was paid in each row [N] for its last decision; a policy that asks for a return counts it."""
+
+    def attention(self) -> AbstractContextManager[Callable[[], np.ndarray | None]]:
+        """Inside it, what tells how much each place of its texts the policy looked at as it last acted; or nothing."""
+        return nullcontext(lambda: None)
 
     def estimate(self, obs: Any) -> np.ndarray:
         """The policy's own V of each of [N, D] observations."""

@@ -105,7 +105,7 @@ def film_best(data: DataSet, env: str, out: Path) -> Path:
 
     played = Episode(copies, act, env, episode.seed)
     try:
-        made = record(played.frames(), out, fps=copies.fps, overlay=played.caption)
+        made = record(played.frames(), out, fps=copies.fps, overlay=played.caption, reads=played.reads)
     finally:
         copies.close()
     if abs(played.total - float(data.returns.max())) > 1e-3 * max(1.0, abs(played.total)):

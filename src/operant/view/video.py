@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from operant.config.errors import DiskError, OperantError
 from operant.env.headless import has_screen
 from operant.run.disk import mending, refusal
+from operant.view.caption import PAPER, Bar, Reads, Script
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,19 +25,20 @@ if TYPE_CHECKING:
 Overlay = Callable[[int], str]
 Hear = Callable[[str, bool], None]
 """Told the name of a key, and whether it went down or up."""
-_INK, _PAPER = (236, 238, 241), (22, 25, 29)
 
 
 def record(
-    frames: Iterable[Frame], path: Path, *, fps: int, overlay: Overlay | None = None, poster: bool = False
-) -> Path:
+    frames: Iterable[Frame], path: Path, *, fps: int, overlay: Overlay | None = None, reads: Reads | None = None,
+    poster: bool = False,
+) -> Path:  # fmt: skip
     """Encode `frames` (uint8 [H, W, 3], all of one shape) as `path`, an mp4 that every browser plays, and return it.
 
     Frames are encoded as they are drawn from the iterable and then let go, so that memory does not grow with the length
     of the film. `overlay(k)` is the caption of frame k, asked for before frame k + 1 is drawn; it stands in a bar below
-    the picture, never over it, with parts set apart by " · ". Odd sizes are padded by one row or column, since H.264
-    with 4:2:0 colour needs even ones. The file has a temporary name until it is complete: a film that was cut short
-    leaves nothing behind. With `poster`, its last picture lies beside it as a small JPEG of the same name.
+    the picture, never over it, with parts set apart by " · ", and below that what was read, `reads(k)`. Odd sizes are
+    padded by one row or column, since H.264 with 4:2:0 colour needs even ones. The file has a temporary name until it
+    is complete: a film that was cut short leaves nothing behind. With `poster`, its last picture lies beside it as a
+    small JPEG of the same name.
 
     Raises OperantError when there is no frame or a frame is not a picture, DiskError when the file cannot be written.
     """
@@ -46,7 +48,7 @@ def record(
     first = next(pictures, None)
     if first is None:
         raise OperantError(f"no frames to write to {path.name}: the episode ended before its first picture")
-    bar = _Bar(first.shape[1], overlay(0)) if overlay is not None else None
+    below = _Below(overlay, reads)
     partial, last = path.with_name(f".{path.name}.partial"), first
     with _disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,8 +56,7 @@ def record(
         with _Encoder(partial, fps) as encoder:
             for index, picture in enumerate(chain((first,), pictures)):
                 first = None  # the encoder has its own copy: keep no frame alive
-                caption = overlay(index) if overlay is not None else ""
-                last = _composed(picture, bar, caption)
+                last = below.composed(picture, index)
                 encoder.write(last)
                 del picture
         partial.replace(path)
@@ -76,11 +77,14 @@ def _write_poster(picture: Frame, path: Path) -> None:
         image.save(path, quality=85)
 
 
-def show(frames: Iterable[Frame], fps: int, overlay: Overlay | None = None, hear: Hear | None = None) -> None:
+def show(
+    frames: Iterable[Frame], fps: int, overlay: Overlay | None = None, hear: Hear | None = None,
+    reads: Reads | None = None,
+) -> None:  # fmt: skip
     """Play `frames` in a window at `fps`, until they end or the window is closed (its button, Escape or q).
 
-    Small pictures are enlarged by a whole factor. `overlay` is that of `record`. `hear` is told of keys that go down
-    and up before the next frame is drawn; q is then a key like any other.
+    Small pictures are enlarged by a whole factor. `overlay` and `reads` are those of `record`. `hear` is told of keys
+    that go down and up before the next frame is drawn; q is then a key like any other.
 
     Raises OperantError when there is no screen, or pygame is not installed.
     """
@@ -92,26 +96,25 @@ def show(frames: Iterable[Frame], fps: int, overlay: Overlay | None = None, hear
         raise OperantError("a window needs pygame: pip install 'gymnasium[classic-control]'") from error
     try:
         pygame.display.init()
-        _play(_checked(frames), fps, overlay, hear)
+        _play(_checked(frames), fps, overlay, hear, reads)
     except pygame.error as error:
         raise OperantError(f"no window could be opened ({error}); leave out --show to write a video instead") from error
     finally:
         pygame.display.quit()
 
 
-def _play(pictures: Iterator[Frame], fps: int, overlay: Overlay | None, hear: Hear | None) -> None:
+def _play(
+    pictures: Iterator[Frame], fps: int, overlay: Overlay | None, hear: Hear | None, reads: Reads | None
+) -> None:  # fmt: skip
     import pygame
 
     clock = pygame.time.Clock()
     screen: Any = None
-    bar: _Bar | None = None
+    below = _Below(overlay, reads)
     for index, picture in enumerate(pictures):
         factor = max(1, 480 // max(picture.shape[:2]))
         picture = picture.repeat(factor, axis=0).repeat(factor, axis=1)
-        caption = overlay(index) if overlay is not None else ""
-        if bar is None and overlay is not None:
-            bar = _Bar(picture.shape[1], caption)
-        canvas = _composed(picture, bar, caption)
+        canvas = below.composed(picture, index)
         height, width = canvas.shape[:2]
         if screen is None:
             screen = pygame.display.set_mode((width, height))
@@ -151,59 +154,33 @@ def _checked(frames: Iterable[Frame | None]) -> Iterator[Frame]:
         del frame, picture
 
 
-def _composed(picture: Frame, bar: _Bar | None, caption: str) -> Frame:
-    """The picture with its bar below, padded to even height and width: [2⌈(H+bar)/2⌉, 2⌈W/2⌉, 3]."""
-    import numpy as np
+class _Below:
+    """What stands below every picture of a film, made for the first of them."""
 
-    height, width = picture.shape[:2]
-    total = height + (bar.height if bar is not None else 0)
-    canvas = np.empty((total + total % 2, width + width % 2, 3), dtype=np.uint8)
-    canvas[:] = _PAPER
-    canvas[:height, :width] = picture
-    if bar is not None:
-        canvas[height : height + bar.height, :width] = bar.draw(caption)
-    return canvas
+    def __init__(self, overlay: Overlay | None, reads: Reads | None) -> None:
+        self.overlay, self.reads = overlay, reads
+        self.bar: Bar | None = None
+        self.script: Script | None = None
 
-
-class _Bar:
-    """A slim caption bar. Parts keep their place while numbers grow, so that the eye can follow one of them."""
-
-    def __init__(self, width: int, first: str) -> None:
-        from PIL import ImageFont
-
-        self.width = width
-        self.size = max(11, min(28, width // 42))
-        self.font = ImageFont.load_default(size=self.size)
-        self.margin = self.size * 3 // 4
-        self.rows: list[int] = []  # the row of each part
-        room = self.font.getlength("0000")  # for numbers that grow
-        row, x = 0, float(self.margin)
-        for part in first.split(" · "):
-            need = self.font.getlength(part) + (room if part[-1:].isdigit() else 0)
-            if x > self.margin and x + need > width - self.margin:
-                row, x = row + 1, float(self.margin)
-            self.rows.append(row)
-            x += need + self.size
-        self.widths = [0.0] * len(self.rows)  # of each part, the widest so far
-        self.leading = self.size * 3 // 2
-        self.height = self.leading * (row + 1) + self.size // 2
-
-    def draw(self, caption: str) -> Frame:
-        """The bar with `caption`: [height, width, 3]."""
+    def composed(self, picture: Frame, index: int) -> Frame:
+        """The picture [H, W, 3] with what stands below it, padded to even sides."""
         import numpy as np
-        from PIL import Image, ImageDraw
 
-        image = Image.new("RGB", (self.width, self.height), _PAPER)
-        pen = ImageDraw.Draw(image)
-        row, x = 0, float(self.margin)
-        for index, part in enumerate(caption.split(" · ", maxsplit=len(self.rows) - 1)):
-            if self.rows[index] != row:
-                row, x = self.rows[index], float(self.margin)
-            middle = self.size // 4 + self.leading * row + self.leading / 2
-            pen.text((x, middle), part, fill=_INK, font=self.font, anchor="lm")
-            self.widths[index] = max(self.widths[index], self.font.getlength(part))
-            x += self.widths[index] + self.size
-        return np.asarray(image)
+        whole, width = [picture], picture.shape[1]
+        if self.overlay is not None:
+            caption = self.overlay(index)
+            self.bar = self.bar or Bar(width, caption)
+            whole.append(self.bar.draw(caption))
+        texts = self.reads(index) if self.reads is not None else ()
+        if texts and index == 0:
+            self.script = Script(width, texts)
+        if self.script is not None:
+            whole.append(self.script.draw(texts))
+        height = sum(len(part) for part in whole)
+        canvas = np.empty((height + height % 2, width + width % 2, 3), dtype=np.uint8)
+        canvas[:] = PAPER
+        canvas[:height, :width] = np.vstack(whole)
+        return canvas
 
 
 class _Encoder:

@@ -15,7 +15,7 @@ from operant.config.errors import ConfigError
 from operant.config.resolve import resolve
 from operant.control.agent import Agent
 from operant.control.networks.layout import Layout
-from operant.control.networks.text import CrossAttention, Film, Gated, Read, Reader, Reading
+from operant.control.networks.text import CrossAttention, Film, Gated, Read, Reader, Reading, attention
 from operant.control.setup import on_policy
 from operant.env import make_one
 from operant.env.interface import Interface
@@ -131,6 +131,25 @@ def accuracy(run, misled=False, permute=None):
 
 
 @pytest.mark.spread(1)
+def test_how_much_each_word_is_looked_at_is_what_a_slow_loop_finds():
+    seen, reads = reader("gru")
+    read = reads(rows(seen, ("go to red ball", "ab"), ("go", "")))
+    cross = CrossAttention(4, reads, torch.Generator().manual_seed(1))
+    maps = torch.randn(2, 4, 3, 3, generator=torch.Generator().manual_seed(2))
+    with attention(cross) as looked:
+        assert looked() is None
+        cross(maps, read)
+        told = looked()
+    keys, _ = cross.offers(read.words[0]).chunk(2, -1)
+    there, each = np.flatnonzero(read.there[0]), np.zeros((9, 8))
+    for place in range(9):
+        asked = cross.asks(maps[0].flatten(1)[:, place])
+        scores = np.exp([float((asked @ keys[k]).detach()) / 8**0.5 for k in there])
+        each[place, there] = scores / scores.sum()
+    np.testing.assert_allclose(told, each.mean(0), atol=1e-6)
+    assert cross.hears is None
+
+
 @pytest.mark.parametrize(("by", "join"), [("gru", "concat"), ("gru", "gated"), ("transformer", "cross-attention")])
 def test_an_instruction_is_followed_and_permuted_words_fall_to_chance(by, join, tmp_path):
     its = FAST | {"policy.text": by, "policy.join": join}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -120,18 +124,38 @@ class CrossAttention(nn.Module):
     def __init__(self, channels: int, reader: Reader, generator: torch.Generator) -> None:
         super().__init__()
         size = reader.size // len(reader.scripts)
+        self.hears: Callable[[Tensor], None] | None = None
         self.asks, self.told = _linear(channels, size, generator), _linear(size, channels, generator)
         self.offers = _linear(size, 2 * size, generator)
 
     def forward(self, maps: Tensor, read: Read) -> Tensor:
-        """[B, C, ...] → the same."""
+        """[B, C, ...] → the same. `hears` is told how much each word was looked at, mean over places, [B, L]."""
         keys, values = self.offers(read.words).chunk(2, -1)
         first = torch.arange(read.there.shape[1], device=maps.device) == 0  # of no words one is looked at
         mask = (read.there | first).unsqueeze(1)
         places = maps.flatten(2).transpose(1, 2)
         asked, keys, values, mask = (x.unsqueeze(1) for x in (self.asks(places), keys, values, mask))  # one head
+        if self.hears is not None:
+            scores = (asked @ keys.transpose(-1, -2) / keys.shape[-1] ** 0.5).masked_fill(~mask, -torch.inf)
+            self.hears(scores.softmax(-1).mean((1, 2)))
         found = self.told(functional.scaled_dot_product_attention(asked, keys, values, mask).squeeze(1))
         return maps + found.transpose(1, 2).reshape(maps.shape)
+
+
+@contextmanager
+def attention(policy: nn.Module) -> Generator[Callable[[], NDArray[np.float32] | None]]:
+    """What tells how much each place of the texts was looked at by the first row of the last batch: [L], or None.
+
+    Mean over the layers that attend to words and the places that ask them; None for a policy without such layers.
+    """
+    layers, told = [m for m in policy.modules() if isinstance(m, CrossAttention)], list[Tensor]()
+    try:
+        for layer in layers:
+            layer.hears = lambda weights: told.append(weights[0].detach())
+        yield lambda: torch.stack(told[-len(layers) :]).mean(0).numpy() if told else None
+    finally:
+        for layer in layers:
+            layer.hears = None
 
 
 JOINS = {"film": Film, "gated": Gated, "cross-attention": CrossAttention}
