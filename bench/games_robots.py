@@ -1,4 +1,5 @@
-"""Boards and search: moves a second of games at random, and simulations a second with a small network.
+"""Boards, search and simulators: moves a second of games at random, simulations a second with a small network, and
+steps a second of robots and of classic control, beside Gymnasium's one copy at a time.
 
     python bench/games_robots.py [seconds]
 
@@ -16,6 +17,7 @@ import time
 import numpy as np
 import torch
 
+from operant.env import make
 from operant.games import BoardPolicy, BoardSpec, Solver, best_of, game
 from operant.search.tree import Search
 
@@ -57,6 +59,29 @@ def simulations(num: int, leaves: int, seconds: float) -> float:
     return done / (time.perf_counter() - began)
 
 
+SIMULATORS = {
+    "CartPole-v1": "CartPole-v1", "Pendulum-v1": "Pendulum-v1", "operant.robots:hopper": "Hopper-v5",
+    "operant.robots:quadrotor": "",
+}  # fmt: skip
+"""With what Gymnasium has of the kind; MuJoCo's hopper is another model."""
+
+
+def steps(env: str, num: int, backend: str, seconds: float) -> float:
+    """Steps a second of so many copies, by actions that were drawn before."""
+    copies, done = make(env, num, backend=backend), 0
+    copies.action_space.seed(1)
+    actions = np.stack([copies.action_space.sample() for _ in range(num)])
+    copies.reset(1)
+    copies.step(actions)
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        copies.step(actions)
+        done += num
+    took = time.perf_counter() - began
+    copies.close()
+    return done / took
+
+
 def main() -> None:
     """Print each row: the median of three."""
     torch.set_num_threads(1)
@@ -75,6 +100,11 @@ def main() -> None:
     for num, leaves in ((1, 1), (1, 8), (64, 1), (256, 1), (256, 8)):
         rate = statistics.median(simulations(num, leaves, seconds) for _ in range(3))
         print(f"simulations a second, {num:>3} games, {leaves} leaves {rate:>10,.0f}")
+    for env, single in SIMULATORS.items():
+        rate = statistics.median(steps(env, 1_024, "batched", seconds) for _ in range(3))
+        theirs = statistics.median(steps(single, 1, "inprocess", seconds) for _ in range(3)) if single else 0.0
+        beside = f"; {single} one at a time {theirs:>12,.0f}" if single else ""
+        print(f"steps a second, {env:<24} {rate:>12,.0f}{beside}")
     board, rng, states = game("connect4"), np.random.default_rng(1), game("connect4").start(60)
     for _ in range(16):
         states = board.play(states, best_of(np.where(board.legal(states), 0.0, np.nan), rng))

@@ -46,10 +46,10 @@ class CopiesConfig(EnvConfig):
     """The environment and how many copies of it are stepped together."""
 
     num: PositiveInt = Field(default=8, description="copies stepped together")
-    backend: Literal["auto", "compiled", "native", "inprocess", "envpool", "process"] = Field(
+    backend: Literal["auto", "compiled", "batched", "native", "inprocess", "envpool", "process"] = Field(
         default="auto",
-        description="who vectorises: compiled classic control, Gymnasium's own vector form, a loop in this process, "
-        "EnvPool, or worker processes",
+        description="who vectorises: compiled classic control, Gymnasium's own vector form, batched for whichever of "
+        "the two steps all copies in one call, a loop in this process, EnvPool, or worker processes",
     )
     action_mask: str = Field(
         default="",

@@ -34,7 +34,7 @@ EnvLike = str | Callable[..., object]
 """What names an environment: an id, `module:callable`, `file.py:callable`, or a callable."""
 
 T = TypeVar("T")
-BACKENDS = ("auto", "compiled", "native", "inprocess", "envpool", "process")
+BACKENDS = ("auto", "compiled", "batched", "native", "inprocess", "envpool", "process")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +67,12 @@ def make(
     `num`, and where `num` is 1 it says how many copies there are. `kwargs` go to every copy, `render_mode` to copy 0.
 
     `backend`: "compiled" is Gymnasium's classic control compiled (`operant.env.classic`), or a level of MiniGrid
-    (`operant.env.minigrid`), "native" the environment's
-    own vector form, "inprocess" a loop over copies, "envpool" another implementation of the physics, "process" a loop
-    in worker processes that survives, within limits (`supervisor`), an environment which raises, hangs or dies; "auto"
-    is the first of compiled, native and in process that there is and that takes `kwargs`. With `wrappers` it is in
-    process, but for Atari's own vector form of the wrappers "atari".
+    (`operant.env.minigrid`), "native" the environment's own vector form, "batched" what steps all copies in one call
+    (of an id the compiled form, of a callable the vector environment that it returns), "inprocess" a loop over copies,
+    "envpool" another implementation of the physics, "process" a loop in worker processes that survives, within limits
+    (`supervisor`), an environment which raises, hangs or dies; "auto" is the first of
+    compiled, native and in process that there is and that takes `kwargs`. With `wrappers` it is in process, but for
+    Atari's own vector form of the wrappers "atari".
 
     `action_mask`: where the environment says which actions are legal: "info" is `info["action_mask"]` of reset and
     step, any other name a key of its Dict observation; the masks then stand behind the observations (`Observations`).
@@ -100,6 +101,8 @@ def make(
             env, num, asked.kwargs, supervisor, render_mode, action_mask, wrappers=asked.wrappers, measured=measured
         )
     builder, name = load(env)
+    if backend == "batched":
+        backend = "compiled" if isinstance(builder, EnvSpec) else "native"
     if not isinstance(builder, EnvSpec):
         return _called(builder, name, num, backend, asked)
     return _registered(builder, num, backend, asked)

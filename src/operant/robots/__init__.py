@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from operant.config.randomise import ranges as ranges
     from operant.robots.adr import ADR as ADR
     from operant.robots.adr import Drawn as Drawn
+    from operant.robots.batched import BatchedRobot as BatchedRobot
+    from operant.robots.batched import hopper as hopper
+    from operant.robots.batched import quadrotor as quadrotor
     from operant.robots.bounds import Bounds as Bounds
     from operant.robots.bounds import Pin as Pin
     from operant.robots.bounds import replay as replay
@@ -28,6 +31,7 @@ __getattr__, __dir__ = face(
     {
         "operant.config.randomise": "PARAMETERS Range ranges",
         "operant.robots.adr": "ADR Drawn",
+        "operant.robots.batched": "BatchedRobot hopper quadrotor",
         "operant.robots.bounds": "Bounds Pin replay",
         "operant.robots.identification": "Identified Window identify windows",
         "operant.robots.randomisation": "Randomised Source Uniform",

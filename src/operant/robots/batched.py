@@ -1,0 +1,88 @@
+"""Simulators of robots that are stepped N at a time by compiled kernels: a planar hopper and a quadrotor.
+
+On the command line: `operant train ppo operant.robots:quadrotor --env.num 64`. Equations, constants and sources are in
+`batched_kernels.py`; pendulum and cart-pole are Gymnasium's, compiled by `operant.env.classic`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from operant.config.errors import EnvError
+from operant.env.batched import BatchedEnv
+
+ROBOTS = ("hopper", "quadrotor")
+
+
+class BatchedRobot(BatchedEnv):
+    """N copies; a step is 0.02 s. Actions [N, A] are clipped to [−1, 1].
+
+    A hopper swings its leg (5 rad/s) in the air and turns its trunk (100 N m) on the ground, and pushes (500 N) along
+    its leg there: A = 2. A quadrotor's A = 4 rotors push m g/4 (1 + a/2) each.
+
+    Copy i draws from a stream of its own, that of `seed + i`: an episode depends on that and on its number alone.
+
+    Args:
+        num_envs: N.
+        robot: its name.
+        limit: steps of an episode.
+
+    Raises:
+        EnvError: for a limit below 1.
+    """
+
+    def __init__(self, num_envs: int, robot: str, limit: int = 500) -> None:
+        if limit < 1:
+            raise EnvError(f"limit {limit}: give a limit of 1 or more")
+        self._kernels: Any = import_module("operant.robots.batched_kernels")
+        self.robot, self.limit, self._kind = robot, limit, ROBOTS.index(robot)
+        seen = spaces.Box(-np.inf, np.inf, (self._kernels.OBSERVED[self._kind],), np.float32)
+        does = spaces.Box(-1.0, 1.0, (self._kernels.ACTIONS[self._kind],), np.float32)
+        super().__init__(num_envs, seen, does, fps=50)
+        self.state = np.zeros((num_envs, self._kernels.STATES[self._kind]))
+        self.seed, self.episode = np.zeros((2, num_envs), np.uint64)
+        self.elapsed = np.zeros(num_envs, np.int64)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Begin every copy anew, copy i with `seed + i`."""
+        self.seed[:] = self.seeds(int(np.random.SeedSequence().generate_state(1)[0] if seed is None else seed))
+        self.episode[:], self.elapsed[:] = 0, 0
+        obs = self._blank()
+        self._kernels.reset(self._kind, self.state, self.seed, obs)
+        return obs, {}
+
+    def step(self, actions: Any) -> Any:
+        """One step of every copy; of those that ended, what was seen last stands in `final_obs`.
+
+        Raises:
+            EnvError: for actions of another shape, or that are no numbers.
+        """
+        action = np.asarray(actions, np.float32)
+        if action.shape != self.action_space.shape or not np.isfinite(action).all():
+            raise EnvError(f"{self.robot}: actions {action.shape} where finite ones {self.action_space.shape} belong")
+        obs, final, reward = self._blank(), self._blank(), np.empty(self.num_envs, np.float32)
+        terminated, truncated = np.empty((2, self.num_envs), np.bool_)
+        self._kernels.step(
+            self._kind, self.limit, self.state, self.elapsed, self.seed, self.episode, action, obs, final, reward,
+            terminated, truncated,
+        )  # fmt: skip
+        return obs, reward, terminated, truncated, self.last_seen(terminated | truncated, final.__getitem__)
+
+    def _blank(self) -> NDArray[np.float32]:
+        return np.zeros(self.observation_space.shape or (), np.float32)
+
+
+def _made(robot: str, num_envs: int = 1, **kwargs: Any) -> BatchedRobot:
+    return BatchedRobot(num_envs, robot, **kwargs)
+
+
+hopper, quadrotor = (partial(_made, robot) for robot in ROBOTS)
+"""By name, as the command line takes them."""
