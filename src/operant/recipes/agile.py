@@ -14,6 +14,7 @@ from operant.data.streams import Streams
 from operant.env.spaces import Observations
 from operant.grounded import Blocks, GoalNetwork, GoalReward, Trained, ends_well, goal_states, judged
 from operant.recipes.claims import Claim
+from operant.recipes.filming import filmed
 from operant.recipes.recipe import Recipe, Trial
 
 WORLD, GOALS, STEPS, TUNING, EPISODES = "operant.grounded:Blocks", 20_000, 600_000, 200_000, 1_000
@@ -58,6 +59,7 @@ def trial(t: Trial) -> Mapping[str, float]:
     network = GoalNetwork(table, 32, Streams(t.seed).torch("goal-network"))
     pays = partial(judge, t=t, network=network)
     made = judged(WORLD, (lambda _: None) if oracle else pays, seed=t.seed, total_steps=steps, settings=its)
+    filmed(t, made.agent, WORLD)
     told = {name: _well(made, t, split=split) for name, split in (("success", "train"), ("held out", "held-out"))}
     if oracle:
         return told

@@ -23,7 +23,7 @@ ARMS = {
 SETTINGS: dict[str, Any] = {
     "env.num": 32, "algo.horizon": 32, "algo.epochs": 2, "algo.batch": 256, "algo.lr": 1e-3, "algo.discount": 0.97,
     "algo.entropy_coef": 0.01, "policy.network": "grid-cnn", "policy.hidden": (128,), "policy.text_size": 64,
-    "eval.episodes": 100, "save.videos": False, "save.report": False,
+    "eval.episodes": 100, "save.report": False,
 }  # fmt: skip
 
 
@@ -33,7 +33,11 @@ def trial(t: Trial) -> Mapping[str, float]:
     if words == "vizdoom" and "OPERANT_DATA" not in os.environ:
         t.say(f"{t.arm}: the paper's instructions are not at hand (OPERANT_DATA); templates have rows of their own")
         return {}
-    its: dict[str, Any] = SETTINGS | {"policy.join": join, "env.kwargs": ROOMS | {"words": words, "misled": misled}}
+    its: dict[str, Any] = SETTINGS | {
+        "policy.join": join,
+        "save.videos": t.seed == 1,
+        "env.kwargs": ROOMS | {"words": words, "misled": misled},
+    }
     if t.miniature:
         its |= {"env.num": 8, "algo.horizon": 16, "eval.episodes": 8}
     run = train("ppo", ROOM, seed=t.seed, total_steps=512 if t.miniature else STEPS, runs=t.folder, quiet=True, **its)

@@ -14,6 +14,7 @@ from operant.data.streams import Streams
 from operant.grounded import Relatedness, Screens, Shaped, auc, clip, fit_relatedness, judged, told
 from operant.grounded.screens import ACTIONS, WORDS
 from operant.recipes.claims import Claim
+from operant.recipes.filming import filmed
 from operant.recipes.recipe import Recipe, Trial
 
 CLIPS, TEACHING, BATCH, STEPS, TASKS, DISCOUNT = 3_000, 3_000, 64, 60_000, 6, 0.99
@@ -62,6 +63,8 @@ def trial(t: Trial) -> Mapping[str, float]:
         )  # fmt: skip
         shares.append(made.share)
         t.say(f"{t.arm}, task {k}: {made.share:.3f}")
+        if k == 0:
+            filmed(t, made.agent, "operant.grounded:Screens", task=number, piece=piece)
     return {"success": float(np.mean(shares)), "auc": area}
 
 

@@ -14,6 +14,7 @@ from operant.env.spaces import Observations
 from operant.grounded import CaptionReward, ClipModel, Field, ends_well, field_clips, fit_clips, judged
 from operant.grounded.field import DEEDS, PROMPT, THINGS, WORDS
 from operant.recipes.claims import Claim
+from operant.recipes.filming import filmed
 from operant.recipes.recipe import Recipe, Trial
 
 WORLD, FRAMES, CLIPS, TEACHING, STEPS, TASKS, EPISODES = "operant.grounded:Field", 4, 8_000, 1_500, 200_000, 3, 500
@@ -56,6 +57,8 @@ def trial(t: Trial) -> Mapping[str, float]:
                        settings=its | {"env.kwargs": kwargs}).agent  # fmt: skip
         found.append(ends_well(agent, WORLD, 8 if small else EPISODES, t.seed, num=8 if small else 64, task=task))
         t.say(f"{t.arm}, {THINGS[task]}: {found[-1]:.2f}")
+        if task == 0:
+            filmed(t, agent, WORLD, task=task)
     return {"success": float(np.mean(found)), "captions": accuracy}
 
 

@@ -14,6 +14,7 @@ from operant.data.streams import Streams
 from operant.env.spaces import Observations
 from operant.grounded import Moves, cloned, judged, prepared
 from operant.recipes.claims import Claim
+from operant.recipes.filming import filmed
 from operant.recipes.recipe import Recipe, Trial
 
 STEPS, DEMONSTRATIONS, CLONING, EPISODES = 1_000_000, 3_000, 4_000, 500
@@ -74,6 +75,8 @@ def trial(t: Trial) -> Mapping[str, float]:
         its = settings | {"algo.discount": discount, "env.kwargs": {"words": words, **world}}
         agent = judged("operant.grounded:Moves", lambda _: None, seed=t.seed, total_steps=256 if small else STEPS,
                        settings=its).agent  # fmt: skip
+    if agent is not None:
+        filmed(t, agent, "operant.grounded:Moves", words=words, split="test")
     splits = {"error": "test", "error in training": "train"}
     return {key: error(agent, words, split, 32 if small else EPISODES, t.seed) for key, split in splits.items()}
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from operant.grounded import ends_well, judged
+from operant.recipes.filming import filmed
 from operant.recipes.recipe import Trial
 
 EPISODES = 1_000
@@ -33,6 +34,7 @@ def reads(
     its |= {"env.num": 8, "algo.horizon": 8, "algo.batch": 32, "policy.text_size": 8} if t.miniature else {}
     name, total = f"operant.grounded:{world}", 128 if t.miniature else steps
     agent = judged(name, lambda _: None, seed=t.seed, total_steps=total, settings=its).agent
+    filmed(t, agent, name, **next(iter(splits.values())))
     episodes, num = (8, 8) if t.miniature else (EPISODES, 64)
     return {key: ends_well(agent, name, episodes, t.seed, num=num, **kwargs) for key, kwargs in splits.items()}
 

@@ -11,6 +11,7 @@ from operant.data.streams import Streams
 from operant.env.spaces import Observations
 from operant.grounded import Errand, Tidied, errand_view, judged
 from operant.recipes.claims import Claim
+from operant.recipes.filming import filmed
 from operant.recipes.recipe import Recipe, Trial
 
 STEPS, EPISODES, NUM = 1_000_000, 500, 50
@@ -39,6 +40,7 @@ def trial(t: Trial) -> Mapping[str, float]:
     its = SETTINGS | ({"env.num": 4, "algo.horizon": 16, "algo.batch": 32} if small else {})
     name = "operant.grounded:Errand" if skill else "operant.grounded:Tidied"
     made = judged(name, lambda _: None, seed=t.seed, total_steps=128 if small else STEPS, settings=its)
+    filmed(t, made.agent, name)
     seen = Observations((Errand() if skill else Tidied()).single_observation_space)
     noise = Streams(t.seed).numpy("tidied")
 
