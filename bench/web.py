@@ -1,9 +1,10 @@
 """Agents in a browser: episodes a second, steps a second of a context, and memory of eight contexts.
 
 Scripts that know what to do play seven tasks of MiniWoB++ through the contract of worlds (`reset`, `step`, `close`),
-`--flight` episodes at a time. Memory is the proportional share (PSS) of the browser's processes.
+`--flight` episodes at a time. Memory is the proportional share (PSS) of the browser's processes. `--case sites` times
+how our own sites are reset: their database alone, an episode without a browser, and one in a context that is there.
 
-Prints one JSON line.
+Prints one JSON line a case.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import json
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +61,57 @@ async def _steps(world: Any, scenario: Scenario, seconds: float) -> float:
     return count / taken
 
 
+async def _resets(world: Any, scenarios: Sequence[Scenario]) -> list[float]:
+    """Milliseconds of each reset of a session."""
+    taken: list[float] = []
+    for scenario in scenarios:
+        session = world.open(scenario)
+        start = time.perf_counter()
+        await session.reset()
+        taken.append(1e3 * (time.perf_counter() - start))
+        await session.close()
+    return taken
+
+
+def sites(rounds: int) -> None:
+    """Resets of the three sites, and steps a second without a browser."""
+    from operant.agents.store import Store
+    from operant.agents.web.sites.database import NOW
+    from operant.agents.web.sites.server import Harbour
+
+    plain: Any = load_world("web", {"engine": "plain", "turns": 1_000_000})
+    scenarios = [plain.scenarios("train")[k] for k in range(0, 300, 6)]
+    taken: list[float] = []
+    for case in [plain.of_scenario(scenario) for scenario in scenarios] * rounds:
+        start = time.perf_counter()
+        Harbour(Store(case.snapshot, NOW)).store.close()
+        taken.append(1e3 * (time.perf_counter() - start))
+    real = load_world("web")
+    for scenario in scenarios:  # its cases, drawn before the clock runs
+        real.open(scenario)
+    asyncio.run(_resets(real, scenarios[:3]))  # warm: a context is made
+    found = {
+        "database_ms": statistics.median(taken), "database_worst_ms": max(taken),
+        "plain_ms": statistics.median(asyncio.run(_resets(plain, scenarios * rounds))),
+        "chromium_ms": statistics.median(asyncio.run(_resets(real, scenarios * rounds))),
+        "plain_steps_per_s": asyncio.run(_steps(plain, scenarios[0], float(rounds))),
+    }  # fmt: skip
+    say(f"  sites: a database in {found['database_ms']:.2f} ms, an episode in {found['plain_ms']:.1f} ms")
+    say(f"  {found['chromium_ms']:.1f} ms in a browser; {found['plain_steps_per_s']:,.0f} steps/s without one")
+    print(json.dumps({"bench": "web", "case": "sites", "templates": len(plain.templates)} | found))
+
+
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--flight", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--case", choices=["miniwob", "sites"], default="miniwob")
     args = parser.parse_args()
     quiet()
+    if args.case == "sites":
+        return sites(args.rounds)
     world: Any = load_world("miniwob/scripted", {"train": 4, "turns": 1000})
     played = [(scenario, list(world.oracle(scenario))) for scenario in world.scenarios("train")]
     asyncio.run(rate(world, played, args.flight, 1.0))  # warm: contexts are made

@@ -27,7 +27,7 @@ JITTED = re.compile(
 
 ROOMS = {
     "grounded": 1910, "vision": 1390, "design": 1320, "robots": 620, "games": 1040, "search": 835,
-    "recipes": 4330, "agents": 5900, "algo": 5, "cli": 3520, "config": 1510, "control": 10090,
+    "recipes": 4330, "agents": 7680, "algo": 5, "cli": 3520, "config": 1510, "control": 10090,
     "data": 1072, "env": 3870, "language": 14070, "math": 1385, "run": 2960, "tabular": 1690,
     "view": 3630, "workers": 1080, "": 420,
 }  # fmt: skip

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from operant.agents.text.calculator import Calculator as Calculator
     from operant.agents.text.grid import Grid as Grid
     from operant.agents.text.quests import Quests as Quests
+    from operant.agents.web.sites.attacks import attack_rates as attack_rates
+    from operant.agents.web.sites.world import Sites as Sites
     from operant.workers.sandbox import Limits as Limits
     from operant.workers.sandbox import Refused as Refused
     from operant.workers.sandbox import Sandbox as Sandbox
@@ -45,6 +47,8 @@ __getattr__, __dir__ = face(
         "operant.agents.text.calculator": "Calculator",
         "operant.agents.text.grid": "Grid",
         "operant.agents.text.quests": "Quests",
+        "operant.agents.web.sites.attacks": "attack_rates",
+        "operant.agents.web.sites.world": "Sites",
         "operant.workers.sandbox": "Limits Refused Sandbox",
     }
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from operant.config.errors import ConfigError
@@ -40,3 +40,30 @@ def number(name: str, value: Any, low: float, high: float, *, whole: bool = Fals
         what = "a whole number" if whole else "a number"
         raise ConfigError(f"option {name} is {value!r}: give {what} from {low:g} to {high:g}")
     return value
+
+
+def one_of(name: str, value: Any, known: Iterable[Any]) -> Any:
+    """An option that is one of these.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    if value not in (known := [*known]):
+        hint = nearest_are(str(value), map(str, known)) or f": there is {', '.join(map(str, known))}"
+        raise ConfigError(f"option {name} is {value!r}{hint}")
+    return value
+
+
+def picked(names: str, known: Sequence[str], groups: Mapping[str, Sequence[str]], what: str) -> list[str]:
+    """The tasks that names of tasks and of groups, with commas between them, stand for; all where there is none.
+
+    Raises:
+        ConfigError: for a name that there is not.
+    """
+    found: dict[str, None] = {}
+    for name in filter(None, (part.strip() for part in names.split(","))):
+        if name not in known and name not in groups:
+            hint = nearest_are(name, [*known, *groups]) or f"; tags are {', '.join(sorted(groups))}"
+            raise ConfigError(f"{what} has no task and no tag {name!r}{hint}")
+        found |= dict.fromkeys([name] if name in known else groups[name])
+    return [*found] or [*known]

@@ -6,6 +6,7 @@ databases: `changes` costs as much as there are writes.
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,6 +91,11 @@ class Store:
             lines: Sequence[list[Value]] = [[row[name] for name in names] for row in rows]
             self._connection.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", lines)
 
+    def make(self, table: str, id: int, **values: Value) -> None:
+        """Change a row as it is from the world's beginning: no change, no minute."""
+        sets = ", ".join(f"{name} = ?" for name in values)
+        self._connection.execute(f"UPDATE {table} SET {sets} WHERE id = ?", (*values.values(), id))
+
     def begin(self) -> None:
         """Write what `fill` adds at once; `end` must follow."""
         self._connection.execute("BEGIN")
@@ -109,8 +115,7 @@ class Store:
     def update(self, table: str, id: int, **values: Value) -> None:
         """Change a row."""
         self._note(table, id, self.get(table, id))
-        sets = ", ".join(f"{name} = ?" for name in values)
-        self._connection.execute(f"UPDATE {table} SET {sets} WHERE id = ?", (*values.values(), id))
+        self.make(table, id, **values)
 
     def delete(self, table: str, id: int) -> None:
         """Remove a row."""
@@ -125,3 +130,14 @@ class Store:
         """What is not as it was at the beginning, row by row."""
         found = [Change(table, id, before, self.get(table, id)) for (table, id), before in self._before.items()]
         return [change for change in found if change.before != change.after]
+
+    def digest(self, *more: Any) -> str:
+        """Equal where the changes are, and what else there is."""
+        changes = sorted((c.table, c.id, sorted((c.after or {}).items())) for c in self.changes())
+        return hashlib.sha256(repr((changes, *more)).encode()).hexdigest()[:16]
+
+
+def like(text: str) -> str:
+    """A pattern of LIKE for what holds a text."""
+    plain = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{plain}%"

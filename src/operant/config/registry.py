@@ -102,6 +102,7 @@ WORLDS: dict[str, str] = {
     "miniwob": "operant.agents.web.miniwob:make",
     "text": "operant.agents.text.world:make",
     "verifiers": "operant.agents.adapters.verifiers:make",
+    "web": "operant.agents.web.sites.world:make",
 }
 """Worlds of many turns: name, or what stands before its first slash, → `module:make`, called with what stands behind
 (`make(variant, **options)` returns an `operant.language.World`)."""

@@ -199,12 +199,6 @@ class Desk:
         return {"message": f"logged in to {app}"}
 
 
-def like(text: str) -> str:
-    """A pattern of LIKE for what holds a text."""
-    plain = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{plain}%"
-
-
 def filled(text: str, name: str) -> str:
     """A text that is not blank. Raises ApiError 422 otherwise."""
     if not text.strip():

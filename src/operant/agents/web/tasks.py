@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from operant.agents.options import picked
 from operant.agents.web.action import Action, action_of
 from operant.agents.web.nodes import Node
-from operant.config.errors import ConfigError
-from operant.config.suggest import nearest_are
 
 _DRAG = (
     "daily-calendar drag-box drag-circle drag-cube drag-items drag-items-grid drag-shapes drag-shapes-2 "
@@ -67,15 +66,8 @@ def tasks_of(names: str) -> list[str]:
     Raises:
         ConfigError: for a name that there is not.
     """
-    found: dict[str, None] = {}
-    tags = sorted({tag for own in TAGS.values() for tag in own})
-    for name in filter(None, (part.strip() for part in names.split(","))):
-        own = [name] if name in TAGS else [*SCRIPTS] if name == "scripted" else [t for t in TAGS if name in TAGS[t]]
-        if not own:
-            hint = nearest_are(name, [*TAGS, *tags, "scripted"]) or f"; tags are scripted, {', '.join(tags)}"
-            raise ConfigError(f"MiniWoB++ has no task and no tag {name!r}{hint}")
-        found |= dict.fromkeys(own)
-    return [*found] or [*TAGS]
+    groups = {tag: [t for t in TAGS if tag in TAGS[t]] for own in TAGS.values() for tag in own}
+    return picked(names, [*TAGS], groups | {"scripted": [*SCRIPTS]}, "MiniWoB++")
 
 
 # ------------------------------------------------------------------------------------- scripts for seven tasks

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from operant.agents.desk.endpoints import ApiError, Desk, endpoint, filled, like
-from operant.agents.store import Row
+from operant.agents.desk.endpoints import ApiError, Desk, endpoint, filled
+from operant.agents.store import Row, like
 
 ALL = "SELECT id, title, day, start, minutes, place, status FROM events"
 SOONEST = "ORDER BY day, start, id"

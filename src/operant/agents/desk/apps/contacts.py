@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from operant.agents.desk.endpoints import ApiError, Desk, endpoint, filled, like
-from operant.agents.store import Row
+from operant.agents.desk.endpoints import ApiError, Desk, endpoint, filled
+from operant.agents.store import Row, like
 
 ALL = "SELECT id, name, number, email, relation, birthday FROM contacts"
 

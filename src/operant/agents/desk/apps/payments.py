@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from operant.agents.desk.endpoints import ApiError, Desk, cents, endpoint, like
-from operant.agents.store import Row
+from operant.agents.desk.endpoints import ApiError, Desk, cents, endpoint
+from operant.agents.store import Row, like
 
 USERS = "SELECT username, name, number, friend FROM users"
 PAID = "SELECT id, sender, receiver, amount, note, at, liked FROM transactions"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from operant.agents.desk.endpoints import ApiError, Desk, endpoint, like
-from operant.agents.store import Row
+from operant.agents.desk.endpoints import ApiError, Desk, endpoint
+from operant.agents.store import Row, like
 
 ALL = "SELECT id, name, category, price, rating, stock FROM products"
 
