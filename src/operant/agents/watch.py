@@ -90,7 +90,7 @@ def chosen(world: World, split: str, instruction: str, number: int | None) -> Sc
     if not len(scenarios):
         raise ConfigError(f"{world.name} has no scenarios in the split {split}")
     if number is not None:
-        if number >= len(scenarios):
+        if not 0 <= number < len(scenarios):
             raise ConfigError(f"--scenario is {number}, and {world.name} has {len(scenarios)} in {split}, from 0 on")
         return scenarios[number]
     if not instruction:

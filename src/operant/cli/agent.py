@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from operant.cli.say import asked, say, tell
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, shown
+from operant.config.registry import is_code
 from operant.config.write import json_text
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ def verb(args: argparse.Namespace) -> None:
     from operant.agents.harness.agents import AGENTS, played
     from operant.agents.harness.episode import Episode
     from operant.agents.harness.traces import read, write
+    from operant.run.disk import may_write
 
+    if args.out is not None:
+        may_write(args.out)
     stored = None if args.replay is None else read(args.replay)
     head = _head(args, stored)
     world, scenario = _place(args, head)
@@ -57,7 +61,12 @@ def _head(args: argparse.Namespace, stored: Trace | None) -> dict[str, Any]:
             raise ConfigError("give --world NAME and --model MODEL, or --replay FILE (--branch N is of a FILE)")
         return {"world": args.world, "options": args.overrides, "split": args.split, "scenario": args.scenario}
     head = {name: stored.head[name] for name in ("world", "options", "split", "scenario")}
-    if ":" in str(head["world"]) and args.world != head["world"]:
+    given = {"world": args.world, "options": args.overrides or None, "split": args.split, "scenario": args.scenario}
+    if other := [name for name, value in given.items() if value is not None and value != head[name]]:
+        raise ConfigError(f"{args.replay} has a {other[0]} of its own, {shown(head[other[0]])}: leave yours out")
+    if args.instruction:
+        raise ConfigError(f"{args.replay} has a task of its own: leave out {shown(args.instruction)}")
+    if is_code(head["world"]) and args.world is None:
         raise ConfigError(f"{args.replay} is of a world that is code; to run it, give --world {head['world']}")
     if args.branch is not None and (args.branch > len(stored.said) or args.model is None):
         raise ConfigError(f"--branch is a turn of {args.replay}, from 0 to {len(stored.said)}, and needs --model MODEL")
@@ -72,7 +81,8 @@ def _place(args: argparse.Namespace, head: dict[str, Any]) -> tuple[World, Scena
 
     cfg = resolve("grpo", head["world"], overrides={"model.path": "none", **head["options"]}).config
     world = load_world(head["world"], cfg.model_dump()["task"]["options"])
-    head["split"] = head["split"] or ("test" if "test" in world.splits else world.splits[-1])
+    if head["split"] is None:
+        head["split"] = "test" if "test" in world.splits else world.splits[-1]
     return world, chosen(world, head["split"], args.instruction, head["scenario"])
 
 

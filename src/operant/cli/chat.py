@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import queue
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from operant.cli.say import say, tell
 from operant.config.errors import ConfigError, OperantError
 from operant.config.streams import is_terminal
+from operant.config.text import home_path
 from operant.language.serve.speaker import compile_ahead, prompt_of, sampling_of, seed_of, speaker
 from operant.run.interrupt import only_ctrl_c
+from operant.run.log import append_log
 
 if TYPE_CHECKING:
     from operant.language.model.language_model import LanguageModel
@@ -159,11 +159,7 @@ class Chat:
             raise ConfigError("/save needs the name of a file, as in /save talk.jsonl")
         if not any(m["role"] == "assistant" for m in self.messages):
             raise ConfigError("nothing was said yet that could be kept")
-        try:
-            with Path(file).expanduser().open("a", encoding="utf-8") as out:
-                out.write(json.dumps({"messages": self.messages}, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise ConfigError(f"{file}: cannot be written ({error.strerror})") from None
+        append_log(home_path(file), {"messages": self.messages}, ascii_only=False)
         say(f"(kept in {file})")
 
 

@@ -106,7 +106,7 @@ def _refused(error: OSError) -> int:
     """What the system did not let be written, in words. Raises what is no such refusal."""
     if error.errno is None and (full := _no_room(error)) is not None:
         return full
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO):
+    if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EIO):
         raise error
     if error.filename is None:
         _forget_output()

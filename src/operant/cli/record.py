@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,9 @@ from operant.cli.grammar import Override
 from operant.cli.say import say, tell
 from operant.config.errors import ConfigError
 from operant.config.fields import leaves
+from operant.config.registry import is_code
 from operant.config.schema import CopiesConfig, RunConfig
-from operant.config.text import absolute_path
+from operant.config.text import absolute_path, command
 from operant.config.write import json_text
 
 if TYPE_CHECKING:
@@ -63,17 +63,21 @@ def add_recording(verbs: Any) -> None:
 
 def record(args: argparse.Namespace) -> None:
     """Record episodes, and say what to do with them."""
+    from operant.env.inprocess import close
     from operant.env.make import make_one
     from operant.env.minari import write_data
     from operant.env.record import data_of
+    from operant.run.disk import may_write
 
-    out = absolute_path(args.out)
-    if out.exists():
-        raise ConfigError(f"{args.out} is there already: name another folder, --out NAME")
+    out = may_write(absolute_path(args.out))
     if args.policy and args.script:
         raise ConfigError("--policy and --script both say who acts: give one")
-    by_hand = not (args.policy or args.script)
-    made, kwargs = _policy(args) if args.policy else (None, {})
+    by_hand = args.policy is None and args.script is None
+    if (args.keys or args.fps) and not by_hand:
+        raise ConfigError("--keys and --fps are for a person who plays, and here none does: leave them out")
+    if args.stochastic and args.policy is None:
+        raise ConfigError("--stochastic is for a policy, and here none acts: leave it out, or name one, --policy RUN")
+    made, kwargs = _policy(args) if args.policy is not None else (None, {})
     kwargs = {**kwargs, **_kwargs(args)}
     wrappers = getattr(made.config.env, "wrappers", ()) if made is not None else ()
     env = make_one(args.env, kwargs, "rgb_array" if by_hand else None, wrappers, measured=True)
@@ -83,12 +87,12 @@ def record(args: argparse.Namespace) -> None:
             raise ConfigError("no episode was played to its end, and nothing is written")
         data = data_of(env, args.env, episodes)
     finally:
-        env.close()
+        close(env, args.env)
     write_data(data, out, by=args.policy or args.script or "a person")
     say(f"Recorded {len(data)} episodes, {data.steps:,} steps, mean return {data.returns.mean():.1f}.")
     tell(args.out)
-    words = ["operant", "train", "bc", args.env, "--data", str(args.out)]
-    say(f"Next: operant data show {shlex.quote(str(args.out))}, or {shlex.join(words)}")
+    then = command("train", "bc", args.env, "--data", args.out)
+    say(f"Next: {command('data', 'show', args.out)}, or {then}")
 
 
 def _by_hand(args: argparse.Namespace, env: Env) -> list[Episode]:
@@ -140,7 +144,10 @@ def _policy_act(args: argparse.Namespace, run: Any, generator: Any) -> tuple[Act
     drawn = generator if args.stochastic else None
 
     def act(obs: Any, info: dict[str, Any]) -> Any:
-        return policy.act(obs, mask=info.get("action_mask") if masked else None, generator=drawn)
+        try:
+            return policy.act(obs, mask=info.get("action_mask") if masked else None, generator=drawn)
+        except ValueError as error:
+            raise ConfigError(f"{args.policy} does not fit {args.env}: {error}") from error
 
     return act, lambda _: policy.forget()
 
@@ -169,8 +176,14 @@ def data(args: argparse.Namespace) -> int | None:
 
     from operant.env.check_data import check_data
     from operant.env.minari import read_data
+    from operant.run.disk import may_write
     from operant.view.data_page import summary
 
+    if args.film is not None and not args.env:
+        raise ConfigError("a film needs its environment, which no file of a stranger's names for you: --env ID")
+    for file, kind in ((args.out, ".html"), (args.film, ".mp4")):
+        if file is not None:
+            may_write(file, kind)
     found = read_data(args.name)
     spec = gymnasium.registry.get(args.env or found.env_id)
     problems = check_data(found, limit=None if spec is None else spec.max_episode_steps)
@@ -191,7 +204,8 @@ def data(args: argparse.Namespace) -> int | None:
         tell(write_data_page(absolute_path(args.out), found, problems))
     if args.film is not None:
         tell(_film(args, found))
-    say(f"Next: operant train bc {args.env or found.env_id or 'ENV'} --data {shlex.quote(args.name)}")
+    named = "ENV" if is_code(found.env_id) else found.env_id  # no file chooses what a person runs
+    say(f"Next: {command('train', 'bc', args.env or named or 'ENV', '--data', args.name)}")
     return None
 
 
@@ -208,8 +222,6 @@ def _tell(found: DataSet, told: dict[str, Any]) -> None:
 
 def _film(args: argparse.Namespace, found: DataSet) -> Path:
     """A film of the best episode: its actions done once more from its seed."""
-    if not args.env:
-        raise ConfigError("a film needs its environment, which no file of a stranger's names for you: --env ID")
     from operant.view.data_page import film_best
 
     return film_best(found, args.env, absolute_path(args.film))

@@ -12,7 +12,7 @@ def nearest(name: str, candidates: Iterable[str], most: int = 1, cutoff: float =
     Capital letters count as small ones.
     """
     known = {candidate.lower(): candidate for candidate in candidates}
-    return [known[match] for match in get_close_matches(name.lower(), known, n=most, cutoff=cutoff)]
+    return [known[match] for match in get_close_matches(str(name).lower(), known, n=most, cutoff=cutoff)]
 
 
 def did_you_mean(names: Sequence[str]) -> str:

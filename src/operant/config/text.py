@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from contextlib import suppress
 from pathlib import Path
 
 STEERING = re.compile(
@@ -28,6 +30,24 @@ def absolute_path(path: Path | str) -> Path:
     many = len(path.parts) > 1  # runs of one folder count as one
     _GIVEN[str(whole.parent if many else whole)] = str(path.parent if many else path)
     return whole
+
+
+def whole(text: str) -> str:
+    """The text with a replacement character for each half of one, which nobody can write down or send on."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def home_path(path: Path | str) -> Path:
+    """The path, whose ~ is a home, where there is such a user."""
+    path = Path(path)
+    with suppress(RuntimeError):
+        return path.expanduser()
+    return path
+
+
+def command(*words: object) -> str:
+    """A command line of ours to be copied, its words quoted for a shell: names of others stand in it."""
+    return shlex.join(["operant", *map(str, words)])
 
 
 def clean(text: object, *, lines: bool = True) -> str:

@@ -18,8 +18,12 @@ def is_jsonl(name: str) -> bool:
     return name.endswith((".jsonl", ".jsonl.gz"))
 
 
-def lines(path: Path | str) -> Iterator[tuple[str, dict[str, Any]]]:
+def lines(path: Path | str, *, cut: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each line's place (file:line) and object; empty lines are left out, files ending in .gz are unpacked.
+
+    Args:
+        path: the file.
+        cut: leave out a last line that is not whole, as a kill leaves one.
 
     Raises:
         ConfigError: if the file cannot be read, or a line is not a JSON object.
@@ -36,6 +40,8 @@ def lines(path: Path | str) -> Iterator[tuple[str, dict[str, Any]]]:
                     if "\\ud" in line.lower():  # half of a character is no text, and no tokenizer takes it
                         json.dumps(found, ensure_ascii=False).encode()
                 except ValueError as error:
+                    if cut and not line.endswith("\n"):
+                        return
                     raise ConfigError(f"{where}: not JSON ({error})") from error
                 if not isinstance(found, dict):
                     raise ConfigError(f"{where}: a JSON object belongs here, not {line.strip()[:40]}")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from operant.config.bounded import loads, read_bytes
-from operant.config.errors import DiskError, NonFiniteError, OperantError
+from operant.config.errors import ConfigError, DiskError, NonFiniteError, OperantError
 from operant.config.resolve import resolve
 from operant.config.write import json_text
 from operant.design.expression import ExpressionError
@@ -31,10 +31,15 @@ from operant.env import EnvLike
 from operant.run import checkpoint, launch
 from operant.run.folder import RunFolder, write_json
 from operant.run.job import Position
-from operant.run.schemas import position
+from operant.run.log import append_log, read_log, rewrite_log
+from operant.run.schemas import NUMBER, position, read_json
 from operant.run.sources import located
 
 NAME = "operant.design.rewarded:make"
+ROW: dict[str, tuple[type, ...]] = {"step": (int,), "components": (dict,), "human": NUMBER, "episodes": (int,)}
+OUTCOME: dict[str, tuple[type, ...]] = {
+    "score": NUMBER, "components": (dict,), "scores": (list,), "lengths": (list,), "error": (str,)
+}  # fmt: skip
 QUIET: Mapping[str, Any] = {"save.videos": False, "save.report": False, "eval.episodes": 1}
 
 
@@ -85,7 +90,7 @@ def train_on(candidate: Candidate, folder: Path | str, *, task: Task | None = No
         rewarding(candidate.reward, its, candidate.kind).close()  # what is no reward needs no run
         with logged() as ledger:
             _run(candidate, its, folder, ledger)
-        outcome = outcome_of(_rows(folder / "components.jsonl"))
+        outcome = outcome_of(read_log(folder / "components.jsonl", ROW))
     except OperantError as error:
         outcome = Outcome(score=FAILED, error=str(_its_fault(error)))
     write_json(folder / "outcome.json", asdict(outcome))
@@ -97,7 +102,7 @@ def prepare(candidate: Candidate, task: Task, folder: Path) -> None:
     path = folder / "candidate.json"
     its = {"score": task.score, "scored": task.scored, "settings": dict(task.settings)}
     whole = loads(json_text({"candidate": asdict(candidate), "task": its}))
-    before = loads(read_bytes(path)) if path.is_file() else {}
+    before = read_json(path, {}) if path.is_file() else {}
     if before == whole:
         return
     if before:
@@ -134,11 +139,10 @@ def _run(candidate: Candidate, task: Task, folder: Path, ledger: Ledger) -> None
         launch.start(resolved, env=env, runs=folder / "runs", quiet=True, on_metrics=tell)
     else:
         run, step = found
-        kept = [row for row in _rows(log) if row["step"] <= step]
-        log.write_text("".join(json_text(row) + "\n" for row in kept), encoding="utf-8")
+        rewrite_log(log, (row for row in read_log(log, ROW) if row["step"] <= step))
         if RunFolder(run).info()["status"] != "finished":
             launch.resume(run, env=None if isinstance(env, str) else env, trust=True, quiet=True, on_metrics=tell)
-    if not log.is_file() or _rows(log)[-1]["step"] < candidate.total_steps:
+    if not (rows := read_log(log, ROW)) or rows[-1]["step"] < candidate.total_steps:
         raise DiskError(f"{log} lacks the end of the run: is the disk full? The same command goes on.")
 
 
@@ -155,8 +159,7 @@ def _env(candidate: Candidate, task: Task) -> EnvLike:
 
 def _append(log: Path, ledger: Ledger, row: Mapping[str, float]) -> None:
     """Log what a ledger has of an iteration."""
-    with log.open("a", encoding="utf-8") as file:
-        file.write(json_text({"step": int(row["step"])} | ledger.row()) + "\n")
+    append_log(log, {"step": int(row["step"])} | ledger.row())
 
 
 def _stopped(runs: Path) -> tuple[Path, int] | None:
@@ -172,17 +175,13 @@ def _stopped(runs: Path) -> tuple[Path, int] | None:
     return None
 
 
-def _rows(log: Path) -> list[dict[str, Any]]:
-    """Its whole lines: a kill may have left half of one."""
-    if not log.is_file():
-        return []
-    whole = log.read_bytes().rpartition(b"\n")[0]
-    return [loads(line) for line in whole.splitlines()]
-
-
 def read_outcome(path: Path) -> Outcome:
-    """What `train_on` wrote."""
-    return Outcome(**loads(read_bytes(path)))
+    """What `train_on` wrote. Raises ConfigError if it is damaged."""
+    found = read_json(path, OUTCOME)
+    try:
+        return Outcome(**found)
+    except TypeError as error:
+        raise ConfigError(f"{path} is damaged ({error}); remove it, and it is made again") from None
 
 
 def main(arguments: Sequence[str]) -> int:

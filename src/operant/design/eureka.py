@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from operant.config.bounded import loads, read_bytes
+from operant.config.bounded import load_json, read_bytes
 from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.data.streams import Streams
 from operant.design.child import Candidate, prepare, read_outcome, train_on
@@ -31,6 +31,7 @@ from operant.design.rewarded import Kind
 from operant.design.tasks import TASKS, Task
 from operant.run.folder import write_json
 from operant.run.job import Say, silent
+from operant.run.schemas import read_json
 from operant.workers.kept import end_kept, start_kept
 
 POLL = 0.1
@@ -134,7 +135,7 @@ def _agree(task: Task, proposer: Proposer, cfg: Search, home: Path) -> None:
     }  # fmt: skip
     path = home / "search.json"
     if path.is_file():
-        before = loads(read_bytes(path))
+        before = read_json(path, {})
         if changed := [name for name in what if before.get(name) != what[name]]:
             raise ConfigError(f"{home} holds a search with another {', '.join(changed)}: name another folder")
         return
@@ -152,7 +153,13 @@ def _proposals(
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, proposer.propose(feedback, cfg.samples, streams, iteration))
-    return [str(text) for text in loads(read_bytes(path))]
+    try:
+        found: Any = load_json(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} is damaged ({error}); remove it, and it is asked for again") from error
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):  # pyright: ignore
+        raise ConfigError(f"{path} is damaged (it holds no list of texts); remove it, and it is asked for again")
+    return found  # pyright: ignore[reportUnknownVariableType]
 
 
 def _candidate(task: Task, proposer: Proposer, cfg: Search, text: str) -> Candidate:

@@ -105,11 +105,15 @@ def _check_numbers(k: int, episode: Episode, data: DataSet, report: Report) -> N
     named = [("observation" + p, x) for p, x, _ in _leaves(data.observation_space, episode.observations)]
     named += [("action" + p, x) for p, x, _ in _leaves(data.action_space, episode.actions)]
     for name, x in [*named, ("reward", episode.rewards)]:
-        flat = x.reshape(len(x), -1)
-        if x.dtype.kind == "f" and not (finite := np.isfinite(flat).all(1)).all():
-            step = int(np.argmin(finite))
-            bad = flat[step][~np.isfinite(flat[step])][0]
-            report.error(f"the {name} is {bad}", _at(k, step), "leave the episode out, or cut it before", f"{name} nan")
+        if x.dtype.kind != "f":
+            continue
+        with np.errstate(over="ignore"):  # what is learnt from is float32
+            finite = np.isfinite(x.reshape(len(x), -1).astype(np.float32))
+        if not finite.all():
+            step = int(np.argmin(finite.all(1)))
+            bad = x.reshape(len(x), -1)[step][~finite[step]][0]
+            what = f"the {name} is {bad:g}" + (", too large for float32" if np.isfinite(bad) else "")
+            report.error(what, _at(k, step), "leave the episode out, or cut it before", f"{name} nan")
 
 
 def _check_actions(k: int, episode: Episode, space: gymnasium.Space[Any], report: Report) -> None:

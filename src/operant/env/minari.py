@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from operant.config.bounded import load_json, loads, require_regular
 from operant.config.errors import ConfigError, said
-from operant.config.text import clean
+from operant.config.text import clean, home_path
 from operant.data.memory import allow
 from operant.env.dataset import DataSet, Episode
 from operant.env.encoded import decode_space
@@ -44,7 +44,7 @@ def find_data(name: str | Path) -> Path:
     Raises:
         ConfigError: if there is none.
     """
-    given = Path(name).expanduser()
+    given = home_path(name)
     kept = Path(os.environ.get(ROOT) or Path.home() / ".minari" / "datasets") / name
     for path in (given, given / "data", kept / "data"):
         if (path / ABOUT).is_file():
@@ -74,7 +74,8 @@ def read_data(name: str | Path) -> DataSet:
             raise ValueError("it says of no episode (total_episodes)")
         name_of_env = _env_id(about)
     except _BROKEN as error:
-        raise ConfigError(f"{path / ABOUT} cannot be read: {said(error)}") from error
+        why = f"there is no {error}" if isinstance(error, KeyError) else said(error)
+        raise ConfigError(f"{path / ABOUT} cannot be read: {why}. Record or fetch it anew.") from error
     return DataSet(
         episodes=_episodes(path / FILE, count, seen, acted), observation_space=seen, action_space=acted,
         env_id=name_of_env, source=str(name),
@@ -153,7 +154,7 @@ def _episode(h5py: Any, group: Any, seen: gymnasium.Space[Any], acted: gymnasium
         terminations=flags[0] != 0,
         truncations=flags[1] != 0,
         action_mask=_array(h5py, _group(h5py, group, "infos"), KEY) if masked else None,
-        seed=int(seed) if isinstance(seed, int | np.integer) else None,
+        seed=int(seed) if isinstance(seed, int | np.integer) and seed >= 0 else None,
     )
 
 

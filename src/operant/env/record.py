@@ -10,7 +10,7 @@ import numpy as np
 
 from operant.config.errors import EnvError, user_code
 from operant.env.dataset import DataSet, Episode, stacked
-from operant.env.inprocess import Env, close
+from operant.env.inprocess import Env, close, describe
 from operant.env.make import EnvLike, make_one
 from operant.env.masks import KEY
 
@@ -31,9 +31,11 @@ class Draft:
     def __init__(self, env: Env, name: str, seed: int, longest: int) -> None:
         self.env, self.name, self.seed, self.longest = env, name, seed, longest
         with user_code(f"{name}: reset()", EnvError):
-            self.obs, self.info = env.reset(seed=seed)
-        self._seen, self._done = [_copy(self.obs)], list[Any]()
-        self._rewards, self._masks = list[float](), [self.info.get(KEY)]
+            answer: Any = env.reset(seed=seed)
+        with user_code(f"{name}: reset() returned {describe(answer)}, which cannot be recorded: it", EnvError):
+            self.obs, self.info = answer
+            self._seen, self._masks = [_copy(self.obs)], [self.info.get(KEY)]
+        self._done, self._rewards = list[Any](), list[float]()
         self.terminated = self.truncated = False
 
     @property
@@ -63,21 +65,30 @@ class Draft:
             )
         kept = _copy(action)
         with user_code(f"{self.name}: step()", EnvError):
-            self.obs, reward, self.terminated, truncated, self.info = self.env.step(action)
-        self._seen.append(_copy(self.obs))
+            answer: Any = self.env.step(action)
+        with user_code(f"{self.name}: step() returned {describe(answer)}, which cannot be recorded: it", EnvError):
+            self.obs, reward, terminated, truncated, self.info = answer
+            self._rewards.append(float(reward))
+            self._seen.append(_copy(self.obs))
+            self._masks.append(self.info.get(KEY))
+            self.terminated = bool(terminated)
+            self.truncated = not self.terminated and (bool(truncated) or len(self) >= self.longest)
         self._done.append(kept)
-        self._rewards.append(float(reward))
-        self._masks.append(self.info.get(KEY))
-        self.truncated = not self.terminated and (bool(truncated) or len(self) >= self.longest)
 
     def episode(self) -> Episode:
-        """All of it, as it stands; one that has not ended is truncated."""
+        """All of it, as it stands; one that has not ended is truncated.
+
+        Raises:
+            EnvError: if its observations are not of the observation space.
+        """
+        with user_code(f"{self.name}: the observations of an episode are not of its space: stacking them", EnvError):
+            observations = stacked(self.env.observation_space, self._seen)
         ends = np.zeros((2, len(self)), np.bool_)
         ends[:, -1] = self.terminated, not self.terminated
         masks = [self._masks[-2] if m is None else m for m in self._masks]  # the last state may have none
         told = all(m is not None for m in masks) and all(isinstance(m, np.ndarray | list) for m in masks)
         return Episode(
-            observations=stacked(self.env.observation_space, self._seen),
+            observations=observations,
             actions=stacked(self.env.action_space, self._done),
             rewards=np.array(self._rewards),
             terminations=ends[0],

@@ -127,7 +127,7 @@ def recipe(name: str) -> Recipe:
     Raises:
         ConfigError: if there is none, it is not built yet, or the system is on paper only.
     """
-    name = "-".join(name.lower().split())  # as papers write it: R1-V, Think or Not Think
+    name = "-".join(str(name).lower().split())  # as papers write it: R1-V, Think or Not Think
     if name in ON_PAPER:
         why, command = ON_PAPER[name]
         raise ConfigError(f"{name} is on paper only: {why}. The nearest thing that runs: {command}")

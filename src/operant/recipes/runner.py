@@ -14,15 +14,19 @@ from typing import Any
 
 from operant.config.errors import ConfigError
 from operant.config.suggest import nearest_are
-from operant.config.write import json_text
-from operant.data.jsonl import lines
 from operant.recipes.claims import Verdict
 from operant.recipes.recipe import Recipe, Trial
 from operant.recipes.registry import recipe
+from operant.run.disk import writing
 from operant.run.folder import provenance, write_json
 from operant.run.job import Say, silent
+from operant.run.log import append_log, read_log
+from operant.run.schemas import NUMBER
 
 ROOM = "operant.recipes."
+ROW: dict[str, tuple[type, ...]] = {
+    "arm": (str,), "seed": (int,), "spec": (str,), "metrics": (dict,), "seconds": NUMBER
+}  # fmt: skip
 FORM = (f"{ROOM}claims", f"{ROOM}recipe")
 """What every recipe is written in: it says nothing about how one runs."""
 
@@ -67,19 +71,23 @@ def run(
         say: given a line for the person who waits.
 
     Raises:
-        ConfigError: if there is no such recipe or arm, or it takes no model.
+        ConfigError: if there is no such recipe or arm, it has not so many seeds, takes no model, or a kept row is none.
+        DiskError: if the disk refuses.
     """
     its = recipe(name)
     if unknown := [arm for arm in arms if arm not in its.arms]:
         known = ", ".join(its.arms)
         raise ConfigError(f"{its.name} has no arm {unknown[0]}{nearest_are(unknown[0], its.arms)}. It has {known}")
+    if seeds is not None and not 1 <= seeds <= len(its.seeds):
+        raise ConfigError(f"{its.name} has the seeds {', '.join(map(str, its.seeds))}, not {seeds} of them")
     if model is not None and not its.takes_model:
         raise ConfigError(f"{its.name} takes no model: leave out --model")
     spec = spec_of(its, miniature=miniature, model=model)
     home = Path(runs) / f"recipe-{its.name}{'-miniature' if miniature else ''}"
-    home.mkdir(parents=True, exist_ok=True)
+    with writing(home, 0):
+        home.mkdir(parents=True, exist_ok=True)
     kept = home / "rows.jsonl"
-    rows = [row for _, row in lines(kept) if row.get("spec") == spec] if kept.exists() else []
+    rows = [row for row in read_log(kept, ROW) if row["spec"] == spec]
     there = {(row["arm"], row["seed"]) for row in rows}
     for seed in its.seeds[:seeds]:
         for arm in (a for a in its.arms if a in arms or not arms):
@@ -87,8 +95,7 @@ def run(
                 continue
             trial = Trial(arm=arm, seed=seed, folder=home / f"{arm}-s{seed}", miniature=miniature, model=model, say=say)
             rows.append(_row(its, trial, spec))
-            with kept.open("a", encoding="utf-8") as file:
-                file.write(json_text(rows[-1]) + "\n")
+            append_log(kept, rows[-1])
             say(f"{its.name}, {arm}, seed {seed}: {told(rows[-1]['metrics'])} ({rows[-1]['seconds']:.1f} s)")
     verdicts = [claim.verdict(rows, its.seeds) for claim in its.claims]
     result = Result(recipe=its, spec=spec, rows=rows, verdicts=verdicts, folder=home)

@@ -8,8 +8,10 @@ from pathlib import Path
 from statistics import fmean
 
 from operant.api import Run
-from operant.config.write import json_text
-from operant.data.jsonl import lines
+from operant.run.log import append_log, read_log
+from operant.run.schemas import NUMBER
+
+NOTE: dict[str, tuple[type, ...]] = {"model": (str,), "seconds": NUMBER}
 
 
 def in_stages(notes: Path, count: int, base: str, one: Callable[[int, str], Run]) -> tuple[str, dict[str, float]]:
@@ -25,13 +27,12 @@ def in_stages(notes: Path, count: int, base: str, one: Callable[[int, str], Run]
         one: trains stage k, from a model.
     """
     model, numbers = base, dict[str, float]()
-    done = [note for _, note in lines(notes)] if notes.exists() else []
+    done = read_log(notes, NOTE)
     for number in range(count):
         if number >= len(done):
             began, run = time.perf_counter(), one(number, model)
             note = {"model": str(run.path), "seconds": time.perf_counter() - began, **learnt(run)}
-            with notes.open("a", encoding="utf-8") as file:
-                file.write(json_text(note) + "\n")
+            append_log(notes, note)
             done.append(note)
         told = dict(done[number])
         model, seconds = str(told.pop("model")), numbers.get("seconds", 0.0) + told.pop("seconds")

@@ -16,10 +16,8 @@ import torch
 from torch import Tensor
 
 from operant.config.errors import ConfigError
-from operant.config.write import json_text
 from operant.control.ppo import adam, ppo
 from operant.control.setup import on_policy
-from operant.data.jsonl import lines
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics, Trajectory
 from operant.env import EnvLike
@@ -30,8 +28,10 @@ from operant.robots.randomisation import Randomised
 from operant.robots.settings import ADRConfig, ADRRun
 from operant.run.evaluate import Evaluator
 from operant.run.job import Job, Position, Say, silent
+from operant.run.log import append_log, read_log, rewrite_log
 
 NAME = "adr"
+ROW: dict[str, tuple[type, ...]] = {"decision": (int,)}
 
 
 class ADR:
@@ -78,12 +78,10 @@ class ADR:
         file = run / "adr.jsonl"
         if not self._trimmed and file.exists():
             first = self.decided - len(self.rows)
-            kept = [row for _, row in lines(file) if row.get("decision", first) < first]
-            file.write_text("".join(json_text(row) + "\n" for row in kept), encoding="utf-8")
+            rewrite_log(file, (row for row in read_log(file, ROW) if row["decision"] < first))
         self._trimmed = True
         if self.rows:
-            with file.open("a", encoding="utf-8") as out:
-                out.writelines(json_text(row | {"step": step}) + "\n" for row in self.rows)
+            append_log(file, *(row | {"step": step} for row in self.rows))
         self.rows = []
 
     def tensors(self) -> dict[str, Tensor]:

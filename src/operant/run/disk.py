@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from safetensors import SafetensorError
 
-from operant.config.errors import DiskError, OperantError, said
+from operant.config.errors import ConfigError, DiskError, OperantError, said
 from operant.data.memory import allow
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -93,6 +93,29 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         with suppress(OSError):
             aside.unlink()
         raise
+
+
+def may_write(path: Path, *kinds: str) -> Path:
+    """A path that a person gives for what is yet to be made, seen before the work: it can be, and nothing is lost.
+
+    Args:
+        path: of a file or a folder.
+        kinds: ends of names whose files are replaced; what else is there already is not.
+
+    Raises:
+        ConfigError: if something is there, or what is above it is no folder that may be written.
+    """
+    try:
+        if path.is_dir() or (os.path.lexists(path) and path.suffix not in kinds):
+            raise ConfigError(f"{path} is there already: name another, or move it away")
+        os.lstat(above := next(p for p in path.absolute().parents if os.path.lexists(p)))
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+            raise ConfigError(f"{path} cannot be written, as {above} is no folder that you may write: name another")
+        with suppress(FileNotFoundError):
+            os.lstat(path)  # the system says where the name is none
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be written ({said(error)}): name another") from None
+    return path
 
 
 def linked(source: Path, target: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -27,6 +26,7 @@ from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.config.text import absolute_path
 from operant.config.write import json_text
 from operant.run.disk import replace_file, writing
+from operant.run.log import append_whole
 from operant.run.metrics import encoded, live_rows, read_metrics
 from operant.run.schemas import EVALUATION, MEASURED, RUN, measures, read_json, refuse_links_out
 
@@ -218,14 +218,8 @@ class MetricsWriter:
         """
         row = {"attempt": self.attempt, "step": step, "time": round(time, 4), **values}
         line = encoded(row).encode()
-        end = os.fstat(self._file.fileno()).st_size
         with writing(self._path, len(line)):
-            try:
-                if self._file.write(line) != len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            except OSError:
-                self._file.truncate(end)
-                raise
+            append_whole(self._file, line)
         self._rows.append(row)
         if self.mirror is not None:
             self.mirror(row)

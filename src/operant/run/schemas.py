@@ -45,7 +45,7 @@ DEPARTURE: dict[str, tuple[type, ...]] = {"step": (list,), "outside": (list,), "
 FILM: dict[str, tuple[type, ...]] = {"step": (int,), "seed": (int,), "return": NUMBER, "length": (int,), "fps": (int,)}
 PARTS: dict[str, tuple[type, ...]] = {
     "returns": MEASURE, "lengths": NUMBER, "argv": (str,), "phases": NUMBER, "attempts": (dict,), "sources": (dict,),
-    "outside": NUMBER,
+    "outside": NUMBER, "metrics": MEASURE,
 }  # fmt: skip
 """Of what the lists and tables consist."""
 
@@ -62,10 +62,19 @@ def read_json(path: Path, kinds: Mapping[str, tuple[type, ...]]) -> dict[str, An
         raise ConfigError(f"{path} is damaged ({error}); mend or remove it") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} is damaged (it holds no JSON object); mend or remove it")
-    for name, kind in kinds.items():
-        if name in content and (reason := _misfit(content[name], kind, PARTS.get(name))):
-            raise ConfigError(f"{path} is damaged ({name} {reason}); mend or remove it")
+    if reason := misfit(content, kinds):
+        raise ConfigError(f"{path} is damaged ({reason}); mend or remove it")
     return content
+
+
+def misfit(content: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]], *, needed: bool = False) -> str:
+    """Why an object is not what `kinds` says, which names may be missing unless they are `needed`; "" where it is."""
+    for name, kind in kinds.items():
+        if name not in content and needed:
+            return f"there is no {name}"
+        if name in content and (reason := _misfit(content[name], kind, PARTS.get(name))):
+            return f"{name} {reason}"
+    return ""
 
 
 def encode_number(value: Any) -> Any:

@@ -10,8 +10,10 @@ import numpy as np
 from gymnasium import spaces
 
 from operant.config.errors import ConfigError, EnvError
+from operant.env.check_data import require_sound
 from operant.env.dataset import DataSet, plain_actions
 from operant.env.headless import draw_in_memory
+from operant.env.interface import Interface
 from operant.env.leaf import at, drawn, leaves
 from operant.env.spaces import Actions
 from operant.view import charts, page, panels
@@ -97,6 +99,11 @@ def film_best(data: DataSet, env: str, out: Path) -> Path:
     actions = plain_actions(Actions(data.action_space), episode.actions)
     draw_in_memory()
     copies = make(env, 1, backend="inprocess", render_mode="rgb_array", measured=True)
+    try:
+        require_sound(data, Interface.of(copies))
+    except ConfigError:
+        copies.close()
+        raise
 
     def act(_: Array) -> Array:
         if played.length == len(actions):

@@ -16,7 +16,9 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from operant.config.errors import ConfigError, EnvError, place_of, user_code
+from operant.config.registry import is_code
 from operant.config.suggest import nearest_are
+from operant.config.text import home_path
 from operant.config.undisturbed import undisturbed
 
 _ROOMS = {
@@ -63,6 +65,8 @@ def own_code(name: str, what: str) -> Callable[..., Any]:
         found, _ = load(name)
     except EnvError as error:
         place = place_of(error.__cause__) if error.__cause__ is not None else None
+        if not is_code(name):
+            raise ConfigError(f"{name!r} does not name the {what}: give file.py:function") from None
         raise ConfigError(f"{place + ': ' if place else ''}the {what} {error}") from error
     if not callable(found):
         raise ConfigError(f"{name} names an environment, not the {what}: give file.py:function")
@@ -165,7 +169,7 @@ def _from_module(place: str, target: str, env: str) -> ModuleType:
 
 
 def _from_file(place: str, env: str) -> ModuleType:
-    path = Path(place).expanduser()
+    path = home_path(place)
     if not path.is_file():
         beside = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
         raise EnvError(f"{env}: there is no file {place}{nearest_are(path.name, beside)}")

@@ -51,7 +51,7 @@ class Post:
         except ImportError as error:
             raise ConfigError(f'asking a server needs a package ({error}): pip install "operant[serve]"') from None
         self.url = url
-        self._faults: tuple[type[Exception], ...] = (httpx2.TransportError,)
+        self._faults: tuple[type[Exception], ...] = (httpx2.RequestError,)
         # no proxy stands between this machine and itself, and nobody is sent elsewhere
         self._http = httpx2.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=not is_here(url))
 

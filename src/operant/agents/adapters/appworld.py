@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from operant.agents.adapters.address import Post, address
-from operant.agents.options import made
+from operant.agents.options import made, served
 from operant.agents.spoken import block
+from operant.config.bounded import decoded, read_bytes
 from operant.config.errors import ConfigError, EnvError, OperantError
+from operant.config.text import home_path, whole
 from operant.language.episodes.world import Observation, Scenario, World
 
 PORT = 8000
@@ -56,7 +57,8 @@ class AppWorld:
         timeout: float = 120.0, experiment: str = "operant",
     ) -> None:  # fmt: skip
         self.urls = [address(url.strip(), PORT, self.name) for url in urls.split(",")]
-        self.turns, self.partial, self.timeout, self.experiment = turns, partial, timeout, experiment
+        self.partial, self.experiment = partial, experiment
+        self.turns, self.timeout = served(turns, timeout)
         self._tasks = {name: _ids(file) for name, file in (("train", train), ("test", test)) if file}
         if not self._tasks:
             raise ConfigError("appworld needs the ids of its tasks: give a file with one a line as train, or as test")
@@ -107,12 +109,12 @@ class _Session:
         begun = await self._call("initialize", experiment_name=self.world.experiment)
         if not isinstance(begun, Mapping) or "instruction" not in begun:
             raise EnvError(f"{self._server.url}/initialize: no instruction in the answer")
-        person = begun.get("supervisor") or {}
+        person = begun["supervisor"] if isinstance(begun.get("supervisor"), Mapping) else {}
         who = " ".join(
             str(person[key]) for key in ("first_name", "last_name", "email", "phone_number") if key in person
         )
         return Observation(
-            text=f"Task: {begun['instruction']}\nI am {who}." if who else f"Task: {begun['instruction']}"
+            text=whole(f"Task: {begun['instruction']}\nI am {who}." if who else f"Task: {begun['instruction']}")
         )
 
     async def step(self, action: str) -> Observation:
@@ -125,7 +127,7 @@ class _Session:
             if self.left > 0:
                 return Observation(text=text, error=error)
         else:
-            text, error = str(await self._call("execute", code=code)), None
+            text = whole(str(await self._call("execute", code=code)))
             error = "EXECUTION failed" if text.startswith("Execution failed") else None
         done = bool(await self._call("task_completed"))
         if not done and self.left > 0:
@@ -168,8 +170,8 @@ class _Session:
 
 def _ids(file: str) -> list[str]:
     try:
-        found = [line.strip() for line in Path(file).expanduser().read_text("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        found = [line.strip() for line in decoded(read_bytes(home_path(file))).splitlines()]
+    except (OSError, ValueError, TypeError) as error:
         raise ConfigError(f"{file}: the ids of tasks cannot be read ({error})") from error
     ids = [line for line in found if line]
     if not ids:

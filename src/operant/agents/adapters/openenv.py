@@ -8,18 +8,22 @@ the world.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from operant.agents.adapters.address import Post, address, is_here
-from operant.agents.options import made
+from operant.agents.options import made, number, served
 from operant.agents.spoken import block, line
 from operant.config.bounded import LARGEST, loads
-from operant.config.errors import ConfigError, EnvError
+from operant.config.errors import ConfigError, EnvError, shown
+from operant.config.text import whole
 from operant.language.episodes.world import Observation, Scenario, World
 
 PORT = 8000
+MOST = 1_000_000
+"""Scenarios of a split."""
 TEXTS = ("text", "message", "content", "prompt", "stdout", "echoed_message")
 """Fields of an observation that are shown alone where the option `show` names none."""
 
@@ -54,8 +58,11 @@ class OpenEnv:
         turns: int = 20, timeout: float = 60.0,
     ) -> None:  # fmt: skip
         self.url = address(url, PORT, self.name)
-        self.action, self.show, self.system, self.turns, self.timeout = action, show, system, turns, timeout
+        self.action, self.show, self.system = action, show, system
+        self.turns, self.timeout = served(turns, timeout)
         self._sizes = {"train": train, "test": test}
+        for split, size in self._sizes.items():
+            number(split, size, 0, MOST, whole=True)
 
     def scenarios(self, split: str) -> Sequence[Scenario]:
         """Seeds; those of the splits differ."""
@@ -84,9 +91,9 @@ class OpenEnv:
         try:
             fields: Mapping[str, Any] = schema["action"]["properties"]
             texts = [name for name, about in fields.items() if about.get("type") == "string"]
+            required = [name for name in texts if name in (schema["action"].get("required") or ())]
         except (TypeError, KeyError, AttributeError) as error:
             raise EnvError(f"{self.url}/schema: no schema of actions ({error!r})") from error
-        required = [name for name in texts if name in schema["action"].get("required", ())]
         found = required if len(required) == 1 else texts
         if len(found) != 1:
             raise ConfigError(
@@ -162,6 +169,7 @@ class _Session:
         except (ValueError, TypeError, KeyError) as error:
             raise EnvError(f"{self.world.url}: an answer of another form ({error!r})") from error
         if what == "error":
+            told = told if isinstance(told, Mapping) else {"message": told}
             said = " ".join(str(told.get("message", told)).split())[:300]
             if told.get("code") == "VALIDATION_ERROR":
                 return {}, said
@@ -178,8 +186,10 @@ class _Session:
         if self.world.show and self.world.show not in fields:
             raise ConfigError(f"observations have no field {self.world.show!r}: they have {', '.join(fields)}")
         text = fields[name] if name else fields
+        if not isinstance(reward, int | float | None) or not math.isfinite(reward or 0.0):
+            raise EnvError(f"{self.world.url}: the reward is {shown(reward)}, not a number")
         return Observation(
-            text=text if isinstance(text, str) else json.dumps(text, ensure_ascii=False),
+            text=whole(text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)),
             reward=float(reward or 0.0), terminated=bool(data.get("done")),
         )  # fmt: skip
 

@@ -12,9 +12,15 @@ from operant.agents.watch import Step
 from operant.config.errors import ConfigError
 from operant.config.write import json_text
 from operant.data.jsonl import lines
-from operant.run.disk import writing
+from operant.run.disk import replace_file, writing
+from operant.run.schemas import MEASURE, TEXT, misfit
 
-HEAD = ("world", "options", "split", "scenario")
+HEAD: dict[str, tuple[type, ...]] = {
+    "trace": (int,), "world": (str,), "options": (dict,), "split": (str,), "scenario": (int,)
+}  # fmt: skip
+STEP: dict[str, tuple[type, ...]] = {"step": (int,), "said": (str,), "result": (str,), "reward": MEASURE, "error": TEXT}
+OPTIONS = "task.options"
+"""What the names of a world's options begin with, and those of nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +49,8 @@ def write(path: Path, episode: Episode, head: Mapping[str, Any]) -> None:
     """
     text = "".join(json_text(line) + "\n" for line in ({"trace": 1, **head}, *episode.log))
     with writing(path, len(text)):
-        path.write_text(text, encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, lambda file: file.write(text.encode()))
 
 
 def read(path: Path) -> Trace:
@@ -52,16 +59,30 @@ def read(path: Path) -> Trace:
     Raises:
         ConfigError: if it is none.
     """
-    found = [line for _, line in lines(path)]
-    if not found or any(name not in found[0] for name in ("trace", *HEAD)):
-        raise ConfigError(f"{path} is no trace of an agent: operant agent --out FILE writes one")
+    found = [*lines(path)]
+    head = found[0][1] if found else {}
+    if not (why := misfit(head, HEAD, needed=True)):
+        why = "" if head["trace"] == 1 else f"its form is {head['trace']}, not 1"
+        why = next((f"{name} is no option of a world" for name in head["options"] if not _is_option(name)), why)
+    if why:
+        raise ConfigError(f"{path} is no trace of an agent ({why}): operant agent --out FILE writes one")
     steps: list[Mapping[str, Any]] = []
-    for line in found[1:]:
-        if "step" in line:
-            steps = [line] if line["step"] == 0 else [*steps, line]
-    if not steps or any(not isinstance(step.get("said"), str) for step in steps):
+    for where, line in found[1:]:
+        if "step" not in line:
+            continue
+        if why := misfit(line, STEP, needed=True):
+            raise ConfigError(f"{where}: no step that can be done again ({why}). Take the trace as it was written.")
+        steps = [] if line["step"] == 0 else steps
+        if line["step"] != len(steps):
+            raise ConfigError(f"{where}: step {line['step']} stands where step {len(steps)} belongs: lines are missing")
+        steps.append(line)
+    if not steps:
         raise ConfigError(f"{path} has no steps that can be done again")
-    return Trace(head=found[0], steps=steps)
+    return Trace(head=head, steps=steps)
+
+
+def _is_option(name: str) -> bool:
+    return name == OPTIONS or name.startswith(f"{OPTIONS}.")
 
 
 def parted(steps: Sequence[Step], trace: Trace) -> int | None:

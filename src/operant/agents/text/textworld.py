@@ -18,6 +18,7 @@ from operant.agents.options import number
 from operant.agents.spoken import line
 from operant.config.errors import ConfigError, EnvError
 from operant.config.suggest import nearest_are
+from operant.config.text import home_path
 from operant.language.episodes.world import Observation, Scenario
 
 REFUSALS = (
@@ -64,7 +65,7 @@ class TextWorld:
         for option, value in (("train", train), ("test", test)):
             number(option, value, 0, 100_000, whole=True)
         self.turns = number("turns", turns, 1, 1000, whole=True)
-        self.rooms, self.objects, self.length, self.folder = rooms, objects, length, Path(folder).expanduser()
+        self.rooms, self.objects, self.length, self.folder = rooms, objects, length, home_path(folder)
         self._found = _games(games) if games else []
         tests = max(1, len(self._found) // 5)
         self._sizes = {"train": train, "test": test}
@@ -172,7 +173,7 @@ def _package() -> Any:
 
 
 def _games(folder: str) -> list[Path]:
-    found = sorted(path for kind in ("*.z8", "*.ulx") for path in Path(folder).expanduser().glob(kind))
+    found = sorted(path for kind in ("*.z8", "*.ulx") for path in home_path(folder).glob(kind))
     if len(found) < 2:
         raise ConfigError(f"{folder} has {len(found)} games (*.z8, *.ulx): make some with tw-make, two at least")
     return found

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from operant.config.errors import ConfigError, EnvError
+from operant.config.text import home_path
 
 T = TypeVar("T")
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -57,7 +58,7 @@ def browser_path() -> Path | None:
         if place and Path(place).is_file():
             return Path(place)
     homes = [os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or "~/.cache/ms-playwright", "~/Library/Caches/ms-playwright"]
-    found = [p for home in homes for kind in DOWNLOADED for p in sorted(Path(home).expanduser().glob(kind))]
+    found = [p for home in homes for kind in DOWNLOADED for p in sorted(home_path(home).glob(kind))]
     return found[-1] if found else None
 
 

@@ -7,6 +7,7 @@ is an error, after a few tries.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 from operant.config.bounded import LARGEST, loads
 from operant.config.errors import ConfigError, OperantError
+from operant.config.text import whole
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """What a machine calls itself."""
@@ -96,6 +98,8 @@ class Client:
         if key is not None:
             if not (secret := os.environ.get(key, "").strip()):
                 raise ConfigError(f"the environment variable {key} is not set: put the key for {url} into it")
+            if not (secret.isascii() and secret.isprintable()):
+                raise ConfigError(f"the environment variable {key} holds what is no key: put the key for {url} into it")
             if not url.startswith("https://") and host not in LOOPBACK:
                 raise ConfigError(f"{url} is not https: the key in {key} would travel in the open")
             headers["Authorization"] = f"Bearer {secret}"
@@ -104,7 +108,7 @@ class Client:
         self.url, self.model, self.together = url, model, together
         self.tries, self.wait, self.limit = tries, wait, limit
         self.asked = self.failed = self.again = 0
-        self._errors: tuple[type[Exception], ...] = (httpx2.TransportError,)
+        self._errors: tuple[type[Exception], ...] = (httpx2.RequestError,)
         self._late: type[Exception] = httpx2.TimeoutException
         self._http = httpx2.Client(
             headers=headers, timeout=timeout, follow_redirects=False,
@@ -132,7 +136,7 @@ class Client:
         found = self._ask("GET", "models", None)
         try:
             return [str(card["id"]) for card in found["data"]]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, IndexError) as error:
             raise ServerError(f"{self.url}/models: no list of models ({error!r})") from error
 
     def generate(
@@ -209,7 +213,10 @@ class Client:
                 self._several = False  # perhaps it is n that it does not like; if not, it will say so again
                 continue
             self._several = self._several and (left == 1 or len(choices) > 1)
-            found += [_reply(c, prompt, len(found) + k) for k, c in enumerate(choices[:left])]
+            try:
+                found += [_reply(c, prompt, len(found) + k) for k, c in enumerate(choices[:left])]
+            except (TypeError, ValueError, KeyError, AttributeError) as error:
+                raise ServerError(f"{self.url}/{path}: log-probabilities of another form ({error!r})") from error
         return found
 
     def _choices(self, path: str, answer: Any) -> list[Mapping[str, Any]]:
@@ -220,7 +227,7 @@ class Client:
                     raise TypeError("a choice without text")
             if choices:
                 return choices
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ServerError(f"{self.url}/{path}: an answer without choices ({error!r})") from error
         raise ServerError(f"{self.url}/{path}: an answer without choices")
 
@@ -285,7 +292,7 @@ def _reply(choice: Mapping[str, Any], prompt: int, sample: int) -> Reply:
         tokens, logp = tuple(map(str, told["tokens"])), tuple(float(x) for x in told["token_logprobs"])
         top = [dict(each or {}) for each in told.get("top_logprobs") or ()]
     return Reply(
-        prompt=prompt, sample=sample, text=_text(choice), finish=str(choice.get("finish_reason")), tokens=tokens,
+        prompt=prompt, sample=sample, text=whole(_text(choice)), finish=str(choice.get("finish_reason")), tokens=tokens,
         logp=logp, top=tuple(top) if any(top) else (),
     )  # fmt: skip
 
@@ -298,7 +305,7 @@ def _text(choice: Mapping[str, Any]) -> Any:
 def _host(url: str) -> str:
     try:
         parts = urlsplit(url)
-        host, scheme = parts.hostname, parts.scheme
+        host, scheme, _ = parts.hostname, parts.scheme, parts.port
     except ValueError:
         host = scheme = None
     if not host or scheme not in ("http", "https"):
@@ -319,6 +326,6 @@ def _said(content: bytes) -> str:
 
 def _seconds(header: str | None, otherwise: float) -> float:
     try:
-        return max(float(header), 0.0) if header is not None else otherwise
+        return otherwise if header is None or math.isnan(seconds := float(header)) else max(seconds, 0.0)
     except ValueError:
         return otherwise

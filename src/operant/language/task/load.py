@@ -6,11 +6,11 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 from operant.config.errors import ConfigError, EnvError, OperantError, is_ctrl_c, place_of, said
 from operant.config.suggest import nearest_are
+from operant.config.text import home_path
 from operant.language.task.task import Task
 from operant.workers.resolve import load as find
 
@@ -95,7 +95,7 @@ def _find_builder(name: str, spec: str) -> Callable[..., Any]:
         builder, _ = find(name)
     except EnvError as error:
         cause = error.__cause__
-        if cause is None and spec.endswith(".py") and Path(spec).expanduser().is_file():
+        if cause is None and spec.endswith(".py") and home_path(spec).is_file():
             raise ConfigError(f"{spec} has no function `task`: write def task(...) -> Task in it") from error
         where = place_of(cause) if cause is not None else None
         message = str(error).removeprefix(f"{name}: ")

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from operant.config.errors import ConfigError
 from operant.config.registry import PICTURES
+from operant.config.text import home_path
 
 FIRST = 1 << 61
 """No vocabulary comes so far."""
@@ -122,7 +123,7 @@ def _pixels(name: str) -> Pixels:
             if not head.startswith("image/") or not head.endswith(";base64"):
                 raise ConfigError(f"data:{head:.40} is no picture: give data:image/png;base64,…")
             return _decoded(io.BytesIO(base64.b64decode(text, validate=True)))
-        return _decoded(Path(name).expanduser())
+        return _decoded(home_path(name))
     except (OSError, ValueError, binascii.Error, SyntaxError) as error:
         raise ConfigError(f"{name:.80}: not a picture that can be read ({error})") from error
 
