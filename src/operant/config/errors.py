@@ -86,6 +86,15 @@ def user_code(what: str, kind: type[OperantError]) -> Generator[None]:
         raise kind(f"{what} {raised(error)}") from error
 
 
+@contextmanager
+def read_as(what: str, place: Path) -> Generator[None]:
+    """Turn what reading files of another form raises inside into a ConfigError: "PLACE: not WHAT (KeyError: 'x')"."""
+    try:
+        yield
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise ConfigError(f"{place}: not {what} ({type(error).__name__}: {said(error)})") from error
+
+
 def is_ctrl_c(error: BaseException | None) -> bool:
     """Whether an exception is a person's Ctrl-C, and no KeyboardInterrupt that code raises itself.
 

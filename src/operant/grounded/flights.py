@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operant.config.bounded import load_json
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, read_as
 from operant.data.jsonl import lines
 
 Array = NDArray[np.float64]
@@ -47,14 +47,12 @@ def people(folder: str | Path = "") -> tuple[list[Round], list[Game]]:
     if not folder and "OPERANT_DATA" not in os.environ:
         raise ConfigError("people's words on flights need their files: set OPERANT_DATA to the folder of flightpref")
     place = Path(folder or Path(os.environ["OPERANT_DATA"]) / "flightpref")
-    try:
+    with read_as("the rounds of FlightPref", place):
         taught = [_round(row, row["reward_weights"]) for _, row in lines(place / "train.jsonl")]
         games = [
             [_round(row, game["reward_function"]) for row in game["rounds"] if row["utterance"]]
             for game in load_json(place / "eval.json")
         ]
-    except (OSError, LookupError, TypeError, ValueError) as error:
-        raise ConfigError(f"{place}: not the rounds of FlightPref ({error})") from error
     return taught, [game for game in games if game]
 
 
@@ -62,7 +60,10 @@ def _round(row: Any, weights: Any) -> Round:
     options = np.array(row["options"], np.float64)
     if options.ndim != 2 or options.shape[1] != len(FEATURES) or len(weights) != len(FEATURES):
         raise ValueError("options are [K, 8], weights [8]")
-    return Round(str(row["utterance"]), options, int(row["optimal_index"]), np.array(weights, np.float64))
+    found = Round(str(row["utterance"]), options, int(row["optimal_index"]), np.array(weights, np.float64))
+    if not (0 <= found.best < len(options) and np.isfinite(options).all() and np.isfinite(found.weights).all()):
+        raise ValueError("optimal_index is none of the options, or a number is not finite")
+    return found
 
 
 def menu(rng: np.random.Generator, k: int = 3) -> Array:

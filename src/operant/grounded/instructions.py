@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operant.config.bounded import load_json
-from operant.config.errors import ConfigError
+from operant.config.bounded import decoded, load_json, read_bytes
+from operant.config.errors import ConfigError, read_as
 from operant.env.text import Words, words_of
 
 
@@ -131,19 +131,17 @@ def vizdoom(folder: str | Path = "") -> Language:
     if not folder and "OPERANT_DATA" not in os.environ:
         raise ConfigError("these instructions need their files: set OPERANT_DATA to the folder of vizdoom_instructions")
     place = Path(folder or Path(os.environ["OPERANT_DATA"]) / "vizdoom_instructions")
-    try:
+    with read_as("the instructions of gated attention", place):
         sizes = {words[1]: float(words[2]) for words in map(str.split, _lines(place / "object_sizes.txt"))}
         read = {name: load_json(place / f"instructions_{name}.json") for name in ("train", "test")}
         names = sorted({target for split in read.values() for each in split for target in each["targets"]})
         things = tuple(_thing(name, sizes[name]) for name in names)
         splits = {name: tuple(_instruction(each, names, things) for each in split) for name, split in read.items()}
-    except (OSError, LookupError, TypeError, ValueError) as error:
-        raise ConfigError(f"{place}: not the instructions of gated attention ({error})") from error
     return Language(things, splits)
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines()
+    return decoded(read_bytes(path)).splitlines()
 
 
 def _thing(name: str, size: float) -> Thing:

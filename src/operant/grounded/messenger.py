@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operant.config.bounded import load_json
-from operant.config.errors import ConfigError, EnvError
+from operant.config.errors import ConfigError, EnvError, read_as
 from operant.env.text import Words, words_of
 from operant.grounded.batched import Rows
 from operant.grounded.quest import WAYS, Quest
@@ -44,13 +44,11 @@ def people(split: str, folder: str = "") -> Book:
     if not folder and "OPERANT_DATA" not in os.environ:
         raise ConfigError("people's descriptions need their files: set OPERANT_DATA to the folder of messenger")
     place = Path(folder or Path(os.environ["OPERANT_DATA"]) / "messenger")
-    try:
+    with read_as("the descriptions of Messenger", place):
         games = load_json(place / "games.json")["train_multi_comb" if split == "train" else "test"]
         texts = load_json(place / f"text_{split}.json")
         said = {(name, role): tuple(texts[name][role]["immovable"]) for name in texts for role in ROLES}
-    except (OSError, LookupError, TypeError, ValueError) as error:
-        raise ConfigError(f"{place}: not the descriptions of Messenger ({error})") from error
-    whole = [tuple(g) for g in games if all(said.get(pair) for pair in zip(g, ROLES, strict=True))]
+        whole = [tuple(g) for g in games if all(said.get(pair) for pair in zip(g, ROLES, strict=True))]
     return Book(tuple(whole), {pair: each for pair, each in said.items() if each})
 
 

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from operant.config.bounded import load_json
-from operant.config.errors import ConfigError, EnvError
+from operant.config.errors import ConfigError, EnvError, read_as
 from operant.config.suggest import nearest_are
 from operant.env.text import Words, words_of
 from operant.grounded.batched import Batched, Rows, Seen
@@ -55,7 +55,7 @@ def people(split: str, folder: str = "") -> Tasks:
         raise ConfigError("people's words on blocks need their files: set OPERANT_DATA to the folder of blocks")
     place = Path(folder or Path(os.environ["OPERANT_DATA"]) / "blocks") / f"{FILES[split]}.json"
     found: list[tuple[NDArray[np.float32], int, NDArray[np.float32], str]] = []
-    try:
+    with read_as("the scenes of blocks", place):
         for scene in load_json(place):
             for note in scene["notes"]:
                 before, after = (_laid(scene["states"][note[when]]) for when in ("start", "finish"))
@@ -63,9 +63,7 @@ def people(split: str, folder: str = "") -> Tasks:
                 if note["type"] == "A0" and len(moved) == 1:
                     said = [text for text in note["notes"] if 0 < len(words_of(text)) <= LONGEST]
                     found += [(before, int(moved[0]), after[moved[0]], text) for text in said]
-    except (OSError, LookupError, TypeError, ValueError) as error:
-        raise ConfigError(f"{place}: not the scenes of blocks ({error})") from error
-    return _tasks(found)
+        return _tasks(found)
 
 
 def _laid(state: Any) -> NDArray[np.float32]:
