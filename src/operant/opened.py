@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -238,7 +239,7 @@ class Run:
     @property
     def next(self) -> str:
         """The command that looks at it, without `operant`."""
-        return self._world.NEXT.format(path=self.path.name if is_shipped(self.path) else self.path)
+        return self._world.NEXT.format(path=shlex.quote(self.path.name if is_shipped(self.path) else str(self.path)))
 
     def export_refusal(self) -> str:
         """Why it is not exported and what to do instead; "" where it is."""

@@ -20,7 +20,7 @@ from operant.api import Run
 from operant.cli.say import say, tell
 from operant.config.errors import ConfigError, DiskError
 from operant.config.schema import RunConfig
-from operant.config.text import absolute_path
+from operant.config.text import absolute_path, command
 from operant.data.stats import bootstrap_ci, iqm
 from operant.data.streams import Streams
 from operant.env import EnvLike, VectorEnv
@@ -65,7 +65,7 @@ def verb(args: argparse.Namespace) -> None:
         held = f"policy.onnx agrees with the policy to {graph['difference']:.1g} on {seen}"
     say(
         f"Return {made['mean']:.2f} ± {made['std']:.2f} over {made['episodes']} episodes; {held}.\n"
-        f"Next: operant eval {folder}, or operant push {folder} NAME/REPOSITORY"
+        f"Next: {command('eval', folder)}, or {command('push', folder, 'NAME/REPOSITORY')}"
     )
 
 

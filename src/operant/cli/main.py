@@ -19,7 +19,7 @@ from typing import Any
 from operant.cli.say import arrived, results_alone, say, tell
 from operant.config.errors import ConfigError, DiskError, OperantError, is_ctrl_c, place_of, raised, said
 from operant.config.streams import forgive
-from operant.config.text import absolute_path
+from operant.config.text import absolute_path, command
 from operant.config.write import json_text
 from operant.run import interrupt
 
@@ -134,7 +134,7 @@ def train(args: argparse.Namespace) -> int | None:
     resolved = each[0]
     if args.dry_run:
         tell("\n".join(dump(one) for one in each), end="")
-        say(f"Nothing was trained. To train: operant train {' '.join(_module('show').given(args))}".rstrip())
+        say(f"Nothing was trained. To train: {command('train', *_module('show').given(args))}")
         return
     for one in each:
         if one.preset is not None:
@@ -162,7 +162,7 @@ def resume(args: argparse.Namespace) -> None:
     from operant.api import resume as go_on
 
     run = go_on(_find(args), fork=args.fork, to=args.to, env=args.env, trust=args.trust, say=say, began=args.began)
-    say(f"Next: operant report {run.path}, or operant {run.next}")
+    say(f"Next: {command('report', run.path)}, or operant {run.next}")
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -248,7 +248,7 @@ def env(args: argparse.Namespace) -> int:
         say(f"{args.id}: {errors} errors, {len(problems) - errors} warnings. Mend the errors, then check again.")
         return 3
     warned = f", {len(problems)} warnings" if problems else ""
-    say(f"{args.id}: sound{warned}. Next: operant train ppo {args.id}")
+    say(f"{args.id}: sound{warned}. Next: {command('train', 'ppo', args.id)}")
     return 0
 
 
@@ -262,7 +262,7 @@ def task(args: argparse.Namespace) -> None:
     found = load_task(args.id, cfg.model_dump()["task"]["options"])
     for line in check_report(found):
         tell(line)
-    say(f"Next: operant train grpo {args.id}" + ("" if len(found.demonstrations) else " --model DIR"))
+    say(f"Next: {command('train', 'grpo', args.id)}" + ("" if len(found.demonstrations) else " --model DIR"))
 
 
 def doctor(args: argparse.Namespace) -> None:
@@ -331,8 +331,8 @@ def _then(run: Any) -> str:
     from operant.run.shipped import is_shipped
 
     if is_shipped(run.path):
-        return f"train {run.config.algorithm} {run.config.env.id} trains one of your own"
-    return f"report {run.path}"
+        return f"{shlex.join(['train', run.config.algorithm, run.config.env.id])} trains one of your own"
+    return shlex.join(["report", str(run.path)])
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:

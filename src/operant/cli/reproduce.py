@@ -20,6 +20,7 @@ from operant.cli.say import say, tell
 from operant.config.errors import ConfigError
 from operant.config.resolve import Resolved
 from operant.config.schema import RunConfig
+from operant.config.text import command
 from operant.config.write import json_text
 from operant.env import EnvLike
 from operant.run import checkpoint, exported
@@ -44,7 +45,8 @@ def verb(args: argparse.Namespace) -> int:
     """Reproduce, and say whether it agrees; exit code 1 if not."""
     result = reproduce(find(args.run, args.runs), runs=args.runs, env=args.env, trust=args.trust, say=say)
     tell(json_text(result, indent=2) if args.json else "\n".join(_told(result)))
-    say(f"Next: operant compare {result['run']} {result['reproduction']}, or operant report {result['reproduction']}")
+    again = result["reproduction"]
+    say(f"Next: {command('compare', result['run'], again)}, or {command('report', again)}")
     return 0 if result["agrees"] else 1
 
 

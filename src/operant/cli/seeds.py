@@ -23,6 +23,7 @@ from operant.cli import compare
 from operant.cli.say import say, tell
 from operant.config.resolve import Resolved
 from operant.config.streams import Lenient, steerable
+from operant.config.text import command
 from operant.config.values import duration
 from operant.config.write import toml_value
 from operant.run import interrupt
@@ -223,7 +224,7 @@ def verb(args: argparse.Namespace, resolved: Resolved) -> int:
         tell(f"interquartile mean of the final evaluation {interval(score(scores))}")
     paths = [str(each.path) for each in seeds if each.path is not None]
     if paths:
-        say(f"Next: operant compare {' '.join(paths)}")
+        say(f"Next: {command('compare', *paths)}")
     return exit_code(seeds)
 
 

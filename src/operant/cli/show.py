@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from operant.cli.say import cell, room, say, show, tell
+from operant.config.text import command
 from operant.config.write import json_text
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def config(args: argparse.Namespace) -> None:
         )
     else:
         tell(dump(resolved), end="")
-    say(f"To train with these: operant train {' '.join(given(args))}")
+    say(f"To train with these: {command('train', *given(args))}")
 
 
 def preset(resolved: Resolved) -> str:
@@ -156,5 +157,5 @@ def _shown(value: object) -> str:
 def given(args: argparse.Namespace) -> list[str]:
     """The words of a command line that name algorithm, environment, file and overrides."""
     file = [] if args.file is None else [f"@{args.file}"]
-    flags = [f"--{key} {value}" for key, value in args.overrides.items()]
-    return [args.algorithm, *(args.envs or [args.env]), *file, *flags]
+    flags = [word for key, value in args.overrides.items() for word in (f"--{key}", value)]
+    return [args.algorithm, *filter(None, args.envs or [args.env]), *file, *flags]

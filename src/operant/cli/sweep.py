@@ -18,6 +18,7 @@ from operant.cli.space import Space, read_space
 from operant.config.errors import ConfigError, DiskError, EnvError
 from operant.config.resolve import resolve
 from operant.config.schema import RunConfig
+from operant.config.text import command
 from operant.config.write import toml_document
 from operant.run.disk import mending
 from operant.run.interrupt import Interrupted, received
@@ -274,8 +275,9 @@ def verb(args: argparse.Namespace) -> None:
     if sweep.best is None:
         say("No trial was completed. The errors are in the table.")
         return
-    fresh = f"--seed {args.seed + args.seeds} --seeds 5"
-    say(f"Next: operant train {args.algorithm} {args.env} @{folder / 'best.toml'} {fresh}  (seeds not searched on)")
+    fresh = ("--seed", args.seed + args.seeds, "--seeds", 5)
+    then = command("train", args.algorithm, args.env, f"@{folder / 'best.toml'}", *fresh)
+    say(f"Next: {then}  (seeds not searched on)")
 
 
 def _print(sweep: Sweep) -> None:

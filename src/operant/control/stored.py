@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from operant.config.schema import RunConfig
+from operant.config.text import command
 from operant.control.agent import Agent
 from operant.control.offline.conditioned import Conditioned
 from operant.control.planner import Planner
@@ -31,5 +31,5 @@ def measure(cfg: RunConfig, policy: Actor, env: EnvLike) -> Evaluator:
 
 def advice(cfg: RunConfig, path: Path) -> list[str]:
     """What to do after training."""
-    again = f"operant train {cfg.algorithm} {shlex.quote(cfg.env.id)} --seed {cfg.seed + 1}"
-    return [f"Next: operant play {path} --show, or {again}"]
+    again = command("train", cfg.algorithm, cfg.env.id, "--seed", cfg.seed + 1)
+    return [f"Next: {command('play', path, '--show')}, or {again}"]

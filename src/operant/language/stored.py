@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from operant.config.schema import RunConfig
+from operant.config.text import command
 from operant.env import EnvLike
 from operant.language.episodes.evaluate import TaskAccuracy, measure_of
 from operant.language.episodes.world import load_world
@@ -34,9 +35,9 @@ def measure(cfg: RunConfig, policy: LanguageModel, env: EnvLike) -> TaskAccuracy
 def advice(cfg: RunConfig, path: Path) -> list[str]:
     """What to do after training."""
     assert isinstance(cfg, LanguageRun)
-    lines = [f"Next: read completions from before and after in {path / 'report.html'}, or operant eval {path}"]
+    lines = [f"Next: read completions from before and after in {path / 'report.html'}, or {command('eval', path)}"]
     if isinstance(cfg, CloneRun):
-        lines.append(f"To go on by reward: operant train loop {cfg.task.id} --model {path}")
+        lines.append(f"To go on by reward: {command('train', 'loop', cfg.task.id, '--model', path)}")
     elif not cfg.model.path and not isinstance(cfg, WorldRun):
         lines.append(
             f"The same with a model of the hub, on a GPU: operant train {cfg.algorithm} gsm8k "

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from operant.config.schema import RunConfig
+from operant.config.text import command
 from operant.env import EnvLike
 from operant.run.actor import Actor
 from operant.run.evaluate import Evaluator
@@ -29,5 +29,5 @@ def measure(cfg: RunConfig, policy: Actor, env: EnvLike) -> Evaluator:
 
 def advice(cfg: RunConfig, path: Path) -> list[str]:
     """What to do after training."""
-    again = f"operant train {cfg.algorithm} {shlex.quote(cfg.env.id)} --seed {cfg.seed + 1}"
-    return [f"Next: operant play {path} --show, or {again}"]
+    again = command("train", cfg.algorithm, cfg.env.id, "--seed", cfg.seed + 1)
+    return [f"Next: {command('play', path, '--show')}, or {again}"]
