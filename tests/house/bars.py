@@ -26,8 +26,8 @@ JITTED = re.compile(
 )
 
 ROOMS = {
-    "grounded": 1910, "vision": 1390, "design": 1320, "robots": 620, "games": 1040, "search": 835,
-    "recipes": 4330, "agents": 7680, "algo": 5, "cli": 3520, "config": 1510, "control": 10090,
+    "grounded": 1925, "vision": 1390, "design": 1320, "robots": 745, "games": 1040, "search": 835,
+    "recipes": 4435, "agents": 7680, "algo": 5, "cli": 3520, "config": 1510, "control": 10090,
     "data": 1072, "env": 3870, "language": 14070, "math": 1385, "run": 2960, "tabular": 1690,
     "view": 3630, "workers": 1080, "": 420,
 }  # fmt: skip

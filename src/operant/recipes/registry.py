@@ -48,6 +48,7 @@ RECIPES: dict[str, str] = {
     "reflexion": "what failed in words, and another attempt",
     "rewards-from-words": "what somebody wants of a flight, from what is said of three of them",
     "scaling-law": "three forms of the loss in size and data, fitted to a grid of small models",
+    "rubik": "a cube that is solved exactly, and an arm that has to turn its faces",
     "seg-zero": "a box and two points for a segmenter that is not trained",
     "silg": "one interface and one network for worlds that are played by reading",
     "sim-to-sim": "a policy of one simulator in another, after randomisation or identification",

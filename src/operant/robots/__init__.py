@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from operant.robots.bounds import Bounds as Bounds
     from operant.robots.bounds import Pin as Pin
     from operant.robots.bounds import replay as replay
+    from operant.robots.cube import Cube as Cube
     from operant.robots.identification import Identified as Identified
     from operant.robots.identification import Window as Window
     from operant.robots.identification import identify as identify
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from operant.robots.settings import ADRConfig as ADRConfig
     from operant.robots.settings import ADRRun as ADRRun
     from operant.robots.simulator import Simulator as Simulator
+    from operant.robots.turner import Turner as Turner
 
 __getattr__, __dir__ = face(
     {
@@ -33,9 +35,11 @@ __getattr__, __dir__ = face(
         "operant.robots.adr": "ADR Drawn",
         "operant.robots.batched": "BatchedRobot hopper quadrotor",
         "operant.robots.bounds": "Bounds Pin replay",
+        "operant.robots.cube": "Cube",
         "operant.robots.identification": "Identified Window identify windows",
         "operant.robots.randomisation": "Randomised Source Uniform",
         "operant.robots.settings": "ADRConfig ADRRun",
         "operant.robots.simulator": "Simulator",
+        "operant.robots.turner": "Turner",
     }
 )
