@@ -83,7 +83,7 @@
       const leaf = readable && role === "generic" && !children.some((one) => one instanceof Element && one.tagName !== "BR") &&
         plain(el.textContent) !== "";
       if (leaf && !control) role = "text";
-      const name = nameOf(el, role) || (clickable && role === "generic" ? plain(el.getAttribute("class")) : "");
+      const name = nameOf(el, role) || (clickable && role === "generic" ? plain(el.getAttribute("class") || el.id) : "");
       const repeated = role === "text" && !clickable && named.includes(name);
       const sized = (box.width > 0 && box.height > 0) || option;
       if (shown && sized && !repeated && (role !== "generic" || clickable)) {
@@ -134,9 +134,29 @@
     };
     frame(tick);
   });
+  // pictures that rules of style name are fetched before they are needed: an element that comes to be shown has its size at once
+  const fetched = [];
+  const fetchPictures = async () => {
+    for (const sheet of document.styleSheets) {
+      const rules = !sheet.href || new URL(sheet.href).origin === location.origin ? [...sheet.cssRules] : [];
+      for (const [, at] of rules.flatMap((one) => [...one.cssText.matchAll(/url\(["']?([^"')]+)/g)])) {
+        const base = sheet.href || document.baseURI, url = URL.canParse(at, base) ? new URL(at, base) : null;
+        if (url?.origin === location.origin) fetched.push(Object.assign(new Image(), { src: url.href }));
+      }
+    }
+    await Promise.allSettled(fetched.map((one) => one.decode()));
+  };
+  // whether this document is being left for another one: what is shown then is not what came of the action
+  let fetching, left = -Infinity;
+  window.navigation?.addEventListener("navigate", (told) => {
+    if (!told.hashChange && !told.destination.sameDocument && told.downloadRequest === null) left = performance.now();
+  });
+  window.navigation?.addEventListener("navigateerror", () => { left = -Infinity; });
   const look = async ({ skip, limit, cap, globals }) => {
+    await Promise.race([fetching ??= fetchPictures().catch(() => {}), new Promise((done) => setTimeout(done, cap))]);
     await settle(cap);
-    return { nodes: walk(skip, limit), globals: globals.map((name) => window[name]), title: plain(document.title) };
+    return { nodes: walk(skip, limit), globals: globals.map((name) => window[name]), title: plain(document.title),
+      leaving: performance.now() - left < cap };
   };
 
   const kindOf = (el) => {

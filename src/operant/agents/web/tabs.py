@@ -22,10 +22,12 @@ LOADING = 30.0
 """Seconds of the first page of an episode."""
 RESTING = 1.0
 """Seconds at most until a page has come to rest; what still moves then is looked at as it is."""
+LEAVING = 0.005
+"""Seconds between two looks at a page that is about to be left."""
 NODES = 2000
 TABS = 8
-WAITED = ("document", "xhr", "fetch", "script", "stylesheet")
-"""Kinds of requests that a page is at rest without."""
+WAITED = ("document", "xhr", "fetch", "script", "stylesheet", "image")
+"""Kinds of requests that a page is not at rest without; a picture takes room once it is there."""
 MOVED = ("Execution context was destroyed", "Cannot find context", "navigat", "__operant", "frame was detached")
 """What is said where a page went elsewhere under a question."""
 WHY = {
@@ -165,8 +167,11 @@ class Tabs:
             while True:
                 seen = await self.evaluate("asked => window.__operant.look(asked)", asked)
                 left = until - asyncio.get_running_loop().time()
-                if not self._asked or left <= 0:
+                if not (self._asked or seen["leaving"]) or left <= 0:
                     break
+                if not self._asked:
+                    await asyncio.sleep(LEAVING)
+                    continue
                 self._calm.clear()
                 try:
                     await asyncio.wait_for(self._calm.wait(), left)

@@ -1,4 +1,4 @@
-"""The tasks of MiniWoB++ with their tags, and scripts for seven of them."""
+"""The tasks of MiniWoB++ with their tags, and scripts for eight of them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def tasks_of(names: str) -> list[str]:
     return picked(names, [*TAGS], groups | {"scripted": [*SCRIPTS]}, "MiniWoB++")
 
 
-# ------------------------------------------------------------------------------------- scripts for seven tasks
+# ------------------------------------------------------------------------------------- scripts for eight tasks
 Script = Callable[[str, Sequence[Node], int], Action]
 """The next action of a goal, what is shown, and the number of the action."""
 
@@ -138,8 +138,24 @@ def _tab(goal: str, nodes: Sequence[Node], k: int) -> Action:
     return _click(tabs[min(k + 1, len(tabs) - 1)])
 
 
+_SENDER = re.compile(r"\b(?:by|from) ([\w-]+)|([\w-]+) sent (?:to )?you|^([\w-]+) wants his or her message")
+
+
+def _forward(goal: str, nodes: Sequence[Node], k: int) -> Action:
+    """Open the e-mail of whom the sentence calls its sender, press Forward, write the other name, send."""
+    found = _SENDER.search(goal)
+    sender = next(filter(None, found.groups())) if found else ""
+    if k == 0:
+        return _click(_find(nodes, sender, "text"))
+    if k == 2:
+        to = [name for name in re.findall(r"\b[A-Z][\w-]+", goal) if name != sender][-1]
+        return _type(_role(nodes, "textbox"), to)
+    return _click(_find(nodes, "Forward" if k == 1 else "send-forward"))
+
+
 SCRIPTS: dict[str, Script] = {
     "click-test-2": _click_test, "click-button": _click_button, "enter-text": _enter_text,
     "click-checkboxes": _checkboxes, "login-user": _login, "choose-list": _choose, "click-tab-2-easy": _tab,
+    "email-inbox-forward-nl": _forward,
 }  # fmt: skip
 """Tasks that have a script, in the order of their difficulty."""
