@@ -116,12 +116,20 @@
     return nodes;
   };
 
-  // a browser that draws many pages is late with frames: what takes longer than one counts as one
+  // a browser that draws many pages is late with frames: what takes longer than one counts as one, but where the page
+  // itself waits for a frame
+  const waiting = new Set(), draw = window.requestAnimationFrame.bind(window), drop = window.cancelAnimationFrame.bind(window);
+  window.requestAnimationFrame = (next) => {
+    const id = draw((now) => { waiting.delete(id); next(now); });
+    waiting.add(id);
+    return id;
+  };
+  window.cancelAnimationFrame = (id) => { waiting.delete(id); drop(id); };
   const frame = (next) => {
     let waits = true;
     const go = () => { if (waits) { waits = false; next(); } };
-    requestAnimationFrame(go);
-    setTimeout(go, 17);
+    draw(go);
+    setTimeout(() => { if (!waiting.size) go(); }, 17);
   };
   // after an action: until a frame has passed without a change, at most `cap` milliseconds
   const settle = (cap) => new Promise((done) => {
