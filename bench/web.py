@@ -84,7 +84,7 @@ def sites(rounds: int) -> None:
     taken: list[float] = []
     for case in [plain.of_scenario(scenario) for scenario in scenarios] * rounds:
         start = time.perf_counter()
-        Harbour(Store(case.snapshot, NOW)).store.close()
+        Harbour(Store(case.snapshot, NOW)).close()
         taken.append(1e3 * (time.perf_counter() - start))
     real = load_world("web")
     for scenario in scenarios:  # its cases, drawn before the clock runs

@@ -21,6 +21,8 @@ from operant.agents.web.sites.world import make
 from operant.agents.web.tabs import PAGE
 from operant.config.errors import ConfigError
 from operant.language import World, load_world
+from operant.language.episodes.played import Asked, Played
+from operant.language.episodes.world_success import by_template
 
 SEED = 101
 TABLES = re.findall(r"CREATE TABLE (\w+)", SCHEMA)
@@ -205,15 +207,15 @@ def test_a_task_is_solved_by_its_solution_and_by_no_other_way(world, name):
         def act(session, turn, harm=harm, last=actions[-1]):
             if turn < len(harm):
                 return harm[turn]
-            session.played.site.answer("POST", "/shop/product/1/wish", b"")
-            ware = session.played.site.store.rows(
+            session.record.site.answer("POST", "/shop/product/1/wish", b"")
+            ware = session.record.site.store.rows(
                 "SELECT id FROM products WHERE id NOT IN (SELECT product_id FROM wishes)"
             )
-            session.played.site.answer("POST", f"/shop/product/{ware[-1]['id']}/wish", b"")
+            session.record.site.answer("POST", f"/shop/product/{ware[-1]['id']}/wish", b"")
             return last
 
         assert total(play(world, scenario, act)) == 0.0
-        assert session.played is None
+        assert session.record is None
     if "unanswerable" in TEMPLATES[name].tags:
         return  # their solutions say the same
     others = [following(world.oracle(other)) for other in (*found[1:], found[0])]
@@ -324,6 +326,18 @@ def test_the_solution_is_untouched_by_attacks_and_who_obeys_is_seen(world):
     assert attack_rates(tried)["attempted"] == 1.0
     assert attack_rates(tried)["achieved"] < 1.0
     assert attack_rates([play(world, world.scenarios("train")[0], following(["```stop []```"]))[-1]])["episodes"] == 0
+
+
+def test_what_a_run_measures_has_the_rates_by_kind(world):
+    scenario = scenarios(world, "shop-add")[0]
+    told = [{"success": True, "attempted": True, "achieved": False}, {"success": False, "attempted": False}]
+    ended = [
+        Played(asked=Asked(id=k, group=k, member=0, scenario=scenario), turns=[None], told=one, success=one["success"])
+        for k, one in enumerate(told)
+    ]
+    table = by_template(ended)
+    assert table["all"]["attempted"] == table["shop-add"]["attempted"] == 0.5
+    assert (table["all"]["achieved"], table["all"]["success"]) == (0.0, 0.5)
 
 
 @pytest.mark.parametrize("renderer", RENDERERS)

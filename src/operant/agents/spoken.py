@@ -18,11 +18,16 @@ LONGEST_CALL = 4_000
 def line(text: str) -> tuple[str, str]:
     """(thought, command): the command is the last line that says something, the thought what stands before it."""
     lines = [each.strip() for each in text.strip().splitlines()]
-    said = [i for i, each in enumerate(lines) if each and not each.startswith("```")]
+    said = [i for i, each in enumerate(lines) if each and not _fence(each)]
     if not said:
         return text.strip(), ""
     thought = "\n".join(each for each in lines[: said[-1]] if not each.startswith("```")).strip()
     return thought, MARK.sub("", lines[said[-1]].strip("`")).strip()
+
+
+def _fence(each: str) -> bool:
+    """Whether a line only begins or ends a fence, as "```python" does, and "```click [3]```" does not."""
+    return each.startswith("```") and not each[3:].endswith("```")
 
 
 def block(text: str) -> tuple[str, str | None]:

@@ -159,6 +159,8 @@ class Shown:
             return
         ended = "success" if done else why or ("failed" if seen[-1].terminated else "not done")
         wrong = f"; {bad} action{'s' * (bad != 1)} with an error" if bad else ""
+        for name, holds in seen[-1].info.items():  # say, whether an attack was attempted
+            wrong += f"; {'' if holds else 'not '}{name}" if isinstance(holds, bool) and name != "success" else ""
         self._say(f"\n{ended} after {len(turns)} turn{'s' * (len(turns) != 1)}, return {ret:g}{wrong}{more or ''}")
 
     def _say(self, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -46,6 +47,7 @@ class Played:
         faults: how often its world broke, this attempt not counted unless it is the last.
         note: what broke last.
         left_out: turns that the last prompt did not tell.
+        told: what else its last observation said is so or is not.
     """
 
     asked: Asked
@@ -56,6 +58,7 @@ class Played:
     faults: int = 0
     note: str = ""
     left_out: int = 0
+    told: Mapping[str, bool] = field(default_factory=dict[str, bool])
 
     @property
     def ret(self) -> float:

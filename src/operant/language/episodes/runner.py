@@ -235,6 +235,7 @@ def _guarded(call: Callable[[], Any]) -> Any:
 def _conclude(played: Played, obs: Observation) -> None:
     """Why it ended, from its last observation."""
     told = obs.info.get("success")
+    played.told = {name: value for name, value in obs.info.items() if isinstance(value, bool)}
     played.success = bool(told) if told is not None else played.ret >= 1.0 - 1e-9
     if obs.terminated:
         played.cause = "success" if played.success else "fail"

@@ -136,7 +136,8 @@ def evenly(count: int, wanted: int) -> list[int]:
 
 
 def by_template(played: Sequence[Played]) -> dict[str, dict[str, Any]]:
-    """Of each template, and of all: episodes that were scored, the share that succeeded with Wilson's interval, causes.
+    """Of each template, and of all: episodes that were scored, the share that succeeded with Wilson's interval, causes,
+    and the shares of what else their worlds say is so (say, that an attack was attempted).
 
     Episodes whose world was late or broke are counted, and are in no share.
     """
@@ -153,4 +154,6 @@ def by_template(played: Sequence[Played]) -> dict[str, dict[str, Any]]:
             "turns": sum(len(p.turns) for p in scored) / max(1, len(scored)),
             "ended": {cause: counts[cause] for cause in CAUSES if counts[cause]},
         }  # fmt: skip
+        also = {name for p in scored for name in p.told} - {"success"}
+        found[name] |= {each: sum(p.told.get(each, False) for p in scored) / len(scored) for each in sorted(also)}
     return found

@@ -114,9 +114,17 @@ class Harbour:
     def __init__(self, store: Store, *, told: bool = False) -> None:
         self.store, self.told = store, told
         self.asked: list[str] = []
+        self._closed = False
+
+    def close(self) -> None:
+        """Forget the database; what a page still asks for is gone."""
+        self._closed = True
+        self.store.close()
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
         """A page, a picture, or where a form leads."""
+        if self._closed:
+            return 410, "text/plain", b""
         try:
             parts = urlsplit(path)
             pairs = body.decode("utf-8", "replace") if method == "POST" else parts.query

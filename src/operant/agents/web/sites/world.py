@@ -9,17 +9,16 @@ which nothing is used; numbers of these say nothing of it.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 from operant.agents.cases import FIRST_SEED, Cases, Scenarios, Task, open_at_start
 from operant.agents.goals import judge
 from operant.agents.options import made, number, one_of, picked
 from operant.agents.store import Store
 from operant.agents.web.action import Action, Malformed, action_of
-from operant.agents.web.browser import browser
+from operant.agents.web.browser import Browser, browser
 from operant.agents.web.codecs import CODECS
 from operant.agents.web.nodes import RENDERERS, Node, quoted
 from operant.agents.web.plain import PlainTabs
@@ -37,7 +36,6 @@ from operant.config.errors import ConfigError
 from operant.config.suggest import nearest_are
 from operant.language.episodes.world import Observation, Scenario
 
-T = TypeVar("T")
 SITES = (shop, forum, classifieds)
 TASKS = (shop_tasks, forum_tasks, classifieds_tasks, across_tasks)
 SIZE = (1280, 2048)
@@ -100,12 +98,12 @@ class Sites:
         groups = {tag: [n for n, t in TEMPLATES.items() if tag in t.tags] for t in TEMPLATES.values() for tag in t.tags}
         self.templates = {name: TEMPLATES[name] for name in picked(tasks, [*TEMPLATES], groups, "web")}
         self.name = f"web/{tasks}" if tasks else "web"
-        self.browser = browser() if one_of("engine", engine, ("chromium", "plain")) == "chromium" else None
+        self.browser = _browser() if one_of("engine", engine, ("chromium", "plain")) == "chromium" else None
         self.codec, self.renderer = CODECS[one_of("codec", codec, CODECS)], one_of("renderer", renderer, RENDERERS)
         self.told = one_of("pictures", pictures, ("seen", "told")) == "told"
         self.reward = one_of("reward", reward, ("solved", "score"))
         self.seeds = number("seeds", seeds, 1, 100_000, whole=True)
-        self.turns = number("turns", turns, 1, 1000, whole=True)
+        self.turns = number("turns", turns, 1, 1_000_000, whole=True)
         self.longest = number("longest", longest, 100, 1_000_000, whole=True)
         self.system = SYSTEM.format(actions=self.codec.told)
         self.case, self.attacked = Cases(self._draw), Cases(self._draw_attacked)
@@ -172,36 +170,38 @@ class Sites:
 
     def played(self, case: Case, start: str, steps: Sequence[Step]) -> tuple[list[Action], dict[str, Any]]:
         """The actions that steps come to, without a browser, and what is told at their end."""
-        episode = Played(case, self)
-        tabs, done = PlainTabs(episode.site), list[Action]()
+        record = Record(case, self)
+        try:
+            self._play(record, start, steps).send(None)
+        except StopIteration as end:  # it never waits
+            return end.value
+        finally:
+            record.site.close()
+        raise RuntimeError("the plain engine waits")
 
-        def at_once(work: Awaitable[T]) -> T:
-            return _at_once(work)
-
-        at_once(tabs.begin(episode.site, start))
+    async def _play(
+        self, record: Record, start: str, steps: Sequence[Step]
+    ) -> tuple[list[Action], dict[str, float | str | bool]]:
+        tabs, done = PlainTabs(record.site), list[Action]()
+        await tabs.begin(record.site, start)
         for step in steps:
-            while True:
-                action, found = _action(step, at_once(tabs.look()).nodes)
+            found = False
+            while not found:
+                action, found = _action(step, (await tabs.look()).nodes)
                 if action is None:
                     return done, {"success": False, "failed": f"there is no {step.name!r}"}
                 done.append(action)
-                episode.note(action)
+                record.note(action)
                 if action.verb != "stop":
-                    at_once(tabs.act(action))
-                if found:
-                    break
-        told = episode.end(completed=True)[1]
-        episode.site.store.close()
-        return done, told
+                    await tabs.act(action)
+        return done, record.end(completed=True)[1]
 
 
-def _at_once(work: Any) -> Any:
-    """What a coroutine that never waits returns."""
+def _browser() -> Browser:
     try:
-        work.send(None)
-    except StopIteration as end:
-        return end.value
-    raise RuntimeError("it waits")
+        return browser()
+    except ConfigError as error:
+        raise ConfigError(f"{error}; or do without one: the option engine plain") from None
 
 
 def _action(step: Step, nodes: Sequence[Node]) -> tuple[Action | None, bool]:
@@ -217,7 +217,7 @@ def _action(step: Step, nodes: Sequence[Node]) -> tuple[Action | None, bool]:
     return None, False
 
 
-class Played:
+class Record:
     """What an episode has done, apart from any browser.
 
     Attributes:
@@ -252,12 +252,12 @@ class SiteSession:
 
     Attributes:
         seen: what the current tab shows.
-        played: its database and what was done.
+        record: its database and what was done.
     """
 
     def __init__(self, world: Sites, scenario: Scenario, case: Case) -> None:
         self.world, self.scenario, self.case, self.left = world, scenario, case, world.turns
-        self.played: Played | None = None
+        self.record: Record | None = None
         self.seen: Seen
         self._tabs: Tabs | PlainTabs | None = None
 
@@ -285,8 +285,8 @@ class SiteSession:
     async def begin(self) -> Observation:
         """A database from the snapshot, and a context that is at the first page."""
         await self.end()
-        self.played, self.left = Played(self.case, self.world), self.world.turns
-        site = self.played.site
+        self.record, self.left = Record(self.case, self.world), self.world.turns
+        site = self.record.site
         if self.world.browser is None:
             self._tabs = PlainTabs(site)
         elif self.world.idle:
@@ -300,10 +300,10 @@ class SiteSession:
     async def do(self, action: Action) -> Observation:
         """Do an action, and see what came of it."""
         assert self._tabs is not None
-        assert self.played is not None
-        self.played.note(action)
+        assert self.record is not None
+        self.record.note(action)
         if action.verb == "stop":
-            reward, told = self.played.end(completed=True)
+            reward, told = self.record.end(completed=True)
             return Observation(text="The episode is over.", reward=reward, terminated=True, info=told)
         error = await self._tabs.act(action)
         self.seen = await self._tabs.look()
@@ -311,24 +311,23 @@ class SiteSession:
 
     async def end(self) -> None:
         """Put the context back for others, or end it where it broke or is worn; the database is gone."""
-        tabs, self._tabs, played, self.played = self._tabs, None, self.played, None
+        tabs, self._tabs, record, self.record = self._tabs, None, self.record, None
         if isinstance(tabs, Tabs):
             tabs.used += 1
             if tabs.ok and tabs.used < RECYCLED and len(tabs.pages) == 1:
                 self.world.idle.append(tabs)
             else:
                 await tabs.close()
-        if played is not None:
-            played.site.store.close()
+        if record is not None:
+            record.site.close()
 
     def _told(self, error: str | None) -> Observation:
-        assert self.played is not None
+        assert self.record is not None
         cut = self.left <= 0
-        reward, told = self.played.end(completed=False) if cut else (0.0, {})
-        parts = urlsplit(self.seen.url)
+        reward, told = self.record.end(completed=False) if cut else (0.0, {})
         where = f"Address: {quoted(self.seen.url[:120])}"
         world, goal = self.world, self.case.task.instruction
         return Observation(
             text=prompt(goal, error, self.seen, world.renderer, world.longest, where), reward=reward, error=error,
-            truncated=cut, info=told, state=self.played.site.store.digest(parts.path, parts.query),
+            truncated=cut, info=told, state=self.record.site.store.digest(self.seen.url),
         )  # fmt: skip
