@@ -160,7 +160,12 @@
     if (!told.hashChange && !told.destination.sameDocument && told.downloadRequest === null) left = performance.now();
   });
   window.navigation?.addEventListener("navigateerror", () => { left = -Infinity; });
+  const read = () => new Promise((done) => {
+    if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", done, { once: true });
+    else done();
+  });
   const look = async ({ skip, limit, cap, globals }) => {
+    await Promise.race([read(), new Promise((done) => setTimeout(done, cap))]);
     await Promise.race([fetching ??= fetchPictures().catch(() => {}), new Promise((done) => setTimeout(done, cap))]);
     await settle(cap);
     return { nodes: walk(skip, limit), globals: globals.map((name) => window[name]), title: plain(document.title),

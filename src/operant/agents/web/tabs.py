@@ -167,6 +167,8 @@ class Tabs:
             while True:
                 seen = await self.evaluate("asked => window.__operant.look(asked)", asked)
                 left = until - asyncio.get_running_loop().time()
+                if any(one.resource_type == "document" for one in self._asked):  # a page that is not there yet
+                    left = max(left, RESTING)
                 if not (self._asked or seen["leaving"]) or left <= 0:
                     break
                 if not self._asked:
@@ -176,7 +178,7 @@ class Tabs:
                 try:
                     await asyncio.wait_for(self._calm.wait(), left)
                 except TimeoutError:
-                    self._asked.clear()
+                    self._asked = {one for one in self._asked if one.resource_type == "document"}
         told, self._told = self._told, []
         return Seen(nodes=[node_of(n) for n in seen["nodes"]], title=one_line(seen["title"]), url=self.current.url,
                     values=seen["globals"], told=told)  # fmt: skip
