@@ -222,8 +222,7 @@ def verb(args: argparse.Namespace, resolved: Resolved) -> int:
         from operant.view.compare import score
 
         tell(f"interquartile mean of the final evaluation {interval(score(scores))}")
-    paths = [str(each.path) for each in seeds if each.path is not None]
-    if paths:
+    if paths := [each.path for each in seeds if each.path is not None]:
         say(f"Next: {command('compare', *paths)}")
     return exit_code(seeds)
 
