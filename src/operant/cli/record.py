@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from operant.cli import flags
 from operant.cli.grammar import Override
 from operant.cli.say import say, tell
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, DiskError
 from operant.config.fields import leaves
 from operant.config.registry import is_code
 from operant.config.schema import CopiesConfig, RunConfig
@@ -67,7 +67,7 @@ def record(args: argparse.Namespace) -> None:
     from operant.env.make import make_one
     from operant.env.minari import write_data
     from operant.env.record import data_of
-    from operant.run.disk import may_write
+    from operant.run.disk import is_full, may_write, mending, refusal
 
     out = may_write(absolute_path(args.out))
     if args.policy and args.script:
@@ -88,7 +88,11 @@ def record(args: argparse.Namespace) -> None:
         data = data_of(env, args.env, episodes)
     finally:
         close(env, args.env)
-    write_data(data, out, by=args.policy or args.script or "a person")
+    try:
+        write_data(data, out, by=args.policy or args.script or "a person")
+    except OSError as error:
+        why = "No space left on device" if is_full(error) else refusal(error)
+        raise DiskError(f"cannot write {args.out}: {why}. {mending(error)}.") from error
     say(f"Recorded {len(data)} episodes, {data.steps:,} steps, mean return {data.returns.mean():.1f}.")
     tell(args.out)
     then = command("train", "bc", args.env, "--data", args.out)

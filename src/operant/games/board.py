@@ -223,8 +223,8 @@ def game(name: str, *, komi: float | None = None) -> Board:
     kind, rows, columns, length = _SHAPES[name]
     if komi is not None and kind != GO:
         raise ConfigError(f"{name} has no komi: leave it out")
-    twice = 2.0 * (0.5 if komi is None else komi)
-    if twice != int(twice) or abs(twice) > 100:
+    twice = 2.0 * (0.5 if komi is None else float(komi))
+    if not twice.is_integer() or abs(twice) > 100:
         raise ConfigError(f"komi is {komi}: expected a half of a whole number, from -50 to 50")
     cells = rows * columns
     limit, actions = (2 * cells, cells + 1) if kind == GO else (cells, columns if kind == DROP else cells)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -16,15 +17,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from operant.config.bounded import load_json
 from operant.config.errors import ConfigError
 from operant.control.mlp import MLP
 from operant.games.board import Board, game
 from operant.games.kernels import States
 from operant.math.quick_start import undrawn
 from operant.run.disk import fits_memory, save_tensors
+from operant.run.schemas import NUMBER, read_json
 from operant.search.tree import Found, Reply, Root, Search, tree_search
 
+SPEC: dict[str, tuple[type, ...]] = {
+    "game": (str,), "options": (dict,), "network": (str,), "hidden": (list,), "channels": (int,), "blocks": (int,),
+    "simulations": (int,), "explore": NUMBER, "kind": (str,),
+}  # fmt: skip
 FLOOR = 1e-9
 """The least prior of a legal action: the search takes 0 for one that is not legal."""
 
@@ -131,16 +136,21 @@ class BoardPolicy(nn.Module):
             ConfigError: if a file is missing or is not of such a policy.
         """
         try:
-            raw: Any = load_json(folder / "policy.json")
+            raw: Any = read_json(folder / "policy.json", SPEC)
             sizes = [raw[k] for k in ("channels", "blocks", "simulations")] + [*raw["hidden"]]
-            if raw["kind"] != "board" or any(type(n) is not int or not 1 <= n <= 2**16 for n in sizes):
+            known = raw["kind"] == "board" and raw["network"] in ("mlp", "residual") and 0 < raw["explore"] < math.inf
+            if not known or any(type(n) is not int or not 1 <= n <= 2**16 for n in sizes):
                 raise ValueError("policy.json: of another kind, or with sizes that are none")
             tensors = load_file(fits_memory(folder / "model.safetensors"))
+            wide = [*zip(raw["hidden"], raw["hidden"][1:], strict=False)]
+            inner = (
+                18 * raw["channels"] ** 2 * raw["blocks"] if raw["network"] != "mlp" else sum(a * b for a, b in wide)
+            )
+            if inner > sum(x.numel() for x in tensors.values()):
+                raise ValueError("policy.json: a larger network than model.safetensors holds")
             made = cls(BoardSpec(**raw | {"hidden": tuple(raw["hidden"])}), torch.Generator())
             made.load_state_dict(tensors)
-        except ConfigError:
-            raise
-        except (OSError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        except (ConfigError, OSError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             raise ConfigError(f"{folder}: not a readable policy ({error})") from error
         return made
 

@@ -111,7 +111,13 @@ class BoardLearner:
         board = self.agent.board
         width = {"states": (board.start().shape[1],), "policy": (board.actions,), "outcome": ()}
         found: dict[str, Any] = {name: x.numpy() for name, x in tensors.items()}
-        if found.keys() != width.keys() or any(x.shape[1:] != width[name] for name, x in found.items()):
+        kinds = {"states": np.int64, "policy": np.float32, "outcome": np.float32}
+        if (
+            found.keys() != width.keys()
+            or any(x.shape[1:] != width[name] or x.dtype != kinds[name] for name, x in found.items())
+            or len({x.shape[:1] for x in found.values()}) != 1
+            or not (np.isfinite(found["policy"]).all() and np.isfinite(found["outcome"]).all())
+        ):
             raise ConfigError(f"{file} holds no positions of {board.name}. Use another checkpoint.")
         return Positions(**found)
 
