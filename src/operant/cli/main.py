@@ -66,6 +66,8 @@ def main(argv: Sequence[str]) -> int:
             if (full := _no_room(error)) is not None:
                 return full
             if place_of(error) is None:
+                if isinstance(error, MemoryError) or "allocate memory" in said(error):
+                    return _fail(OperantError(f"there is not the memory for it ({said(error)}): ask for less"))
                 raise
             return _fail(OperantError(f"code of a person's own {raised(error)}"))
 

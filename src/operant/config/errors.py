@@ -156,6 +156,6 @@ def place_of(error: BaseException) -> str | None:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     installed = (_PACKAGE, sysconfig.get_path("stdlib"), "<frozen")
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.endswith((".pyx", ".pxd"))]
     own = [f for f in frames if not f.filename.startswith(installed) and "site-packages" not in f.filename]
     return f"{own[-1].filename}:{own[-1].lineno}" if own else None

@@ -24,6 +24,7 @@ from operant.control.settings.model_based import PETSConfig, PETSRun
 from operant.control.setup_off_policy import OffPolicy, off_policy
 from operant.control.spec import AgentSpec
 from operant.control.updates import row_of, take_step
+from operant.data.memory import allow
 from operant.data.replay import Transitions
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics, Trajectory
@@ -93,7 +94,7 @@ def made_for(cfg: PETSRun, made: AgentSpec, streams: Streams) -> Agent:
     """The agent that fits an environment.
 
     Raises:
-        ConfigError: if its actions are no numbers, or it is to see, read or remember.
+        ConfigError: if its actions are no numbers, it is to see, read or remember, or its plans do not fit in memory.
     """
     its = cfg.algo
     if made.action_kind != "box":
@@ -102,6 +103,11 @@ def made_for(cfg: PETSRun, made: AgentSpec, streams: Streams) -> Agent:
         )
     if made.deep:
         raise ConfigError(f"{cfg.algorithm} plans on vectors: leave out policy.network, policy.memory and policy.text")
+    try:
+        plans = 8 * cfg.env.num * its.population * its.horizon * sum(made.action_sizes)
+        allow(plans, f"{its.population:,} plans of {its.horizon:,} steps take")
+    except ValueError as error:
+        raise ConfigError(f"{error}; set algo.population or algo.horizon lower") from error
     fields = {f.name: getattr(made, f.name) for f in dataclasses.fields(made)}
     fields |= {"std": "none", "squash": True, "hidden": (1,)}  # of a policy and a critic that nobody asks
     shape = PlannerSpec(

@@ -21,6 +21,7 @@ from operant.control.acting import Acted, Sampler
 from operant.control.agent import Agent
 from operant.control.distributions import Normal
 from operant.control.dynamics import Dynamics
+from operant.control.settings.model_based import MOST
 from operant.control.spec import AgentSpec
 from operant.search.trajectory import cross_entropy, path_integral
 
@@ -116,7 +117,7 @@ class Planner(Agent):
         """Raises ValueError if a spec is none of such an agent with so many numbers."""
         assert isinstance(spec, PlannerSpec)
         counts = (spec.models, *spec.wide, spec.horizon, spec.population, spec.elites, spec.iterations, spec.particles)
-        if any(type(n) is not int or not 1 <= n <= 100_000 for n in counts) or spec.elites > spec.population:
+        if any(type(n) is not int or not 1 <= n <= MOST for n in counts) or spec.elites > spec.population:
             raise ValueError("policy.json: models, wide or what it plans with is no count that it can have")
         if spec.particles % spec.models or spec.method not in ("cross-entropy", "path-integral"):
             raise ValueError("policy.json: particles is no multiple of models, or method is none that it knows")

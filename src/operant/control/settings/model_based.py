@@ -10,6 +10,9 @@ from operant.config.schema import EvalConfig
 from operant.control.settings.policy import PolicyConfig
 from operant.control.settings.replay import ReplayConfig, ReplayRun
 
+MOST = 100_000
+"""The largest number of plans, steps of one, networks and the like."""
+
 
 class PETSConfig(ReplayConfig):
     """Probabilistic ensembles with trajectory sampling (Chua et al. 2018)."""
@@ -38,6 +41,9 @@ class PETSConfig(ReplayConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        for name in ("models", "horizon", "population", "iterations", "particles"):
+            if getattr(self, name) > MOST:
+                raise ValueError(f"{name} is {getattr(self, name)}: give {MOST:,} at most")
         if self.particles % self.models:
             raise ValueError(f"particles {self.particles} is no multiple of models {self.models}: give one that is")
         if self.elites > self.population:
