@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from operant.language.model.language_model import LanguageModel, ends
+from operant.language.text.pictures import pictures_in
 from operant.language.text.rendering import SAID, Message, rendering_of
 
 ASKS = "\n>"
@@ -36,7 +37,7 @@ class Dialogue:
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """The tokens of messages up to where the policy speaks."""
-        if self.chat:
+        if self.chat or pictures_in(messages):
             return self.rendering.turns(messages, prompt=True)
         tokens: list[int] = []
         waiting = ""

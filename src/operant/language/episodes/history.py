@@ -31,6 +31,7 @@ class Past:
     shown: str
     said: str
     effect: str
+    pictures: tuple[str, ...] = ()  # that were shown with it
 
 
 def noted(said: str, memory: str) -> tuple[str, str]:
@@ -40,8 +41,9 @@ def noted(said: str, memory: str) -> tuple[str, str]:
 
 
 def messages_of(
-    kind: Kind, system: str, instruction: str, past: Sequence[Past], now: str, *, memory: str = "", left_out: int = 0
-) -> list[Message]:
+    kind: Kind, system: str, instruction: str, past: Sequence[Past], now: str, *, memory: str = "", left_out: int = 0,
+    pictures: Sequence[str] = (),
+) -> list[Message]:  # fmt: skip
     """The messages of a prompt.
 
     Args:
@@ -51,24 +53,26 @@ def messages_of(
         now: what is shown.
         memory: what the model noted, where `kind` is memory.
         left_out: so many of the oldest turns are not told.
+        pictures: that are shown now; those of earlier turns stand where what was shown in them does.
     """
     begun: list[Message] = [{"role": "system", "content": system}] if system else []
     told = past[left_out:]
     gap = f"({left_out} earlier turn{'s' * (left_out > 1)} left out)\n" if left_out else ""
     if kind in ("full", "last"):
-        shown = [*(turn.shown for turn in told), now]
-        found = [*begun, _user(_asked(instruction, gap + shown[0]))]
-        for turn, following in zip(told, shown[1:], strict=True):
-            found += [{"role": "assistant", "content": turn.said}, _user(following)]
+        shown = [*((turn.shown, turn.pictures) for turn in told), (now, pictures)]
+        found = [*begun, _user(_asked(instruction, gap + shown[0][0]), shown[0][1])]
+        for turn, (following, seen) in zip(told, shown[1:], strict=True):
+            found += [{"role": "assistant", "content": turn.said}, _user(following, seen)]
         return found
     lines = "".join(f"{_line(turn.said)} → {_line(turn.effect)}\n" for turn in told)
     before = f"Memory: {memory}\n" if kind == "memory" else gap + lines
-    return [*begun, _user(_asked(instruction, before + now))]
+    return [*begun, _user(_asked(instruction, before + now), pictures)]
 
 
 def fitting(
     kind: Kind, system: str, instruction: str, past: Sequence[Past], now: str, *,
     memory: str, last: int, left_out: int, budget: int, encode: Callable[[Sequence[Message]], list[int]],
+    pictures: Sequence[str] = (),
 ) -> tuple[list[Message], list[int], int] | None:  # fmt: skip
     """The messages of a prompt of at most `budget` tokens, its tokens, and how many turns it leaves out.
 
@@ -76,7 +80,7 @@ def fitting(
     loses its end, then it is None.
 
     Args:
-        kind, system, instruction, past, now, memory: as in `messages_of`.
+        kind, system, instruction, past, now, memory, pictures: as in `messages_of`.
         last: turns that a history of the last ones tells.
         left_out: turns that an earlier prompt left out already.
         budget: tokens.
@@ -85,7 +89,7 @@ def fitting(
     first = max(left_out, len(past) - last) if kind == "last" else left_out
     room = budget
     for skipped in range(first, len(past) + 1):
-        messages = messages_of(kind, system, instruction, past, now, memory=memory, left_out=skipped)
+        messages = messages_of(kind, system, instruction, past, now, memory=memory, left_out=skipped, pictures=pictures)
         tokens = encode(messages)
         if len(tokens) <= room:
             return messages, tokens, skipped
@@ -93,16 +97,18 @@ def fitting(
     while len(now) > 1:
         now = now[: len(now) // 2]
         messages = messages_of(
-            kind, system, instruction, past, now + LEFT_OUT, memory=memory[-budget:], left_out=len(past)
-        )
+            kind, system, instruction, past, now + LEFT_OUT, memory=memory[-budget:], left_out=len(past),
+            pictures=pictures,
+        )  # fmt: skip
         tokens = encode(messages)
         if len(tokens) <= budget:
             return messages, tokens, len(past)
     return None
 
 
-def _user(text: str) -> Message:
-    return {"role": "user", "content": text}
+def _user(text: str, pictures: Sequence[str] = ()) -> Message:
+    shown = [{"type": "image", "image": name} for name in pictures]
+    return {"role": "user", "content": [*shown, {"type": "text", "text": text}] if shown else text}
 
 
 def _asked(instruction: str, shown: str) -> str:

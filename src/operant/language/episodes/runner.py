@@ -146,11 +146,12 @@ class Runner:
             budget = self.longest - self.sampling.max_tokens
             prompt = TurnPrompts(self.cfg, self.dialogue, world.system, scenario.instruction, budget, self.remarks)
             for number in range(world.turns):
-                tokens = prompt.next(played, past, obs.text, memory)
+                tokens = prompt.next(played, past, obs.text, memory, obs.pictures)
                 if tokens is None:
                     played.cause = "context"
                     break
-                leaf = graph.prompt(tokens, number, merge=self.cfg.rows != "per_turn")
+                merge = self.cfg.rows != "per_turn" and not obs.pictures  # of a picture no row has a part
+                leaf = graph.prompt(tokens, number, merge=merge)
                 said: Said | None = await _Ask(_Generate(graph.tokens(leaf), number))
                 if said is None:  # a script is at its end
                     played.cause = "fail"
@@ -163,7 +164,7 @@ class Runner:
                 text = self.dialogue.text(said.tokens)
                 action, memory = noted(text, memory) if self.cfg.history == "memory" else (text, memory)
                 before, obs = obs, await self._step(session, action)
-                past.append(Past(before.text, text, obs.text))
+                past.append(Past(before.text, text, obs.text, before.pictures))
                 played.turns.append(
                     Turn(shown=before.text, action=action, result=obs.text, reward=obs.reward, error=obs.error,
                          state=before.state, tokens=len(said.tokens), cut=said.finish == "length")

@@ -41,10 +41,12 @@ class TurnPrompts:
         self.messages: list[Message] = []
         self.leaf = -1
 
-    def next(self, played: Played, past: Sequence[Past], now: str, memory: str) -> list[int] | None:
+    def next(
+        self, played: Played, past: Sequence[Past], now: str, memory: str, pictures: Sequence[str] = ()
+    ) -> list[int] | None:
         """The tokens of the next prompt; None where none fits."""
         cfg, dialogue = self.cfg, self.dialogue
-        if past and cfg.history == "full" and cfg.rows != "per_turn":
+        if past and cfg.history == "full" and cfg.rows != "per_turn" and not pictures:
             said, strict = past[-1].said, cfg.rows == "auto"
             more = dialogue.behind(self.messages, said, now, strict=strict)
             whole = None if more is None else [*played.graph.tokens(self.leaf), *more]
@@ -64,7 +66,7 @@ class TurnPrompts:
                 )
         found = fitting(
             cfg.history, self.system, self.instruction, past, now, memory=memory, last=cfg.last,
-            left_out=played.left_out, budget=self.budget, encode=dialogue.prompt,
+            left_out=played.left_out, budget=self.budget, encode=dialogue.prompt, pictures=pictures,
         )  # fmt: skip
         if found is None:
             return None

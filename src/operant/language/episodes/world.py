@@ -39,6 +39,8 @@ class Observation:
     error: str | None = None  # of the action, one line, e.g. "PARSE no code block"; it is also in `text`, and no fault
     state: str | None = None  # equal where the state is equal: anchors of turn-level groups
     info: Mapping[str, float | str | bool] = field(default_factory=dict[str, "float | str | bool"])
+    pictures: tuple[str, ...] = ()  # names (`operant.language.text.pictures`), shown before the text
+    cells: tuple[int, ...] = ()  # what each cell of them shows, from which a small base that sees is made
 
 
 class Session(Protocol):

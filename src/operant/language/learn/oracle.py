@@ -6,11 +6,13 @@ turn, and nothing that the world said.
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import Sequence
 
 from operant.config.errors import ConfigError
 from operant.data.streams import Streams
+from operant.language.episodes.history import Past, messages_of
 from operant.language.episodes.runner import Asked, Played, Runner
 from operant.language.episodes.world import Scenario, World
 from operant.language.episodes.world_rollouts import scenarios_of
@@ -19,8 +21,10 @@ from operant.language.learn.setup import adamw
 from operant.language.learn.sft import sft
 from operant.language.model.fresh import fresh
 from operant.language.model.language_model import LanguageModel
-from operant.language.model.small_base import kept
-from operant.language.settings.worlds import CloneConfig, WorldBaseConfig, WorldRun
+from operant.language.model.small_base import kept, small_base
+from operant.language.reward.verifiable import Exact
+from operant.language.settings.worlds import CloneConfig, EpisodeConfig, WorldBaseConfig, WorldRun
+from operant.language.task.task import Demonstration, Example, Task
 from operant.language.text.conversation import Encoded
 from operant.language.text.epochs import Shuffled
 from operant.run.job import Say
@@ -80,8 +84,46 @@ def fresh_for(world: World, base: WorldBaseConfig, cfg: WorldRun, texts: int = T
     return fresh(base, (policy.tokenizer.decode(e.tokens, skip_special_tokens=True) for e in examples(played)))
 
 
+def shown_turns(world: World, cfg: EpisodeConfig, count: int) -> list[Demonstration]:
+    """What a world's oracle says in the first scenarios of train, each action behind the messages of its prompt, with
+    what the cells of their pictures show: none, where the world shows no pictures."""
+    found: list[Demonstration] = []
+
+    async def play(scenario: Scenario) -> bool:
+        session, past, cells = world.open(scenario), list[Past](), list[tuple[int, ...]]()
+        try:
+            obs = await session.reset()
+            for action in (world.oracle(scenario) or ()) if obs.pictures else ():
+                skipped = max(0, len(past) - cfg.last) if cfg.history == "last" else 0
+                cells.append(obs.cells)
+                told = cells[skipped:] if cfg.history in ("full", "last") else cells[-1:]
+                messages = messages_of(
+                    cfg.history, world.system, scenario.instruction, past, obs.text, left_out=skipped,
+                    pictures=obs.pictures,
+                )  # fmt: skip
+                found.append(
+                    Demonstration(prompt=(*messages,), completion=action, cells=tuple(x for c in told for x in c))
+                )
+                before, obs = obs, await session.step(action)
+                past.append(Past(before.text, action, obs.text, before.pictures))
+                if obs.terminated or obs.truncated:
+                    break
+            return bool(past)
+        finally:
+            await session.close()
+
+    async def all_of() -> None:
+        for scenario in scenarios_of(world, "train")[:count]:
+            if not await play(scenario):
+                break
+
+    asyncio.run(all_of())
+    return found
+
+
 def world_base(world: World, cfg: WorldRun, say: Say) -> str:
-    """The folder of a small model that was cloned on a world's oracle, made at the first call and found later.
+    """The folder of a small model that was cloned on a world's oracle, made at the first call and found later; one
+    that sees, taught what each patch shows, where the world shows pictures.
 
     Raises:
         ConfigError: if the world has no oracle.
@@ -91,6 +133,10 @@ def world_base(world: World, cfg: WorldRun, say: Say) -> str:
     texts = min(TEXTS, base.traces)
     shown = [[s.instruction, *(world.oracle(s) or ())] for s in scenarios_of(world, "train")[:texts]]
     about = [cfg.task.id, cfg.task.options, cfg.episode.model_dump(), world.system]
+    if seen := shown_turns(world, cfg.episode, base.traces):
+        asked = Example(prompt=seen[0].prompt, gold=None, solution=seen[0].completion)
+        task = Task(name=world.name, train=[asked], test=[asked], rewards={"success": Exact()}, demonstrations=seen)
+        return str(small_base(task, base, {"world": about}, say=say))
 
     def make() -> LanguageModel:
         policy = fresh_for(world, base, cfg, texts)
