@@ -114,6 +114,8 @@ PICTURES: dict[str, str] = {
     "seen": "operant.vision.names:seen",
     "figure": "operant.vision.names:figure",
     "screen": "operant.vision.names:screen",
+    "room": "operant.recipes.rooms:picture",
+    "page": "operant.recipes.seen_pages:picture",
 }
 """Pictures that are made from their name: what stands before its colon → `module:function` of what stands behind."""
 

@@ -29,6 +29,7 @@ RECIPES: dict[str, str] = {
     "loop": "agents of many turns that learn by reward, from a clone that succeeds half the time",
     "lqr": "optimal control against reinforcement learning",
     "med-r1": "what was learnt on one kind of picture, on others",
+    "metaspatial": "rooms laid out over several turns, each shown",
     "mineclip": "a reward of how well what was just seen fits a caption",
     "misra-2017": "block moves by instructions, from the reward of each step alone",
     "mm-eureka": "reinforcement without a divergence, on groups that are neither all right nor all wrong",
@@ -62,6 +63,7 @@ RECIPES: dict[str, str] = {
     "vlm-r1": "detection by a reward that long lists of boxes do not raise",
     "vsgrpo": "numbers of space by their relative error",
     "walk-1k-trials": "a gait of a dozen numbers, searched without derivatives",
+    "web-agent-that-sees": "pages as pictures with marks, and what was seen before",
     "web-search-tree": "agents that search in their world, and undo by replay",
 }
 """Those that run, by name; each is `operant/recipes/NAME.py`, with underscores, and holds RECIPE."""
@@ -87,9 +89,7 @@ ALIASES: dict[str, tuple[str, str]] = {
 """Other names, with the recipe and why it is that."""
 
 PLANNED: dict[str, str] = {
-    "metaspatial": "rooms laid out over several turns",
     "summarise": "imitation, a reward model and PPO on summaries",
-    "web-agent-that-sees": "pages as pictures with marks",
 }
 """Recipes that are not built yet."""
 
