@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from operant.config.bounded import decoded, read_bytes
 from operant.config.errors import ConfigError, EnvError
-from operant.config.suggest import did_you_mean, nearest
+from operant.config.suggest import did_you_mean, missing, nearest
 
 if TYPE_CHECKING:
     from operant.mdp.model import MDP
@@ -85,8 +85,7 @@ def _world(name: str, make: Callable[..., MDP], options: Mapping[str, Any], disc
 
 def _file(path: Path, options: Mapping[str, Any], discount: float | None) -> tuple[MDP, list[str]]:
     if not path.is_file():
-        names = [each.name for each in path.parent.iterdir() if each.is_file()] if path.parent.is_dir() else []
-        raise ConfigError(f"{path}: no such file.{did_you_mean(nearest(path.name, names))}")
+        raise ConfigError(f"{path}: {missing(path)}")
     given, assumed = dict(options), list[str]()
     if path.suffix in MAPS:
         given, assumed = _map(path, options, discount)

@@ -10,7 +10,7 @@ from typing import Any
 from operant.config.bounded import decoded, read_bytes
 from operant.config.errors import ConfigError
 from operant.config.locate import key_lines
-from operant.config.suggest import did_you_mean, nearest
+from operant.config.suggest import missing
 
 KeyPath = tuple[str, ...]
 
@@ -23,9 +23,7 @@ def toml_text(path: Path, *, piped: bool = False) -> str:
     try:
         text = decoded(read_bytes(path, piped=piped))
     except (FileNotFoundError, NotADirectoryError):
-        folder = path.parent
-        names = [each.name for each in folder.glob("*.toml")] if folder.is_dir() else []
-        raise ConfigError(f"{path}: no such file.{did_you_mean(nearest(path.name, names))}") from None
+        raise ConfigError(f"{path}: {missing(path, '.toml')}") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if DEEP.search(text):  # the standard parser would take minutes

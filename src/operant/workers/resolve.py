@@ -171,7 +171,7 @@ def _from_module(place: str, target: str, env: str) -> ModuleType:
 def _from_file(place: str, env: str) -> ModuleType:
     path = home_path(place)
     if not path.is_file():
-        beside = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        beside = [p.name for p in path.parent.glob("*.py") if p.is_file()] if path.parent.is_dir() else []
         raise EnvError(f"{env}: there is no file {place}{nearest_are(path.name, beside)}")
     path = path.resolve()
     _find_beside(path.parent)
