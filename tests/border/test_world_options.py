@@ -3,7 +3,9 @@
 import pytest
 
 from operant.config.errors import ConfigError
+from operant.config.typed import require_types
 from operant.language.episodes.world import load_world
+from operant.language.task.load import load_task
 
 ODD = {"none": None, "text": "x", "nan": float("nan"), "infinity": float("inf"), "list": [1], "table": {"a": 1},
        "truth": True, "bytes": b"x"}  # fmt: skip
@@ -31,3 +33,30 @@ def test_an_option_out_of_range_is_refused_by_its_name(entry, option, value):
 def test_a_file_of_tasks_that_cannot_be_read_is_told(file):
     with pytest.raises(ConfigError, match="the ids of tasks cannot be read"):
         load_world("appworld", {"train": file})
+
+
+@pytest.mark.parametrize("odd", ["x", -1.5, float("nan"), True, [1], {"a": 1}])
+@pytest.mark.parametrize(
+    ("entry", "option"), [("arithmetic", "demonstrations"), ("arithmetic", "seed"), ("gsm8k", "chat"), ("sort", "seed")]
+)
+def test_an_option_of_a_task_of_another_type_is_refused_by_its_name(entry, option, odd):
+    if odd is True and option == "chat":
+        pytest.skip("it is of its type")
+    with pytest.raises(ConfigError, match=f"option {option} of "):
+        load_task(entry, {option: odd})
+
+
+def test_what_a_function_is_annotated_with_otherwise_fits():
+    def made(*, several: list[int], one: "int | list[int]" = 1, name: "str | None" = None, any=3):
+        return several
+
+    require_types(made, "it", {"several": [1], "one": [1], "name": None, "any": "x"})
+    with pytest.raises(ConfigError, match="option name of it is 3: give a text or none"):
+        require_types(made, "it", {"name": 3})
+
+
+@pytest.mark.parametrize("entry", ["arithmetic", "sort", "reverse", "modular"])
+@pytest.mark.parametrize("size", [-1, 10**30])
+def test_a_size_of_a_task_out_of_range_is_refused(entry, size):
+    with pytest.raises(ConfigError, match=f"{entry}: demonstrations is "):
+        load_task(entry, {"demonstrations": size})

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar
 
-from operant.config.errors import ConfigError, shown
+from operant.config.errors import ConfigError
 from operant.config.suggest import nearest_are
+from operant.config.typed import require_types
 
 W = TypeVar("W")
 
@@ -28,27 +27,8 @@ def made(maker: Callable[..., W], name: str, options: Mapping[str, Any]) -> W:
     lacking = [n for n, p in parameters.items() if p.default is p.empty and n not in options]
     if lacking:
         raise ConfigError(f"world {name} needs the option {lacking[0]}")
-    function: Any = maker.func if isinstance(maker, partial) else maker
-    hints = get_type_hints(function.__init__ if isinstance(function, type) else function)
-    for option, value in options.items():
-        kind, kinds = hints.get(option), KINDS
-        known = [k for k in (get_args(kind) or (kind,)) if k in kinds]
-        if known and not any(_is_of(value, k) for k in known):
-            what = " or ".join(kinds[k] for k in known)
-            raise ConfigError(f"option {option} of {name} is {shown(value)}: give {what}")
+    require_types(maker, name, options)
     return maker(**options)
-
-
-KINDS: Mapping[Any, str] = {
-    bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "none"
-}  # fmt: skip
-
-
-def _is_of(value: object, kind: Any) -> bool:
-    """Whether a value is of a plain type; a whole number is a number too, and what is not finite is none."""
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
 
 
 def number(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> Any:

@@ -192,7 +192,9 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def play(args: argparse.Namespace) -> None:
     """Film a policy, or show it in a window."""
-    out = None if args.out is None else absolute_path(args.out)
+    from operant.run.disk import may_write
+
+    out = None if args.out is None else may_write(absolute_path(args.out), ".mp4")
     if args.pairs and (args.show or out is not None):
         raise ConfigError("--pairs films each pair into the run folder: leave --show and --out out.")
     if out is not None and args.episodes > 1:

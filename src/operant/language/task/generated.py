@@ -24,6 +24,9 @@ TESTED = 10
 PATIENCE = 1000
 """Draws for one problem before it is concluded that there are too few."""
 
+MOST = 10**12
+"""Examples of a part of a task."""
+
 Problem = TypeVar("Problem")
 
 
@@ -111,10 +114,13 @@ def make_task(
         step_reward: as in `Task`; the steps are those of the solution.
 
     Raises:
-        ConfigError: if `mistakes` is no probability.
+        ConfigError: if `mistakes` is no probability, or a size is out of range.
     """
     if not 0 <= mistakes <= 1:
         raise ConfigError(f"{name}: {mistakes} is no probability of a mistake")
+    for part, size in zip(("train", "test", "demonstrations"), sizes, strict=True):
+        if not 0 <= size <= MOST:
+            raise ConfigError(f"{name}: {part} is {size:,}: give a whole number from 0 to {MOST:,}")
     solved = solution or gold
     train, test, shown = sizes
 

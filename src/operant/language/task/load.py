@@ -11,6 +11,7 @@ from typing import Any, cast
 from operant.config.errors import ConfigError, EnvError, OperantError, is_ctrl_c, place_of, said
 from operant.config.suggest import nearest_are
 from operant.config.text import home_path
+from operant.config.typed import require_types
 from operant.language.task.task import Task
 from operant.workers.resolve import load as find
 
@@ -115,3 +116,4 @@ def _check_options(builder: Callable[..., Any], options: Mapping[str, Any], what
     missing = [n for n, p in parameters.items() if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
     if lacking := [name for name in missing if name not in options]:
         raise ConfigError(f"{what} needs the option {lacking[0]}: give it under task.options")
+    require_types(builder, what, options)
