@@ -223,12 +223,13 @@ def test_a_task_is_solved_by_its_solution_and_by_no_other_way(world, name):
 
 
 def random_agent(seed):
-    """Random verbs on random nodes, with words of the page and the goal."""
+    """Random verbs on random nodes, with names and words of the page, words of the goal, and N/A."""
     rng = random.Random(seed)
 
     def act(session, turn):
         nodes = [n for n in session.seen.nodes if n.ref]
-        texts = [n.name for n in nodes] + session.case.task.instruction.strip(".").split() + ["N/A", "yes", "no", "1"]
+        names = [n.name for n in nodes]
+        texts = [*names, *" ".join(names).split(), *session.case.task.instruction.strip(".").split(), "N/A"]
         verb = rng.choice(("click", "click", "click", "type", "type", "stop" if turn > 2 else "click"))
         ref = rng.choice([n for n in nodes if n.role in ("textbox", "combobox")] or nodes) if verb == "type" else None
         if verb == "stop":
