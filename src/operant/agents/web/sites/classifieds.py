@@ -43,7 +43,7 @@ def offers(r: Request) -> str:
         "/classifieds", "Search", field("q", "Search the classifieds", query),
         choice("city", "City", (ANY, *CITIES), city), choice("sort", "Sort", SORTS, sort), method="get",
     )  # fmt: skip
-    shown = [line(picture(r.site, "listings", row), link(f"/classifieds/offer/{row['id']}", row["title"]),
+    shown = [line(picture(r.site, row), link(f"/classifieds/offer/{row['id']}", row["title"]),
                   span(money(row["price"])), span(row["city"])) for row in rows]  # fmt: skip
     return page(r.site, "Harbour Classifieds", heading("Classifieds"), asked,
                 *(shown or [words("Nothing was found.")]), more)  # fmt: skip
@@ -59,7 +59,7 @@ def offer(r: Request) -> str:
     asked = r.store.rows("SELECT * FROM questions WHERE listing_id = ? ORDER BY id", row["id"])
     said = [words(f"{name_of(r, q['person_id'])}, {q['title']}: {q['text']}") for q in asked]
     return page(
-        r.site, row["title"], heading(row["title"]), picture(r.site, "listings", row),
+        r.site, row["title"], heading(row["title"]), picture(r.site, row),
         words(f"Price: {money(row['price'])}"), words(row["text"]), whose, form(f"{here}/save", "Save offer"), *said,
         form(f"{here}/ask", "Post comment", field("title", "Comment title"), field("text", "Comment")),
         form(f"{here}/write", "Send letter", area("text", "Letter to the seller")),

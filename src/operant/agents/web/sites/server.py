@@ -7,6 +7,7 @@ pages forbid any. A POST changes the database and leads to a page; a GET changes
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -25,9 +26,9 @@ PAGE = 8
 """Rows of a page."""
 HEAD = (
     "<!doctype html><html lang=en><head><meta charset=utf-8><meta http-equiv=Content-Security-Policy "
-    "content=\"default-src 'self'; style-src 'unsafe-inline'\"><style>body{font:15px sans-serif;margin:12px;"
-    "max-width:900px}form{display:contents}div,p{margin:5px 0}a,span{margin-right:8px}img{height:48px;width:48px;"
-    "vertical-align:middle}</style>"
+    "content=\"default-src 'self'; img-src data:; style-src 'unsafe-inline'\"><style>body{font:15px sans-serif;"
+    "margin:12px;max-width:900px}form{display:contents}div,p{margin:5px 0}a,span{margin-right:8px}"
+    "img{height:48px;width:48px;vertical-align:middle}</style>"
 )
 NAV = {"Shop": "/shop", "Cart": "/shop/cart", "Orders": "/shop/orders", "Wish list": "/shop/wishes",
        "Account": "/shop/account", "Forum": "/forum", "Classifieds": "/classifieds",
@@ -122,7 +123,7 @@ class Harbour:
         self.store.close()
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
-        """A page, a picture, or where a form leads."""
+        """A page, or where a form leads."""
         if self._closed:
             return 410, "text/plain", b""
         try:
@@ -134,10 +135,6 @@ class Harbour:
         except (ValueError, Problem) as error:
             return 400, "text/html; charset=utf-8", page(self, "Error", heading(str(error))).encode()
         self.asked.append(f"{method} {parts.path}")
-        if found := re.fullmatch(r"/picture/(products|listings)/(\d{1,9})\.png", parts.path, re.ASCII):
-            row = self.store.get(found[1], int(found[2]))
-            look = row["look"] if row else ""
-            return (200, "image/png", drawn(look)) if look else (404, "text/plain", b"")
         try:
             made = self._made(method, parts.path, {k: v.encode("utf-8", "replace").decode() for k, v in fields.items()})
         except Problem as error:
@@ -187,12 +184,12 @@ def line(*pieces: str) -> str:
     return f"<div>{''.join(pieces)}</div>"
 
 
-def picture(site: Harbour, table: str, row: Row) -> str:
-    """The picture of a thing, if it has one; in words, too, where the site tells."""
+def picture(site: Harbour, row: Row) -> str:
+    """The picture of a thing, if it has one, in the page itself; in words, too, where the site tells."""
     if not row["look"]:
         return ""
     alt = f"a {' '.join(reversed(row['look'].split(' ')))}" if site.told else "picture"
-    return f'<img src="/picture/{table}/{row["id"]}.png" alt="{escape(alt)}">'
+    return f'<img src="data:image/png;base64,{b64encode(drawn(row["look"])).decode()}" alt="{escape(alt)}">'
 
 
 def form(path: str, button: str, *inputs: str, method: str = "post") -> str:

@@ -43,7 +43,7 @@ def wares(r: Request) -> str:
         choice("category", "Category", (ANY, *KINDS), category), choice("sort", "Sort", SORTS, sort), method="get",
     )  # fmt: skip
     shown = [
-        line(picture(r.site, "products", row), link(f"/shop/product/{row['id']}", row["name"]),
+        line(picture(r.site, row), link(f"/shop/product/{row['id']}", row["name"]),
              span(money(row["price"])), span(f"rated {row['rating']}"))
         for row in rows
     ]  # fmt: skip
@@ -62,7 +62,7 @@ def product(r: Request) -> str:
     reviews = r.store.rows("SELECT * FROM reviews WHERE product_id = ? ORDER BY id", row["id"])
     said = [words(f"{name_of(r, v['person_id'])}, {v['stars']} stars: {v['text']}") for v in reviews]
     return page(
-        r.site, row["name"], heading(row["name"]), picture(r.site, "products", row), *map(words, facts),
+        r.site, row["name"], heading(row["name"]), picture(r.site, row), *map(words, facts),
         form(f"{here}/cart", "Add to cart", *size, field("quantity", "Quantity", "1")),
         form(f"{here}/wish", "Add to wish list"), *said,
         form(f"{here}/review", "Post review", choice("stars", "Stars", "54321"), field("text", "Your review")),
