@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from operant.agents.spoken import parts
 from operant.config.errors import ConfigError
@@ -29,7 +30,23 @@ class Step:
 Tell = Callable[[Step], None]
 
 
-class Watched:
+class _Around:
+    """A world with something around it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.name, self.system, self.turns, self.splits = world.name, world.system, world.turns, world.splits
+
+    def scenarios(self, split: str) -> Sequence[Scenario]:
+        """Those of the world."""
+        return self.world.scenarios(split)
+
+    def oracle(self, scenario: Scenario) -> Sequence[str] | None:
+        """That of the world."""
+        return self.world.oracle(scenario)
+
+
+class Watched(_Around):
     """A world that tells of every turn of its sessions.
 
     Args:
@@ -38,20 +55,62 @@ class Watched:
     """
 
     def __init__(self, world: World, tell: Tell) -> None:
-        self.world, self.tell = world, tell
-        self.name, self.system, self.turns, self.splits = world.name, world.system, world.turns, world.splits
-
-    def scenarios(self, split: str) -> Sequence[Scenario]:
-        """Those of the world."""
-        return self.world.scenarios(split)
+        super().__init__(world)
+        self.tell = tell
 
     def open(self, scenario: Scenario) -> Session:
         """A session of the world, watched."""
         return _WatchedSession(self.world.open(scenario), self.tell)
 
-    def oracle(self, scenario: Scenario) -> Sequence[str] | None:
-        """That of the world."""
-        return self.world.oracle(scenario)
+
+class Pictured(_Around):
+    """A world of which a picture is taken whenever one of its sessions has been seen.
+
+    Args:
+        world: one whose sessions draw; `draws` says so.
+
+    Attributes:
+        kept: what was seen, with its picture as PNG.
+    """
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.kept: list[tuple[Observation, bytes]] = []
+
+    def open(self, scenario: Scenario) -> Session:
+        """A session of the world, pictured."""
+        return _PicturedSession(self.world.open(scenario), self.kept)
+
+    def turns_of(self, steps: Sequence[Step]) -> list[tuple[Step, bytes]]:
+        """Steps with their pictures; what a tool answered shows the page as it was before."""
+        by_seen, found = {id(seen): picture for seen, picture in self.kept}, list[tuple[Step, bytes]]()
+        for step in steps:
+            picture = by_seen.get(id(step.seen), found[-1][1] if found else b"")
+            found += [(step, picture)] if picture else []
+        return found
+
+
+def draws(world: World) -> bool:
+    """Whether pictures can be taken of a world."""
+    return bool(getattr(world, "draws", False))
+
+
+class _PicturedSession:
+    def __init__(self, session: Any, kept: list[tuple[Observation, bytes]]) -> None:
+        self.session, self.kept = session, kept
+
+    async def reset(self) -> Observation:
+        return await self._taken(await self.session.reset())
+
+    async def step(self, action: str) -> Observation:
+        return await self._taken(await self.session.step(action))
+
+    async def _taken(self, seen: Observation) -> Observation:
+        self.kept.append((seen, await self.session.picture()))
+        return seen
+
+    async def close(self) -> None:
+        await self.session.close()
 
 
 class _WatchedSession:

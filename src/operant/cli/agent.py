@@ -6,6 +6,7 @@ import argparse
 import textwrap
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from operant.cli.say import asked, say, tell
@@ -16,7 +17,7 @@ from operant.config.write import json_text
 if TYPE_CHECKING:
     from operant.agents.harness.episode import Call, Episode, Model
     from operant.agents.harness.traces import Trace
-    from operant.agents.watch import Step
+    from operant.agents.watch import Pictured, Step
     from operant.language.episodes.world import Scenario, World
     from operant.opened import Run
 
@@ -34,11 +35,14 @@ def verb(args: argparse.Namespace) -> None:
     from operant.agents.harness.traces import read, write
     from operant.run.disk import may_write
 
-    if args.out is not None:
-        may_write(args.out)
+    for path in (args.out, args.film):
+        if path is not None:
+            may_write(path)
     stored = None if args.replay is None else read(args.replay)
     head = _head(args, stored)
     world, scenario = _place(args, head)
+    if args.film is not None:
+        world = _pictured(world)
     said = [] if stored is None else stored.said[: args.branch]
     shown = Shown(world, head["split"], scenario, quiet=args.json)
     agent, form = AGENTS[args.agent]
@@ -46,6 +50,8 @@ def verb(args: argparse.Namespace) -> None:
         episode = Episode(world, scenario, model, form=form, calls=args.calls, tell=shown.tell)
         why = asyncio.run(played(agent if stored is None or args.model else _ended, episode, said))
     shown.end(WHY.get(why, why), stored and _compared(episode, stored, len(said)))
+    if args.film is not None:
+        _film(world, shown, args.film)
     if args.out is not None:
         write(args.out, episode, head | {"scenario": scenario.id, "agent": args.agent, "model": args.model})
 
@@ -84,6 +90,29 @@ def _place(args: argparse.Namespace, head: dict[str, Any]) -> tuple[World, Scena
     if head["split"] is None:
         head["split"] = "test" if "test" in world.splits else world.splits[-1]
     return world, chosen(world, head["split"], args.instruction, head["scenario"])
+
+
+def _pictured(world: World) -> Pictured:
+    """The world, with pictures of what is seen.
+
+    Raises:
+        ConfigError: if it has none.
+    """
+    from operant.agents.watch import Pictured, draws
+
+    if not draws(world):
+        raise ConfigError(f"{world.name} has no pictures, so there is no film: leave out --film")
+    return Pictured(world)
+
+
+def _film(world: Any, shown: Shown, path: Path) -> None:
+    """Film what was shown."""
+    from operant.run.progress import working
+    from operant.view.turns import film_turns
+
+    with working("film", quiet=shown.quiet):
+        film_turns(world.turns_of(shown.steps), path, name=world.name, asked=shown.scenario.instruction)
+    say(f"Film: {path}")
 
 
 async def _ended(episode: Episode) -> None:
@@ -181,16 +210,19 @@ def play(args: argparse.Namespace, run: Run) -> None:
     """Print episodes of a run, greedily decoded, from the scenario on that --seed names; or let a person play it."""
     if args.against:
         return run.against(asked, say, games=args.episodes)
-    from operant.agents.watch import Watched
+    from operant.agents.watch import Pictured, Watched, draws
     from operant.language.episodes.played import Asked
     from operant.language.episodes.task_scorer import greedy
     from operant.language.episodes.world import load_world
     from operant.language.episodes.world_success import runner_of, turn_sampling
 
-    if args.out is not None or args.show:
-        raise ConfigError("a run in a world of text has no pictures: without --out and --show, its episode is printed")
     cfg: Any = run.permitted()
     world = load_world(cfg.task.id, cfg.task.options)
+    filmed = draws(world)
+    if args.show or (args.out is not None and not filmed):
+        raise ConfigError("a run in a world of turns opens no window, and is filmed where its world has pictures: "
+                          "without --show and --out, its episode is printed")  # fmt: skip
+    world = Pictured(world) if filmed else world
     scenarios = world.scenarios(cfg.eval.split)
     for k in range(args.episodes):
         scenario = scenarios[((args.seed or 0) + k) % len(scenarios)]
@@ -204,6 +236,8 @@ def play(args: argparse.Namespace, run: Run) -> None:
         finally:
             runner.close()
         shown.end(f"{played.cause}{': ' + played.note if played.note else ''}")
+        if filmed:
+            _film(world, shown, args.out or run.path / "videos" / f"turns-scenario{scenario.id}.mp4")
 
 
 def _block(name: str, text: str) -> str:

@@ -67,6 +67,7 @@ def add_agent(verbs: Any) -> None:
     agent.add_argument("--agent", choices=AGENTS, default="act", metavar="NAME", help="what is made of the model [act]")
     agent.add_argument("--calls", type=flags.count, metavar="N", help="of the model, at most")
     agent.add_argument("--out", type=Path, metavar="FILE", help="write the trace: calls, messages, steps")
+    agent.add_argument("--film", type=Path, metavar="FILE", help="the mp4 to write, of a world that has pictures")
     agent.add_argument("--replay", type=Path, metavar="FILE", help="do what a trace did again, and compare")
     agent.add_argument("--branch", type=flags.seed, metavar="N", help="go on from turn N of the replay, with --model")
     agent.add_argument("--split", metavar="NAME", help="of the scenarios [test]")

@@ -17,6 +17,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from operant.config.errors import ConfigError, EnvError
 from operant.config.text import home_path
@@ -153,3 +154,12 @@ def _browser(pid: int) -> Browser:
 def first_line(error: BaseException | None) -> str:
     """What an error says, without the log of calls behind it."""
     return (str(error) or type(error).__name__).strip().splitlines()[0][:200]
+
+
+def own(url: str, origin: str) -> bool:
+    """Whether an address is of an origin."""
+    try:
+        parts, home = urlsplit(url), urlsplit(origin)
+    except ValueError:
+        return False
+    return (parts.scheme, parts.netloc) == (home.scheme, home.netloc)

@@ -97,6 +97,7 @@ class MiniWoB:
     """
 
     splits: Sequence[str] = ("train", "test")
+    draws = True
 
     def __init__(
         self, tasks: str = "", *, codec: str = "brackets", renderer: str = "tree", train: int = 100, test: int = 10,
@@ -174,6 +175,12 @@ class MiniWoBSession:
             self.left -= 1
             return self._told(str(error))
         return await self.world.browser.run(lambda: self.do(parsed))
+
+    async def picture(self) -> bytes:
+        """What is seen, as PNG with marks."""
+        tabs = self._tabs
+        assert tabs is not None
+        return await self.world.browser.run(lambda: tabs.picture(self.seen.nodes))
 
     async def close(self) -> None:
         """Give the context back."""

@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from operant.agents.web.action import Action
+from operant.agents.web.browser import own
 from operant.agents.web.nodes import Node, node_of, one_line, quoted
-from operant.agents.web.tabs import NODES, TABS, WHY, Seen, Site, own
+from operant.agents.web.tabs import NODES, TABS, WHY, Seen, Site
 
 ROLES = {"a": "link", "button": "button", "h1": "heading", "img": "img", "input": "textbox", "textarea": "textbox",
          "select": "combobox", "option": "option"}  # fmt: skip

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from operant.agents.web.action import Action
-from operant.agents.web.browser import Browser, first_line
-from operant.agents.web.nodes import Node, node_of, one_line, quoted, rendered
+from operant.agents.web.browser import Browser, first_line, own
+from operant.agents.web.nodes import Node, marked_picture, node_of, one_line, quoted, rendered
 from operant.config.errors import EnvError
 
 ACTING = 10.0
@@ -183,10 +183,11 @@ class Tabs:
         return Seen(nodes=[node_of(n) for n in seen["nodes"]], title=one_line(seen["title"]), url=self.current.url,
                     values=seen["globals"], told=told)  # fmt: skip
 
-    async def picture(self) -> bytes:
-        """The viewport as PNG."""
+    async def picture(self, marks: Sequence[Node] = ()) -> bytes:
+        """The viewport as PNG, with a number on each of these nodes that can be clicked."""
         async with _Guard(self):
-            return await self.current.screenshot()
+            seen = await self.current.screenshot()
+        return marked_picture(seen, marks) if marks else seen
 
     async def act(self, action: Action) -> str | None:
         """Do an action other than `stop`; its error in one line.
@@ -326,15 +327,6 @@ class Tabs:
         self._asked.discard(request)
         if not self._asked:
             self._calm.set()
-
-
-def own(url: str, origin: str) -> bool:
-    """Whether an address is of an origin."""
-    try:
-        parts, home = urlsplit(url), urlsplit(origin)
-    except ValueError:
-        return False
-    return (parts.scheme, parts.netloc) == (home.scheme, home.netloc)
 
 
 class _Guard:

@@ -99,6 +99,7 @@ class Sites:
         self.templates = {name: TEMPLATES[name] for name in picked(tasks, [*TEMPLATES], groups, "web")}
         self.name = f"web/{tasks}" if tasks else "web"
         self.browser = _browser() if one_of("engine", engine, ("chromium", "plain")) == "chromium" else None
+        self.draws = self.browser is not None
         self.codec, self.renderer = CODECS[one_of("codec", codec, CODECS)], one_of("renderer", renderer, RENDERERS)
         self.told = one_of("pictures", pictures, ("seen", "told")) == "told"
         self.reward = one_of("reward", reward, ("solved", "score"))
@@ -273,6 +274,12 @@ class SiteSession:
         except Malformed as error:
             return self._told(str(error))
         return await self._run(lambda: self.do(parsed))
+
+    async def picture(self) -> bytes:
+        """What is seen, as PNG with marks; of a browser alone."""
+        tabs = self._tabs
+        assert isinstance(tabs, Tabs)
+        return await self._run(lambda: tabs.picture(self.seen.nodes))
 
     async def close(self) -> None:
         """Give the context back, and forget the database."""
