@@ -22,8 +22,6 @@ LOADING = 30.0
 """Seconds of the first page of an episode."""
 RESTING = 1.0
 """Seconds at most until a page has come to rest; what still moves then is looked at as it is."""
-LEAVING = 0.005
-"""Seconds between two looks at a page that is about to be left."""
 NODES = 2000
 TABS = 8
 WAITED = ("document", "xhr", "fetch", "script", "stylesheet", "image")
@@ -172,7 +170,7 @@ class Tabs:
                 if not (self._asked or seen["leaving"]) or left <= 0:
                     break
                 if not self._asked:
-                    await asyncio.sleep(LEAVING)
+                    await asyncio.sleep(0.005)  # the page is about to be left
                     continue
                 self._calm.clear()
                 try:
