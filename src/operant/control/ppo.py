@@ -1,11 +1,9 @@
 """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347), on one page.
 
-For small networks on a CPU a fused update takes the place of `_update`: `fused.py`, equal to it to 1e-5.
-
-What it does beyond the paper is the checklist of "The 37 implementation details of PPO" (Huang et al. 2022); see
-`docs/ppo.md` for each detail beside its option or its test. One thing differs from the checklist on purpose: a time
-limit is not a termination. The value of the state behind a truncated step is bootstrapped; `fidelity = "baselines"`
-turns that off.
+For small networks on a CPU a fused update takes the place of `_update`: `fused.py`, equal to it to 1e-5. What is beyond
+the paper is the checklist of "The 37 implementation details of PPO" (Huang et al. 2022): `docs/ppo.md` has each detail
+beside its option or its test. One differs on purpose: a time limit is not a termination. The value of the state behind
+a truncated step is bootstrapped; `fidelity = "baselines"` turns that off.
 """
 
 from __future__ import annotations
