@@ -24,6 +24,7 @@ from operant.run import checkpoint, exported
 from operant.run.actor import Acting
 from operant.run.attempt import keep_evaluation
 from operant.run.drain import summary
+from operant.run.evaluate import Evaluator, refuse_other
 from operant.run.evaluate import copies as made_copies
 from operant.run.find import trained
 from operant.run.made_here import consented
@@ -156,6 +157,8 @@ class Run:
         config = self.permitted()
         changed = self._changed(config)
         measure = self._world.measure(config, self.policy, self.env)
+        if isinstance(measure, Evaluator):
+            measure.stored = True
         try:
             with self._traced("eval"):
                 result = measure(episodes or cfg.episodes, seed=seed, deterministic=deterministic)
@@ -196,6 +199,7 @@ class Run:
         fps = copies.fps
         made: list[Path] = []
         try:
+            refuse_other(self.policy, copies, self.env)
             for k in range(episodes):
                 self.policy.forget()
                 episode = Episode(

@@ -169,6 +169,12 @@ def resume(args: argparse.Namespace) -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Measure a policy."""
+    if (args.behaviour is not None or args.discount is not None) and not args.data:
+        raise ConfigError("--behaviour and --discount are for --data NAME: name a data set, or leave them out")
+    if args.judge is not None and not args.best_of:
+        raise ConfigError("--judge is for --best-of N: say of how many, or leave it out")
+    if args.data and (args.votes or args.best_of):
+        raise ConfigError("--data values a policy without playing, --votes and --best-of ask it: give one")
     run = _open(args)
     if args.votes or args.best_of:
         from operant.cli.search import verb

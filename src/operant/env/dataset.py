@@ -197,14 +197,16 @@ def stacked(space: gymnasium.Space[Any], values: Sequence[Any]) -> Any:
     return np.stack([np.asarray(v) for v in values]).astype(space.dtype, copy=False)
 
 
-def same_spaces(data: DataSet, between: Interface) -> list[str]:
-    """In what the spaces of a data set differ from an environment's, in words; nothing where they do not.
+def same_spaces(data: DataSet | Interface, between: Interface) -> list[str]:
+    """In what the spaces of data, or of a policy, differ from an environment's, in words; nothing where they do not.
 
-    Observations may have other bounds, as those of versions of an environment differ; actions may not.
+    Observations may have other bounds, as those of versions of an environment differ; actions of a data set may not.
     """
+    policy = isinstance(data, Interface)
+    its = (data.observations.space, data.actions.space) if policy else (data.observation_space, data.action_space)
     pairs = (
-        ("observation", data.observation_space, between.observations.space, False),
-        ("action", data.action_space, between.actions.space, True),
+        ("observation", its[0], between.observations.space, False),
+        ("action", its[1], between.actions.space, not policy),
     )
     found: list[str] = []
     for what, its, ours, bounded in pairs:

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from operant.config.errors import EnvError
+from operant.config.errors import ConfigError, EnvError
 from operant.config.schema import CopiesConfig, EpisodesConfig, EvalConfig, RunConfig
 from operant.config.undisturbed import undisturbed
 from operant.data.streams import Streams
 from operant.env import EnvLike, Supervisor, VectorEnv, make, make_one
+from operant.env.dataset import same_spaces
+from operant.env.interface import Interface
 from operant.run.actor import Actor
 from operant.run.progress import advance
 
@@ -122,6 +124,7 @@ class Evaluator:
     supervisor: Supervisor | None = None
     copies: VectorEnv | None = None
     asked: int = 0
+    stored: bool = False  # the agent comes from a file, and the environment may be another than its own
 
     def __call__(self, episodes: int, *, seed: int | None = None, deterministic: bool | None = None) -> Evaluation:
         """Run whole episodes under the protocol of the config, or the one given."""
@@ -131,6 +134,8 @@ class Evaluator:
         if self.copies is None or self.asked != num:
             self.close()
             self.copies, self.asked = copies(self.cfg, self.env, num, limits=self.supervisor), num
+            if self.stored:
+                refuse_other(self.agent, self.copies, self.env)
         its = self.cfg.env
         noise = None if deterministic else Streams(self.cfg.seed).numpy("evaluation", seed)
         with undisturbed():
@@ -154,6 +159,21 @@ class Evaluator:
         if self.copies is not None:
             self.copies.close()
             self.copies = None
+
+
+def refuse_other(agent: Actor, copies: VectorEnv, env: EnvLike) -> None:
+    """Refuse an environment that is of other spaces than a policy knows: another is named, or its own has changed.
+
+    Raises:
+        ConfigError: says in what they differ.
+    """
+    known = getattr(agent, "interface", None)
+    if isinstance(known, Interface) and (differ := same_spaces(known, Interface.of(copies))):
+        name = env if isinstance(env, str) else "the environment"
+        raise ConfigError(
+            f"the policy was not made for {name}: {'; '.join(differ)}. Name one of its own spaces, --env ID "
+            "(in Python, env=)"
+        )
 
 
 def copies(
