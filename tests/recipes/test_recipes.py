@@ -11,7 +11,7 @@ from operant.cli.main import main
 from operant.config.errors import ConfigError
 from operant.recipes import Claim, Recipe, published, recipe, registry, run, runner, verify
 from operant.recipes.page import page
-from operant.recipes.registry import ALIASES, ON_PAPER, PLANNED, RECIPES
+from operant.recipes.registry import ALIASES, ON_PAPER, RECIPES
 
 
 def rows(**numbers):
@@ -154,17 +154,10 @@ def test_every_recipe_runs_in_miniature(name, tmp_path, tmp_path_factory, monkey
 
 
 def test_no_name_stands_twice():
-    names = [*RECIPES, *ALIASES, *PLANNED, *ON_PAPER]
+    names = [*RECIPES, *ALIASES, *ON_PAPER]
     assert len(names) == len({*names})
-    assert all(of in (*RECIPES, *PLANNED) for of, _ in ALIASES.values())
-    assert {kind for _, kind, _ in registry.standing()} == {"recipe", "alias", "not built yet", "on paper"}
-
-
-@pytest.mark.parametrize("name", PLANNED)
-def test_what_is_not_built_is_not_claimed(name):
-    for said in (name, *(alias for alias, (of, _) in ALIASES.items() if of == name)):
-        with pytest.raises(ConfigError, match=f"{name} .* is not built yet"):
-            recipe(said)
+    assert all(of in RECIPES for of, _ in ALIASES.values())
+    assert {kind for _, kind, _ in registry.standing()} == {"recipe", "alias", "on paper"}
 
 
 @pytest.mark.parametrize(("name", "shares"), [("r1-v", True), ("vlm-r1", True), ("lqr", False)])

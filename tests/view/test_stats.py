@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, bootstrap, trim_mean
 
-from operant.data.stats import bootstrap_band, bootstrap_ci, iqm, iqm_over_rows, wilson_ci
+from operant.data.stats import bootstrap_band, bootstrap_ci, iqm, iqm_over_rows, length_controlled, wilson_ci
 
 
 def test_iqm_is_the_mean_of_the_middle_half() -> None:
@@ -90,3 +90,21 @@ def test_the_interval_of_a_proportion_is_wilsons(right: int, count: int) -> None
 def test_no_proportion_has_no_interval(share: float, count: int) -> None:
     with pytest.raises(ValueError, match="no proportion"):
         wilson_ci(share, count)
+
+
+def test_a_win_rate_at_equal_length_is_found_where_longer_answers_are_preferred() -> None:
+    """Of answers that are no better and longer by 20 letters on average, half win at equal length, and more in all."""
+    generator = np.random.default_rng(5)
+    longer = generator.normal(20.0, 30.0, size=4000)
+    scale = np.sqrt(np.mean(longer**2))
+    for better in (0.0, 1.0):
+        chance = 1.0 / (1.0 + np.exp(-(better + 1.5 * np.tanh(longer / scale))))
+        assert length_controlled(chance, longer) == pytest.approx(1.0 / (1.0 + np.exp(-better)), abs=2e-3)
+        wins = generator.random(4000) < chance
+        assert length_controlled(wins, longer) == pytest.approx(1.0 / (1.0 + np.exp(-better)), abs=0.03)
+        assert wins.mean() > length_controlled(wins, longer) + 0.05
+
+
+def test_a_win_rate_of_equal_lengths_is_the_mean_and_one_side_may_always_win() -> None:
+    assert length_controlled([1.0, 0.0, 1.0, 1.0], [0, 0, 0, 0]) == pytest.approx(0.75, abs=1e-3)
+    assert 0.97 < length_controlled([1.0] * 5, [1, 2, 3, -1, 0]) <= 1.0

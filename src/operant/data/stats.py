@@ -64,6 +64,28 @@ def wilson_ci(share: float, count: int, *, level: float = 0.95) -> tuple[float, 
     return min(share, max(0.0, (middle - wide) / whole)), max(share, min(1.0, (middle + wide) / whole))
 
 
+def length_controlled(wins: ArrayLike, longer: ArrayLike, *, ridge: float = 1e-4) -> float:
+    """The win rate that answers would have at equal length: σ(a) of the fit P(win) = σ(a + b tanh(Δ / s)).
+
+    Args:
+        wins: of each comparison [n], 1 or 0, or the probability that the answer is preferred.
+        longer: Δ, by how much the answer is longer than the other [n]; s is its root mean square.
+        ridge: weight of a² + b², so that the fit exists where one side always wins.
+
+    Source: Dubois et al. (2024), Length-controlled AlpacaEval, arXiv:2404.04475, for one pair of models.
+    """
+    import numpy as np
+
+    y, delta = np.asarray(wins, np.float64), np.asarray(longer, np.float64)
+    x = np.column_stack([np.ones(len(y)), np.tanh(delta / (np.sqrt(np.mean(delta**2)) or 1.0))])  # [n, 2]
+    raw = np.zeros(2)
+    for _ in range(50):
+        p = 1.0 / (1.0 + np.exp(-x @ raw))
+        slope = x.T @ (p - y) / len(y) + ridge * raw
+        raw -= np.linalg.solve((x.T * (p * (1.0 - p))) @ x / len(y) + ridge * np.eye(2), slope)
+    return float(1.0 / (1.0 + np.exp(-raw[0])))
+
+
 def iqm_over_rows(values: ArrayLike) -> NDArray[np.float64]:
     """`iqm` of every column of `values` [n, P], one row per seed or episode: [P]."""
     import numpy as np

@@ -53,6 +53,7 @@ RECIPES: dict[str, str] = {
     "seg-zero": "a box and two points for a segmenter that is not trained",
     "silg": "one interface and one network for worlds that are played by reading",
     "sim-to-sim": "a policy of one simulator in another, after randomisation or identification",
+    "summarise": "imitation, a reward model and PPO on summaries, at equal length",
     "timezero": "when in a film something happens",
     "ui-r1": "actions on pages",
     "video-r1": "films with their frames in order, and shuffled",
@@ -88,11 +89,6 @@ ALIASES: dict[str, tuple[str, str]] = {
 }
 """Other names, with the recipe and why it is that."""
 
-PLANNED: dict[str, str] = {
-    "summarise": "imitation, a reward model and PPO on summaries",
-}
-"""Recipes that are not built yet."""
-
 LANGUAGE: dict[str, tuple[str, str, str]] = {
     "gated-attention": ("instructions", "task-dependent", "a sentence gates channels of what is seen"),
     "misra-2017": ("instructions", "task-dependent", "a sentence beside where blocks are; shaped rewards"),
@@ -126,26 +122,23 @@ def recipe(name: str) -> Recipe:
     """The recipe of this name, or of the one that it is another name of.
 
     Raises:
-        ConfigError: if there is none, it is not built yet, or the system is on paper only.
+        ConfigError: if there is none, or the system is on paper only.
     """
     name = "-".join(str(name).lower().split())  # as papers write it: R1-V, Think or Not Think
     if name in ON_PAPER:
         why, command = ON_PAPER[name]
         raise ConfigError(f"{name} is on paper only: {why}. The nearest thing that runs: {command}")
     name = ALIASES[name][0] if name in ALIASES else name
-    if name in PLANNED:
-        raise ConfigError(f"the recipe {name} ({PLANNED[name]}) is not built yet. Those that are: operant recipe list")
     if name not in RECIPES:
-        known = (*RECIPES, *ALIASES, *PLANNED, *ON_PAPER)
+        known = (*RECIPES, *ALIASES, *ON_PAPER)
         raise ConfigError(f"there is no recipe {name}{nearest_are(name, known)}. All: operant recipe list")
     return import_module(f"operant.recipes.{name.replace('-', '_')}").RECIPE
 
 
 def standing() -> list[tuple[str, str, str]]:
-    """Name, kind (recipe, alias, not built yet, on paper) and a line about it, of every name."""
+    """Name, kind (recipe, alias, on paper) and a line about it, of every name."""
     return [
         *((name, "recipe", line) for name, line in RECIPES.items()),
         *((name, "alias", f"{of}: {why}") for name, (of, why) in ALIASES.items()),
-        *((name, "not built yet", line) for name, line in PLANNED.items()),
         *((name, "on paper", why) for name, (why, _) in ON_PAPER.items()),
     ]
