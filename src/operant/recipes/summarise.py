@@ -78,8 +78,9 @@ def trial(t: Trial) -> Numbers:
             return train("reward-model", str(compared(t, task, base)), **shared, **its)
         its = {"algo.lr": 5e-5, "total_steps": STEPS, "task.options": shown, "eval.before": False, "eval.samples": 0,
                "eval.episodes": 1, "save.rollouts": 0, "sampling.slots": 128, **ARMS[t.arm][1]}  # fmt: skip
-        small = {"algo.prompts": 4, "total_steps": 1, "sampling.max_tokens": 4} if t.miniature else {}
-        return train("rlhf", TASK, **shared, **its | small | {"reward.path": model})
+        small: dict[str, Any] = {"algo.prompts": 4, "total_steps": 1, "sampling.max_tokens": 4} if t.miniature else {}
+        its |= small | {"reward.path": model}
+        return train("rlhf", TASK, **shared, **its)
 
     model, numbers = in_stages(t.folder / "stages.jsonl", 0 if t.arm == "sft" else 2, base, one)
     mine, others = ([r.completion for r in sorted(answers(m, task, {}, 0, None), key=lambda r: r.prompt_id)
