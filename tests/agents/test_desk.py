@@ -230,7 +230,7 @@ def test_said_tersely_the_desk_is_the_same(calls):
     assert codecs.table([]) == "[]"
     assert codecs.table(12.5) == "12.5"
     assert codecs.table([{"text": "two\tlines\nof it", "read": True}]) == "text\tread\ntwo lines of it\tTrue"
-    with pytest.raises(ConfigError, match="option terse is"):
+    with pytest.raises(ConfigError, match="option terse of desk/tiny is"):
         make("tiny", terse=1.5)
 
 

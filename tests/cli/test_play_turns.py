@@ -34,7 +34,7 @@ def test_an_episode_of_a_run_is_printed(run, capsys):
 
 def test_there_is_nothing_to_film(run, capsys, tmp_path):
     assert main(["play", str(run.path), "--out", str(tmp_path / "x.mp4")]) == 2
-    assert "has no pictures" in capsys.readouterr().err
+    assert "filmed where its world has pictures" in capsys.readouterr().err
 
 
 def test_its_report_shows_its_episodes(run, capsys):

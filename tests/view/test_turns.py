@@ -34,7 +34,7 @@ def test_a_turn_is_seen_for_two_seconds_and_what_is_empty_below_is_left_out(tmp_
         frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
     assert len(frames) == 3 * HELD
     assert HELD / FPS == 2
-    assert 320 <= frames[0].shape[0] < 500
+    assert 400 <= frames[0].shape[0] < 700
     levels = [frame[50, 200, 0] for frame in frames[::HELD]]
     assert np.allclose(levels, (0, 80, 160), atol=6)
     with pytest.raises(OperantError, match="no frames"):

@@ -160,6 +160,16 @@
     if (!told.hashChange && !told.destination.sameDocument && told.downloadRequest === null) left = performance.now();
   });
   window.navigation?.addEventListener("navigateerror", () => { left = -Infinity; });
+  // it is told some milliseconds after a form was sent or a link was followed, and a look may come between
+  addEventListener("submit", (told) => {
+    if (!told.defaultPrevented && told.target.method !== "dialog") left = performance.now();
+  });
+  addEventListener("click", (told) => {
+    const link = told.defaultPrevented ? null : told.target.closest?.("a[href]:not([download]):not([target])");
+    const [to, within] = link ? link.href.split("#") : [];
+    const stays = within !== undefined && to === location.href.split("#")[0];
+    if (link && /^https?:$/.test(link.protocol) && !stays) left = performance.now();
+  });
   const read = () => new Promise((done) => {
     if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", done, { once: true });
     else done();
