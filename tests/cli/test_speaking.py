@@ -202,7 +202,7 @@ def test_a_conversation(capsys, monkeypatch, policy, folder, tmp_path):
     prompt = "user: hello\nassistant: "
     (c,) = wanted(policy, prompt, Sampling(max_tokens=8, stop=ends(policy)), 5)
     assert first[1]["content"] == decode(policy.tokenizer, c.tokens)
-    for words in ("/reset", "needs the name of a file", "cannot be written", "there is no /what", "nothing was said"):
+    for words in ("/reset", "needs the name of a file", "cannot write", "there is no /what", "nothing was said"):
         assert words in found.err
     from operant.language.text.conversation import Encoder
     from operant.language.text.pairs import read_conversations
