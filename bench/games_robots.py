@@ -1,22 +1,29 @@
 """Boards, search and simulators: moves a second of games at random, simulations a second with a small network, and
 steps a second of robots and of classic control, beside Gymnasium's one copy at a time.
 
-    python bench/games_robots.py [seconds]
+    python bench/games_robots.py [--case boards search simulators solver] [--seconds 2]
 
-Where `OPENSPIEL_PYTHON` names a Python that has OpenSpiel, its games are played beside ours, in turn, three times each.
+Prints a JSON line a row. Where `OPENSPIEL_PYTHON` names a Python that has OpenSpiel,
+its games are played beside ours, in turn, three times each.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import statistics
 import subprocess
-import sys
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import torch
 
+from _interleave import quiet
 from operant.env import make
 from operant.games import BoardPolicy, BoardSpec, Solver, best_of, game
 from operant.search.tree import Search
@@ -82,38 +89,67 @@ def steps(env: str, num: int, backend: str, seconds: float) -> float:
     return done / took
 
 
-def main() -> None:
-    """Print each row: the median of three."""
-    torch.set_num_threads(1)
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 2.0
+def in_turn(ours: Callable[[], float], theirs: Callable[[], float] | None) -> dict[str, float]:
+    """The medians of both sides, three times each in turn, and how many times theirs ours is."""
+    found = [(ours(), theirs() if theirs is not None else 0.0) for _ in range(3)]
+    mine, other = (round(statistics.median(side), 1) for side in zip(*found, strict=True))
+    return {"ours": mine} | ({"peer": other, "ratio": round(mine / other, 2)} if theirs is not None else {})
+
+
+def boards(seconds: float) -> Iterator[dict[str, Any]]:
+    """Moves a second of games at random."""
     peer = os.environ.get("OPENSPIEL_PYTHON", "")
     for name in ("tictactoe", "connect4", "gomoku7", "go5", "hex7"):
         moves(name, 0.01)
-        ours, theirs = list[float](), list[float]()
-        for _ in range(3):
-            ours.append(moves(name, seconds))
-            if peer and name in PEERS:
-                text = subprocess.run([peer, "-c", PEER, PEERS[name], str(seconds)], capture_output=True, check=True)
-                theirs.append(float(text.stdout))
-        beside = f"; OpenSpiel from Python {statistics.median(theirs):>12,.0f}" if theirs else ""
-        print(f"moves a second, {name:<10} {statistics.median(ours):>12,.0f}{beside}")
+
+        def theirs(name: str = name) -> float:
+            run = [peer, "-c", PEER, PEERS[name], str(seconds)]
+            return float(subprocess.run(run, capture_output=True, check=True).stdout)
+
+        yield {"game": name} | in_turn(partial(moves, name, seconds), theirs if peer and name in PEERS else None)
+
+
+def search(seconds: float) -> Iterator[dict[str, Any]]:
+    """Simulations a second, by how many games are searched at once and how many leaves are valued together."""
     for num, leaves in ((1, 1), (1, 8), (64, 1), (256, 1), (256, 8)):
-        rate = statistics.median(simulations(num, leaves, seconds) for _ in range(3))
-        print(f"simulations a second, {num:>3} games, {leaves} leaves {rate:>10,.0f}")
+        yield {"games": num, "leaves": leaves} | in_turn(partial(simulations, num, leaves, seconds), None)
+
+
+def simulators(seconds: float) -> Iterator[dict[str, Any]]:
+    """Steps a second of 1,024 copies, and of Gymnasium's one copy."""
     for env, single in SIMULATORS.items():
-        rate = statistics.median(steps(env, 1_024, "batched", seconds) for _ in range(3))
-        theirs = statistics.median(steps(single, 1, "inprocess", seconds) for _ in range(3)) if single else 0.0
-        beside = f"; {single} one at a time {theirs:>12,.0f}" if single else ""
-        print(f"steps a second, {env:<24} {rate:>12,.0f}{beside}")
+        theirs = partial(steps, single, 1, "inprocess", seconds) if single else None
+        yield {"env": env, "theirs": single} | in_turn(partial(steps, env, 1_024, "batched", seconds), theirs)
+
+
+def solver(_: float) -> Iterator[dict[str, Any]]:
+    """Seconds in which a position of Connect-4 is solved, from ply 16 on."""
     board, rng, states = game("connect4"), np.random.default_rng(1), game("connect4").start(60)
     for _ in range(16):
         states = board.play(states, best_of(np.where(board.legal(states), 0.0, np.nan), rng))
         states = states[~board.over(states)]
-    solver = Solver()
-    solver.scores(states[:1])
+    exact = Solver()
+    exact.scores(states[:1])
     began = time.perf_counter()
-    solver.scores(states[1:21])
-    print(f"Connect-4 solved from ply 16, a position {(time.perf_counter() - began) / len(states[1:21]):.3f} s")
+    exact.scores(states[1:21])
+    yield {"seconds_a_position": round((time.perf_counter() - began) / len(states[1:21]), 3)}
+
+
+CASES = {"boards": boards, "search": search, "simulators": simulators, "solver": solver}
+
+
+def main() -> None:
+    """Print a JSON line for each row of the cases that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement [2]")
+    args = parser.parse_args()
+    quiet()
+    torch.set_num_threads(1)
+    versions = {name: version(name) for name in ("operant", "gymnasium", "mujoco", "numba", "torch")}
+    for case in args.case:
+        for row in CASES[case](args.seconds):
+            print(json.dumps({"bench": "games_robots", "case": case} | row | {"versions": versions}), flush=True)
 
 
 if __name__ == "__main__":
