@@ -104,6 +104,45 @@ def test_escape_keeps_what_was_played_and_backspace_begins_anew(screen, tmp_path
     assert data.episodes[0].seed == 0  # it was played again
 
 
+FAILING = """
+import gymnasium, os, signal
+
+class Failing(gymnasium.Wrapper):
+    def __init__(self, render_mode=None):
+        super().__init__(gymnasium.make("CartPole-v1", render_mode=render_mode))
+        self.episodes = 0
+
+    def reset(self, **more):
+        self.episodes += 1
+        return self.env.reset(**more)
+
+    def step(self, action):
+        if self.episodes == 3:
+            HOW
+        return self.env.step(action)
+"""
+ENDS = {
+    "the environment raises": ("raise RuntimeError('the arm fell off')", 3, "the arm fell off"),
+    "Ctrl-C": ("os.kill(os.getpid(), signal.SIGINT)", 130, "interrupted"),
+}
+
+
+@pytest.mark.parametrize("who", ["a person", "a script"])
+@pytest.mark.parametrize("end", ENDS)
+def test_what_was_played_before_is_kept_where_it_fails(end, who, screen, tmp_path, capsys):
+    how, code, said = ENDS[end]
+    file, out = tmp_path / "failing.py", tmp_path / "mine"
+    file.write_text(FAILING.replace("HOW", how) + "\n\ndef left(obs):\n    return 0\n")
+    screen(lambda k: [("left", True)])
+    words = ["--keys", "left=0 right=1", "--fps", "1000"] if who == "a person" else ["--script", f"{file}:left"]
+    assert main(["record", f"{file}:Failing", *words, "--episodes", "10", "--out", str(out)]) == code
+    assert len(read_data(out)) == 2
+    told = capsys.readouterr()
+    assert "Recorded 2 episodes" in told.err
+    assert said in told.err
+    assert "Traceback" not in told.err
+
+
 def test_keys_mean_actions():
     lander = keys_of(make_one("CartPole-v1"), "LunarLander-v3", "left=0 right=1 left+up=1 idle=0")
     assert int(lander.action()) == 0

@@ -265,6 +265,11 @@ def test_a_person_sees_both_clips_of_a_pair_side_by_side(tmp_path, capsys):
     assert "does not do again what it did" in capsys.readouterr().err
 
 
+def test_a_clip_that_fits_into_no_segment_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="set algo.horizon to 65 or more, or preferences.clip to 64 or less"):
+        operant.train("preference-ppo", "CartPole-v1", runs=tmp_path, quiet=True, **SMALL | {"preferences.clip": 65})
+
+
 def test_a_checkpoint_of_others_is_refused(tmp_path):
     its = judge()
     its(segment(np.random.default_rng(0), t=80))

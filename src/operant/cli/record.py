@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from operant.cli import flags
 from operant.cli.grammar import Override
 from operant.cli.say import say, tell
-from operant.config.errors import ConfigError, DiskError
+from operant.config.errors import ConfigError, DiskError, OperantError
 from operant.config.fields import leaves
 from operant.config.registry import is_code
 from operant.config.schema import CopiesConfig, RunConfig
@@ -81,11 +81,18 @@ def record(args: argparse.Namespace) -> None:
     kwargs = {**kwargs, **_kwargs(args)}
     wrappers = getattr(made.config.env, "wrappers", ()) if made is not None else ()
     env = make_one(args.env, kwargs, "rgb_array" if by_hand else None, wrappers, measured=True)
+    done: list[Episode] = []
+    broken: BaseException | None = None
     try:
-        episodes = _by_hand(args, env) if by_hand else _acted(args, env, made)
-        if not episodes:
+        try:
+            _by_hand(args, env, done) if by_hand else _acted(args, env, made, done)
+        except (OperantError, KeyboardInterrupt) as error:
+            if not done:
+                raise
+            broken = error  # what was played to its end before is not lost by it
+        if not done:
             raise ConfigError("no episode was played to its end, and nothing is written")
-        data = data_of(env, args.env, episodes)
+        data = data_of(env, args.env, done)
     finally:
         close(env, args.env)
     try:
@@ -95,12 +102,14 @@ def record(args: argparse.Namespace) -> None:
         raise DiskError(f"cannot write {args.out}: {why}. {mending(error)}.") from error
     say(f"Recorded {len(data)} episodes, {data.steps:,} steps, mean return {data.returns.mean():.1f}.")
     tell(args.out)
+    if broken is not None:
+        raise broken
     then = command("train", "bc", args.env, "--data", args.out)
     say(f"Next: {command('data', 'show', args.out)}, or {then}")
 
 
-def _by_hand(args: argparse.Namespace, env: Env) -> list[Episode]:
-    """The episodes of whoever sits at the keyboard."""
+def _by_hand(args: argparse.Namespace, env: Env, done: list[Episode]) -> None:
+    """Put the episodes of whoever sits at the keyboard into `done`."""
     from operant.env.headless import has_screen
     from operant.env.inprocess import pictures_per_second
     from operant.view.keyboard import keys_of, played_by_hand, told
@@ -109,14 +118,14 @@ def _by_hand(args: argparse.Namespace, env: Env) -> list[Episode]:
         raise ConfigError("there is no screen here for a person to play on: say who acts, --policy RUN or --script FN")
     keys = keys_of(env, args.env, args.keys)
     say(f"{told(keys)}. Backspace begins the episode anew, Escape ends; what was played to its end is kept.")
-    return played_by_hand(
-        env, args.env, keys, episodes=args.episodes, seed=args.seed, longest=args.max_steps,
+    played_by_hand(
+        env, args.env, keys, done, episodes=args.episodes, seed=args.seed, longest=args.max_steps,
         fps=args.fps or pictures_per_second(env),
     )  # fmt: skip
 
 
-def _acted(args: argparse.Namespace, env: Env, made: Any) -> list[Episode]:
-    """The episodes of a policy or a script."""
+def _acted(args: argparse.Namespace, env: Env, made: Any, done: list[Episode]) -> None:
+    """Put the episodes of a policy or a script into `done`."""
     from operant.data.streams import Streams
     from operant.env.record import play_episodes
     from operant.run.progress import working
@@ -124,8 +133,8 @@ def _acted(args: argparse.Namespace, env: Env, made: Any) -> list[Episode]:
     generator = Streams(args.seed).numpy("record")
     act, begins = _policy_act(args, made, generator) if made is not None else (_script(args.script, generator), None)
     with working("recording"):
-        return play_episodes(
-            env, args.env, act, episodes=args.episodes, seed=args.seed, longest=args.max_steps, begins=begins
+        play_episodes(
+            env, args.env, act, episodes=args.episodes, seed=args.seed, longest=args.max_steps, begins=begins, done=done
         )
 
 

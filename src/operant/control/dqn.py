@@ -8,14 +8,12 @@ The variants are functions that are chosen before the loop, or belong to the net
 
     double        Q chooses the action behind, Q⁻ judges it (van Hasselt et al. 2016)
     munchausen    the soft maximum, and a bonus for likely actions (Vieillard et al. 2020)
-    c51, qr       a distribution of returns in place of Q, projected or by quantile regression (Bellemare et al. 2017,
-                  Dabney et al. 2018)
+    c51, qr       a distribution of returns, projected or by quantiles (Bellemare et al. 2017, Dabney et al. 2018)
     dueling, noisy          the network (Wang et al. 2016, Fortunato et al. 2018)
     n-step, prioritised     the replay (Schaul et al. 2016)
     rainbow                 all of these but munchausen and qr (Hessel et al. 2018)
     without replay, without target          what they are there for: see docs/dqn.md
-
-A network with memory learns from sequences, by `dqn_recurrent.py`.
+    memory                  in the network; learns from sequences: `dqn_recurrent.py`
 """
 
 from __future__ import annotations
@@ -43,16 +41,8 @@ from operant.control.updates import by_hand, take_step
 from operant.data.replay import Transitions
 from operant.data.trajectory import Metrics
 from operant.env import EnvLike
-from operant.math.bellman import (
-    backup,
-    categorical_error,
-    distributional_projection,
-    double_q_target,
-    greedy,
-    munchausen,
-    quantile_huber,
-    soft_backup,
-)
+from operant.math import bellman
+from operant.math.logprob import row_at
 from operant.math.objective import huber, squared
 from operant.run.job import Job, Say, silent
 
@@ -142,35 +132,34 @@ def readable_step(
 
 def targets(cfg: DQNConfig, its: Greedy, online: Look, judge: Look) -> Callable[[Transitions], Tensor]:
     """y of a batch, [B], or [B, K] of a distribution, by what two networks say of what is seen."""
-    chooser = online if cfg.double else judge
 
     def plain(b: Transitions) -> Tensor:
-        return backup(b.reward, greedy(its.values(judge(b.next_obs))), b.terminated, b.discount)
+        return bellman.backup(b.reward, bellman.greedy(its.values(judge(b.next_obs))), b.terminated, b.discount)
 
     def double(b: Transitions) -> Tensor:
         chooses, judges = its.values(online(b.next_obs)), its.values(judge(b.next_obs))
-        return double_q_target(b.reward, chooses, judges, b.terminated, b.discount)
+        return bellman.double_q_target(b.reward, chooses, judges, b.terminated, b.discount)
 
     def soft(b: Transitions) -> Tensor:
-        reward = munchausen(b.reward, its.values(judge(b.obs)), b.action, temperature=cfg.soft_temperature)
+        reward = bellman.munchausen(b.reward, its.values(judge(b.obs)), b.action, temperature=cfg.soft_temperature)
         following = its.values(judge(b.next_obs))
-        return soft_backup(reward, following, b.terminated, b.discount, temperature=cfg.soft_temperature)
+        return bellman.soft_backup(reward, following, b.terminated, b.discount, temperature=cfg.soft_temperature)
 
     def follows(b: Transitions) -> Tensor:
         """What the judge says of the action behind, [B, K]."""
         p = judge(b.next_obs)
-        best = its.values(p if chooser is judge else chooser(b.next_obs)).argmax(-1)
-        return of_action(its.apart(p.output), best)
+        best = its.values(online(b.next_obs) if cfg.double else p).argmax(-1)
+        return row_at(its.apart(p.output), best)
 
     def projected(b: Transitions) -> Tensor:
         atoms = follows(b)
         support = its.support(atoms)
-        return distributional_projection(b.reward, atoms.softmax(-1), b.terminated, b.discount, support=support)
+        return bellman.distributional_projection(b.reward, atoms.softmax(-1), b.terminated, b.discount, support=support)
 
     def quantiles(b: Transitions) -> Tensor:
         following = follows(b)
         reward, terminated = (x.unsqueeze(-1).expand_as(following) for x in (b.reward, b.terminated))
-        return backup(reward, following, terminated, b.discount.unsqueeze(-1))
+        return bellman.backup(reward, following, terminated, b.discount.unsqueeze(-1))
 
     of_values = soft if cfg.munchausen else double if cfg.double else plain
     return {"q": of_values, "c51": projected, "qr": quantiles}[its.head]
@@ -179,24 +168,19 @@ def targets(cfg: DQNConfig, its: Greedy, online: Look, judge: Look) -> Callable[
 def losses(cfg: DQNConfig, its: Greedy, online: Look) -> Callable[[Transitions, Tensor], tuple[Tensor, Tensor, Tensor]]:
     """The loss of each transition [B], how wrong its estimate was [B], and Q(s, a) [B], by the head of the network."""
     of_error = {"huber": huber, "squared": squared}[cfg.loss]
-    of_distribution = categorical_error if its.head == "c51" else quantile_huber
+    of_distribution = bellman.categorical_error if its.head == "c51" else bellman.quantile_huber
 
     def of_values(b: Transitions, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q = of_action(its.apart(online(b.obs).output), b.action).squeeze(-1)
+        q = row_at(its.apart(online(b.obs).output), b.action).squeeze(-1)
         return of_error(q - y), (y - q.detach()).abs(), q.detach()
 
     def of_distributions(b: Transitions, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         output = online(b.obs).output
-        loss = of_distribution(of_action(its.apart(output), b.action), y)
+        loss = of_distribution(row_at(its.apart(output), b.action), y)
         q = its.expected(output.detach()).gather(-1, b.action.unsqueeze(-1)).squeeze(-1)
         return loss, loss.detach(), q
 
     return of_values if its.head == "q" else of_distributions
-
-
-def of_action(x: Tensor, action: Tensor) -> Tensor:
-    """What stands at an action: [..., A, K], [...] int64 → [..., K]."""
-    return x.gather(-2, action[..., None, None].expand(*action.shape, 1, x.shape[-1])).squeeze(-2)
 
 
 def build(cfg: DQNRun, env: EnvLike, say: Say = silent) -> Job:

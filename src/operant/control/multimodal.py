@@ -12,7 +12,7 @@ from operant.config.errors import ConfigError
 from operant.control.distributions import Parameters, standard_normal, uniform
 from operant.math.density import histogram_logp, mixture_logp
 from operant.math.divergence import kl_categorical
-from operant.math.logprob import categorical_entropy, categorical_sample
+from operant.math.logprob import categorical_entropy, categorical_sample, row_at
 
 NARROW, GOLDEN = -1.0, 1.618033988749895
 """Log deviation of a component at first, and the golden ratio."""
@@ -50,7 +50,7 @@ class Mixture:
         shape, device = tuple(logits.shape[:-1]), logits.device
         k = categorical_sample(logits, uniform(generator, shape, device))
         noise = standard_normal(generator, (*shape, self.size), device)
-        return _of(mean, k) + _of(log_std, k).exp() * noise
+        return row_at(mean, k) + row_at(log_std, k).exp() * noise
 
     def logp(self, p: Parameters, action: Tensor) -> Tensor:
         return mixture_logp(*self._parts(p), action)
@@ -62,7 +62,7 @@ class Mixture:
     def mode(self, p: Parameters) -> Tensor:
         """The mean of the heaviest component: a light one may have a higher peak, and is rarely what is drawn."""
         logits, mean, _ = self._parts(p)
-        return _of(mean, logits.argmax(-1))
+        return row_at(mean, logits.argmax(-1))
 
     def kl(self, p: Parameters, q: Parameters) -> Tensor:
         """Raises ConfigError: it has no closed form."""
@@ -146,8 +146,3 @@ class Discretised:
 
     def _bounds(self, device: torch.device) -> tuple[Tensor, Tensor]:
         return self.low.to(device), self.high.to(device)
-
-
-def _of(x: Tensor, k: Tensor) -> Tensor:
-    """What a component has: [..., K, A], [...] int64 → [..., A]."""
-    return x.gather(-2, k[..., None, None].expand(*k.shape, 1, x.shape[-1])).squeeze(-2)

@@ -100,14 +100,16 @@ class Draft:
 
 def play_episodes(
     env: Env, name: str, act: Act, *, episodes: int, seed: int, longest: int,
-    begins: Callable[[int], None] | None = None,
+    begins: Callable[[int], None] | None = None, done: list[Episode] | None = None,
 ) -> list[Episode]:  # fmt: skip
     """Whole episodes by `act`, the k-th from `seed + k`; `begins(k)` is called before each.
+
+    Each goes into `done` as it ends, so that whoever gave that list has them where a later one fails.
 
     Raises:
         EnvError: if an action lies outside of the space, or the environment raises.
     """
-    done: list[Episode] = []
+    done = [] if done is None else done
     for k in range(episodes):
         if begins is not None:
             begins(k)

@@ -37,6 +37,11 @@ def categorical_logp(logits: Tensor, action: Tensor) -> Tensor:
     return logits.log_softmax(-1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
 
+def row_at(x: Tensor, index: Tensor) -> Tensor:
+    """x[..., k, :]: what a table of rows has for an action, or for a component: [..., K, A], [...] int64 → [..., A]."""
+    return x.gather(-2, index[..., None, None].expand(*index.shape, 1, x.shape[-1])).squeeze(-2)
+
+
 def categorical_entropy(logits: Tensor) -> Tensor:
     """H = −Σ_k p_k log p_k, in nats.
 

@@ -113,14 +113,13 @@ def told(keys: Keys) -> str:
 
 
 def played_by_hand(
-    env: Env, name: str, keys: Keys, *, episodes: int, seed: int, longest: int, fps: int
-) -> list[Episode]:
-    """Episodes that a person plays in a window; Escape ends it, with those that were played to their end.
+    env: Env, name: str, keys: Keys, done: list[Episode], *, episodes: int, seed: int, longest: int, fps: int
+) -> None:
+    """Put the episodes that a person plays in a window into `done`, each at its end; Escape ends it.
 
     Raises:
-        OperantError: if there is no screen, or the environment draws nothing.
+        OperantError: if there is no screen, or the environment draws nothing or raises.
     """
-    done: list[Episode] = []
     drafts: list[Draft] = []
 
     def frames() -> Iterator[NDArray[np.uint8]]:
@@ -139,7 +138,6 @@ def played_by_hand(
         return f"episode {len(done) + 1} of {episodes} · step {len(now)} · return {now.total:.1f}"
 
     show(frames(), fps, caption, hear=keys.hear)
-    return done
 
 
 def _picture(env: Env, name: str) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from operant.config.errors import ConfigError
 from operant.control.collector import Collector
 from operant.control.ppo import adam, ppo
 from operant.control.preferences.playing import Playing
@@ -46,7 +47,17 @@ def preference_ppo(
 
 
 def build(cfg: PreferencePPORun, env: EnvLike, say: Say = silent) -> Job:
-    """Everything that it needs, made from a config and one seed."""
+    """Everything that it needs, made from a config and one seed.
+
+    Raises:
+        ConfigError: if no clip fits into a segment.
+    """
+    clip, horizon = cfg.preferences.clip, cfg.algo.horizon
+    if clip > horizon and not cfg.preferences.labels:  # a person is shown episodes that are played for it
+        raise ConfigError(
+            f"a clip of preferences.clip {clip} steps is cut from a segment of algo.horizon {horizon}, which is "
+            f"shorter: set algo.horizon to {clip} or more, or preferences.clip to {horizon} or less"
+        )
     parts = on_policy(cfg, env, combines=True)
     agent, collect = parts.agent, parts.collect
     alone = partial(
