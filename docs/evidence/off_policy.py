@@ -18,7 +18,7 @@ ABLATED: dict[str, dict[str, Any]] = {  # why replay and target are there: the s
     "no-target": {"algo.target": "none"},
     "no-replay-no-target": {"algo.replay": False, "algo.target": "none"},
 }
-LANDER = {"algo.double": False, "algo.priority": "none"}  # of the preset, which has both
+LANDER = {"algo.double": False, "algo.priority": "none", "algo.n": 1}  # the preset has all three
 REACH, FLIPPED = "operant.env.reach:point", "operant.env.reach:bits"
 BITS: dict[str, Any] = {  # of its seeds 101 on; the experiment that opens the paper of HER
     "env.kwargs": {"size": 14}, "algo.lr": 1e-3, "algo.batch": 128, "algo.gradient_steps": 4, "algo.discount": 0.98,
