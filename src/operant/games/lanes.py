@@ -1,6 +1,6 @@
 """Lanes: two teams of heroes, two lanes of creeps, two bases; a small substitute for Dota 2 in which all see little.
 
-The rules are in `lanes_kernels.py`. A game ends when a base falls, or after 80 steps for the one of which more is left.
+The rules are in `lanes_kernels.py`. A game ends when a base falls, or after 60 steps for the one of which more is left.
 """
 
 from __future__ import annotations

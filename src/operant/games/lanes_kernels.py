@@ -1,6 +1,6 @@
 """The rules of Lanes, compiled: N games of two teams of K heroes, who all act at once.
 
-A board of 5 × 9 cells. The bases stand at both ends of the middle row, each guarded by a tower; creeps walk along the
+A board of 5 × 7 cells. The bases stand at both ends of the middle row, each guarded by a tower; creeps walk along the
 first and the last row towards the other side. The slow reading of the same rules, on objects, is in
 `tests/games/slow_lanes.py`.
 """
@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from operant.data.compiled import inner, outer
 from operant.data.counter import GOLDEN, mix, uniform_at
 
-ROWS, COLUMNS, MIDDLE = 5, 9, 2
+ROWS, COLUMNS, MIDDLE, HALF = 5, 7, 2, 3
 ROW, COL, HP, WAIT = 0, 1, 2, 3
 """Of a hero: where it is, what is left of it, and in how many steps it comes back (0: it is there)."""
 C_COL, C_HP, C_WAIT = 0, 1, 2
 """Of a creep: its row is its lane's."""
-HERO_HP, CREEP_HP, BASE_HP = 4, 2, 10
+HERO_HP, CREEP_HP, BASE_HP = 4, 2, 8
 AWAY, CREEP_AWAY, SIEGE = 10, 6, 2
 """Steps for which a hero and a creep are away; what a creep that came through takes from the base."""
-SIGHT, LIMIT = 3, 80
+SIGHT, LIMIT = 2, 60
 STAY, UP, DOWN, ON, BACK, FIGHT, CLEAR, STORM = range(8)
 """Actions: four ways to walk, on being towards the other side, and strikes at a hero, a creep and the base."""
 ACTIONS = 8
-KILLED, DIED, CLEARED, STORMED, SIEGED, WON = 0.4, -0.2, 0.1, 0.1, 0.05, 1.0
+KILLED, DIED, CLEARED, STORMED, SIEGED, WON = 0.4, -0.2, 0.1, 0.15, 0.05, 1.0
 """Rewards: of a hero or a creep brought down, shared by those who struck it last, of dying, of each strike at the base,
 to each of a team whose creep came through, and of a game won (lost: the negative)."""
 OWN, MATE, FOE, CREEP = 8, 5, 4, 4
@@ -56,16 +56,16 @@ def near(row: Any, col: Any, other_row: Any, other_col: Any, reach: Any) -> Any:
 
 @inner
 def begin(n: Any, hero: Any, creep: Any, base: Any, time: Any, seed: Any, episode: Any) -> None:
-    """A game: heroes whole, each on a cell of chance in the first two columns of its side; creeps at their bases."""
+    """A game: heroes whole, each on a cell of chance in its half; creeps at their bases."""
     key = mix(mix(seed * GOLDEN) + np.uint64(episode) * GOLDEN)
     heroes = hero.shape[2]
     time[n] = 0
     for m in range(2):
         base[n, m] = BASE_HP
         for k in range(heroes):
-            at = np.int64(uniform_at(key, np.uint64(m * heroes + k)) * (2 * ROWS))
-            hero[n, m, k, ROW] = at // 2
-            hero[n, m, k, COL] = abs(home(m) - at % 2)
+            at = np.int64(uniform_at(key, np.uint64(m * heroes + k)) * (HALF * ROWS))
+            hero[n, m, k, ROW] = at // HALF
+            hero[n, m, k, COL] = abs(home(m) - at % HALF)
             hero[n, m, k, HP], hero[n, m, k, WAIT] = HERO_HP, 0
         for k in range(2):
             creep[n, m, k, C_COL], creep[n, m, k, C_HP], creep[n, m, k, C_WAIT] = home(m), CREEP_HP, 0
@@ -252,7 +252,7 @@ def observe(hero: Array, creep: Array, base: Array, time: Array, obs: Array) -> 
 
     Of itself: whether it is there, row, column, what is left of it, in how many steps it is back, the time, both bases.
     Of its mates the same five wherever they are. Of enemies, then of its own team's creeps and the others', only those
-    within three cells; nothing while it is away.
+    within two cells; nothing while it is away.
     """
     heroes = hero.shape[2]
     obs[:] = 0.0
