@@ -152,9 +152,7 @@ def test_surgery_leaves_policy_and_values_as_they_were(memory):
     with torch.no_grad():
         for p in small.parameters():
             p += 0.2 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
-    large = grown(
-        small, torch.Generator().manual_seed(2), obs_dim=29, memory_size=20 if memory else None, hidden=(30,)
-    )
+    large = grown(small, torch.Generator().manual_seed(2), obs_dim=29, memory_size=20 if memory else None, hidden=(30,))
     rng, loss = torch.Generator().manual_seed(3), torch.zeros(())
     one, two = torch.zeros(5, small.remembers), torch.zeros(5, large.remembers)
     for _ in range(40):
@@ -235,7 +233,9 @@ def test_a_run_resumes_bit_for_bit(tmp_path):
     again = [*other.run(1_900)]
     same(whole, other)
     assert float(rows[-1]["loss/policy"]) == float(again[-1]["loss/policy"])
-    assert any(not torch.equal(x, y) for x, y in zip(whole.agent.parameters(), whole.pool.past[0].parameters(), strict=True))
+    assert any(
+        not torch.equal(x, y) for x, y in zip(whole.agent.parameters(), whole.pool.past[0].parameters(), strict=True)
+    )
     assert whole.play.results[0] > 0  # games against the past were among them
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from games.slow_lanes import Game, Unit
 
+from games.slow_lanes import Game, Unit
 from operant.config.errors import EnvError
 from operant.games.lanes import Lanes, scripted
 

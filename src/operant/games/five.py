@@ -1,14 +1,13 @@
-"""OpenAI Five's way to play as a team (Berner et al. 2019, arXiv:1912.06680): recurrent PPO against oneself and one's past.
+"""OpenAI Five's way to play as a team (Berner et al. 2019, arXiv:1912.06680): PPO against oneself and one's past.
 
-The update is `operant.control.ppo`, as it stands. What is Five's: opponents from a pool of past selves, rewards of zero
-sum, a team spirit that grows, a horizon that grows, and surgery. What differs from the paper: collection and learning
-take turns, nothing is asynchronous; what heroes see is a vector; lanes are not assigned by chance.
+The update is `operant.control.ppo`, as it stands, of a policy with memory. What is Five's: opponents from a pool of
+past selves, rewards of zero sum, a team spirit and a horizon that grow, and surgery. What differs from the paper:
+collecting and learning take turns; what heroes see is a vector; lanes are not assigned by chance.
 """
 
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,7 @@ from operant.games.elo import Pool
 from operant.games.lanes import Lanes
 from operant.games.surgery import grown, grown_optimizer
 from operant.games.team import TeamPlay
+from operant.run.folder import write_json
 
 STATE = "five.json"
 
@@ -104,7 +104,7 @@ class Five:
         )  # fmt: skip
         self.agent = Agent(spec, self._streams.torch("init"))
         self.pool = Pool[Agent](latest=cfg.latest, rate=cfg.rate)
-        self.pool.add(copy.deepcopy(self.agent))
+        self.pool.add(copy.deepcopy(self.agent))  # chance is the first of the past
         self.play = TeamPlay(world, self.pool, self._streams.numpy("rivals"), columns)
         self._operated(adam(cfg.ppo, self.agent))
 
@@ -120,9 +120,8 @@ class Five:
             self.updates += 1
             if self.updates % self.cfg.every == 0:
                 self.pool.add(copy.deepcopy(self.agent))
-            played, won = self.play.results.tolist()
             more = {"schedule/spirit": self.play.spirit, "schedule/discount": now.discount}
-            more |= {"pool/games": played, "pool/won": won}
+            more |= dict(zip(("pool/games", "pool/won"), self.play.results.tolist(), strict=True))
             yield metrics | {name: torch.tensor(float(x), dtype=torch.float64) for name, x in more.items()}
 
     def surgery(self, *, columns: int | None = None, memory: int | None = None, hidden: tuple[int, ...] | None = None,
@@ -154,8 +153,8 @@ class Five:
             past.save(at)
         self.seam += 1
         counted = {"steps": self.collect.steps, "episodes": self.collect.episodes, "updates": self.updates}
-        told = {"seed": self.seed, "seam": self.seam, **counted, "quality": self.pool.quality}
-        (folder / STATE).write_text(json.dumps(told | {"results": self.play.results.tolist()}, indent=1) + "\n")
+        pool = {"quality": self.pool.quality, "results": self.play.results.tolist()}
+        write_json(folder / STATE, {"seed": self.seed, "seam": self.seam, **counted, **pool})
         self._begin()
 
     def load(self, folder: Path) -> None:

@@ -123,8 +123,10 @@ def _bar(pen: Any, x: int, y: int, width: int, share: float, ink: Any) -> None:
         pen.rectangle((x, y, x + round(width * share), y + 2), fill=ink)
 
 
-def scripted(obs: NDArray[np.float32], heroes: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """A player made by hand, to measure others by: [R] actions of whole observations [R, D], one in ten of chance.
+def scripted(
+    obs: NDArray[np.float32], heroes: int, generator: np.random.Generator, slip: float = 0.1
+) -> NDArray[np.int64]:
+    """A player made by hand, to measure others by: [R] actions of whole observations [R, D], a share `slip` of chance.
 
     It strikes the base, else an enemy, else a creep of theirs, where one is within reach; else it walks on, and at the
     other side to the middle row. Wounded it does not go back.
@@ -143,4 +145,5 @@ def scripted(obs: NDArray[np.float32], heroes: int, generator: np.random.Generat
     done = np.where(reached(creeps, 2, k.CREEP), k.CLEAR, walk)
     done = np.where(reached(enemies, heroes, k.FOE), k.FIGHT, done)
     done = np.where((col >= cols - 1) & (np.abs(row - k.MIDDLE) <= 1), k.STORM, done)
-    return np.where(generator.random(len(obs)) < 0.1, generator.integers(k.ACTIONS, size=len(obs)), done).astype(np.int64)
+    chance = generator.random(len(obs)) < slip
+    return np.where(chance, generator.integers(k.ACTIONS, size=len(obs)), done).astype(np.int64)

@@ -98,7 +98,11 @@ def foe(n: Any, hero: Any, team: Any, row: Any, col: Any) -> Any:
     found = -1
     for k in range(hero.shape[2]):
         its = hero[n, team, k]
-        if its[WAIT] == 0 and near(row, col, its[ROW], its[COL], 1) and (found < 0 or its[HP] < hero[n, team, found, HP]):
+        if (
+            its[WAIT] == 0
+            and near(row, col, its[ROW], its[COL], 1)
+            and (found < 0 or its[HP] < hero[n, team, found, HP])
+        ):
             found = k
     return found
 
@@ -109,7 +113,11 @@ def beast(n: Any, creep: Any, team: Any, row: Any, col: Any) -> Any:
     found = -1
     for k in range(2):
         its = creep[n, team, k]
-        if its[C_WAIT] == 0 and near(row, col, lane(k), its[C_COL], 1) and (found < 0 or its[C_HP] < creep[n, team, found, C_HP]):
+        if (
+            its[C_WAIT] == 0
+            and near(row, col, lane(k), its[C_COL], 1)
+            and (found < 0 or its[C_HP] < creep[n, team, found, C_HP])
+        ):
             found = k
     return found
 
@@ -265,7 +273,11 @@ def observe(hero: Array, creep: Array, base: Array, time: Array, obs: Array) -> 
                 x[0], x[1] = here, its[ROW] / np.float32(ROWS - 1)
                 x[2] = ahead * (its[COL] - home(m)) / np.float32(COLUMNS - 1)
                 x[3], x[4] = max(its[HP], 0) / np.float32(HERO_HP), its[WAIT] / np.float32(AWAY)
-                x[5], x[6], x[7] = time[n] / np.float32(LIMIT), base[n, m] / np.float32(BASE_HP), base[n, other] / np.float32(BASE_HP)
+                x[5], x[6], x[7] = (
+                    time[n] / np.float32(LIMIT),
+                    base[n, m] / np.float32(BASE_HP),
+                    base[n, other] / np.float32(BASE_HP),
+                )
                 at = OWN
                 for j in range(heroes):
                     if j != k:

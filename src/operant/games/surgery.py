@@ -1,7 +1,7 @@
 """Surgery: a policy that goes on in a larger network, or sees more, and does at first exactly what it did.
 
-What is new feeds on everything but nothing that was there feeds on it: old rows have weights of zero to new columns. New
-rows are drawn as those of a new agent, so their gradients differ, and the zeros move from the first step on.
+What is new feeds on everything but nothing that was there feeds on it: old rows have weights of zero to new columns.
+New rows are drawn as those of a new agent, so their gradients differ, and the zeros move from the first step on.
 
 Source: Berner et al. (2019), Dota 2 with large scale deep reinforcement learning, arXiv:1912.06680, appendix B; Chen,
 Goodfellow and Shlens (2016), Net2Net, arXiv:1511.05641.
@@ -39,7 +39,12 @@ def grown(
     """
     spec = agent.spec
     plain = not (spec.network or spec.text or spec.head or spec.noisy or spec.layer_norm or spec.critics)
-    if not plain or agent.normalizer is not None or agent.reward_scale is not None or spec.observation_space is not None:
+    if (
+        not plain
+        or agent.normalizer is not None
+        or agent.reward_scale is not None
+        or spec.observation_space is not None
+    ):
         raise ConfigError("surgery is for policies of vectors that are not normalised: give a perceptron or a memory")
     made = replace(
         spec, obs_dim=obs_dim or spec.obs_dim, memory_size=memory_size or spec.memory_size, hidden=hidden or spec.hidden

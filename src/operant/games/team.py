@@ -33,6 +33,17 @@ def spirited(reward: Rewards, spirit: float) -> Rewards:
     return (1.0 - spirit) * reward + spirit * reward.mean(-1, keepdims=True)
 
 
+def drawn(
+    agent: Agent, seen: NDArray[np.float32], memory: torch.Tensor, generator: np.random.Generator
+) -> tuple[NDArray[np.int64], torch.Tensor]:
+    """[R] what an agent does, by draws, that sees the first of the numbers [R, D] and remembers [R, S]; what it
+    remembers then."""
+    with torch.no_grad():
+        rows = torch.from_numpy(np.ascontiguousarray(seen[:, : agent.spec.obs_dim]))
+        p, _, after = agent.step(rows, memory)
+        return agent.policy.distribution.sample(p, generator).numpy(), after
+
+
 class TeamPlay:
     """N games as a `VectorEnv` of N · 2 · K heroes, game by game and team by team, whom one policy plays.
 
@@ -50,6 +61,7 @@ class TeamPlay:
         spirit: τ.
         shuffle: where given, it mixes the rewards of all heroes of all games: a control, which says nothing of who did
             what.
+        filmed: whether pictures are taken, so that an ended game's last one is kept.
         rival: [N], the number of the past self that plays team 1; −1 for none.
         results: games against past selves so far, and those that were won.
     """
@@ -60,8 +72,9 @@ class TeamPlay:
         self, world: Lanes, pool: Pool[Agent], generator: np.random.Generator, columns: int | None = None
     ) -> None:
         self.world, self.pool, self.generator = world, pool, generator
-        self.spirit, self.shuffle = 0.0, None
-        self.shuffle: np.random.Generator | None
+        self.spirit, self.filmed = 0.0, False
+        self.shuffle: np.random.Generator | None = None
+        self._last: NDArray[np.uint8] | None = None
         self.num = world.num * 2 * world.heroes
         self.show(world.obs_dim if columns is None else columns)
         self.action_space = spaces.Discrete(world.actions)
@@ -77,6 +90,7 @@ class TeamPlay:
     def reset(self, seed: int) -> NDArray[np.float32]:
         """Begin all games, against opponents drawn anew."""
         self.world.reset(seed)
+        self._last = None
         self.rival[:] = [self._drawn() for _ in self.rival]
         width = max((past.remembers for past in self.pool.past), default=0)
         self._memory = torch.zeros(self.world.num, self.world.heroes, width)
@@ -98,6 +112,7 @@ class TeamPlay:
             reward = self.shuffle.permutation(reward.ravel()).reshape(reward.shape)
         reward = np.where(mine, spirited(reward, self.spirit), 0.0)
         last = world.observe()
+        self._last = world.picture() if self.filmed and told.over[0] else None
         if told.over.any():
             self._ended(told.over, told.outcome)
         self._seen = world.observe()
@@ -108,22 +123,19 @@ class TeamPlay:
         )  # fmt: skip
 
     def render(self) -> NDArray[np.uint8]:
-        """The picture of the first game."""
-        return self.world.picture()
+        """The picture of the first game; where it just ended, its last one if `filmed`."""
+        return self.world.picture() if self._last is None else self._last
 
     def close(self) -> None:
         """There is nothing to free."""
 
     def _acts(self, k: int, at: NDArray[np.bool_]) -> NDArray[np.int64]:
         """[G, K], what a past self does in its games."""
-        past, games = self.pool.past[k], torch.from_numpy(at)
-        seen = torch.from_numpy(self._seen[at, 1, :, : past.spec.obs_dim]).flatten(0, 1)
+        past, games, seen = self.pool.past[k], torch.from_numpy(at), self._seen[at, 1]
         memory = self._memory[games][..., : past.remembers]
-        with torch.no_grad():
-            p, _, after = past.step(seen, memory.flatten(0, 1))
-            action = past.policy.distribution.sample(p, self.generator)
+        action, after = drawn(past, seen.reshape(-1, seen.shape[-1]), memory.flatten(0, 1), self.generator)
         self._memory[games, :, : past.remembers] = after.view(memory.shape)
-        return action.numpy().reshape(-1, self.world.heroes)
+        return action.reshape(-1, self.world.heroes)
 
     def _ended(self, over: NDArray[np.bool_], outcome: NDArray[np.int64]) -> None:
         """Count games against past selves, and begin those that are over again, with opponents drawn anew."""

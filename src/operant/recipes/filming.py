@@ -6,7 +6,7 @@ from typing import Any
 
 from operant.control import Agent
 from operant.data.streams import Streams
-from operant.env import make
+from operant.env import VectorEnv, make
 from operant.env.headless import draw_in_memory
 from operant.recipes.recipe import Trial
 from operant.run.sources import short
@@ -22,11 +22,15 @@ def filmed(t: Trial, agent: Agent, env: str, **kwargs: Any) -> None:
         agent: acts by draws.
         env: of which world, with `kwargs`.
     """
-    if t.seed != 1:
-        return
-    draw_in_memory()
-    copies, noise = make(env, 1, kwargs=kwargs, render_mode="rgb_array"), Streams(t.seed).numpy("film")
-    episode = Episode(copies, lambda obs: agent.decide(obs, generator=noise), short(env), 900_000)
+    if t.seed == 1:
+        draw_in_memory()
+        film(t, agent, make(env, 1, kwargs=kwargs, render_mode="rgb_array"), short(env))
+
+
+def film(t: Trial, agent: Agent, copies: VectorEnv, name: str) -> None:
+    """The same of environments that are there, of the first of which pictures are taken; they are closed."""
+    noise = Streams(t.seed).numpy("film")
+    episode = Episode(copies, lambda obs: agent.decide(obs, generator=noise), name, 900_000)
     try:
         agent.forget()
         with agent.attention() as episode.looked:

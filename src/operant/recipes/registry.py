@@ -36,6 +36,7 @@ RECIPES: dict[str, str] = {
     "mmr1": "prompts drawn by the variance of their outcomes",
     "noisy-manual": "people's descriptions of who is the enemy, and sentences about absent things",
     "ocean-r1": "reasoning first, perception after it, and what is forgotten",
+    "openai-five": "recurrent PPO for teams, against itself and a pool of its past, with a spirit that grows",
     "openvlthinker": "cycles of imitation and reinforcement",
     "othink-mr1": "a divergence whose weight changes",
     "plan-act-reflect": "a plan, and whether it still holds",
