@@ -115,8 +115,7 @@ class Five:
             self.play.spirit = self.cfg.spirit_at(share)
             now = self.cfg.ppo.model_copy(update={"discount": self.cfg.discount_at(share)})
             loop = ppo(now, self.collect, self.agent, self.optimizer, self._order, total_steps=self.cfg.total_steps)
-            metrics = next(loop)
-            loop.close()
+            metrics = next(loop)  # one update by each loop: its settings are frozen
             self.updates += 1
             if self.updates % self.cfg.every == 0:
                 self.pool.add(copy.deepcopy(self.agent))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
-from gymnasium import spaces
+from gymnasium import Space, spaces
 from numpy.typing import NDArray
 
 from operant.control.agent import Agent
@@ -77,14 +79,14 @@ class TeamPlay:
         self._last: NDArray[np.uint8] | None = None
         self.num = world.num * 2 * world.heroes
         self.show(world.obs_dim if columns is None else columns)
-        self.action_space = spaces.Discrete(world.actions)
+        self.action_space: Space[Any] = spaces.Discrete(world.actions)
         self.rival = np.full(world.num, -1)
         self.results = np.zeros(2, np.int64)
 
     def show(self, columns: int) -> None:
         """From now on heroes are shown so many numbers of what they see."""
         self.obs_dim = columns
-        self.observation_space = spaces.Box(-2.0, 2.0, (columns,), np.float32)
+        self.observation_space: Space[Any] = spaces.Box(-2.0, 2.0, (columns,), np.float32)
         self.observations = Observations(self.observation_space)
 
     def reset(self, seed: int) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ from operant.recipes.filming import film
 from operant.recipes.recipe import Recipe, Trial
 
 WHOLE = FiveConfig(
-    games=16, total_steps=400_000, every=24, discount=(0.97, 0.99),
+    games=16, total_steps=800_000, every=48, discount=(0.97, 0.99),
     ppo=PPOConfig(horizon=30, batch=480, epochs=4, lr=3e-3, entropy_coef=0.01, value_coef=0.5),
 )  # fmt: skip
 TINY = replace(
@@ -96,8 +96,8 @@ RECIPE = Recipe(
     "Four games of five were against itself, one against past selves; a team spirit grew from each hero's own reward "
     "to its team's mean; surgery carried it into larger networks. It beat the world champions in April 2019.",
     here="Lanes, a game of our own in place of Dota 2: two heroes a team, 5 × 7 cells, two lanes of creeps, two bases, "
-    "60 steps; a hero sees two cells far. An LSTM of 32 units, 400,000 decisions an arm, 16 games at once. So few "
-    "games are against the past (some 400) that qualities at the paper's rate of 0.01 hardly move. No assigned lanes, "
+    "60 steps; a hero sees two cells far. An LSTM of 32 units, 800,000 decisions an arm, 16 games at once. So few "
+    "games are against the past (some 800) that qualities at the paper's rate of 0.01 hardly move. No assigned lanes, "
     "nothing asynchronous, no people: strength is measured by players made by hand, and by Elo among selves.",
     mechanism="Opponents from the past, drawn by quality, and rewards that become the team's. Without the first it is "
     "`alone`, without the second `selfish`.",
