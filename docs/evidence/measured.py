@@ -108,8 +108,8 @@ def _tree(git: Any) -> Any:
 
 
 def spec_hash(settings: Mapping[str, Any]) -> str:
-    """Of every setting of a run but its seed: rows with equal ones were made alike."""
-    alike = {k: v for k, v in settings.items() if k != "seed"}
+    """Of every setting of a run but its seed: rows with equal ones were made alike, wherever the checkout lies."""
+    alike = json.loads(json.dumps({k: v for k, v in settings.items() if k != "seed"}).replace(f"{Path.cwd()}/", ""))
     return hashlib.sha256(json.dumps(alike, sort_keys=True).encode()).hexdigest()[:12]
 
 
