@@ -29,6 +29,7 @@ PARAMETERS = {
     "noise": Parameter(0.0, 0.0, inf),
     "bias": Parameter(0.0, 0.0, inf),
     "push": Parameter(0.0, 0.0, inf),
+    "push_every": Parameter(50.0, 1.0, inf),
     "adversary": Parameter(0.0, 0.0, 1.0),
 }
 """By name. The first six are factors on what a MuJoCo model says, of one part of it in the form `mass:torso`."""

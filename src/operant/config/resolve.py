@@ -157,12 +157,16 @@ def schema(algorithm: str = "ppo") -> dict[str, Any]:
 
 
 def presets() -> list[Preset]:
-    """All presets, by algorithm and environment. A preset's file is `presets/<algorithm>/<environment id>.toml`."""
+    """All presets, by algorithm and environment. A preset's file is `presets/<algorithm>/<environment id>.toml`.
+
+    That of `module:callable` lies in a folder of the module's dotted name, as not every disk takes a colon.
+    """
     found: list[Preset] = []
     for path in sorted(PRESETS.rglob("*.toml")):
         algorithm, *env = path.relative_to(PRESETS).with_suffix("").parts
         first = path.read_text(encoding="utf-8").split("\n", 1)[0]
-        found.append(Preset(algorithm, "/".join(env), path, first.removeprefix("#").strip()))
+        named = (":" if "." in env[0] and len(env) == 2 else "/").join(env)
+        found.append(Preset(algorithm, named, path, first.removeprefix("#").strip()))
     return found
 
 

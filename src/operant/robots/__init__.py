@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from operant.robots.identification import Window as Window
     from operant.robots.identification import identify as identify
     from operant.robots.identification import windows as windows
+    from operant.robots.legs.env import Legged as Legged
+    from operant.robots.legs.env import ant as ant
+    from operant.robots.legs.env import biped as biped
+    from operant.robots.legs.env import g1 as g1
+    from operant.robots.legs.env import go2 as go2
+    from operant.robots.legs.env import legged as legged
+    from operant.robots.legs.rewards import TERMS as TERMS
+    from operant.robots.legs.rewards import Moment as Moment
+    from operant.robots.legs.settings import LeggedConfig as LeggedConfig
+    from operant.robots.legs.settings import legged_config as legged_config
     from operant.robots.randomisation import Randomised as Randomised
     from operant.robots.randomisation import Source as Source
     from operant.robots.randomisation import Uniform as Uniform
@@ -37,6 +47,9 @@ __getattr__, __dir__ = face(
         "operant.robots.bounds": "Bounds Pin replay",
         "operant.robots.cube": "Cube",
         "operant.robots.identification": "Identified Window identify windows",
+        "operant.robots.legs.env": "Legged ant biped g1 go2 legged",
+        "operant.robots.legs.rewards": "TERMS Moment",
+        "operant.robots.legs.settings": "LeggedConfig legged_config",
         "operant.robots.randomisation": "Randomised Source Uniform",
         "operant.robots.settings": "ADRConfig ADRRun",
         "operant.robots.simulator": "Simulator",

@@ -22,8 +22,8 @@ from operant.data.streams import Streams
 from operant.env.wrappers import Unfit
 from operant.robots.simulator import WRITES, Simulator
 
-PUSHES = 0.02
-"""The probability that a step is pushed: once in fifty steps."""
+PUSHED = 50.0
+"""Steps from one push to the next, in the mean."""
 WIDTH = 32
 """Hidden units of the network that disturbs."""
 
@@ -64,7 +64,8 @@ class Randomised(gymnasium.Wrapper[Any, Any, Any, Any]):
     - `adversary` α: (1 − α) u + α tanh(W₂ tanh(W₁ obs)), in the range of actions; the weights are drawn, not trained.
     - `noise`: deviation of normal noise on each number that is observed, at each step; `bias`: of one that stays for
       the episode. In the units of the observation, and within its bounds.
-    - `push`: m/s, the most that a push changes the root's speed by; one step in fifty is pushed.
+    - `push`: m/s, the most that a push changes the root's speed by; one step in `push_every` is pushed, of fifty
+      where nothing is said of that.
 
     Raises:
         Unfit: if the environment has not what a parameter is of.
@@ -112,7 +113,7 @@ class Randomised(gymnasium.Wrapper[Any, Any, Any, Any]):
         """Take an action, as far as it arrives."""
         done = self._played(self._delayed(self._disturbed(action)))
         speed = self.values.get("push", 0.0)
-        if self.simulator is not None and speed and self._noise.random() < PUSHES:
+        if self.simulator is not None and speed and self._noise.random() < 1.0 / self.values.get("push_every", PUSHED):
             self.simulator.push(speed, self._noise)
         obs, reward, terminated, truncated, info = self.env.step(done)
         self._seen = obs

@@ -74,7 +74,8 @@ class Turner(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self.data: Any = self._mujoco.MjData(self.model)
         self.observation_space = spaces.Box(-np.inf, np.inf, (9,), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
-        self.render_mode, self.way, self._renderer = render_mode, 1, None
+        self.render_mode, self.way = render_mode, 1
+        self._renderer: Any = None
         self._steps = 0
 
     def reset(
@@ -112,9 +113,10 @@ class Turner(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         """From above, [240, 240, 3]."""
         if self.render_mode is None:
             return None
-        self._renderer = self._renderer or self._mujoco.Renderer(self.model, 240, 240)
-        self._renderer.update_scene(self.data, "above")
-        return self._renderer.render()
+        if self._renderer is None:
+            made = import_module("gymnasium.envs.mujoco.mujoco_rendering").MujocoRenderer
+            self._renderer = made(self.model, self.data, None, 240, 240, camera_name="above")
+        return self._renderer.render("rgb_array")
 
     def close(self) -> None:
         """Close what draws."""
