@@ -57,6 +57,7 @@ RECIPES: dict[str, str] = {
     "summarise": "imitation, a reward model and PPO on summaries, at equal length",
     "timezero": "when in a film something happens",
     "ui-r1": "actions on pages",
+    "unitree": "robots that walk as they are told, by named rewards, PD targets and randomised worlds",
     "video-r1": "films with their frames in order, and shuffled",
     "vision-r1-guided": "criteria for boxes that tighten",
     "vision-r1-ptst": "a limit on length that rises",
