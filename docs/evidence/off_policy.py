@@ -40,6 +40,7 @@ CASES = {
         Case("td3-Pendulum", "td3", "Pendulum-v1", 20_000, None),
         Case("ddpg-Pendulum", "ddpg", "Pendulum-v1", 20_000, None),
         Case("pets-Pendulum", "pets", "Pendulum-v1", 3_000, -200, (1, 2, 3), {"eval.episodes": 100}),
+        Case("pets-swing-up", "pets", "operant.robots:swing_up", 3_000, 130, (1, 2, 3), {"eval.episodes": 20}),
         Case("double-per-LunarLander", "dqn", "LunarLander-v3", 300_000, 250, (1, 2, 3), published=SLM.format(266)),
         Case("dqn-LunarLander", "dqn", "LunarLander-v3", 300_000, None, (1, 2, 3), LANDER, published=SLM.format(195)),
         Case("sac-LunarLander", "sac", "LunarLanderContinuous-v3", 300_000, 200, (1, 2, 3), published=SLM.format(125)),

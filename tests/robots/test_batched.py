@@ -1,4 +1,4 @@
-"""Hopper and quadrotor, compiled, beside the same equations in NumPy, and beside what mechanics says of them."""
+"""Hopper, quadrotor and swing-up, compiled, beside the same equations in NumPy, and beside what mechanics says of them."""
 
 import gymnasium
 import numpy as np
@@ -73,7 +73,23 @@ def hopped(s, action):
     return np.concatenate([body, [foot, angle, float(stands)]]), 1 + body[3] - 1e-3 * (a @ a), over
 
 
-REFERENCE = {"hopper": hopped, "quadrotor": flown}
+def swung(s, action):
+    """A step of a swing-up by its mass matrix: Lagrange's equations of a cart and a uniform pole that hangs at 0."""
+    cart, pole, length, a = 0.5, 0.5, 0.5, float(np.clip(action[0], -1, 1))
+
+    def slope(s):
+        sin, cos = np.sin(s[1]), np.cos(s[1])
+        mass = np.array([[cart + pole, pole * length / 2 * cos], [pole * length / 2 * cos, pole * length**2 / 3]])
+        force = [10 * a - 0.1 * s[2] + pole * length / 2 * s[3] ** 2 * sin, -pole * G * length / 2 * sin]
+        return np.concatenate([s[2:], np.linalg.solve(mass, force)])
+
+    for _ in range(4):
+        s = runge_kutta(slope, s, 0.01)
+    tip = np.array([s[0] + length * np.sin(s[1]), -length * np.cos(s[1])])
+    return s, np.exp(-((np.linalg.norm(tip - [0, length]) / length) ** 2)) - 0.01 * a * a, False
+
+
+REFERENCE = {"hopper": hopped, "quadrotor": flown, "swing_up": swung}
 
 
 @pytest.mark.parametrize("robot", ROBOTS)
@@ -100,12 +116,14 @@ def test_every_step_is_that_of_the_same_equations_in_numpy(robot):
                 seen, stood = obs[i], stood + (robot == "hopper" and s[8])
             if robot == "quadrotor":
                 told = np.concatenate([s[:6], matrix(s[6:10]).ravel(), s[10:]])
+            elif robot == "swing_up":
+                told = [s[0], np.sin(s[1]), np.cos(s[1]), *s[2:]]
             else:
                 length = np.hypot(s[0] - s[6], s[1]) if s[8] else 1.0
                 told = [s[1] - 1, *s[2:6], np.sin(s[7]), np.cos(s[7]), length - 1, s[8]]
             np.testing.assert_allclose(seen, told, atol=1e-6)
     assert ends > 4
-    assert stood > 50 or robot == "quadrotor"
+    assert stood > 50 or robot != "hopper"
 
 
 def test_a_hopper_that_is_left_alone_keeps_its_energy():
@@ -145,6 +163,38 @@ def test_a_quadrotor_hovers_falls_and_keeps_its_angular_momentum():
     np.testing.assert_allclose(world.state[2, 2], -G / 4 * 0.4**2, rtol=1e-9)  # half its weight is borne
 
 
+def test_a_swing_up_begins_below_ends_by_its_limit_and_is_paid_for_standing():
+    world = BatchedRobot(2, "swing_up")
+    world.reset(seed=1)
+    assert np.abs(world.state).max() <= 0.1
+    world.state[1] = 0.0, np.pi, 0.0, 0.0
+    for step in range(1, 201):
+        _, reward, terminated, truncated, _ = world.step(np.zeros((2, 1), np.float32))
+        assert not terminated.any()
+        assert truncated.all() == (step == 200)
+        if step < 20:
+            assert reward[1] > 0.99 > 0.05 > reward[0] > 0.0
+    assert world.metadata["render_fps"] == 25
+
+
+@pytest.mark.parametrize("robot", ROBOTS)
+def test_pictures_show_the_first_copy_and_its_end(robot):
+    world = BatchedRobot(2, robot, limit=3, render_mode="rgb_array")
+    world.reset(seed=1)
+    pictures, actions = [world.render()[0]], np.ones(world.action_space.shape, np.float32)
+    for _ in range(4):
+        world.step(actions)
+        pictures.append(world.render()[0])
+    assert all(one.shape == (240, 320, 3) and one.dtype == np.uint8 and one.std() > 5 for one in pictures)
+    assert len({one.tobytes() for one in pictures}) == 5
+    ended = BatchedRobot(1, robot, limit=4, render_mode="rgb_array")
+    ended.reset(seed=1)
+    for _ in range(3):
+        ended.step(actions[:1])
+    assert np.array_equal(ended.render()[0], pictures[3])  # of the state that was cut, not of the next episode's
+    assert BatchedRobot(1, robot).render() is None
+
+
 @pytest.mark.parametrize("robot", ROBOTS)
 def test_a_copy_does_not_depend_on_how_many_there_are(robot):
     many, one = BatchedRobot(5, robot, limit=20), BatchedRobot(1, robot, limit=20)
@@ -157,7 +207,7 @@ def test_a_copy_does_not_depend_on_how_many_there_are(robot):
             np.testing.assert_array_equal(x[3:4], y)
 
 
-@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1", "operant.robots:hopper", "operant.robots:quadrotor"])
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1", "operant.robots:hopper", "operant.robots:swing_up"])
 def test_the_backend_batched_is_one_call_for_all(env):
     made = make(env, 3, backend="batched")
     assert made.num == 3

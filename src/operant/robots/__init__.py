@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from operant.robots.batched import BatchedRobot as BatchedRobot
     from operant.robots.batched import hopper as hopper
     from operant.robots.batched import quadrotor as quadrotor
+    from operant.robots.batched import swing_up as swing_up
     from operant.robots.bounds import Bounds as Bounds
     from operant.robots.bounds import Pin as Pin
     from operant.robots.bounds import replay as replay
@@ -43,7 +44,7 @@ __getattr__, __dir__ = face(
     {
         "operant.config.randomise": "PARAMETERS Range ranges",
         "operant.robots.adr": "ADR Drawn",
-        "operant.robots.batched": "BatchedRobot hopper quadrotor",
+        "operant.robots.batched": "BatchedRobot hopper quadrotor swing_up",
         "operant.robots.bounds": "Bounds Pin replay",
         "operant.robots.cube": "Cube",
         "operant.robots.identification": "Identified Window identify windows",

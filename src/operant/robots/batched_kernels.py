@@ -1,4 +1,4 @@
-"""A planar hopper and a quadrotor compiled by Numba: N copies a call, fixed steps, the numbers of the equations below.
+"""A hopper, a quadrotor and a cart-pole to swing up, compiled by Numba: N copies a call, fixed steps, equations below.
 
 State is [N, S] float64. First states come from a counter-based stream of each copy, as in `classic_kernels`.
 
@@ -18,6 +18,16 @@ m = 80 kg, k = 20 kN/m, l₀ = 1 m are those of running people (Geyer, Seyfarth 
 Source: Luis and Le Ny (2016), Design of a trajectory tracking controller for a nanoquadcopter, arXiv:1608.05786, for
 equations and the Crazyflie 2.0's constants, as Panerati et al. (2021, arXiv:2103.02142) have them: m = 27 g,
 d = 39.7 mm, I = (1.4, 1.4, 2.17)·10⁻⁵ kg m², k_M/k_F = 7.94·10⁻¹²/3.16·10⁻¹⁰ m.
+
+**Swing-up**: a cart of mass M on an endless track with friction b, a uniform pole of mass m and length l that hangs at
+θ = 0, a force u = 10 N a on the cart. With Δ = 4 (M + m) − 3 m cos²θ,
+
+    Δ x'' = 2 m l θ'² sin θ + 3 m g sin θ cos θ + 4 (u − b x'),
+    l Δ θ'' = −3 m l θ'² sin θ cos θ − 6 (M + m) g sin θ − 6 (u − b x') cos θ.
+
+Source: Deisenroth and Rasmussen (2011), PILCO: a model-based and data-efficient approach to policy search, for equations
+and constants (M = m = l = 0.5, b = 0.1); Chua et al. (2018, arXiv:1805.12114) for the reward, exp(−‖tip − goal‖²/l²) −
+0.01 a², for steps of 0.04 s and 200 of them.
 """
 
 from __future__ import annotations
@@ -36,14 +46,15 @@ EXACT = frozenset[str]()
 """No reordering: the numbers are those of Python."""
 exact: Any = partial(inner, flags=EXACT)
 
-HOPPER, QUADROTOR = range(2)
-STATES, ACTIONS, OBSERVED, LIMITS = (9, 13), (2, 4), (9, 18), (500, 500)
-GRAVITY, PARTS = 9.81, (10, 2)
-"""Metres a second squared, and in how many parts a step of 0.02 s is integrated."""
-STEP = 0.02
+HOPPER, QUADROTOR, SWING_UP = range(3)
+STATES, ACTIONS, OBSERVED, LIMITS = (9, 13, 4), (2, 4, 1), (9, 18, 5), (500, 500, 200)
+GRAVITY, SECONDS, PARTS = 9.81, (0.02, 0.02, 0.04), (10, 2, 4)
+"""Metres a second squared, the seconds of a step, and in how many parts it is integrated."""
 MASS, INERTIA, STIFFNESS, LENGTH = 80.0, 4.58, 20_000.0, 1.0
 TORQUE, THRUST, SWING, WIDEST = 100.0, 500.0, 5.0, 1.2
 """Of the hopper: N m, N, rad/s and rad."""
+CART, RUBBING, POLE, PULL = 0.5, 0.1, 0.5, 10.0
+"""Of the swing-up: kg of the cart and of the pole, N s/m, m, and N."""
 DRONE, ARM, ROLL, YAW, DRAG = 0.027, 0.0397 / math.sqrt(2.0), 1.4e-5, 2.17e-5, 7.94e-12 / 3.16e-10
 
 
@@ -58,7 +69,8 @@ def begin(kind: int, state: Array, n: int, seed: np.uint64, episode: np.uint64) 
     """Fill state[n] with the first state of an episode of the copy that has this seed.
 
     Of a hopper: x, z, pitch, their speeds, where the foot stands, the leg's angle, whether it stands. It begins in the
-    air, at a run. Of a quadrotor: position, speed, quaternion, angular speed of the body; the place to be at is 0.
+    air, at a run. Of a quadrotor: position, speed, quaternion, angular speed of the body; the place to be at is 0. Of a
+    swing-up: x, θ, their speeds; the pole hangs.
     """
     key = mix(mix(seed * GOLDEN) + episode * GOLDEN)
     for k in range(state.shape[1]):
@@ -66,6 +78,9 @@ def begin(kind: int, state: Array, n: int, seed: np.uint64, episode: np.uint64) 
     if kind == HOPPER:
         state[n, 1], state[n, 2] = 1.1 + spread(key, 0, 0.05), spread(key, 1, 0.05)
         state[n, 3], state[n, 7] = 1.0 + spread(key, 2, 0.5), 0.1 + spread(key, 3, 0.1)
+    elif kind == SWING_UP:
+        for k in range(4):
+            state[n, k] = spread(key, k, 0.1)
     else:
         for k in range(3):
             state[n, k], state[n, 3 + k] = spread(key, k, 0.5), spread(key, 3 + k, 0.2)
@@ -88,7 +103,7 @@ def rotation(s: Array, n: int, i: int, j: int) -> float:
 @exact
 def observe(kind: int, state: Array, n: int, obs: Array) -> None:
     """obs[n], float32, of state[n]: of a hopper height, pitch, speeds, the leg's angle and length, whether it stands;
-    of a quadrotor position, speed, R, angular speed."""
+    of a quadrotor position, speed, R, angular speed; of a swing-up x, sin θ, cos θ, both speeds."""
     if kind == HOPPER:
         x, z, foot, angle, stands = state[n, 0], state[n, 1], state[n, 6], state[n, 7], state[n, 8]
         length = math.hypot(x - foot, z) if stands else LENGTH
@@ -96,6 +111,9 @@ def observe(kind: int, state: Array, n: int, obs: Array) -> None:
         for k in range(3):
             obs[n, 2 + k] = state[n, 3 + k]
         obs[n, 5], obs[n, 6], obs[n, 7], obs[n, 8] = math.sin(angle), math.cos(angle), length - LENGTH, stands
+    elif kind == SWING_UP:
+        obs[n, 0], obs[n, 1], obs[n, 2] = state[n, 0], math.sin(state[n, 1]), math.cos(state[n, 1])
+        obs[n, 3], obs[n, 4] = state[n, 2], state[n, 3]
     else:
         for k in range(3):
             obs[n, k], obs[n, 3 + k], obs[n, 15 + k] = state[n, k], state[n, 3 + k], state[n, 10 + k]
@@ -116,6 +134,14 @@ def slope(kind: int, s: Array, n: int, u: Array, out: Array) -> None:
         out[3], out[4] = (push * x + turn * z) / MASS, (push * z - turn * x) / MASS - GRAVITY
         out[5] = u[0] / INERTIA
         return
+    if kind == SWING_UP:
+        sin, cos, turn = math.sin(s[n, 1]), math.cos(s[n, 1]), s[n, 3]
+        pull, whirl = u[0] - RUBBING * s[n, 2], CART * POLE * turn * turn * sin
+        scale = 8.0 * CART - 3.0 * CART * cos * cos
+        out[0], out[1] = s[n, 2], turn
+        out[2] = (2.0 * whirl + 3.0 * CART * GRAVITY * sin * cos + 4.0 * pull) / scale
+        out[3] = -(3.0 * whirl * cos + 12.0 * CART * GRAVITY * sin + 6.0 * pull * cos) / (POLE * scale)
+        return
     w, x, y, z, p, q, r = s[n, 6], s[n, 7], s[n, 8], s[n, 9], s[n, 10], s[n, 11], s[n, 12]
     lift = (u[0] + u[1] + u[2] + u[3]) / DRONE
     for k in range(3):
@@ -131,7 +157,7 @@ def slope(kind: int, s: Array, n: int, u: Array, out: Array) -> None:
 @exact
 def integrate(kind: int, s: Array, n: int, u: Array, h: float, work: Array) -> None:
     """A step h of the classical Runge–Kutta method; `work` is [3, S]: where it was, a slope, the sum of slopes."""
-    size = 6 if kind == HOPPER else 13
+    size = 6 if kind == HOPPER else s.shape[1]
     for k in range(size):
         work[0, k], work[2, k] = s[n, k], 0.0
     for part in range(4):
@@ -164,13 +190,16 @@ def advance(kind: int, s: Array, n: int, action: Array, u: Array, work: Array) -
     """Move s[n] by one action; the reward, and whether the task ended.
 
     A hopper is paid 1 + v_x − 0.001 ‖a‖², and falls below half a metre or where it leans by 0.8; a quadrotor is paid
-    1 − ‖p‖/2 − 0.02 ‖ω‖, and is lost 2 m away or upside down.
+    1 − ‖p‖/2 − 0.02 ‖ω‖, and is lost 2 m away or upside down; a swing-up never ends.
     """
-    effort, h = 0.0, STEP / PARTS[kind]
+    effort, h = 0.0, SECONDS[kind] / PARTS[kind]
     for k in range(ACTIONS[kind]):
         a = min(max(np.float64(action[n, k]), -1.0), 1.0)
         effort += a * a
-        u[k] = (TORQUE if k == 0 else THRUST) * a if kind == HOPPER else 0.25 * DRONE * GRAVITY * (1.0 + 0.5 * a)
+        if kind == HOPPER:
+            u[k] = (TORQUE if k == 0 else THRUST) * a
+        else:
+            u[k] = PULL * a if kind == SWING_UP else 0.25 * DRONE * GRAVITY * (1.0 + 0.5 * a)
     for _ in range(PARTS[kind]):
         if kind == HOPPER:
             hop(s, n, SWING * u[0] / TORQUE, u, h, work)
@@ -178,6 +207,9 @@ def advance(kind: int, s: Array, n: int, action: Array, u: Array, work: Array) -
             integrate(kind, s, n, u, h, work)
     if kind == HOPPER:
         return 1.0 + s[n, 3] - 1e-3 * effort, s[n, 1] < 0.5 or abs(s[n, 2]) > 0.8
+    if kind == SWING_UP:
+        side, below = s[n, 0] + POLE * math.sin(s[n, 1]), POLE * (1.0 + math.cos(s[n, 1]))
+        return math.exp(-(side * side + below * below) / (POLE * POLE)) - 0.01 * effort, False
     size = math.sqrt(s[n, 6] ** 2 + s[n, 7] ** 2 + s[n, 8] ** 2 + s[n, 9] ** 2)
     for k in range(6, 10):
         s[n, k] /= size
@@ -188,13 +220,16 @@ def advance(kind: int, s: Array, n: int, action: Array, u: Array, work: Array) -
 
 def _step(
     kind: int, limit: int, state: Array, elapsed: Array, seed: Array, episode: Array, action: Array, obs: Array,
-    final: Array, reward: Array, terminated: Array, truncated: Array,
+    final: Array, reward: Array, terminated: Array, truncated: Array, last: Array,
 ) -> None:  # fmt: skip
-    """Step N copies, each begun anew inside the step that ends it; what it observed last stands in `final`."""
+    """Step N copies, each begun anew inside the step that ends it; what it observed last stands in `final`, and the
+    state that copy 0 came to in `last`."""
     u, work = np.empty(4), np.empty((3, 13))
     for n in range(len(state)):
         gain, over = advance(kind, state, n, action, u, work)
         elapsed[n] += 1
+        if n == 0:
+            last[:] = state[0]
         reward[n], terminated[n], truncated[n] = gain, over, not over and elapsed[n] >= limit
         if over or truncated[n]:
             observe(kind, state, n, final)
