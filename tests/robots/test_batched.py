@@ -1,4 +1,4 @@
-"""Hopper, quadrotor and swing-up, compiled, beside the same equations in NumPy, and beside what mechanics says of them."""
+"""Hopper, quadrotor and swing-up, compiled, beside the same equations in NumPy, and what mechanics says of them."""
 
 import gymnasium
 import numpy as np

@@ -117,7 +117,8 @@ def test_a_step_pays_the_weighted_sum_of_its_terms(make):
     for _ in range(40):
         _, reward, over, *_ = env.step(rng.normal(size=env.action_space.shape))
         by_hand = sum(weight * slow(name, env.moment) for name, weight in env.cfg.rewards.items())
-        assert reward == pytest.approx(0.02 * max(by_hand, 0.0), abs=1e-9)
+        by_hand_paid = max(by_hand, 0.0) if env.cfg.positive else by_hand
+        assert reward == pytest.approx(env.seconds * by_hand_paid, abs=1e-9)
         assert sum(env.paid.values()) == pytest.approx(by_hand, rel=1e-9, abs=1e-9)
         sums.append(by_hand)
         if over:
@@ -125,7 +126,7 @@ def test_a_step_pays_the_weighted_sum_of_its_terms(make):
     assert len(set(sums)) > 1
     free = make(positive=False, rewards={**dict.fromkeys(env.cfg.rewards, 0.0), "alive": -3.0})
     free.reset(seed=3)
-    assert free.step(np.zeros(env.action_space.shape))[1] == pytest.approx(-0.06)
+    assert free.step(np.zeros(env.action_space.shape))[1] == pytest.approx(-3.0 * env.seconds)
 
 
 @pytest.mark.parametrize("make", ROBOTS)
@@ -173,13 +174,13 @@ def test_commands_are_drawn_within_their_ranges_and_again_in_time():
     assert (planar == 0.0).any()
     env.reset(seed=5)
     changes, last = [], env.command.copy()
-    for step in range(1, 200):
+    for step in range(1, 80):
         truncated = env.step(np.zeros(8, np.float32))[3]
         assert not truncated
         if not np.array_equal(env.command, last):
             changes.append(step)
             last = env.command.copy()
-    assert changes == [50, 100, 150]
+    assert changes == [20, 40, 60]
     assert env.step(np.zeros(8, np.float32))[3]
 
 
@@ -254,8 +255,8 @@ def test_air_time_is_what_a_loop_counts(make):
             touching = bool(env.data.cfrc_ext[body, 5] > env.cfg.touch)
             standing = touching or last[f]
             last[f] = touching
-            first, air[f] = air[f] > 0.0 and standing, air[f] + 0.02
-            wanted += (air[f] - 0.5) if first else 0.0
+            first, air[f] = air[f] > 0.0 and standing, air[f] + env.seconds
+            wanted += (air[f] - env.cfg.air_time) if first else 0.0
             landings += first
             air[f] = 0.0 if standing else air[f]
         assert env.paid["feet_air_time"] == pytest.approx(wanted)

@@ -17,9 +17,9 @@ from operant.recipes.recipe import Recipe, Trial
 RANDOMISED = "randomise friction 0.5 1.25 push 1 1 push_every 750 750 noise 0.02 0.02"
 """As unitree_rl_gym: friction, and once in 15 s a push of up to 1 m/s; its noise is set for each kind of number."""
 SHIFTED = "randomise friction 0.3 0.3 push 1.5 1.5 push_every 100 100"
-STEPS, PLAYED, SPEED = {"ant": 1_000_000, "go2": 2_000_000, "g1": 2_000_000}, 500, 0.5
+STEPS, PLAYED, SPEED = {"ant": 1_000_000, "go2": 2_000_000, "g1": 2_000_000}, 10.0, 0.5
 ROUND = [(SPEED * np.cos(angle), SPEED * np.sin(angle), 0.0) for angle in np.arange(8) * np.pi / 4]
-"""Half a metre a second in eight directions: who stands is off by as much."""
+"""Half a metre a second in eight directions, for ten seconds: who stands is off by as much."""
 CHANGES: dict[str, dict[str, Any]] = {
     "blind": {"scales": {"command": 0.0}}, "jerky": {"rewards": {"action_rate": 0.0, "dof_acc": 0.0}}
 }  # fmt: skip
@@ -27,7 +27,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 class Walk(NamedTuple):
     """Of T steps until it fell: off [T] in m/s from the command, ahead [T] m/s, joints [T, N] rad/s, standing and
-    landed [T, F], and what was paid."""
+    landed [T, F], what was paid, the seconds of a step, and how many steps there could be."""
 
     off: np.ndarray
     ahead: np.ndarray
@@ -35,31 +35,35 @@ class Walk(NamedTuple):
     standing: np.ndarray
     landed: np.ndarray
     paid: float
+    seconds: float
+    steps: int
 
 
-def walk(run: Run, world: str, kwargs: Mapping[str, Any], command: Sequence[float], steps: int, shift: str = "") -> Walk:
+def walk(
+    run: Run, world: str, kwargs: Mapping[str, Any], command: Sequence[float], lasts: float, shift: str = ""
+) -> Walk:
     """An episode under one command, of actions that are the policy's mode."""
     env = make_one(world, kwargs, wrappers=[shift] if shift else [], measured=True)
     (obs, _), its, rows = env.reset(seed=90_000, options={"command": [*command]}), env.unwrapped, list[Any]()
-    over, paid = False, 0.0
+    over, paid, steps = False, 0.0, round(lasts / getattr(its, "seconds"))  # noqa: B009  of a bare environment's type
     while len(rows) < steps and not over:
         obs, reward, over, _, _ = env.step(np.asarray(run.policy.act(obs)))
-        m, paid = getattr(its, "moment"), paid + float(reward)  # noqa: B009  the type is that of a bare environment
+        m, paid = getattr(its, "moment"), paid + float(reward)  # noqa: B009
         off = float(np.linalg.norm(m.command[:2] - m.lin_vel[:2]))
         standing = m.forces[:, 2] > m.cfg.touch
         rows.append((off, m.lin_vel[0], m.speed, standing, m.landed & (m.air > 0.1)))
     env.close()
-    return Walk(*(np.array(column) for column in zip(*rows, strict=True)), paid)
+    return Walk(*(np.array(column) for column in zip(*rows, strict=True)), paid, m.seconds, steps)
 
 
-def error(found: Walk, steps: int) -> float:
+def error(found: Walk) -> float:
     """The mean distance, m/s, from the command; one that fell is off by the whole of it from there on."""
-    return float((found.off.sum() + SPEED * (steps - len(found.off))) / steps)
+    return float((found.off.sum() + SPEED * (found.steps - len(found.off))) / found.steps)
 
 
 def jerk(found: Walk) -> float:
     """The mean size of the third derivative of joints' angles, rad/s³."""
-    third = np.diff(found.joints, n=2, axis=0) / 0.02**2
+    third = np.diff(found.joints, n=2, axis=0) / found.seconds**2
     return float(np.sqrt((third**2).sum(1)).mean()) if len(third) else 0.0
 
 
@@ -71,20 +75,20 @@ def diagonal(found: Walk) -> float:
 
 def measured(t: Trial, run: Run, world: str, kwargs: Mapping[str, Any]) -> dict[str, float]:
     """What is claimed of an arm."""
-    steps = 20 if t.miniature else PLAYED
+    lasts = 0.5 if t.miniature else PLAYED
 
     def one(command: Sequence[float], shift: str = "") -> Walk:
-        return walk(run, world, kwargs, command, steps, shift)
+        return walk(run, world, kwargs, command, lasts, shift)
 
     ahead = one(ROUND[0])
-    found = {"speed": float(ahead.ahead.sum()) / steps, "upright": len(ahead.off) * 0.02}
+    found = {"speed": float(ahead.ahead.sum()) / ahead.steps, "upright": len(ahead.off) * ahead.seconds}
     if t.arm == "go2":
-        return found | {"error": error(ahead, steps), "diagonal": diagonal(ahead)}
+        return found | {"error": error(ahead), "diagonal": diagonal(ahead)}
     if t.arm == "g1":
-        return found | {"stood": len(one((0.0, 0.0, 0.0)).off) * 0.02, "landings": float(ahead.landed.sum())}
+        return found | {"stood": len(one((0.0, 0.0, 0.0)).off) * ahead.seconds, "landings": float(ahead.landed.sum())}
     walks, shifted = ([one(c, shift) for c in (ROUND[:2] if t.miniature else ROUND)] for shift in ("", SHIFTED))
     paid, less = (sum(x.paid for x in each) for each in (walks, shifted))
-    errors = float(np.mean([error(x, steps) for x in walks]))
+    errors = float(np.mean([error(x) for x in walks]))
     return found | {"error": errors, "jerk": float(np.mean([*map(jerk, walks)])), "kept": less / max(paid, 1e-9)}
 
 

@@ -1,4 +1,4 @@
-"""Simulators of robots that are stepped N at a time by compiled kernels: a hopper, a quadrotor, a cart-pole to swing up.
+"""Simulators of robots that are stepped N at a time by compiled kernels: a hopper, a quadrotor, a pole to swing up.
 
 On the command line: `operant train ppo operant.robots:quadrotor --env.num 64`. Equations, constants and sources are in
 `batched_kernels.py`; pendulum and cart-pole are Gymnasium's, compiled by `operant.env.classic`.

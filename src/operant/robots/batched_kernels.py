@@ -25,9 +25,9 @@ d = 39.7 mm, I = (1.4, 1.4, 2.17)·10⁻⁵ kg m², k_M/k_F = 7.94·10⁻¹²/3.
     Δ x'' = 2 m l θ'² sin θ + 3 m g sin θ cos θ + 4 (u − b x'),
     l Δ θ'' = −3 m l θ'² sin θ cos θ − 6 (M + m) g sin θ − 6 (u − b x') cos θ.
 
-Source: Deisenroth and Rasmussen (2011), PILCO: a model-based and data-efficient approach to policy search, for equations
-and constants (M = m = l = 0.5, b = 0.1); Chua et al. (2018, arXiv:1805.12114) for the reward, exp(−‖tip − goal‖²/l²) −
-0.01 a², for steps of 0.04 s and 200 of them.
+Source: Deisenroth and Rasmussen (2011), PILCO: a model-based and data-efficient approach to policy search, for
+equations and constants (M = m = l = 0.5, b = 0.1); Chua et al. (2018, arXiv:1805.12114) for the reward,
+exp(−‖tip − goal‖²/l²) − 0.01 a², for steps of 0.04 s and 200 of them.
 """
 
 from __future__ import annotations
