@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -44,16 +44,16 @@ def walk(
 ) -> Walk:
     """An episode under one command, of actions that are the policy's mode."""
     env = make_one(world, kwargs, wrappers=[shift] if shift else [], measured=True)
-    (obs, _), its, rows = env.reset(seed=90_000, options={"command": [*command]}), env.unwrapped, list[Any]()
-    over, paid, steps = False, 0.0, round(lasts / getattr(its, "seconds"))  # noqa: B009  of a bare environment's type
+    (obs, _), its = env.reset(seed=90_000, options={"command": [*command]}), cast(Any, env.unwrapped)
+    over, paid, rows, steps = False, 0.0, list[Any](), round(lasts / its.seconds)
     while len(rows) < steps and not over:
         obs, reward, over, _, _ = env.step(np.asarray(run.policy.act(obs)))
-        m, paid = getattr(its, "moment"), paid + float(reward)  # noqa: B009
+        m, paid = its.moment, paid + float(reward)
         off = float(np.linalg.norm(m.command[:2] - m.lin_vel[:2]))
-        standing = m.forces[:, 2] > m.cfg.touch
-        rows.append((off, m.lin_vel[0], m.speed, standing, m.landed & (m.air > 0.1)))
+        rows.append((off, m.lin_vel[0], m.speed, m.forces[:, 2] > m.cfg.touch, m.landed & (m.air > 0.1)))
     env.close()
-    return Walk(*(np.array(column) for column in zip(*rows, strict=True)), paid, m.seconds, steps)
+    off, ahead, joints, standing, landed = (np.array(column) for column in zip(*rows, strict=True))
+    return Walk(off, ahead, joints, standing, landed, paid, its.seconds, steps)
 
 
 def error(found: Walk) -> float:
