@@ -426,6 +426,10 @@ WANTED = [
     "Reacher-v5",
     "Swimmer-v5",
     "Walker2d-v5",
+    "operant.robots:ant",
+    "operant.robots:biped",
+    "operant.robots:g1",
+    "operant.robots:go2",
 ]
 
 
@@ -449,6 +453,12 @@ def test_every_preset_resolves_and_is_used_whole(preset: room.Preset):
     if isinstance(found.config, PPORun):
         algo, num = found.config.algo, found.config.env.num
         assert (algo.horizon * num) % algo.batch == 0, "minibatches of one size"
+
+
+def test_the_preset_of_a_callable_lies_in_a_folder_of_its_module():
+    assert resolve("ppo", "operant.robots:go2").preset == "operant.robots:go2"
+    assert resolve("ppo", "operant.robots/go2").preset is None
+    assert resolve("pqn", "MinAtar/Breakout-v1").preset == "MinAtar/Breakout-v1"
 
 
 def test_an_environment_id_is_no_path():

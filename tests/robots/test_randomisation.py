@@ -203,6 +203,18 @@ def test_pushes_change_the_speed_of_the_root_one_step_in_fifty():
         assert abs(moved).max() <= 2.0
 
 
+@pytest.mark.parametrize(("every", "least", "most"), [(10, 150, 260), (200, 2, 22)])
+def test_pushes_come_as_often_as_is_said(every, least, most):
+    env = make_one("InvertedPendulum-v5", wrappers=[f"randomise push 2 2 push_every {every} {every}"])
+    env.reset(seed=1)
+    pushed = []
+    env.simulator.push = lambda speed, generator: pushed.append(speed)
+    for _ in range(2000):
+        if env.step(np.zeros(1, np.float32))[2]:
+            env.reset()
+    assert least < len(pushed) < most
+
+
 ALL = (
     "mass 0.5 2 size 0.9 1.1 friction 0.5 2 damping 0.5 2 gravity 0.8 1.2 gear 0.8 1.2 latency 0 3 backlash 0 0.1 "
     "noise 0 0.01 bias 0 0.01 push 0 0.5 adversary 0 0.1"
