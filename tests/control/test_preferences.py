@@ -266,7 +266,7 @@ def test_a_person_sees_both_clips_of_a_pair_side_by_side(tmp_path, capsys):
 
 
 def test_a_clip_that_fits_into_no_segment_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="set algo.horizon to 65 or more, or preferences.clip to 64 or less"):
+    with pytest.raises(ConfigError, match=r"set algo\.horizon to 65 or more, or preferences\.clip to 64 or less"):
         operant.train("preference-ppo", "CartPole-v1", runs=tmp_path, quiet=True, **SMALL | {"preferences.clip": 65})
 
 
