@@ -103,6 +103,7 @@ WORLDS: dict[str, str] = {
     "text": "operant.agents.text.world:make",
     "verifiers": "operant.agents.adapters.verifiers:make",
     "web": "operant.agents.web.sites.world:make",
+    "web/ladder": "operant.agents.web.miniwob:make",
 }
 """Worlds of many turns: name, or what stands before its first slash, → `module:make`, called with what stands behind
 (`make(variant, **options)` returns an `operant.language.World`)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,12 @@ def trial(t: Trial) -> Numbers:
     """What learning by reward makes of a seed's clone: success on held-out scenarios, greedily and sampled."""
     how, _, name = t.arm.partition("-")
     world, of_world = WORLDS[name]
-    settings: dict[str, Any] = of_world | HOW[how][1] | {"base.seed": t.seed} | (MINIATURE if t.miniature else {})
+    return learnt(t, world, of_world | HOW[how][1])
+
+
+def learnt(t: Trial, world: str, of_arm: Mapping[str, Any]) -> Numbers:
+    """What `train loop` with an arm's settings makes of a seed's clone of a world's oracle."""
+    settings: dict[str, Any] = {**of_arm, "base.seed": t.seed} | (MINIATURE if t.miniature else {})
     if t.model:
         settings["model.path"] = t.model
     run = train("loop", world, seed=t.seed, runs=t.folder, quiet=True, **settings)

@@ -67,6 +67,7 @@ RECIPES: dict[str, str] = {
     "vsgrpo": "numbers of space by their relative error",
     "walk-1k-trials": "a gait of a dozen numbers, searched without derivatives",
     "web-agent-that-sees": "pages as pictures with marks, and what was seen before",
+    "web-ladder": "one small policy for eight tasks of a browser, from a clone that succeeds half the time",
     "web-search-tree": "agents that search in their world, and undo by replay",
 }
 """Those that run, by name; each is `operant/recipes/NAME.py`, with underscores, and holds RECIPE."""

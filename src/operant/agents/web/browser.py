@@ -49,6 +49,8 @@ FLAGS = (
 STARTING = 60.0
 """Seconds that the browser may take to start."""
 CLOSING = 5.0
+OPENING = 4
+"""Contexts that are opened at once: many at a time make each of them slow, and one that is too slow counts as broken."""
 
 
 def browser_path() -> Path | None:
@@ -83,6 +85,7 @@ class Browser:
         self._process: Any = None
         self._loop = asyncio.new_event_loop()
         self._starting = asyncio.Lock()
+        self.opening = asyncio.Semaphore(OPENING)
         threading.Thread(target=self._loop.run_forever, name="browser", daemon=True).start()
         atexit.register(self.close)
 

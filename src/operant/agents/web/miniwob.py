@@ -1,6 +1,7 @@
 """MiniWoB++ (Shi et al. 2017, Liu et al. 2018) as a world: the pages of the package `miniwob`, reset inside the page.
 
-`miniwob` has all tasks, `miniwob/click-test-2` one, `miniwob/text` those of a tag. Only the package's pages are used:
+`miniwob` has all tasks, `miniwob/click-test-2` one, `miniwob/text` those of a tag; `web/ladder` is another name of the
+eight of `miniwob/ladder`, on which one small policy learns. Only the package's pages are used:
 importing it would import Selenium. The display of past rewards and of the time is hidden, and the clock of an episode
 is out of the way. Reward is 1 where the raw reward of the page, which does not fall with time, reaches `threshold`.
 """
@@ -17,7 +18,7 @@ from typing import Any
 
 from operant.agents.options import made, number, one_of
 from operant.agents.web.action import Action, Malformed
-from operant.agents.web.browser import Browser, browser
+from operant.agents.web.browser import browser
 from operant.agents.web.codecs import CODECS
 from operant.agents.web.nodes import RENDERERS
 from operant.agents.web.tabs import Answer, Seen, Tabs, prompt
@@ -33,6 +34,10 @@ SCRIPTED = 10
 """Actions of a script at most: one that has not ended then fails."""
 RECYCLED = 200
 """Episodes after which a context is made anew."""
+IDLE = 32
+"""Contexts that wait for another episode of their task; beyond, one of another task goes to the page that is asked for."""
+TRIES = 3
+"""Times that a script is played where its world breaks."""
 FIRST_SEED = {"train": 0, "test": 1_000_000}
 RESET = """async (seed) => {
   document.activeElement?.blur();
@@ -91,6 +96,7 @@ class MiniWoB:
         turns: actions of an episode.
         longest: characters of a page that are shown.
         threshold: the raw reward that is a success.
+        terse: no system message, for policies that need no instructions and pay for every token.
 
     Raises:
         ConfigError: if an option is none, or the package, Playwright or a browser is missing.
@@ -101,7 +107,7 @@ class MiniWoB:
 
     def __init__(
         self, tasks: str = "", *, codec: str = "brackets", renderer: str = "tree", train: int = 100, test: int = 10,
-        turns: int = 10, longest: int = 4000, threshold: float = 1.0,
+        turns: int = 10, longest: int = 4000, threshold: float = 1.0, terse: bool = False,
     ) -> None:  # fmt: skip
         self.tasks = tasks_of(tasks)
         self.site, self.browser = Pages(_folder()), browser()
@@ -112,8 +118,9 @@ class MiniWoB:
         self.longest = number("longest", longest, 100, 1_000_000, whole=True)
         self.counts = {"train": number("train", train, 1, 1_000_000, whole=True),
                        "test": number("test", test, 1, 1_000_000, whole=True)}  # fmt: skip
-        self.system = SYSTEM.format(actions=self.codec.told)
+        self.system = "" if terse else SYSTEM.format(actions=self.codec.told)
         self.idle: dict[str, list[Tabs]] = {}
+        self._said: dict[tuple[str, int], list[str]] = {}
 
     def scenarios(self, split: str) -> Sequence[Scenario]:
         """Every task with its first seed, then with its second; what is to be done, a page tells itself."""
@@ -130,23 +137,62 @@ class MiniWoB:
         return MiniWoBSession(self, scenario)
 
     def oracle(self, scenario: Scenario) -> Sequence[str] | None:
-        """The actions of a scripted agent that saw the pages as they came; None for tasks that have no script."""
+        """The actions of a scripted agent that saw the pages as they came, played once; None where there is no script.
+
+        A script that does not know its way ends there.
+
+        Raises:
+            EnvError: if the browser fails again and again.
+        """
         if scenario.template not in SCRIPTS:
             return None
-        return self.browser.do(lambda: self._scripted(scenario))
+        key = (scenario.template, scenario.seed)
+        for left in range(TRIES - 1, -1, -1):
+            if key in self._said:
+                break
+            try:
+                self._said[key] = self.browser.do(lambda: self._scripted(scenario))
+            except EnvError:
+                if not left:
+                    raise
+        return self._said[key]
 
     async def _scripted(self, scenario: Scenario) -> list[str]:
         session, said = MiniWoBSession(self, scenario), list[str]()
         script = SCRIPTS[scenario.template]
         try:
             await session.begin()
-            for action in (script(session.goal, session.seen.nodes, k) for k in range(min(self.turns, SCRIPTED))):
+            for k in range(min(self.turns, SCRIPTED)):
+                try:
+                    action = script(session.goal, session.seen.nodes, k)
+                except (ValueError, IndexError):  # what it looks for is not shown
+                    break
                 said.append(self.codec.write(action))
                 if (await session.do(action)).terminated:
                     break
         finally:
             await session.end()
         return said
+
+    async def tabs(self, task: str) -> Tabs:
+        """A context at the page of a task: one that waits there, else one of another task, else a new one."""
+        own, path = self.idle.setdefault(task, []), f"/miniwob/{task}.html"
+        if own:
+            return own.pop()
+        found: Tabs | None = None
+        if sum(map(len, self.idle.values())) >= IDLE:
+            found = max(self.idle.values(), key=len).pop(0)
+        try:
+            if found is not None:
+                await found.begin(self.site, path)
+                return found
+            found = await Tabs(self.browser, self.site, width=SIZE[0], height=SIZE[1], skip=SKIP).open()
+            await found.goto(path)
+        except EnvError:
+            if found is not None:
+                await found.close()
+            raise
+        return found
 
 
 class MiniWoBSession:
@@ -189,11 +235,8 @@ class MiniWoBSession:
     # ------------------------------------------------------------------------------------- on the browser's loop
     async def begin(self) -> Observation:
         """Take a context that has the page, or make one, and begin the episode inside the page."""
-        idle = self.world.idle.setdefault(self.scenario.template, [])
-        self._tabs = idle.pop() if idle else None
+        self._tabs = await self.world.tabs(self.scenario.template)
         try:
-            if self._tabs is None:
-                self._tabs = await _opened(self.world.browser, self.world.site, self.scenario.template)
             self.goal = re.sub(r"\s+", " ", str(await self._tabs.ask(RESET, self.scenario.seed)))
             self.seen = await self._tabs.look(DONE)
         except EnvError:
@@ -232,16 +275,6 @@ class MiniWoBSession:
             text=text, reward=float(success), error=error, terminated=bool(done), truncated=not done and self.left <= 0,
             info={"success": success, "raw_reward": float(raw or 0.0), "tags": " ".join(TAGS[self.scenario.template])},
         )  # fmt: skip
-
-
-async def _opened(browser: Browser, site: Pages, task: str) -> Tabs:
-    tabs = await Tabs(browser, site, width=SIZE[0], height=SIZE[1], skip=SKIP).open()
-    try:
-        await tabs.goto(f"/miniwob/{task}.html")
-    except EnvError:
-        await tabs.close()
-        raise
-    return tabs
 
 
 @cache

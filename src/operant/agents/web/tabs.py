@@ -98,17 +98,17 @@ class Tabs:
 
     async def open(self) -> Tabs:
         """Make the context, with one empty tab."""
-        self._context = await self.browser.context(viewport=self.size, locale="en-US", timezone_id="UTC")
-        async with _Guard(self):
-            await self._context.add_init_script(
-                files("operant.agents.web").joinpath("page.js").read_text(encoding="utf-8")
-            )
-            await self._context.route(re.compile(""), self._answer)
-            self._context.on("page", self._opened)
-            self._context.on("request", self._asks)
-            self._context.on("requestfinished", self._answered)
-            self._context.on("requestfailed", self._answered)
-            await self._context.new_page()
+        async with self.browser.opening:
+            self._context = await self.browser.context(viewport=self.size, locale="en-US", timezone_id="UTC")
+            async with _Guard(self, LOADING):
+                page = files("operant.agents.web").joinpath("page.js").read_text(encoding="utf-8")
+                await self._context.add_init_script(page)
+                await self._context.route(re.compile(""), self._answer)
+                self._context.on("page", self._opened)
+                self._context.on("request", self._asks)
+                self._context.on("requestfinished", self._answered)
+                self._context.on("requestfailed", self._answered)
+                await self._context.new_page()
         return self
 
     async def close(self) -> None:

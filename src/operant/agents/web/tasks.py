@@ -67,7 +67,7 @@ def tasks_of(names: str) -> list[str]:
         ConfigError: for a name that there is not.
     """
     groups = {tag: [t for t in TAGS if tag in TAGS[t]] for own in TAGS.values() for tag in own}
-    return picked(names, [*TAGS], groups | {"scripted": [*SCRIPTS]}, "MiniWoB++")
+    return picked(names, [*TAGS], groups | {"scripted": [*SCRIPTS], "ladder": [*LADDER]}, "MiniWoB++")
 
 
 # ------------------------------------------------------------------------------------- scripts for eight tasks
@@ -131,9 +131,10 @@ def _choose(goal: str, nodes: Sequence[Node], k: int) -> Action:
 def _tab(goal: str, nodes: Sequence[Node], k: int) -> Action:
     """Look for a link by its name; open the tabs in turn until it is there."""
     wanted = _quoted(goal)[0]
-    for n in nodes:
-        if n.ref and n.role in ("text", "link", "generic") and n.name.strip(" .,") == wanted:
-            return _click(n)
+    links = [n for n in nodes if n.ref and n.role in ("text", "link", "generic")]
+    bare = [n for n in links if n.name.strip(" .,") == wanted.strip(" .,")]
+    for n in [*(n for n in links if n.name == wanted), *bare]:  # a goal may name a link with its full stop
+        return _click(n)
     tabs = [n for n in nodes if re.fullmatch(r"Tab #\d", n.name) and n.role == "link"]
     return _click(tabs[min(k + 1, len(tabs) - 1)])
 
@@ -159,3 +160,8 @@ SCRIPTS: dict[str, Script] = {
     "email-inbox-forward-nl": _forward,
 }  # fmt: skip
 """Tasks that have a script, in the order of their difficulty."""
+LADDER = (
+    "click-test-2", "click-button", "enter-text", "click-checkboxes", "login-user", "choose-list", "click-tab-2-easy",
+    "email-inbox-forward-nl",
+)  # fmt: skip
+"""The eight that one small policy learns, whatever else gets a script."""

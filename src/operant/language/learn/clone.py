@@ -13,7 +13,7 @@ from operant.language.episodes.world import load_world
 from operant.language.episodes.world_success import WorldSuccess
 from operant.language.learn.expert_iteration import expert_iteration
 from operant.language.learn.on_world import on_world
-from operant.language.learn.oracle import examples, fresh_for, traces_of
+from operant.language.learn.oracle import TEXTS, examples, fresh_for, traces_of
 from operant.language.learn.setup import adamw, job_on_data, model_of
 from operant.language.learn.sft import sft
 from operant.language.model.train_state import LanguageTrainState
@@ -27,7 +27,10 @@ def build(cfg: CloneRun, env: object, say: Say = silent) -> Job:
     """Everything that cloning an oracle needs; where no model is named, one with random weights is made."""
     torch.set_num_threads(cfg.threads)
     world = load_world(cfg.task.id, cfg.task.options)
-    policy = model_of(cfg) if cfg.model.path else fresh_for(world, cfg.base, cfg).to(str(device_of(cfg.device)))
+    if cfg.model.path:
+        policy = model_of(cfg)
+    else:
+        policy = fresh_for(world, cfg.base, cfg, min(TEXTS, cfg.algo.traces)).to(str(device_of(cfg.device)))
     played = traces_of(policy, world, cfg, cfg.algo.traces)
     data = Shuffled(examples(played, everything=cfg.algo.learn == "all"), Streams(cfg.seed))
     optimizer = adamw([policy], cfg.algo.lr, cfg.algo.weight_decay)
