@@ -30,7 +30,8 @@ def test_125_tasks_with_tags():
 
 
 @pytest.mark.parametrize(("goal", "shown", "clicked"), [
-    ("felis.", ["Eget", "felis.", "felis"], "e2"), ("felis", ["felis,", "felis"], "e2"), ("felis.", ["x", "felis"], "e2"),
+    ("felis.", ["Eget", "felis.", "felis"], "e2"), ("felis", ["felis,", "felis"], "e2"),
+    ("felis.", ["x", "felis"], "e2"),
 ])  # fmt: skip
 def test_the_script_of_tabs_finds_a_link_that_is_named_with_its_full_stop(goal, shown, clicked):
     nodes = [Node(f"e{k}", "text", name, "", (), (0, 0, 9, 9), True, True, 0) for k, name in enumerate(shown, 1)]

@@ -21,13 +21,13 @@ RECIPE = Recipe(
     source="Liu et al. (2018), Reinforcement learning on web interfaces using workflow-guided exploration, "
     "arXiv:1802.08802 (MiniWoB++); Chen et al. (2025), arXiv:2502.01600 (LOOP); Wei et al. (2025), WebAgent-R1, "
     "arXiv:2505.16421",
-    paper="MiniWoB++ asks for clicks and words on small pages, and learning by reward alone finds little where a success "
-    "takes several of them: Liu et al. began from demonstrations. WebAgent-R1 imitates first, then learns by "
+    paper="MiniWoB++ asks for clicks and words on small pages, and learning by reward alone finds little where a "
+    "success takes several of them: Liu et al. began from demonstrations. WebAgent-R1 imitates first, then learns by "
     "rewards of 0 and 1 from groups of episodes: models of 3 and 8 billion parameters went from 6 and 9 % to 34 and "
     "45 % of the tasks of WebArena-Lite.",
     here="Eight tasks whose pages are drawn from a seed: click-test-2, click-button, enter-text, click-checkboxes, "
-    "login-user, choose-list, click-tab-2-easy and email-inbox-forward-nl, in Chromium, shown as the nodes of the page, "
-    "without instructions. A Llama of 1.1 million parameters, made from nothing and cloned on what scripts do in "
+    "login-user, choose-list, click-tab-2-easy and email-inbox-forward-nl, in Chromium, shown as the nodes of the "
+    "page, without instructions. A Llama of 1.1 million parameters, made from nothing and cloned on what scripts do in "
     "3,000 pages until it succeeds about half the time; then 100 steps of 16 pages with 6 episodes each, every arm "
     "from the same clone of its seed; 200 held-out pages. Model and tasks are few and small, the method is whole, and "
     "its numbers are of these eight tasks alone.",

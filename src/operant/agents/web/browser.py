@@ -50,7 +50,7 @@ STARTING = 60.0
 """Seconds that the browser may take to start."""
 CLOSING = 5.0
 OPENING = 4
-"""Contexts that are opened at once: many at a time make each of them slow, and one that is too slow counts as broken."""
+"""Contexts that are opened at once: many make each of them slow, and one that is too slow counts as broken."""
 
 
 def browser_path() -> Path | None:

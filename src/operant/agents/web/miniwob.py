@@ -35,7 +35,7 @@ SCRIPTED = 10
 RECYCLED = 200
 """Episodes after which a context is made anew."""
 IDLE = 32
-"""Contexts that wait for another episode of their task; beyond, one of another task goes to the page that is asked for."""
+"""Contexts that wait for another episode of their task; beyond, one of another task goes to the page instead."""
 TRIES = 3
 """Times that a script is played where its world breaks."""
 FIRST_SEED = {"train": 0, "test": 1_000_000}
