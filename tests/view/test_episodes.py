@@ -4,6 +4,10 @@ import json
 
 import pytest
 
+from operant.language.episodes.message_graph import MessageGraph
+from operant.language.episodes.played import Asked, Played
+from operant.language.episodes.world import Scenario
+from operant.language.episodes.world_files import first_of_each, read_pictures, write_pictures
 from operant.run.folder import RunFolder
 from operant.view.episodes import Speller, newest, read_episodes
 from operant.view.report import write_report
@@ -139,3 +143,63 @@ def test_pieces_of_tokens_add_up_to_the_text():
     assert "".join(pieces) == text
     assert len(pieces) == len(ids)
     assert "\ufffd" not in "".join(pieces)
+
+
+def filmed(path, scenario, pictures):
+    """An episode's pictures beside its file, as an evaluation keeps them."""
+    asked = Asked(id=0, group=0, member=0, scenario=Scenario(id=scenario, template="t", seed=0, instruction=""))
+    write_pictures(path, [Played(asked=asked, graph=MessageGraph(), pictures=pictures)])
+
+
+def picture(colour, size=(40, 30)):
+    import io
+
+    image = pytest.importorskip("PIL.Image").new("RGB", size, colour)
+    image.putpixel((0, size[1] - 1), (1, 2, 3))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def test_an_episode_that_was_filmed_is_a_strip_of_pictures(tmp_path):
+    rows = [episode(WELL, scenario=7, success=1.0, reward=1.0, cause="success"), episode(BADLY, scenario=8)]
+    run = run_with(tmp_path, {"eval-step-00000010.parquet": rows})
+    filmed(run / "rollouts" / "eval-step-00000010.parquet", 7, [picture(c) for c in ("red", "green", "blue", "white")])
+    filmed(run / "rollouts" / "eval-step-00000010.parquet", 8, [picture("red"), b"no picture"])
+    page = section(write_report(run).read_text(encoding="utf-8"))
+    strip, *others = page.split('class="strip"')[1:]
+    assert others == []  # what cannot be read is left out, and the turns stand there as text
+    strip = strip[: strip.index('class="turns"')]
+    figures = strip.split("<figure>")[1:]
+    assert len(figures) == 4
+    assert len({figure.split('"')[1] for figure in figures}) == 4
+    assert all(figure.split('"')[1].startswith("data:image/png;base64,") for figure in figures)
+    assert "dial 417" in figures[0]
+    assert '<i class="drawn">' in figures[0]  # tokens by mask, behind the switch
+    assert "PARSE no such command" in figures[1]
+    assert "+1" in figures[2]
+    assert "end: success, return 1" in figures[3]
+
+
+def test_pictures_are_read_only_if_all_are_there(tmp_path):
+    path = tmp_path / "eval-step-00000001.parquet"
+    filmed(path, 3, [b"a", b"b"])
+    assert read_pictures(path, 3, 1) == [b"a", b"b"]
+    assert read_pictures(path, 3, 2) == read_pictures(path, 4, 1) == []
+    assert first_of_each(["a", "a", "b", "c", "b", "a", "c", "c"]) == [0, 2, 3, 1, 4, 6]
+
+
+def test_wide_pictures_become_small_and_lose_what_is_empty_below():
+    import base64
+    import io
+
+    from operant.view.strips import WIDEST, strip
+
+    image = pytest.importorskip("PIL.Image")
+    wide = image.new("RGB", (1280, 2048), "white")
+    wide.paste("black", (0, 0, 200, 500))
+    out = io.BytesIO()
+    wide.save(out, "PNG")
+    (made,) = strip([out.getvalue()])
+    shown = image.open(io.BytesIO(base64.b64decode(made.partition(",")[2])))
+    assert (shown.width, shown.height) == (WIDEST, 516 * WIDEST // 1280)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from operant.config.bounded import loads
 from operant.config.errors import OperantError
 from operant.language.episodes.rollout_files import read_rollouts
+from operant.language.episodes.world_files import first_of_each, read_pictures
 from operant.run.parquet import Columns
 from operant.view.completions import accuracy_curve
+from operant.view.strips import strip
 
 if TYPE_CHECKING:
     from operant.run.metrics import Metrics
 
-SHOWN = 6
-"""Episodes on the page: the first of each template in turn, not chosen ones."""
 LONGEST = 4000
 """Characters of a message on the page."""
 CONTEXT = 4
@@ -66,7 +66,7 @@ def episodes(run: Path, metrics: Metrics) -> dict[str, Any] | None:
         return None
     greedy = [row for row in every if row["mode"] == "greedy"]
     every = greedy or every
-    shown = _first(every)
+    shown = [every[i] for i in first_of_each([row["template"] for row in every])]
     spell = _speller(run)
     strongest = max((abs(a) for row in shown for a in _advantages(row)), default=0.0)
     return {
@@ -77,7 +77,7 @@ def episodes(run: Path, metrics: Metrics) -> dict[str, Any] | None:
         "templates": _templates(every),
         "advantages": strongest > 0.0,
         "tokens": spell is not None,
-        "episodes": [_episode(row, strongest, spell) for row in shown],
+        "episodes": [_episode(row, strongest, spell) | {"strip": _strip(file[2], row)} for row in shown],
         "curve": accuracy_curve(metrics),
     }  # fmt: skip
 
@@ -94,16 +94,6 @@ def _has_turns(path: Path) -> bool:
         return "turns" in Columns(path, ["turns"]).names
     except (pa.ArrowException, OSError, ValueError):
         return False
-
-
-def _first(every: Sequence[Row]) -> list[Row]:
-    """The first episode of each template, then the second of each, and so on."""
-    seen: dict[str, int] = {}
-    ranked: list[tuple[int, int]] = []
-    for i, row in enumerate(every):
-        seen[row["template"]] = seen.get(row["template"], 0) + 1
-        ranked.append((seen[row["template"]], i))
-    return [every[i] for _, i in sorted(ranked)[:SHOWN]]
 
 
 def _templates(every: Sequence[Row]) -> list[dict[str, Any]]:
@@ -157,6 +147,12 @@ def _episode(row: Row, strongest: float, spell: Speller | None) -> dict[str, Any
         "length": len(row["tokens"]),
         "sampled": sum(row["sampled"]),
     }
+
+
+def _strip(file: Path, row: Row) -> list[str]:
+    """Pictures of an episode that was filmed, one more than it has turns; those are of greedy ones."""
+    pictures = read_pictures(file, int(row["scenario"]), len(row["turns"])) if row["mode"] == "greedy" else []
+    return strip(pictures) if pictures else []
 
 
 def _advantages(row: Row) -> Sequence[float]:

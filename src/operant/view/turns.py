@@ -39,7 +39,7 @@ def film_turns(turns: Sequence[tuple[Step, bytes]], path: Path, *, name: str, as
         OperantError: without turns, or for pictures of two sizes.
         DiskError: when it cannot be written.
     """
-    shown = _cut([_read(picture) for _, picture in turns])
+    shown = cut([_enlarged(decoded(picture)) for _, picture in turns])
     texts = [_said(turns, k, asked) for k in range(len(turns))]
     paid = np.cumsum([step.seen.reward for step, _ in turns])
 
@@ -69,16 +69,20 @@ def _said(turns: Sequence[tuple[Step, bytes]], k: int, asked: str) -> list[Said]
     return [Said([f"{word} " for word in line.split()]) for line in lines]
 
 
-def _cut(pictures: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+def cut(pictures: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    """Without the rows at the bottom in which no picture has anything."""
     used = [np.flatnonzero((x != x[-1]).any((1, 2))) for x in pictures]
     last = max([WIDE // 2, *(int(rows[-1]) + MARGIN for rows in used if len(rows))])
     return [x[:last] for x in pictures]
 
 
-def _read(picture: bytes) -> NDArray[np.uint8]:
-    """A PNG as [H, W, 3], enlarged where it is small."""
+def decoded(picture: bytes) -> NDArray[np.uint8]:
+    """A PNG as [H, W, 3]."""
     from PIL import Image
 
-    image = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+    return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+
+
+def _enlarged(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     factor = -(-WIDE // image.shape[1])
     return image.repeat(factor, 0).repeat(factor, 1)

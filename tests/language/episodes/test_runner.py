@@ -276,3 +276,29 @@ def test_a_world_is_found_by_name_or_file_and_others_are_refused(tmp_path, monke
         with pytest.raises(ConfigError, match=words.replace("(", r"\(")):
             load_world(spec, options)
     assert load_world("sums/2").most == 100
+
+
+def test_episodes_that_are_filmed_have_a_picture_of_all_that_was_seen():
+    world, policy = Sum(), model()
+    plain = runner(world, policy).play(asked(world))
+    shots = []
+
+    class Drawn(Sum):
+        def open(self, scenario):
+            session, taken = super().open(scenario), iter(range(100))
+
+            async def picture():
+                shots.append(scenario.id)
+                return f"{scenario.id}-{next(taken)}".encode()
+
+            session.picture = picture
+            return session
+
+    its = runner(Drawn(), policy)
+    its.filmed = frozenset({0, 7})
+    played = its.play(asked(world))
+    assert numbers(played) == numbers(plain)  # looking changes nothing
+    for p in played:
+        wanted = len(p.turns) + 1 if p.asked.id in its.filmed else 0
+        assert p.pictures == [f"{p.asked.scenario.id}-{k}".encode() for k in range(wanted)]
+    assert len(shots) == sum(len(p.pictures) for p in played) > 2

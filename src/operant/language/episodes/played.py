@@ -48,6 +48,7 @@ class Played:
         note: what broke last.
         left_out: turns that the last prompt did not tell.
         told: what else its last observation said is so or is not.
+        pictures: what was seen before each action and at the end, as PNG; none but of episodes that are filmed.
     """
 
     asked: Asked
@@ -59,6 +60,7 @@ class Played:
     note: str = ""
     left_out: int = 0
     told: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    pictures: list[bytes] = field(default_factory=list[bytes])
 
     @property
     def ret(self) -> float:

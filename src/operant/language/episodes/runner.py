@@ -70,6 +70,7 @@ class Runner:
     Attributes:
         waits: whether the world's coroutines are run on a loop of their own.
         remarks: what happened that a person should know, each once.
+        filmed: the ids of episodes of which a picture is taken whenever something is seen, in worlds that draw.
 
     Raises:
         ConfigError: if a turn leaves a prompt no room in the model's positions.
@@ -84,7 +85,7 @@ class Runner:
                 f"sampling.max_tokens {sampling.max_tokens} leaves a prompt no room in {self.longest} tokens: lower "
                 "it, or take a model with more positions"
             )
-        self.waits, self.remarks = False, dict[str, str]()
+        self.waits, self.remarks, self.filmed = False, dict[str, str](), frozenset[int]()
         self._outside: Outside | None = None
         self._sessions: dict[int, Any] = {}
 
@@ -141,7 +142,7 @@ class Runner:
         scenario, world, graph = played.asked.scenario, self.world, played.graph
         session = self._sessions[played.asked.id] = _guarded(lambda: world.open(scenario))
         try:
-            obs = await self._world(session.reset)
+            obs = await self._seen(session.reset, session, played)
             past, memory, drawn = list[Past](), "", 0
             budget = self.longest - self.sampling.max_tokens
             prompt = TurnPrompts(self.cfg, self.dialogue, world.system, scenario.instruction, budget, self.remarks)
@@ -163,7 +164,7 @@ class Runner:
                 prompt.leaf = leaf
                 text = self.dialogue.text(said.tokens)
                 action, memory = noted(text, memory) if self.cfg.history == "memory" else (text, memory)
-                before, obs = obs, await self._step(session, action)
+                before, obs = obs, await self._step(session, action, played)
                 past.append(Past(before.text, text, obs.text, before.pictures))
                 played.turns.append(
                     Turn(shown=before.text, action=action, result=obs.text, reward=obs.reward, error=obs.error,
@@ -178,10 +179,17 @@ class Runner:
         finally:
             await self._close(played.asked.id)
 
-    async def _step(self, session: Any, action: str) -> Observation:
-        obs = await self._world(lambda: session.step(action))
+    async def _step(self, session: Any, action: str, played: Played) -> Observation:
+        obs = await self._seen(lambda: session.step(action), session, played)
         if not isinstance(obs, Observation):
             raise WorldFault(f"step returned a {type(obs).__name__}, not an Observation")
+        return obs
+
+    async def _seen(self, call: Callable[[], Coroutine[Any, Any, Any]], session: Any, played: Played) -> Any:
+        """What a world shows, with its picture where the episode is filmed."""
+        obs = await self._world(call)
+        if played.asked.id in self.filmed:
+            played.pictures.append(await self._world(session.picture))
         return obs
 
     async def _world(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:

@@ -4,10 +4,53 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from operant.config.bounded import read_bytes
 from operant.language.episodes.rollout_files import RolloutRow
 from operant.language.episodes.runner import Played
+from operant.run.disk import writing
+
+SHOWN = 6
+"""Episodes that reports show: the first of each template in turn, not chosen ones."""
+PICTURE = 16 * 2**20
+"""Bytes of a picture that is read, at most."""
+
+
+def first_of_each(templates: Sequence[str]) -> list[int]:
+    """The places of the first episode of each template, then of the second of each, and so on; `SHOWN` of them."""
+    seen: dict[str, int] = {}
+    ranked: list[tuple[int, int]] = []
+    for i, name in enumerate(templates):
+        seen[name] = seen.get(name, 0) + 1
+        ranked.append((seen[name], i))
+    return [i for _, i in sorted(ranked)[:SHOWN]]
+
+
+def write_pictures(rollouts: Path, played: Sequence[Played]) -> None:
+    """Keep the pictures of filmed episodes: `FILE/SCENARIO-TURN.png` beside the file of episodes.
+
+    Raises:
+        DiskError: if the disk refuses.
+    """
+    folder = rollouts.with_suffix("")
+    for p in played:
+        for turn, picture in enumerate(p.pictures):
+            path = folder / f"{p.asked.scenario.id}-{turn}.png"
+            with writing(path, len(picture)):
+                folder.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(picture)
+
+
+def read_pictures(rollouts: Path, scenario: int, turns: int) -> list[bytes]:
+    """What was seen in an episode of so many turns, as PNG: before each action and at the end; [] where it was not
+    filmed, or a picture is missing."""
+    try:
+        paths = [rollouts.with_suffix("") / f"{scenario}-{turn}.png" for turn in range(turns + 1)]
+        return [read_bytes(path, PICTURE) for path in paths]
+    except (OSError, ValueError):
+        return []
 
 
 def episode_rows(

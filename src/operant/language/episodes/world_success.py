@@ -19,7 +19,7 @@ from operant.language.episodes.rollout_files import write_rollouts
 from operant.language.episodes.runner import CAUSES, Asked, Played, Runner
 from operant.language.episodes.task_scorer import greedy
 from operant.language.episodes.world import World
-from operant.language.episodes.world_files import episode_rows
+from operant.language.episodes.world_files import episode_rows, first_of_each, write_pictures
 from operant.language.episodes.world_rollouts import scenarios_of
 from operant.language.model.language_model import LanguageModel
 from operant.language.sample.engine import Engine, Sampling
@@ -91,7 +91,9 @@ class WorldSuccess:
     def keep(self, run: Path, step: int) -> dict[str, float]:
         """Write the last measurement's episodes, and success by template; the shares as metrics."""
         rows = [row for mode, played in self.played.items() for row in episode_rows(played, mode=mode)]
-        write_rollouts(run / "rollouts" / f"eval-step-{step:08d}.parquet", step, rows)
+        path = run / "rollouts" / f"eval-step-{step:08d}.parquet"
+        write_rollouts(path, step, rows)
+        write_pictures(path, self.played.get("greedy", ()))
         found: dict[str, float] = {}
         table: dict[str, Any] = {}
         for mode, played in self.played.items():
@@ -119,6 +121,8 @@ class WorldSuccess:
             for i in chosen
             for k in range(samples)
         ]
+        if sampling.temperature == 0.0 and getattr(self.world, "draws", False):  # those that the report will show
+            runner.filmed = frozenset(asked[i].id for i in first_of_each([a.scenario.template for a in asked]))
         try:
             return runner.play(asked, tell=partial(advance, unit="episodes"))
         finally:
