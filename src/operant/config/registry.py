@@ -98,6 +98,7 @@ ALGORITHMS: dict[str, tuple[str, str]] = {
 WORLDS: dict[str, str] = {
     "appworld": "operant.agents.adapters.appworld:make",
     "openenv": "operant.agents.adapters.openenv:make",
+    "browsergym": "operant.agents.adapters.browsergym:make",
     "desk": "operant.agents.desk.world:make",
     "miniwob": "operant.agents.web.miniwob:make",
     "text": "operant.agents.text.world:make",

@@ -39,7 +39,7 @@ def film_turns(turns: Sequence[tuple[Step, bytes]], path: Path, *, name: str, as
         OperantError: without turns, or for pictures of two sizes.
         DiskError: when it cannot be written.
     """
-    shown = cut([_enlarged(decoded(picture)) for _, picture in turns])
+    shown = _cut([_enlarged(decoded(picture)) for _, picture in turns])
     texts = [_said(turns, k, asked) for k in range(len(turns))]
     paid = np.cumsum([step.seen.reward for step, _ in turns])
 
@@ -69,7 +69,7 @@ def _said(turns: Sequence[tuple[Step, bytes]], k: int, asked: str) -> list[Said]
     return [Said([f"{word} " for word in line.split()]) for line in lines]
 
 
-def cut(pictures: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+def _cut(pictures: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
     """Without the rows at the bottom in which no picture has anything."""
     used = [np.flatnonzero((x != x[-1]).any((1, 2))) for x in pictures]
     last = max([WIDE // 2, *(int(rows[-1]) + MARGIN for rows in used if len(rows))])

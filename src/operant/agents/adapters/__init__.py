@@ -1,1 +1,1 @@
-"""Worlds of others: tasksets of verifiers, OpenEnv servers, AppWorld servers."""
+"""Worlds of others: tasksets of verifiers, OpenEnv servers, AppWorld servers, tasks of BrowserGym's form."""
