@@ -1,4 +1,4 @@
-"""Tasks of BrowserGym's form, against a stand-in that observes as one of version 0.14 was recorded to."""
+"""Tasks of BrowserGym's form, against a stand-in made after the documentation of version 0.14."""
 
 import ast
 import sys
