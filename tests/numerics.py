@@ -27,7 +27,8 @@ MDP = [
     "policy_iteration", "prioritised", "qvbs", "rational", "robust", "soft", "solve", "topological", "total",
     "value_iteration",
 ]  # fmt: skip
-SOLVE = (*(f"tests/mdp/test_{name}.py" for name in MDP), "tests/control/test_kernels.py", "tests/language/cpu")
+SOLVE = (*(f"tests/mdp/test_{name}.py" for name in MDP), "tests/control/test_kernels.py", "tests/language/cpu",
+         "tests/language/episodes/test_runner.py")  # fmt: skip
 """What is solved, and the compiled products, by way of SciPy's BLAS."""
 CONTROL = tuple(f"tests/control/test_{name}.py" for name in ("kernels", "ppo_fused", "a2c_fused", "agent"))
 LEARN = (

@@ -60,6 +60,7 @@ def test_masked_recurrent_on_pictures_of_ones_own(algorithm, tmp_path):
     few = FEW if "learning_starts" in fields else {"horizon": 8}
     settings |= {f"algo.{name}": value for name, value in few.items() if name in fields}
     settings |= {"algo.priority": "none"} if algorithm == "rainbow" else {}  # it draws pieces alike
+    settings |= {"preferences.clip": 8} if algorithm == "preference-ppo" else {}
     env = f"{tmp_path / 'doors.py'}:Doors"
     settings |= shown(algorithm, env, tmp_path)
     run = operant.train(algorithm, env, runs=tmp_path, quiet=True, **settings)
@@ -127,7 +128,7 @@ def test_what_is_said_is_read_by_every_method(algorithm, tmp_path):
     fields = settings_of(algorithm).model_fields["algo"].annotation.model_fields
     few = FEW if "learning_starts" in fields else {"horizon": 8}
     settings |= {f"algo.{name}": value for name, value in few.items() if name in fields}
-
+    settings |= {"preferences.clip": 8} if algorithm == "preference-ppo" else {}
     if algorithm == "q-actor-critic":
         with pytest.raises(ConfigError, match="reads no text"):
             operant.train(algorithm, env, runs=tmp_path, quiet=True, **settings)

@@ -217,7 +217,7 @@ def test_pushes_come_as_often_as_is_said(every, least, most):
 
 ALL = (
     "mass 0.5 2 size 0.9 1.1 friction 0.5 2 damping 0.5 2 gravity 0.8 1.2 gear 0.8 1.2 latency 0 3 backlash 0 0.1 "
-    "noise 0 0.01 bias 0 0.01 push 0 0.5 adversary 0 0.1"
+    "noise 0 0.01 bias 0 0.01 push 0 0.5 push_every 40 60 adversary 0 0.1"
 )
 
 

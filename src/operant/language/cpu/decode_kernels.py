@@ -96,7 +96,7 @@ class Scratch(NamedTuple):
     logits: Array  # [V]
     share: Array  # [V]
     allowed: Array  # [V] bool
-    least: int  # rows of a product; one alone is multiplied otherwise and may differ in its last bits
+    steady: int  # rows of every product, so that equal rows get equal bits whoever is beside them; 0 for as it comes
 
 
 class Record(NamedTuple):
@@ -140,9 +140,12 @@ def exponential(x: Array, y: Array, n: int) -> None:
 
 
 @inner_counted
-def product(x: Array, w: Array, z: Array, n: int, least: int) -> None:
-    """z[b, :n] = x[:n] w[b] for x [·, K], w [B, K, 64], z [≥ B, ·, 64]; `least` rows at a time, of x too, or more."""
-    some = max(least, min(32, SINGLE_THREADED // (WIDE * w.shape[1])))
+def product(x: Array, w: Array, z: Array, n: int, steady: int) -> None:
+    """z[b, :n] = x[:n] w[b] for x [·, K], w [B, K, 64], z [≥ B, ·, 64]; `steady` rows at a time, of x too, if not 0."""
+    # OpenBLAS cuts the rows of a product into blocks of 12, 4, 2 and 1 (Haswell's kernel), each of which rounds in its
+    # own way: only where every product has as many rows does none depend on how many others there are
+    some = steady if steady else max(1, min(32, SINGLE_THREADED // (WIDE * w.shape[1])))
+    least = max(steady, 1)
     for b in range(w.shape[0]):
         for r in range(0, n, some):
             e = max(min(r + some, n), least)
@@ -443,24 +446,24 @@ def _advance(
             if record.on:
                 _keep(s.x, n, rows, s, record.base, record.x[layer])
             _normalise(s.x, w.norms[2 * layer], w.centred, w.eps, s.y, n)
-            product(s.y, w.qkv[layer], s.z, n, s.least)
+            product(s.y, w.qkv[layer], s.z, n, s.steady)
             _attend(w, cache, rows, layer, s, n, record)
-            product(s.q, w.out[layer], s.z, n, s.least)
+            product(s.q, w.out[layer], s.z, n, s.steady)
             _add(s.z, w.out_bias[layer], s.x, n)
             if record.on:
                 _keep(s.q, n, rows, s, record.base, record.out[layer])
                 _keep(s.x, n, rows, s, record.base, record.mid[layer])
             _normalise(s.x, w.norms[2 * layer + 1], w.centred, w.eps, s.y, n)
-            product(s.y, w.up[layer], s.z, n, s.least)
+            product(s.y, w.up[layer], s.z, n, s.steady)
             if record.on:
                 _keep_gates(s.z, w.up_bias[layer], n, rows, s, record.base, record.gates[layer])
             _activate(w, layer, s.z, s.h, n)
-            product(s.h, w.down[layer], s.z, n, s.least)
+            product(s.h, w.down[layer], s.z, n, s.steady)
             _add(s.z, w.down_bias[layer], s.x, n)
         if record.on:
             _keep(s.x, n, rows, s, record.base, record.x[depth])
         _normalise(s.x, w.norms[2 * depth], w.centred, w.eps, s.y, n)
-        product(s.y, w.head, s.z, n, s.least)
+        product(s.y, w.head, s.z, n, s.steady)
         for r in range(n):
             row = s.active[r]
             if rows.at[row] + 1 >= rows.known[row]:

@@ -33,6 +33,8 @@ STEPS = 8
 """Between two looks at which rows have ended."""
 TOGETHER = 32
 """Rows that a thread decodes at a time."""
+STEADY = 8
+"""Rows of every product where equal rows are to get equal bits: two blocks of four to OpenBLAS, which round alike."""
 FEW = 4
 """Rows up to which one thread decodes."""
 ROOM = 1024
@@ -257,7 +259,7 @@ class Compiled(Decoding):
         places: prompts whose keys are held at once.
         ahead: prompts computed ahead.
         record: keep what is computed on the policy's tape, where that is possible. All jobs are expected at once then.
-        steady: a row's numbers do not depend, bit for bit, on how many others there are; a product has two rows then.
+        steady: a row's numbers do not depend, bit for bit, on how many others there are; a product has `STEADY` rows.
     """
 
     feeds = True
@@ -265,7 +267,7 @@ class Compiled(Decoding):
     def __init__(
         self, policy: LanguageModel, count: int, places: int, ahead: int, *, record: bool = False, steady: bool = False
     ) -> None:
-        self.least = 2 if steady else 1
+        self.steady = STEADY if steady else 0
         self.policy, self.decoder, self.record = policy, policy.decoder, record
         self.slots, self.prompts = Slots(count, 0, torch.device("cpu")), Prompts(places, ahead)
         self.weights, self.positions = weights(policy), 0
@@ -423,11 +425,11 @@ class Compiled(Decoding):
         def floats(*shape: int) -> np.ndarray:
             return np.empty(shape, np.float32)
 
-        width, inner, rows = w.embed.shape[1], w.down.shape[2], max(rows, self.least)
+        width, inner, rows = w.embed.shape[1], w.down.shape[2], max(rows, self.steady)
         blocks = max(w.qkv.shape[1], w.out.shape[1], w.up.shape[1], w.down.shape[1], w.head.shape[0])
         return Scratch(
             active=np.empty(rows, np.int64),
-            least=self.least,
+            steady=self.steady,
             x=floats(rows, width),
             y=floats(rows, width),
             q=floats(rows, w.out.shape[2]),
