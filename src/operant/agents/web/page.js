@@ -129,7 +129,7 @@
     let waits = true;
     const go = () => { if (waits) { waits = false; next(); } };
     draw(go);
-    setTimeout(() => { if (!waiting.size) go(); }, 15);  // longer than the 13 between two steps of an old animation
+    setTimeout(() => { if (!waiting.size) go(); }, 14);  // longer than the 13 between two steps of an old animation
   };
   // after an action: until a frame has passed without a change, at most `cap` milliseconds
   const settle = (cap) => new Promise((done) => {
