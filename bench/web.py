@@ -15,10 +15,10 @@ import json
 import statistics
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from _interleave import quiet, say
+from _processes import named
 from _scripts import rate
 from operant.language import load_world
 from operant.language.episodes.world import Scenario
@@ -28,23 +28,7 @@ IDLE = "```scroll [down]```"
 
 def memory() -> float:
     """MB of the browser's processes: those whose command is the browser and whose ancestor this process is."""
-    import os
-
-    found, parents = dict[int, Path](), dict[int, int]()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            if b"chrom" in (folder / "cmdline").read_bytes():
-                found[int(folder.name)] = folder
-        except OSError:
-            continue
-
-    def ours(pid: int) -> bool:
-        while pid in parents and pid != os.getpid():
-            pid = parents[pid]
-        return pid == os.getpid()
-
-    rollups = [(folder / "smaps_rollup").read_text() for pid, folder in found.items() if ours(pid)]
+    rollups = [(folder / "smaps_rollup").read_text() for folder, _ in named(b"chrom")]
     return sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")) / 1e3
 
 

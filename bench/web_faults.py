@@ -16,16 +16,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
-import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from _interleave import say
+from _processes import killed
 from operant.agents.web import tabs as tabs_module
 from operant.agents.web.action import action_of
 from operant.agents.web.tabs import Tabs
@@ -126,29 +124,6 @@ class FaultySession:
     async def close(self) -> None:
         """End."""
         await self.inner.close()
-
-
-def killed(path: Path) -> None:
-    """End the browser of this process as a system that is out of memory does."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            said = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if said.startswith(bytes(path)) and b"--type=" not in said and ours(int(folder.name)):
-            os.kill(int(folder.name), signal.SIGKILL)
-
-
-def ours(pid: int) -> bool:
-    """Whether a process descends from this one."""
-    while pid > 1:
-        if pid == os.getpid():
-            return True
-        try:
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-        except OSError:
-            return False
-    return False
 
 
 def broken(world: Any, faults: int, flight: int, rng: random.Random) -> tuple[Faulty, list[Played]]:

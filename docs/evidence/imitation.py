@@ -19,6 +19,8 @@ from typing import Any
 
 from measured import HERE, Case, main
 
+from on_policy import THEIRS
+
 LANE, DRIVER = "operant.env.imitated:lane", "operant.env.imitated:driver"
 SHOWN = Path("demonstrations")
 """Where demonstrations and experts lie, relative to this folder: a machine's own paths are no part of a protocol."""
@@ -29,13 +31,8 @@ SWINGS: dict[str, Any] = {
 }  # fmt: skip
 """PPO on InvertedDoublePendulum, of the expert and of GAIL."""
 
-HOPS: dict[str, Any] = {  # CleanRL's ppo_continuous_action.py
-    "env.num": 1, "algo.horizon": 2048, "algo.batch": 64, "algo.epochs": 10, "algo.discount": 0.99, "algo.lam": 0.95,
-    "algo.lr": 3e-4, "algo.lr_schedule": "linear", "algo.clip": 0.2, "algo.value_clip": 0.2, "algo.value_coef": 0.5,
-    "algo.entropy_coef": 0.0, "algo.max_grad_norm": 0.5, "policy.hidden": (64, 64), "policy.activation": "tanh",
-    "policy.normalize_obs": True, "policy.normalize_reward": True, "policy.log_std_init": 0.0,
-}  # fmt: skip
-"""PPO on Hopper, of the expert."""
+HOPS: dict[str, Any] = THEIRS | {"policy.log_std_init": 0.0}
+"""PPO on Hopper, of the expert: CleanRL's."""
 
 EXPERTS: dict[str, tuple[str, int, dict[str, Any], float]] = {
     "LunarLander-v3": ("dqn", 300_000, {}, 200.0),  # of the preset

@@ -148,13 +148,13 @@ def test_other_grammars_limits_and_seeds(world):
 
 
 def test_numbers_of_nodes_stay_and_circles_end():
-    bids = {}
+    refs = {}
     tree = {"nodes": [ax("1", "button", "a", ["2"], bid="b1"), ax("2", "button", "b", ["1"], bid="7")]}
-    assert [*nodes_of(tree, {}, bids)] == []  # nothing is on top
+    assert [*nodes_of(tree, {}, refs)] == []  # nothing is on top
     tree = {"nodes": [ax("0", "RootWebArea", "", ["1"]), *tree["nodes"]]}
     for _ in range(2):
-        assert [(n.ref, n.depth) for n in nodes_of(tree, {}, bids)] == [(f"e{FRAMED}", 0), ("e7", 1)]
-    assert bids == {f"e{FRAMED}": "b1", "e7": "7"}
+        assert [(n.ref, n.depth) for n in nodes_of(tree, {}, refs)] == [(f"e{FRAMED}", 0), ("e7", 1)]
+    assert refs == {"b1": f"e{FRAMED}", "7": "e7"}
 
 
 def test_what_is_of_another_form_is_a_fault_and_what_is_missing_is_told(world, monkeypatch):

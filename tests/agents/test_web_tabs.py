@@ -1,8 +1,6 @@
 """A browser that acts: where clicks land, what is refused, and what breaks."""
 
 import asyncio
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -144,6 +142,9 @@ def test_dialogs_tabs_downloads_and_other_places():
 def test_a_page_that_hangs_and_a_browser_that_dies_are_faults_and_the_next_context_is_a_new_one(monkeypatch):
     from operant.agents.web import tabs as module
 
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "bench"))
+    from _processes import killed
+
     monkeypatch.setattr(module, "ACTING", 2.0)
 
     async def hang(tabs, act, site):
@@ -152,13 +153,7 @@ def test_a_page_that_hangs_and_a_browser_that_dies_are_faults_and_the_next_conte
         assert not tabs.ok
 
     async def die(tabs, act, site):
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                said = (folder / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if said.startswith(bytes(browser().path)) and b"--type=" not in said and _ours(int(folder.name)):
-                os.kill(int(folder.name), signal.SIGKILL)
+        killed(browser().path)
         with pytest.raises(EnvError, match="browser"):
             await act("click", ref="e2")
 
@@ -166,18 +161,6 @@ def test_a_page_that_hangs_and_a_browser_that_dies_are_faults_and_the_next_conte
     monkeypatch.setattr(module, "ACTING", 10.0)
     with_tabs(die)
     with_tabs(lambda tabs, act, site: act("click", ref="e2"))
-
-
-def _ours(pid):
-    """Whether a process descends from this one."""
-    while pid > 1:
-        if pid == os.getpid():
-            return True
-        try:
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-        except OSError:
-            return False
-    return False
 
 
 def test_a_page_of_ten_megabytes_is_looked_at():

@@ -122,7 +122,7 @@ class BrowserGymSession:
         self.world, self.scenario, self.left = world, scenario, world.turns
         self.seen = Seen(nodes=(), title="", url="", values=())
         self.goal, self._env = "", None
-        self._bids: dict[str, str] = {}
+        self._refs: dict[str, str] = {}
 
     async def reset(self) -> Observation:
         """Begin."""
@@ -172,7 +172,7 @@ class BrowserGymSession:
 
     def _look(self, observed: Any) -> None:
         try:
-            nodes = [*nodes_of(observed["axtree_object"], observed.get("extra_element_properties") or {}, self._bids)]
+            nodes = [*nodes_of(observed["axtree_object"], observed.get("extra_element_properties") or {}, self._refs)]
             self.seen = Seen(nodes=nodes, title="", url=one_line(observed.get("url", "")), values=())
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise EnvError(f"{self.world.name}: an observation of another form ({error!r})") from error
@@ -193,7 +193,7 @@ class BrowserGymSession:
         node = next((n for n in self.seen.nodes if n.ref == action.ref), None)
         if node is None:
             raise Malformed(f"UNKNOWN_REF {action.ref}: no node has this number: take one that is shown")
-        bid = repr(self._bids[action.ref])
+        bid = repr(next(bid for bid, ref in self._refs.items() if ref == action.ref))
         if action.verb != "type":
             return [f"{action.verb}({bid})"]
         verb = "select_option" if node.role in CHOSEN else "fill" if action.text else "clear"
@@ -201,13 +201,13 @@ class BrowserGymSession:
         return [first, write_calls(action_of("press", {"keys": "Enter"}))] if action.enter else [first]
 
 
-def nodes_of(tree: Mapping[str, Any], about: Mapping[str, Any], bids: dict[str, str]) -> Iterator[Node]:
+def nodes_of(tree: Mapping[str, Any], about: Mapping[str, Any], refs: dict[str, str]) -> Iterator[Node]:
     """The nodes of an accessibility tree as Chromium's protocol tells it, in the order of the page.
 
     Args:
         tree: `nodes`, each with nodeId, role, name, properties, childIds and browsergym_id.
         about: of each browsergym_id visibility, bbox and clickable.
-        bids: number of a node → its browsergym_id; gets those that are new.
+        refs: browsergym_id of a node → its number; gets those that are new.
     """
     by_id = {node["nodeId"]: node for node in tree["nodes"]}
     children = {child for node in tree["nodes"] for child in node.get("childIds", ())}
@@ -228,18 +228,18 @@ def nodes_of(tree: Mapping[str, Any], about: Mapping[str, Any], bids: dict[str, 
         elif role == "generic":
             shown = shown and bool(its.get("clickable"))
         if shown:
-            yield _node(node, role, name, bid, its, depth, bids)
+            yield _node(node, role, name, bid, its, depth, refs)
         below = (depth + shown, name if shown and name else named)
         waiting += [(child, *below) for child in reversed(node.get("childIds", ()))]
 
 
 def _node(
-    node: Mapping[str, Any], role: str, name: str, bid: str, its: Mapping[str, Any], depth: int, bids: dict[str, str]
+    node: Mapping[str, Any], role: str, name: str, bid: str, its: Mapping[str, Any], depth: int, refs: dict[str, str]
 ) -> Node:
     told = {one.get("name"): _value(one.get("value")).lower() for one in node.get("properties", ())}
     left, top, wide, high = (int(side) for side in its.get("bbox") or (0, 0, 0, 0))
     return Node(
-        ref=_ref(bid, bids) if bid and role != "StaticText" else "",
+        ref=_ref(bid, refs) if bid and role != "StaticText" else "",
         role="text" if role == "StaticText" else "".join(c for c in role.lower() if c.isalpha())[:20] or "generic",
         name=name, value=one_line(_value(node.get("value"))),
         states=tuple(state for state in STATES if told.get(state) not in (None, "", "false")),
@@ -248,13 +248,11 @@ def _node(
     )  # fmt: skip
 
 
-def _ref(bid: str, bids: dict[str, str]) -> str:
+def _ref(bid: str, refs: dict[str, str]) -> str:
     """The number of a node: its own, or where that has letters the next one behind `FRAMED`."""
-    known = next((ref for ref, other in bids.items() if other == bid), None)
-    if known is None:
-        known = f"e{int(bid)}" if bid.isdecimal() and int(bid) < FRAMED else f"e{FRAMED + len(bids)}"
-        bids[known] = bid
-    return known
+    if bid not in refs:
+        refs[bid] = f"e{int(bid)}" if bid.isdecimal() and int(bid) < FRAMED else f"e{FRAMED + len(refs)}"
+    return refs[bid]
 
 
 def _value(told: Any) -> str:
