@@ -56,8 +56,9 @@ def model(package: str, case: dict[str, Any], seed: int) -> Any:
         )
         common["tau"] = case["tau"]
         if case["method"] == "td3":
+            zeros = np.zeros(env.action_space.shape or 1)
             common |= {"policy_delay": case["policy_every"]}
-            common |= {"action_noise": NormalActionNoise(np.zeros(1), np.full(1, case["noise"]))}
+            common |= {"action_noise": NormalActionNoise(zeros, zeros + case["noise"])}
     return made("MlpPolicy", env, policy_kwargs=policy, **common)
 
 
@@ -77,6 +78,26 @@ def trained(package: str, case: dict[str, Any], steps: int, seed: int) -> dict[s
     return {"value": steps / seconds, "return": sum(late) / len(late) if late else None}
 
 
+def judged(package: str, case: dict[str, Any], steps: int, seed: int, episodes: int) -> dict[str, Any]:
+    """The mean return of the last policy's mode, over episodes of seeds not trained on: those of `operant train`."""
+    import gymnasium
+
+    learner = model(package, case, seed)
+    start = time.perf_counter()
+    learner.learn(steps)
+    seconds = time.perf_counter() - start
+    env, returns = gymnasium.make(case["env"]), [0.0] * episodes
+    for episode in range(episodes):
+        obs, _ = env.reset(seed=1_000_003 + episode)
+        done = False
+        while not done:
+            action, _ = learner.predict(obs, deterministic=True)
+            obs, reward, terminated, truncated, _ = env.step(action)
+            returns[episode] += float(reward)
+            done = terminated or truncated
+    return {"score": sum(returns) / episodes, "steps": steps, "seconds": seconds}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--package", choices=["sb3", "sbx"], required=True)
@@ -85,6 +106,7 @@ def main() -> None:
     parser.add_argument("--core", action="store_true", help="keep to one core")
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--episodes", type=int, default=0, help="tell the return of so many at the end, not the speed")
     given = parser.parse_args()
     if given.core:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -96,7 +118,8 @@ def main() -> None:
     from _off_policy_cases import CASES
 
     torch.set_num_threads(given.threads)
-    result = trained(given.package, CASES[given.case], given.steps, given.seed)
+    its = given.package, CASES[given.case], given.steps, given.seed
+    result = judged(*its, given.episodes) if given.episodes else trained(*its)
     result |= {"peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)}
     known = {name: version(name) for name in PACKAGES if find_spec(MODULES.get(name, name))}
     result |= {"versions": known | {"python": python_version()}}

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from measured import Case, main
+from off_policy_peer import beside
 
 ABLATED: dict[str, dict[str, Any]] = {  # why replay and target are there: the same settings without one, or both
     "no-replay": {"algo.replay": False},
@@ -56,4 +57,4 @@ CASES = {
 
 
 if __name__ == "__main__":
-    main("off_policy", "Methods with a replay: evidence", CASES)
+    main("off_policy", "Methods with a replay: evidence", CASES, more=beside)

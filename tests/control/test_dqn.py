@@ -20,6 +20,7 @@ from operant.control.dqn import learner, losses, targets
 from operant.control.dqn_recurrent import recurrent_learner, sequence_loss, transitions
 from operant.control.setup_off_policy import off_policy
 from operant.control.target import Target
+from operant.control.updates import falling
 from operant.data.replay import Transitions
 from operant.data.trajectory import Trajectory
 from operant.mdp import MDP, solve
@@ -515,6 +516,14 @@ def test_a_target_begins_as_the_network_that_learns_and_follows_when_it_is_due()
         seen.append(same())
     assert job.counter.steps == 360
     assert seen == [False, False, False, True, False, False, False, False]
+
+
+def test_a_falling_rate_is_that_of_the_steps_behind_whatever_was_loaded():
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer, left = torch.optim.SGD([weight], lr=0.5), iter([1.0, 0.5, -0.25, 0.0])
+    rows = falling(iter([{"a": weight.detach()}, {}, {}]), optimizer, lambda: next(left))
+    optimizer.param_groups[0]["lr"] = 0.1  # as a checkpoint brings it
+    assert [float(row["schedule/lr"]) for row in rows] == [0.5, 0.25, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -117,14 +117,17 @@ def test_a_replay_beyond_memory_is_refused_there_and_taken_by_a_disk(monkeypatch
         operant.loop("dqn", "CartPole-v1", **room)
 
 
-def test_a_run_that_was_stopped_anywhere_goes_on_bit_for_bit(tmp_path):
-    settings = (
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+def test_a_run_that_was_stopped_anywhere_goes_on_bit_for_bit(tmp_path, schedule):
+    settings = {"algo.lr_schedule": schedule} | (
         QUIET
         | BASE
         | KINDS["n-step"]
         | {"algo.priority_beta": 0.4, "save.every": 100, "total_steps": 400, "env.backend": "inprocess"}
     )
     whole = operant.train(TD, "CartPole-v1", runs=tmp_path / "whole", **settings)
+    if schedule == "linear":  # from row to row, by the steps behind it
+        np.testing.assert_allclose(whole.metrics["schedule/lr"], 1e-4 * (1 - np.arange(40) / 40), rtol=1e-6)
 
     class Killed(BaseException):
         pass

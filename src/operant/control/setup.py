@@ -21,8 +21,10 @@ from operant.control.networks.convolutional import CONVOLUTIONAL
 from operant.control.networks.memory import Memory
 from operant.control.networks.text import HEADS
 from operant.control.settings.policy import ControlRun, PolicyConfig
+from operant.control.settings.replay import ReplayConfig
 from operant.control.spec import AgentSpec, action_sizes, weights
 from operant.control.train_state import Networks
+from operant.control.updates import falling
 from operant.data.memory import allow
 from operant.data.streams import Streams
 from operant.data.trajectory import Metrics
@@ -88,7 +90,9 @@ def job_of(
     cfg: ControlRun, agent: Agent, algorithm: Iterator[Metrics], optimizer: torch.optim.Optimizer, *, counter: Counter,
     begin: Callable[[Position], None], evaluate: Evaluator,
 ) -> Job:  # fmt: skip
-    """The run of an algorithm on an agent, whatever counts its steps."""
+    """The run of an algorithm on an agent, whatever counts its steps; learning rates fall where a replay has it so."""
+    if isinstance(cfg.algo, ReplayConfig) and cfg.algo.lr_schedule == "linear":
+        algorithm = falling(algorithm, optimizer, lambda: 1.0 - counter.steps / cfg.total_steps)
     return Job(
         algorithm=algorithm,
         learned=Networks(agent, optimizer),

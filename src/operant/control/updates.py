@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Protocol, TypeVar
 
@@ -48,6 +48,26 @@ def set_rates(optimizer: torch.optim.Optimizer, cfg: GradientConfig, done: float
     rates = (cfg.lr, cfg.lr if cfg.critic_lr is None else cfg.critic_lr)
     for group, rate in zip(optimizer.param_groups, rates, strict=False):
         group["lr"] = rate * left
+
+
+def falling(rows: Iterator[Metrics], optimizer: torch.optim.Optimizer, left: Callable[[], float]) -> Iterator[Metrics]:
+    """Rows of an algorithm whose learning rates fall from row to row: those it begins with, times `left()` in [0, 1].
+
+    For methods that take many gradient steps for a row and set no rates of their own. The rates to begin with are those
+    of the moment of the call, so that a run that goes on from a checkpoint, whose rates have fallen, falls alike.
+    """
+    rates = [group["lr"] for group in optimizer.param_groups]
+
+    def fallen() -> Iterator[Metrics]:
+        while True:
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * max(0.0, left())
+            row = next(rows, None)
+            if row is None:
+                return
+            yield {"schedule/lr": torch.tensor(optimizer.param_groups[0]["lr"])} | row
+
+    return fallen()
 
 
 def take_step(optimizer: torch.optim.Optimizer, loss: Tensor, max_grad_norm: float | None) -> Tensor:

@@ -17,6 +17,9 @@ class ReplayConfig(Section):
 
     discount: float = Field(default=0.99, description="γ, weight of the next step's value", ge=0.0, le=1.0)
     lr: PositiveFloat = Field(default=3e-4, description="Adam's learning rate")
+    lr_schedule: Literal["constant", "linear"] = Field(
+        default="constant", description="linear falls to 0 at total_steps, from one row of metrics to the next"
+    )
     batch: PositiveInt = Field(default=256, description="transitions of a gradient step")
     capacity: PositiveInt = Field(
         default=1_000_000,
