@@ -52,6 +52,7 @@ RECIPES: dict[str, str] = {
     "scaling-law": "three forms of the loss in size and data, fitted to a grid of small models",
     "rubik": "a cube that is solved exactly, and an arm that has to turn its faces",
     "seg-zero": "a box and two points for a segmenter that is not trained",
+    "shop-history": "all earlier pages of a shop in the prompt, or a line for each, where a fact is elsewhere",
     "silg": "one interface and one network for worlds that are played by reading",
     "sim-to-sim": "a policy of one simulator in another, after randomisation or identification",
     "summarise": "imitation, a reward model and PPO on summaries, at equal length",
