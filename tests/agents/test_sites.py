@@ -12,13 +12,13 @@ from agents.played import following, play, total
 from operant.agents.store import Store
 from operant.agents.web.action import ARGUMENTS, action_of
 from operant.agents.web.nodes import RENDERERS
+from operant.agents.web.seen import PAGE
 from operant.agents.web.sites.attacks import MANNERS, attack_rates
 from operant.agents.web.sites.database import NOW, SCHEMA, base
 from operant.agents.web.sites.pictures import COLOURS, SHAPES, drawn
 from operant.agents.web.sites.server import ROUTES, Harbour
 from operant.agents.web.sites.tasks.template import TEMPLATES
 from operant.agents.web.sites.world import make
-from operant.agents.web.tabs import PAGE
 from operant.config.errors import ConfigError
 from operant.language import World, load_world
 from operant.language.episodes.played import Asked, Played

@@ -9,6 +9,7 @@ from operant.agents.web.action import action_of
 from operant.agents.web.browser import browser, browser_path
 from operant.agents.web.nodes import rendered
 from operant.config.errors import EnvError
+from operant.language.episodes.world import SharedFault
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 if browser_path() is None:
@@ -153,13 +154,24 @@ def test_a_page_that_hangs_and_a_browser_that_dies_are_faults_and_the_next_conte
         assert not tabs.ok
 
     async def die(tabs, act, site):
+        assert tabs.fit
         killed(browser().path)
-        with pytest.raises(EnvError, match="browser"):
+        with pytest.raises(SharedFault, match="browser"):
             await act("click", ref="e2")
+        assert not tabs.connected
+
+    async def wait(tabs, act, site):
+        """A context that waits for its next episode does not outlive its browser."""
+        killed(browser().path)
+        while tabs.connected:
+            await asyncio.sleep(0.01)
+        assert tabs.ok
+        assert not tabs.fit
 
     with_tabs(hang)
     monkeypatch.setattr(module, "ACTING", 10.0)
     with_tabs(die)
+    with_tabs(wait)
     with_tabs(lambda tabs, act, site: act("click", ref="e2"))
 
 

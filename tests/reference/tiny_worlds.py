@@ -33,6 +33,7 @@ class Sum:
         turns: int = 4,
     ) -> None:
         self.turns = turns
+        self.fault: type[Exception] = OSError
         self.delay, self.breaks, self.most, self.system = delay, breaks, 10**digits, system
         self.attempts: Counter[int] = Counter()
         self.open_now = self.closed = 0
@@ -74,7 +75,7 @@ class _Adding:
             await asyncio.sleep(self.world.delay(self.rng))
         self.calls += 1
         if self.world.breaks(self.scenario.id, self.attempt, self.calls):
-            raise OSError("the world broke")
+            raise self.world.fault("the world broke")
 
     async def reset(self) -> Observation:
         await self._pass()

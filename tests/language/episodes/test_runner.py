@@ -15,9 +15,9 @@ from operant.config.errors import ConfigError, OperantError
 from operant.config.registry import WORLDS
 from operant.language.episodes.dialogue import Dialogue
 from operant.language.episodes.episodes import episodes
-from operant.language.episodes.runner import Asked, Played, Runner
+from operant.language.episodes.runner import SHARED, Asked, Played, Runner
 from operant.language.episodes.turn_rows import TurnRows
-from operant.language.episodes.world import World, load_world
+from operant.language.episodes.world import SharedFault, World, load_world
 from operant.language.episodes.world_rollouts import WorldRollouts, world_batch
 from operant.language.episodes.world_success import evenly
 from operant.language.model.language_model import LanguageModel
@@ -139,6 +139,20 @@ def test_a_world_that_always_breaks_is_no_reward_of_nothing():
     assert {p.cause for p in bad} == {"fault"}
     assert all(not p.scored and not p.turns and p.faults == 4 and "the world broke" in p.note for p in bad)
     assert all(p.scored for p in played if p not in bad)
+
+
+def test_what_many_share_may_break_more_often_than_an_episode_may():
+    """A browser that dies ends whoever is in it, however often their own pages broke before."""
+    policy = model()
+    for times, ends in ((SHARED, False), (SHARED + 1, True)):
+        world = Sum(turns=2, breaks=lambda scenario, attempt, call, times=times: attempt <= times)
+        world.fault = SharedFault
+        played = runner(world, policy, tokens=3, retries=0).play(asked(world, 4, 1))
+        assert all(p.faults == times for p in played)
+        assert [p.cause == "fault" for p in played] == [ends] * 4
+        if not ends:
+            whole = runner(Sum(turns=2), policy, tokens=3).play(asked(Sum(turns=2), 4, 1))
+            assert numbers(played) == numbers(whole)
 
 
 def test_a_late_world_is_cut_and_not_scored_and_the_others_do_not_wait_for_it():

@@ -19,7 +19,7 @@ from operant.agents.options import made, number, one_of
 from operant.agents.web.action import UNACHIEVABLE, Action, Malformed, action_of
 from operant.agents.web.codecs import CODECS, write_calls
 from operant.agents.web.nodes import RENDERERS, Node, one_line
-from operant.agents.web.tabs import Seen, prompt
+from operant.agents.web.seen import Seen, prompt
 from operant.config.errors import ConfigError, EnvError
 from operant.language.episodes.world import Observation, Scenario, World
 from operant.workers.resolve import own_code

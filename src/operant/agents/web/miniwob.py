@@ -21,7 +21,8 @@ from operant.agents.web.action import Action, Malformed
 from operant.agents.web.browser import browser
 from operant.agents.web.codecs import CODECS
 from operant.agents.web.nodes import RENDERERS
-from operant.agents.web.tabs import Answer, Seen, Tabs, prompt
+from operant.agents.web.seen import Seen, prompt
+from operant.agents.web.tabs import Answer, Tabs
 from operant.agents.web.tasks import SCRIPTS, TAGS, tasks_of
 from operant.config.errors import ConfigError, EnvError
 from operant.language.episodes.world import Observation, Scenario, World
@@ -32,8 +33,6 @@ SKIP = "#query, #reward-display, #sync-task-cover, #click-canvas"
 DONE = ("WOB_DONE_GLOBAL", "WOB_RAW_REWARD_GLOBAL")
 SCRIPTED = 10
 """Actions of a script at most: one that has not ended then fails."""
-RECYCLED = 200
-"""Episodes after which a context is made anew."""
 IDLE = 32
 """Contexts that wait for another episode of their task; beyond, one of another task goes to the page instead."""
 TRIES = 3
@@ -176,6 +175,8 @@ class MiniWoB:
 
     async def tabs(self, task: str) -> Tabs:
         """A context at the page of a task: one that waits there, else one of another task, else a new one."""
+        for waiting in self.idle.values():
+            waiting[:] = [one for one in waiting if one.connected]  # the others ended with their browser
         own, path = self.idle.setdefault(task, []), f"/miniwob/{task}.html"
         if own:
             return own.pop()
@@ -262,7 +263,7 @@ class MiniWoBSession:
         if tabs is None:
             return
         tabs.used += 1
-        if tabs.ok and tabs.used < RECYCLED and len(tabs.pages) == 1:
+        if tabs.fit:
             self.world.idle[self.scenario.template].append(tabs)
         else:
             await tabs.close()

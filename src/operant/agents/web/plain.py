@@ -15,7 +15,8 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from operant.agents.web.action import Action
 from operant.agents.web.browser import own
 from operant.agents.web.nodes import Node, node_of, one_line, quoted
-from operant.agents.web.tabs import NODES, TABS, WHY, Seen, Site
+from operant.agents.web.seen import Seen
+from operant.agents.web.tabs import NODES, TABS, WHY, Site
 
 ROLES = {"a": "link", "button": "button", "h1": "heading", "img": "img", "input": "textbox", "textarea": "textbox",
          "select": "combobox", "option": "option"}  # fmt: skip

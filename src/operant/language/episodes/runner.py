@@ -22,15 +22,23 @@ from operant.language.episodes.played import Played as Played
 from operant.language.episodes.played import Turn as Turn
 from operant.language.episodes.turn_prompts import TurnPrompts
 from operant.language.episodes.turn_rows import Said, TurnRows
-from operant.language.episodes.world import Observation, Scenario, World
+from operant.language.episodes.world import Observation, Scenario, SharedFault, World
 from operant.language.sample.engine import Engine, Sampling
 from operant.language.settings.worlds import EpisodeConfig
 
 Script = Callable[[Scenario], Sequence[str] | None]
 
 
+SHARED = 10
+"""Times an episode is tried again because something broke that others share."""
+
+
 class WorldFault(Exception):
     """What a world's own code raised."""
+
+    def __init__(self, said: str, *, shared: bool = False) -> None:
+        super().__init__(said)
+        self.shared = shared
 
 
 class _Waits(Exception):
@@ -122,9 +130,9 @@ class Runner:
     # ------------------------------------------------------------------------------------------------ one episode
     async def episode(self, asked: Asked) -> Played:
         """Play one; where its world breaks, again with equal draws."""
-        faults, note = 0, ""
+        own, shared, note = 0, 0, ""
         while True:
-            played = Played(asked=asked, faults=faults, note=note)
+            played = Played(asked=asked, faults=own + shared, note=note)
             try:
                 await self._attempt(played)
                 return played
@@ -134,9 +142,9 @@ class Runner:
                 played.cause, played.note = "timeout", f"it took longer than {self.cfg.timeout:g} s"
                 return played
             except WorldFault as fault:
-                faults, note = faults + 1, str(fault)
-                if faults > self.cfg.retries:
-                    return Played(asked=asked, cause="fault", faults=faults, note=note)
+                own, shared, note = own + (not fault.shared), shared + fault.shared, str(fault)
+                if own > self.cfg.retries or shared > SHARED:
+                    return Played(asked=asked, cause="fault", faults=own + shared, note=note)
 
     async def _attempt(self, played: Played) -> None:
         scenario, world, graph = played.asked.scenario, self.world, played.graph
@@ -204,9 +212,9 @@ class Runner:
         except RuntimeError as error:
             if "no running event loop" in str(error):
                 raise _Waits from error
-            raise WorldFault(raised(error)) from error
+            raise _fault(error) from error
         except Exception as error:
-            raise WorldFault(raised(error)) from error
+            raise _fault(error) from error
         coroutine.close()
         raise _Waits
 
@@ -238,7 +246,7 @@ def _guarded(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except Exception as error:
-        raise WorldFault(raised(error)) from error
+        raise _fault(error) from error
 
 
 def _conclude(played: Played, obs: Observation) -> None:
@@ -323,4 +331,8 @@ def _told(error: BaseException) -> BaseException:
     """What a world raised outside, as it would have been raised in place; cancellation and Ctrl-C are no faults."""
     if isinstance(error, TimeoutError) or not isinstance(error, Exception) or is_ctrl_c(error):
         return error
-    return WorldFault(raised(error))
+    return _fault(error)
+
+
+def _fault(error: Exception) -> WorldFault:
+    return WorldFault(raised(error), shared=isinstance(error, SharedFault))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from operant.config.errors import ConfigError
+from operant.config.errors import ConfigError, EnvError
 from operant.config.registry import WORLDS
 from operant.config.suggest import nearest_are
 
@@ -41,6 +41,14 @@ class Observation:
     info: Mapping[str, float | str | bool] = field(default_factory=dict[str, "float | str | bool"])
     pictures: tuple[str, ...] = ()  # names (`operant.language.text.pictures`), shown before the text
     cells: tuple[int, ...] = ()  # what each cell of them shows, from which a small base that sees is made
+
+
+class SharedFault(EnvError):
+    """What a session raises where something broke that many episodes share: a browser that died, a server that ended.
+
+    Its episode is tried again with equal draws, as after any fault, and keeps its retries: they are there for what the
+    episode itself meets.
+    """
 
 
 class Session(Protocol):
