@@ -35,7 +35,7 @@ HOPS: dict[str, Any] = THEIRS | {"policy.log_std_init": 0.0}
 """PPO on Hopper, of the expert: CleanRL's."""
 
 EXPERTS: dict[str, tuple[str, int, dict[str, Any], float]] = {
-    "LunarLander-v3": ("dqn", 300_000, {}, 200.0),  # of the preset
+    "LunarLander-v3": ("dqn", 300_000, {"algo.lr": 3e-4, "algo.lr_schedule": "constant"}, 200.0),  # the rest: preset
     "Hopper-v5": ("ppo", 1_000_000, HOPS, 1_500.0),  # of the preset one stands still for 980
     "InvertedDoublePendulum-v5": ("ppo", 250_000, SWINGS, 9_000.0),
 }
