@@ -49,8 +49,8 @@ def beside(ours: list[dict[str, Any]]) -> list[str]:
     return [
         "", f"## Beside Stable-Baselines3 {versions['stable-baselines3']}", "",
         "Made by `python docs/evidence/off_policy_peer.py`: the same steps and settings, three seeds each, and 100",
-        "episodes of the mode after training. Steps a second are of one core, ours with those episodes in them, and were",
-        "not measured in turn, as those of `bench/off_policy.py` are.", "",
+        "episodes of the mode after training. Steps a second are of one core each, ours with those episodes in them;",
+        "they were not measured in turn, as those of `bench/off_policy.py` are.", "",
         "| case | steps | ours | the peer | steps/s | of the peer |", "|---|--:|--:|--:|--:|--:|", *lines,
     ]  # fmt: skip
 
