@@ -238,6 +238,7 @@ def test_what_cannot_work_is_refused_in_one_line(place, capsys):
         (["grpo", "arithmetic", *model, "--task.options.digit", "3"], "digit"),
         (["grpo", "arithmetic", *model, "--preset", "dr-grpo"], "dr_grpo"),
         (["sft", str(place / "sums.jsonl")], "--model"),
+        (["sft", str(place / "missing.jsonl")], "there is no file"),  # before a model is asked for
     ):
         assert main(["train", *words, "--runs", str(place / "refused")]) == 2, words
         error = capsys.readouterr().err

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from operant.config.errors import ConfigError
-from operant.data.jsonl import is_jsonl
+from operant.data.jsonl import is_jsonl, lines
 from operant.data.trajectory import Metrics
 from operant.language.model.language_model import LanguageModel
 from operant.language.model.lora import LoraSpec
@@ -46,6 +46,8 @@ def model_of(cfg: LanguageRun, path: str = "") -> LanguageModel:
     torch.set_num_threads(cfg.threads)
     path = path or cfg.model.path
     if not path:
+        if is_jsonl(cfg.task.id):
+            next(lines(cfg.task.id), None)  # a file that is missing or none is told before what else is missing
         raise ConfigError(f"{cfg.task.id} needs a model to fine-tune: --model DIR")
     if (latest := Path(path) / "checkpoints" / "latest").exists():  # a run's folder
         path = str(latest.resolve())
