@@ -70,7 +70,9 @@ def main() -> None:
             if (name, seed) in {(r["case"], r["seed"]) for r in rows()}:
                 continue
             its = ["--case", name, "--steps", str(STEPS[name]), "--seed", str(seed), "--episodes", str(EPISODES)]
-            said = subprocess.run([*program, *its], check=True, capture_output=True, text=True)
+            said = subprocess.run([*program, *its], capture_output=True, text=True, check=False)
+            if said.returncode:
+                raise SystemExit(f"{name}, seed {seed}: the peer failed: {said.stderr.strip().splitlines()[-1]}")
             row = {"case": name, "seed": seed, "episodes": EPISODES} | json.loads(said.stdout.splitlines()[-1])
             with FILE.open("a") as out:
                 out.write(json.dumps(row) + "\n")

@@ -27,7 +27,7 @@ JITTED = re.compile(
 
 ROOMS = {
     "grounded": 1925, "vision": 1390, "design": 1320, "robots": 1390, "games": 1480, "search": 835,
-    "recipes": 5300, "agents": 8000, "algo": 5, "cli": 3605, "config": 1570, "control": 10110,
+    "recipes": 5360, "agents": 8000, "algo": 5, "cli": 3605, "config": 1570, "control": 10110,
     "data": 1084, "env": 3890, "language": 14200, "math": 1385, "run": 3010, "tabular": 1690,
     "view": 3740, "workers": 1085, "": 420,
 }  # fmt: skip
