@@ -14,7 +14,15 @@ from _interleave import say
 PEERS = Path(os.environ.get("OPERANT_PEERS") or Path(__file__).parent.parent / ".bench-peers")
 """The folder of the environments, one for each peer."""
 
-SB3 = ("stable-baselines3==2.9.*", "sb3-contrib==2.9.*", "ale-py", "opencv-python-headless", "mujoco", "imageio", "packaging")
+SB3 = (
+    "stable-baselines3==2.9.*",
+    "sb3-contrib==2.9.*",
+    "ale-py",
+    "opencv-python-headless",
+    "mujoco",
+    "imageio",
+    "packaging",
+)
 """What the environment `sb3` holds, with our torch and our gymnasium."""
 
 
