@@ -27,15 +27,18 @@ BITS: dict[str, Any] = {  # of its seeds 101 on; the experiment that opens the p
 }  # fmt: skip
 """Fourteen bits: who turns each wrong one over gets about −9.9 in an episode, who never arrives −14."""
 SLM = "SLM-Lab 2026: {}"
+SOLVED = 195
+"""The return over 100 episodes in training at which CartPole-v0 counted as solved. What explores by ε = 0.04 to its end
+may never be at 475 in training, so that no steps could be compared there."""
 
 CASES = {
     case.name: case
     for case in (
-        Case("dqn-CartPole", "dqn", "CartPole-v1", 50_000, 475, published=SLM.format(240), threshold=475),
+        Case("dqn-CartPole", "dqn", "CartPole-v1", 50_000, 475, published=SLM.format(240), threshold=SOLVED),
         *(Case(f"dqn-CartPole-{k}", "dqn", "CartPole-v1", 50_000, None, settings=x) for k, x in ABLATED.items()),
-        Case("reinforce-CartPole", "reinforce", "CartPole-v1", 200_000, None, threshold=475),  # beside DQN's steps
-        Case("pqn-CartPole", "pqn", "CartPole-v1", 200_000, None, threshold=475),
-        Case("qr-dqn-CartPole", "qr-dqn", "CartPole-v1", 50_000, 475, threshold=475),
+        Case("reinforce-CartPole", "reinforce", "CartPole-v1", 200_000, None, threshold=SOLVED),  # beside DQN's steps
+        Case("pqn-CartPole", "pqn", "CartPole-v1", 200_000, None, threshold=SOLVED),
+        Case("qr-dqn-CartPole", "qr-dqn", "CartPole-v1", 50_000, 475, threshold=SOLVED),
         Case("sac-Pendulum", "sac", "Pendulum-v1", 20_000, -170),
         Case("crossq-Pendulum", "crossq", "Pendulum-v1", 20_000, -170),  # the bar of SAC
         Case("td3-Pendulum", "td3", "Pendulum-v1", 20_000, None),
