@@ -58,6 +58,7 @@ def beside(ours: list[dict[str, Any]]) -> list[str]:
 def main() -> None:
     """Train what is missing of the cases that the command line names."""
     sys.path.insert(0, str(BENCH))
+    from _off_policy_cases import CASES
     from _peers import PEERS, python_of
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -73,7 +74,9 @@ def main() -> None:
             said = subprocess.run([*program, *its], capture_output=True, text=True, check=False)
             if said.returncode:
                 raise SystemExit(f"{name}, seed {seed}: the peer failed: {said.stderr.strip().splitlines()[-1]}")
-            row = {"case": name, "seed": seed, "episodes": EPISODES} | json.loads(said.stdout.splitlines()[-1])
+            row = {"case": name, "seed": seed, "episodes": EPISODES, "setting": CASES[name]} | json.loads(
+                said.stdout.splitlines()[-1]
+            )
             with FILE.open("a") as out:
                 out.write(json.dumps(row) + "\n")
             print(f"{name}, seed {seed}: {row['score']:.2f}", flush=True)
